@@ -1,0 +1,651 @@
+//! SKYPIPE/1: what a client and a satellite say to one another.
+//!
+//! This page is the specification: a stranger can write a client from it. The module owns the
+//! commands, the limits and their encoding; it never decides what a satellite does (that is
+//! [`crate::broker`]) and never touches a socket.
+//!
+//! # Transport
+//!
+//! A satellite binds one ZeroMQ ROUTER socket; a client connects a DEALER. Every message has two or
+//! three frames:
+//!
+//! 1. the eight-and-one bytes `SKYPIPE/1` ([`MAGIC`]),
+//! 2. one command: a MessagePack map with one entry, the command's name, whose value is a map of
+//!    its fields (`{"Data": {"stream": …, "seq": 7, …}}`; a command without fields is its name
+//!    alone, as a string). UUIDs are 16 bytes of MessagePack `bin`. Fields that a reader does not
+//!    know are skipped, so that fields can be added.
+//! 3. for [`Request::Data`] and [`Reply::Chunk`] alone: the payload, raw, 1 byte to [`MAX_CHUNK`].
+//!
+//! Messages that begin with `SKYPIPE/0.1` belong to the [original protocol](v01), which is served on
+//! the same socket. Everything else is ignored.
+//!
+//! # A connection
+//!
+//! The first message is [`Request::Hello`]; the satellite answers [`Reply::Welcome`], which holds the
+//! limits that the client keeps to, or an error that says what to upgrade. Anything sent before is
+//! answered with [`Code::Stranger`]: a client that gets this one has been forgotten (its connection
+//! was replaced, or the satellite restarted) and begins with `Hello` again. A client need not wait
+//! for the answer before it goes on.
+//!
+//! Both sides must be heard from: a client sends something, [`Request::Ping`] if nothing else, at
+//! least every [`Limits::heartbeat_ms`]; the satellite answers each `Ping` with a [`Reply::Pong`].
+//! A client that heard nothing for three such spans takes its connection for dead, opens a new one
+//! and resumes. A satellite gives up a silent writer or listener after the times of
+//! [`Limits::writer_lost_ms`] and [`Limits::listener_lost_ms`]. [`Request::Bye`] says goodbye.
+//!
+//! Streams and listeners carry UUIDs (version 4) of the client's own making. They, not the
+//! connection, are what the satellite knows them by: on a new connection the client sends the same
+//! [`Request::Open`] or [`Request::Listen`] again and goes on.
+//!
+//! # Writing
+//!
+//! ```text
+//! writer                                  satellite
+//!   | Open{stream, pipe, from: 0, …}        |
+//!   |-------------------------------------->|
+//!   |       Opened{stream, next: 0, limit}  |
+//!   |<--------------------------------------|
+//!   | Data{stream, seq: 0, tail, want} + payload
+//!   |-------------------------------------->|
+//!   |             Ack{stream, next: 1, limit, full: false}
+//!   |<--------------------------------------|
+//!   | Finish{stream, seq: 1, how: End}      |
+//!   |-------------------------------------->|
+//!   |            Finished{stream, outcome}  |
+//!   |<--------------------------------------|
+//!   | Close{stream}                         |
+//!   |-------------------------------------->|
+//! ```
+//!
+//! A stream is a sequence of chunks, numbered from 0. The satellite takes each exactly once and in
+//! order: a number that it has had is dropped silently, one that it does not expect yet is refused
+//! with [`Code::Order`]. [`Reply::Ack`] is cumulative and may stand for many chunks: everything
+//! below `next` is the satellite's to keep and the writer may forget it; the rest the writer holds
+//! and sends again after a reconnection, beginning with [`Reply::Opened`]'s `next`.
+//!
+//! **Credit.** A chunk *costs* its length plus [`CHUNK_OVERHEAD`]. `limit` is what all chunks of the
+//! stream from number 0 on may cost together; it only grows while a connection lasts. After a
+//! reconnection the limit of `Opened` counts, even where it is lower. A writer that has more in hand
+//! than it may send says how much more that would cost in `want` (of its next `Data`, or in a
+//! [`Request::Want`]); the satellite gives no more than is wanted. Every stream is given
+//! [`BASE_CREDIT`] at its opening if there is room, so that a line can go at once.
+//! A chunk beyond the limit is refused with [`Code::Credit`]. `full` says that the writer waits
+//! because room is used up.
+//!
+//! **Lines.** `tail` is the number of bytes, at the end of the chunk, of a line whose newline has
+//! not been written yet, counted from that line's first byte even if it lies in an earlier chunk.
+//! 0 means that the chunk ends with a newline. The satellite never looks into a payload; this is
+//! all it knows of lines.
+//!
+//! **The end.** [`Request::Finish`] with `seq`, the number of chunks. It needs no credit.
+//! [`Reply::Finished`] answers it when what the writer asked for holds: everything is kept, or, if
+//! it was opened with `wait`, everything was confirmed by listeners. The satellite keeps this answer
+//! for a writer that comes back for it (with `Open`, then `Finish` again) until [`Request::Close`].
+//!
+//! # Listening
+//!
+//! ```text
+//! listener                                satellite
+//!   | Listen{listener, pipe, mode, window}  |
+//!   |-------------------------------------->|
+//!   |                  Listening{listener}  |
+//!   |<--------------------------------------|
+//!   | Chunk{listener, turn: 0, stream, seq, …} + payload
+//!   |<--------------------------------------|
+//!   | Confirm{listener, turns: 1, window}   |
+//!   |-------------------------------------->|
+//!   |     Ended{listener, turn: 1, stream, how, …}
+//!   |<--------------------------------------|
+//!   |     Done{listener, turn: 2}           |
+//!   |<--------------------------------------|
+//!   | Confirm{listener, turns: 3, window}   |
+//!   |-------------------------------------->|
+//!   |                     Closed{listener}  |
+//!   |<--------------------------------------|
+//! ```
+//!
+//! What goes to one listener is numbered in *turns* from 0, whatever stream it belongs to: chunks,
+//! the finishes of streams ([`Reply::Ended`]) and at last [`Reply::Done`]. [`Request::Confirm`] is
+//! cumulative and coalesced: the first `turns` turns were written to the listener's output, and that
+//! write has returned. `window` is what all chunks from turn 0 on may cost together; the satellite
+//! sends no more, nor more than [`MAX_TURNS_OPEN`] unconfirmed turns.
+//!
+//! After a reconnection `Listen` carries `resume`: the number of turns that have *arrived*; turns
+//! from there on are sent again, and what arrived twice is recognised by its turn. A chunk's
+//! `(stream, seq)` tells the listener where it stands in each stream. `Done` is the last turn;
+//! [`Reply::Closed`] answers its confirmation, and only then has the listener nothing left to do.
+//! [`Request::Leave`] is a listener's goodbye before that: what it has not confirmed waits again.
+//!
+//! # Asking
+//!
+//! [`Request::List`], [`Request::Discard`], [`Request::Eof`], [`Request::Status`] and
+//! [`Request::Stop`] each get one answer, in order.
+//!
+//! # Refusals
+//!
+//! [`Reply::Error`] carries a [`Code`] for programs and a sentence for people, and the UUID that it
+//! is about, if any. A message that cannot be decoded, is too long or has frames too many is
+//! answered with [`Code::Malformed`] or silence; none ends the satellite.
+
+pub mod v01;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The first frame of every SKYPIPE/1 message.
+pub const MAGIC: &[u8] = b"SKYPIPE/1";
+
+/// The revision of SKYPIPE/1 that this crate speaks. It grows when a peer must know of a change.
+pub const REVISION: u16 = 1;
+
+/// The most payload bytes in one chunk: 1 MiB. Larger ones gain no speed (the kernel's copying
+/// dominates) and make a slow listener's progress coarse.
+pub const MAX_CHUNK: usize = 1 << 20;
+
+/// What a chunk costs beside its payload, in bytes of credit: the room that its record takes in
+/// memory, so that a million one-byte chunks are paid for like what they are.
+pub const CHUNK_OVERHEAD: u64 = 256;
+
+/// The credit a stream is opened with, in bytes: enough for a line, little enough that ten thousand
+/// quiet writers fit into the default budget.
+pub const BASE_CREDIT: u64 = 4096;
+
+/// The most unconfirmed turns of one listener. ZeroMQ's queues hold more messages than this, so
+/// that they never fill, and a listener's confirmations come every 1 MiB or so at most anyway.
+pub const MAX_TURNS_OPEN: usize = 512;
+
+/// The longest command frame, in bytes. The longest that makes sense is a page of a listing.
+pub const MAX_COMMAND: usize = 1 << 16;
+
+/// The longest pipe name, in bytes (semantics: 1–255; the empty name is the default pipe).
+pub const MAX_NAME: usize = 255;
+
+/// The longest label a writer may give itself, in bytes.
+pub const MAX_LABEL: usize = 255;
+
+/// The most pipes on one page of a listing: with names of full length a page fits [`MAX_COMMAND`].
+pub const MAX_PAGE: usize = 100;
+
+/// What a chunk of `len` payload bytes costs, in bytes of credit.
+#[must_use]
+pub fn cost(len: usize) -> u64 {
+    len as u64 + CHUNK_OVERHEAD
+}
+
+/// How a listener takes part; the rules of the same names in the README.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Mode {
+    /// The oldest that waits, or live until every writer has finished.
+    Default,
+    /// Exactly one stream, whole, for this listener alone.
+    One,
+    /// All that waits, then live for ever.
+    Follow,
+    /// Live without taking.
+    Tap,
+}
+
+/// How a stream finished.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum How {
+    /// The writer's stdin closed.
+    End,
+    /// The writer was interrupted, killed or lost; the sentence says why.
+    Cut(String),
+}
+
+/// What became of a finished stream, told to its writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Each byte and the finish are safe at the satellite, or were confirmed by every listener.
+    Kept,
+    /// Each byte was confirmed by some listener.
+    Taken,
+    /// What waited of it was discarded.
+    Discarded,
+}
+
+/// Why something was refused, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Code {
+    /// The message could not be understood.
+    Malformed,
+    /// The client has not said `Hello` on this connection.
+    Stranger,
+    /// The two sides speak different revisions.
+    Revision,
+    /// A pipe's name breaks the rules for names.
+    Name,
+    /// A chunk came out of its order.
+    Order,
+    /// A chunk exceeded the writer's credit.
+    Credit,
+    /// A number of something is used up: clients, streams, listeners.
+    Limit,
+    /// A stream or listener was resumed that this satellite does not know, or not at this position.
+    Unknown,
+    /// A writer or listener came back after it had been given up, and others were told.
+    Lost,
+    /// The satellite does not do this for this client.
+    Denied,
+    /// Something waits, so the satellite does not stop.
+    Waiting,
+}
+
+/// What a client says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// The first message of a connection.
+    Hello {
+        /// The client program's own UUID, the same on each of its connections.
+        client: Uuid,
+        /// The [`REVISION`] it speaks.
+        revision: u16,
+        /// Program and version, for logs and `--check`.
+        program: String,
+    },
+    /// Says that the client is there.
+    Ping,
+    /// The client goes; its streams are cut and its listeners leave.
+    Bye,
+    /// Opens a stream, or resumes it on a new connection.
+    Open {
+        /// The stream's UUID.
+        stream: Uuid,
+        /// The pipe's name.
+        pipe: String,
+        /// The first chunk number that the writer can still send: 0 for a stream that is new.
+        from: u64,
+        /// Whether the stream has been opened before ([`Reply::Opened`] was received). A stream
+        /// that is resumed and not known is refused, never begun anew.
+        resume: bool,
+        /// Whether the answer to `Finish` waits until listeners have confirmed everything.
+        wait: bool,
+        /// Who writes, for people: at most [`MAX_LABEL`] bytes.
+        label: String,
+    },
+    /// One chunk; its payload is the message's third frame.
+    Data {
+        /// The stream.
+        stream: Uuid,
+        /// The chunk's number.
+        seq: u64,
+        /// Bytes of an unfinished line at the chunk's end (see the module).
+        tail: u64,
+        /// The cost of what the writer has in hand beyond its limit.
+        want: u64,
+    },
+    /// Asks for credit without sending a chunk.
+    Want {
+        /// The stream.
+        stream: Uuid,
+        /// The cost of what the writer has in hand beyond its limit.
+        want: u64,
+    },
+    /// The stream is finished.
+    Finish {
+        /// The stream.
+        stream: Uuid,
+        /// How many chunks it has.
+        seq: u64,
+        /// How it finished.
+        how: How,
+    },
+    /// The writer has its answer; the satellite may forget the stream's UUID.
+    Close {
+        /// The stream.
+        stream: Uuid,
+    },
+    /// Listens to a pipe, or goes on doing so on a new connection.
+    Listen {
+        /// The listener's UUID.
+        listener: Uuid,
+        /// The pipe's name.
+        pipe: String,
+        /// How.
+        mode: Mode,
+        /// What all chunks from turn 0 on may cost together.
+        window: u64,
+        /// On a new connection of a listener that got [`Reply::Listening`] before: how many turns
+        /// have arrived.
+        resume: Option<u64>,
+    },
+    /// The listener's output has taken the first `turns` turns.
+    Confirm {
+        /// The listener.
+        listener: Uuid,
+        /// How many turns, from the first on.
+        turns: u64,
+        /// What all chunks from turn 0 on may cost together.
+        window: u64,
+    },
+    /// The listener goes before its end; what it has not confirmed waits again.
+    Leave {
+        /// The listener.
+        listener: Uuid,
+    },
+    /// Finishes the pipe's default, follow and tap listeners after what was taken in before.
+    Eof {
+        /// The pipe's name.
+        pipe: String,
+    },
+    /// Asks for a page of the pipes in use, in the order of their names.
+    List {
+        /// Only names after this one; none for the first page.
+        after: Option<String>,
+    },
+    /// Drops what waits in a pipe and is not being taken.
+    Discard {
+        /// The pipe's name.
+        pipe: String,
+    },
+    /// Asks how the satellite is.
+    Status,
+    /// Stops a satellite that was started for this user alone.
+    Stop {
+        /// Even if something waits, which is then lost.
+        force: bool,
+    },
+}
+
+/// The limits that a client keeps to, told in [`Reply::Welcome`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// The most payload bytes in a chunk; at most [`MAX_CHUNK`].
+    pub chunk: u64,
+    /// The span within which each side is heard from, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// A writer not heard of for so long is lost, in milliseconds.
+    pub writer_lost_ms: u64,
+    /// A listener not heard of for so long is lost, in milliseconds.
+    pub listener_lost_ms: u64,
+}
+
+/// One pipe in a listing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PipeInfo {
+    /// Its name.
+    pub name: String,
+    /// Streams with something that nobody has confirmed.
+    pub waiting: u64,
+    /// Payload bytes that nobody has confirmed.
+    pub bytes: u64,
+    /// Writers whose streams are open.
+    pub writers: u64,
+    /// Listeners of all modes.
+    pub listeners: u64,
+    /// Whether a writer waits because room is used up.
+    pub full: bool,
+}
+
+/// How a satellite is, for `--check`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Program and version.
+    pub program: String,
+    /// When it started, in seconds since 1970 (UTC).
+    pub since: u64,
+    /// Its process id on its machine.
+    pub pid: u32,
+    /// Where what waits is kept, in a word: `memory`.
+    pub kept: String,
+    /// The budget for payloads, in bytes.
+    pub memory: u64,
+    /// What of it is in use, in bytes.
+    pub used: u64,
+    /// Pipes in use.
+    pub pipes: u64,
+    /// Streams with something that nobody has confirmed.
+    pub waiting: u64,
+    /// Payload bytes that nobody has confirmed.
+    pub bytes: u64,
+    /// Clients connected, the asking one included.
+    pub clients: u64,
+}
+
+/// What a satellite says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// Answers `Hello`.
+    Welcome {
+        /// This run of the satellite; another one after a restart.
+        satellite: Uuid,
+        /// The [`REVISION`] it speaks.
+        revision: u16,
+        /// Program and version.
+        program: String,
+        /// What the client keeps to.
+        limits: Limits,
+    },
+    /// Answers `Ping`.
+    Pong,
+    /// Answers `Open`.
+    Opened {
+        /// The stream.
+        stream: Uuid,
+        /// The chunk number that the satellite expects.
+        next: u64,
+        /// What all chunks from number 0 on may cost together.
+        limit: u64,
+    },
+    /// Acknowledges chunks and gives credit.
+    Ack {
+        /// The stream.
+        stream: Uuid,
+        /// Every chunk below this number is the satellite's to keep.
+        next: u64,
+        /// What all chunks from number 0 on may cost together.
+        limit: u64,
+        /// The writer waits because room is used up.
+        full: bool,
+    },
+    /// Answers `Finish`.
+    Finished {
+        /// The stream.
+        stream: Uuid,
+        /// What became of it.
+        outcome: Outcome,
+    },
+    /// Answers `Listen`.
+    Listening {
+        /// The listener.
+        listener: Uuid,
+    },
+    /// One chunk; its payload is the message's third frame.
+    Chunk {
+        /// The listener.
+        listener: Uuid,
+        /// The turn.
+        turn: u64,
+        /// The stream it belongs to.
+        stream: Uuid,
+        /// Its number in the stream.
+        seq: u64,
+        /// To a tap: how many payload bytes of this stream were skipped right before it.
+        missed: u64,
+    },
+    /// A stream has finished.
+    Ended {
+        /// The listener.
+        listener: Uuid,
+        /// The turn.
+        turn: u64,
+        /// The stream.
+        stream: Uuid,
+        /// How it finished.
+        how: How,
+        /// Who wrote it.
+        label: String,
+        /// If it had finished before this listener began with it: how many of its first bytes
+        /// were confirmed by others or discarded before.
+        before: u64,
+        /// To a tap: how many payload bytes were skipped right before the finish.
+        missed: u64,
+    },
+    /// The listener has all it came for.
+    Done {
+        /// The listener.
+        listener: Uuid,
+        /// The turn, its last.
+        turn: u64,
+    },
+    /// The satellite knows that the listener has confirmed `Done`, and has forgotten it.
+    Closed {
+        /// The listener.
+        listener: Uuid,
+    },
+    /// Answers `Eof`.
+    EofTaken,
+    /// Answers `List`.
+    Pipes {
+        /// At most [`MAX_PAGE`].
+        pipes: Vec<PipeInfo>,
+        /// Whether there are more after the last of these.
+        more: bool,
+    },
+    /// Answers `Discard`.
+    Discarded {
+        /// Streams of which something was dropped.
+        streams: u64,
+        /// Payload bytes dropped.
+        bytes: u64,
+    },
+    /// Answers `Status`.
+    Status(Status),
+    /// Answers `Stop`.
+    Stopping,
+    /// Refuses something.
+    Error {
+        /// For programs.
+        code: Code,
+        /// For people.
+        message: String,
+        /// The stream or listener that it is about.
+        about: Option<Uuid>,
+    },
+}
+
+/// Why a command frame could not be decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DecodeError {
+    /// Longer than [`MAX_COMMAND`].
+    TooLong,
+    /// Not MessagePack, or not a command; with the decoder's own words.
+    Invalid(String),
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong => write!(f, "the command is longer than {MAX_COMMAND} bytes"),
+            Self::Invalid(why) => write!(f, "the command makes no sense: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+/// Encodes a [`Request`] or a [`Reply`] as a message's second frame.
+///
+/// # Panics
+///
+/// Never for these types: they hold nothing that MessagePack cannot express.
+#[must_use]
+pub fn encode<T: Serialize>(command: &T) -> Vec<u8> {
+    rmp_serde::to_vec_named(command).expect("commands are expressible in MessagePack")
+}
+
+/// Decodes a message's second frame.
+///
+/// # Errors
+///
+/// When the frame is too long or holds no command of the wanted kind and nothing else.
+pub fn decode<'a, T: Deserialize<'a>>(frame: &'a [u8]) -> Result<T, DecodeError> {
+    if frame.len() > MAX_COMMAND {
+        return Err(DecodeError::TooLong);
+    }
+    let mut reader = rmp_serde::Deserializer::from_read_ref(frame);
+    let command =
+        T::deserialize(&mut reader).map_err(|error| DecodeError::Invalid(error.to_string()))?;
+    if reader.get_ref().is_empty() {
+        Ok(command)
+    } else {
+        Err(DecodeError::Invalid("bytes behind the command".to_owned()))
+    }
+}
+
+/// Why `name` cannot be a pipe's name, or nothing if it can.
+///
+/// ```
+/// use skypipe_broker::protocol::name_fault;
+/// assert_eq!(name_fault("logs"), None);
+/// assert_eq!(name_fault(""), None, "the default pipe");
+/// assert!(name_fault("a\nb").is_some());
+/// ```
+#[must_use]
+pub fn name_fault(name: &str) -> Option<&'static str> {
+    if name.len() > MAX_NAME {
+        Some("a pipe's name has at most 255 bytes")
+    } else if name.chars().any(char::is_control) {
+        Some("a pipe's name has no control characters")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_survive_the_wire() {
+        let data = Request::Data { stream: Uuid::from_u128(7), seq: 3, tail: 0, want: 9 };
+        assert_eq!(decode::<Request>(&encode(&data)), Ok(data));
+        assert_eq!(decode::<Request>(&encode(&Request::Ping)), Ok(Request::Ping));
+        let how = Request::Finish { stream: Uuid::nil(), seq: 1, how: How::Cut("gone".into()) };
+        assert_eq!(decode::<Request>(&encode(&how)), Ok(how));
+    }
+
+    #[test]
+    fn a_command_frame_is_as_small_as_said() {
+        let data = Request::Data { stream: Uuid::nil(), seq: u64::MAX, tail: u64::MAX, want: 0 };
+        assert!(encode(&data).len() < 80, "{}", encode(&data).len());
+    }
+
+    #[test]
+    fn an_unknown_field_is_skipped_and_trailing_bytes_are_not() {
+        #[derive(Serialize)]
+        enum Newer {
+            Close { stream: Uuid, colour: &'static str },
+        }
+        let newer = encode(&Newer::Close { stream: Uuid::nil(), colour: "blue" });
+        assert_eq!(decode::<Request>(&newer), Ok(Request::Close { stream: Uuid::nil() }));
+        let mut longer = encode(&Request::Ping);
+        longer.push(0);
+        assert!(decode::<Request>(&longer).is_err());
+    }
+
+    #[test]
+    fn a_full_page_of_a_listing_fits_a_command() {
+        let pipe = PipeInfo {
+            name: "n".repeat(MAX_NAME),
+            waiting: u64::MAX,
+            bytes: u64::MAX,
+            writers: u64::MAX,
+            listeners: u64::MAX,
+            full: true,
+        };
+        let page = Reply::Pipes { pipes: vec![pipe; MAX_PAGE], more: true };
+        assert!(encode(&page).len() <= MAX_COMMAND);
+    }
+
+    #[test]
+    fn names_are_checked() {
+        assert!(name_fault(&"x".repeat(255)).is_none());
+        assert!(name_fault(&"x".repeat(256)).is_some());
+        assert!(name_fault("tab\there").is_some());
+        assert!(name_fault("größe/日本").is_none());
+    }
+}

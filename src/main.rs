@@ -1,0 +1,1 @@
+fn main(){ println!("{:?} {:?}", zmq::version(), zmq::has("curve")); }

@@ -1,1 +1,7 @@
-fn main(){ println!("{:?} {:?}", zmq::version(), zmq::has("curve")); }
+//! The command `skypipe`. Owns nothing: [`skypipe::run`] does it all.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    skypipe::run()
+}

@@ -1,16 +1,60 @@
-//! The client's side of the conversation, without a socket (interface draft).
+//! The client's side of the conversation: one writer, one listener or one question.
 //!
-//! Contract: `handle(now, Input)`; then drain `poll() -> Output` until `None`; then wait until
-//! `deadline()` or until something happens. `wants_input()` says whether stdin may be read further.
+//! It owns the connection's life (hello, heartbeats, coming back), what is sent again, what is
+//! confirmed, messages for the person and the exit code. It holds no socket, thread, clock or file:
+//! the loop in `link` hands in what happened and does what it asks.
+//!
+//! # The contract
+//!
+//! 1. `handle(now, input)` for each thing that happened; `now` never goes back.
+//! 2. `poll()` until it returns nothing, doing each output. [`Output::Exit`] is the last.
+//! 3. Wait until something happens, or until `deadline()`, then hand in [`Input::Timeout`].
+//!    [`Session::wants_input`] says whether stdin may be read on meanwhile.
+//!
+//! # The life of a connection
+//!
+//! ```text
+//!   Connect, Hello ──> Joining ── Welcome ──> Up ── broken, or silent ──> Apart ── backoff ──┐
+//!        ^               │ 8 s without any Welcome: exit 4                                   │
+//!        └───────────────┴───────────────────────────────────────────────────────────────────┘
+//! ```
 
+mod asking;
+mod listening;
+#[cfg(test)]
+mod tests;
+mod writing;
+
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use skypipe_broker::protocol::{Mode, Reply};
+use skypipe_broker::protocol::{
+    Code, Limits, MAGIC, MAX_CHUNK, Mode, REVISION, Reply, Request, decode, encode,
+};
 use uuid::Uuid;
+
+use self::asking::Asker;
+use self::listening::Listener;
+use self::writing::Writer;
 
 /// Time since the program started; the loop around supplies it.
 pub type Now = Duration;
+
+/// How long a client looks for a satellite at its start; the promise is ten seconds.
+const FIRST_CONTACT: Duration = Duration::from_secs(8);
+
+/// How long one attempt to connect may take.
+const ATTEMPT: Duration = Duration::from_secs(3);
+
+/// The first and the longest wait between two attempts.
+const BACKOFF: Duration = Duration::from_millis(50);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
+
+/// A connection is given up when nothing was heard for so many heartbeats: when nothing is under
+/// way, and when a large message may still be coming through a slow line.
+const QUIET_BEATS: u32 = 3;
+const BUSY_BEATS: u32 = 12;
 
 /// What the program was started for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +124,26 @@ pub enum Signal {
     Terminate,
 }
 
+impl Signal {
+    /// The exit code of a program that this signal ended: 128 and its number.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Hangup => 129,
+            Self::Interrupt => 130,
+            Self::Terminate => 143,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Hangup => "SIGHUP",
+            Self::Interrupt => "SIGINT",
+            Self::Terminate => "SIGTERM",
+        }
+    }
+}
+
 /// What happened to the loop around the session.
 #[derive(Debug, Clone)]
 pub enum Input {
@@ -124,32 +188,375 @@ pub enum Output {
     Exit(u8),
 }
 
+/// Where the connection stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// A connection is being made since then, and `Hello` is on its way.
+    Joining(Now),
+    /// The satellite has answered.
+    Up,
+    /// There is no connection until then.
+    Apart(Now),
+    /// The session is over.
+    Over,
+}
+
+/// What all jobs share: the connection and what leaves the session.
+#[derive(Debug)]
+struct Common {
+    config: Config,
+    now: Now,
+    stage: Stage,
+    out: VecDeque<Output>,
+    limits: Option<Limits>,
+    /// When something was heard last.
+    heard: Now,
+    next_ping: Now,
+    /// Attempts since the last progress.
+    attempts: u32,
+    /// When something moved last, in the sense of `--timeout`.
+    moved: Now,
+    /// Why the last connection failed.
+    reason: Option<String>,
+}
+
+/// What a session is for.
+#[derive(Debug)]
+enum Role {
+    Write(Writer),
+    Listen(Listener),
+    Ask(Asker),
+}
+
 /// One client's conversation with its satellite.
 #[derive(Debug)]
 pub struct Session {
-    config: Config,
+    common: Common,
+    role: Role,
 }
 
 impl Session {
     /// A session that has not begun; its first output is [`Output::Connect`].
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config }
+        let role = match config.job.clone() {
+            Job::Write { pipe, wait, inferred, label } => {
+                Role::Write(Writer::new(pipe, wait, inferred, label))
+            }
+            Job::Listen { pipe, mode } => Role::Listen(Listener::new(pipe, mode)),
+            Job::Ask(question) => Role::Ask(Asker::new(question)),
+        };
+        let common = Common {
+            config,
+            now: Now::ZERO,
+            stage: Stage::Apart(Now::ZERO),
+            out: VecDeque::new(),
+            limits: None,
+            heard: Now::ZERO,
+            next_ping: Now::ZERO,
+            attempts: 0,
+            moved: Now::ZERO,
+            reason: None,
+        };
+        let mut session = Self { common, role };
+        session.connect();
+        session
     }
+
     /// Takes in what happened.
-    pub fn handle(&mut self, _now: Now, _input: Input) {}
+    pub fn handle(&mut self, now: Now, input: Input) {
+        let common = &mut self.common;
+        common.now = common.now.max(now);
+        if common.stage == Stage::Over {
+            return;
+        }
+        match input {
+            Input::Received(frames) => self.received(&frames),
+            Input::Disconnected(reason) => {
+                common.reason = reason.or(common.reason.take());
+                self.part();
+            }
+            Input::Timeout => self.timeout(),
+            Input::Signal(signal) => self.signal(signal),
+            other => match &mut self.role {
+                Role::Write(writer) => writer.happened(common, other),
+                Role::Listen(listener) => listener.happened(common, other),
+                Role::Ask(_) => {}
+            },
+        }
+        self.advance();
+    }
+
     /// What to do next; nothing when all is done for now.
     pub fn poll(&mut self) -> Option<Output> {
-        None
+        self.common.out.pop_front()
     }
+
     /// When [`Input::Timeout`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Now> {
-        None
+        let common = &self.common;
+        let connection = match common.stage {
+            Stage::Over => return None,
+            Stage::Joining(since) => since + ATTEMPT,
+            Stage::Up => common.next_ping.min(common.heard + self.patience()),
+            Stage::Apart(until) => until,
+        };
+        let first = common.limits.is_none().then_some(FIRST_CONTACT);
+        let timeout = common.config.timeout.map(|time| common.moved + time);
+        let role = match &self.role {
+            Role::Write(writer) => writer.deadline(),
+            Role::Listen(listener) => listener.deadline(common),
+            Role::Ask(_) => None,
+        };
+        [Some(connection), first, timeout, role].into_iter().flatten().min()
     }
+
     /// Whether it takes another [`Input::Read`].
     #[must_use]
     pub fn wants_input(&self) -> bool {
-        self.config.timeout.is_some()
+        match &self.role {
+            Role::Write(writer) => self.common.stage != Stage::Over && writer.wants_input(),
+            _ => false,
+        }
     }
+}
+
+/// The connection.
+impl Session {
+    fn connect(&mut self) {
+        let common = &mut self.common;
+        common.stage = Stage::Joining(common.now);
+        common.out.push_back(Output::Connect);
+        let hello = Request::Hello {
+            client: common.config.client,
+            revision: REVISION,
+            program: common.config.program.clone(),
+        };
+        common.send(&hello, None);
+        // No need to wait for the answer; a question alone must not be asked twice.
+        match &mut self.role {
+            Role::Write(writer) => writer.attach(common),
+            Role::Listen(listener) => listener.attach(common),
+            Role::Ask(_) => {}
+        }
+    }
+
+    /// The connection is gone.
+    fn part(&mut self) {
+        let common = &mut self.common;
+        if !matches!(common.stage, Stage::Joining(_) | Stage::Up) {
+            return;
+        }
+        common.attempts += 1;
+        common.stage = Stage::Apart(common.now + common.backoff());
+        match &mut self.role {
+            Role::Write(writer) => writer.detach(),
+            Role::Listen(listener) => listener.detach(),
+            Role::Ask(asker) => asker.detach(common),
+        }
+    }
+
+    fn received(&mut self, frames: &[Bytes]) {
+        let (command, payload) = match frames {
+            [magic, command] if magic == MAGIC => (command, None),
+            [magic, command, payload] if magic == MAGIC => (command, Some(payload.clone())),
+            _ => return,
+        };
+        let Ok(reply) = decode::<Reply>(command) else {
+            let message = "the satellite sent something that this version does not understand";
+            return self.common.fail(1, message);
+        };
+        let common = &mut self.common;
+        common.heard = common.now;
+        match reply {
+            Reply::Welcome { program, limits, .. } => self.welcome(&program, limits),
+            Reply::Pong => common.attempts = 0,
+            Reply::Error { code: Code::Stranger, .. } => self.part(),
+            Reply::Error { code: Code::Revision, message, .. } => common.fail(1, &message),
+            Reply::Error { code: Code::Name, message, .. } => common.fail(2, &message),
+            reply => match &mut self.role {
+                Role::Write(writer) => writer.received(common, reply),
+                Role::Listen(listener) => listener.received(common, reply, payload),
+                Role::Ask(asker) => asker.received(common, reply),
+            },
+        }
+    }
+
+    fn welcome(&mut self, program: &str, limits: Limits) {
+        let common = &mut self.common;
+        let is_first = common.limits.replace(limits).is_none();
+        common.stage = Stage::Up;
+        common.next_ping = common.now + common.beat();
+        if is_first {
+            common.moved = common.now;
+        }
+        if is_first && is_older(program, &common.config.program) {
+            let hint = format!(
+                "the satellite is {program}, older than this {}: `skypipe --reset` restarts one \
+                 of this machine, others are upgraded where they run",
+                common.config.program
+            );
+            common.out.push_back(Output::Hint(hint));
+        }
+        if let Role::Ask(asker) = &mut self.role {
+            asker.ask(common);
+        }
+    }
+
+    fn timeout(&mut self) {
+        let now = self.common.now;
+        if self.common.limits.is_none() && now >= FIRST_CONTACT {
+            return self.nobody_there();
+        }
+        match self.common.stage {
+            Stage::Joining(since) if now >= since + ATTEMPT => self.part(),
+            Stage::Up if now >= self.common.heard + self.patience() => self.part(),
+            Stage::Up if now >= self.common.next_ping => {
+                self.common.next_ping = now + self.common.beat();
+                self.common.send(&Request::Ping, None);
+            }
+            Stage::Apart(until) if now >= until => self.connect(),
+            _ => {}
+        }
+        let common = &mut self.common;
+        if let Some(time) = common.config.timeout
+            && now >= common.moved + time
+        {
+            if common.limits.is_none() {
+                return self.nobody_there();
+            }
+            let message = format!("nothing moved for {time:?}");
+            self.leave();
+            return self.common.fail(124, &message);
+        }
+        match &mut self.role {
+            Role::Write(writer) => writer.timeout(common),
+            Role::Listen(listener) => listener.timeout(common),
+            Role::Ask(_) => {}
+        }
+    }
+
+    fn nobody_there(&mut self) {
+        let mut message = format!("no satellite answers at {}", self.common.config.endpoint);
+        if let Some(reason) = self.common.reason.take() {
+            message = format!("{message} ({reason})");
+        }
+        self.common.fail(4, &message);
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        let common = &mut self.common;
+        match &mut self.role {
+            Role::Write(writer) if common.limits.is_some() => writer.interrupt(common, signal),
+            _ => {
+                self.leave();
+                self.common.exit(signal.exit_code());
+            }
+        }
+    }
+
+    /// Says goodbye for whatever it is that ends before its end.
+    fn leave(&mut self) {
+        let common = &mut self.common;
+        if let Role::Listen(listener) = &mut self.role {
+            listener.leave(common);
+        }
+        common.send(&Request::Bye, None);
+    }
+
+    /// Sends what can be sent now.
+    fn advance(&mut self) {
+        let common = &mut self.common;
+        if common.stage == Stage::Over {
+            return;
+        }
+        match &mut self.role {
+            Role::Write(writer) => writer.advance(common),
+            Role::Listen(listener) => listener.advance(common),
+            Role::Ask(_) => {}
+        }
+    }
+
+    /// For how long nothing may be heard. It grows with attempts that brought nothing: a line so
+    /// slow that a message takes longer than this must get through some time.
+    fn patience(&self) -> Duration {
+        let is_busy = match &self.role {
+            Role::Write(writer) => writer.is_busy(),
+            Role::Listen(listener) => listener.is_busy(),
+            Role::Ask(_) => false,
+        };
+        let beats = if is_busy { BUSY_BEATS } else { QUIET_BEATS };
+        self.common.beat() * beats * (1 << self.common.attempts.min(4))
+    }
+}
+
+impl Common {
+    fn send(&mut self, request: &Request, payload: Option<Bytes>) {
+        let mut frames = vec![Bytes::from_static(MAGIC), Bytes::from(encode(request))];
+        frames.extend(payload);
+        self.out.push_back(Output::Send(frames));
+    }
+
+    /// Whether the satellite knows this connection, as far as anyone can tell.
+    fn is_up(&self) -> bool {
+        self.stage == Stage::Up
+    }
+
+    /// Something moved: `--timeout` counts anew, and the connection has proved itself.
+    fn progress(&mut self) {
+        self.moved = self.now;
+        self.attempts = 0;
+    }
+
+    fn beat(&self) -> Duration {
+        let ms = self.limits.map_or(2_500, |limits| limits.heartbeat_ms.clamp(10, 60_000));
+        Duration::from_millis(ms)
+    }
+
+    /// Doubles with each attempt, with up to half of it added by chance, so that a satellite that
+    /// restarts does not meet all its clients at once. The chance is the client's UUID.
+    fn backoff(&self) -> Duration {
+        let doubled = BACKOFF * (1 << self.attempts.min(10));
+        let (_, chance) = self.config.client.as_u64_pair();
+        let spread = (chance.rotate_left(self.attempts) % 512) as u32;
+        let wait = doubled.min(LONGEST_BACKOFF);
+        wait + wait * spread / 1024
+    }
+
+    /// Says why, then ends.
+    fn fail(&mut self, code: u8, message: &str) {
+        self.out.push_back(Output::Notice(message.to_owned()));
+        self.exit(code);
+    }
+
+    fn exit(&mut self, code: u8) {
+        self.stage = Stage::Over;
+        self.out.push_back(Output::Exit(code));
+    }
+
+    /// What an error about a stream or listener means for a client that depends on it.
+    fn refused(&mut self, code: Code, message: &str) {
+        let exit = match code {
+            Code::Unknown | Code::Lost => 3,
+            Code::Name => 2,
+            _ => 1,
+        };
+        self.fail(exit, message);
+    }
+}
+
+/// Whether `theirs` is an older version than `ours`, both in the form `name 1.2.3`.
+fn is_older(theirs: &str, ours: &str) -> bool {
+    let version = |program: &str| -> Option<Vec<u64>> {
+        let (_, number) = program.rsplit_once(' ')?;
+        number.split('.').map(|part| part.parse().ok()).collect()
+    };
+    version(theirs).zip(version(ours)).is_some_and(|(theirs, ours)| theirs < ours)
+}
+
+/// The most payload bytes that a satellite takes in one chunk.
+fn chunk_limit(common: &Common) -> usize {
+    let limit = common.limits.map_or(MAX_CHUNK as u64, |limits| limits.chunk);
+    usize::try_from(limit).unwrap_or(MAX_CHUNK).clamp(1, MAX_CHUNK)
 }

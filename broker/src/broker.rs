@@ -1,14 +1,60 @@
-//! The whole satellite as a state machine, without a socket (interface draft).
+//! The whole satellite as a state machine: all pipes, who is connected, what everybody may send.
+//!
+//! It owns what the rules say beyond one pipe: the handshake, connections and their loss (rule 16),
+//! credit and the memory budget (rule 12), answers to writers (rule 11), listings. It holds no
+//! socket, thread, clock or file: a loop around it hands in what happened and does what it asks.
+//!
+//! # The contract
+//!
+//! 1. `handle(now, input)` for each thing that happened; `now` never goes back.
+//! 2. `poll()` until it returns nothing; do each output before asking for the next, and hand in what
+//!    came of it.
+//! 3. Wait until something happens, or until `deadline()`, then hand in [`Input::Timeout`], but only
+//!    after everything that had arrived was handed in: a peer whose message lay unread is not lost.
 
+mod asking;
+mod clients;
+mod credit;
+mod listening;
+mod losing;
+mod old;
+#[cfg(test)]
+mod tests;
+mod writing;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::store::Store;
+use self::clients::Clients;
+use self::credit::Room;
+use self::listening::Taker;
+use self::writing::Writer;
+use crate::pipe::{Context, Effects, ListenerKey, Pipe};
+use crate::protocol::{
+    self, Code, Limits, MAGIC, MAX_CHUNK, REVISION, Reply, Request, decode, encode, v01,
+};
+use crate::store::{Store, StreamKey};
 
 /// Time since the satellite started; the loop around supplies it.
 pub type Now = Duration;
+
+/// The upper half of the UUIDs that the broker makes for peers of the original protocol, which have
+/// none; nobody else may use it. It spells "skypipe0".
+const OLD_IDS: u64 = 0x736b_7970_6970_6530;
+
+/// How many items go to one listener before the next one is looked after.
+const FAIR_TURN: usize = 16;
+
+/// How many UUIDs of lost writers and listeners are remembered, so that one who comes back is told.
+const LOST_KEPT: usize = 4096;
+
+/// The most streams that are open or wait: with some 600 bytes for each, what bounds the memory that
+/// streams without a byte can take.
+const MAX_STREAMS: usize = 100_000;
 
 /// A connection, by the routing id that ZeroMQ gave it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,8 +63,8 @@ pub struct Peer(pub Bytes);
 /// What happened to the loop around the broker.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// A message came in: its frames without the routing id. A loop that met more than
-    /// four frames hands in the first four.
+    /// A message came in: its frames without the routing id. A loop that met more than four frames
+    /// hands in the first five at most.
     Received {
         /// From whom.
         peer: Peer,
@@ -90,23 +136,343 @@ pub struct Settings {
 }
 
 /// All pipes and peers of a satellite.
+#[derive(Debug)]
 pub struct Broker<S> {
+    settings: Settings,
+    now: Now,
     store: S,
+    pipes: BTreeMap<Arc<str>, Pipe>,
+    effects: Effects,
+    room: Room,
+    clients: Clients,
+    /// Writers by the UUID of their stream, until they have their answer.
+    writers: HashMap<Uuid, Writer>,
+    /// The pipe and the UUID of every stream that is open or waits.
+    streams: HashMap<StreamKey, Uuid>,
+    takers: HashMap<Uuid, Taker>,
+    listeners: HashMap<ListenerKey, Uuid>,
+    /// Lost writers and listeners, the latest last.
+    lost: VecDeque<Uuid>,
+    /// The place in the order of opening that comes next; streams and listeners share the count.
+    next_key: u64,
+    out: VecDeque<Output>,
+    /// Writers who want credit, in turn, each once.
+    wanting: VecDeque<Uuid>,
+    /// Streams whose writers are owed an acknowledgement.
+    unacknowledged: Vec<Uuid>,
+    /// Listeners that may have something to be sent, each once.
+    awake: VecDeque<ListenerKey>,
+    awake_set: HashSet<ListenerKey>,
+    /// Listeners that wait for the end of a line, with the time at which they stop to.
+    line_waits: BTreeSet<(Now, ListenerKey)>,
+    /// When to offer a congested peer of the original protocol its message again.
+    retries: BTreeSet<(Now, Peer)>,
+    /// Since when nothing waits and nobody is connected.
+    idle_since: Option<Now>,
 }
 
 impl<S: Store> Broker<S> {
     /// A broker without pipes.
-    pub fn new(_settings: Settings, store: S) -> Self {
-        Self { store }
+    pub fn new(settings: Settings, store: S) -> Self {
+        let room = Room::new(settings.memory);
+        let effects = Effects { taps_limit: room.taps(), ..Effects::default() };
+        Self {
+            settings,
+            now: Now::ZERO,
+            store,
+            pipes: BTreeMap::new(),
+            effects,
+            room,
+            clients: Clients::default(),
+            writers: HashMap::new(),
+            streams: HashMap::new(),
+            takers: HashMap::new(),
+            listeners: HashMap::new(),
+            lost: VecDeque::new(),
+            next_key: 0,
+            out: VecDeque::new(),
+            wanting: VecDeque::new(),
+            unacknowledged: Vec::new(),
+            awake: VecDeque::new(),
+            awake_set: HashSet::new(),
+            line_waits: BTreeSet::new(),
+            retries: BTreeSet::new(),
+            idle_since: None,
+        }
     }
+
     /// Takes in what happened.
-    pub fn handle(&mut self, _now: Now, _input: Input) {}
+    pub fn handle(&mut self, now: Now, input: Input) {
+        self.now = self.now.max(now);
+        match input {
+            Input::Received { peer, frames } => self.received(&peer, &frames),
+            Input::Disconnected { peer } => self.disconnected(&peer),
+            Input::Congested { peer } => self.congested(peer),
+            Input::Taken { peer } => self.taken_by_old(&peer),
+            Input::Timeout => self.timeout(),
+            Input::Stop => {
+                self.out.push_back(Output::Log("asked to stop".to_owned()));
+                self.out.push_back(Output::Stop);
+            }
+        }
+        self.note_idle();
+    }
+
     /// What to do next; nothing when all is done for now.
     pub fn poll(&mut self) -> Option<Output> {
-        None
+        loop {
+            if let Some(output) = self.out.pop_front() {
+                return Some(output);
+            }
+            self.grant();
+            self.acknowledge();
+            while self.out.is_empty()
+                && let Some(listener) = self.awake.pop_front()
+            {
+                self.awake_set.remove(&listener);
+                self.serve(listener);
+            }
+            if self.out.is_empty() {
+                return None;
+            }
+        }
     }
+
     /// When [`Input::Timeout`] is due.
     pub fn deadline(&self) -> Option<Now> {
-        None
+        let idle = self.idle_since.zip(self.settings.idle).map(|(since, span)| since + span);
+        [
+            self.line_waits.first().map(|(due, _)| *due),
+            self.retries.first().map(|(due, _)| *due),
+            self.clients.next_check(),
+            idle,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
+
+    /// The cost of all payloads held and of all credit given and not used, in bytes.
+    pub fn used(&self) -> u64 {
+        self.room.used() + self.effects.taps
+    }
+
+    fn timeout(&mut self) {
+        while let Some((due, listener)) = self.line_waits.first().copied()
+            && due <= self.now
+        {
+            self.line_waits.remove(&(due, listener));
+            self.wake(listener);
+        }
+        while let Some((due, peer)) = self.retries.first().cloned()
+            && due <= self.now
+        {
+            self.retries.remove(&(due, peer.clone()));
+            self.send_piece(&peer);
+        }
+        self.lose_the_silent();
+        if let (Some(since), Some(span)) = (self.idle_since, self.settings.idle)
+            && self.now >= since + span
+        {
+            self.out.push_back(Output::Log("nothing waits and nobody is here: goodbye".to_owned()));
+            self.out.push_back(Output::Stop);
+        }
+    }
+
+    fn note_idle(&mut self) {
+        if self.settings.idle.is_some() {
+            let is_idle = self.clients.is_empty() && self.pipes.is_empty();
+            self.idle_since = is_idle.then(|| self.idle_since.unwrap_or(self.now));
+        }
+    }
+}
+
+/// Messages.
+impl<S: Store> Broker<S> {
+    fn received(&mut self, peer: &Peer, frames: &[Bytes]) {
+        match frames {
+            [magic, command] if magic == MAGIC => self.command(peer, command, None),
+            [magic, command, payload] if magic == MAGIC => {
+                self.command(peer, command, Some(payload.clone()));
+            }
+            [magic, rest @ ..] if magic == v01::MAGIC => self.old_message(peer, rest),
+            [magic, ..] if magic == MAGIC => {
+                self.refuse(peer, Code::Malformed, "a message has two or three frames", None);
+            }
+            _ => {}
+        }
+    }
+
+    fn command(&mut self, peer: &Peer, command: &[u8], payload: Option<Bytes>) {
+        let request = match decode::<Request>(command) {
+            Ok(request) => request,
+            Err(error) => return self.refuse(peer, Code::Malformed, &error.to_string(), None),
+        };
+        if payload.is_some() != matches!(request, Request::Data { .. }) {
+            let message = "a payload belongs to Data, and to nothing else";
+            return self.refuse(peer, Code::Malformed, message, None);
+        }
+        if let Request::Hello { client, revision, program } = request {
+            return self.hello(peer, client, revision, &program);
+        }
+        let Some(client) = self.clients.heard(peer, self.now) else {
+            return self.refuse(peer, Code::Stranger, "say Hello first", None);
+        };
+        match request {
+            Request::Hello { .. } => {}
+            Request::Ping => self.reply(peer, &Reply::Pong),
+            Request::Bye => self.goodbye(client),
+            Request::Open { stream, pipe, from, resume, wait, label } => {
+                let opening = writing::Opening { stream, pipe, from, resume, wait, label };
+                self.open(peer, client, opening);
+            }
+            Request::Data { stream, seq, tail, want } => {
+                let payload = payload.unwrap_or_default();
+                self.data(peer, client, writing::Arrived { stream, seq, tail, want, payload });
+            }
+            Request::Want { stream, want } => self.want(client, stream, want),
+            Request::Finish { stream, seq, how } => self.finish(peer, client, stream, seq, how),
+            Request::Close { stream } => self.close(client, stream),
+            Request::Listen { listener, pipe, mode, window, resume } => {
+                let joining = listening::Joining { listener, pipe, mode, window, resume };
+                self.listen(peer, client, joining);
+            }
+            Request::Confirm { listener, turns, window } => {
+                self.confirm(peer, client, listener, turns, window);
+            }
+            Request::Leave { listener } => self.leave(client, listener),
+            Request::Eof { pipe } => self.eof(peer, &pipe),
+            Request::List { after } => self.list(peer, after.as_deref()),
+            Request::Discard { pipe } => self.discard(peer, &pipe),
+            Request::Status => self.status(peer),
+            Request::Stop { force } => self.stop(peer, force),
+        }
+    }
+
+    fn hello(&mut self, peer: &Peer, client: Uuid, revision: u16, program: &str) {
+        if revision != REVISION {
+            let message = format!(
+                "this satellite ({}) speaks revision {REVISION} of SKYPIPE/1 and {program} speaks \
+                 {revision}: upgrade the older of the two",
+                self.settings.program
+            );
+            return self.refuse(peer, Code::Revision, &message, None);
+        }
+        if is_reserved(client) {
+            return self.refuse(peer, Code::Malformed, "that UUID is reserved", None);
+        }
+        if !self.clients.knows(client) && self.clients.len() >= self.settings.clients {
+            let message = format!("this satellite has its {} clients", self.settings.clients);
+            return self.refuse(peer, Code::Limit, &message, None);
+        }
+        if let Some(earlier) = self.clients.connect(client, peer, self.now) {
+            self.out_of_reach(earlier);
+        }
+        self.schedule_check(client);
+        let welcome = Reply::Welcome {
+            satellite: self.settings.satellite,
+            revision: REVISION,
+            program: self.settings.program.clone(),
+            limits: self.limits(),
+        };
+        self.reply(peer, &welcome);
+    }
+
+    fn limits(&self) -> Limits {
+        let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        let shorter = self.settings.writer_lost.min(self.settings.listener_lost);
+        Limits {
+            chunk: MAX_CHUNK as u64,
+            // Four chances to be heard before the shorter time is over.
+            heartbeat_ms: ms(shorter / 4).clamp(20, 5_000),
+            writer_lost_ms: ms(self.settings.writer_lost),
+            listener_lost_ms: ms(self.settings.listener_lost),
+        }
+    }
+}
+
+/// What the parts of the broker share.
+impl<S: Store> Broker<S> {
+    fn reply(&mut self, peer: &Peer, reply: &Reply) {
+        self.send(peer, reply, None);
+    }
+
+    fn send(&mut self, peer: &Peer, reply: &Reply, payload: Option<Bytes>) {
+        let mut frames = vec![Bytes::from_static(MAGIC), Bytes::from(encode(reply))];
+        frames.extend(payload);
+        self.out.push_back(Output::Send { peer: peer.clone(), frames, report: false });
+    }
+
+    /// Sends to a client if it is connected.
+    fn tell(&mut self, client: Uuid, reply: &Reply, payload: Option<Bytes>) {
+        if let Some(peer) = self.clients.peer(client).cloned() {
+            self.send(&peer, reply, payload);
+        }
+    }
+
+    fn refuse(&mut self, peer: &Peer, code: Code, message: &str, about: Option<Uuid>) {
+        self.reply(peer, &Reply::Error { code, message: message.to_owned(), about });
+    }
+
+    /// Refuses a name that cannot be a pipe's; returns the name to keep otherwise.
+    fn name(&mut self, peer: &Peer, name: &str, about: Option<Uuid>) -> Option<Arc<str>> {
+        match protocol::name_fault(name) {
+            Some(fault) => {
+                self.refuse(peer, Code::Name, fault, about);
+                None
+            }
+            None => Some(Arc::from(name)),
+        }
+    }
+
+    fn new_key(&mut self) -> u64 {
+        self.next_key += 1;
+        self.next_key
+    }
+
+    /// Works on a pipe, made if need be, and acts on what came of it.
+    fn with_pipe<R>(
+        &mut self,
+        name: &Arc<str>,
+        work: impl FnOnce(&mut Pipe, &mut Context<'_, S>) -> R,
+    ) -> R {
+        let pipe = self.pipes.entry(name.clone()).or_default();
+        let mut ctx =
+            Context { now: self.now, store: &mut self.store, effects: &mut self.effects };
+        let result = work(pipe, &mut ctx);
+        if pipe.is_unused() {
+            self.pipes.remove(name);
+        }
+        self.room.free(std::mem::take(&mut self.effects.freed));
+        for (key, outcome) in std::mem::take(&mut self.effects.gone) {
+            self.stream_gone(key, outcome);
+        }
+        for listener in std::mem::take(&mut self.effects.ended) {
+            self.listener_ended(listener);
+        }
+        let mut awake = std::mem::take(&mut self.effects.awake);
+        for listener in awake.drain(..) {
+            self.wake(listener);
+        }
+        self.effects.awake = awake;
+        result
+    }
+
+    fn wake(&mut self, listener: ListenerKey) {
+        if self.awake_set.insert(listener) {
+            self.awake.push_back(listener);
+        }
+    }
+
+    fn remember_lost(&mut self, id: Uuid) {
+        if self.lost.len() == LOST_KEPT {
+            self.lost.pop_front();
+        }
+        self.lost.push_back(id);
+    }
+}
+
+/// Whether a UUID is one of those that the broker makes itself.
+fn is_reserved(id: Uuid) -> bool {
+    id.as_u64_pair().0 == OLD_IDS
 }

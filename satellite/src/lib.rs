@@ -1,1 +1,83 @@
+//! The broker of skypipe as a process.
+//!
+//! `skypipe --satellite` and the program `skypipe-satellite` are both thin around [`run`]. The crate
+//! owns what a process has beside the broker: settings, where to listen and whether that is
+//! allowed, limits of the system, signals and the log. It never decides anything about pipes.
 
+mod limits;
+mod listen;
+mod log;
+mod settings;
+mod signals;
+mod size;
+
+use std::os::fd::AsFd as _;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use skypipe_broker::broker::{self, Broker};
+use skypipe_broker::server::Server;
+use skypipe_broker::store::Memory;
+use uuid::Uuid;
+
+pub use crate::listen::Listen;
+use crate::log::Log;
+pub use crate::settings::{Refusal, Settings};
+
+/// Is a satellite until SIGTERM, SIGINT, SIGHUP or a client stops it, or it has been idle for as
+/// long as the settings say. What it has to tell goes to stderr.
+///
+/// `ready` is called once, when clients can connect, with the endpoint to connect to: for port 0,
+/// that names the port which the system chose.
+///
+/// It raises the process's limit of open files, and a signal that was ignored stays ignored.
+///
+/// # Errors
+///
+/// A [`Refusal`] when the settings do not allow to listen there, which is a matter of usage; else
+/// when the system refuses the address, or the socket fails.
+pub fn run(listen: &Listen, settings: &Settings, ready: impl FnOnce(&str)) -> anyhow::Result<()> {
+    settings.allow(listen)?;
+    let clients = limits::clients(limits::raise_descriptors());
+    // Before there is a socket to leave behind, so that from here on every end is an orderly one.
+    let stop = signals::stop_descriptor().context("cannot set up the handling of signals")?;
+    let server = bind(listen)?;
+    let mut broker = Broker::new(for_broker(listen, settings, clients), Memory::default());
+    let mut log = Log::default();
+    ready(server.endpoint());
+    server
+        .run(&mut broker, stop.as_fd(), &mut |line| log.line(line))
+        .context("the satellite's socket failed")
+}
+
+/// Says on stderr where a satellite listens: what [`run`] is given as `ready` in the foreground.
+pub fn announce(endpoint: &str) {
+    log::say(&format!("listening on {endpoint}"));
+}
+
+fn bind(listen: &Listen) -> anyhow::Result<Server> {
+    let endpoint = listen
+        .endpoint()
+        .context("the path of a satellite's socket must be UTF-8")?;
+    limits::private_files(|| Server::bind(&endpoint))
+        .with_context(|| format!("cannot listen on {endpoint}"))
+}
+
+fn for_broker(listen: &Listen, settings: &Settings, clients: usize) -> broker::Settings {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    broker::Settings {
+        satellite: Uuid::new_v4(),
+        program: concat!("skypipe ", env!("CARGO_PKG_VERSION")).to_owned(),
+        since: since.as_secs(),
+        pid: std::process::id(),
+        memory: settings.memory,
+        writer_lost: settings.lost_writer,
+        listener_lost: settings.lost_listener,
+        idle: settings.idle,
+        // Who can open a socket in the user's own directory is the user.
+        stoppable: matches!(listen, Listen::Ipc(_)),
+        clients,
+    }
+}

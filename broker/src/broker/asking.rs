@@ -1,0 +1,76 @@
+//! Questions and orders about pipes and the satellite: list, discard, eof, status, stop.
+
+use std::collections::HashSet;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::{Broker, Output, Peer};
+use crate::protocol::{Code, MAX_PAGE, PipeInfo, Reply, Status};
+use crate::store::{Store, StreamKey};
+
+impl<S: Store> Broker<S> {
+    pub(super) fn eof(&mut self, peer: &Peer, name: &str) {
+        let Some(name) = self.name(peer, name, None) else { return };
+        let marker = StreamKey(self.new_key());
+        self.with_pipe(&name, |pipe, ctx| pipe.eof(marker, ctx));
+        self.reply(peer, &Reply::EofTaken);
+    }
+
+    pub(super) fn list(&mut self, peer: &Peer, after: Option<&str>) {
+        let from = after.map_or(Bound::Unbounded, |name| Bound::Excluded(Arc::from(name)));
+        let mut range = self.pipes.range::<Arc<str>, _>((from, Bound::Unbounded));
+        let mut pipes: Vec<PipeInfo> =
+            range.by_ref().take(MAX_PAGE).map(|(name, pipe)| pipe.info(name)).collect();
+        let more = range.next().is_some();
+        let in_want = self.wanting.iter().filter_map(|id| self.writers.get(id));
+        let full: HashSet<&str> =
+            in_want.filter(|writer| writer.is_full).map(|writer| &*writer.pipe).collect();
+        for info in &mut pipes {
+            info.full = full.contains(info.name.as_str());
+        }
+        self.reply(peer, &Reply::Pipes { pipes, more });
+    }
+
+    pub(super) fn discard(&mut self, peer: &Peer, name: &str) {
+        let Some(name) = self.name(peer, name, None) else { return };
+        let (streams, bytes) = self.with_pipe(&name, |pipe, ctx| pipe.discard(ctx));
+        self.reply(peer, &Reply::Discarded { streams, bytes });
+    }
+
+    pub(super) fn status(&mut self, peer: &Peer) {
+        let status = self.how_it_is();
+        self.reply(peer, &Reply::Status(status));
+    }
+
+    fn how_it_is(&self) -> Status {
+        let infos = || self.pipes.iter().map(|(name, pipe)| pipe.info(name));
+        Status {
+            program: self.settings.program.clone(),
+            since: self.settings.since,
+            pid: self.settings.pid,
+            kept: self.store.kept().to_owned(),
+            memory: self.settings.memory,
+            used: self.room.used(),
+            pipes: self.pipes.len() as u64,
+            waiting: infos().map(|info| info.waiting).sum(),
+            bytes: infos().map(|info| info.bytes).sum(),
+            clients: self.clients.connected() as u64,
+        }
+    }
+
+    pub(super) fn stop(&mut self, peer: &Peer, force: bool) {
+        if !self.settings.stoppable {
+            let message = "this satellite is stopped where it was started";
+            return self.refuse(peer, Code::Denied, message, None);
+        }
+        let status = self.how_it_is();
+        if status.waiting > 0 && !force {
+            let message =
+                format!("{} streams with {} bytes wait", status.waiting, status.bytes);
+            return self.refuse(peer, Code::Waiting, &message, None);
+        }
+        self.reply(peer, &Reply::Stopping);
+        self.out.push_back(Output::Log("a client asked to stop".to_owned()));
+        self.out.push_back(Output::Stop);
+    }
+}

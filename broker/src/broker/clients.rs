@@ -1,0 +1,150 @@
+//! Who is there: clients by their UUID, and the connection each of them is on.
+//!
+//! It knows nothing of pipes; what becomes of a lost client's streams is decided in `losing`.
+
+use std::collections::{BTreeSet, HashMap};
+
+use uuid::Uuid;
+
+use super::old::OldPeer;
+use super::{Now, Peer};
+
+/// One client, on a connection or between two.
+#[derive(Debug)]
+pub(super) struct Client {
+    /// The connection it was last heard on; none while it has none.
+    pub peer: Option<Peer>,
+    /// When it was last heard of.
+    pub heard: Now,
+    /// Its place in the order of coming.
+    pub order: u64,
+    /// The UUIDs of its streams, until it has its answers.
+    pub streams: BTreeSet<Uuid>,
+    /// The UUIDs of its listeners.
+    pub listeners: BTreeSet<Uuid>,
+    /// What belongs to a peer of the original protocol.
+    pub old: Option<OldPeer>,
+    /// When it is looked at next.
+    check: Option<Now>,
+}
+
+/// All clients.
+#[derive(Debug, Default)]
+pub(super) struct Clients {
+    by_id: HashMap<Uuid, Client>,
+    by_peer: HashMap<Peer, Uuid>,
+    /// When to look whether a client has gone silent, by order of coming where times are equal.
+    checks: BTreeSet<(Now, u64, Uuid)>,
+    came: u64,
+}
+
+impl Clients {
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// Clients that are on a connection.
+    pub fn connected(&self) -> usize {
+        self.by_peer.len()
+    }
+
+    pub fn knows(&self, client: Uuid) -> bool {
+        self.by_id.contains_key(&client)
+    }
+
+    pub fn get(&self, client: Uuid) -> Option<&Client> {
+        self.by_id.get(&client)
+    }
+
+    pub fn get_mut(&mut self, client: Uuid) -> Option<&mut Client> {
+        self.by_id.get_mut(&client)
+    }
+
+    pub fn peer(&self, client: Uuid) -> Option<&Peer> {
+        self.by_id.get(&client)?.peer.as_ref()
+    }
+
+    pub fn at(&self, peer: &Peer) -> Option<Uuid> {
+        self.by_peer.get(peer).copied()
+    }
+
+    /// Notes that something came from a connection; returns whose it is.
+    pub fn heard(&mut self, peer: &Peer, now: Now) -> Option<Uuid> {
+        let id = self.at(peer)?;
+        if let Some(client) = self.by_id.get_mut(&id) {
+            client.heard = now;
+        }
+        Some(id)
+    }
+
+    /// Puts a client on a connection, a new one or its next. Returns another client that was on
+    /// this connection before; it is on none now.
+    pub fn connect(&mut self, id: Uuid, peer: &Peer, now: Now) -> Option<Uuid> {
+        let earlier = self.at(peer).filter(|other| *other != id);
+        if let Some(other) = earlier {
+            self.disconnect(other);
+        }
+        let came = &mut self.came;
+        let client = self.by_id.entry(id).or_insert_with(|| {
+            *came += 1;
+            Client {
+                peer: None,
+                heard: now,
+                order: *came,
+                streams: BTreeSet::new(),
+                listeners: BTreeSet::new(),
+                old: None,
+                check: None,
+            }
+        });
+        client.heard = now;
+        if let Some(before) = client.peer.replace(peer.clone()) {
+            self.by_peer.remove(&before);
+        }
+        self.by_peer.insert(peer.clone(), id);
+        earlier
+    }
+
+    /// Takes a client off its connection.
+    pub fn disconnect(&mut self, id: Uuid) {
+        if let Some(peer) = self.by_id.get_mut(&id).and_then(|client| client.peer.take()) {
+            self.by_peer.remove(&peer);
+        }
+    }
+
+    /// Forgets a client.
+    pub fn remove(&mut self, id: Uuid) -> Option<Client> {
+        self.disconnect(id);
+        let client = self.by_id.remove(&id)?;
+        if let Some(due) = client.check {
+            self.checks.remove(&(due, client.order, id));
+        }
+        Some(client)
+    }
+
+    /// Looks at a client again at `due`, or not at all.
+    pub fn check_at(&mut self, id: Uuid, due: Option<Now>) {
+        let Some(client) = self.by_id.get_mut(&id) else { return };
+        if let Some(before) = client.check {
+            self.checks.remove(&(before, client.order, id));
+        }
+        client.check = due;
+        if let Some(due) = due {
+            self.checks.insert((due, client.order, id));
+        }
+    }
+
+    /// When somebody is to be looked at.
+    pub fn next_check(&self) -> Option<Now> {
+        self.checks.first().map(|(due, _, _)| *due)
+    }
+
+    /// The next client whose time to be looked at has come.
+    pub fn due(&self, now: Now) -> Option<Uuid> {
+        self.checks.first().filter(|(due, _, _)| *due <= now).map(|(_, _, id)| *id)
+    }
+}

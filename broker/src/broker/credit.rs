@@ -1,0 +1,194 @@
+//! Who may send how much: one budget of memory, given out as credit (rule 12).
+//!
+//! The budget covers what is held and what has been promised. Beyond it there is a reserve, from
+//! which only those are given a small window whose listeners have nothing left to take: a full pipe
+//! can always be drained. It never touches a pipe's rules.
+
+use uuid::Uuid;
+
+use super::Broker;
+use crate::protocol::{BASE_CREDIT, CHUNK_OVERHEAD, MAX_CHUNK, SCRAP, cost};
+use crate::store::Store;
+
+/// The most credit that one writer has in advance: enough for a gigabit over 60 ms, few enough
+/// chunks that a listener's memory is never far from that of its writers.
+const WINDOW: u64 = 8 * (MAX_CHUNK as u64 + CHUNK_OVERHEAD);
+
+/// When many writers want room, none is given less than this at once as long as it is there:
+/// smaller chunks cost more than they carry.
+const SHARE: u64 = 64 << 10;
+
+/// The reserve for those who are being drained.
+const RESERVE: u64 = 16 << 20;
+
+/// The window from the reserve; smaller where many listeners might need one.
+const OWN_WINDOW: u64 = 64 << 10;
+const OWN_WINDOW_OF_MANY: u64 = 8 << 10;
+const MANY: usize = 100;
+
+/// What all taps together may hold beyond the budget.
+const TAPS: u64 = 8 << 20;
+
+/// The budget.
+#[derive(Debug)]
+pub(super) struct Room {
+    budget: u64,
+    /// The cost of what is held.
+    held: u64,
+    /// Credit that was given and has not been used.
+    granted: u64,
+    /// Whether there may be more room, or more wishes, than when it was last given out.
+    changed: bool,
+}
+
+impl Room {
+    pub fn new(budget: u64) -> Self {
+        Self { budget, held: 0, granted: 0, changed: false }
+    }
+
+    pub fn used(&self) -> u64 {
+        self.held + self.granted
+    }
+
+    pub fn taps(&self) -> u64 {
+        TAPS.min(self.budget / 8)
+    }
+
+    /// What may still be given to anyone.
+    pub fn left(&self) -> u64 {
+        self.budget.saturating_sub(self.used())
+    }
+
+    /// What may still be given to those who are being drained.
+    fn left_in_reserve(&self) -> u64 {
+        (self.budget + RESERVE.min(self.budget / 4)).saturating_sub(self.used())
+    }
+
+    fn own_window(&self, listeners: usize) -> u64 {
+        let window = if listeners < MANY { OWN_WINDOW } else { OWN_WINDOW_OF_MANY };
+        window.min(self.budget / 16)
+    }
+
+    /// Credit was given.
+    pub fn grant(&mut self, amount: u64) {
+        self.granted += amount;
+    }
+
+    /// Credit came back unused.
+    pub fn withdraw(&mut self, amount: u64) {
+        self.granted = self.granted.saturating_sub(amount);
+        self.changed |= amount > 0;
+    }
+
+    /// A chunk came in; `granted` says whether there was credit for it.
+    pub fn hold(&mut self, amount: u64, granted: bool) {
+        self.held += amount;
+        if granted {
+            self.granted = self.granted.saturating_sub(amount);
+        }
+    }
+
+    /// Chunks were let go.
+    pub fn free(&mut self, amount: u64) {
+        self.held = self.held.saturating_sub(amount);
+        self.changed |= amount > 0;
+    }
+
+    /// Somebody wants room, or may be served now.
+    pub fn touch(&mut self) {
+        self.changed = true;
+    }
+}
+
+impl<S: Store> Broker<S> {
+    /// Gives out what room there is, in turn, to those who want it.
+    pub(super) fn grant(&mut self) {
+        if !std::mem::take(&mut self.room.changed) {
+            return;
+        }
+        for _ in 0..self.wanting.len() {
+            let Some(id) = self.wanting.pop_front() else { break };
+            if self.grant_one(id) {
+                self.wanting.push_back(id);
+            } else if let Some(writer) = self.writers.get_mut(&id) {
+                writer.is_wanting = false;
+            }
+        }
+    }
+
+    /// Gives a writer what it wants as far as there is room. Returns whether it still wants more.
+    fn grant_one(&mut self, id: Uuid) -> bool {
+        let waiting = self.wanting.len() as u64;
+        let Some(writer) = self.writers.get(&id) else { return false };
+        let ahead = writer.limit - writer.received;
+        let wanted = writer.wants().min((writer.received + WINDOW).saturating_sub(writer.limit));
+        if wanted == 0 {
+            return false;
+        }
+        let enough = wanted.min(SCRAP.saturating_sub(ahead).max(cost(1)));
+        let share = SHARE.max(self.room.left() / (waiting + 1));
+        let mut amount = wanted.min(share).min(self.room.left());
+        if amount < enough {
+            self.let_go(id);
+            amount = wanted.min(share).min(self.room.left());
+        }
+        if amount < enough {
+            amount = wanted.min(self.own_window(id));
+        }
+        let Some(writer) = self.writers.get_mut(&id) else { return false };
+        let is_full = amount < enough;
+        if is_full {
+            let is_news = !std::mem::replace(&mut writer.is_full, true);
+            if is_news {
+                self.owe(id);
+            }
+            return true;
+        }
+        writer.is_full = false;
+        writer.limit += amount;
+        let wants_more = writer.wants() > 0;
+        self.room.grant(amount);
+        self.owe(id);
+        wants_more
+    }
+
+    /// A stream under `--one` that does not fit lets its confirmed bytes go.
+    fn let_go(&mut self, id: Uuid) {
+        let Some(writer) = self.writers.get(&id) else { return };
+        let (pipe, key) = (writer.pipe.clone(), writer.key);
+        self.with_pipe(&pipe, |pipe, ctx| pipe.let_go(key, ctx));
+    }
+
+    /// The window of its own that a stream gets whose listeners all have nothing left to take, one
+    /// stream at a time for each of them.
+    fn own_window(&mut self, id: Uuid) -> u64 {
+        let Some(writer) = self.writers.get(&id) else { return 0 };
+        let (key, has_credit) = (writer.key, writer.has_credit());
+        let Some(pipe) = self.pipes.get(&writer.pipe).filter(|_| !has_credit) else { return 0 };
+        let Some(takers) = pipe.starving_takers(key) else { return 0 };
+        let is_promised = |listener| {
+            let uuid = self.listeners.get(listener);
+            let promised = uuid.and_then(|uuid| self.takers.get(uuid)?.promised);
+            let other = promised.filter(|other| *other != id);
+            other.and_then(|other| self.writers.get(&other)).is_some_and(|other| other.has_credit())
+        };
+        if takers.iter().any(is_promised) {
+            return 0;
+        }
+        for listener in takers {
+            if let Some(uuid) = self.listeners.get(&listener)
+                && let Some(taker) = self.takers.get_mut(uuid)
+            {
+                taker.promised = Some(id);
+            }
+        }
+        self.room.own_window(self.takers.len()).min(self.room.left_in_reserve())
+    }
+
+    /// Credit for a stream that opens, or whose writer is back.
+    pub(super) fn first_credit(&mut self) -> u64 {
+        let amount = BASE_CREDIT.min(self.room.left());
+        self.room.grant(amount);
+        amount
+    }
+}

@@ -1,0 +1,205 @@
+//! Listeners: joining and resuming, what is sent to them, what they confirm.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::{Broker, FAIR_TURN, Peer, is_reserved};
+use crate::pipe::{Item, ListenerKey, Next};
+use crate::protocol::{Code, Mode, Reply};
+use crate::store::{Store, StreamKey};
+
+/// One listener.
+#[derive(Debug)]
+pub(super) struct Taker {
+    /// Whose it is.
+    pub client: Uuid,
+    pub pipe: Arc<str>,
+    pub key: ListenerKey,
+    /// The stream that was last given a window of its own for this listener's sake.
+    pub promised: Option<Uuid>,
+}
+
+/// The fields of `Listen`.
+pub(super) struct Joining {
+    pub listener: Uuid,
+    pub pipe: String,
+    pub mode: Mode,
+    pub window: u64,
+    pub resume: Option<u64>,
+}
+
+impl<S: Store> Broker<S> {
+    pub(super) fn listen(&mut self, peer: &Peer, client: Uuid, joining: Joining) {
+        let Joining { listener, pipe, mode, window, resume } = joining;
+        if self.takers.contains_key(&listener) {
+            return self.listen_again(peer, client, listener, resume.unwrap_or(0));
+        }
+        if resume.is_some() || self.lost.contains(&listener) {
+            let (code, message) = if self.lost.contains(&listener) {
+                (Code::Lost, "the satellite had given this listener up")
+            } else {
+                (Code::Unknown, "this satellite does not know the listener: it was restarted")
+            };
+            return self.refuse(peer, code, message, Some(listener));
+        }
+        let Some(name) = self.name(peer, &pipe, Some(listener)) else { return };
+        if is_reserved(listener) || self.writers.contains_key(&listener) {
+            return self.refuse(peer, Code::Malformed, "that UUID is in use", Some(listener));
+        }
+        self.reply(peer, &Reply::Listening { listener });
+        self.join(client, listener, &name, mode, window);
+    }
+
+    /// Makes a listener.
+    pub(super) fn join(
+        &mut self,
+        client: Uuid,
+        listener: Uuid,
+        name: &Arc<str>,
+        mode: Mode,
+        window: u64,
+    ) {
+        let place = self.new_key();
+        let key = ListenerKey(place);
+        self.takers
+            .insert(listener, Taker { client, pipe: name.clone(), key, promised: None });
+        self.listeners.insert(key, listener);
+        if let Some(owner) = self.clients.get_mut(client) {
+            owner.listeners.insert(listener);
+        }
+        self.schedule_check(client);
+        self.room.touch();
+        self.with_pipe(name, |pipe, ctx| {
+            pipe.join(key, mode, window, StreamKey(place), ctx);
+        });
+    }
+
+    /// A listener is there again, perhaps on another connection.
+    fn listen_again(&mut self, peer: &Peer, client: Uuid, listener: Uuid, arrived: u64) {
+        let Some((name, key)) = self.owned_listener(peer, client, listener) else { return };
+        if self.with_pipe(&name, |pipe, _| pipe.resume(key, arrived)).is_err() {
+            let message = "the listener cannot be where it says it is";
+            return self.refuse(peer, Code::Unknown, message, Some(listener));
+        }
+        self.reply(peer, &Reply::Listening { listener });
+        self.wake(key);
+    }
+
+    pub(super) fn confirm(
+        &mut self,
+        peer: &Peer,
+        client: Uuid,
+        listener: Uuid,
+        turns: u64,
+        window: u64,
+    ) {
+        let Some((name, key)) = self.owned_listener(peer, client, listener) else { return };
+        let confirmed =
+            self.with_pipe(&name, |pipe, ctx| pipe.confirm(key, turns, window, ctx));
+        if confirmed.is_err() {
+            let message = "so many turns have not been sent";
+            self.refuse(peer, Code::Order, message, Some(listener));
+        }
+        // A listener that has taken all it was sent may give its writers a window of their own.
+        self.room.touch();
+    }
+
+    /// A listener goes before its end.
+    pub(super) fn leave(&mut self, client: Uuid, listener: Uuid) {
+        let Some(taker) = self.takers.get(&listener) else { return };
+        if taker.client != client {
+            return;
+        }
+        let (name, key) = (taker.pipe.clone(), taker.key);
+        self.drop_taker(key);
+        self.room.touch();
+        self.with_pipe(&name, |pipe, ctx| pipe.leave(key, ctx));
+    }
+
+    /// A listener has confirmed its end.
+    pub(super) fn listener_ended(&mut self, key: ListenerKey) {
+        if let Some((client, listener)) = self.drop_taker(key) {
+            self.tell(client, &Reply::Closed { listener }, None);
+        }
+    }
+
+    fn drop_taker(&mut self, key: ListenerKey) -> Option<(Uuid, Uuid)> {
+        let listener = self.listeners.remove(&key)?;
+        let taker = self.takers.remove(&listener)?;
+        self.line_waits.retain(|(_, waiting)| *waiting != key);
+        if let Some(client) = self.clients.get_mut(taker.client) {
+            client.listeners.remove(&listener);
+        }
+        Some((taker.client, listener))
+    }
+
+    /// Sends a listener what it may have now.
+    pub(super) fn serve(&mut self, key: ListenerKey) {
+        let Some(listener) = self.listeners.get(&key).copied() else { return };
+        let Some(taker) = self.takers.get(&listener) else { return };
+        let (name, owner) = (taker.pipe.clone(), taker.client);
+        let Some(client) = self.clients.get(owner) else { return };
+        if client.old.is_some() {
+            return self.serve_old(owner);
+        }
+        let Some(peer) = client.peer.clone() else { return };
+        for _ in 0..FAIR_TURN {
+            match self.with_pipe(&name, |pipe, ctx| pipe.next(key, ctx)) {
+                Next::Item(turn, item) => self.send_item(&peer, listener, turn, item),
+                Next::Wait(until) => {
+                    self.line_waits.insert((until, key));
+                    return;
+                }
+                Next::Nothing => return,
+            }
+        }
+        self.wake(key);
+    }
+
+    fn send_item(&mut self, peer: &Peer, listener: Uuid, turn: u64, item: Item) {
+        match item {
+            Item::Chunk { stream, seq, missed, payload } => {
+                let chunk = Reply::Chunk { listener, turn, stream, seq, missed };
+                self.send(peer, &chunk, Some(payload));
+            }
+            Item::Ended(ended) => {
+                let reply = Reply::Ended {
+                    listener,
+                    turn,
+                    stream: ended.stream,
+                    how: ended.how,
+                    label: ended.label,
+                    before: ended.before,
+                    missed: ended.missed,
+                };
+                self.reply(peer, &reply);
+            }
+            Item::Done(missed) => self.reply(peer, &Reply::Done { listener, turn, missed }),
+        }
+    }
+
+    /// Where a listener is, if it is this client's; tells the client otherwise.
+    fn owned_listener(
+        &mut self,
+        peer: &Peer,
+        client: Uuid,
+        listener: Uuid,
+    ) -> Option<(Arc<str>, ListenerKey)> {
+        let taker = self.takers.get(&listener);
+        if let Some(taker) = taker
+            && taker.client == client
+        {
+            return Some((taker.pipe.clone(), taker.key));
+        }
+        let (code, message) = match taker {
+            Some(_) => (Code::Denied, "that listener is another client's"),
+            None if self.lost.contains(&listener) => {
+                (Code::Lost, "the satellite had given this listener up")
+            }
+            None => (Code::Unknown, "this satellite does not know the listener"),
+        };
+        self.refuse(peer, code, message, Some(listener));
+        None
+    }
+}

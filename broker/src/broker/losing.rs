@@ -1,0 +1,139 @@
+//! How clients go: by goodbye, by a broken connection, by silence (rule 16).
+
+use uuid::Uuid;
+
+use super::clients::Client;
+use super::{Broker, Now, Output, Peer};
+use crate::protocol::How;
+use crate::store::Store;
+
+impl<S: Store> Broker<S> {
+    /// A connection has ended. Its client may come back on another; a peer of the original protocol
+    /// cannot.
+    pub(super) fn disconnected(&mut self, peer: &Peer) {
+        let Some(client) = self.clients.at(peer) else { return };
+        if self.clients.get(client).is_some_and(|client| client.old.is_some()) {
+            self.forget(client, "its connection was lost");
+        } else {
+            self.clients.disconnect(client);
+            self.out_of_reach(client);
+        }
+    }
+
+    /// The queue of a connection is full. Credit keeps those of SKYPIPE/1 clients far from that, so
+    /// one that does not read what it asked for is as good as gone.
+    pub(super) fn congested(&mut self, peer: Peer) {
+        let is_old = |client| self.clients.get(client).is_some_and(|client| client.old.is_some());
+        if self.clients.at(&peer).is_some_and(is_old) {
+            self.retry_old(peer);
+        } else {
+            self.disconnected(&peer);
+        }
+    }
+
+    /// A client has no connection: credit that it was given comes back, for what was under way may
+    /// be lost, and one that has nothing here is forgotten.
+    pub(super) fn out_of_reach(&mut self, id: Uuid) {
+        let Some(client) = self.clients.get(id) else { return };
+        if client.streams.is_empty() && client.listeners.is_empty() {
+            self.clients.remove(id);
+            return;
+        }
+        for stream in client.streams.clone() {
+            self.withdraw(stream);
+        }
+    }
+
+    /// A client says goodbye.
+    pub(super) fn goodbye(&mut self, client: Uuid) {
+        self.forget(client, "it left before its end");
+    }
+
+    /// Ends all that a client had. `why` stands with streams that are cut by it.
+    pub(super) fn forget(&mut self, id: Uuid, why: &str) {
+        let Some(client) = self.clients.get(id) else { return };
+        let (streams, listeners) = (client.streams.clone(), client.listeners.clone());
+        for listener in listeners {
+            self.leave(id, listener);
+        }
+        for stream in streams {
+            self.cut(stream, why);
+            self.forget_writer(stream);
+        }
+        self.clients.remove(id);
+    }
+
+    /// Gives up those who have not been heard of for their time, the longest silent first.
+    pub(super) fn lose_the_silent(&mut self) {
+        while let Some(id) = self.clients.due(self.now) {
+            self.lose(id);
+            self.schedule_check(id);
+        }
+    }
+
+    fn lose(&mut self, id: Uuid) {
+        let Some(client) = self.clients.get(id) else { return };
+        let (silent, is_old) = (self.now.saturating_sub(client.heard), client.old.is_some());
+        let (streams, listeners) = (client.streams.clone(), client.listeners.clone());
+        if is_old {
+            return;
+        }
+        if silent >= self.settings.listener_lost {
+            for listener in listeners {
+                self.out.push_back(Output::Log(format!("listener {listener} is lost")));
+                self.remember_lost(listener);
+                self.leave(id, listener);
+            }
+        }
+        if silent >= self.settings.writer_lost {
+            for stream in &streams {
+                self.out.push_back(Output::Log(format!("the writer of {stream} is lost")));
+                self.remember_lost(*stream);
+                let time = humane(self.settings.writer_lost);
+                self.cut(*stream, &format!("it was not heard of for {time}"));
+                self.forget_writer(*stream);
+            }
+        }
+        let has_more = self
+            .clients
+            .get(id)
+            .is_some_and(|client| !client.streams.is_empty() || !client.listeners.is_empty());
+        if !has_more && silent >= self.settings.listener_lost {
+            self.clients.remove(id);
+        }
+    }
+
+    /// Looks at a client again when the next of its times may be over. Times of 0.1 peers are not
+    /// ours to watch: they may be silent for ever, and the transport tells when they are gone.
+    pub(super) fn schedule_check(&mut self, id: Uuid) {
+        let Some(client) = self.clients.get(id) else { return };
+        let due = client.old.is_none().then(|| self.silence_over(client));
+        self.clients.check_at(id, due);
+    }
+
+    fn silence_over(&self, client: &Client) -> Now {
+        let mut time = self.settings.listener_lost;
+        if client.listeners.is_empty() && !client.streams.is_empty() {
+            time = self.settings.writer_lost;
+        } else if !client.streams.is_empty() {
+            time = time.min(self.settings.writer_lost);
+        }
+        client.heard + time
+    }
+
+    /// Cuts a stream if it is open.
+    pub(super) fn cut(&mut self, stream: Uuid, why: &str) {
+        if let Some((pipe, key)) = self.end_writing(stream) {
+            self.with_pipe(&pipe, |pipe, ctx| pipe.finish(key, How::Cut(why.to_owned()), ctx));
+        }
+    }
+}
+
+/// A time in words, for messages.
+fn humane(time: Now) -> String {
+    if time.subsec_millis() == 0 {
+        format!("{} s", time.as_secs())
+    } else {
+        format!("{} ms", time.as_millis())
+    }
+}

@@ -1,0 +1,247 @@
+//! Peers of SKYPIPE/0.1, served by the same rules as far as that protocol can carry them.
+//!
+//! A data message opens the peer's stream, an empty one ends it. There is no credit: a writer at
+//! used-up room is cut. There are no acknowledgements: what a listener's connection took counts as
+//! confirmed, one small piece after the other. A peer is gone when its connection is.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::{Broker, OLD_IDS, Output, Peer};
+use crate::pipe::{Item, Next};
+use crate::protocol::v01::{self, Answer, Command};
+use crate::protocol::{How, MAX_CHUNK, Mode, cost};
+use crate::store::Store;
+
+/// When to try again where a connection's queue was full: soon enough for tens of megabytes a second.
+const RETRY: Duration = Duration::from_millis(5);
+
+/// What belongs to one such peer.
+#[derive(Debug, Default)]
+pub(super) struct OldPeer {
+    /// Its streams by pipe; none for one that was cut and whose end is still to come.
+    streams: HashMap<Arc<str>, Option<Uuid>>,
+    /// Its listeners by pipe.
+    listeners: HashMap<Arc<str>, Uuid>,
+    /// What is being sent to it.
+    sending: Option<Sending>,
+}
+
+/// A turn on its way, in pieces.
+#[derive(Debug, Clone)]
+struct Sending {
+    listener: Uuid,
+    turn: u64,
+    pipe: Arc<str>,
+    /// What has not been taken yet, the piece under way included.
+    rest: Bytes,
+}
+
+impl<S: Store> Broker<S> {
+    pub(super) fn old_message(&mut self, peer: &Peer, frames: &[Bytes]) {
+        let slices: Vec<&[u8]> = frames.iter().map(AsRef::as_ref).collect();
+        let Some(command) = v01::decode(&slices) else { return };
+        let Some(client) = self.old_client(peer) else { return };
+        match command {
+            Command::Hello => self.send_old(peer, Answer::Hello, None, false),
+            Command::Data { pipe } => {
+                let payload = frames.last().cloned().unwrap_or_default();
+                self.old_data(client, &Arc::from(pipe), payload);
+            }
+            Command::Listen { pipe } => self.old_listen(client, &Arc::from(pipe)),
+            Command::Unlisten { pipe } => self.old_unlisten(client, &pipe),
+        }
+    }
+
+    /// The client that stands for such a peer, made at its first message.
+    fn old_client(&mut self, peer: &Peer) -> Option<Uuid> {
+        if let Some(client) = self.clients.heard(peer, self.now) {
+            let is_old = self.clients.get(client).is_some_and(|client| client.old.is_some());
+            return is_old.then_some(client);
+        }
+        if self.clients.len() >= self.settings.clients {
+            return None;
+        }
+        let id = self.old_id();
+        self.clients.connect(id, peer, self.now);
+        self.clients.get_mut(id)?.old = Some(OldPeer::default());
+        Some(id)
+    }
+
+    fn old_id(&mut self) -> Uuid {
+        Uuid::from_u64_pair(OLD_IDS, self.new_key())
+    }
+
+    fn old_data(&mut self, client: Uuid, pipe: &Arc<str>, payload: Bytes) {
+        let Some(old) = self.old_mut(client) else { return };
+        let stream = match old.streams.get(pipe).copied() {
+            Some(Some(stream)) => stream,
+            // It was cut; whatever comes before its end belongs to it.
+            Some(None) => {
+                if payload.is_empty() {
+                    old.streams.remove(pipe);
+                }
+                return;
+            }
+            None => self.old_open(client, pipe),
+        };
+        if payload.is_empty() {
+            self.old_finish(client, pipe, stream);
+            return;
+        }
+        if self.room.left() < cost(payload.len()) {
+            self.out.push_back(Output::Log("a 0.1 writer was cut: no room is left".to_owned()));
+            self.cut(stream, "no room was left, and its protocol (0.1) cannot wait");
+            self.forget_writer(stream);
+            if let Some(old) = self.old_mut(client) {
+                old.streams.insert(pipe.clone(), None);
+            }
+            return;
+        }
+        self.old_append(pipe, stream, payload);
+    }
+
+    fn old_open(&mut self, client: Uuid, pipe: &Arc<str>) -> Uuid {
+        let stream = self.old_id();
+        self.begin(client, stream, pipe, "a 0.1 client".to_owned(), false);
+        if let Some(old) = self.old_mut(client) {
+            old.streams.insert(pipe.clone(), Some(stream));
+        }
+        stream
+    }
+
+    fn old_append(&mut self, pipe: &Arc<str>, stream: Uuid, mut payload: Bytes) {
+        while !payload.is_empty() {
+            let chunk = payload.split_to(payload.len().min(MAX_CHUNK));
+            let Some(writer) = self.writers.get_mut(&stream) else { return };
+            writer.next += 1;
+            let key = writer.key;
+            self.room.hold(cost(chunk.len()), false);
+            // Such a client sends a line a message.
+            self.with_pipe(pipe, |pipe, ctx| pipe.append(key, chunk, 0, ctx));
+        }
+    }
+
+    fn old_finish(&mut self, client: Uuid, pipe: &Arc<str>, stream: Uuid) {
+        if let Some((name, key)) = self.end_writing(stream) {
+            self.with_pipe(&name, |pipe, ctx| pipe.finish(key, How::End, ctx));
+        }
+        self.forget_writer(stream);
+        if let Some(old) = self.old_mut(client) {
+            old.streams.remove(pipe);
+        }
+    }
+
+    fn old_listen(&mut self, client: Uuid, pipe: &Arc<str>) {
+        if self.old_mut(client).is_some_and(|old| old.listeners.contains_key(pipe)) {
+            return;
+        }
+        let listener = self.old_id();
+        if let Some(old) = self.old_mut(client) {
+            old.listeners.insert(pipe.clone(), listener);
+        }
+        self.join(client, listener, pipe, Mode::Default, u64::MAX);
+    }
+
+    fn old_unlisten(&mut self, client: Uuid, pipe: &str) {
+        let Some(old) = self.old_mut(client) else { return };
+        let Some(listener) = old.listeners.remove(pipe) else { return };
+        old.sending.take_if(|sending| sending.listener == listener);
+        self.leave(client, listener);
+        self.serve_old(client);
+    }
+
+    /// Sends the next turn of the peer's listeners, if none is under way.
+    pub(super) fn serve_old(&mut self, client: Uuid) {
+        loop {
+            let Some(old) = self.old_mut(client).filter(|old| old.sending.is_none()) else { return };
+            let listeners: Vec<_> = old.listeners.iter().map(|(p, l)| (p.clone(), *l)).collect();
+            let Some(sending) = listeners
+                .into_iter()
+                .find_map(|(pipe, listener)| self.next_for_old(&pipe, listener))
+            else {
+                return;
+            };
+            let Some(peer) = self.clients.peer(client).cloned() else { return };
+            if let Some(old) = self.old_mut(client) {
+                old.sending = Some(sending);
+            }
+            self.send_piece(&peer);
+        }
+    }
+
+    /// The next turn that such a listener is shown: bytes, or the end as an empty message.
+    fn next_for_old(&mut self, pipe: &Arc<str>, listener: Uuid) -> Option<Sending> {
+        let key = self.takers.get(&listener)?.key;
+        loop {
+            let next = self.with_pipe(pipe, |pipe, ctx| pipe.next(key, ctx));
+            let (turn, rest) = match next {
+                Next::Item(turn, Item::Chunk { payload, .. }) => (turn, payload),
+                Next::Item(turn, Item::Done(_)) => (turn, Bytes::new()),
+                Next::Item(turn, Item::Ended(_)) => {
+                    self.confirm_old(pipe, listener, turn);
+                    continue;
+                }
+                Next::Wait(until) => {
+                    self.line_waits.insert((until, key));
+                    return None;
+                }
+                Next::Nothing => return None,
+            };
+            return Some(Sending { listener, turn, pipe: pipe.clone(), rest });
+        }
+    }
+
+    /// Sends the piece whose turn it is, or sends it again.
+    pub(super) fn send_piece(&mut self, peer: &Peer) {
+        let Some(client) = self.clients.at(peer) else { return };
+        let Some(sending) = self.old_mut(client).and_then(|old| old.sending.clone()) else { return };
+        let piece = sending.rest.slice(..sending.rest.len().min(v01::MAX_PIECE));
+        self.send_old(peer, Answer::Data { pipe: &sending.pipe }, Some(piece), true);
+    }
+
+    /// The connection took a piece.
+    pub(super) fn taken_by_old(&mut self, peer: &Peer) {
+        let Some(client) = self.clients.at(peer) else { return };
+        let Some(old) = self.old_mut(client) else { return };
+        let Some(mut sending) = old.sending.take() else { return };
+        let is_end = sending.rest.is_empty();
+        let piece = sending.rest.len().min(v01::MAX_PIECE);
+        let _taken = sending.rest.split_to(piece);
+        if !sending.rest.is_empty() {
+            old.sending = Some(sending);
+            return self.send_piece(peer);
+        }
+        if is_end {
+            old.listeners.remove(&sending.pipe);
+        }
+        self.confirm_old(&sending.pipe, sending.listener, sending.turn);
+        self.serve_old(client);
+    }
+
+    fn confirm_old(&mut self, pipe: &Arc<str>, listener: Uuid, turn: u64) {
+        let Some(key) = self.takers.get(&listener).map(|taker| taker.key) else { return };
+        let confirmed =
+            self.with_pipe(pipe, |pipe, ctx| pipe.confirm(key, turn + 1, u64::MAX, ctx));
+        debug_assert!(confirmed.is_ok(), "what was sent can be confirmed");
+        self.room.touch();
+    }
+
+    pub(super) fn retry_old(&mut self, peer: Peer) {
+        self.retries.insert((self.now + RETRY, peer));
+    }
+
+    fn send_old(&mut self, peer: &Peer, answer: Answer<'_>, payload: Option<Bytes>, report: bool) {
+        let mut frames: Vec<Bytes> = answer.frames().into_iter().map(Bytes::from).collect();
+        frames.extend(payload);
+        self.out.push_back(Output::Send { peer: peer.clone(), frames, report });
+    }
+
+    fn old_mut(&mut self, client: Uuid) -> Option<&mut OldPeer> {
+        self.clients.get_mut(client)?.old.as_mut()
+    }
+}

@@ -1,0 +1,260 @@
+//! Messages of bytes in and out of a ZeroMQ socket, without copying the large ones.
+//!
+//! Owns every call into libzmq that the `zmq` crate does not offer: sending bytes that are shared
+//! with others, a ROUTER's notice that a peer has gone, the question whether one is still there,
+//! and binding without a panic. The satellite's loop and the client's both go through here. The
+//! module never decides what a message means, nor when to send one.
+//!
+//! This is the only module with unsafe code, and its argument is this. Sockets are borrowed, so
+//! they are open for as long as a call lasts. A payload is lent to libzmq together with a reference
+//! of its own, which libzmq gives back exactly once, from whatever thread, through [`release`];
+//! [`Bytes`] may be dropped on any thread. libzmq only reads what it was lent: over `tcp` and `ipc`
+//! it writes the bytes to a descriptor, or seals them into memory of its own. (It would write into
+//! them over WebSockets, and hand them out to be written to over `inproc`: neither is for here.)
+
+#![expect(
+    unsafe_code,
+    reason = "zmq copies each payload for each send; the module says the rest"
+)]
+
+use std::ffi::{CStr, CString, c_int, c_void};
+use std::io;
+
+use bytes::Bytes;
+use zmq::{Message, Socket};
+
+/// Frames of up to so many bytes are copied when sent: that is cheaper than the two allocations
+/// with which libzmq keeps track of a shared one.
+const COPY_SENT: usize = 8 << 10;
+
+/// Frames of fewer bytes are copied when received. libzmq hands out what fitted into its 8 KiB
+/// receive buffer as references into that buffer, so that one short line that waits would keep the
+/// whole of it; longer frames have memory of their own. Twice the buffer is safely beyond.
+const COPY_RECEIVED: usize = 16 << 10;
+
+/// `ZMQ_ROUTER_NOTIFY` and its `ZMQ_NOTIFY_DISCONNECT`, of libzmq's draft calls, which `zmq-sys`
+/// leaves out.
+const ROUTER_NOTIFY: c_int = 97;
+const NOTIFY_DISCONNECT: c_int = 2;
+
+unsafe extern "C" {
+    /// A draft call, too: what a ROUTER knows of a peer, or -1 if there is none of that name.
+    fn zmq_socket_get_peer_state(
+        socket: *mut c_void,
+        routing_id: *const c_void,
+        size: usize,
+    ) -> c_int;
+}
+
+/// What a socket did with a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// It is in the connection's queue.
+    Taken,
+    /// The queue is full; nothing was sent.
+    Full,
+    /// A ROUTER has no connection of that routing id; nothing was sent.
+    Unreachable,
+}
+
+/// Hands a message of at least one frame to `socket` without waiting: `frames` behind the routing
+/// id `route`, which only a ROUTER is given. Large frames are shared with the socket, not copied.
+///
+/// # Errors
+///
+/// What libzmq reports beside the outcomes of [`Sent`]; the socket can no longer be used then.
+pub fn send(socket: &mut Socket, route: Option<&Bytes>, frames: &[Bytes]) -> io::Result<Sent> {
+    let count = route.iter().len() + frames.len();
+    let mut sent = Sent::Taken;
+    for (index, frame) in route.into_iter().chain(frames).enumerate() {
+        let more = if index + 1 < count { zmq::SNDMORE } else { 0 };
+        match send_frame(socket, frame, more | zmq::DONTWAIT)? {
+            Sent::Taken => {}
+            refused if index == 0 => return Ok(refused),
+            // Only a DEALER whose connection ended in the middle gets here. It swallows the rest of
+            // this message, and would swallow that much of the next one if it were not sent.
+            refused => sent = refused,
+        }
+    }
+    Ok(sent)
+}
+
+/// Takes one message from `socket` if there is one: its first `limit` frames; more are dropped.
+/// From a ROUTER, the first frame is the routing id.
+///
+/// # Errors
+///
+/// What libzmq reports; the socket can no longer be used then.
+pub fn receive(socket: &Socket, limit: usize) -> io::Result<Option<Vec<Bytes>>> {
+    let mut frames = Vec::with_capacity(limit.min(4));
+    while let Some(message) = receive_frame(socket)? {
+        let more = message.get_more();
+        if frames.len() < limit {
+            frames.push(keep(message));
+        }
+        if !more {
+            return Ok(Some(frames));
+        }
+    }
+    Ok(None)
+}
+
+/// Makes the ROUTER `socket` announce each connection that ends by a message of one empty frame
+/// behind the routing id. The notice is lost if the connection's queue is full just then.
+///
+/// # Errors
+///
+/// When libzmq was built without its draft calls, or `socket` is no ROUTER.
+pub fn notify_disconnects(socket: &mut Socket) -> io::Result<()> {
+    let value = NOTIFY_DISCONNECT;
+    // SAFETY: the option takes a C int, and is given the place and size of one.
+    let code = unsafe {
+        zmq_sys::zmq_setsockopt(
+            socket.as_mut_ptr(),
+            ROUTER_NOTIFY,
+            (&raw const value).cast(),
+            size_of::<c_int>(),
+        )
+    };
+    if code == 0 {
+        Ok(())
+    } else {
+        Err(fault(last_errno()))
+    }
+}
+
+/// Whether the ROUTER `socket` has a connection of the routing id `route`.
+pub fn is_connected(socket: &mut Socket, route: &[u8]) -> bool {
+    // SAFETY: the call reads `route` and keeps no pointer to it.
+    let state = unsafe {
+        zmq_socket_get_peer_state(socket.as_mut_ptr(), route.as_ptr().cast(), route.len())
+    };
+    state != -1
+}
+
+/// Binds `socket` to `endpoint`, as [`Socket::bind`] does, but without its panic when the system
+/// refuses for a reason that the `zmq` crate has no name for, such as a read-only directory.
+///
+/// # Errors
+///
+/// What the system reports, or that `endpoint` makes no sense to libzmq.
+pub fn bind(socket: &mut Socket, endpoint: &str) -> io::Result<()> {
+    let endpoint = CString::new(endpoint)?;
+    // SAFETY: the call reads a C string and keeps no pointer to it.
+    let code = unsafe { zmq_sys::zmq_bind(socket.as_mut_ptr(), endpoint.as_ptr()) };
+    if code == 0 {
+        Ok(())
+    } else {
+        Err(fault(last_errno()))
+    }
+}
+
+fn send_frame(socket: &mut Socket, frame: &Bytes, flags: c_int) -> io::Result<Sent> {
+    loop {
+        let sent = if frame.len() <= COPY_SENT {
+            send_copied(socket, frame, flags)
+        } else {
+            send_shared(socket, frame, flags)
+        };
+        match sent {
+            Ok(()) => return Ok(Sent::Taken),
+            Err(zmq_sys::errno::EINTR) => {}
+            Err(zmq_sys::errno::EAGAIN) => return Ok(Sent::Full),
+            Err(zmq_sys::errno::EHOSTUNREACH) => return Ok(Sent::Unreachable),
+            Err(errno) => return Err(fault(errno)),
+        }
+    }
+}
+
+fn send_copied(socket: &mut Socket, frame: &[u8], flags: c_int) -> Result<(), c_int> {
+    // SAFETY: the call copies `frame` and keeps no pointer to it.
+    let code = unsafe {
+        zmq_sys::zmq_send(
+            socket.as_mut_ptr(),
+            frame.as_ptr().cast(),
+            frame.len(),
+            flags,
+        )
+    };
+    if code == -1 {
+        Err(last_errno())
+    } else {
+        Ok(())
+    }
+}
+
+fn send_shared(socket: &mut Socket, frame: &Bytes, flags: c_int) -> Result<(), c_int> {
+    let mut message = zmq_sys::zmq_msg_t::default();
+    let data = frame.as_ptr().cast_mut().cast();
+    let hint = Box::into_raw(Box::new(frame.clone()));
+    // SAFETY: `data` stays where it is while the reference behind `hint` lives, which is until
+    // libzmq calls `release`: when it has sent the bytes or given them up. If the message cannot
+    // even be made, libzmq has kept nothing and the reference is taken back here.
+    unsafe {
+        if zmq_sys::zmq_msg_init_data(&mut message, data, frame.len(), Some(release), hint.cast())
+            == -1
+        {
+            drop(Box::from_raw(hint));
+            return Err(last_errno());
+        }
+        if zmq_sys::zmq_msg_send(&mut message, socket.as_mut_ptr(), flags) == -1 {
+            let errno = last_errno();
+            zmq_sys::zmq_msg_close(&mut message);
+            return Err(errno);
+        }
+    }
+    Ok(())
+}
+
+/// Called by libzmq, once for each message that [`send_shared`] made.
+unsafe extern "C" fn release(_data: *mut c_void, hint: *mut c_void) {
+    // SAFETY: `hint` is what `Box::into_raw` gave to `send_shared`, and nobody else takes it back.
+    drop(unsafe { Box::from_raw(hint.cast::<Bytes>()) });
+}
+
+fn receive_frame(socket: &Socket) -> io::Result<Option<Message>> {
+    let mut message = Message::new();
+    loop {
+        match socket.recv(&mut message, zmq::DONTWAIT) {
+            Ok(()) => return Ok(Some(message)),
+            Err(zmq::Error::EINTR) => {}
+            Err(zmq::Error::EAGAIN) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn keep(message: Message) -> Bytes {
+    if message.len() < COPY_RECEIVED {
+        Bytes::copy_from_slice(&message)
+    } else {
+        Bytes::from_owner(Received(message))
+    }
+}
+
+/// Lets [`Bytes`] own a message.
+struct Received(Message);
+
+impl AsRef<[u8]> for Received {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+fn last_errno() -> c_int {
+    // SAFETY: the call takes nothing and reads a number of this thread.
+    unsafe { zmq_sys::zmq_errno() }
+}
+
+/// The error of an errno, with libzmq's own words for those that the system does not know.
+fn fault(errno: c_int) -> io::Error {
+    if errno < zmq_sys::ZMQ_HAUSNUMERO.cast_signed() {
+        return io::Error::from_raw_os_error(errno);
+    }
+    // SAFETY: the call gives a C string that lives as long as the program.
+    let words = unsafe { CStr::from_ptr(zmq_sys::zmq_strerror(errno)) };
+    io::Error::other(words.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests;

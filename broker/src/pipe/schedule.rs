@@ -1,0 +1,310 @@
+//! What a listener is sent next, and when: by the age of what lay there, then as it arrived, line
+//! by line (rules 3, 4, 8, 9 and 13).
+//!
+//! It never decides who gets a stream; that is settled when an item's turn comes.
+
+use super::listener::{Feed, Listener, Phase, Rank, Sent, SentWhat};
+use super::stream::Stream;
+use super::{Context, Effects, Ended, Item, ListenerKey, Next, Pipe};
+use crate::broker::Now;
+use crate::protocol::{Mode, cost};
+use crate::store::{Chunk, Store, StreamKey};
+
+/// The longest line that is kept whole where streams are merged, in bytes (rule 13).
+const LINE_KEPT_WHOLE: u64 = 1 << 20;
+
+/// How long others wait for the end of a line that has begun (rule 13).
+const LINE_PATIENCE: Now = Now::from_secs(1);
+
+/// The most that one tap may be behind, in bytes of cost: enough for a few full chunks.
+const TAP_ROOM: u64 = 4 << 20;
+
+/// Which stream a listener's next item comes from.
+enum Pick {
+    Stream(StreamKey),
+    Wait(Now),
+    Nothing,
+}
+
+impl Pipe {
+    /// What to send to a listener next. What comes back counts as sent.
+    pub fn next<S: Store>(&mut self, key: ListenerKey, ctx: &mut Context<'_, S>) -> Next {
+        let Some(listener) = self.listeners.get_mut(&key) else { return Next::Nothing };
+        if listener.resend < listener.unconfirmed.len() {
+            return resend(listener, ctx.store);
+        }
+        if matches!(listener.phase, Phase::Queued | Phase::Done) {
+            return Next::Nothing;
+        }
+        self.claim_backlog(key, ctx);
+        match self.pick(key, ctx.now) {
+            Pick::Stream(stream) => self.send(key, stream, ctx),
+            Pick::Wait(until) => Next::Wait(until),
+            Pick::Nothing => self.send_done(key),
+        }
+    }
+
+    /// A follower claims the finished streams that were there when it joined, the oldest when its
+    /// turn has come (rule 8).
+    fn claim_backlog<S: Store>(&mut self, key: ListenerKey, ctx: &mut Context<'_, S>) {
+        let listener = &self.listeners[&key];
+        let Some(oldest) = self.free.first().copied() else { return };
+        if listener.mode != Mode::Follow || oldest >= listener.joined {
+            return;
+        }
+        let turn = (Rank::Backlog(oldest.0), oldest);
+        if listener.ready.first().is_none_or(|first| turn < *first) {
+            self.claim(key, oldest, ctx);
+        }
+    }
+
+    /// Keeps to the stream in whose line the output stands, for as long as rule 13 says; else takes
+    /// the first in turn.
+    fn pick(&mut self, key: ListenerKey, now: Now) -> Pick {
+        let Some(listener) = self.listeners.get_mut(&key) else { return Pick::Nothing };
+        let Some((_, first)) = listener.ready.first().copied() else { return Pick::Nothing };
+        let Some(in_line) = listener.in_line else { return Pick::Stream(first) };
+        if listener.feeds.get(&in_line).is_some_and(|feed| feed.rank.is_some()) {
+            return Pick::Stream(in_line);
+        }
+        if let Some(stream) = self.streams.get(&in_line)
+            && stream.finish.is_none()
+            && listener.feeds.get(&in_line).is_some_and(|feed| !feed.complete)
+            && now < stream.line_since + LINE_PATIENCE
+        {
+            return Pick::Wait(stream.line_since + LINE_PATIENCE);
+        }
+        listener.in_line = None;
+        Pick::Stream(first)
+    }
+
+    fn send<S: Store>(
+        &mut self,
+        key: ListenerKey,
+        stream: StreamKey,
+        ctx: &mut Context<'_, S>,
+    ) -> Next {
+        let Some(listener) = self.listeners.get_mut(&key) else { return Next::Nothing };
+        let sent = match self.streams.get(&stream) {
+            _ if listener.is_tap() => send_to_tap(listener, stream),
+            Some(source) => send_from_store(listener, stream, source, ctx.store),
+            None => None,
+        };
+        let Some((sent, item)) = sent else { return Next::Nothing };
+        let turn = listener.next_turn();
+        listener.spent += sent.cost;
+        listener.unconfirmed.push_back(sent);
+        listener.resend = listener.unconfirmed.len();
+        self.refresh(key, stream, ctx);
+        Next::Item(turn, item)
+    }
+
+    /// The end, once a listener that ends has been sent all that it was to get.
+    fn send_done(&mut self, key: ListenerKey) -> Next {
+        let Some(listener) = self.listeners.get_mut(&key) else { return Next::Nothing };
+        let claims_more = listener.mode == Mode::Follow
+            && self.free.first().is_some_and(|oldest| *oldest < listener.joined);
+        let is_over = listener.feeds.values().all(|feed| feed.complete) && !claims_more;
+        if listener.phase != Phase::Draining || !is_over || !listener.has_room(0) {
+            return Next::Nothing;
+        }
+        let missed =
+            listener.feeds.values().filter_map(|feed| feed.tap.as_ref()).map(|tap| tap.missed).sum();
+        let turn = listener.next_turn();
+        listener.phase = Phase::Done;
+        listener.unconfirmed.push_back(Sent { what: SentWhat::Done(missed), cost: 0 });
+        listener.resend = listener.unconfirmed.len();
+        Next::Item(turn, Item::Done(missed))
+    }
+
+    /// Puts a listener's feed where it belongs among those that have something to send.
+    pub(super) fn refresh<S: Store>(
+        &mut self,
+        key: ListenerKey,
+        stream: StreamKey,
+        ctx: &mut Context<'_, S>,
+    ) {
+        let Some(listener) = self.listeners.get_mut(&key) else { return };
+        let Some(feed) = listener.feeds.get(&stream) else { return };
+        let rank = match (&feed.tap, self.streams.get(&stream)) {
+            (Some(_), _) => tap_rank(feed),
+            (None, Some(source)) => rank(stream, source, feed, ctx.store),
+            (None, None) => None,
+        };
+        listener.set_rank(stream, rank);
+        ctx.effects.awake.push(key);
+    }
+
+    /// The same for all who take a stream that has grown.
+    pub(super) fn refresh_takers<S: Store>(&mut self, key: StreamKey, ctx: &mut Context<'_, S>) {
+        let Some(stream) = self.streams.get(&key) else { return };
+        let taps = stream.taps.iter().copied();
+        for listener in stream.takers().into_iter().chain(taps).collect::<Vec<_>>() {
+            let has_rank = self
+                .listeners
+                .get(&listener)
+                .and_then(|taker| taker.feeds.get(&key))
+                .is_some_and(|feed| feed.rank.is_some());
+            if !has_rank {
+                self.refresh(listener, key, ctx);
+            }
+        }
+    }
+
+    /// Shows a new chunk to a tap, or counts it as missed if the tap is too far behind (rule 9).
+    pub(super) fn show_tap(
+        &mut self,
+        key: ListenerKey,
+        stream: StreamKey,
+        seq: u64,
+        chunk: &Chunk,
+        effects: &mut Effects,
+    ) {
+        let Some(listener) = self.listeners.get_mut(&key) else { return };
+        let queued: u64 = listener
+            .feeds
+            .values()
+            .filter_map(|feed| feed.tap.as_ref())
+            .flat_map(|tap| tap.chunks.iter().map(|(_, chunk, _)| cost(chunk.payload.len())))
+            .sum();
+        let unconfirmed: u64 = listener.unconfirmed.iter().map(|sent| sent.cost).sum();
+        let price = cost(chunk.payload.len());
+        let Some(feed) = listener.feeds.get_mut(&stream) else { return };
+        let Some(tap) = feed.tap.as_mut().filter(|_| feed.limit.is_none()) else { return };
+        let fits = effects.taps + price <= effects.taps_limit;
+        if fits && queued + unconfirmed + price <= TAP_ROOM {
+            effects.taps += price;
+            tap.chunks.push_back((seq, chunk.clone(), std::mem::take(&mut tap.missed)));
+        } else {
+            tap.missed += chunk.payload.len() as u64;
+        }
+    }
+
+    /// Tells a tap of a stream's finish, in its turn.
+    pub(super) fn end_tap(
+        &mut self,
+        key: ListenerKey,
+        stream: StreamKey,
+        arrival: u64,
+        ended: Ended,
+    ) {
+        let Some(listener) = self.listeners.get_mut(&key) else { return };
+        let Some(feed) = listener.feeds.get_mut(&stream) else { return };
+        if let Some(tap) = feed.tap.as_mut().filter(|_| feed.limit.is_none()) {
+            tap.ended = Some((arrival, ended));
+        }
+    }
+}
+
+/// Where a feed's next item stands in turn, if there is one.
+fn rank<S: Store>(key: StreamKey, stream: &Stream, feed: &Feed, store: &S) -> Option<Rank> {
+    if feed.complete {
+        return None;
+    }
+    if feed.sent < feed.backlog && (feed.sent < stream.next || stream.finish.is_some()) {
+        return Some(Rank::Backlog(key.0));
+    }
+    if feed.sent < stream.next {
+        return store.mark(key, feed.sent).map(|mark| Rank::Live(mark.arrival));
+    }
+    stream.finish.as_ref().map(|finish| Rank::Live(finish.arrival))
+}
+
+fn tap_rank(feed: &Feed) -> Option<Rank> {
+    let tap = feed.tap.as_ref().filter(|_| !feed.complete)?;
+    match (tap.chunks.front(), &tap.ended) {
+        (Some((_, chunk, _)), _) => Some(Rank::Live(chunk.mark.arrival)),
+        (None, Some((arrival, _))) => Some(Rank::Live(*arrival)),
+        (None, None) => None,
+    }
+}
+
+/// Sends the oldest unsent of a feed: a chunk, or the finish behind the last.
+fn send_from_store<S: Store>(
+    listener: &mut Listener,
+    key: StreamKey,
+    stream: &Stream,
+    store: &S,
+) -> Option<(Sent, Item)> {
+    let seq = listener.feeds.get(&key)?.sent;
+    if seq == stream.next {
+        let finish = stream.finish.as_ref()?;
+        let before = listener.feeds.get(&key)?.before;
+        let (how, label) = (finish.how.clone(), stream.label.clone());
+        let ended = Ended { stream: stream.id, how, label, before, missed: 0 };
+        return send_ended(listener, key, ended);
+    }
+    let mark = store.mark(key, seq)?;
+    if !listener.has_room(cost(mark.len)) {
+        return None;
+    }
+    let payload = store.chunk(key, seq)?.payload;
+    let feed = listener.feeds.get_mut(&key)?;
+    feed.sent += 1;
+    feed.complete = feed.limit == Some(feed.sent);
+    note_line(listener, key, mark.tail);
+    let what = SentWhat::Chunk { stream: key, id: stream.id, seq, missed: 0, own: None };
+    let item = Item::Chunk { stream: stream.id, seq, missed: 0, payload };
+    Some((Sent { what, cost: cost(mark.len) }, item))
+}
+
+/// Sends the oldest of what a tap holds.
+fn send_to_tap(listener: &mut Listener, key: StreamKey) -> Option<(Sent, Item)> {
+    let tap = listener.feeds.get(&key)?.tap.as_ref()?;
+    let Some(price) = tap.chunks.front().map(|(_, chunk, _)| cost(chunk.payload.len())) else {
+        let (_, mut ended) = tap.ended.clone()?;
+        ended.missed = tap.missed;
+        let sent = send_ended(listener, key, ended)?;
+        if let Some(tap) = listener.feeds.get_mut(&key).and_then(|feed| feed.tap.as_mut()) {
+            tap.missed = 0;
+        }
+        return Some(sent);
+    };
+    if !listener.has_room(price) {
+        return None;
+    }
+    let feed = listener.feeds.get_mut(&key)?;
+    let tap = feed.tap.as_mut()?;
+    let (seq, chunk, missed) = tap.chunks.pop_front()?;
+    let id = tap.id;
+    feed.complete = feed.limit.is_some() && tap.chunks.is_empty();
+    note_line(listener, key, chunk.mark.tail);
+    let own = Some(chunk.payload.clone());
+    let what = SentWhat::Chunk { stream: key, id, seq, missed, own };
+    let item = Item::Chunk { stream: id, seq, missed, payload: chunk.payload };
+    Some((Sent { what, cost: price }, item))
+}
+
+fn send_ended(listener: &mut Listener, key: StreamKey, ended: Ended) -> Option<(Sent, Item)> {
+    if !listener.has_room(0) {
+        return None;
+    }
+    listener.feeds.get_mut(&key)?.complete = true;
+    note_line(listener, key, 0);
+    let what = SentWhat::Ended { stream: key, ended: ended.clone() };
+    Some((Sent { what, cost: 0 }, Item::Ended(ended)))
+}
+
+/// Remembers whether the output now stands inside a line of this stream.
+fn note_line(listener: &mut Listener, key: StreamKey, tail: u64) {
+    listener.in_line = (1..=LINE_KEPT_WHOLE).contains(&tail).then_some(key);
+}
+
+/// Sends once more what a new connection did not bring to its listener.
+fn resend<S: Store>(listener: &mut Listener, store: &S) -> Next {
+    let turn = listener.confirmed_turns + listener.resend as u64;
+    let item = match &listener.unconfirmed[listener.resend].what {
+        SentWhat::Chunk { stream, id, seq, missed, own } => {
+            let kept = own.clone().or_else(|| Some(store.chunk(*stream, *seq)?.payload));
+            let Some(payload) = kept else {
+                debug_assert!(false, "an unconfirmed chunk is kept");
+                return Next::Nothing;
+            };
+            Item::Chunk { stream: *id, seq: *seq, missed: *missed, payload }
+        }
+        SentWhat::Ended { ended, .. } => Item::Ended(ended.clone()),
+        SentWhat::Done(missed) => Item::Done(*missed),
+    };
+    listener.resend += 1;
+    Next::Item(turn, item)
+}

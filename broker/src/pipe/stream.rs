@@ -1,0 +1,124 @@
+//! One stream as its pipe sees it: how far it came, who takes it, how it finished.
+//!
+//! It never holds bytes (those are in the store) and decides nothing about listeners.
+
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
+use super::ListenerKey;
+use crate::broker::Now;
+use crate::protocol::How;
+
+/// Who a stream goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Takers {
+    /// One listener has it for itself, and nothing of it goes before its finish is confirmed.
+    Claimed(ListenerKey),
+    /// These get it live, or are still getting the rest of it; nobody, if there are none.
+    Shared(BTreeSet<ListenerKey>),
+}
+
+/// How and when a stream finished.
+#[derive(Debug, Clone)]
+pub(super) struct Finish {
+    pub how: How,
+    /// Its place in the order of arrival, among the chunks.
+    pub arrival: u64,
+}
+
+/// What a pipe knows of a stream. Positions are chunk numbers.
+#[derive(Debug)]
+pub(super) struct Stream {
+    /// The UUID its writer gave it.
+    pub id: Uuid,
+    /// Who writes.
+    pub label: String,
+    /// Whether this is an `--eof` that waits: an empty stream that no writer wrote.
+    pub marker: bool,
+    /// The number of the next chunk to come in.
+    pub next: u64,
+    /// Payload bytes taken in.
+    pub bytes: u64,
+    /// The first chunk that nobody but taps has confirmed. Stands still under a claim.
+    pub taken: u64,
+    /// Payload bytes below `taken`.
+    pub taken_bytes: u64,
+    /// Whether a listener has confirmed the finish.
+    pub finish_taken: bool,
+    /// Whether something of it was dropped by `--discard`.
+    pub discarded: bool,
+    /// How it finished, once it has.
+    pub finish: Option<Finish>,
+    pub takers: Takers,
+    /// Taps that watch it.
+    pub taps: BTreeSet<ListenerKey>,
+    /// When the first byte of the unfinished line at its end came in.
+    pub line_since: Now,
+}
+
+impl Stream {
+    pub fn new(id: Uuid, label: String) -> Self {
+        Self {
+            id,
+            label,
+            marker: false,
+            next: 0,
+            bytes: 0,
+            taken: 0,
+            taken_bytes: 0,
+            finish_taken: false,
+            discarded: false,
+            finish: None,
+            takers: Takers::Shared(BTreeSet::new()),
+            taps: BTreeSet::new(),
+            line_since: Now::ZERO,
+        }
+    }
+
+    /// Whether nobody gets it, taps aside.
+    pub fn is_free(&self) -> bool {
+        matches!(&self.takers, Takers::Shared(takers) if takers.is_empty())
+    }
+
+    /// Whether one listener has it for itself.
+    pub fn is_claimed(&self) -> bool {
+        matches!(self.takers, Takers::Claimed(_))
+    }
+
+    /// Whether nobody has had a byte of it, so that a `--one` can have it.
+    pub fn is_whole(&self) -> bool {
+        self.taken == 0 && !self.marker
+    }
+
+    /// Whether all that it was has been confirmed, so that nothing of it waits any more.
+    pub fn is_spent(&self) -> bool {
+        self.finish.is_some()
+            && (self.finish_taken || (self.next > 0 && self.taken == self.next))
+    }
+
+    /// Whether something of it waits in the words of the rules.
+    pub fn waits(&self) -> bool {
+        self.taken < self.next || (self.finish.is_some() && !self.finish_taken)
+    }
+
+    /// Those who get it, taps aside.
+    pub fn takers(&self) -> Vec<ListenerKey> {
+        match &self.takers {
+            Takers::Claimed(listener) => vec![*listener],
+            Takers::Shared(takers) => takers.iter().copied().collect(),
+        }
+    }
+
+    pub fn drop_taker(&mut self, listener: ListenerKey) {
+        match &mut self.takers {
+            Takers::Claimed(claimant) if *claimant == listener => {
+                self.takers = Takers::Shared(BTreeSet::new());
+            }
+            Takers::Claimed(_) => {}
+            Takers::Shared(takers) => {
+                takers.remove(&listener);
+            }
+        }
+    }
+}

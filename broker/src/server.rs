@@ -1,0 +1,327 @@
+//! The satellite's loop: moves messages between one ROUTER socket and the [`Broker`].
+//!
+//! Owns the socket, its options and the clock. It never looks into a message beyond counting its
+//! frames, and never decides anything about a pipe. Each round of the loop does this:
+//!
+//! 1. Read the [clock](RunningClock).
+//! 2. Receive messages and hand each to the broker, until none is left (the socket is *drained*) or
+//!    a batch is full. An empty message is libzmq's notice that its peer has gone.
+//! 3. If drained, ask about peers whose [notice](Departures) may have been lost, once a second.
+//! 4. If somebody asked the satellite to stop, tell the broker, once.
+//! 5. If the broker's deadline has passed, tell it: but only once drained, so that no peer is taken
+//!    for silent that has spoken; a satellite too busy for that does it after so many batches that
+//!    every peer had its turn.
+//! 6. Do what the broker wants: send without waiting, tell it what the socket refused, log. If it
+//!    wants to end, end.
+//! 7. Wait for a message, the wish to stop or the deadline; after a full batch, only look.
+
+mod clock;
+mod departures;
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use zmq::{Context, PollItem, Socket};
+
+use self::clock::RunningClock;
+use self::departures::Departures;
+use crate::broker::{Broker, Input, Now, Output, Peer};
+use crate::frame::{self, Sent};
+use crate::protocol::{MAX_CHUNK, MAX_TURNS_OPEN};
+use crate::store::Store;
+
+/// The messages handled before anything is sent: enough that sending is done in strokes, few enough
+/// that a peer's answer does not wait long for others.
+const BATCH: usize = 128;
+
+/// After so many full batches a deadline no longer waits for the socket to be drained. libzmq
+/// receives from its connections in turn, so that with ten thousand of them (the most that a
+/// satellite serves) each one that has something to say has then been heard.
+const OVERDUE_BATCHES: usize = 80;
+
+/// The frames of a message that the broker is shown, behind the routing id: one more than any message
+/// has, so that it can tell.
+const FRAMES_SHOWN: usize = 5;
+
+/// The longest wait while something is due. A satellite that is halted in the middle of a wait
+/// cannot tell the halt from the wait, so this is how far the clock may be wrong then.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+
+/// The wait when nothing is due: any time would do.
+const IDLE_PAUSE: Duration = Duration::from_secs(3600);
+
+/// The most messages queued for one connection: more than the turns that are ever open, with room
+/// for answers, so that a client of SKYPIPE/1 never meets it. Each is a reference to bytes that the
+/// broker counts.
+const SEND_QUEUE: usize = 2 * MAX_TURNS_OPEN;
+
+/// The most messages taken in from one connection and not yet handed to the broker. When they are
+/// used up TCP makes the client wait, which loses nothing, so few are enough; these bytes are
+/// outside the memory budget.
+const RECEIVE_QUEUE: i32 = 64;
+
+/// What a frame may be longer than a chunk, in bytes: room for what sealing adds. A connection that
+/// exceeds it is closed by libzmq before the frame takes up memory.
+const FRAME_SLACK: usize = 4 << 10;
+
+/// How long what has been sent may still take to leave, once the loop has ended, in milliseconds.
+const LINGER_MS: i32 = 1000;
+
+/// How often a quiet connection is asked for a sign of life by libzmq itself, and after how long
+/// without one it is closed, in milliseconds. It is how a client of version 0.1 whose machine has
+/// vanished is noticed, for that protocol has no heartbeat that its clients survive.
+const HEARTBEAT_MS: i32 = 5000;
+const HEARTBEAT_TIMEOUT_MS: i32 = 15_000;
+
+/// How long a new connection may take to say that it speaks ZeroMQ, in milliseconds: what does not
+/// (a port scanner, a browser) shall not hold a descriptor for long.
+const HANDSHAKE_MS: i32 = 10_000;
+
+/// How many connections may wait to be accepted: a thousand clients that all come back at once
+/// after a restart are not turned away. (The system may allow fewer.)
+const BACKLOG: i32 = 1024;
+
+/// A bound socket that is not served yet. Dropping it closes it.
+pub struct Server {
+    socket: Socket,
+    endpoint: String,
+}
+
+impl Server {
+    /// Binds `endpoint`: `tcp://ADDRESS:PORT`, where port 0 lets the system choose and an IPv6
+    /// address stands in brackets, or `ipc://PATH`, which replaces a socket that is there already.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses the address or the path, or libzmq cannot make sense of it.
+    pub fn bind(endpoint: &str) -> io::Result<Self> {
+        let mut socket = Context::new().socket(zmq::ROUTER)?;
+        configure(&mut socket, endpoint)?;
+        frame::bind(&mut socket, endpoint)?;
+        let bound = socket.get_last_endpoint()?;
+        Ok(Self {
+            socket,
+            endpoint: bound.unwrap_or_else(|_| endpoint.to_owned()),
+        })
+    }
+
+    /// Where it is bound, with the port that the system chose.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Serves until the broker ends it, which it is asked to do once `stop` is readable or closed
+    /// from its other side. Lines for the log go to `log`. What was sent last has left, or a second
+    /// has passed, when this returns.
+    ///
+    /// # Errors
+    ///
+    /// When the socket fails in a way that no peer can bring about.
+    pub fn run<S: Store>(
+        self,
+        broker: &mut Broker<S>,
+        stop: BorrowedFd<'_>,
+        log: &mut dyn FnMut(&str),
+    ) -> io::Result<()> {
+        let start = Instant::now();
+        let mut clock = RunningClock::default();
+        let mut rounds = Rounds::new(self.socket, broker, stop, log);
+        let mut pause = Duration::ZERO;
+        loop {
+            rounds.now = clock.advance(start.elapsed(), pause);
+            let drained = rounds.receive_batch()?;
+            rounds.ask_about_departures(drained);
+            rounds.pass_on_stop();
+            rounds.time_out(drained);
+            if rounds.work_off()? {
+                return Ok(());
+            }
+            pause = rounds.pause(drained);
+            rounds.wait(pause)?;
+        }
+    }
+}
+
+fn configure(socket: &mut Socket, endpoint: &str) -> io::Result<()> {
+    // What cannot be delivered is reported, never dropped in silence.
+    socket.set_router_mandatory(true)?;
+    frame::notify_disconnects(socket)?;
+    socket.set_sndhwm(SEND_QUEUE.try_into().unwrap_or(i32::MAX))?;
+    socket.set_rcvhwm(RECEIVE_QUEUE)?;
+    socket.set_maxmsgsize((MAX_CHUNK + FRAME_SLACK).try_into().unwrap_or(i64::MAX))?;
+    socket.set_linger(LINGER_MS)?;
+    socket.set_handshake_ivl(HANDSHAKE_MS)?;
+    socket.set_backlog(BACKLOG)?;
+    socket.set_ipv6(endpoint.starts_with("tcp://["))?;
+    // The system itself tells when the other end of an ipc connection is gone.
+    if endpoint.starts_with("tcp://") {
+        socket.set_heartbeat_ivl(HEARTBEAT_MS)?;
+        socket.set_heartbeat_timeout(HEARTBEAT_TIMEOUT_MS)?;
+    }
+    Ok(())
+}
+
+/// What the rounds of the loop share.
+struct Rounds<'a, S> {
+    socket: Socket,
+    broker: &'a mut Broker<S>,
+    log: &'a mut dyn FnMut(&str),
+    departures: Departures,
+    now: Now,
+    /// The descriptor to watch, until it has been readable.
+    stop: Option<BorrowedFd<'a>>,
+    /// Whether it was, and the broker has not been told.
+    stop_asked: bool,
+    /// How many full batches there were since the broker's deadline passed.
+    overdue_batches: usize,
+}
+
+impl<'a, S: Store> Rounds<'a, S> {
+    fn new(
+        socket: Socket,
+        broker: &'a mut Broker<S>,
+        stop: BorrowedFd<'a>,
+        log: &'a mut dyn FnMut(&str),
+    ) -> Self {
+        Self {
+            socket,
+            broker,
+            log,
+            departures: Departures::default(),
+            now: Now::ZERO,
+            stop: Some(stop),
+            stop_asked: false,
+            overdue_batches: 0,
+        }
+    }
+
+    /// Whether the socket was drained.
+    fn receive_batch(&mut self) -> io::Result<bool> {
+        for _ in 0..BATCH {
+            match frame::receive(&self.socket, 1 + FRAMES_SHOWN)? {
+                Some(frames) => self.take_in(frames),
+                None => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
+    fn take_in(&mut self, mut frames: Vec<Bytes>) {
+        let peer = Peer(frames.remove(0));
+        if frames.len() == 1 && frames[0].is_empty() {
+            self.departures.forget(&peer);
+            self.tell(Input::Disconnected { peer });
+        } else {
+            self.departures.heard(self.now, &peer);
+            self.tell(Input::Received { peer, frames });
+        }
+    }
+
+    fn ask_about_departures(&mut self, drained: bool) {
+        if !drained || self.departures.due().is_none_or(|due| due > self.now) {
+            return;
+        }
+        for peer in self.departures.quiet(self.now) {
+            if !frame::is_connected(&mut self.socket, &peer.0) {
+                self.tell(Input::Disconnected { peer });
+            }
+        }
+    }
+
+    fn pass_on_stop(&mut self) {
+        if mem::take(&mut self.stop_asked) {
+            self.tell(Input::Stop);
+        }
+    }
+
+    fn time_out(&mut self, drained: bool) {
+        let passed = self
+            .broker
+            .deadline()
+            .is_some_and(|deadline| deadline <= self.now);
+        if passed && !drained && self.overdue_batches < OVERDUE_BATCHES {
+            self.overdue_batches += 1;
+            return;
+        }
+        self.overdue_batches = 0;
+        if passed {
+            self.tell(Input::Timeout);
+        }
+    }
+
+    /// Whether the broker wants to end.
+    fn work_off(&mut self) -> io::Result<bool> {
+        while let Some(output) = self.broker.poll() {
+            match output {
+                Output::Send {
+                    peer,
+                    frames,
+                    report,
+                } => self.send(peer, &frames, report)?,
+                Output::Log(line) => (self.log)(&line),
+                Output::Stop => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
+    fn send(&mut self, peer: Peer, frames: &[Bytes], report: bool) -> io::Result<()> {
+        match frame::send(&mut self.socket, Some(&peer.0), frames)? {
+            Sent::Taken if report => self.tell(Input::Taken { peer }),
+            Sent::Taken => {}
+            Sent::Full => self.tell(Input::Congested { peer }),
+            Sent::Unreachable => self.tell(Input::Disconnected { peer }),
+        }
+        Ok(())
+    }
+
+    fn pause(&self, drained: bool) -> Duration {
+        if !drained {
+            return Duration::ZERO;
+        }
+        match self
+            .broker
+            .deadline()
+            .into_iter()
+            .chain(self.departures.due())
+            .min()
+        {
+            Some(due) => due.saturating_sub(self.now).min(MAX_PAUSE),
+            None => IDLE_PAUSE,
+        }
+    }
+
+    fn wait(&mut self, pause: Duration) -> io::Result<()> {
+        // Rounded up, so that the deadline has passed when the wait is over.
+        let millis = pause
+            .as_micros()
+            .div_ceil(1000)
+            .try_into()
+            .unwrap_or(i64::MAX);
+        let mut items = vec![self.socket.as_poll_item(zmq::POLLIN)];
+        items.extend(
+            self.stop
+                .map(|stop| PollItem::from_fd(stop.as_raw_fd(), zmq::POLLIN)),
+        );
+        match zmq::poll(&mut items, millis) {
+            Ok(_) | Err(zmq::Error::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if items
+            .get(1)
+            .is_some_and(|item| item.is_readable() || item.is_error())
+        {
+            self.stop = None;
+            self.stop_asked = true;
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, input: Input) {
+        self.broker.handle(self.now, input);
+    }
+}

@@ -1,0 +1,64 @@
+//! The satellite's time, which passes only while the satellite runs.
+//!
+//! Owns the arithmetic; it never reads a clock itself. A halted process (Ctrl-Z, a sleeping laptop,
+//! a moved virtual machine) hears nobody: to count the halt would be to give up every peer on waking.
+
+use std::time::Duration;
+
+use crate::broker::Now;
+
+/// How much longer than asked for a pause may take and still be counted in full. A loaded machine is
+/// seldom later than that, and it is a fraction of the shortest time after which a peer is lost.
+const LATENESS: Duration = Duration::from_secs(2);
+
+/// Adds up the time in which the loop ran.
+#[derive(Debug, Default)]
+pub(super) struct RunningClock {
+    counted: Now,
+    last: Duration,
+}
+
+impl RunningClock {
+    /// The time now, given the `reading` of a steady clock that began at zero with this one, and how
+    /// long of the time since the last reading the loop has `asked` to be left waiting.
+    pub(super) fn advance(&mut self, reading: Duration, asked: Duration) -> Now {
+        let passed = reading.saturating_sub(self.last);
+        self.last = reading;
+        self.counted += passed.min(asked.saturating_add(LATENESS));
+        self.counted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn waits_and_work_count_in_full() {
+        let mut clock = RunningClock::default();
+        assert_eq!(clock.advance(SECOND, Duration::ZERO), SECOND);
+        assert_eq!(clock.advance(100 * SECOND, 99 * SECOND), 100 * SECOND);
+        assert_eq!(clock.advance(102 * SECOND, Duration::ZERO), 102 * SECOND);
+    }
+
+    #[test]
+    fn rule_16_a_halt_counts_as_little() {
+        let mut clock = RunningClock::default();
+        assert_eq!(clock.advance(3600 * SECOND, SECOND), 3 * SECOND);
+        assert_eq!(
+            clock.advance(3601 * SECOND, SECOND),
+            4 * SECOND,
+            "and is over then"
+        );
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_stands_still() {
+        let mut clock = RunningClock::default();
+        clock.advance(SECOND, SECOND);
+        assert_eq!(clock.advance(Duration::ZERO, SECOND), SECOND);
+        assert_eq!(clock.advance(SECOND, Duration::MAX), 2 * SECOND);
+    }
+}

@@ -1,0 +1,148 @@
+//! What a satellite can be told, as flags that it shares with `skypipe --satellite`.
+//!
+//! Owns the flags, whose comments are their help, and the rule of where a satellite may listen.
+
+use std::fmt;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::listen::Listen;
+use crate::size;
+
+/// What a satellite can be told.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Settings {
+    /// The memory for what waits, at least 4MiB; when it is used up, writers wait
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = memory)]
+    pub memory: u64,
+
+    /// Listen where other machines can connect, though all of them may then read and write
+    #[arg(long)]
+    pub insecure: bool,
+
+    /// After how long without a sign of life a writer's stream is cut
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = patience)]
+    pub lost_writer: Duration,
+
+    /// After how long without a sign of life a listener loses what it has not confirmed
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = patience)]
+    pub lost_listener: Duration,
+
+    /// After how long with nothing waiting and nobody connected the satellite ends
+    #[arg(long, value_name = "DURATION", hide = true, value_parser = humantime::parse_duration)]
+    pub idle: Option<Duration>,
+}
+
+/// Why a satellite does not listen where it was told to. It is a matter of usage, not a failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal(String);
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl Settings {
+    /// Whether a satellite with these settings may listen there.
+    ///
+    /// # Errors
+    ///
+    /// When other machines could connect and nobody said that they may.
+    pub fn allow(&self, listen: &Listen) -> Result<(), Refusal> {
+        if self.insecure || listen.is_local() {
+            return Ok(());
+        }
+        Err(Refusal(format!(
+            "whoever can reach {listen} could read and write every pipe there: listen on \
+             127.0.0.1, or add --insecure if that is what you want"
+        )))
+    }
+}
+
+/// The smallest memory budget, in bytes: a few chunks of full size for writers, and the window of
+/// its own for what is being read.
+const MIN_MEMORY: u64 = 4 << 20;
+
+/// The shortest and the longest time without a sign of life, in seconds. Signs of life come three
+/// times as often as the time allows, which below a second is mere noise.
+const PATIENCE_SECONDS: std::ops::RangeInclusive<u64> = 1..=365 * 24 * 3600;
+
+fn memory(text: &str) -> Result<u64, String> {
+    match size::parse(text)? {
+        bytes if bytes < MIN_MEMORY => Err("a satellite needs at least 4MiB".to_owned()),
+        bytes => Ok(bytes),
+    }
+}
+
+fn patience(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if PATIENCE_SECONDS.contains(&duration.as_secs()) {
+        Ok(duration)
+    } else {
+        Err("give a time from 1s to 365days".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn settings(flags: &str) -> Result<Settings, String> {
+        let flags = std::iter::once("satellite").chain(flags.split_whitespace());
+        Flags::try_parse_from(flags)
+            .map(|read| read.settings)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn defaults_are_those_of_rule_16() {
+        let settings = settings("").unwrap();
+        assert_eq!(settings.memory, 64 << 20);
+        assert_eq!(settings.lost_writer, Duration::from_secs(60));
+        assert_eq!(settings.lost_listener, Duration::from_secs(10));
+        assert_eq!((settings.idle, settings.insecure), (None, false));
+    }
+
+    #[test]
+    fn flags_are_read_and_nonsense_is_refused() {
+        let read = settings("--memory 1GiB --lost-writer 2m --idle 500ms").unwrap();
+        assert_eq!(
+            (read.memory, read.lost_writer),
+            (1 << 30, Duration::from_secs(120))
+        );
+        assert_eq!(read.idle, Some(Duration::from_millis(500)));
+        for nonsense in [
+            "--memory 3MiB",
+            "--memory much",
+            "--lost-writer 0s",
+            "--lost-listener 999years",
+        ] {
+            assert!(settings(nonsense).is_err(), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn other_machines_connect_only_when_told_so() {
+        let open: Listen = "0.0.0.0:9000".parse().unwrap();
+        let local: Listen = "9000".parse().unwrap();
+        let refusal = settings("").unwrap().allow(&open).unwrap_err().to_string();
+        assert!(
+            refusal.contains("0.0.0.0:9000") && refusal.contains("--insecure"),
+            "{refusal}"
+        );
+        assert_eq!(settings("").unwrap().allow(&local), Ok(()));
+        assert_eq!(settings("--insecure").unwrap().allow(&open), Ok(()));
+    }
+}

@@ -1,0 +1,49 @@
+//! Signals that stop a satellite, as a descriptor that becomes readable.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::low_level::pipe;
+
+/// A descriptor that becomes readable at the first SIGTERM, SIGINT or SIGHUP. What the process was
+/// started to ignore (`nohup`, a shell's `&`) it goes on to ignore, SIGTERM excepted.
+///
+/// # Errors
+///
+/// When the system gives no descriptors.
+pub(crate) fn stop_descriptor() -> io::Result<OwnedFd> {
+    let ignored = fs::read_to_string("/proc/self/status").map_or(0, |status| ignored(&status));
+    let (reader, writer) = UnixStream::pair()?;
+    for signal in [SIGINT, SIGHUP] {
+        if ignored >> (signal - 1) & 1 == 0 {
+            pipe::register(signal, writer.try_clone()?)?;
+        }
+    }
+    pipe::register(SIGTERM, writer)?;
+    Ok(reader.into())
+}
+
+/// The mask of ignored signals, from the text of Linux's `/proc/PID/status` (proc_pid_status(5));
+/// none where there is no such thing.
+fn ignored(status: &str) -> u64 {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mask_of_ignored_signals_is_read() {
+        let status = "Name:\tx\nSigBlk:\tffff\nSigIgn:\t0000000000001001\nSigCgt:\t2\n";
+        assert_eq!(ignored(status), 0x1001);
+        assert_eq!(ignored(status) >> (SIGHUP - 1) & 1, 1);
+        assert_eq!(ignored(status) >> (SIGINT - 1) & 1, 0);
+        assert_eq!(ignored("nothing"), 0);
+    }
+}

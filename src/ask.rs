@@ -1,0 +1,184 @@
+//! Questions to a satellite, and their answers for people.
+//!
+//! Owns `--list`, `--discard` and `--eof`; [`check`] and [`reset`] are beside it. What was asked for
+//! goes to stdout, what is said about it to stderr. Nothing here starts a satellite, except `--eof`,
+//! which may come before its listener as any stream may.
+
+pub mod check;
+pub mod reset;
+mod table;
+
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use skypipe_broker::protocol::{PipeInfo, Reply, Status};
+
+use crate::config::{self, Place};
+use crate::exit::{DONE, Failure};
+use crate::link::Told;
+use crate::local::directory::Directory;
+use crate::session::{Job, Question};
+use crate::tell::{hint, notice, words};
+
+/// What came of a question.
+struct Inquiry {
+    code: u8,
+    answers: Vec<Reply>,
+    /// What there was to say on the way, not said yet.
+    notices: Vec<String>,
+}
+
+/// Puts `question` to the satellite, shows the answer, and returns the exit code.
+///
+/// # Errors
+///
+/// When the environment makes no sense, or the system refuses something.
+pub fn ask(question: &Question, timeout: Option<Duration>) -> Result<u8, Failure> {
+    let place = config::place()?;
+    let starts = matches!(question, Question::Eof(_));
+    let inquiry = match &place {
+        Place::Here(path) if !starts && !is_running(path)? => Inquiry::of_nobody(),
+        _ => inquire(question.clone(), &place, starts, timeout)?,
+    };
+    inquiry.tell();
+    if inquiry.code != DONE {
+        return Ok(inquiry.code);
+    }
+    match question {
+        Question::List => show(&table::table(inquiry.pipes())),
+        Question::Discard(name) => {
+            notice(&inquiry.dropped(name));
+            Ok(DONE)
+        }
+        _ => Ok(DONE),
+    }
+}
+
+/// Puts one question to the satellite at `place`, which is started first if `start` says so.
+fn inquire(
+    question: Question,
+    place: &Place,
+    start: bool,
+    timeout: Option<Duration>,
+) -> Result<Inquiry, Failure> {
+    let (mut answers, mut notices) = (Vec::new(), Vec::new());
+    let code = crate::converse(
+        Job::Ask(question),
+        place,
+        start,
+        timeout,
+        &mut |told| match told {
+            Told::Answer(reply) => answers.push(reply),
+            Told::Notice(sentence) => notices.push(sentence),
+            Told::Hint(sentence) => hint(&sentence),
+        },
+    )?;
+    Ok(Inquiry {
+        code,
+        answers,
+        notices,
+    })
+}
+
+/// Whether this machine's satellite runs, in the directory at `path`.
+fn is_running(path: &Path) -> Result<bool, Failure> {
+    let Some(directory) = Directory::open(path)? else {
+        return Ok(false);
+    };
+    directory.is_running().map_err(|error| {
+        let path = path.display();
+        Failure::failed(format!("the locks in {path} fail: {}", words(&error)))
+    })
+}
+
+/// Prints what was asked for. A reader that has seen enough is no failure.
+fn show(text: &str) -> Result<u8, Failure> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::failed(format!(
+            "stdout cannot be written: {}",
+            words(&error)
+        ))),
+        _ => Ok(DONE),
+    }
+}
+
+impl Inquiry {
+    /// What a satellite that does not run would answer: nothing, gladly.
+    fn of_nobody() -> Self {
+        Self {
+            code: DONE,
+            answers: Vec::new(),
+            notices: Vec::new(),
+        }
+    }
+
+    fn tell(&self) {
+        self.notices.iter().for_each(|sentence| notice(sentence));
+    }
+
+    fn pipes(&self) -> impl Iterator<Item = &PipeInfo> {
+        let page = |answer| match answer {
+            &Reply::Pipes { ref pipes, .. } => pipes.as_slice(),
+            _ => &[],
+        };
+        self.answers.iter().flat_map(page)
+    }
+
+    fn status(&self) -> Option<&Status> {
+        self.answers.iter().find_map(|answer| match answer {
+            Reply::Status(status) => Some(status),
+            _ => None,
+        })
+    }
+
+    /// What was discarded from the pipe `name`, in words.
+    fn dropped(&self, name: &str) -> String {
+        let pipe = if name.is_empty() {
+            "the default pipe".to_owned()
+        } else {
+            name.to_owned()
+        };
+        let dropped = self.answers.iter().find_map(|answer| match answer {
+            Reply::Discarded { streams, bytes } if *streams > 0 => Some((*streams, *bytes)),
+            _ => None,
+        });
+        match dropped {
+            None => format!("nothing waited in {pipe}"),
+            Some((streams, bytes)) => {
+                let (streams, bytes) = (count(streams, "stream"), count(bytes, "byte"));
+                format!("dropped {streams} with {bytes} from {pipe}")
+            }
+        }
+    }
+}
+
+/// `1 stream`, `2 streams`.
+fn count(number: u64, what: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{ending}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_dropped_is_told_in_words() {
+        let mut inquiry = Inquiry::of_nobody();
+        assert_eq!(inquiry.dropped("jobs"), "nothing waited in jobs");
+        inquiry.answers.push(Reply::Discarded {
+            streams: 0,
+            bytes: 0,
+        });
+        assert_eq!(inquiry.dropped(""), "nothing waited in the default pipe");
+        inquiry.answers = vec![Reply::Discarded {
+            streams: 2,
+            bytes: 1,
+        }];
+        assert_eq!(
+            inquiry.dropped("jobs"),
+            "dropped 2 streams with 1 byte from jobs"
+        );
+    }
+}

@@ -1,0 +1,215 @@
+//! `--check`: how the satellite is.
+//!
+//! Owns the report. Never starts a satellite, and never waits for one that hangs for longer than
+//! any client does.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use skypipe_broker::protocol::Status;
+
+use super::{count, inquire, is_running, show};
+use crate::config::{self, PROGRAM, Place};
+use crate::exit::{Failure, UNREACHABLE};
+use crate::local::directory::Directory;
+use crate::session::Question;
+use crate::tell::notice;
+
+/// Shows how the satellite is, and returns the exit code.
+///
+/// # Errors
+///
+/// When the environment makes no sense, or the system refuses something.
+pub fn check(timeout: Option<Duration>) -> Result<u8, Failure> {
+    let place = config::place()?;
+    if let Place::Here(path) = &place
+        && !is_running(path)?
+    {
+        notice("no satellite of yours runs on this machine; one starts at the next use");
+        return Ok(UNREACHABLE);
+    }
+    let inquiry = inquire(Question::Status, &place, false, timeout)?;
+    match (inquiry.status(), &place) {
+        (Some(status), _) => {
+            let code = show(&report(status, &place, SystemTime::now()))?;
+            if is_older(&status.program, PROGRAM) {
+                notice(&upgrade(&place));
+            }
+            Ok(code)
+        }
+        (None, Place::Here(path)) if inquiry.code == UNREACHABLE => {
+            notice(&hung(path));
+            Ok(UNREACHABLE)
+        }
+        (None, _) => {
+            inquiry.tell();
+            Ok(inquiry.code)
+        }
+    }
+}
+
+/// What is to be said of a satellite that runs and does not answer.
+pub fn hung(path: &Path) -> String {
+    let pid = Directory::open(path)
+        .ok()
+        .flatten()
+        .and_then(|directory| directory.pid());
+    let process = pid.map_or_else(String::new, |pid| format!(", process {pid},"));
+    format!(
+        "your satellite in {}{process} runs but does not answer; skypipe --reset ends it",
+        path.display()
+    )
+}
+
+fn upgrade(place: &Place) -> String {
+    let how = match place {
+        Place::Here(_) => "skypipe --reset stops it, and the next use starts a new one",
+        Place::Sky(_) => "start it anew from the same version on its host",
+    };
+    format!("the satellite is older than this {PROGRAM}: {how}")
+}
+
+fn report(status: &Status, place: &Place, now: SystemTime) -> String {
+    let since = UNIX_EPOCH
+        .checked_add(Duration::from_secs(status.since))
+        .unwrap_or(UNIX_EPOCH);
+    let age = now.duration_since(since).unwrap_or_default();
+    let runs = match place {
+        Place::Sky(_) => place.to_string(),
+        Place::Here(_) => format!("on this machine, in {place}"),
+    };
+    let waiting = if status.waiting == 0 {
+        "nothing".to_owned()
+    } else {
+        let (streams, bytes) = (count(status.waiting, "stream"), count(status.bytes, "byte"));
+        format!("{streams} with {bytes}")
+    };
+    let kept = match status.kept.as_str() {
+        "memory" => "in memory only: what waits is lost when the satellite stops",
+        other => other,
+    };
+    let lines = [
+        ("satellite", runs),
+        ("version", status.program.clone()),
+        ("process", status.pid.to_string()),
+        (
+            "since",
+            format!("{}, {}", humantime::format_rfc3339_seconds(since), ago(age)),
+        ),
+        ("clients", status.clients.to_string()),
+        ("pipes", status.pipes.to_string()),
+        ("waiting", waiting),
+        ("kept", kept.to_owned()),
+        (
+            "memory",
+            format!("{} of {} used", size(status.used), size(status.memory)),
+        ),
+    ];
+    lines
+        .iter()
+        .map(|(name, value)| format!("{name:<9}  {value}\n"))
+        .collect()
+}
+
+/// How long something is past, in the largest unit of which there are two.
+fn ago(age: Duration) -> String {
+    let seconds = age.as_secs();
+    let (number, unit) = match seconds {
+        0..120 => (seconds, "second"),
+        120..7_200 => (seconds / 60, "minute"),
+        7_200..172_800 => (seconds / 3_600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    format!("{} ago", count(number, unit))
+}
+
+/// Bytes, in the largest unit of which there is one; with one digit behind the point.
+fn size(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB"];
+    let unit = |power: u32| 1_u64 << (10 * power);
+    match (1..=4_u32).rev().find(|power| bytes >= unit(*power)) {
+        None => count(bytes, "byte"),
+        Some(power) => {
+            let tenths = bytes / (unit(power) / 10);
+            format!(
+                "{}.{} {}",
+                tenths / 10,
+                tenths % 10,
+                units[power as usize - 1]
+            )
+        }
+    }
+}
+
+/// Whether the program `theirs` is an older version than `ours`; programs are written `name 1.2.3`.
+fn is_older(theirs: &str, ours: &str) -> bool {
+    let version = |program: &str| {
+        let numbers = program
+            .rsplit(' ')
+            .next()?
+            .split('.')
+            .map(|number| number.parse().ok());
+        numbers.collect::<Option<Vec<u64>>>()
+    };
+    match (version(theirs), version(ours)) {
+        (Some(theirs), Some(ours)) => theirs < ours,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status() -> Status {
+        Status {
+            program: "skypipe 1.0.0".to_owned(),
+            since: 1_000_000_000,
+            pid: 77,
+            kept: "memory".to_owned(),
+            memory: 256 << 20,
+            used: 1536,
+            pipes: 2,
+            waiting: 1,
+            bytes: 10,
+            clients: 3,
+        }
+    }
+
+    #[test]
+    fn the_report_says_what_people_ask() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_000_000_000 + 12 * 60);
+        let expected = "\
+satellite  on this machine, in /home/me/.local/state/skypipe
+version    skypipe 1.0.0
+process    77
+since      2001-09-09T01:46:40Z, 12 minutes ago
+clients    3
+pipes      2
+waiting    1 stream with 10 bytes
+kept       in memory only: what waits is lost when the satellite stops
+memory     1.5 KiB of 256.0 MiB used
+";
+        let place = Place::Here("/home/me/.local/state/skypipe".into());
+        assert_eq!(report(&status(), &place, now), expected);
+    }
+
+    #[test]
+    fn ages_and_sizes_are_in_words() {
+        assert_eq!(ago(Duration::from_secs(1)), "1 second ago");
+        assert_eq!(ago(Duration::from_secs(7_199)), "119 minutes ago");
+        assert_eq!(ago(Duration::from_secs(172_800)), "2 days ago");
+        assert_eq!(size(1), "1 byte");
+        assert_eq!(size(1023), "1023 bytes");
+        assert_eq!(size(u64::MAX), "16777216.0 TiB");
+        assert_eq!(size(1 << 30), "1.0 GiB");
+    }
+
+    #[test]
+    fn versions_are_compared_by_their_numbers() {
+        assert!(is_older("skypipe 1.9.0", "skypipe 1.10.0"));
+        assert!(!is_older("skypipe 1.0.0", "skypipe 1.0.0"));
+        assert!(!is_older("skypipe 2.0.0", "skypipe 1.0.0"));
+        assert!(!is_older("something else", "skypipe 1.0.0"));
+    }
+}

@@ -1,0 +1,327 @@
+//! The command line: its flags, whose comments are the help, and what they ask for.
+//!
+//! Owns the rules of which flags go together. Never looks at stdin, the environment or the network.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args as _, CommandFactory, FromArgMatches, Parser};
+use skypipe_broker::protocol::{Mode, name_fault};
+use skypipe_satellite::{Listen, Settings};
+
+use crate::session::Question;
+
+/// Named pipes in the sky
+///
+/// What goes in at one end, on whatever machine, comes out at the other; what nobody reads yet
+/// waits. Without -r or -w, skypipe reads if its stdin is a terminal, /dev/null or closed, and
+/// writes if it is anything else.
+#[derive(Debug, Parser)]
+#[command(name = "skypipe", version, after_help = AFTER_HELP)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag; `ask` makes one choice of them"
+)]
+struct Flags {
+    /// The pipe; first use makes it, and without a name it is the default pipe
+    name: Option<String>,
+
+    /// Read from the pipe, and leave stdin alone
+    #[arg(short, long, help_heading = "Reading and writing")]
+    read: bool,
+    /// Write stdin into the pipe, even if it is empty
+    #[arg(short, long, help_heading = "Reading and writing")]
+    write: bool,
+    /// Read exactly one stream, whole, that nobody else gets
+    #[arg(short = '1', long, help_heading = "Reading and writing")]
+    one: bool,
+    /// Read all that waits and then all that comes, without end
+    #[arg(short, long, help_heading = "Reading and writing")]
+    follow: bool,
+    /// Watch what passes without taking any of it
+    #[arg(long, help_heading = "Reading and writing")]
+    tap: bool,
+    /// Write, and succeed only when all was read
+    #[arg(long, help_heading = "Reading and writing")]
+    wait: bool,
+    /// Give up with exit code 124 when for so long nothing moves (10, 90s, 1h 30m)
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(help_heading = "Reading and writing")]
+    timeout: Option<Duration>,
+
+    /// End the readers of the pipe after what was written before
+    #[arg(long, help_heading = "Commands")]
+    eof: bool,
+    /// Show the pipes in use
+    #[arg(long, help_heading = "Commands")]
+    list: bool,
+    /// Drop what waits in the pipe
+    #[arg(long, help_heading = "Commands")]
+    discard: bool,
+    /// Show how the satellite is, without starting one
+    #[arg(long, help_heading = "Commands")]
+    check: bool,
+    /// Stop the satellite that started by itself on this machine
+    #[arg(long, help_heading = "Commands")]
+    reset: bool,
+    /// With --reset: do not ask, even if something waits and is then lost
+    #[arg(long, help_heading = "Commands")]
+    yes: bool,
+    /// Put a satellite in the sky
+    #[arg(long, help_heading = "Commands")]
+    setup: bool,
+    /// Be a satellite, for others to reach at this port
+    #[arg(long, value_name = "[ADDRESS:]PORT", help_heading = "Commands")]
+    satellite: Option<Listen>,
+    /// Be the satellite that starts by itself on this machine
+    #[arg(long, hide = true)]
+    local_satellite: bool,
+
+    #[command(flatten, next_help_heading = "Satellite")]
+    settings: Settings,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done, 1 failed, 2 usage, 3 a stream was cut or came incomplete, 4 no satellite,
+124 --timeout, 129/130/143 ended by a signal.
+
+SATELLITE=tcp://host:port names the satellite; without it, one starts by itself on this machine.";
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Command {
+    /// Bytes in or out of a pipe.
+    Pipe(Pipe),
+    /// A question about the pipes.
+    Ask(Question, Option<Duration>),
+    /// How the satellite is.
+    Check(Option<Duration>),
+    /// Stop this machine's satellite; `true` without asking.
+    Reset(bool),
+    /// Put a satellite in the sky.
+    Setup,
+    /// Be a satellite at this address and port.
+    Satellite(Listen, Settings),
+    /// Be this machine's satellite.
+    LocalSatellite(Settings),
+}
+
+/// Bytes in or out of a pipe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pipe {
+    /// Its name.
+    pub name: String,
+    /// Which way.
+    pub way: Way,
+    /// `--timeout`.
+    pub timeout: Option<Duration>,
+}
+
+/// Which way the bytes go, as far as the flags say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Stdin decides.
+    Unsaid,
+    /// Out of the pipe.
+    Read(Mode),
+    /// Into the pipe.
+    Write {
+        /// Whether `-w` itself was said, so that an empty stream is meant.
+        said: bool,
+        /// Whether success waits for the readers.
+        wait: bool,
+    },
+}
+
+/// Why there is no [`Command`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// Help or the version was asked for: text for stdout.
+    Show(String),
+    /// The flags make no sense: a sentence.
+    Usage(String),
+}
+
+/// Reads the command line `arguments`, the program's name first.
+///
+/// # Errors
+///
+/// When there is nothing to do but to show or to refuse something.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Stop> {
+    let matches = Flags::command()
+        .try_get_matches_from(arguments)
+        .map_err(|error| stop(&error))?;
+    let flags = Flags::from_arg_matches(&matches).map_err(|error| stop(&error))?;
+    flags.ask(setting_given(&matches)).map_err(Stop::Usage)
+}
+
+fn stop(error: &clap::Error) -> Stop {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    ) {
+        return Stop::Show(error.to_string());
+    }
+    let text = error.to_string();
+    let paragraph = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<_> = paragraph.split_whitespace().collect();
+    let sentence = words.join(" ");
+    Stop::Usage(
+        sentence
+            .strip_prefix("error: ")
+            .unwrap_or(&sentence)
+            .to_owned(),
+    )
+}
+
+/// A flag of the satellite's settings that was given, if any.
+fn setting_given(matches: &ArgMatches) -> Option<String> {
+    let settings = Settings::augment_args(clap::Command::new(""));
+    let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    settings
+        .get_arguments()
+        .find(|argument| given(argument.get_id().as_str()))
+        .and_then(|argument| argument.get_long())
+        .map(|long| format!("--{long}"))
+}
+
+/// `10` is ten seconds; anything else is read as people write durations.
+fn duration(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().map(Duration::from_secs);
+    let duration = seconds
+        .or_else(|_| humantime::parse_duration(text))
+        .map_err(|_| "it is no duration; write it like 10, 90s, 500ms or 1h 30m".to_owned())?;
+    if duration.is_zero() {
+        return Err("there must be some time".to_owned());
+    }
+    Ok(duration)
+}
+
+impl Flags {
+    /// The one thing that all the flags together ask for.
+    fn ask(self, setting: Option<String>) -> Result<Command, String> {
+        if let Some(fault) = self.name.as_deref().and_then(name_fault) {
+            return Err(fault.to_owned());
+        }
+        let commands = self.commands();
+        if let [first, second, ..] = commands[..] {
+            return Err(format!("{first} and {second} do not go together"));
+        }
+        let command = commands.first().copied();
+        if let Some(flag) = self.out_of_place(command, setting.as_deref()) {
+            return Err(match command {
+                Some(command) => format!("{flag} does not go together with {command}"),
+                None => format!("{flag} makes no sense here"),
+            });
+        }
+        if let Some(listen) = self.satellite {
+            return Ok(Command::Satellite(listen, self.settings));
+        }
+        let (name, timeout) = (self.name.clone().unwrap_or_default(), self.timeout);
+        Ok(match command {
+            Some("--eof") => Command::Ask(Question::Eof(name), timeout),
+            Some("--list") => Command::Ask(Question::List, timeout),
+            Some("--discard") => Command::Ask(Question::Discard(name), timeout),
+            Some("--check") => Command::Check(timeout),
+            Some("--reset") => Command::Reset(self.yes),
+            Some("--setup") => Command::Setup,
+            Some(_) => Command::LocalSatellite(self.settings),
+            None => Command::Pipe(Pipe {
+                name,
+                way: self.way()?,
+                timeout,
+            }),
+        })
+    }
+
+    /// The commands that were given, of which there can be one.
+    fn commands(&self) -> Vec<&'static str> {
+        given([
+            (self.eof, "--eof"),
+            (self.list, "--list"),
+            (self.discard, "--discard"),
+            (self.check, "--check"),
+            (self.reset, "--reset"),
+            (self.setup, "--setup"),
+            (self.satellite.is_some(), "--satellite"),
+            (self.local_satellite, "--local-satellite"),
+        ])
+    }
+
+    /// A flag that `command` has no use for.
+    fn out_of_place(&self, command: Option<&str>, setting: Option<&str>) -> Option<String> {
+        let is = |names: &[&str]| command.is_some_and(|command| names.contains(&command));
+        let ways = given([
+            (self.read, "--read"),
+            (self.write, "--write"),
+            (self.one, "--one"),
+            (self.follow, "--follow"),
+            (self.tap, "--tap"),
+            (self.wait, "--wait"),
+        ]);
+        let asks = ["--eof", "--list", "--discard", "--check"];
+        if let (Some(way), Some(_)) = (ways.first(), command) {
+            return Some((*way).to_owned());
+        }
+        if self.timeout.is_some() && command.is_some() && !is(&asks) {
+            return Some("--timeout".to_owned());
+        }
+        if let Some(name) = &self.name
+            && command.is_some()
+            && !is(&["--eof", "--discard"])
+        {
+            return Some(format!("the name {name:?}"));
+        }
+        if self.yes && !is(&["--reset"]) {
+            return Some("--yes without --reset".to_owned());
+        }
+        match setting {
+            Some(flag) if !is(&["--satellite", "--local-satellite"]) => {
+                Some(format!("{flag} without --satellite"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Which way the bytes go. `--one`, `--follow` and `--tap` imply reading, `--wait` writing.
+    fn way(&self) -> Result<Way, String> {
+        let modes = given([
+            (self.one, "--one"),
+            (self.follow, "--follow"),
+            (self.tap, "--tap"),
+        ]);
+        let read = given([(self.read, "--read")])
+            .into_iter()
+            .chain(modes.iter().copied());
+        let write = given([(self.write, "--write"), (self.wait, "--wait")]);
+        if let (Some(read), Some(write)) = (read.clone().next(), write.first()) {
+            return Err(format!("{read} reads and {write} writes: say one of them"));
+        }
+        match modes[..] {
+            [first, second, ..] => Err(format!("{first} and {second} do not go together")),
+            ["--one"] => Ok(Way::Read(Mode::One)),
+            ["--follow"] => Ok(Way::Read(Mode::Follow)),
+            ["--tap"] => Ok(Way::Read(Mode::Tap)),
+            _ if self.read => Ok(Way::Read(Mode::Default)),
+            _ if write.is_empty() => Ok(Way::Unsaid),
+            _ => Ok(Way::Write {
+                said: self.write,
+                wait: self.wait,
+            }),
+        }
+    }
+}
+
+/// The names of those flags that were given.
+fn given<const N: usize>(flags: [(bool, &'static str); N]) -> Vec<&'static str> {
+    flags
+        .into_iter()
+        .filter(|(given, _)| *given)
+        .map(|(_, name)| name)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! Which flags go together, and what they ask for.
+
+use std::os::unix::ffi::OsStringExt;
+
+use super::*;
+
+fn read(line: &str) -> Result<Command, Stop> {
+    parse(line.split_whitespace().map(OsString::from))
+}
+
+#[track_caller]
+fn pipe(line: &str) -> Pipe {
+    match read(line) {
+        Ok(Command::Pipe(pipe)) => pipe,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+#[track_caller]
+fn refused(line: &str) -> String {
+    match read(line) {
+        Err(Stop::Usage(sentence)) => sentence,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+#[test]
+fn the_flags_are_sound() {
+    Flags::command().debug_assert();
+}
+
+#[test]
+fn without_flags_stdin_decides() {
+    assert_eq!(
+        pipe("skypipe"),
+        Pipe {
+            name: String::new(),
+            way: Way::Unsaid,
+            timeout: None
+        }
+    );
+    assert_eq!(pipe("skypipe logs").name, "logs");
+    assert_eq!(pipe("skypipe -- -logs").name, "-logs");
+}
+
+#[test]
+fn modes_imply_reading_and_wait_implies_writing() {
+    assert_eq!(pipe("skypipe -r").way, Way::Read(Mode::Default));
+    assert_eq!(pipe("skypipe -1").way, Way::Read(Mode::One));
+    assert_eq!(pipe("skypipe --one -r").way, Way::Read(Mode::One));
+    assert_eq!(pipe("skypipe -f logs").way, Way::Read(Mode::Follow));
+    assert_eq!(pipe("skypipe --tap logs").way, Way::Read(Mode::Tap));
+    assert_eq!(
+        pipe("skypipe -w").way,
+        Way::Write {
+            said: true,
+            wait: false
+        }
+    );
+    assert_eq!(
+        pipe("skypipe --wait").way,
+        Way::Write {
+            said: false,
+            wait: true
+        }
+    );
+    assert_eq!(
+        pipe("skypipe -w --wait").way,
+        Way::Write {
+            said: true,
+            wait: true
+        }
+    );
+}
+
+#[test]
+fn what_does_not_go_together_is_refused() {
+    let lines = [
+        "skypipe -r -w",
+        "skypipe --one -w",
+        "skypipe --follow --wait",
+        "skypipe --wait -r",
+        "skypipe --one --follow",
+        "skypipe --tap -f",
+        "skypipe --list --check",
+        "skypipe --eof -r logs",
+        "skypipe --list logs",
+        "skypipe --check logs",
+        "skypipe --yes",
+        "skypipe --check --yes",
+        "skypipe --setup --timeout 3",
+        "skypipe --satellite 9000 --wait",
+        "skypipe one two",
+        "skypipe --sideways",
+        "skypipe --memory 1",
+        "skypipe --check --insecure",
+    ];
+    for line in lines {
+        let sentence = refused(line);
+        assert!(
+            !sentence.contains('\n') && !sentence.starts_with("error"),
+            "{line}: {sentence}"
+        );
+    }
+    assert_eq!(
+        refused("skypipe --one -w"),
+        "--one reads and --write writes: say one of them"
+    );
+}
+
+#[test]
+fn commands_take_the_default_pipe_without_a_name() {
+    let ask = |line| match read(line) {
+        Ok(Command::Ask(question, _)) => question,
+        other => panic!("{line}: {other:?}"),
+    };
+    assert_eq!(ask("skypipe --eof"), Question::Eof(String::new()));
+    assert_eq!(
+        ask("skypipe --discard jobs"),
+        Question::Discard("jobs".to_owned())
+    );
+    assert_eq!(ask("skypipe --list --timeout 5"), Question::List);
+    assert!(matches!(
+        read("skypipe --reset --yes"),
+        Ok(Command::Reset(true))
+    ));
+    assert!(matches!(
+        read("skypipe --satellite 9000"),
+        Ok(Command::Satellite(..))
+    ));
+}
+
+#[test]
+fn durations_are_read_as_people_write_them() {
+    assert_eq!(duration("10"), Ok(Duration::from_secs(10)));
+    assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+    assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5400)));
+    for text in ["", "0", "0s", "-1", "soon", "1.5.2s"] {
+        assert!(duration(text).is_err(), "{text}");
+    }
+    assert!(refused("skypipe --timeout soon").contains("no duration"));
+}
+
+#[test]
+fn names_are_checked() {
+    assert!(refused(&format!("skypipe {}", "x".repeat(256))).contains("255"));
+    let control = parse([OsString::from("skypipe"), OsString::from("a\nb")]);
+    assert!(matches!(control, Err(Stop::Usage(_))), "{control:?}");
+    let no_utf8 = parse([
+        OsString::from("skypipe"),
+        OsString::from_vec(vec![b'a', 0xff]),
+    ]);
+    assert!(matches!(no_utf8, Err(Stop::Usage(_))), "{no_utf8:?}");
+}
+
+#[test]
+fn version_and_help_are_shown() {
+    let Err(Stop::Show(version)) = read("skypipe --version") else {
+        panic!("no version")
+    };
+    assert_eq!(version, format!("{}\n", crate::config::PROGRAM));
+    let Err(Stop::Show(help)) = read("skypipe --help") else {
+        panic!("no help")
+    };
+    assert!(help.contains("--follow") && !help.contains("--local-satellite"));
+}

@@ -1,0 +1,285 @@
+//! Where things are kept, and what the environment says.
+//!
+//! Owns the reading of `SATELLITE`, of the home directory and of who the user is. A flag goes
+//! before the environment. The module never makes or changes anything and never opens a connection.
+
+use std::env;
+use std::fmt;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use directories::BaseDirs;
+use skypipe_broker::protocol::MAX_LABEL;
+
+use crate::exit::Failure;
+use crate::tell::words;
+
+/// Program and version, as told to satellites.
+pub const PROGRAM: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
+
+/// Where this machine's own satellite lives, below the home directory. Not a matter of
+/// `XDG_STATE_HOME` or `XDG_RUNTIME_DIR`: cron, ssh, systemd and a terminal must all find it.
+const STATE: &str = ".local/state/skypipe";
+
+/// The longest host name that DNS can express, in bytes.
+const MAX_HOST: usize = 253;
+
+/// Where the satellite is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Somewhere in the network.
+    Sky(Endpoint),
+    /// On this machine, in this directory, started when needed.
+    Here(PathBuf),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sky(endpoint) => endpoint.fmt(f),
+            Self::Here(directory) => directory.display().fmt(f),
+        }
+    }
+}
+
+/// `tcp://host:port`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The host.
+    pub host: Host,
+    /// The port, never 0.
+    pub port: u16,
+}
+
+/// The host of an [`Endpoint`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Host {
+    /// To be looked up, for each connection anew.
+    Name(String),
+    /// Known.
+    Address(IpAddr),
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let port = self.port;
+        match &self.host {
+            Host::Name(name) => write!(f, "tcp://{name}:{port}"),
+            Host::Address(IpAddr::V4(address)) => write!(f, "tcp://{address}:{port}"),
+            Host::Address(IpAddr::V6(address)) => write!(f, "tcp://[{address}]:{port}"),
+        }
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let rest = text
+            .strip_prefix("tcp://")
+            .ok_or("it does not begin with tcp://")?;
+        let (host, port) = rest.rsplit_once(':').ok_or("it has no port")?;
+        Ok(Self {
+            host: parse_host(host)?,
+            port: parse_port(port)?,
+        })
+    }
+}
+
+fn parse_port(text: &str) -> Result<u16, &'static str> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        Ok(port) if digits && port != 0 => Ok(port),
+        _ => Err("its port is no number from 1 to 65535"),
+    }
+}
+
+fn parse_host(text: &str) -> Result<Host, &'static str> {
+    if let Some(inside) = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+    {
+        let address: Ipv6Addr = inside
+            .parse()
+            .map_err(|_| "what is in brackets is no IPv6")?;
+        return Ok(Host::Address(address.into()));
+    }
+    if let Ok(address) = text.parse::<Ipv4Addr>() {
+        return Ok(Host::Address(address.into()));
+    }
+    if text.contains(':') {
+        return Err("an IPv6 address goes in brackets: tcp://[::1]:9000");
+    }
+    if is_host_name(text) {
+        Ok(Host::Name(text.to_owned()))
+    } else {
+        Err("its host is neither a name nor an address")
+    }
+}
+
+fn is_host_name(text: &str) -> bool {
+    let labels = text.strip_suffix('.').unwrap_or(text);
+    let of_digits = labels
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let good = |label: &str| {
+        !label.is_empty()
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    text.len() <= MAX_HOST && !of_digits && labels.split('.').all(good)
+}
+
+/// The satellite that `SATELLITE` names, else this machine's own.
+///
+/// # Errors
+///
+/// When `SATELLITE` or the home directory makes no sense.
+pub fn place() -> Result<Place, Failure> {
+    match named_satellite()? {
+        Some(endpoint) => Ok(Place::Sky(endpoint)),
+        None => here().map(Place::Here),
+    }
+}
+
+/// What `SATELLITE` names; an empty one counts as not set, as it is usual for variables.
+///
+/// # Errors
+///
+/// When it is no `tcp://host:port`.
+pub fn named_satellite() -> Result<Option<Endpoint>, Failure> {
+    let Some(value) = env::var_os("SATELLITE").filter(|value| !value.is_empty()) else {
+        return Ok(None);
+    };
+    let text = value
+        .to_str()
+        .ok_or_else(|| Failure::usage("SATELLITE is no UTF-8"))?;
+    text.parse().map(Some).map_err(|why| {
+        Failure::usage(format!(
+            "SATELLITE={text} makes no sense: {why} (it looks like tcp://host:9000)"
+        ))
+    })
+}
+
+/// The directory of this machine's own satellite.
+///
+/// # Errors
+///
+/// When the home directory cannot be what it should be.
+pub fn here() -> Result<PathBuf, Failure> {
+    let Some(base) = BaseDirs::new() else {
+        return Err(Failure::usage("you have no home directory: set HOME"));
+    };
+    let home = base.home_dir();
+    let fault = |what: &str| Failure::usage(format!("your home directory, HOME={home:?}, {what}"));
+    if !home.is_absolute() {
+        return Err(fault("is no absolute path"));
+    }
+    let found = fs::metadata(home).map_err(|error| fault(&format!("fails: {}", words(&error))))?;
+    if !found.is_dir() {
+        return Err(fault("is no directory"));
+    }
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        return Err(fault("belongs to somebody else: set HOME to your own"));
+    }
+    Ok(home.join(STATE))
+}
+
+/// Who writes, for people at the other end: `user@host pid N`.
+#[must_use]
+pub fn label() -> String {
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    let user = ["USER", "LOGNAME"]
+        .into_iter()
+        .find_map(|name| env::var(name).ok());
+    let user = user.unwrap_or_else(|| rustix::process::geteuid().as_raw().to_string());
+    let pid = std::process::id();
+    shortened(&format!("{user}@{host} pid {pid}"), MAX_LABEL)
+}
+
+/// The first characters of `text` that fit into `limit` bytes, without control characters.
+fn shortened(text: &str, limit: usize) -> String {
+    let mut kept = String::new();
+    for c in text.chars().filter(|c| !c.is_control()) {
+        if kept.len() + c.len_utf8() > limit {
+            break;
+        }
+        kept.push(c);
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn good(text: &str) -> Endpoint {
+        text.parse().expect("it is an endpoint")
+    }
+
+    #[test]
+    fn endpoints_are_read_and_printed() {
+        for text in [
+            "tcp://sky.example.org:9000",
+            "tcp://10.0.0.1:1",
+            "tcp://[::1]:65535",
+        ] {
+            assert_eq!(good(text).to_string(), text);
+        }
+        assert_eq!(
+            good("tcp://my_host:9000").host,
+            Host::Name("my_host".into())
+        );
+        assert_eq!(
+            good("tcp://127.0.0.1:9").host,
+            Host::Address(Ipv4Addr::LOCALHOST.into())
+        );
+        assert_eq!(
+            good("tcp://example.org.:9").host,
+            Host::Name("example.org.".into())
+        );
+    }
+
+    #[test]
+    fn what_is_no_endpoint_is_refused() {
+        let bad = [
+            "sky:9000",
+            "tcp://",
+            "tcp://sky",
+            "tcp://sky:",
+            "tcp://sky:0",
+            "tcp://sky:65536",
+            "tcp://sky:+9",
+            "tcp://:9000",
+            "tcp://::1:9000",
+            "tcp://[::1:9000",
+            "tcp://[sky]:9000",
+            "tcp://999.1.1.1:9000",
+            "tcp://*:9000",
+            "tcp://a..b:9000",
+            "tcp://a b:9000",
+            "tcp://sky:9000/path",
+            "TCP://sky:9000",
+            "ipc:///tmp/sky",
+        ];
+        for text in bad {
+            assert!(text.parse::<Endpoint>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_label_is_cut_between_characters() {
+        assert_eq!(shortened("größe", 3), "gr");
+        assert_eq!(shortened("größe", 4), "grö");
+        assert_eq!(shortened("a\nb", 255), "ab");
+        assert!(label().contains(" pid "));
+    }
+}

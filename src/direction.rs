@@ -1,0 +1,101 @@
+//! Reading or writing? Decided by what was asked for, else by what stdin is.
+//!
+//! Owns that one decision, apart from the look at stdin that it rests on. Never reads from stdin:
+//! a decision that took a byte would lose it.
+
+use std::io::IsTerminal;
+
+use rustix::fs::{FileType, fstat};
+use rustix::stdio::stdin;
+
+/// Which way the bytes go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From a pipe to stdout.
+    Read,
+    /// From stdin into a pipe.
+    Write,
+}
+
+/// What stdin is, as far as it matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stdin {
+    /// Somebody sits there.
+    Terminal,
+    /// `/dev/null`: there will never be anything.
+    Null,
+    /// There is none.
+    Closed,
+    /// A pipe, a file, a socket: something that may hold data.
+    Other,
+}
+
+/// What was asked for wins; else nothing can come from a terminal, from `/dev/null` and from a
+/// stdin that is closed, so it is reading.
+#[must_use]
+pub fn decide(asked: Option<Direction>, stdin: Stdin) -> Direction {
+    match (asked, stdin) {
+        (Some(direction), _) => direction,
+        (None, Stdin::Terminal | Stdin::Null | Stdin::Closed) => Direction::Read,
+        (None, Stdin::Other) => Direction::Write,
+    }
+}
+
+/// Looks at stdin. Rust's runtime puts `/dev/null` in the place of a closed one before the program
+/// begins; one that gets here closed all the same is seen by the error.
+#[must_use]
+pub fn look_at_stdin() -> Stdin {
+    match fstat(stdin()) {
+        Err(_) => Stdin::Closed,
+        Ok(stat) if is_null(&stat) => Stdin::Null,
+        Ok(_) if std::io::stdin().is_terminal() => Stdin::Terminal,
+        Ok(_) => Stdin::Other,
+    }
+}
+
+/// Whether this is the null device, by its number: a container may have it under another name.
+#[cfg(target_os = "linux")]
+fn is_null(stat: &rustix::fs::Stat) -> bool {
+    let device = stat.st_rdev;
+    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
+        && (rustix::fs::major(device), rustix::fs::minor(device)) == (1, 3)
+}
+
+/// Whether this is the null device, whose number differs from system to system.
+#[cfg(not(target_os = "linux"))]
+fn is_null(stat: &rustix::fs::Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
+        && rustix::fs::stat("/dev/null").is_ok_and(|null| null.st_rdev == stat.st_rdev)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    #[test]
+    fn what_was_asked_for_wins() {
+        for stdin in [Stdin::Terminal, Stdin::Null, Stdin::Closed, Stdin::Other] {
+            for direction in [Direction::Read, Direction::Write] {
+                assert_eq!(decide(Some(direction), stdin), direction);
+            }
+        }
+    }
+
+    #[test]
+    fn else_stdin_decides() {
+        assert_eq!(decide(None, Stdin::Terminal), Direction::Read);
+        assert_eq!(decide(None, Stdin::Null), Direction::Read);
+        assert_eq!(decide(None, Stdin::Closed), Direction::Read);
+        assert_eq!(decide(None, Stdin::Other), Direction::Write);
+    }
+
+    #[test]
+    fn the_null_device_is_known() {
+        let null = fstat(File::open("/dev/null").expect("it is everywhere")).expect("it is open");
+        assert!(is_null(&null));
+        let zero = fstat(File::open("/dev/zero").expect("it is everywhere")).expect("it is open");
+        assert!(!is_null(&zero));
+    }
+}

@@ -1,0 +1,145 @@
+//! The command `skypipe`: named pipes in the sky.
+//!
+//! Owns the way from a command line to an exit code. What a pipe does is decided by the satellite
+//! (crate `skypipe-broker`) and, on this side, by [`session`]; around it, [`link`] moves the bytes.
+
+pub mod ask;
+pub mod cli;
+pub mod config;
+pub mod direction;
+pub mod exit;
+pub mod link;
+pub mod local;
+pub mod session;
+pub mod tell;
+
+use std::env;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use skypipe_broker::protocol::Mode;
+use skypipe_satellite::{Listen, Refusal, Settings};
+use uuid::Uuid;
+
+use crate::cli::{Command, Pipe, Stop, Way};
+use crate::config::{PROGRAM, Place};
+use crate::direction::Direction;
+use crate::exit::{DONE, Failure};
+use crate::link::Told;
+use crate::link::route::{Route, Tcp};
+use crate::local::Local;
+use crate::session::{Config, Job};
+
+/// Runs the program.
+#[must_use]
+pub fn run() -> ExitCode {
+    let code = match cli::parse(env::args_os()) {
+        Ok(command) => carry_out(command),
+        Err(Stop::Show(text)) => {
+            // Whoever closes stdout has read enough of the help.
+            let _ = io::stdout().write_all(text.as_bytes());
+            Ok(DONE)
+        }
+        Err(Stop::Usage(sentence)) => Err(Failure::usage(sentence)),
+    };
+    ExitCode::from(code.unwrap_or_else(|failure| {
+        tell::notice(&failure.sentence);
+        failure.code
+    }))
+}
+
+fn carry_out(command: Command) -> Result<u8, Failure> {
+    match command {
+        Command::Pipe(pipe) => transfer(pipe),
+        Command::Ask(question, timeout) => ask::ask(&question, timeout),
+        Command::Check(timeout) => ask::check::check(timeout),
+        Command::Reset(yes) => ask::reset::reset(yes),
+        Command::Setup => setup(),
+        Command::Satellite(listen, settings) => satellite(&listen, &settings),
+        Command::LocalSatellite(settings) => local::serve(&settings),
+    }
+}
+
+/// Bytes from stdin into a pipe, or out of it to stdout.
+fn transfer(pipe: Pipe) -> Result<u8, Failure> {
+    let place = config::place()?;
+    let job = job(pipe.name, pipe.way);
+    converse(job, &place, true, pipe.timeout, &mut |told| match told {
+        Told::Notice(sentence) => tell::notice(&sentence),
+        Told::Hint(sentence) => tell::hint(&sentence),
+        Told::Answer(_) => {}
+    })
+}
+
+fn job(pipe: String, way: Way) -> Job {
+    let asked = match way {
+        Way::Unsaid => None,
+        Way::Read(_) => Some(Direction::Read),
+        Way::Write { .. } => Some(Direction::Write),
+    };
+    match (direction::decide(asked, direction::look_at_stdin()), way) {
+        (Direction::Read, Way::Read(mode)) => Job::Listen { pipe, mode },
+        (Direction::Read, _) => Job::Listen {
+            pipe,
+            mode: Mode::Default,
+        },
+        (Direction::Write, way) => {
+            let (said, wait) = match way {
+                Way::Write { said, wait } => (said, wait),
+                Way::Unsaid | Way::Read(_) => (false, false),
+            };
+            Job::Write {
+                pipe,
+                wait,
+                inferred: !said,
+                label: config::label(),
+            }
+        }
+    }
+}
+
+/// One session with the satellite at `place`, from its beginning to its exit code. This machine's
+/// own satellite is started first if it does not run and `start` says so.
+fn converse(
+    job: Job,
+    place: &Place,
+    start: bool,
+    timeout: Option<Duration>,
+    tell: &mut dyn FnMut(Told),
+) -> Result<u8, Failure> {
+    let config = Config {
+        client: Uuid::new_v4(),
+        id: Uuid::new_v4(),
+        job,
+        timeout,
+        program: PROGRAM.to_owned(),
+        endpoint: place.to_string(),
+    };
+    let route: Arc<dyn Route> = match place {
+        Place::Sky(endpoint) => Arc::new(Tcp::new(endpoint.clone())),
+        Place::Here(path) => Arc::new(Local {
+            path: path.clone(),
+            start,
+        }),
+    };
+    link::run(config, route, tell).map_err(|error| Failure::failed(tell::words(&error)))
+}
+
+/// There is no deployment yet, and that is said.
+fn setup() -> Result<u8, Failure> {
+    Err(Failure::failed(
+        "this version does not put a satellite in the sky by itself yet: run skypipe --satellite \
+         ADDRESS:PORT on a host of your own, and set SATELLITE=tcp://host:port here",
+    ))
+}
+
+/// A satellite in the foreground, until a signal ends it.
+fn satellite(listen: &Listen, settings: &Settings) -> Result<u8, Failure> {
+    match skypipe_satellite::run(listen, settings, skypipe_satellite::announce) {
+        Ok(()) => Ok(DONE),
+        Err(error) if error.is::<Refusal>() => Err(Failure::usage(error.to_string())),
+        Err(error) => Err(Failure::failed(format!("{error:#}"))),
+    }
+}

@@ -1,0 +1,146 @@
+//! Where stdin is cut into chunks.
+//!
+//! Owns the bytes that were read and not yet handed on. Knows nothing of descriptors and of time.
+
+use bytes::Bytes;
+use skypipe_broker::protocol::MAX_CHUNK;
+
+/// Chunks of up to so many bytes are copied out of the buffer, so that a chunk that waits for its
+/// acknowledgement holds no memory that is much larger than itself. Longer ones take the buffer
+/// along, and a new one is begun.
+const COPIED: usize = MAX_CHUNK / 4;
+
+/// A buffer of one chunk's size that gives whole lines.
+#[derive(Debug)]
+pub struct Chunker {
+    buffer: Vec<u8>,
+}
+
+impl Chunker {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self {
+            buffer: Vec::with_capacity(MAX_CHUNK),
+        }
+    }
+
+    /// The buffer, to append to within its capacity.
+    pub fn room(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// Whether nothing can be appended before something is cut.
+    pub fn is_full(&self) -> bool {
+        self.buffer.len() >= MAX_CHUNK
+    }
+
+    /// Whether there is nothing to cut.
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// All up to the last line end; all there is if the buffer is full of one line.
+    pub fn cut_lines(&mut self) -> Option<Bytes> {
+        match memchr::memrchr(b'\n', &self.buffer) {
+            Some(newline) => self.cut(newline + 1),
+            None if self.is_full() => self.cut_all(),
+            None => None,
+        }
+    }
+
+    /// All there is, in one chunk.
+    pub fn cut_all(&mut self) -> Option<Bytes> {
+        self.cut(self.buffer.len())
+    }
+
+    /// The first `end` bytes, no more than a chunk holds, unless there are none.
+    fn cut(&mut self, end: usize) -> Option<Bytes> {
+        let end = end.min(MAX_CHUNK);
+        if end == 0 {
+            return None;
+        }
+        if end <= COPIED {
+            let chunk = Bytes::copy_from_slice(&self.buffer[..end]);
+            self.buffer.drain(..end);
+            return Some(chunk);
+        }
+        let mut rest = Vec::with_capacity(MAX_CHUNK);
+        rest.extend_from_slice(&self.buffer[end..]);
+        let mut chunk = std::mem::replace(&mut self.buffer, rest);
+        chunk.truncate(end);
+        Some(Bytes::from(chunk))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn filled(bytes: &[u8]) -> Chunker {
+        let mut chunker = Chunker::new();
+        chunker.room().extend_from_slice(bytes);
+        chunker
+    }
+
+    #[test]
+    fn whole_lines_are_cut_and_the_rest_is_held() {
+        let mut chunker = filled(b"one\ntwo\nthr");
+        assert_eq!(chunker.cut_lines().as_deref(), Some(&b"one\ntwo\n"[..]));
+        assert_eq!(chunker.cut_lines(), None);
+        chunker.room().extend_from_slice(b"ee\n");
+        assert_eq!(chunker.cut_lines().as_deref(), Some(&b"three\n"[..]));
+        assert!(chunker.is_empty());
+        assert_eq!(chunker.cut_all(), None);
+    }
+
+    #[test]
+    fn a_full_buffer_goes_whole_if_it_is_one_line() {
+        let mut chunker = filled(&vec![b'x'; MAX_CHUNK - 1]);
+        assert_eq!(chunker.cut_lines(), None);
+        chunker.room().push(b'x');
+        assert!(chunker.is_full());
+        assert_eq!(
+            chunker.cut_lines().map(|chunk| chunk.len()),
+            Some(MAX_CHUNK)
+        );
+        assert!(chunker.is_empty());
+    }
+
+    #[test]
+    fn a_long_chunk_is_not_copied() {
+        let mut text = vec![b'x'; MAX_CHUNK];
+        text[MAX_CHUNK - 3] = b'\n';
+        let mut chunker = filled(&text);
+        let place = chunker.room().as_ptr();
+        let chunk = chunker.cut_lines().expect("there is a line");
+        assert_eq!((chunk.as_ptr(), chunk.len()), (place, MAX_CHUNK - 2));
+        assert_eq!(chunker.cut_all().as_deref(), Some(&b"xx"[..]));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost_or_changed(
+            pieces in prop::collection::vec((any::<bool>(), "[a\n]{0,40}", 0..400_000_usize), 0..9),
+        ) {
+            let (mut chunker, mut put, mut got) = (Chunker::new(), Vec::new(), Vec::new());
+            for (all, text, run) in pieces {
+                let mut bytes = text.into_bytes();
+                bytes.resize(bytes.len() + run, b'-');
+                put.extend_from_slice(&bytes);
+                while !bytes.is_empty() {
+                    let fits = bytes.len().min(MAX_CHUNK - chunker.room().len());
+                    chunker.room().extend(bytes.drain(..fits));
+                    let chunk = if all { chunker.cut_all() } else { chunker.cut_lines() };
+                    let chunk = chunk.unwrap_or_default();
+                    prop_assert!(chunk.len() <= MAX_CHUNK);
+                    prop_assert!(all || chunk.is_empty() || chunk.ends_with(b"\n") || chunk.len() == MAX_CHUNK);
+                    got.extend_from_slice(&chunk);
+                }
+            }
+            got.extend_from_slice(&chunker.cut_all().unwrap_or_default());
+            prop_assert!(put == got);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! A connection against bare sockets.
+
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use zmq::{POLLIN, PollItem};
+
+use super::*;
+use crate::link::route::Tcp;
+use crate::link::wake::Wake;
+
+/// Long enough for anything on one machine.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+struct Bench {
+    wake: Wake,
+    connection: Connection,
+}
+
+impl Bench {
+    fn new(route: impl Route + 'static) -> Self {
+        let wake = Wake::new().expect("descriptors are left");
+        let connection = Connection::new(Arc::new(route), wake.waker());
+        Self { wake, connection }
+    }
+
+    /// Waits and looks until `ask` has an answer.
+    fn until<T>(&mut self, mut ask: impl FnMut(&mut Connection) -> Option<T>) -> T {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            self.connection.look();
+            if let Some(answer) = ask(&mut self.connection) {
+                return answer;
+            }
+            assert!(Instant::now() < end, "nothing happened");
+            let mut items = vec![PollItem::from_fd(self.wake.fd(), POLLIN)];
+            items.extend(
+                self.connection
+                    .sockets()
+                    .map(|socket| socket.as_poll_item(POLLIN)),
+            );
+            zmq::poll(&mut items, 1000).expect("the sockets are good");
+            if items[0].is_readable() {
+                self.wake.clear();
+            }
+        }
+    }
+}
+
+/// A route that ends where it is told to, and takes the way through a thread.
+struct Sent(Receiver<Result<Way, String>>);
+
+// A receiver is for one thread at a time, and there is only one search at a time.
+struct Told(std::sync::Mutex<Sent>);
+
+impl Route for Told {
+    fn known(&self) -> Option<Way> {
+        None
+    }
+
+    fn find(&self) -> Result<Way, String> {
+        let told = self.0.lock().expect("no search panics");
+        told.0
+            .recv_timeout(DEADLINE)
+            .unwrap_or_else(|_| Err("nothing was told".to_owned()))
+    }
+}
+
+fn router() -> (Socket, String) {
+    let router = Context::new().socket(zmq::ROUTER).expect("a socket");
+    router.set_linger(1000).expect("an option");
+    router.bind("tcp://127.0.0.1:*").expect("loopback is there");
+    router.set_rcvtimeo(20_000).expect("an option");
+    let endpoint = router
+        .get_last_endpoint()
+        .expect("it is bound")
+        .expect("it is text");
+    (router, endpoint)
+}
+
+fn tcp(endpoint: &str) -> Tcp {
+    Tcp::new(endpoint.parse().expect("it is an endpoint"))
+}
+
+fn message(text: &'static str) -> Vec<Bytes> {
+    vec![Bytes::from_static(text.as_bytes())]
+}
+
+#[test]
+fn nobody_there_is_told_once() {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|gone| gone.local_addr());
+    let mut bench = Bench::new(tcp(&format!("tcp://{}", free.expect("loopback is there"))));
+    bench.connection.connect();
+    assert_eq!(bench.until(Connection::broken), "nobody answers there");
+    bench.connection.look();
+    assert_eq!(bench.connection.broken(), None);
+    bench.connection.connect();
+    assert_eq!(bench.until(Connection::broken), "nobody answers there");
+}
+
+#[test]
+fn what_is_sent_before_the_way_is_found_arrives() {
+    let (router, endpoint) = router();
+    let (tell, told) = channel();
+    let mut bench = Bench::new(Told(std::sync::Mutex::new(Sent(told))));
+    bench.connection.connect();
+    bench
+        .connection
+        .send(message("of a connection that is given up"));
+    bench.connection.connect();
+    bench.connection.send(message("first"));
+    tell.send(Ok(Way {
+        endpoint,
+        ipv6: false,
+        directory: None,
+    }))
+    .expect("it waits");
+    bench.until(|connection| connection.sockets().next().map(|_| ()));
+    bench.connection.send(message("second"));
+    for text in [&b"first"[..], b"second"] {
+        assert_eq!(router.recv_multipart(0).expect("it comes")[1], text);
+    }
+}
+
+#[test]
+fn a_way_that_is_not_found_is_told() {
+    let (tell, told) = channel();
+    let mut bench = Bench::new(Told(std::sync::Mutex::new(Sent(told))));
+    bench.connection.connect();
+    tell.send(Err("it is gone".to_owned())).expect("it waits");
+    assert_eq!(bench.until(Connection::broken), "it is gone");
+}
+
+#[test]
+fn last_words_are_heard_before_the_end() {
+    let (router, endpoint) = router();
+    let mut bench = Bench::new(tcp(&endpoint));
+    bench.connection.connect();
+    bench.connection.send(message("hello"));
+    let id = router.recv_multipart(0).expect("it comes").swap_remove(0);
+    for _ in 0..1000 {
+        router
+            .send_multipart([id.as_slice(), b"word"], 0)
+            .expect("it is connected");
+    }
+    drop(router);
+    let mut heard = 0;
+    let reason = bench.until(|connection| {
+        while connection.receive().is_some() {
+            heard += 1;
+        }
+        connection.broken()
+    });
+    assert_eq!((heard, reason.as_str()), (1000, "the connection broke"));
+}
+
+#[test]
+fn what_is_no_satellite_is_called_so() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
+    let endpoint = format!("tcp://{}", listener.local_addr().expect("it is bound"));
+    let mut bench = Bench::new(tcp(&endpoint));
+    bench.connection.connect();
+    let (stranger, _): (TcpStream, _) = listener.accept().expect("it connects");
+    io::Write::write_all(&mut &stranger, b"HTTP/1.1 400 Bad Request\r\n\r\n").expect("it is open");
+    drop(stranger);
+    let reason = bench.until(Connection::broken);
+    assert_eq!(reason, "what is there does not answer as a satellite does");
+}

@@ -1,0 +1,152 @@
+//! How this machine's satellite is started: once, in the background, independent of its starter.
+//!
+//! Owns the new process until it says that it listens. The process itself is [`super::serve`].
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::directory::Directory;
+use super::service::service;
+use crate::tell::{hint, notice, words};
+
+/// What a satellite says on stdout when it listens; anything else is why it does not.
+pub const READY: &str = "ready";
+
+/// After how long with nothing waiting and no client the satellite ends, as `--idle` has it.
+const IDLE: &str = "10m";
+
+/// How long a satellite may take until it listens. It takes milliseconds; a client gives up after
+/// ten seconds, and should know the reason then.
+const PATIENCE: Duration = Duration::from_secs(9);
+
+/// The longest line that is read of what a new satellite says, in bytes.
+const MAX_LINE: usize = 4096;
+
+/// Sees to it that a satellite runs.
+///
+/// # Errors
+///
+/// When none does and none can be started; with the reason for people.
+pub fn ensure(directory: &Directory) -> Result<(), String> {
+    let path = directory.path().display();
+    let locks = |error| format!("the locks in {path} fail: {}", words(&error));
+    let _start = directory.start_lock().map_err(locks)?;
+    let first = !directory.is_used();
+    if directory.is_running().map_err(locks)? {
+        return Ok(());
+    }
+    start(directory)?;
+    if let Some(service) = service() {
+        notice(&format!(
+            "a satellite was started for you inside {service} and may end with it, and what waits \
+             then is lost; to prevent that, use skypipe once outside of it before"
+        ));
+    }
+    if first {
+        hint(&format!(
+            "a satellite was started for you on this machine, in {path}; skypipe --setup puts one \
+             in the sky"
+        ));
+    }
+    Ok(())
+}
+
+fn start(directory: &Directory) -> Result<(), String> {
+    let cannot = |error| format!("no satellite could be started: {}", words(&error));
+    let mut child = spawn(directory).map_err(cannot)?;
+    let said = child
+        .stdout
+        .take()
+        .map(|mut stdout| first_line(&mut stdout))
+        .transpose();
+    match said.map_err(cannot)?.flatten().as_deref() {
+        Some(READY) => {
+            // Somebody must take note of its end, or it would stay in the table of processes for
+            // as long as this one lives.
+            let note = move || drop(child.wait());
+            let _ = thread::Builder::new()
+                .name("satellite".to_owned())
+                .spawn(note);
+            Ok(())
+        }
+        Some("") => Err(format!(
+            "no satellite could be started: {}",
+            last_words(directory)
+        )),
+        Some(why) => Err(format!("no satellite could be started: {why}")),
+        None => {
+            give_up(&mut child);
+            Err("the satellite that was started did not get ready".to_owned())
+        }
+    }
+}
+
+fn spawn(directory: &Directory) -> io::Result<Child> {
+    let log = File::create(directory.log())?;
+    Command::new(program()?)
+        .args(["--local-satellite", "--idle", IDLE])
+        // It must not keep a disk from being unmounted.
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+}
+
+/// This program. If an update has replaced its file since it was started, the system still has it.
+fn program() -> io::Result<PathBuf> {
+    let path = env::current_exe()?;
+    let running = Path::new("/proc/self/exe");
+    Ok(if !path.exists() && running.exists() {
+        running.to_owned()
+    } else {
+        path
+    })
+}
+
+/// The first line of `stdout`, without its end; what there is if it closes before; nothing if that
+/// takes too long.
+fn first_line(stdout: &mut ChildStdout) -> io::Result<Option<String>> {
+    let end = Instant::now() + PATIENCE;
+    let mut said = Vec::new();
+    loop {
+        let left = Timespec::try_from(end.saturating_duration_since(Instant::now())).ok();
+        match poll(&mut [PollFd::new(stdout, PollFlags::IN)], left.as_ref()) {
+            Ok(0) => return Ok(None),
+            Ok(_) => {}
+            Err(Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        let mut buffer = [0; 512];
+        let count = stdout.read(&mut buffer)?;
+        said.extend_from_slice(&buffer[..count]);
+        if count == 0 || said.contains(&b'\n') || said.len() > MAX_LINE {
+            let line = said.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            return Ok(Some(String::from_utf8_lossy(line).into_owned()));
+        }
+    }
+}
+
+/// What the satellite's log ends with.
+fn last_words(directory: &Directory) -> String {
+    let log = fs::read(directory.log()).unwrap_or_default();
+    let log = String::from_utf8_lossy(&log).into_owned();
+    match log.lines().rev().find(|line| !line.trim().is_empty()) {
+        Some(line) => line.trim_start_matches("skypipe: ").to_owned(),
+        None => "it ended at once, without a word".to_owned(),
+    }
+}
+
+/// One that did not get ready in time would become a satellite that nobody waits for.
+fn give_up(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}

@@ -1,0 +1,293 @@
+//! A listener: what has arrived, what has been written to stdout, what that means at the end.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use skypipe_broker::protocol::{Code, How, MAX_CHUNK, Mode, Reply, Request, cost};
+use uuid::Uuid;
+
+use super::{Common, Input, Now, Output};
+
+/// How much may be on its way to stdout, in bytes of credit: enough for a gigabit over 60 ms.
+const WINDOW: u64 = 8 * (MAX_CHUNK as u64 + 256);
+
+/// How often a tap says at most that it missed something.
+const MISSED_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a listener that has all waits for the satellite's word that it knows.
+const LAST_WORD: Duration = Duration::from_secs(10);
+
+/// Something that has arrived and waits for its place in the output.
+#[derive(Debug)]
+enum Pending {
+    /// Bytes being written: those of a turn with their cost, or a newline of our own.
+    Write(Option<u64>),
+    /// A stream's finish: how, who wrote it, how much of it others had.
+    Ended(How, String, u64),
+    /// The last turn.
+    Done,
+}
+
+#[derive(Debug)]
+pub(super) struct Listener {
+    pipe: String,
+    mode: Mode,
+    /// Whether the satellite has ever answered `Listen`.
+    is_known: bool,
+    /// Whether it has on this connection.
+    is_attached: bool,
+    /// Turns that have arrived, and turns whose output has been written.
+    arrived: u64,
+    printed: u64,
+    /// What the printed turns cost.
+    consumed: u64,
+    pending: VecDeque<Pending>,
+    /// Turns that the satellite has been told are printed.
+    confirmed: u64,
+    /// The next chunk of each stream that goes on.
+    positions: HashMap<Uuid, u64>,
+    /// The stream of the last chunk, and whether it ended a line.
+    last: Option<(Uuid, bool)>,
+    missed: u64,
+    missed_told: Option<Now>,
+    code: u8,
+    /// When everything was printed.
+    done: Option<Now>,
+}
+
+impl Listener {
+    pub fn new(pipe: String, mode: Mode) -> Self {
+        Self {
+            pipe,
+            mode,
+            is_known: false,
+            is_attached: false,
+            arrived: 0,
+            printed: 0,
+            consumed: 0,
+            pending: VecDeque::new(),
+            confirmed: 0,
+            positions: HashMap::new(),
+            last: None,
+            missed: 0,
+            missed_told: None,
+            code: 0,
+            done: None,
+        }
+    }
+
+    pub fn is_busy(&self) -> bool {
+        !self.positions.is_empty()
+    }
+
+    pub fn deadline(&self, common: &Common) -> Option<Now> {
+        let told = self.missed_told.map(|told| told + MISSED_EVERY);
+        let missed = (self.missed > 0).then_some(told.unwrap_or(common.now));
+        self.done.map(|done| done + LAST_WORD).into_iter().chain(missed).min()
+    }
+
+    pub fn attach(&mut self, common: &mut Common) {
+        let listen = Request::Listen {
+            listener: common.config.id,
+            pipe: self.pipe.clone(),
+            mode: self.mode,
+            window: self.consumed + WINDOW,
+            resume: self.is_known.then_some(self.arrived),
+        };
+        common.send(&listen, None);
+    }
+
+    pub fn detach(&mut self) {
+        self.is_attached = false;
+    }
+
+    pub fn happened(&mut self, common: &mut Common, input: Input) {
+        match input {
+            Input::Written => self.written(common),
+            Input::OutputClosed => {
+                self.leave(common);
+                common.send(&Request::Bye, None);
+                common.exit(0);
+            }
+            Input::OutputFailed(why) => {
+                self.leave(common);
+                common.send(&Request::Bye, None);
+                common.fail(1, &format!("cannot write to stdout: {why}"));
+            }
+            _ => {}
+        }
+    }
+
+    /// The last confirmation, and goodbye to the pipe.
+    pub fn leave(&mut self, common: &mut Common) {
+        self.tell_missed(common);
+        self.advance(common);
+        common.send(&Request::Leave { listener: common.config.id }, None);
+    }
+
+    pub fn timeout(&mut self, common: &mut Common) {
+        let told = self.missed_told.is_none_or(|told| common.now >= told + MISSED_EVERY);
+        if told {
+            self.tell_missed(common);
+        }
+        if self.done.is_some_and(|done| common.now >= done + LAST_WORD) {
+            common.send(&Request::Bye, None);
+            common.exit(self.code);
+        }
+    }
+
+    fn tell_missed(&mut self, common: &mut Common) {
+        if self.missed > 0 {
+            let missed = std::mem::take(&mut self.missed);
+            self.missed_told = Some(common.now);
+            let message = format!("this tap was too slow and missed {missed} bytes");
+            common.out.push_back(Output::Notice(message));
+        }
+    }
+
+    pub fn received(&mut self, common: &mut Common, reply: Reply, payload: Option<Bytes>) {
+        match reply {
+            Reply::Listening { .. } => {
+                self.is_known = true;
+                self.is_attached = true;
+                // What was printed while there was no connection is told at once.
+                self.confirmed = 0;
+            }
+            Reply::Chunk { turn, stream, seq, missed, .. } => {
+                let payload = payload.unwrap_or_default();
+                if self.is_next(common, turn) && self.is_in_order(common, stream, seq) {
+                    self.missed += missed;
+                    self.print(common, stream, payload);
+                }
+            }
+            Reply::Ended { turn, stream, how, label, before, missed, .. } => {
+                if self.is_next(common, turn) {
+                    self.missed += missed;
+                    self.positions.remove(&stream);
+                    self.pending.push_back(Pending::Ended(how, label, before));
+                    self.settle(common);
+                }
+            }
+            Reply::Done { turn, missed, .. } => {
+                if self.is_next(common, turn) {
+                    self.missed += missed;
+                    self.pending.push_back(Pending::Done);
+                    self.settle(common);
+                }
+            }
+            Reply::Closed { .. } => {
+                common.send(&Request::Bye, None);
+                common.exit(self.code);
+            }
+            Reply::Error { code, message, .. } => self.refused(common, code, &message),
+            _ => {}
+        }
+    }
+
+    fn refused(&mut self, common: &mut Common, code: Code, message: &str) {
+        if self.done.is_some() && code == Code::Unknown {
+            // It has everything, and a satellite that restarted has nothing left of it.
+            return common.exit(self.code);
+        }
+        common.refused(code, message);
+    }
+
+    /// Whether a turn is the one that comes next; one that came before is dropped.
+    fn is_next(&mut self, common: &mut Common, turn: u64) -> bool {
+        if turn > self.arrived {
+            common.fail(1, &format!("turn {turn} came where {} was expected", self.arrived));
+        }
+        let is_next = turn == self.arrived;
+        self.arrived += u64::from(is_next);
+        is_next
+    }
+
+    /// Whether a chunk follows the last one of its stream. A tap may miss some.
+    fn is_in_order(&mut self, common: &mut Common, stream: Uuid, seq: u64) -> bool {
+        let expected = self.positions.insert(stream, seq + 1);
+        let fits = match expected {
+            None => true,
+            Some(expected) if self.mode == Mode::Tap => seq >= expected,
+            Some(expected) => seq == expected,
+        };
+        if !fits {
+            common.fail(1, "a stream came out of order");
+        }
+        fits
+    }
+
+    fn print(&mut self, common: &mut Common, stream: Uuid, payload: Bytes) {
+        let ends_line = payload.last() == Some(&b'\n');
+        // Where the output moves to another stream, lines stay apart (rule 13).
+        if let Some((before, false)) = self.last
+            && before != stream
+            && self.mode != Mode::One
+        {
+            self.pending.push_back(Pending::Write(None));
+            common.out.push_back(Output::Write(Bytes::from_static(b"\n")));
+        }
+        self.last = Some((stream, ends_line));
+        self.pending.push_back(Pending::Write(Some(cost(payload.len()))));
+        common.out.push_back(Output::Write(payload));
+    }
+
+    fn written(&mut self, common: &mut Common) {
+        if let Some(Pending::Write(turn)) = self.pending.pop_front()
+            && let Some(cost) = turn
+        {
+            self.printed += 1;
+            self.consumed += cost;
+            common.progress();
+        }
+        self.settle(common);
+    }
+
+    /// Takes in the finishes whose turn has come.
+    fn settle(&mut self, common: &mut Common) {
+        while let Some(next) = self.pending.front()
+            && !matches!(next, Pending::Write(_))
+            && let Some(next) = self.pending.pop_front()
+        {
+            self.printed += 1;
+            common.progress();
+            match next {
+                Pending::Write(_) => {}
+                Pending::Ended(how, label, before) => self.ended(common, how, &label, before),
+                Pending::Done => {
+                    self.tell_missed(common);
+                    self.done = Some(common.now);
+                }
+            }
+        }
+    }
+
+    fn ended(&mut self, common: &mut Common, how: How, label: &str, before: u64) {
+        if let How::Cut(why) = how {
+            self.code = 3;
+            let message = format!("the stream of {label} was cut: {why}");
+            common.out.push_back(Output::Notice(message));
+        }
+        if before > 0 {
+            self.code = 3;
+            let message = format!(
+                "this is the rest of the stream of {label}: its first {before} bytes went to \
+                 others"
+            );
+            common.out.push_back(Output::Notice(message));
+        }
+    }
+
+    /// Confirms what has been printed since the last time.
+    pub fn advance(&mut self, common: &mut Common) {
+        if common.is_up() && self.is_attached && self.printed > self.confirmed {
+            self.confirmed = self.printed;
+            let confirm = Request::Confirm {
+                listener: common.config.id,
+                turns: self.printed,
+                window: self.consumed + WINDOW,
+            };
+            common.send(&confirm, None);
+        }
+    }
+}

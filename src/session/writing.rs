@@ -1,0 +1,364 @@
+//! A writer: what it has in hand, what it may send, what it must send again.
+//!
+//! Chunks get their numbers when they are sent, and those that a satellite has not got when a
+//! connection breaks are cut anew for the next one. Everything not acknowledged is kept.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use skypipe_broker::protocol::{
+    CHUNK_OVERHEAD, Code, How, MAX_CHUNK, Outcome, Reply, Request, SCRAP, cost,
+};
+
+use super::{Common, Input, Now, Output, Signal, chunk_limit};
+
+/// The most that is read ahead of what may be sent, in bytes and in pieces: what a satellite gives
+/// credit for at once.
+const IN_HAND: usize = 8 * MAX_CHUNK;
+const PIECES_IN_HAND: usize = 1024;
+
+/// How long a writer that was interrupted goes on sending what it had read (rule 15).
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How long after a satellite without room for another stream it is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// The size of the first chunks, and the least. Chunks grow to [`MAX_CHUNK`] while they are
+/// acknowledged quickly, so that on a slow line none takes so long that the peer seems dead.
+const FIRST_CHUNK: usize = 256 << 10;
+const LEAST_CHUNK: usize = 4 << 10;
+const QUICK: Duration = Duration::from_millis(250);
+const SLOW: Duration = Duration::from_secs(2);
+
+/// A chunk that was sent and is not acknowledged.
+#[derive(Debug)]
+struct Sent {
+    bytes: Bytes,
+    /// The unfinished line at its end.
+    tail: u64,
+    at: Now,
+}
+
+/// How the writing came to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct End {
+    how: How,
+    /// The exit code if all goes well from here.
+    code: u8,
+}
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    pipe: String,
+    wait: bool,
+    inferred: bool,
+    label: String,
+    /// Whether the satellite has ever answered `Open`.
+    is_opened: bool,
+    /// Whether it has on this connection.
+    is_attached: bool,
+    /// Whether `Open` has been sent on this connection.
+    is_asked: bool,
+    /// Read and not sent.
+    unsent: VecDeque<Bytes>,
+    unsent_bytes: usize,
+    /// Sent and not acknowledged; the first has the number `acked`.
+    sent: VecDeque<Sent>,
+    acked: u64,
+    /// What the chunks that were sent cost, from the first on.
+    spent: u64,
+    /// What they may cost.
+    limit: u64,
+    /// The limit that was asked for last.
+    asked: u64,
+    /// The unfinished line at the end of what was acknowledged, and of what was sent.
+    acked_tail: u64,
+    tail: u64,
+    /// The size of chunks, for now.
+    chunk: usize,
+    end: Option<End>,
+    is_finish_sent: bool,
+    /// When an interrupted writer stops for good.
+    last_words: Option<Now>,
+    /// When to ask a full satellite again.
+    ask_again: Option<Now>,
+    is_full: bool,
+}
+
+impl Writer {
+    pub fn new(pipe: String, wait: bool, inferred: bool, label: String) -> Self {
+        Self {
+            pipe,
+            wait,
+            inferred,
+            label,
+            is_opened: false,
+            is_attached: false,
+            is_asked: false,
+            unsent: VecDeque::new(),
+            unsent_bytes: 0,
+            sent: VecDeque::new(),
+            acked: 0,
+            spent: 0,
+            limit: 0,
+            asked: 0,
+            acked_tail: 0,
+            tail: 0,
+            chunk: FIRST_CHUNK,
+            end: None,
+            is_finish_sent: false,
+            last_words: None,
+            ask_again: None,
+            is_full: false,
+        }
+    }
+
+    pub fn wants_input(&self) -> bool {
+        self.end.is_none()
+            && self.unsent_bytes < IN_HAND
+            && self.unsent.len() < PIECES_IN_HAND
+    }
+
+    pub fn is_busy(&self) -> bool {
+        !self.sent.is_empty()
+    }
+
+    pub fn deadline(&self) -> Option<Now> {
+        self.last_words.into_iter().chain(self.ask_again).min()
+    }
+
+    /// Opens the stream on a new connection. A writer that nobody called one opens it with its
+    /// first byte: it may turn out to have nothing to say.
+    pub fn attach(&mut self, common: &mut Common) {
+        let has_begun = self.is_opened || self.unsent_bytes > 0 || !self.sent.is_empty();
+        if self.is_asked || (self.inferred && !has_begun) {
+            return;
+        }
+        self.is_asked = true;
+        let open = Request::Open {
+            stream: common.config.id,
+            pipe: self.pipe.clone(),
+            from: self.acked,
+            resume: self.is_opened,
+            wait: self.wait,
+            label: self.label.clone(),
+        };
+        common.send(&open, None);
+    }
+
+    pub fn detach(&mut self) {
+        self.is_attached = false;
+        self.is_asked = false;
+        self.is_finish_sent = false;
+        self.ask_again = None;
+    }
+
+    pub fn happened(&mut self, common: &mut Common, input: Input) {
+        match input {
+            Input::Read(bytes) if !bytes.is_empty() => {
+                self.unsent_bytes += bytes.len();
+                self.unsent.push_back(bytes);
+            }
+            Input::ReadEnd => self.read_end(common),
+            Input::ReadFailed(why) => {
+                common.out.push_back(Output::Notice(format!("cannot read stdin: {why}")));
+                let how = How::Cut("its stdin could not be read".to_owned());
+                self.stop(common, End { how, code: 1 });
+            }
+            _ => {}
+        }
+    }
+
+    fn read_end(&mut self, common: &mut Common) {
+        let is_empty = !self.is_opened && self.unsent_bytes == 0 && self.sent.is_empty();
+        if self.inferred && is_empty && self.end.is_none() {
+            let hint = "nothing on stdin: use -r to read, or -w to send an empty stream";
+            common.send(&Request::Bye, None);
+            return common.fail(2, hint);
+        }
+        if self.end.is_none() {
+            self.end = Some(End { how: How::End, code: 0 });
+        }
+    }
+
+    /// Ends early: at once if there is nothing to end.
+    fn stop(&mut self, common: &mut Common, end: End) {
+        let code = end.code;
+        self.end = Some(end);
+        let has_begun = self.is_asked || self.is_opened || self.unsent_bytes > 0;
+        if !has_begun {
+            common.send(&Request::Bye, None);
+            common.exit(code);
+        }
+    }
+
+    /// A signal: what was read is still sent, for a moment, then the stream is cut (rule 15).
+    pub fn interrupt(&mut self, common: &mut Common, signal: Signal) {
+        self.last_words.get_or_insert(common.now + LAST_WORDS);
+        let code = signal.exit_code();
+        if self.is_finish_sent {
+            // The stream has its end; only the answer is no longer waited for.
+            common.send(&Request::Bye, None);
+            return common.exit(code);
+        }
+        let how = How::Cut(format!("interrupted by {}", signal.name()));
+        self.stop(common, End { how, code });
+    }
+
+    pub fn timeout(&mut self, common: &mut Common) {
+        if self.last_words.is_some_and(|until| common.now >= until) {
+            common.send(&Request::Bye, None);
+            return common.exit(self.end.as_ref().map_or(1, |end| end.code));
+        }
+        if self.ask_again.is_some_and(|due| common.now >= due) {
+            self.ask_again = None;
+            self.is_asked = false;
+        }
+    }
+
+    pub fn received(&mut self, common: &mut Common, reply: Reply) {
+        match reply {
+            Reply::Opened { next, limit, .. } => self.opened(common, next, limit),
+            Reply::Ack { next, limit, full, .. } => {
+                self.acknowledged(common, next);
+                self.limit = self.limit.max(limit);
+                if full && !std::mem::replace(&mut self.is_full, full) {
+                    let hint = "the pipe is full: waiting until somebody takes from it";
+                    common.out.push_back(Output::Hint(hint.to_owned()));
+                }
+                self.is_full = full;
+            }
+            Reply::Finished { outcome, .. } => self.finished(common, outcome),
+            Reply::Error { code: Code::Limit, message, about: Some(_) } => {
+                self.ask_again = Some(common.now + ASK_AGAIN);
+                common.out.push_back(Output::Hint(format!("waiting: {message}")));
+            }
+            Reply::Error { code, message, .. } => common.refused(code, &message),
+            _ => {}
+        }
+    }
+
+    /// The satellite says where it stands; what it has not got is sent again.
+    fn opened(&mut self, common: &mut Common, next: u64, limit: u64) {
+        if next < self.acked || next > self.acked + self.sent.len() as u64 {
+            let message = "the satellite resumed the stream where it cannot have been";
+            return common.fail(3, message);
+        }
+        if !self.is_opened {
+            common.progress();
+        }
+        self.acknowledged(common, next);
+        self.is_opened = true;
+        self.is_attached = true;
+        while let Some(lost) = self.sent.pop_back() {
+            self.spent -= cost(lost.bytes.len());
+            self.unsent_bytes += lost.bytes.len();
+            self.unsent.push_front(lost.bytes);
+        }
+        self.tail = self.acked_tail;
+        self.limit = limit;
+        self.asked = 0;
+    }
+
+    fn acknowledged(&mut self, common: &mut Common, next: u64) {
+        while self.acked < next
+            && let Some(sent) = self.sent.pop_front()
+        {
+            self.acked += 1;
+            self.acked_tail = sent.tail;
+            let took = common.now.saturating_sub(sent.at);
+            if took < QUICK {
+                self.chunk = (self.chunk * 2).min(MAX_CHUNK);
+            } else if took > SLOW {
+                self.chunk = (self.chunk / 2).max(LEAST_CHUNK);
+            }
+            common.progress();
+        }
+    }
+
+    fn finished(&mut self, common: &mut Common, outcome: Outcome) {
+        let stream = common.config.id;
+        common.send(&Request::Close { stream }, None);
+        common.send(&Request::Bye, None);
+        let code = self.end.as_ref().map_or(0, |end| end.code);
+        if outcome == Outcome::Discarded && code == 0 {
+            return common.fail(3, "what waited of this stream was discarded");
+        }
+        common.exit(code);
+    }
+
+    /// Sends what the credit allows, asks for more, finishes.
+    pub fn advance(&mut self, common: &mut Common) {
+        if matches!(common.stage, super::Stage::Apart(_)) {
+            return;
+        }
+        self.attach(common);
+        if !self.is_attached {
+            return;
+        }
+        while let Some(bytes) = self.take_piece(common) {
+            self.send_chunk(common, bytes);
+        }
+        let want = self.want();
+        if want > self.limit && want > self.asked {
+            self.asked = want;
+            common.send(&Request::Want { stream: common.config.id, want }, None);
+        }
+        self.finish(common);
+    }
+
+    fn send_chunk(&mut self, common: &mut Common, bytes: Bytes) {
+        self.tail = match memchr::memrchr(b'\n', &bytes) {
+            Some(at) => (bytes.len() - at - 1) as u64,
+            None => self.tail + bytes.len() as u64,
+        };
+        let seq = self.acked + self.sent.len() as u64;
+        self.spent += cost(bytes.len());
+        let want = self.want();
+        self.asked = self.asked.max(want);
+        let data = Request::Data { stream: common.config.id, seq, tail: self.tail, want };
+        common.send(&data, Some(bytes.clone()));
+        self.sent.push_back(Sent { bytes, tail: self.tail, at: common.now });
+    }
+
+    /// The next chunk, as long as credit and line ends allow.
+    fn take_piece(&mut self, common: &Common) -> Option<Bytes> {
+        let front = self.unsent.front_mut()?;
+        let credit = (self.limit.saturating_sub(self.spent)).saturating_sub(CHUNK_OVERHEAD);
+        let most = usize::try_from(credit).unwrap_or(usize::MAX);
+        let most = most.min(self.chunk).min(chunk_limit(common));
+        if most < front.len().min(scrap()) {
+            return None;
+        }
+        let piece = if front.len() <= most {
+            self.unsent.pop_front()?
+        } else {
+            let end = memchr::memrchr(b'\n', &front[..most]).map_or(most, |at| at + 1);
+            front.split_to(end)
+        };
+        self.unsent_bytes -= piece.len();
+        Some(piece)
+    }
+
+    /// The limit that would let all that is in hand be sent.
+    fn want(&self) -> u64 {
+        let chunks = |bytes: &Bytes| 2 + (bytes.len() / self.chunk) as u64;
+        let overhead: u64 = self.unsent.iter().map(chunks).sum::<u64>() * CHUNK_OVERHEAD;
+        if self.unsent_bytes == 0 { 0 } else { self.spent + self.unsent_bytes as u64 + overhead }
+    }
+
+    fn finish(&mut self, common: &mut Common) {
+        let Some(end) = self.end.as_ref().filter(|_| self.unsent.is_empty()) else { return };
+        if !std::mem::replace(&mut self.is_finish_sent, true) {
+            let seq = self.acked + self.sent.len() as u64;
+            let finish = Request::Finish { stream: common.config.id, seq, how: end.how.clone() };
+            common.send(&finish, None);
+        }
+    }
+}
+
+/// Payload that is worth a chunk even if more is in hand.
+fn scrap() -> usize {
+    usize::try_from(SCRAP - CHUNK_OVERHEAD).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,185 @@
+//! The broker and many sessions on virtual time, over a network that delays, breaks and loses,
+//! against a reference model that is simpler than the code.
+//!
+//! Each history is drawn from a seed, and a failure says which: `SKYPIPE_SEED=n` replays that one
+//! alone. `SKYPIPE_SEEDS=n` says how many histories there are in all. `SKYPIPE_PLANT=…` puts a fault
+//! in on purpose (`simulation/plant.rs` lists them): then the simulation has to fail.
+//!
+//! What a satellite is told is taken down as it takes it in (`facts`), and from it a model of each
+//! pipe (`model`), written from the rules alone, says what every listener is to get. What the
+//! satellite says, what the sessions print and how they exit is held against that (`check`).
+
+mod simulation {
+    pub mod check;
+    pub mod client;
+    pub mod coverage;
+    pub mod facts;
+    pub mod model;
+    pub mod network;
+    pub mod plan;
+    pub mod plant;
+    pub mod process;
+    pub mod rng;
+    pub mod scenario;
+    pub mod world;
+}
+
+use std::env;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use simulation::coverage::Coverage;
+use simulation::plan::Flavour;
+use simulation::plant::Kind;
+use simulation::scenario::{Failure, Stats, run};
+
+/// How many histories there are in an ordinary run.
+const SEEDS: u64 = 2_400;
+
+/// Situations that every flavour must have met in an ordinary run.
+const COMMON: [&str; 27] = [
+    "reconnection",
+    "writer lost",
+    "default lost",
+    "one lost",
+    "follow lost",
+    "tap lost",
+    "default resumed",
+    "one resumed",
+    "follow resumed",
+    "tap resumed",
+    "stream resumed",
+    "stream ended",
+    "stream cut",
+    "claim returned",
+    "claim returned in part",
+    "chunk ignored",
+    "turn sent again",
+    "finished remainder",
+    "eof",
+    "something discarded",
+    "stdout closed",
+    "exit by signal",
+    "exit 2",
+    "listener exit 0",
+    "listener exit 3: cut or remainder",
+    "writer exit 3",
+    "told that all was taken",
+];
+
+fn number(name: &str) -> Option<u64> {
+    let value = env::var(name).ok()?;
+    Some(
+        value
+            .parse()
+            .unwrap_or_else(|_| panic!("{name} is a number, not {value:?}")),
+    )
+}
+
+/// Runs one history; a panic in it is a failure of it.
+fn attempt(seed: u64, plant: Option<Kind>, stats: &mut Stats) -> Result<(), Failure> {
+    catch_unwind(AssertUnwindSafe(|| run(seed, plant, stats))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("no words");
+        Err(Failure {
+            seed,
+            at: std::time::Duration::ZERO,
+            why: format!("panic: {text}"),
+        })
+    })
+}
+
+/// Runs all histories of a flavour.
+fn histories(flavour: Flavour, wanted: &[&'static str]) {
+    let plant = env::var("SKYPIPE_PLANT").ok().map(|name| {
+        Kind::named(&name).unwrap_or_else(|| panic!("SKYPIPE_PLANT cannot be {name:?}"))
+    });
+    let seeds: Vec<_> = match number("SKYPIPE_SEED") {
+        Some(seed) => vec![seed],
+        None => (0..number("SKYPIPE_SEEDS").unwrap_or(SEEDS)).collect(),
+    };
+    let mut coverage = Coverage::default();
+    let mut failures = Vec::new();
+    let mine: Vec<_> = seeds
+        .into_iter()
+        .filter(|seed| Flavour::of(*seed) == flavour)
+        .collect();
+    for seed in &mine {
+        let mut stats = Stats::default();
+        if let Err(failure) = attempt(*seed, plant, &mut stats) {
+            println!("{failure}");
+            failures.push(failure);
+        }
+        coverage.add(&stats.coverage);
+    }
+    println!("{flavour:?}: {} histories: {coverage}", mine.len());
+    assert!(
+        failures.is_empty(),
+        "{} failed, first: {}",
+        failures.len(),
+        failures[0]
+    );
+    if mine.len() as u64 >= SEEDS / 4 {
+        let missing = coverage.missing(wanted);
+        assert!(missing.is_empty(), "{flavour:?} never came to {missing:?}");
+    }
+}
+
+#[test]
+fn mixed_histories() {
+    histories(Flavour::Mixed, &COMMON);
+}
+
+#[test]
+fn histories_with_tight_budgets() {
+    histories(
+        Flavour::Tight,
+        &[&COMMON[..], &["full budget", "tap missed"]].concat(),
+    );
+}
+
+#[test]
+fn histories_with_a_rough_network() {
+    histories(Flavour::Rough, &COMMON);
+}
+
+#[test]
+fn histories_with_restarts() {
+    let wanted = [
+        "restart",
+        "unknown stream resumed",
+        "unknown listener resumed",
+    ];
+    histories(Flavour::Restarts, &[&COMMON[..], &wanted].concat());
+}
+
+/// A simulation that finds nothing proves nothing: each fault put in on purpose is found.
+#[test]
+fn planted_faults_are_found() {
+    let kinds = [
+        Kind::ForgetAck,
+        Kind::ForgetConfirm,
+        Kind::Reorder,
+        Kind::DropChunk,
+        Kind::DupChunk,
+    ];
+    for kind in kinds {
+        let mut planted = 0;
+        let mut found = Vec::new();
+        for seed in 0..60 {
+            let mut stats = Stats::default();
+            let failure = attempt(seed, Some(kind), &mut stats).err();
+            planted += u32::from(stats.planted);
+            found.extend(failure.filter(|_| stats.planted));
+        }
+        let first = found
+            .first()
+            .map_or("nothing".to_owned(), ToString::to_string);
+        println!(
+            "{kind:?}: {planted} planted, {} found, first: {first}",
+            found.len()
+        );
+        assert!(found.len() >= 3, "{kind:?} was not found");
+    }
+}

@@ -1,0 +1,367 @@
+//! What the satellite is told, in the order in which it takes it in.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use skypipe_broker::broker::{Input, Peer};
+use skypipe_broker::protocol::{How, Mode, Request, decode};
+use uuid::Uuid;
+
+use super::{Checker, Verdict};
+use crate::simulation::facts::{Chunk, Listener, Presence, Stream, Turn};
+use crate::simulation::model::parts::Event;
+
+impl Checker {
+    /// Takes in what the satellite is about to be handed.
+    pub fn input(&mut self, now: Duration, input: &Input) -> Verdict {
+        self.facts.now = now;
+        match input {
+            Input::Received { peer, frames } => self.received(peer, frames),
+            Input::Disconnected { peer } => {
+                self.facts.disconnected(peer);
+                Ok(())
+            }
+            Input::Timeout => self.timeout(),
+            Input::Congested { .. } | Input::Taken { .. } | Input::Stop => Ok(()),
+        }
+    }
+
+    /// Rule 16: who was silent for too long is given up.
+    fn timeout(&mut self) -> Verdict {
+        let facts = &mut self.facts;
+        for stream in facts.streams.values_mut() {
+            let heard = facts
+                .clients
+                .get(&stream.client)
+                .map_or(Duration::ZERO, |it| it.heard);
+            stream.forgettable |= heard + self.writer_lost <= facts.now;
+        }
+        for (_, id) in self.facts.overdue(self.writer_lost, self.listener_lost) {
+            if let Some(stream) = self.facts.streams.get_mut(&id) {
+                stream.lost = true;
+                self.coverage.hit("writer lost");
+                self.finish(id, How::Cut("lost".to_owned()))?;
+            } else {
+                self.hit_mode_of(id, ["default lost", "one lost", "follow lost", "tap lost"]);
+                self.leave(id, Presence::Lost)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn hit_mode_of(&mut self, listener: Uuid, situations: [&'static str; 4]) {
+        let mode = self.facts.listeners[&listener].mode;
+        self.hit_mode(mode, situations);
+    }
+
+    fn received(&mut self, peer: &Peer, frames: &[Bytes]) -> Verdict {
+        let request = decode(&frames[1]).map_err(|error| format!("a session sent: {error}"))?;
+        if let Request::Hello { client, .. } = request {
+            if self.facts.clients.contains_key(&client) && !self.facts.peers.contains_key(peer) {
+                self.coverage.hit("reconnection");
+            }
+            self.facts.hello(peer, client);
+            return Ok(());
+        }
+        let Some(client) = self.facts.peers.get(peer).copied() else {
+            self.coverage.hit("stranger");
+            return Ok(());
+        };
+        let now = self.facts.now;
+        self.facts
+            .clients
+            .get_mut(&client)
+            .expect("it said hello")
+            .heard = now;
+        match request {
+            Request::Open {
+                stream,
+                pipe,
+                from,
+                resume,
+                wait,
+                ..
+            } => self.open(client, stream, pipe, (from, resume), wait),
+            Request::Data {
+                stream,
+                seq,
+                tail,
+                want,
+            } => {
+                self.want(stream, want);
+                self.data(client, stream, seq, tail, frames.get(2))
+            }
+            Request::Want { stream, want } => {
+                self.want(stream, want);
+                Ok(())
+            }
+            Request::Finish { stream, seq, how } => match self.facts.streams.get(&stream) {
+                Some(known) if known.finish.is_none() && known.len() == seq => {
+                    self.finish(stream, how)
+                }
+                _ => Ok(()),
+            },
+            Request::Listen {
+                listener,
+                pipe,
+                mode,
+                window,
+                resume,
+            } => self.listen(client, listener, (pipe, mode), window, resume),
+            Request::Close { stream } => {
+                if let Some(stream) = self.facts.streams.get_mut(&stream) {
+                    stream.forgettable = true;
+                }
+                Ok(())
+            }
+            Request::Confirm {
+                listener,
+                turns,
+                window,
+            } => self.confirm(listener, turns, window),
+            Request::Leave { listener } => self.leave_if_here(listener),
+            Request::Bye => self.bye(client),
+            Request::Eof { pipe } => {
+                self.coverage.hit("eof");
+                self.step(&pipe, &Event::Eof)
+            }
+            Request::Discard { pipe } => {
+                self.coverage.hit("discard");
+                self.step(&pipe, &Event::Discard)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn want(&mut self, stream: Uuid, want: u64) {
+        if let Some(stream) = self.facts.streams.get_mut(&stream) {
+            stream.wish = want;
+        }
+    }
+
+    fn open(
+        &mut self,
+        client: Uuid,
+        id: Uuid,
+        pipe: String,
+        (from, resume): (u64, bool),
+        wait: bool,
+    ) -> Verdict {
+        if let Some(stream) = self.facts.streams.get(&id) {
+            if from > stream.len() {
+                return Err(format!("a writer resumes at {from} of {}", stream.len()));
+            }
+            self.coverage.hit("stream resumed");
+            return Ok(());
+        }
+        if resume {
+            self.coverage.hit("unknown stream resumed");
+            return Ok(());
+        }
+        let stream = Stream::new(pipe.clone(), client, wait);
+        self.facts.streams.insert(id, stream);
+        self.facts.begun.push(id);
+        self.step(&pipe, &Event::Open(id))
+    }
+
+    fn data(
+        &mut self,
+        client: Uuid,
+        id: Uuid,
+        seq: u64,
+        tail: u64,
+        payload: Option<&Bytes>,
+    ) -> Verdict {
+        let at = self.facts.now;
+        let Some(stream) = self.facts.streams.get_mut(&id) else {
+            return Ok(());
+        };
+        if stream.client != client || stream.finish.is_some() || stream.len() != seq {
+            self.coverage.hit("chunk ignored");
+            return Ok(());
+        }
+        let payload = payload.ok_or("a chunk without a payload")?.clone();
+        stream.chunks.push(Chunk {
+            payload,
+            tail,
+            at,
+            confirmed: false,
+        });
+        let pipe = stream.pipe.clone();
+        self.step(&pipe, &Event::Data(id))
+    }
+
+    fn finish(&mut self, id: Uuid, how: How) -> Verdict {
+        let stream = self
+            .facts
+            .streams
+            .get_mut(&id)
+            .expect("only known streams finish");
+        self.coverage.hit(if how == How::End {
+            "stream ended"
+        } else {
+            "stream cut"
+        });
+        stream.finish = Some(how);
+        let pipe = stream.pipe.clone();
+        self.step(&pipe, &Event::Finish(id))
+    }
+
+    fn listen(
+        &mut self,
+        client: Uuid,
+        id: Uuid,
+        (pipe, mode): (String, Mode),
+        window: u64,
+        resume: Option<u64>,
+    ) -> Verdict {
+        if let Some(listener) = self.facts.listeners.get_mut(&id) {
+            listener.window = listener.window.max(window);
+            let sent = listener.turns.len() as u64;
+            let (here, confirmed) = (listener.presence == Presence::Here, listener.confirmed);
+            return match resume {
+                Some(turns) if here && (turns < confirmed || turns > sent) => Err(format!(
+                    "a listener resumes at {turns}, not {confirmed} to {sent}"
+                )),
+                _ => {
+                    self.hit_mode(
+                        mode,
+                        [
+                            "default resumed",
+                            "one resumed",
+                            "follow resumed",
+                            "tap resumed",
+                        ],
+                    );
+                    Ok(())
+                }
+            };
+        }
+        if resume.is_some() {
+            self.coverage.hit("unknown listener resumed");
+            return Ok(());
+        }
+        let listener = Listener::new(pipe.clone(), mode, client, window);
+        self.facts.listeners.insert(id, listener);
+        self.facts.begun.push(id);
+        self.step(&pipe, &Event::Join(id, mode))
+    }
+
+    fn confirm(&mut self, id: Uuid, turns: u64, window: u64) -> Verdict {
+        let Some(listener) = self.facts.listeners.get_mut(&id) else {
+            return Ok(());
+        };
+        if listener.presence != Presence::Here {
+            return Ok(());
+        }
+        listener.window = listener.window.max(window);
+        let (from, to) = (listener.confirmed, turns.max(listener.confirmed));
+        if to > listener.turns.len() as u64 {
+            return Err(format!(
+                "{turns} turns confirmed of {}",
+                listener.turns.len()
+            ));
+        }
+        listener.confirmed = to;
+        let (pipe, mode) = (listener.pipe.clone(), listener.mode);
+        let place = |turn: u64| usize::try_from(turn).expect("turns are few");
+        let confirmed = listener.turns[place(from)..place(to)].to_vec();
+        for turn in confirmed {
+            if matches!(turn, Turn::Done { .. }) {
+                self.facts
+                    .listeners
+                    .get_mut(&id)
+                    .expect("it is here")
+                    .presence = Presence::Closed;
+                self.hit_mode(
+                    mode,
+                    ["default done", "one done", "follow done", "tap done"],
+                );
+            }
+            if mode != Mode::Tap {
+                self.note_confirmed(&turn);
+            }
+            self.step(&pipe, &Event::Confirm(id, turn))?;
+        }
+        Ok(())
+    }
+
+    fn note_confirmed(&mut self, turn: &Turn) {
+        let (Turn::Chunk { stream, .. } | Turn::Ended { stream, .. }) = turn else {
+            return;
+        };
+        // What an `--eof` left is no writer's.
+        let Some(stream) = self.facts.streams.get_mut(stream) else {
+            return;
+        };
+        if let Turn::Chunk { seq, .. } = turn {
+            let seq = usize::try_from(*seq).expect("chunks are few");
+            stream.chunks[seq].confirmed = true;
+        } else {
+            stream.finish_confirmed = true;
+        }
+    }
+
+    fn leave_if_here(&mut self, id: Uuid) -> Verdict {
+        let here = |listener: &Listener| listener.presence == Presence::Here;
+        if self.facts.listeners.get(&id).is_some_and(here) {
+            self.hit_mode_of(id, ["default left", "one left", "follow left", "tap left"]);
+            self.leave(id, Presence::Left)?;
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self, id: Uuid, how: Presence) -> Verdict {
+        let listener = self
+            .facts
+            .listeners
+            .get_mut(&id)
+            .expect("only known listeners leave");
+        listener.presence = how;
+        let pipe = listener.pipe.clone();
+        let had = listener.confirmed > 0;
+        let claimed = self.has_claim(&pipe, id);
+        if claimed {
+            self.coverage.hit(if had {
+                "claim returned in part"
+            } else {
+                "claim returned"
+            });
+        }
+        self.step(&pipe, &Event::Leave(id))
+    }
+
+    fn has_claim(&self, pipe: &str, id: Uuid) -> bool {
+        self.pipes
+            .get(pipe)
+            .and_then(|ways| ways.first())
+            .is_some_and(|pipe| {
+                let listener = pipe.listener(id);
+                pipe.streams
+                    .iter()
+                    .any(|stream| stream.claim.is_some() && stream.claim == listener)
+            })
+    }
+
+    fn bye(&mut self, client: Uuid) -> Verdict {
+        for stream in self
+            .facts
+            .streams
+            .values_mut()
+            .filter(|stream| stream.client == client)
+        {
+            stream.forgettable = true;
+        }
+        for id in self.facts.begun.clone() {
+            if let Some(stream) = self.facts.streams.get(&id) {
+                if stream.client == client && stream.finish.is_none() {
+                    self.coverage.hit("goodbye cuts");
+                    self.finish(id, How::Cut("goodbye".to_owned()))?;
+                }
+            } else if self.facts.listeners[&id].client == client {
+                self.leave_if_here(id)?;
+            }
+        }
+        Ok(())
+    }
+}

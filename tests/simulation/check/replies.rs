@@ -1,0 +1,290 @@
+//! What the satellite says: each message must be one that the model expects.
+
+use bytes::Bytes;
+use skypipe_broker::broker::Peer;
+use skypipe_broker::protocol::{Code, Limits, MAX_TURNS_OPEN, Mode, Outcome, Reply, decode};
+use uuid::Uuid;
+
+use super::{Checker, Verdict};
+use crate::simulation::facts::{Presence, Turn};
+
+impl Checker {
+    /// Takes in a message of the satellite's.
+    pub fn reply(&mut self, peer: &Peer, frames: &[Bytes]) -> Verdict {
+        let reply = decode(&frames[1]).map_err(|error| format!("the satellite sent: {error}"))?;
+        let payload = frames.get(2).map_or(&[][..], |payload| payload);
+        match reply {
+            Reply::Welcome { limits, .. } => self.limits(&limits),
+            Reply::Opened {
+                stream,
+                next,
+                limit,
+            } => {
+                let known = self
+                    .facts
+                    .streams
+                    .get_mut(&stream)
+                    .ok_or("an unknown stream opened")?;
+                known.limit = limit;
+                known.acked = next;
+                if known.lost {
+                    Err("a lost stream opened".to_owned())
+                } else if next == known.len() {
+                    Ok(())
+                } else {
+                    Err(format!(
+                        "a stream of {} chunks opened at {next}",
+                        known.len()
+                    ))
+                }
+            }
+            Reply::Ack {
+                stream,
+                next,
+                limit,
+                full,
+            } => {
+                if full {
+                    self.coverage.hit("told that it is full");
+                }
+                let known = self
+                    .facts
+                    .streams
+                    .get_mut(&stream)
+                    .ok_or("an unknown stream acked")?;
+                if next > known.len() || next < known.acked || limit < known.limit {
+                    return Err(format!("{next} acked of {}, limit {limit}", known.len()));
+                }
+                known.acked = next;
+                known.limit = limit;
+                Ok(())
+            }
+            Reply::Finished { stream, outcome } => self.finished(stream, outcome),
+            Reply::Listening { listener } => self.present(listener, Presence::Here),
+            Reply::Closed { listener } => self.present(listener, Presence::Closed),
+            Reply::Chunk {
+                listener,
+                turn,
+                stream,
+                seq,
+                missed,
+            } => {
+                self.payload(stream, seq, payload)?;
+                if missed > 0 {
+                    self.coverage.hit("tap missed");
+                }
+                self.turn(
+                    peer,
+                    listener,
+                    turn,
+                    Turn::Chunk {
+                        stream,
+                        seq,
+                        missed,
+                    },
+                    payload,
+                )
+            }
+            Reply::Ended {
+                listener,
+                turn,
+                stream,
+                how,
+                before,
+                missed,
+                ..
+            } => {
+                if before > 0 {
+                    self.coverage.hit("finished remainder");
+                }
+                if missed > 0 {
+                    self.coverage.hit("tap missed");
+                }
+                self.turn(
+                    peer,
+                    listener,
+                    turn,
+                    Turn::Ended {
+                        stream,
+                        how,
+                        before,
+                        missed,
+                    },
+                    &[],
+                )
+            }
+            Reply::Done {
+                listener,
+                turn,
+                missed,
+            } => self.turn(peer, listener, turn, Turn::Done { missed }, &[]),
+            Reply::Discarded { streams, bytes } => {
+                if streams > 0 {
+                    self.coverage.hit("something discarded");
+                }
+                // Which pipe it is about is not said; one must have dropped this.
+                let said = |ways: &Vec<_>| {
+                    ways.iter().any(|pipe: &crate::simulation::model::Pipe| {
+                        pipe.dropped == (streams, bytes)
+                    })
+                };
+                if (streams, bytes) == (0, 0) || self.pipes.values().any(said) {
+                    Ok(())
+                } else {
+                    Err(format!("{streams} streams and {bytes} bytes discarded"))
+                }
+            }
+            Reply::Error {
+                code,
+                message,
+                about,
+            } => self.error(peer, code, &message, about),
+            Reply::Pong | Reply::EofTaken | Reply::Pipes { .. } | Reply::Status(_) => Ok(()),
+            Reply::Stopping => Err("it stops".to_owned()),
+        }
+    }
+
+    fn limits(&self, limits: &Limits) -> Verdict {
+        let millis =
+            |span: std::time::Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        let told = (limits.writer_lost_ms, limits.listener_lost_ms);
+        if told == (millis(self.writer_lost), millis(self.listener_lost)) && limits.heartbeat_ms > 0
+        {
+            Ok(())
+        } else {
+            Err(format!("limits that are not its settings: {limits:?}"))
+        }
+    }
+
+    /// Rule 11: what a writer may be told.
+    fn finished(&mut self, id: Uuid, outcome: Outcome) -> Verdict {
+        let known = self
+            .facts
+            .streams
+            .get_mut(&id)
+            .ok_or("an unknown stream finished")?;
+        known.outcome = Some(outcome);
+        let known = known.clone();
+        if known.finish.is_none() {
+            return Err("an answer to no finish".to_owned());
+        }
+        let all = known.chunks.iter().all(|chunk| chunk.confirmed);
+        match outcome {
+            Outcome::Discarded => {
+                self.coverage.hit("told that it was discarded");
+                self.keep(&known.pipe, |pipe, _| {
+                    let dropped = pipe
+                        .streams
+                        .iter()
+                        .any(|it| it.id == Some(id) && it.discarded);
+                    if dropped {
+                        Ok(())
+                    } else {
+                        Err("told of a discard that was none".to_owned())
+                    }
+                })
+            }
+            Outcome::Kept if !known.wait => Ok(()),
+            Outcome::Taken if all && (!known.chunks.is_empty() || known.finish_confirmed) => {
+                self.coverage.hit("told that all was taken");
+                Ok(())
+            }
+            _ => Err(format!("{outcome:?}, but {all} that all was confirmed")),
+        }
+    }
+
+    fn present(&mut self, id: Uuid, presence: Presence) -> Verdict {
+        let known = self
+            .facts
+            .listeners
+            .get(&id)
+            .ok_or("an unknown listener answered")?;
+        if known.presence == presence {
+            Ok(())
+        } else {
+            Err(format!(
+                "a listener that is {:?} was told {presence:?}",
+                known.presence
+            ))
+        }
+    }
+
+    fn payload(&self, stream: Uuid, seq: u64, payload: &[u8]) -> Verdict {
+        let known = self
+            .facts
+            .streams
+            .get(&stream)
+            .ok_or("a chunk of an unknown stream")?;
+        let chunk = known.chunk(seq).ok_or("a chunk that nobody wrote")?;
+        if chunk.payload == payload {
+            Ok(())
+        } else {
+            Err(format!("wrong bytes in chunk {seq}"))
+        }
+    }
+
+    fn turn(&mut self, peer: &Peer, id: Uuid, number: u64, turn: Turn, payload: &[u8]) -> Verdict {
+        let known = self
+            .facts
+            .listeners
+            .get(&id)
+            .ok_or("a turn for an unknown listener")?;
+        if self.facts.peers.get(peer) != Some(&known.client) {
+            return Err("a turn sent to someone else's connection".to_owned());
+        }
+        let place = usize::try_from(number).expect("turns are few");
+        if let Some(before) = known.turns.get(place) {
+            self.coverage.hit("turn sent again");
+            return if *before == turn {
+                Ok(())
+            } else {
+                Err(format!("turn {number} was {before:?} and now is {turn:?}"))
+            };
+        }
+        if place > known.turns.len() {
+            return Err(format!("turn {number} after {} turns", known.turns.len()));
+        }
+        let pipe = known.pipe.clone();
+        let mode = known.mode;
+        self.keep(&pipe, |pipe, facts| {
+            pipe.turn(id, &turn, facts)
+                .map_err(|why| format!("{mode:?} listener {id}, turn {number} {turn:?}: {why}"))
+        })?;
+        let known = self.facts.listeners.get_mut(&id).expect("it was there");
+        known.push(turn, payload);
+        if known.cost > known.window {
+            return Err(format!(
+                "{} sent into a window of {}",
+                known.cost, known.window
+            ));
+        }
+        if known.turns.len() as u64 - known.confirmed > MAX_TURNS_OPEN as u64 {
+            return Err("too many turns unconfirmed".to_owned());
+        }
+        if mode == Mode::Follow && known.turns.len() == 1 {
+            self.coverage.hit("follow begins");
+        }
+        Ok(())
+    }
+
+    fn error(&mut self, peer: &Peer, code: Code, message: &str, about: Option<Uuid>) -> Verdict {
+        let stream = about.and_then(|id| self.facts.streams.get(&id));
+        let listener = about.and_then(|id| self.facts.listeners.get(&id));
+        let given_up = stream.is_none_or(|stream| stream.lost || stream.forgettable)
+            && listener.is_none_or(|listener| listener.presence != Presence::Here);
+        match code {
+            Code::Stranger if !self.facts.peers.contains_key(peer) => Ok(()),
+            Code::Lost | Code::Unknown if given_up => {
+                self.coverage.hit(if code == Code::Lost {
+                    "refused: lost"
+                } else {
+                    "refused: unknown"
+                });
+                Ok(())
+            }
+            _ => Err(format!(
+                "refused with {code:?}: {message} (about {about:?})"
+            )),
+        }
+    }
+}

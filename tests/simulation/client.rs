@@ -1,0 +1,232 @@
+//! One client program: its session, its stdin and its stdout.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use skypipe::session::{Config, Job, Question, Session, Signal};
+use skypipe_broker::protocol::{Mode, Reply, Request};
+use uuid::Uuid;
+
+use super::check::Verdict;
+use super::plan::Actor;
+use super::rng::Rng;
+
+/// What the program was started for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// Its stdin goes into a pipe.
+    Write {
+        /// Whether it waits for listeners.
+        wait: bool,
+        /// Whether nobody said `-w`.
+        inferred: bool,
+    },
+    /// A pipe goes to its stdout.
+    Listen {
+        /// How.
+        mode: Mode,
+    },
+    /// It asks.
+    Ask(Question),
+}
+
+/// What became of the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It has not been started.
+    Ahead,
+    /// It runs.
+    Running,
+    /// It has exited.
+    Exited,
+    /// It was killed.
+    Killed,
+}
+
+/// One client program.
+#[derive(Debug)]
+pub struct Client {
+    /// The UUID of its stream or listener.
+    pub id: Uuid,
+    /// What it is for.
+    pub role: Role,
+    /// `--timeout`.
+    pub timeout: Option<Duration>,
+    /// What became of it.
+    pub state: State,
+    /// When it was started.
+    pub started: Duration,
+    /// How many runs of the satellite were over by then.
+    pub runs: usize,
+    /// Its side of the conversation.
+    pub session: Session,
+    /// Its connection.
+    pub conn: Option<usize>,
+    /// Until when its network is cut off.
+    pub cut_off: Duration,
+    /// Whether its network failed, ever.
+    pub broken: bool,
+    /// Whether a satellite has answered it.
+    pub welcomed: bool,
+    /// Since when nothing has moved.
+    pub moved: Duration,
+    /// For how long nothing had moved when it was last looked at.
+    pub still: Duration,
+    /// The signal that it got.
+    pub signal: Option<Signal>,
+    /// What stdin still has, each piece with the pause before it.
+    pub stdin: VecDeque<(Duration, Bytes)>,
+    /// Whether stdin ends behind that.
+    pub ends: bool,
+    /// When the next piece, or the end, is there.
+    pub stdin_due: Duration,
+    /// What stdin gave.
+    pub given: Vec<u8>,
+    /// Whether stdin gave its end.
+    pub end_given: bool,
+    /// Where each chunk that it sent begins in what stdin gave, and its length.
+    sent: Vec<(usize, usize)>,
+    /// What it handed to stdout.
+    pub queued: Vec<u8>,
+    /// The lengths of the writes that have not returned.
+    pub writes: VecDeque<usize>,
+    /// How many bytes stdout has taken.
+    pub printed: usize,
+    /// When the oldest write returns.
+    pub write_due: Duration,
+    /// How long a write takes at most, in microseconds.
+    pub pace: u64,
+    /// Until when stdout takes nothing.
+    pub stalled: Duration,
+    /// After how many bytes stdout is closed.
+    pub head: Option<usize>,
+    /// Whether stdout is closed.
+    pub output_closed: bool,
+    /// Sentences told on stderr.
+    pub notices: usize,
+    /// Answers shown.
+    pub answers: Vec<Reply>,
+}
+
+impl Client {
+    /// A program that has not been started.
+    pub fn new(actor: Actor, rng: &mut Rng) -> Self {
+        let id = rng.uuid();
+        let config = Config {
+            client: rng.uuid(),
+            id,
+            job: actor.job.clone(),
+            timeout: actor.timeout,
+            program: "skypipe 1.0.0".to_owned(),
+            endpoint: "sim://satellite".to_owned(),
+        };
+        let role = match actor.job {
+            Job::Write { wait, inferred, .. } => Role::Write { wait, inferred },
+            Job::Listen { mode, .. } => Role::Listen { mode },
+            Job::Ask(question) => Role::Ask(question),
+        };
+        Self {
+            id,
+            role,
+            timeout: actor.timeout,
+            state: State::Ahead,
+            started: Duration::ZERO,
+            runs: 0,
+            session: Session::new(config),
+            conn: None,
+            cut_off: Duration::ZERO,
+            broken: false,
+            welcomed: false,
+            moved: Duration::ZERO,
+            still: Duration::ZERO,
+            signal: None,
+            stdin: actor.stdin.into(),
+            ends: actor.ends,
+            stdin_due: Duration::ZERO,
+            given: Vec::new(),
+            end_given: false,
+            sent: Vec::new(),
+            queued: Vec::new(),
+            writes: VecDeque::new(),
+            printed: 0,
+            write_due: Duration::ZERO,
+            pace: actor.pace,
+            stalled: Duration::ZERO,
+            head: actor.head,
+            output_closed: false,
+            notices: 0,
+            answers: Vec::new(),
+        }
+    }
+
+    /// Whether it runs.
+    pub fn runs(&self) -> bool {
+        self.state == State::Running
+    }
+
+    /// When it next has something to do by itself, if it runs.
+    pub fn due(&self) -> Option<Duration> {
+        if !self.runs() {
+            return None;
+        }
+        let session = self
+            .session
+            .deadline()
+            .map(|deadline| self.started + deadline);
+        let stdin = self.has_stdin().then_some(self.stdin_due);
+        let stdout = (!self.writes.is_empty()).then(|| self.write_due.max(self.stalled));
+        [session, stdin, stdout].into_iter().flatten().min()
+    }
+
+    /// Whether stdin has something that the session would take.
+    pub fn has_stdin(&self) -> bool {
+        matches!(self.role, Role::Write { .. })
+            && !self.end_given
+            && (!self.stdin.is_empty() || self.ends)
+            && self.session.wants_input()
+    }
+
+    /// A message has arrived at it.
+    pub fn notes(&mut self, now: Duration, reply: &Reply) {
+        match reply {
+            Reply::Welcome { .. } => self.welcomed = true,
+            Reply::Pong | Reply::Error { .. } | Reply::Listening { .. } => {}
+            _ => self.moved = now,
+        }
+    }
+
+    /// A chunk that it sends must be the next piece of what stdin gave, or one sent before.
+    pub fn sends(&mut self, request: &Request, payload: Option<&Bytes>) -> Verdict {
+        let Request::Data { seq, tail, .. } = request else {
+            return Ok(());
+        };
+        let payload = payload.ok_or("a chunk without its payload")?;
+        let place = usize::try_from(*seq).map_err(|error| error.to_string())?;
+        let end = self.sent.last().map_or(0, |(start, len)| start + len);
+        let (start, len) = match self.sent.get(place) {
+            Some(sent) => *sent,
+            None if place == self.sent.len() => (end, payload.len()),
+            None => return Err(format!("chunk {seq} after {} chunks", self.sent.len())),
+        };
+        if payload.is_empty() || self.given.get(start..start + len) != Some(payload) {
+            return Err(format!("chunk {seq} is not what stdin gave at {start}"));
+        }
+        if place == self.sent.len() {
+            self.sent.push((start, len));
+        }
+        let before = &self.given[..start + len];
+        let newline = before
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1);
+        if *tail == (before.len() - newline) as u64 {
+            Ok(())
+        } else {
+            Err(format!(
+                "chunk {seq} says {tail}, not {}",
+                before.len() - newline
+            ))
+        }
+    }
+}

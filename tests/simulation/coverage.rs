@@ -1,0 +1,42 @@
+//! Which situations the histories came through, and how often.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// How many times each situation was met.
+#[derive(Debug, Clone, Default)]
+pub struct Coverage(BTreeMap<&'static str, u64>);
+
+impl Coverage {
+    /// Counts one meeting.
+    pub fn hit(&mut self, situation: &'static str) {
+        *self.0.entry(situation).or_default() += 1;
+    }
+
+    /// Adds what another run met.
+    pub fn add(&mut self, other: &Self) {
+        for (situation, count) in &other.0 {
+            *self.0.entry(situation).or_default() += count;
+        }
+    }
+
+    /// Those of `wanted` that were never met.
+    pub fn missing(&self, wanted: &[&'static str]) -> Vec<&'static str> {
+        wanted
+            .iter()
+            .copied()
+            .filter(|situation| !self.0.contains_key(situation))
+            .collect()
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut first = true;
+        for (situation, count) in &self.0 {
+            write!(f, "{}{situation} {count}", if first { "" } else { ", " })?;
+            first = false;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,310 @@
+//! What one run of the satellite has taken in and said, as seen from outside: the chunks of every
+//! stream, the turns of every listener, who is connected and when each was last heard.
+//!
+//! Nothing here is guessed. What should follow from it is [`crate::simulation::model`]'s part.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use skypipe_broker::broker::Peer;
+use skypipe_broker::protocol::{How, Mode, Outcome, cost};
+use uuid::Uuid;
+
+/// A chunk that the satellite took in.
+#[derive(Debug, Clone)]
+pub struct Chunk {
+    /// Its bytes.
+    pub payload: Bytes,
+    /// Bytes of the unfinished line at its end, from that line's first byte.
+    pub tail: u64,
+    /// When it was taken in.
+    pub at: Duration,
+    /// Whether a listener that is no tap has confirmed it.
+    pub confirmed: bool,
+}
+
+/// A stream that the satellite was told of.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    /// The pipe.
+    pub pipe: String,
+    /// Whose.
+    pub client: Uuid,
+    /// Whether its writer waits for listeners.
+    pub wait: bool,
+    /// What was taken in of it.
+    pub chunks: Vec<Chunk>,
+    /// How it finished, once it did.
+    pub finish: Option<How>,
+    /// Whether the satellite cut it because its writer was silent.
+    pub lost: bool,
+    /// Whether the satellite may have forgotten its name: the writer had its answer or went.
+    pub forgettable: bool,
+    /// Whether a listener that is no tap has confirmed its finish.
+    pub finish_confirmed: bool,
+    /// What its writer was last told: the chunks that are kept.
+    pub acked: u64,
+    /// What its writer was last told: what it may send, in cost.
+    pub limit: u64,
+    /// What its writer last said it would like the limit to be.
+    pub wish: u64,
+    /// When its writer last wished for room that the satellite did not have.
+    pub squeezed: Option<Duration>,
+    /// What its writer was told in the end.
+    pub outcome: Option<Outcome>,
+}
+
+impl Stream {
+    /// A stream without a chunk.
+    pub fn new(pipe: String, client: Uuid, wait: bool) -> Self {
+        Self {
+            pipe,
+            client,
+            wait,
+            chunks: Vec::new(),
+            finish: None,
+            lost: false,
+            forgettable: false,
+            finish_confirmed: false,
+            acked: 0,
+            limit: 0,
+            wish: 0,
+            squeezed: None,
+            outcome: None,
+        }
+    }
+
+    /// How many chunks there are.
+    pub fn len(&self) -> u64 {
+        self.chunks.len() as u64
+    }
+
+    /// How many payload bytes the chunks of this range have.
+    pub fn bytes(&self, from: u64, to: u64) -> u64 {
+        range(&self.chunks, from, to)
+            .iter()
+            .map(|chunk| chunk.payload.len() as u64)
+            .sum()
+    }
+
+    /// The chunk of this number.
+    pub fn chunk(&self, seq: u64) -> Option<&Chunk> {
+        self.chunks.get(usize::try_from(seq).ok()?)
+    }
+}
+
+fn range(chunks: &[Chunk], from: u64, to: u64) -> &[Chunk] {
+    let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(chunks.len());
+    &chunks[place(from)..place(to).max(place(from))]
+}
+
+/// One turn that a listener was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Turn {
+    /// A chunk.
+    Chunk {
+        /// Of this stream.
+        stream: Uuid,
+        /// With this number.
+        seq: u64,
+        /// Bytes skipped before it (taps).
+        missed: u64,
+    },
+    /// A finish.
+    Ended {
+        /// Of this stream.
+        stream: Uuid,
+        /// How it finished.
+        how: How,
+        /// Bytes that others had.
+        before: u64,
+        /// Bytes skipped before it (taps).
+        missed: u64,
+    },
+    /// The last turn.
+    Done {
+        /// Bytes skipped that no earlier turn told of (taps).
+        missed: u64,
+    },
+}
+
+/// What became of a listener, as far as the satellite knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// It listens.
+    Here,
+    /// It said goodbye.
+    Left,
+    /// It was silent for too long.
+    Lost,
+    /// It has confirmed its last turn.
+    Closed,
+}
+
+/// A listener that the satellite was told of.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// The pipe.
+    pub pipe: String,
+    /// How it listens.
+    pub mode: Mode,
+    /// Whose.
+    pub client: Uuid,
+    /// What became of it.
+    pub presence: Presence,
+    /// What it was sent.
+    pub turns: Vec<Turn>,
+    /// How many turns it has confirmed.
+    pub confirmed: u64,
+    /// What all its chunks may cost together.
+    pub window: u64,
+    /// What all its chunks cost together.
+    pub cost: u64,
+    /// What its output must be, if all turns are written.
+    pub rendered: Vec<u8>,
+    /// How long its output is after each turn.
+    pub ends: Vec<usize>,
+    /// The stream of the last chunk.
+    last: Option<Uuid>,
+}
+
+impl Listener {
+    /// A listener that was sent nothing yet.
+    pub fn new(pipe: String, mode: Mode, client: Uuid, window: u64) -> Self {
+        Self {
+            pipe,
+            mode,
+            client,
+            presence: Presence::Here,
+            turns: Vec::new(),
+            confirmed: 0,
+            window,
+            cost: 0,
+            rendered: Vec::new(),
+            ends: Vec::new(),
+            last: None,
+        }
+    }
+
+    /// Notes a turn; `payload` is empty but for a chunk.
+    pub fn push(&mut self, turn: Turn, payload: &[u8]) {
+        if let Turn::Chunk { stream, .. } = turn {
+            let moved = self.last.is_some_and(|last| last != stream);
+            let open = self.rendered.last().is_some_and(|byte| *byte != b'\n');
+            if moved && open && self.mode != Mode::One {
+                self.rendered.push(b'\n');
+            }
+            self.last = Some(stream);
+            self.rendered.extend_from_slice(payload);
+            self.cost += cost(payload.len());
+        }
+        self.ends.push(self.rendered.len());
+        self.turns.push(turn);
+    }
+
+    /// Whether its last turn was sent.
+    pub fn is_done(&self) -> bool {
+        matches!(self.turns.last(), Some(Turn::Done { .. }))
+    }
+
+    /// Whether its output holds a stream that was cut, or that others had a part of.
+    pub fn is_incomplete(&self) -> bool {
+        self.turns.iter().any(|turn| match turn {
+            Turn::Ended { how, before, .. } => *how != How::End || *before > 0,
+            Turn::Chunk { .. } | Turn::Done { .. } => false,
+        })
+    }
+
+    /// How many bytes it was told that it missed.
+    pub fn missed(&self) -> u64 {
+        let missed = |turn: &Turn| match turn {
+            Turn::Chunk { missed, .. } | Turn::Ended { missed, .. } | Turn::Done { missed } => {
+                *missed
+            }
+        };
+        self.turns.iter().map(missed).sum()
+    }
+}
+
+/// A client that said `Hello`.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// Its connection, if the satellite knows one.
+    pub peer: Option<Peer>,
+    /// When it was last heard.
+    pub heard: Duration,
+}
+
+/// All that one run of the satellite was told and has said.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// The time.
+    pub now: Duration,
+    /// Streams.
+    pub streams: BTreeMap<Uuid, Stream>,
+    /// Listeners.
+    pub listeners: BTreeMap<Uuid, Listener>,
+    /// Connections that said `Hello`, and whose they are.
+    pub peers: BTreeMap<Peer, Uuid>,
+    /// Clients.
+    pub clients: BTreeMap<Uuid, Client>,
+    /// Streams and listeners in the order in which they were begun.
+    pub begun: Vec<Uuid>,
+}
+
+impl Facts {
+    /// A client has said `Hello` on this connection, which replaces an earlier one.
+    pub fn hello(&mut self, peer: &Peer, client: Uuid) {
+        let fresh = Client {
+            peer: Some(peer.clone()),
+            heard: self.now,
+        };
+        if let Some(Client {
+            peer: Some(old), ..
+        }) = self.clients.insert(client, fresh)
+        {
+            self.peers.remove(&old);
+        }
+        self.peers.insert(peer.clone(), client);
+    }
+
+    /// A connection is gone.
+    pub fn disconnected(&mut self, peer: &Peer) {
+        if let Some(client) = self.peers.remove(peer)
+            && let Some(client) = self.clients.get_mut(&client)
+        {
+            client.peer = None;
+        }
+    }
+
+    /// When the client was last heard.
+    pub fn heard(&self, client: Uuid) -> Duration {
+        self.clients
+            .get(&client)
+            .map_or(Duration::ZERO, |client| client.heard)
+    }
+
+    /// Open streams and present listeners whose clients have been silent for too long, in the order
+    /// in which they are given up, each with the time since when it is due.
+    pub fn overdue(&self, writer: Duration, listener: Duration) -> Vec<(Duration, Uuid)> {
+        let due = |id: &Uuid| {
+            if let Some(stream) = self
+                .streams
+                .get(id)
+                .filter(|stream| stream.finish.is_none())
+            {
+                return Some(self.heard(stream.client) + writer);
+            }
+            let known = self.listeners.get(id)?;
+            (known.presence == Presence::Here).then(|| self.heard(known.client) + listener)
+        };
+        let mut overdue: Vec<_> = self
+            .begun
+            .iter()
+            .filter_map(|id| due(id).filter(|due| *due <= self.now).map(|due| (due, *id)))
+            .collect();
+        overdue.sort_by_key(|(due, _)| *due);
+        overdue
+    }
+}

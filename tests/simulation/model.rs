@@ -1,0 +1,414 @@
+//! The reference: one pipe as the rules describe it (`semantics.md`, by number), and nothing of how
+//! a satellite brings it about.
+//!
+//! It knows no bytes, windows, credit or connections: only which chunks each listener is to get of
+//! which stream ([`Feed`]), what was confirmed, and so what waits. Every change is one [`Event`], in
+//! the order in which the satellite took it in. Where the rules leave the satellite a choice, the
+//! model takes every way ([`choices`]) and what the satellite then does tells which one it was.
+
+pub mod choices;
+pub mod parts;
+mod turns;
+
+use std::time::Duration;
+
+use skypipe_broker::protocol::Mode;
+use uuid::Uuid;
+
+use super::facts::{Facts, Turn};
+use choices::Choices;
+use parts::{Event, Feed, Listener, Stream};
+
+/// One pipe.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Pipe {
+    /// Streams by age.
+    pub streams: Vec<Stream>,
+    /// Listeners by age.
+    pub listeners: Vec<Listener>,
+    /// What the last discard dropped: streams and bytes.
+    pub dropped: (u64, u64),
+    /// The time.
+    now: Duration,
+}
+
+impl Pipe {
+    /// Takes in what happened.
+    pub fn apply(&mut self, event: &Event, facts: &Facts, choices: &mut Choices) {
+        self.now = facts.now;
+        match event {
+            Event::Open(id) => self.open(*id, choices),
+            Event::Data(id) => {
+                let stream = self.stream(*id).expect("chunks follow an opening");
+                self.streams[stream].len += 1;
+            }
+            Event::Finish(id) => {
+                let stream = self.stream(*id).expect("finishes follow an opening");
+                self.finish(stream, choices);
+            }
+            Event::Join(id, mode) => self.join(*id, *mode, choices),
+            Event::Confirm(id, turn) => self.confirm(*id, turn, choices),
+            Event::Leave(id) => self.leave(*id, facts, choices),
+            Event::Eof => self.eof(choices),
+            Event::Discard => self.discard(facts, choices),
+        }
+    }
+
+    fn stream(&self, id: Uuid) -> Option<usize> {
+        self.streams.iter().position(|stream| stream.id == Some(id))
+    }
+
+    /// The listener of this name, if it is there.
+    pub fn listener(&self, id: Uuid) -> Option<usize> {
+        self.listeners
+            .iter()
+            .position(|listener| listener.here && listener.id == id)
+    }
+
+    /// Whether some listener has the stream, or is still to confirm a part of it.
+    pub fn is_held(&self, stream: usize) -> bool {
+        self.streams[stream].claim.is_some()
+            || self.listeners.iter().any(|listener| {
+                let keeps = |feed: &Feed| feed.stream == stream && !feed.is_complete();
+                listener.here && listener.mode != Mode::Tap && listener.feeds.iter().any(keeps)
+            })
+    }
+
+    /// Rules 4 and 7: a new stream is the longest waiting `--one`'s, else all live listeners'.
+    fn open(&mut self, id: Uuid, choices: &mut Choices) {
+        let stream = self.push_stream(Some(id));
+        if !self.offer_to_one(stream, choices) {
+            for listener in 0..self.listeners.len() {
+                if self.listeners[listener].accepting {
+                    self.feed(listener, stream, 0);
+                }
+            }
+        }
+    }
+
+    fn push_stream(&mut self, id: Option<Uuid>) -> usize {
+        self.streams.push(Stream::new(id));
+        self.streams.len() - 1
+    }
+
+    fn offer_to_one(&mut self, stream: usize, choices: &mut Choices) -> bool {
+        let waiting = self
+            .listeners
+            .iter()
+            .position(|listener| listener.here && listener.waits);
+        if let Some(listener) = waiting {
+            self.claim(listener, stream, choices);
+        }
+        waiting.is_some()
+    }
+
+    /// The listener gets the stream from this chunk on.
+    fn feed(&mut self, listener: usize, stream: usize, from: u64) {
+        let late = self.streams[stream].finished;
+        let feeds = &mut self.listeners[listener].feeds;
+        if feeds
+            .iter()
+            .any(|feed| feed.stream == stream && !feed.is_complete())
+        {
+            return;
+        }
+        feeds.push(Feed::new(stream, from, late, false));
+    }
+
+    /// The listener gets the stream for itself.
+    fn claim(&mut self, listener: usize, stream: usize, choices: &mut Choices) {
+        self.listeners[listener].waits = false;
+        self.streams[stream].claim = Some(listener);
+        self.streams[stream].claimed = self.now;
+        self.feed(listener, stream, self.streams[stream].taken);
+        for other in 0..self.listeners.len() {
+            let tap = &mut self.listeners[other];
+            for (_, contested) in tap.backlog.iter_mut().filter(|(it, _)| *it == stream) {
+                *contested |= other != listener;
+            }
+            if tap.mode == Mode::Tap
+                && let Some(feed) = tap.feeds.iter_mut().find(|feed| feed.stream == stream)
+            {
+                feed.loose = true;
+                self.end_if_all_finished(other, choices);
+            }
+        }
+    }
+
+    /// Rule 5: the end of a live listener is decided the instant the last finish is taken in.
+    fn end_if_all_finished(&mut self, listener: usize, choices: &mut Choices) {
+        let Listener {
+            accepting,
+            mode,
+            feeds,
+            ..
+        } = &self.listeners[listener];
+        if !accepting || !matches!(mode, Mode::Default | Mode::Tap) || feeds.is_empty() {
+            return;
+        }
+        let finished = |feed: &&Feed| self.streams[feed.stream].finished;
+        let loose = feeds.iter().any(|feed| feed.loose);
+        let surely = feeds
+            .iter()
+            .filter(|feed| !feed.loose)
+            .all(|feed| finished(&feed));
+        if surely && (!loose || choices.pick(2) == 1) {
+            self.listeners[listener].accepting = false;
+        }
+    }
+
+    fn finish(&mut self, stream: usize, choices: &mut Choices) {
+        self.streams[stream].finished = true;
+        for listener in 0..self.listeners.len() {
+            let mut feeds = self.listeners[listener].feeds.iter();
+            if feeds.any(|feed| feed.stream == stream) {
+                self.end_if_all_finished(listener, choices);
+            }
+        }
+        if !self.is_held(stream) {
+            self.settle(stream);
+        }
+    }
+
+    /// Rules 3 and 10: whether anything is left of a finished stream that no listener has.
+    fn settle(&mut self, stream: usize) {
+        let stream = &mut self.streams[stream];
+        if stream.finished && (stream.told || (stream.len > 0 && stream.taken == stream.len)) {
+            stream.gone = true;
+        }
+    }
+
+    fn join(&mut self, id: Uuid, mode: Mode, choices: &mut Choices) {
+        if mode != Mode::Tap {
+            self.settle_follows(choices);
+        }
+        self.listeners.push(Listener::new(id, mode));
+        let listener = self.listeners.len() - 1;
+        match mode {
+            Mode::Default => match (0..self.streams.len()).find(|stream| self.waits(*stream)) {
+                Some(oldest) if self.streams[oldest].finished => {
+                    self.claim(listener, oldest, choices);
+                }
+                _ => self.go_live(listener),
+            },
+            Mode::Follow => {
+                let found = (0..self.streams.len())
+                    .filter(|stream| self.streams[*stream].finished && self.waits(*stream));
+                self.listeners[listener].backlog = found.map(|stream| (stream, false)).collect();
+                self.go_live(listener);
+            }
+            Mode::Tap => self.go_live(listener),
+            Mode::One => match self.oldest_whole() {
+                Some(stream) => self.claim(listener, stream, choices),
+                None => self.listeners[listener].waits = true,
+            },
+        }
+    }
+
+    /// Rule 3: whether a new listener would find something waiting here.
+    pub fn waits(&self, stream: usize) -> bool {
+        let known = &self.streams[stream];
+        let open = !known.finished && known.claim.is_none() && known.taken < known.len;
+        !known.gone && (open || (known.finished && !self.is_held(stream)))
+    }
+
+    /// Rules 3, 8 and 9: a listener goes live, with the remainders of unfinished streams first.
+    fn go_live(&mut self, listener: usize) {
+        self.listeners[listener].accepting = true;
+        for stream in 0..self.streams.len() {
+            let known = &self.streams[stream];
+            if known.finished || known.gone || known.claim.is_some() {
+                continue;
+            }
+            let (taken, len) = (known.taken, known.len);
+            let tap = self.listeners[listener].mode == Mode::Tap;
+            self.feed(listener, stream, if tap { len } else { taken });
+            if !tap && taken < len {
+                self.listeners[listener].order.push((stream, len));
+            }
+        }
+        let found = &mut self.listeners[listener];
+        found
+            .order
+            .extend(found.backlog.iter().map(|(stream, _)| (*stream, u64::MAX)));
+        found.order.sort_unstable();
+    }
+
+    /// Rule 7: the oldest stream that a `--one` can have whole; open ones without a byte come last.
+    fn oldest_whole(&self) -> Option<usize> {
+        let whole = |stream: &usize| {
+            let known = &self.streams[*stream];
+            !known.gone && known.id.is_some() && known.taken == 0 && !self.is_held(*stream)
+        };
+        let has_some = |stream: &usize| {
+            let known = &self.streams[*stream];
+            known.finished || known.len > 0
+        };
+        let mut streams = (0..self.streams.len()).filter(whole);
+        streams.clone().find(has_some).or_else(|| streams.next())
+    }
+
+    fn confirm(&mut self, id: Uuid, turn: &Turn, choices: &mut Choices) {
+        let listener = self.listener(id).expect("only present listeners confirm");
+        let tap = self.listeners[listener].mode == Mode::Tap;
+        let stream = match turn {
+            Turn::Done { .. } => return self.listeners[listener].here = false,
+            Turn::Chunk { stream, .. } | Turn::Ended { stream, .. } => *stream,
+        };
+        let stream = self.stream(stream).or_else(|| self.sent_marker(listener));
+        let stream = stream.expect("what was sent is known");
+        let feeds = &mut self.listeners[listener].feeds;
+        let Some(feed) = feeds.iter_mut().rfind(|feed| feed.stream == stream) else {
+            return;
+        };
+        let known = &mut self.streams[stream];
+        if let Turn::Chunk { seq, .. } = turn {
+            feed.confirmed = seq + 1;
+            if !tap && known.claim.is_none() {
+                known.taken = known.taken.max(seq + 1);
+            }
+        } else {
+            feed.end_confirmed = true;
+            if !tap {
+                known.claim = None;
+                known.told = true;
+            }
+        }
+        if !tap && !self.is_held(stream) {
+            self.back(stream, choices);
+        }
+    }
+
+    /// The oldest stream left by an `--eof` whose end the listener has not confirmed.
+    fn sent_marker(&self, listener: usize) -> Option<usize> {
+        let mut feeds = self.listeners[listener].feeds.iter();
+        let sent = feeds.find(|feed| {
+            feed.end_sent && !feed.end_confirmed && self.streams[feed.stream].id.is_none()
+        });
+        sent.map(|feed| feed.stream)
+    }
+
+    /// Rule 10: what nobody has any more is offered at once, or is gone.
+    fn back(&mut self, stream: usize, choices: &mut Choices) {
+        self.settle(stream);
+        let known = &self.streams[stream];
+        if known.gone
+            || (known.taken == 0 && known.id.is_some() && self.offer_to_one(stream, choices))
+        {
+            return;
+        }
+        let taken = self.streams[stream].taken;
+        for listener in 0..self.listeners.len() {
+            let Listener {
+                accepting, mode, ..
+            } = self.listeners[listener];
+            if accepting && mode != Mode::Tap {
+                self.feed(listener, stream, taken);
+                self.end_if_all_finished(listener, choices);
+            }
+        }
+    }
+
+    fn leave(&mut self, id: Uuid, facts: &Facts, choices: &mut Choices) {
+        let gone = self.listener(id).expect("only present listeners leave");
+        let listener = &mut self.listeners[gone];
+        listener.here = false;
+        listener.accepting = false;
+        listener.waits = false;
+        if listener.mode == Mode::Tap {
+            return;
+        }
+        let mut had: Vec<_> = listener
+            .feeds
+            .iter()
+            .filter(|feed| !feed.is_complete())
+            .collect();
+        had.sort_unstable_by_key(|feed| feed.stream);
+        let had: Vec<_> = had
+            .iter()
+            .map(|feed| (feed.stream, feed.confirmed))
+            .collect();
+        for (stream, confirmed) in had {
+            if self.streams[stream].claim == Some(gone) {
+                self.unclaim(stream, confirmed, facts, choices);
+            }
+            if !self.is_held(stream) {
+                self.back(stream, choices);
+            }
+        }
+    }
+
+    /// Rule 12: a `--one` that held a writer up for want of room may have let go what it confirmed.
+    fn unclaim(&mut self, stream: usize, confirmed: u64, facts: &Facts, choices: &mut Choices) {
+        let known = &mut self.streams[stream];
+        known.claim = None;
+        let squeezed = known
+            .id
+            .and_then(|id| facts.streams.get(&id)?.squeezed)
+            .is_some_and(|squeezed| squeezed >= known.claimed);
+        if squeezed && confirmed > known.taken {
+            let ways = usize::try_from(confirmed - known.taken).expect("chunks are few") + 1;
+            known.taken += choices.pick(ways) as u64;
+        }
+        for listener in &mut self.listeners {
+            if listener.accepting && listener.mode == Mode::Tap {
+                // Whether a tap watches what a `--one` had before is not said.
+                let watched = listener.feeds.iter().any(|feed| feed.stream == stream);
+                if !watched && !self.streams[stream].finished {
+                    let from = self.streams[stream].len;
+                    listener.feeds.push(Feed::new(stream, from, false, true));
+                }
+            }
+        }
+    }
+
+    /// Rule 6.
+    fn eof(&mut self, choices: &mut Choices) {
+        let mut finished = false;
+        let mut released = Vec::new();
+        for listener in self
+            .listeners
+            .iter_mut()
+            .filter(|listener| listener.accepting)
+        {
+            listener.accepting = false;
+            finished |= listener.mode != Mode::Tap;
+            for feed in &mut listener.feeds {
+                if !self.streams[feed.stream].finished {
+                    feed.limit = Some(self.streams[feed.stream].len);
+                    released.push(feed.stream);
+                }
+            }
+        }
+        if !finished {
+            self.push_stream(None);
+        }
+        released.sort_unstable();
+        released.dedup();
+        for stream in released {
+            if !self.is_held(stream) {
+                self.back(stream, choices);
+            }
+        }
+    }
+
+    /// Drops what waits and nobody has.
+    fn discard(&mut self, facts: &Facts, choices: &mut Choices) {
+        self.settle_follows(choices);
+        self.dropped = (0, 0);
+        for stream in 0..self.streams.len() {
+            if self.streams[stream].gone || self.is_held(stream) {
+                continue;
+            }
+            let known = &mut self.streams[stream];
+            let facts = known.id.and_then(|id| facts.streams.get(&id));
+            self.dropped.1 += facts.map_or(0, |facts| facts.bytes(known.taken, known.len));
+            if known.finished || known.taken < known.len {
+                self.dropped.0 += 1;
+                known.discarded = true;
+            }
+            known.taken = known.len;
+            known.gone = known.finished;
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What the model of a pipe is made of.
+
+use std::time::Duration;
+
+use skypipe_broker::protocol::Mode;
+use uuid::Uuid;
+
+use crate::simulation::facts::Turn;
+
+/// What happens to a pipe.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A stream was opened.
+    Open(Uuid),
+    /// A chunk of it was taken in.
+    Data(Uuid),
+    /// It finished.
+    Finish(Uuid),
+    /// A listener came.
+    Join(Uuid, Mode),
+    /// It confirmed a turn.
+    Confirm(Uuid, Turn),
+    /// It went, or was given up.
+    Leave(Uuid),
+    /// `--eof`.
+    Eof,
+    /// `--discard`.
+    Discard,
+}
+
+/// A stream, as the pipe sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stream {
+    /// Its name; none for what an `--eof` left.
+    pub id: Option<Uuid>,
+    /// How many chunks were taken in.
+    pub len: u64,
+    /// Whether it has finished.
+    pub finished: bool,
+    /// The first chunk that nobody has confirmed.
+    pub taken: u64,
+    /// The one listener that has it for itself.
+    pub claim: Option<usize>,
+    /// Since when.
+    pub claimed: Duration,
+    /// Whether a listener has confirmed its finish.
+    pub told: bool,
+    /// Whether nothing of it is left in the pipe.
+    pub gone: bool,
+    /// Whether something of it was discarded.
+    pub discarded: bool,
+}
+
+/// What one listener gets of one stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Feed {
+    /// The stream.
+    pub stream: usize,
+    /// The first chunk.
+    pub from: u64,
+    /// The first chunk not sent yet.
+    pub sent: u64,
+    /// The first chunk not confirmed yet.
+    pub confirmed: u64,
+    /// Where it stops short of the stream's finish, which it does not get: what `--eof` set.
+    pub limit: Option<u64>,
+    /// Whether the stream had finished when this began.
+    pub late: bool,
+    /// Whether the finish was sent.
+    pub end_sent: bool,
+    /// Whether the finish was confirmed.
+    pub end_confirmed: bool,
+    /// Of a tap: a `--one` had the stream meanwhile, so what the tap gets of it is not said.
+    pub loose: bool,
+}
+
+impl Feed {
+    /// A feed of the stream from this chunk on, of which nothing was sent.
+    pub fn new(stream: usize, from: u64, late: bool, loose: bool) -> Self {
+        Self {
+            stream,
+            from,
+            sent: from,
+            confirmed: from,
+            limit: None,
+            late,
+            end_sent: false,
+            end_confirmed: false,
+            loose,
+        }
+    }
+
+    /// Whether all that the listener is to get was sent.
+    pub fn is_sent(&self) -> bool {
+        self.end_sent || self.limit.is_some_and(|limit| self.sent >= limit)
+    }
+
+    /// Whether the listener has confirmed all it is to get.
+    pub fn is_complete(&self) -> bool {
+        self.end_confirmed || self.limit.is_some_and(|limit| self.confirmed >= limit)
+    }
+}
+
+/// A listener, as the pipe sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listener {
+    /// Its name.
+    pub id: Uuid,
+    /// How it listens.
+    pub mode: Mode,
+    /// Whether it is still there.
+    pub here: bool,
+    /// Whether it gets streams that open.
+    pub accepting: bool,
+    /// Whether it is a `--one` without a stream.
+    pub waits: bool,
+    /// What it gets.
+    pub feeds: Vec<Feed>,
+    /// Of a `--follow`: the finished streams it found, and whether another had one meanwhile.
+    pub backlog: Vec<(usize, bool)>,
+    /// What was there when it joined, to be sent in this order: a stream and its length then.
+    pub order: Vec<(usize, u64)>,
+    /// Whether its last turn was sent.
+    pub done: bool,
+}
+
+impl Stream {
+    /// A stream without a chunk; one without a name is what an `--eof` leaves.
+    pub fn new(id: Option<Uuid>) -> Self {
+        Self {
+            id,
+            len: 0,
+            finished: id.is_none(),
+            taken: 0,
+            claim: None,
+            claimed: Duration::ZERO,
+            told: false,
+            gone: false,
+            discarded: false,
+        }
+    }
+}
+
+impl Listener {
+    /// A listener that gets nothing yet.
+    pub fn new(id: Uuid, mode: Mode) -> Self {
+        Self {
+            id,
+            mode,
+            here: true,
+            accepting: false,
+            waits: false,
+            feeds: Vec::new(),
+            backlog: Vec::new(),
+            order: Vec::new(),
+            done: false,
+        }
+    }
+}

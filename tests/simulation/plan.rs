@@ -1,0 +1,275 @@
+//! What happens in one history, drawn from its seed: who comes when, with what, and what fails.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use skypipe::session::{Job, Question, Signal};
+use skypipe_broker::protocol::Mode;
+
+use super::network::Weather;
+use super::rng::{Rng, mix};
+
+/// What a history is mostly about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flavour {
+    /// A little of all.
+    Mixed,
+    /// Budgets that are used up all the time.
+    Tight,
+    /// A bad network, and programs that die.
+    Rough,
+    /// A satellite that restarts with nothing kept.
+    Restarts,
+}
+
+impl Flavour {
+    /// All of them; a seed's flavour is the one at its remainder.
+    pub const ALL: [Self; 4] = [Self::Mixed, Self::Tight, Self::Rough, Self::Restarts];
+
+    /// The flavour of a seed.
+    pub fn of(seed: u64) -> Self {
+        Self::ALL[Rng::new(0).index(1) + usize::try_from(seed % 4).expect("it is below four")]
+    }
+}
+
+/// A program that is started.
+#[derive(Debug)]
+pub struct Actor {
+    /// When.
+    pub at: Duration,
+    /// What for.
+    pub job: Job,
+    /// `--timeout`.
+    pub timeout: Option<Duration>,
+    /// Its stdin, piece by piece, each with the pause before it.
+    pub stdin: Vec<(Duration, Bytes)>,
+    /// Whether its stdin ends behind that; if not, only when all else is still.
+    pub ends: bool,
+    /// How long a write to its stdout takes at most, in microseconds.
+    pub pace: u64,
+    /// After how many bytes its stdout is closed.
+    pub head: Option<usize>,
+}
+
+/// Something that fails; clients are named by their place in the plan.
+#[derive(Debug, Clone, Copy)]
+pub enum Fault {
+    /// A connection breaks.
+    Break {
+        /// Whose.
+        client: usize,
+        /// Whether the satellite is told.
+        tell_satellite: bool,
+        /// Whether the client is told.
+        tell_client: bool,
+    },
+    /// Nothing gets through for a while.
+    CutOff(usize, Duration),
+    /// A program is killed.
+    Kill(usize),
+    /// A program gets a signal.
+    Signal(usize, Signal),
+    /// A stdout takes nothing for a while.
+    Stall(usize, Duration),
+    /// The satellite restarts with nothing kept.
+    Restart,
+}
+
+/// One history.
+#[derive(Debug)]
+pub struct Plan {
+    /// The budget for payloads, in bytes.
+    pub memory: u64,
+    /// After how long a silent writer is lost.
+    pub writer_lost: Duration,
+    /// After how long a silent listener is lost.
+    pub listener_lost: Duration,
+    /// How long messages take.
+    pub weather: Weather,
+    /// Who is started.
+    pub actors: Vec<Actor>,
+    /// What fails, and when.
+    pub faults: Vec<(Duration, Fault)>,
+    /// How long things go on failing.
+    pub chaos: Duration,
+}
+
+impl Plan {
+    /// The plan of this flavour that comes next.
+    pub fn draw(flavour: Flavour, rng: &mut Rng) -> Self {
+        let memory = match flavour {
+            Flavour::Tight => rng.pick(&[64 << 10, 96 << 10, 128 << 10, 256 << 10]),
+            _ => rng.pick(&[128 << 10, 512 << 10, 1 << 20, 4 << 20]),
+        };
+        let chaos = Duration::from_secs(rng.pick(&[2, 5, 10, 30]));
+        let count = rng.between(3, if flavour == Flavour::Tight { 9 } else { 13 });
+        let pipes = if rng.chance(75) {
+            &["p"][..]
+        } else {
+            &["p", ""][..]
+        };
+        let mut actors: Vec<_> = (0..count)
+            .map(|number| draw_actor(flavour, rng.pick(pipes), number, chaos, rng))
+            .collect();
+        if rng.chance(30) {
+            // All at once, in every order.
+            for actor in &mut actors {
+                actor.at = rng.micros(0, 20_000);
+            }
+        }
+        let faults = draw_faults(flavour, actors.len(), chaos, rng);
+        Self {
+            memory,
+            writer_lost: Duration::from_secs(rng.pick(&[4, 12, 60])),
+            listener_lost: Duration::from_secs(rng.pick(&[2, 4, 10])),
+            weather: Weather {
+                low: rng.pick(&[50, 500, 5_000]),
+                high: rng.pick(&[6_000, 20_000, 80_000]),
+                late: if flavour == Flavour::Rough {
+                    3
+                } else {
+                    rng.pick(&[0, 0, 1])
+                },
+            },
+            actors,
+            faults,
+            chaos,
+        }
+    }
+}
+
+fn draw_actor(
+    flavour: Flavour,
+    pipe: &'static str,
+    number: u64,
+    chaos: Duration,
+    rng: &mut Rng,
+) -> Actor {
+    let pipe = pipe.to_owned();
+    let latest = u64::try_from(chaos.as_micros()).expect("chaos is short") * 4 / 5;
+    let mut actor = Actor {
+        at: rng.micros(0, latest),
+        job: Job::Ask(Question::Status),
+        timeout: rng.chance(4).then(|| rng.micros(300_000, 5_000_000)),
+        stdin: Vec::new(),
+        ends: true,
+        pace: rng.pick(&[10, 500, 5_000, 60_000]),
+        head: None,
+    };
+    match rng.between(0, 99) {
+        0..50 => {
+            actor.stdin = draw_stdin(flavour, number, rng);
+            actor.ends = rng.chance(85);
+            let wait = rng.chance(25);
+            let inferred = rng.chance(30);
+            actor.job = Job::Write {
+                pipe,
+                wait,
+                inferred,
+                label: format!("writer {number}"),
+            };
+        }
+        50..92 => {
+            let mode = match rng.between(0, 99) {
+                0..38 => Mode::Default,
+                38..64 => Mode::One,
+                64..84 => Mode::Follow,
+                _ => Mode::Tap,
+            };
+            actor.head = rng.chance(8).then(|| rng.index(5_000));
+            actor.job = Job::Listen { pipe, mode };
+        }
+        92..96 => actor.job = Job::Ask(Question::Eof(pipe)),
+        96..98 => actor.job = Job::Ask(Question::Discard(pipe)),
+        98 => actor.job = Job::Ask(Question::List),
+        _ => {}
+    }
+    actor
+}
+
+/// Lines of letters that tell their place in their writer's bytes, in pieces as a program reads them.
+fn draw_stdin(flavour: Flavour, number: u64, rng: &mut Rng) -> Vec<(Duration, Bytes)> {
+    let mut text = Vec::new();
+    let longest = match flavour {
+        Flavour::Tight => rng.pick(&[200, 2_000, 9_000, 40_000]),
+        _ => rng.pick(&[20, 200, 2_000, 9_000]),
+    };
+    let lines = match rng.between(0, 9) {
+        0 => 0,
+        1 => 1,
+        _ => rng.between(1, if longest > 2_000 { 14 } else { 40 }),
+    };
+    for line in 0..lines {
+        for _ in 0..rng.between(0, longest) {
+            let place = mix(number << 32 | text.len() as u64);
+            text.push(b'a' + u8::try_from(place % 26).expect("it is a letter"));
+        }
+        if line + 1 < lines || rng.chance(80) {
+            text.push(b'\n');
+        }
+    }
+    let hasty = rng.chance(60);
+    let broken = rng.pick(&[5, 5, 40]);
+    let mut pieces = Vec::new();
+    let mut rest = Bytes::from(text);
+    while !rest.is_empty() {
+        let most = rng.index(usize::try_from(longest).expect("lines are short") * 4) + 1;
+        let mut len = most.min(rest.len());
+        if let Some(newline) = rest[..len].iter().rposition(|byte| *byte == b'\n')
+            && !rng.chance(broken)
+        {
+            len = newline + 1;
+        }
+        let pause = match rng.between(0, 99) {
+            _ if hasty => rng.micros(0, 2_000),
+            0..60 => rng.micros(0, 30_000),
+            60..90 => rng.micros(30_000, 400_000),
+            _ => rng.micros(400_000, 3_000_000),
+        };
+        pieces.push((pause, rest.split_to(len)));
+    }
+    pieces
+}
+
+fn draw_faults(
+    flavour: Flavour,
+    actors: usize,
+    chaos: Duration,
+    rng: &mut Rng,
+) -> Vec<(Duration, Fault)> {
+    let end = u64::try_from(chaos.as_micros()).expect("chaos is short");
+    let most = match flavour {
+        Flavour::Mixed => rng.pick(&[0, 3, 6]),
+        Flavour::Tight => rng.pick(&[0, 2, 4]),
+        Flavour::Rough => rng.pick(&[6, 12, 20]),
+        Flavour::Restarts => rng.pick(&[1, 4, 8]),
+    };
+    let mut faults = Vec::new();
+    for _ in 0..most {
+        let client = rng.index(actors);
+        let at = rng.between(0, end);
+        let rest = Duration::from_micros(rng.between(0, end - at));
+        let fault = match rng.between(0, 99) {
+            0..40 => Fault::Break {
+                client,
+                tell_satellite: rng.chance(60),
+                tell_client: rng.chance(70),
+            },
+            40..55 => Fault::CutOff(client, rest),
+            55..70 => Fault::Kill(client),
+            70..80 => {
+                let signals = [Signal::Hangup, Signal::Interrupt, Signal::Terminate];
+                Fault::Signal(client, rng.pick(&signals))
+            }
+            _ => Fault::Stall(client, rest),
+        };
+        faults.push((Duration::from_micros(at), fault));
+    }
+    if flavour == Flavour::Restarts {
+        for _ in 0..rng.between(1, 2) {
+            faults.push((rng.micros(end / 10, end), Fault::Restart));
+        }
+    }
+    faults.sort_by_key(|(at, _)| *at);
+    faults
+}

@@ -1,0 +1,151 @@
+//! Faults put into the satellite on purpose, to see that they are found.
+
+use bytes::Bytes;
+use skypipe_broker::broker::Output;
+use skypipe_broker::protocol::{Reply, Request, decode};
+use uuid::Uuid;
+
+use super::rng::Rng;
+
+/// A fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// From some acknowledgement on, a writer gets none any more.
+    ForgetAck,
+    /// From some confirmation on, the satellite hears none of a listener any more.
+    ForgetConfirm,
+    /// The payloads of two chunks change places.
+    Reorder,
+    /// A chunk loses bytes.
+    DropChunk,
+    /// A chunk's bytes come twice.
+    DupChunk,
+}
+
+impl Kind {
+    /// The fault that `SKYPIPE_PLANT` names.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "forget-ack" => Self::ForgetAck,
+            "forget-confirm" => Self::ForgetConfirm,
+            "reorder" => Self::Reorder,
+            "drop-chunk" => Self::DropChunk,
+            "dup-chunk" => Self::DupChunk,
+            _ => return None,
+        })
+    }
+}
+
+/// A fault in one history.
+#[derive(Debug)]
+pub struct Plant {
+    kind: Option<Kind>,
+    /// How many occasions are let go by.
+    patience: u64,
+    /// Whose acknowledgements are forgotten.
+    victim: Option<Uuid>,
+    /// Whether it has done its work.
+    pub done: bool,
+}
+
+impl Plant {
+    /// A fault at a random occasion; none if there is no kind.
+    pub fn new(kind: Option<Kind>, rng: &mut Rng) -> Self {
+        Self {
+            kind,
+            patience: rng.between(0, 12),
+            victim: None,
+            done: false,
+        }
+    }
+
+    /// Whether this is the occasion.
+    fn strikes(&mut self) -> bool {
+        if self.done {
+            return false;
+        }
+        self.done = self.patience == 0;
+        self.patience = self.patience.saturating_sub(1);
+        self.done
+    }
+
+    /// Whether the satellite does not hear this.
+    pub fn swallows(&mut self, frames: &[Bytes]) -> bool {
+        if self.kind != Some(Kind::ForgetConfirm) {
+            return false;
+        }
+        let Ok(Request::Confirm { listener, .. }) = decode(&frames[1]) else {
+            return false;
+        };
+        if self.strikes() {
+            self.victim = Some(listener);
+        }
+        self.victim == Some(listener)
+    }
+
+    /// Changes what the satellite says at once.
+    pub fn tamper(&mut self, said: &mut Vec<Output>) {
+        match self.kind {
+            Some(Kind::ForgetAck) => said.retain(|output| match reply(output) {
+                Some(Reply::Ack { stream, .. }) => {
+                    if self.strikes() {
+                        self.victim = Some(stream);
+                    }
+                    self.victim != Some(stream)
+                }
+                _ => true,
+            }),
+            Some(Kind::Reorder) => self.reorder(said),
+            Some(kind @ (Kind::DropChunk | Kind::DupChunk)) => {
+                for output in said {
+                    if let Some(payload) = payload(output)
+                        && payload.len() > 1
+                        && self.strikes()
+                    {
+                        *payload = match kind {
+                            Kind::DropChunk => payload.slice(..payload.len() / 2),
+                            _ => [&payload[..], &payload[..]].concat().into(),
+                        };
+                    }
+                }
+            }
+            Some(Kind::ForgetConfirm) | None => {}
+        }
+    }
+
+    fn reorder(&mut self, said: &mut [Output]) {
+        let chunks: Vec<_> = (0..said.len())
+            .filter_map(|place| match reply(&said[place]) {
+                Some(Reply::Chunk { listener, .. }) => Some((place, listener)),
+                _ => None,
+            })
+            .collect();
+        for pair in chunks.windows(2) {
+            let [(first, one), (second, other)] = pair else {
+                continue;
+            };
+            let (early, late) = said.split_at_mut(*second);
+            let (Some(early), Some(late)) = (payload(&mut early[*first]), payload(&mut late[0]))
+            else {
+                continue;
+            };
+            if one == other && early != late && self.strikes() {
+                std::mem::swap(early, late);
+            }
+        }
+    }
+}
+
+fn reply(output: &Output) -> Option<Reply> {
+    match output {
+        Output::Send { frames, .. } => decode(&frames[1]).ok(),
+        _ => None,
+    }
+}
+
+fn payload(output: &mut Output) -> Option<&mut Bytes> {
+    match output {
+        Output::Send { frames, .. } => frames.get_mut(2),
+        _ => None,
+    }
+}

@@ -1,0 +1,242 @@
+//! The programs' part of the world: what the loop around a session does.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use skypipe::session::{Input, Output};
+use skypipe_broker::protocol::{Mode, Request, decode};
+
+use super::check::Verdict;
+use super::client::{Role, State};
+use super::network::Conn;
+use super::plan::Fault;
+use super::world::{Event, World, reply_in};
+
+impl World {
+    /// A program starts.
+    pub fn start(&mut self, place: usize) -> Verdict {
+        let now = self.now;
+        let client = &mut self.clients[place];
+        client.state = State::Running;
+        client.started = now;
+        client.moved = now;
+        client.runs = self.check.past.len();
+        client.stdin_due = now
+            + client
+                .stdin
+                .front()
+                .map_or(Duration::ZERO, |(pause, _)| *pause);
+        self.drain(place)
+    }
+
+    fn tell(&mut self, place: usize, input: Input) -> Verdict {
+        let client = &mut self.clients[place];
+        if !client.runs() {
+            return Ok(());
+        }
+        client.still = self.now.saturating_sub(client.moved);
+        client.session.handle(self.now - client.started, input);
+        self.drain(place)
+    }
+
+    /// A program does what is due: a write returns, stdin gives something, or its time has come.
+    pub fn act(&mut self, place: usize) -> Verdict {
+        let now = self.now;
+        let client = &mut self.clients[place];
+        if !client.writes.is_empty() && client.write_due.max(client.stalled) <= now {
+            return self.written(place);
+        }
+        if client.has_stdin() && client.stdin_due <= now {
+            if let Some((_, bytes)) = client.stdin.pop_front() {
+                let pause = client
+                    .stdin
+                    .front()
+                    .map_or(Duration::ZERO, |(pause, _)| *pause);
+                client.stdin_due = now + pause;
+                client.given.extend_from_slice(&bytes);
+                return self.tell(place, Input::Read(bytes));
+            }
+            client.end_given = true;
+            return self.tell(place, Input::ReadEnd);
+        }
+        self.tell(place, Input::Timeout)
+    }
+
+    /// The oldest write returns, or finds that stdout is closed.
+    fn written(&mut self, place: usize) -> Verdict {
+        let client = &mut self.clients[place];
+        let len = client.writes.pop_front().expect("a write is due");
+        client.write_due = self.now + self.rng.micros(0, client.pace);
+        if client.head.is_some_and(|head| client.printed + len > head) {
+            client.output_closed = true;
+            client.writes.clear();
+            return self.tell(place, Input::OutputClosed);
+        }
+        client.printed += len;
+        self.tell(place, Input::Written)
+    }
+
+    /// A message has arrived at a program.
+    pub fn receive(&mut self, place: usize, conn: usize, frames: Vec<Bytes>) -> Verdict {
+        let client = &mut self.clients[place];
+        if client.conn != Some(conn) {
+            return Ok(());
+        }
+        if let Some(reply) = reply_in(&frames) {
+            client.notes(self.now, &reply);
+        }
+        self.tell(place, Input::Received(frames))
+    }
+
+    /// A program learns that its connection is gone.
+    pub fn client_told(&mut self, conn: usize) -> Verdict {
+        let place = self.conns[conn].client;
+        if self.clients[place].conn != Some(conn) {
+            return Ok(());
+        }
+        let why = self.rng.chance(50).then(|| "connection reset".to_owned());
+        self.tell(place, Input::Disconnected(why))
+    }
+
+    fn drain(&mut self, place: usize) -> Verdict {
+        while let Some(output) = self.clients[place].session.poll() {
+            self.trace(|| match &output {
+                Output::Send(frames) => format!("client {place} sends {:?}", request_in(frames)),
+                Output::Write(bytes) => format!("client {place} writes {} bytes", bytes.len()),
+                other => format!("client {place}: {other:?}"),
+            });
+            match output {
+                Output::Connect => self.connect(place),
+                Output::Send(frames) => {
+                    self.sent(place, &frames)?;
+                    self.send_up(place, frames);
+                }
+                Output::Write(bytes) => self.write(place, &bytes)?,
+                Output::Notice(_) => self.clients[place].notices += 1,
+                Output::Hint(_) => {}
+                Output::Answer(reply) => self.clients[place].answers.push(reply),
+                Output::Exit(code) => return self.exit(place, code),
+            }
+        }
+        Ok(())
+    }
+
+    /// A new connection replaces the old one, of which some may still arrive.
+    fn connect(&mut self, place: usize) {
+        let ghost = self.rng.chance(50);
+        self.give_up(place, ghost);
+        let conn = Conn::new(place, &mut self.rng);
+        self.conns.push(conn);
+        self.clients[place].conn = Some(self.conns.len() - 1);
+    }
+
+    /// A program has no connection any more; `ghost` says whether what it sent still arrives.
+    fn give_up(&mut self, place: usize, ghost: bool) {
+        let Some(old) = self.clients[place].conn.take() else {
+            return;
+        };
+        self.conns[old].down = false;
+        if !self.conns[old].up {
+            return;
+        }
+        self.conns[old].up = ghost;
+        if !self.rough || self.rng.chance(70) {
+            self.tell_of_end(old);
+        }
+    }
+
+    fn sent(&mut self, place: usize, frames: &[Bytes]) -> Verdict {
+        let client = &mut self.clients[place];
+        let request = request_in(frames).ok_or("a session sends what makes no sense")?;
+        if let Request::Confirm { turns, .. } = request {
+            self.check.confirms(client, turns)?;
+        }
+        client.sends(&request, frames.get(2))
+    }
+
+    fn write(&mut self, place: usize, bytes: &Bytes) -> Verdict {
+        let client = &mut self.clients[place];
+        if client.output_closed {
+            return Err("a write to a stdout that is closed".to_owned());
+        }
+        client.queued.extend_from_slice(bytes);
+        if client.writes.is_empty() {
+            client.write_due = self.now + self.rng.micros(0, client.pace);
+        }
+        client.writes.push_back(bytes.len());
+        self.check.prints(client, bytes.len())
+    }
+
+    fn exit(&mut self, place: usize, code: u8) -> Verdict {
+        self.clients[place].state = State::Exited;
+        let client = &self.clients[place];
+        let verdict = self.check.exit(client, code);
+        let name = self.name(place);
+        let arrives = !self.rough || self.rng.chance(95);
+        self.give_up(place, arrives);
+        verdict.map_err(|why| format!("{name}: {why}"))
+    }
+
+    /// How messages name a program.
+    pub fn name(&self, place: usize) -> String {
+        let client = &self.clients[place];
+        format!(
+            "client {place} ({:?}, {}, {:?})",
+            client.role, client.id, client.state
+        )
+    }
+
+    /// Something fails.
+    pub fn fail(&mut self, fault: Fault) -> Verdict {
+        self.trace(|| format!("{fault:?}"));
+        match fault {
+            Fault::Break {
+                client,
+                tell_satellite,
+                tell_client,
+            } => {
+                self.clients[client].broken = true;
+                let Some(conn) = self.clients[client].conn else {
+                    return Ok(());
+                };
+                self.conns[conn].breaks();
+                self.check.coverage.hit("connection broken");
+                if tell_satellite {
+                    self.tell_of_end(conn);
+                }
+                if tell_client {
+                    let at = self.now + self.weather.delay(&mut self.rng);
+                    self.plan(at, Event::ClientTold(conn));
+                }
+            }
+            Fault::CutOff(client, span) => {
+                self.clients[client].broken = true;
+                self.clients[client].cut_off = self.now + span;
+                self.check.coverage.hit("network cut off");
+            }
+            Fault::Kill(client) if self.clients[client].runs() => {
+                self.clients[client].state = State::Killed;
+                self.check.coverage.hit(match self.clients[client].role {
+                    Role::Write { .. } => "writer killed",
+                    Role::Listen { mode: Mode::One } => "one killed",
+                    Role::Listen { .. } => "listener killed",
+                    Role::Ask(_) => "asker killed",
+                });
+                let ghost = self.rng.chance(50);
+                self.give_up(client, ghost);
+            }
+            Fault::Signal(client, signal) if self.clients[client].runs() => {
+                self.clients[client].signal = Some(signal);
+                return self.tell(client, Input::Signal(signal));
+            }
+            Fault::Kill(_) | Fault::Signal(..) => {}
+            Fault::Stall(client, span) => self.clients[client].stalled = self.now + span,
+            Fault::Restart => self.restart(),
+        }
+        Ok(())
+    }
+}
+
+fn request_in(frames: &[Bytes]) -> Option<Request> {
+    decode(frames.get(1)?).ok()
+}

@@ -1,0 +1,64 @@
+//! Random numbers from a seed (splitmix64), so that a seed names a history for good, whatever
+//! becomes of any library.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+/// A sequence of random numbers.
+#[derive(Debug, Clone)]
+pub struct Rng(u64);
+
+impl Rng {
+    /// The sequence of this seed.
+    pub fn new(seed: u64) -> Self {
+        let mut rng = Self(seed);
+        // Seeds are small and near one another; a step spreads them.
+        rng.next();
+        rng
+    }
+
+    /// The next number, of all that there are.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mix(self.0)
+    }
+
+    /// A number from `low` to `high`, both included.
+    pub fn between(&mut self, low: u64, high: u64) -> u64 {
+        low + self.next() % (high - low + 1)
+    }
+
+    /// An index below `len`, which is not 0.
+    pub fn index(&mut self, len: usize) -> usize {
+        usize::try_from(self.next() % len as u64).expect("it is below a usize")
+    }
+
+    /// Whether something happens that happens `percent` times in a hundred.
+    pub fn chance(&mut self, percent: u64) -> bool {
+        self.next() % 100 < percent
+    }
+
+    /// One of these.
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.index(from.len())]
+    }
+
+    /// A span between two, in microseconds, both included.
+    pub fn micros(&mut self, low: u64, high: u64) -> Duration {
+        Duration::from_micros(self.between(low, high))
+    }
+
+    /// A random (version 4) UUID.
+    pub fn uuid(&mut self) -> Uuid {
+        let bits = u128::from(self.next()) << 64 | u128::from(self.next());
+        uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid()
+    }
+}
+
+/// A number that looks random and depends on nothing but `x`.
+pub fn mix(x: u64) -> u64 {
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}

@@ -1,0 +1,330 @@
+//! Virtual time, one satellite, many programs, and the network between them.
+//!
+//! 1. Jump to the earliest of: a message's arrival or another planned event, a program's next act,
+//!    the satellite's deadline.
+//! 2. Hand it in, and take out all that follows from it at that instant.
+//! 3. Ask the checker whether all of that was right.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use skypipe_broker::broker::{Broker, Input, Output, Settings};
+use skypipe_broker::protocol::{Reply, Request, decode};
+use skypipe_broker::store::Memory;
+
+use super::check::{Checker, Verdict};
+use super::client::Client;
+use super::network::{Conn, Weather};
+use super::plan::{Fault, Plan};
+use super::plant::{Kind, Plant};
+use super::rng::Rng;
+
+/// How many steps may pass without time going on.
+const MOST_STEPS: usize = 50_000;
+
+/// Something that is going to happen.
+#[derive(Debug)]
+pub enum Event {
+    /// A program starts.
+    Start(usize),
+    /// A message arrives at the satellite.
+    Up(usize, Vec<Bytes>),
+    /// A message arrives at a client.
+    Down(usize, Vec<Bytes>),
+    /// The satellite learns that a connection is gone, or that a message was taken.
+    Satellite(usize, Input),
+    /// A client learns that its connection is gone.
+    ClientTold(usize),
+    /// Something fails.
+    Fault(Fault),
+}
+
+/// Everything there is.
+pub struct World {
+    /// The time.
+    pub now: Duration,
+    /// Where chance comes from.
+    pub rng: Rng,
+    /// What watches.
+    pub check: Checker,
+    /// The programs.
+    pub clients: Vec<Client>,
+    /// The connections, old ones too.
+    pub conns: Vec<Conn>,
+    /// How long messages take.
+    pub weather: Weather,
+    /// Whether things still fail by chance.
+    pub rough: bool,
+    /// Whether everything is printed (`SKYPIPE_TRACE`).
+    pub trace: bool,
+    /// The fault put in on purpose.
+    pub plant: Plant,
+    broker: Broker<Memory>,
+    settings: Settings,
+    booted: Duration,
+    events: BTreeMap<(Duration, u64), Event>,
+    planned: u64,
+    steps: usize,
+}
+
+impl World {
+    /// The world at the beginning of a plan.
+    pub fn new(plan: Plan, plant: Option<Kind>, mut rng: Rng) -> Self {
+        let settings = Settings {
+            satellite: rng.uuid(),
+            program: "skypipe 1.0.0".to_owned(),
+            since: 1_790_000_000,
+            pid: 1,
+            memory: plan.memory,
+            writer_lost: plan.writer_lost,
+            listener_lost: plan.listener_lost,
+            idle: None,
+            stoppable: false,
+            clients: 1_000,
+        };
+        let plant = Plant::new(plant, &mut rng);
+        let mut world = Self {
+            now: Duration::ZERO,
+            check: Checker::new(plan.memory, plan.writer_lost, plan.listener_lost),
+            clients: Vec::new(),
+            conns: Vec::new(),
+            weather: plan.weather,
+            rough: true,
+            trace: std::env::var_os("SKYPIPE_TRACE").is_some(),
+            plant,
+            broker: Broker::new(settings.clone(), Memory::default()),
+            settings,
+            booted: Duration::ZERO,
+            events: BTreeMap::new(),
+            planned: 0,
+            steps: 0,
+            rng,
+        };
+        for actor in plan.actors {
+            world.enter(actor);
+        }
+        for (at, fault) in plan.faults {
+            world.plan(at, Event::Fault(fault));
+        }
+        world
+    }
+
+    /// A program joins the world; it starts when it says.
+    pub fn enter(&mut self, actor: super::plan::Actor) {
+        let at = actor.at;
+        let client = Client::new(actor, &mut self.rng);
+        self.clients.push(client);
+        self.plan(at, Event::Start(self.clients.len() - 1));
+    }
+
+    /// Something is going to happen.
+    pub fn plan(&mut self, at: Duration, event: Event) {
+        self.planned += 1;
+        self.events.insert((at.max(self.now), self.planned), event);
+    }
+
+    /// Lets things happen until `end`.
+    pub fn run_until(&mut self, end: Duration) -> Verdict {
+        loop {
+            let next = self.next();
+            if next > end {
+                self.now = self.now.max(end);
+                return Ok(());
+            }
+            self.steps = if next > self.now { 0 } else { self.steps + 1 };
+            if self.steps > MOST_STEPS {
+                return Err("it goes round and round without time going on".to_owned());
+            }
+            self.now = self.now.max(next);
+            self.step()?;
+        }
+    }
+
+    fn next(&self) -> Duration {
+        let event = self.events.keys().next().map(|(at, _)| *at);
+        let clients = self.clients.iter().filter_map(Client::due).min();
+        [event, clients, self.broker_due()]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(Duration::MAX)
+    }
+
+    fn broker_due(&self) -> Option<Duration> {
+        self.broker
+            .deadline()
+            .map(|deadline| self.booted + deadline)
+    }
+
+    fn step(&mut self) -> Verdict {
+        if let Some(entry) = self.events.first_entry()
+            && entry.key().0 <= self.now
+        {
+            let event = entry.remove();
+            return self.happen(event);
+        }
+        for place in 0..self.clients.len() {
+            if self.clients[place].due().is_some_and(|due| due <= self.now) {
+                return self.act(place);
+            }
+        }
+        self.tell_broker(Input::Timeout)
+    }
+
+    fn happen(&mut self, event: Event) -> Verdict {
+        match event {
+            Event::Start(client) => self.start(client),
+            Event::Up(conn, frames) => {
+                let Conn { up, told, peer, .. } = &self.conns[conn];
+                if !up || *told {
+                    return Ok(());
+                }
+                let peer = peer.clone();
+                self.tell_broker(Input::Received { peer, frames })
+            }
+            Event::Down(conn, frames) if self.conns[conn].down => {
+                self.receive(self.conns[conn].client, conn, frames)
+            }
+            Event::Down(..) => Ok(()),
+            Event::Satellite(conn, input) => {
+                if self.conns[conn].told {
+                    return Ok(());
+                }
+                self.conns[conn].told = matches!(input, Input::Disconnected { .. });
+                self.tell_broker(input)
+            }
+            Event::ClientTold(conn) => self.client_told(conn),
+            Event::Fault(fault) => self.fail(fault),
+        }
+    }
+
+    /// Hands something to the satellite and takes out what follows.
+    fn tell_broker(&mut self, input: Input) -> Verdict {
+        self.trace(|| format!("satellite <- {}", told(&input)));
+        self.check.input(self.now, &input)?;
+        let swallowed = match &input {
+            Input::Received { frames, .. } => self.plant.swallows(frames),
+            _ => false,
+        };
+        if !swallowed {
+            self.broker.handle(self.now - self.booted, input);
+        }
+        let mut said: Vec<_> = std::iter::from_fn(|| self.broker.poll()).collect();
+        self.plant.tamper(&mut said);
+        for output in said {
+            self.trace(|| format!("satellite -> {}", said_so(&output)));
+            match output {
+                Output::Send {
+                    peer,
+                    frames,
+                    report,
+                } => {
+                    self.check.reply(&peer, &frames)?;
+                    self.send_down(&peer, frames, report);
+                }
+                Output::Log(_) => {}
+                Output::Stop => return Err("the satellite stops".to_owned()),
+            }
+        }
+        self.check.step_done(self.broker.used())
+    }
+
+    /// Prints what happens, if that is asked for.
+    pub fn trace(&self, what: impl FnOnce() -> String) {
+        if self.trace {
+            println!("{:>12?} {}", self.now, what());
+        }
+    }
+
+    fn send_down(&mut self, peer: &skypipe_broker::broker::Peer, frames: Vec<Bytes>, report: bool) {
+        let Some(place) = self.conns.iter().rposition(|conn| conn.peer == *peer) else {
+            return;
+        };
+        if self.conns[place].down {
+            if report {
+                let input = Input::Taken { peer: peer.clone() };
+                self.plan(self.now, Event::Satellite(place, input));
+            }
+            let cut_off = self.clients[self.conns[place].client].cut_off;
+            let at = self.now.max(cut_off) + self.weather.delay(&mut self.rng);
+            let at = self.conns[place].arrives_down(at);
+            self.plan(at, Event::Down(place, frames));
+        } else if report || self.rng.chance(40) {
+            let input = Input::Disconnected { peer: peer.clone() };
+            self.plan(self.now, Event::Satellite(place, input));
+        }
+    }
+
+    /// A client sends something on its connection.
+    pub fn send_up(&mut self, client: usize, frames: Vec<Bytes>) {
+        let Some(place) = self.clients[client].conn else {
+            return;
+        };
+        if self.conns[place].up {
+            let cut_off = self.clients[client].cut_off;
+            let at = self.now.max(cut_off) + self.weather.delay(&mut self.rng);
+            let at = self.conns[place].arrives_up(at);
+            self.plan(at, Event::Up(place, frames));
+        }
+    }
+
+    /// The satellite will learn that a connection is gone, behind all that comes in on it.
+    pub fn tell_of_end(&mut self, conn: usize) {
+        let at = self.now + self.weather.delay(&mut self.rng);
+        let at = self.conns[conn].arrives_up(at);
+        let peer = self.conns[conn].peer.clone();
+        self.plan(at, Event::Satellite(conn, Input::Disconnected { peer }));
+    }
+
+    /// The satellite restarts with nothing kept; every connection is gone.
+    pub fn restart(&mut self) {
+        self.check.coverage.hit("restart");
+        for place in 0..self.conns.len() {
+            let up = self.conns[place].up;
+            self.conns[place].breaks();
+            self.conns[place].told = true;
+            if up {
+                self.clients[self.conns[place].client].broken = true;
+                if self.rng.chance(70) {
+                    let at = self.now + self.weather.delay(&mut self.rng);
+                    self.plan(at, Event::ClientTold(place));
+                }
+            }
+        }
+        self.settings.satellite = self.rng.uuid();
+        self.broker = Broker::new(self.settings.clone(), Memory::default());
+        self.booted = self.now;
+        self.check.restarted();
+    }
+
+    /// What the satellite keeps, in bytes of payload.
+    pub fn used(&self) -> u64 {
+        self.broker.used()
+    }
+}
+
+/// What a frame holds, if it is a reply.
+pub fn reply_in(frames: &[Bytes]) -> Option<Reply> {
+    decode(frames.get(1)?).ok()
+}
+
+fn told(input: &Input) -> String {
+    match input {
+        Input::Received { peer, frames } => {
+            let len = frames.get(2).map_or(0, Bytes::len);
+            format!("{:?} {:?} +{len}", peer.0, decode::<Request>(&frames[1]))
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn said_so(output: &Output) -> String {
+    match output {
+        Output::Send { peer, frames, .. } => {
+            let len = frames.get(2).map_or(0, Bytes::len);
+            format!("{:?} {:?} +{len}", peer.0, reply_in(frames))
+        }
+        other => format!("{other:?}"),
+    }
+}

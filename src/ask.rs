@@ -27,6 +27,8 @@ struct Inquiry {
     answers: Vec<Reply>,
     /// What there was to say on the way, not said yet.
     notices: Vec<String>,
+    /// What there was to say to a terminal.
+    hints: Vec<String>,
 }
 
 /// Puts `question` to the satellite, shows the answer, and returns the exit code.
@@ -62,23 +64,19 @@ fn inquire(
     start: bool,
     timeout: Option<Duration>,
 ) -> Result<Inquiry, Failure> {
-    let (mut answers, mut notices) = (Vec::new(), Vec::new());
-    let code = crate::converse(
+    let mut inquiry = Inquiry::of_nobody();
+    inquiry.code = crate::converse(
         Job::Ask(question),
         place,
         start,
         timeout,
         &mut |told| match told {
-            Told::Answer(reply) => answers.push(reply),
-            Told::Notice(sentence) => notices.push(sentence),
-            Told::Hint(sentence) => hint(&sentence),
+            Told::Answer(reply) => inquiry.answers.push(reply),
+            Told::Notice(sentence) => inquiry.notices.push(sentence),
+            Told::Hint(sentence) => inquiry.hints.push(sentence),
         },
     )?;
-    Ok(Inquiry {
-        code,
-        answers,
-        notices,
-    })
+    Ok(inquiry)
 }
 
 /// Whether this machine's satellite runs, in the directory at `path`.
@@ -110,19 +108,20 @@ impl Inquiry {
             code: DONE,
             answers: Vec::new(),
             notices: Vec::new(),
+            hints: Vec::new(),
         }
     }
 
     fn tell(&self) {
         self.notices.iter().for_each(|sentence| notice(sentence));
+        self.hints.iter().for_each(|sentence| hint(sentence));
     }
 
     fn pipes(&self) -> impl Iterator<Item = &PipeInfo> {
-        let page = |answer| match answer {
-            &Reply::Pipes { ref pipes, .. } => pipes.as_slice(),
+        self.answers.iter().flat_map(|answer| match answer {
+            Reply::Pipes { pipes, .. } => pipes.as_slice(),
             _ => &[],
-        };
-        self.answers.iter().flat_map(page)
+        })
     }
 
     fn status(&self) -> Option<&Status> {

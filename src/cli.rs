@@ -154,7 +154,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
         .try_get_matches_from(arguments)
         .map_err(|error| stop(&error))?;
     let flags = Flags::from_arg_matches(&matches).map_err(|error| stop(&error))?;
-    flags.ask(setting_given(&matches)).map_err(Stop::Usage)
+    flags
+        .ask(setting_given(&matches).as_deref())
+        .map_err(Stop::Usage)
 }
 
 fn stop(error: &clap::Error) -> Stop {
@@ -201,7 +203,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 impl Flags {
     /// The one thing that all the flags together ask for.
-    fn ask(self, setting: Option<String>) -> Result<Command, String> {
+    fn ask(self, setting: Option<&str>) -> Result<Command, String> {
         if let Some(fault) = self.name.as_deref().and_then(name_fault) {
             return Err(fault.to_owned());
         }
@@ -210,7 +212,7 @@ impl Flags {
             return Err(format!("{first} and {second} do not go together"));
         }
         let command = commands.first().copied();
-        if let Some(flag) = self.out_of_place(command, setting.as_deref()) {
+        if let Some(flag) = self.out_of_place(command, setting) {
             return Err(match command {
                 Some(command) => format!("{flag} does not go together with {command}"),
                 None => format!("{flag} makes no sense here"),

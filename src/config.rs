@@ -175,11 +175,13 @@ pub fn here() -> Result<PathBuf, Failure> {
         return Err(Failure::usage("you have no home directory: set HOME"));
     };
     let home = base.home_dir();
-    let fault = |what: &str| Failure::usage(format!("your home directory, HOME={home:?}, {what}"));
+    let fault =
+        |what: &str| Failure::usage(format!("your home directory {} {what}", home.display()));
     if !home.is_absolute() {
-        return Err(fault("is no absolute path"));
+        return Err(fault("is no absolute path: set HOME"));
     }
-    let found = fs::metadata(home).map_err(|error| fault(&format!("fails: {}", words(&error))))?;
+    let found =
+        fs::metadata(home).map_err(|error| fault(&format!("cannot be used: {}", words(&error))))?;
     if !found.is_dir() {
         return Err(fault("is no directory"));
     }

@@ -92,7 +92,8 @@ pub struct Server {
 
 impl Server {
     /// Binds `endpoint`: `tcp://ADDRESS:PORT`, where port 0 lets the system choose and an IPv6
-    /// address stands in brackets, or `ipc://PATH`, which replaces a socket that is there already.
+    /// address stands in brackets, or `ipc://PATH`, which replaces a socket that is there already and
+    /// stays behind afterwards.
     ///
     /// # Errors
     ///

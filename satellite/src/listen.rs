@@ -19,7 +19,8 @@ use std::str::FromStr;
 pub enum Listen {
     /// At an address of this machine; port 0 lets the system choose one.
     Tcp(SocketAddr),
-    /// At a path, for this user alone. A socket that is there already is replaced.
+    /// At a path, for this user alone. A socket that is there already is replaced, and the new one
+    /// stays behind when the satellite ends.
     Ipc(PathBuf),
 }
 

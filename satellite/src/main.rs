@@ -1,5 +1,6 @@
 //! `skypipe-satellite [ADDRESS:]PORT`: a satellite in the foreground.
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -21,7 +22,8 @@ fn main() -> ExitCode {
     match run(&flags.listen, &flags.settings, announce) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("skypipe-satellite: {error:#}");
+            // A closed stderr must not change the exit code.
+            let _ = writeln!(io::stderr(), "skypipe-satellite: {error:#}");
             ExitCode::from(if error.is::<Refusal>() { 2 } else { 1 })
         }
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use skypipe_broker::protocol::Status;
 
 use super::{count, inquire, is_running, show};
-use crate::config::{self, PROGRAM, Place};
+use crate::config::{self, Place};
 use crate::exit::{Failure, UNREACHABLE};
 use crate::local::directory::Directory;
 use crate::session::Question;
@@ -32,9 +32,8 @@ pub fn check(timeout: Option<Duration>) -> Result<u8, Failure> {
     match (inquiry.status(), &place) {
         (Some(status), _) => {
             let code = show(&report(status, &place, SystemTime::now()))?;
-            if is_older(&status.program, PROGRAM) {
-                notice(&upgrade(&place));
-            }
+            // That the satellite is older than this program, and what to do then.
+            inquiry.hints.iter().for_each(|sentence| notice(sentence));
             Ok(code)
         }
         (None, Place::Here(path)) if inquiry.code == UNREACHABLE => {
@@ -59,14 +58,6 @@ pub fn hung(path: &Path) -> String {
         "your satellite in {}{process} runs but does not answer; skypipe --reset ends it",
         path.display()
     )
-}
-
-fn upgrade(place: &Place) -> String {
-    let how = match place {
-        Place::Here(_) => "skypipe --reset stops it, and the next use starts a new one",
-        Place::Sky(_) => "start it anew from the same version on its host",
-    };
-    format!("the satellite is older than this {PROGRAM}: {how}")
 }
 
 fn report(status: &Status, place: &Place, now: SystemTime) -> String {
@@ -106,9 +97,8 @@ fn report(status: &Status, place: &Place, now: SystemTime) -> String {
         ),
     ];
     lines
-        .iter()
         .map(|(name, value)| format!("{name:<9}  {value}\n"))
-        .collect()
+        .concat()
 }
 
 /// How long something is past, in the largest unit of which there are two.
@@ -138,22 +128,6 @@ fn size(bytes: u64) -> String {
                 units[power as usize - 1]
             )
         }
-    }
-}
-
-/// Whether the program `theirs` is an older version than `ours`; programs are written `name 1.2.3`.
-fn is_older(theirs: &str, ours: &str) -> bool {
-    let version = |program: &str| {
-        let numbers = program
-            .rsplit(' ')
-            .next()?
-            .split('.')
-            .map(|number| number.parse().ok());
-        numbers.collect::<Option<Vec<u64>>>()
-    };
-    match (version(theirs), version(ours)) {
-        (Some(theirs), Some(ours)) => theirs < ours,
-        _ => false,
     }
 }
 
@@ -203,13 +177,5 @@ memory     1.5 KiB of 256.0 MiB used
         assert_eq!(size(1023), "1023 bytes");
         assert_eq!(size(u64::MAX), "16777216.0 TiB");
         assert_eq!(size(1 << 30), "1.0 GiB");
-    }
-
-    #[test]
-    fn versions_are_compared_by_their_numbers() {
-        assert!(is_older("skypipe 1.9.0", "skypipe 1.10.0"));
-        assert!(!is_older("skypipe 1.0.0", "skypipe 1.0.0"));
-        assert!(!is_older("skypipe 2.0.0", "skypipe 1.0.0"));
-        assert!(!is_older("something else", "skypipe 1.0.0"));
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Owns its layout. Never prints.
 
+use std::fmt::Write;
+
 use skypipe_broker::protocol::PipeInfo;
 
 const HEAD: [&str; 5] = ["PIPE", "WAITING", "BYTES", "WRITERS", "LISTENERS"];
@@ -39,7 +41,7 @@ fn line(cells: &[String; HEAD.len()], widths: [usize; HEAD.len()], note: &str) -
     let [first, others @ ..] = widths;
     let mut line = format!("{name:<first$}");
     for (cell, width) in numbers.iter().zip(others) {
-        line.push_str(&format!("  {cell:>width$}"));
+        let _ = write!(line, "  {cell:>width$}");
     }
     line.push_str("  ");
     line.push_str(note);

@@ -28,8 +28,8 @@ use super::wake::Waker;
 const LINGER: i32 = 250;
 
 /// How long a host may take to accept a connection, and its program to greet as `ZeroMQ` does, in
-/// milliseconds each. Both fit into the ten seconds after which a client says it reached nobody.
-const PATIENCE: i32 = 4000;
+/// milliseconds each: a little less than the session gives an attempt, so that it learns the reason.
+const PATIENCE: i32 = 2500;
 
 /// After what time `ZeroMQ` would connect again by itself, in milliseconds: never, as the session
 /// asks for a new connection long before. (Its own "never" throws away what was received last.)

@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use rustix::stdio::dup2_stdout;
 use skypipe_satellite::{Listen, Settings};
 
+use super::descriptors::close_inherited;
 use super::directory::Directory;
 use super::start::READY;
 use crate::config;
@@ -34,6 +35,7 @@ pub fn serve(settings: &Settings) -> Result<u8, Failure> {
 }
 
 fn be_the_satellite(settings: &Settings) -> anyhow::Result<()> {
+    close_inherited();
     // A session of its own, so that the end of the starter's terminal is not its end. Only the first
     // process of a session cannot begin one, and has no need to.
     let _ = rustix::process::setsid();

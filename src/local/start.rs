@@ -23,9 +23,9 @@ pub const READY: &str = "ready";
 /// After how long with nothing waiting and no client the satellite ends, as `--idle` has it.
 const IDLE: &str = "10m";
 
-/// How long a satellite may take until it listens. It takes milliseconds; a client gives up after
-/// ten seconds, and should know the reason then.
-const PATIENCE: Duration = Duration::from_secs(9);
+/// How long a satellite may take until it listens. It takes milliseconds; a client that reached
+/// nobody gives up after eight seconds, and should know the reason then.
+const PATIENCE: Duration = Duration::from_secs(7);
 
 /// The longest line that is read of what a new satellite says, in bytes.
 const MAX_LINE: usize = 4096;

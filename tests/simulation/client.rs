@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skypipe::session::{Config, Job, Question, Session, Signal};
-use skypipe_broker::protocol::{Mode, Reply, Request};
+use skypipe_broker::protocol::{Mode, Reply, Request, SCRAP, cost};
 use uuid::Uuid;
 
 use super::check::Verdict;
 use super::plan::Actor;
 use super::rng::Rng;
+
+/// After how long a partial line goes at the latest.
+const PARTIAL: Duration = Duration::from_millis(100);
 
 /// What the program was started for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +49,7 @@ pub enum State {
 
 /// One client program.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Client {
     /// The UUID of its stream or listener.
     pub id: Uuid,
@@ -85,6 +89,14 @@ pub struct Client {
     pub given: Vec<u8>,
     /// Whether stdin gave its end.
     pub end_given: bool,
+    /// Whether its stream was opened on the present connection.
+    pub opened: bool,
+    /// What it may send, in cost.
+    limit: u64,
+    /// Since when it could have sent all it has in hand.
+    idle: Option<Duration>,
+    /// How many chunks it knows to be kept.
+    acked: u64,
     /// Where each chunk that it sent begins in what stdin gave, and its length.
     sent: Vec<(usize, usize)>,
     /// What it handed to stdout.
@@ -146,6 +158,10 @@ impl Client {
             stdin_due: Duration::ZERO,
             given: Vec::new(),
             end_given: false,
+            opened: false,
+            limit: 0,
+            idle: None,
+            acked: 0,
             sent: Vec::new(),
             queued: Vec::new(),
             writes: VecDeque::new(),
@@ -190,9 +206,27 @@ impl Client {
     /// A message has arrived at it.
     pub fn notes(&mut self, now: Duration, reply: &Reply) {
         match reply {
-            Reply::Welcome { .. } => self.welcomed = true,
-            Reply::Pong | Reply::Error { .. } | Reply::Listening { .. } => {}
-            _ => self.moved = now,
+            Reply::Welcome { .. } => {
+                if !self.welcomed {
+                    self.moved = now;
+                }
+                self.welcomed = true;
+            }
+            Reply::Opened { next, limit, .. } | Reply::Ack { next, limit, .. } => {
+                self.limit = *limit;
+                if *next > self.acked {
+                    self.acked = *next;
+                    self.moved = now;
+                }
+                if let Reply::Opened { .. } = reply {
+                    self.opened = true;
+                    // What the satellite has not may be cut anew.
+                    self.sent
+                        .truncate(usize::try_from(*next).expect("chunks are few"));
+                }
+            }
+            Reply::Finished { .. } => self.moved = now,
+            _ => {}
         }
     }
 
@@ -228,5 +262,21 @@ impl Client {
                 before.len() - newline
             ))
         }
+    }
+
+    /// Rule 14: what was read goes at once, or after 100 ms if it ends within a line.
+    pub fn hurries(&mut self, now: Duration) -> Verdict {
+        let end = self.sent.last().map_or(0, |(start, len)| start + len);
+        let rest = self.given.len() - end;
+        let spent: u64 = self.sent.iter().map(|(_, len)| cost(*len)).sum();
+        if !self.runs() || !self.opened || rest == 0 || spent + cost(rest) + SCRAP > self.limit {
+            self.idle = None;
+            return Ok(());
+        }
+        let since = *self.idle.get_or_insert(now);
+        if now > since + PARTIAL {
+            return Err(format!("{rest} bytes lie there since {since:?}"));
+        }
+        Ok(())
     }
 }

@@ -26,6 +26,7 @@ pub struct Chunk {
 
 /// A stream that the satellite was told of.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Stream {
     /// The pipe.
     pub pipe: String,
@@ -86,6 +87,15 @@ impl Stream {
             .iter()
             .map(|chunk| chunk.payload.len() as u64)
             .sum()
+    }
+
+    /// All its bytes.
+    pub fn text(&self) -> Vec<u8> {
+        self.chunks
+            .iter()
+            .flat_map(|chunk| &chunk.payload[..])
+            .copied()
+            .collect()
     }
 
     /// The chunk of this number.
@@ -153,6 +163,10 @@ pub struct Listener {
     pub client: Uuid,
     /// What became of it.
     pub presence: Presence,
+    /// The connection that it listens on.
+    pub peer: Option<Peer>,
+    /// Whether its last wish to listen came later than what it has confirmed since.
+    pub is_late: bool,
     /// What it was sent.
     pub turns: Vec<Turn>,
     /// How many turns it has confirmed.
@@ -177,6 +191,8 @@ impl Listener {
             mode,
             client,
             presence: Presence::Here,
+            peer: None,
+            is_late: false,
             turns: Vec::new(),
             confirmed: 0,
             window,
@@ -275,6 +291,35 @@ impl Facts {
             && let Some(client) = self.clients.get_mut(&client)
         {
             client.peer = None;
+        }
+    }
+
+    /// Clients that were silent for so long and have nothing here are forgotten.
+    pub fn forget_idle(&mut self, span: Duration) {
+        let idle = |id: &Uuid, client: &Client| {
+            let listens = self
+                .listeners
+                .values()
+                .any(|listener| listener.client == *id && listener.presence == Presence::Here);
+            let writes = self
+                .streams
+                .values()
+                .any(|it| it.client == *id && !it.forgettable);
+            client.heard + span <= self.now && !listens && !writes
+        };
+        let idle: Vec<_> = self
+            .clients
+            .iter()
+            .filter(|(id, it)| idle(id, it))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in idle {
+            if let Some(Client {
+                peer: Some(peer), ..
+            }) = self.clients.remove(&id)
+            {
+                self.peers.remove(&peer);
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use super::rng::Rng;
 
 /// One connection of a client with the satellite.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Conn {
     /// What the satellite knows it by.
     pub peer: Peer,
@@ -20,6 +21,8 @@ pub struct Conn {
     pub up: bool,
     /// Whether the satellite was told of its end.
     pub told: bool,
+    /// Whether the next message to the client finds its queue full.
+    pub congested: bool,
     /// When the last message to the satellite arrives there.
     last_up: Duration,
     /// When the last message to the client arrives there.
@@ -59,6 +62,7 @@ impl Conn {
             down: true,
             up: true,
             told: false,
+            congested: false,
             last_up: Duration::ZERO,
             last_down: Duration::ZERO,
         }

@@ -71,6 +71,8 @@ pub enum Fault {
     Signal(usize, Signal),
     /// A stdout takes nothing for a while.
     Stall(usize, Duration),
+    /// The satellite finds the queue of a connection full.
+    Congest(usize),
     /// The satellite restarts with nothing kept.
     Restart,
 }
@@ -102,7 +104,7 @@ impl Plan {
             _ => rng.pick(&[128 << 10, 512 << 10, 1 << 20, 4 << 20]),
         };
         let chaos = Duration::from_secs(rng.pick(&[2, 5, 10, 30]));
-        let count = rng.between(3, if flavour == Flavour::Tight { 9 } else { 13 });
+        let count = rng.between(3, if flavour == Flavour::Tight { 10 } else { 16 });
         let pipes = if rng.chance(75) {
             &["p"][..]
         } else {
@@ -117,7 +119,7 @@ impl Plan {
                 actor.at = rng.micros(0, 20_000);
             }
         }
-        let faults = draw_faults(flavour, actors.len(), chaos, rng);
+        let faults = draw_faults(flavour, &actors, chaos, rng);
         Self {
             memory,
             writer_lost: Duration::from_secs(rng.pick(&[4, 12, 60])),
@@ -146,7 +148,7 @@ fn draw_actor(
     rng: &mut Rng,
 ) -> Actor {
     let pipe = pipe.to_owned();
-    let latest = u64::try_from(chaos.as_micros()).expect("chaos is short") * 4 / 5;
+    let latest = micros(chaos) * 4 / 5;
     let mut actor = Actor {
         at: rng.micros(0, latest),
         job: Job::Ask(Question::Status),
@@ -233,43 +235,65 @@ fn draw_stdin(flavour: Flavour, number: u64, rng: &mut Rng) -> Vec<(Duration, By
 
 fn draw_faults(
     flavour: Flavour,
-    actors: usize,
+    actors: &[Actor],
     chaos: Duration,
     rng: &mut Rng,
 ) -> Vec<(Duration, Fault)> {
-    let end = u64::try_from(chaos.as_micros()).expect("chaos is short");
     let most = match flavour {
         Flavour::Mixed => rng.pick(&[0, 3, 6]),
         Flavour::Tight => rng.pick(&[0, 2, 4]),
-        Flavour::Rough => rng.pick(&[6, 12, 20]),
+        Flavour::Rough => rng.pick(&[6, 12, 24]),
         Flavour::Restarts => rng.pick(&[1, 4, 8]),
     };
     let mut faults = Vec::new();
     for _ in 0..most {
-        let client = rng.index(actors);
-        let at = rng.between(0, end);
-        let rest = Duration::from_micros(rng.between(0, end - at));
-        let fault = match rng.between(0, 99) {
-            0..40 => Fault::Break {
-                client,
-                tell_satellite: rng.chance(60),
-                tell_client: rng.chance(70),
-            },
-            40..55 => Fault::CutOff(client, rest),
-            55..70 => Fault::Kill(client),
-            70..80 => {
-                let signals = [Signal::Hangup, Signal::Interrupt, Signal::Terminate];
-                Fault::Signal(client, rng.pick(&signals))
-            }
-            _ => Fault::Stall(client, rest),
-        };
-        faults.push((Duration::from_micros(at), fault));
+        let client = rng.index(actors.len());
+        // Soon after its start there is most to disturb.
+        let soon = actors[client].at + rng.micros(0, 1_500_000);
+        let any = rng.micros(0, micros(chaos));
+        let at = if rng.chance(60) { soon.min(chaos) } else { any };
+        let fault = draw_fault(client, chaos.saturating_sub(at), rng);
+        let again = if rng.chance(20) { 3 } else { 0 };
+        for _ in 0..again {
+            faults.push(((at + rng.micros(0, 700_000)).min(chaos), fault));
+        }
+        faults.push((at, fault));
     }
     if flavour == Flavour::Restarts {
         for _ in 0..rng.between(1, 2) {
-            faults.push((rng.micros(end / 10, end), Fault::Restart));
+            faults.push((
+                rng.micros(micros(chaos) / 10, micros(chaos)),
+                Fault::Restart,
+            ));
         }
     }
     faults.sort_by_key(|(at, _)| *at);
     faults
+}
+
+fn draw_fault(client: usize, rest: Duration, rng: &mut Rng) -> Fault {
+    let span = if rng.chance(50) {
+        micros(rest)
+    } else {
+        micros(rest).min(3_000_000)
+    };
+    match rng.between(0, 99) {
+        0..40 => Fault::Break {
+            client,
+            tell_satellite: rng.chance(60),
+            tell_client: rng.chance(70),
+        },
+        40..55 => Fault::CutOff(client, rng.micros(0, span)),
+        55..67 => Fault::Kill(client),
+        67..77 => {
+            let signals = [Signal::Hangup, Signal::Interrupt, Signal::Terminate];
+            Fault::Signal(client, rng.pick(&signals))
+        }
+        77..82 => Fault::Congest(client),
+        _ => Fault::Stall(client, rng.micros(0, span)),
+    }
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).expect("spans are short")
 }

@@ -42,6 +42,8 @@ pub struct Plant {
     kind: Option<Kind>,
     /// How many occasions are let go by.
     patience: u64,
+    /// Whether it happens on the way, where only a session can see it.
+    late: bool,
     /// Whose acknowledgements are forgotten.
     victim: Option<Uuid>,
     /// Whether it has done its work.
@@ -54,6 +56,7 @@ impl Plant {
         Self {
             kind,
             patience: rng.between(0, 12),
+            late: rng.chance(50),
             victim: None,
             done: false,
         }
@@ -83,9 +86,9 @@ impl Plant {
         self.victim == Some(listener)
     }
 
-    /// Changes what the satellite says at once.
-    pub fn tamper(&mut self, said: &mut Vec<Output>) {
-        match self.kind {
+    /// Changes what the satellite says at once: as if it said so, or, if `late`, on the way.
+    pub fn tamper(&mut self, said: &mut Vec<Output>, late: bool) {
+        match self.kind.filter(|_| self.late == late) {
             Some(Kind::ForgetAck) => said.retain(|output| match reply(output) {
                 Some(Reply::Ack { stream, .. }) => {
                     if self.strikes() {

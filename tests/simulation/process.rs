@@ -35,8 +35,11 @@ impl World {
             return Ok(());
         }
         client.still = self.now.saturating_sub(client.moved);
-        client.session.handle(self.now - client.started, input);
-        self.drain(place)
+        client
+            .session
+            .handle(self.now.saturating_sub(client.started), input);
+        self.drain(place)?;
+        self.clients[place].hurries(self.now)
     }
 
     /// A program does what is due: a write returns, stdin gives something, or its time has come.
@@ -73,6 +76,7 @@ impl World {
             return self.tell(place, Input::OutputClosed);
         }
         client.printed += len;
+        client.moved = self.now;
         self.tell(place, Input::Written)
     }
 
@@ -94,6 +98,7 @@ impl World {
         if self.clients[place].conn != Some(conn) {
             return Ok(());
         }
+        self.clients[place].opened = false;
         let why = self.rng.chance(50).then(|| "connection reset".to_owned());
         self.tell(place, Input::Disconnected(why))
     }
@@ -128,6 +133,7 @@ impl World {
         let conn = Conn::new(place, &mut self.rng);
         self.conns.push(conn);
         self.clients[place].conn = Some(self.conns.len() - 1);
+        self.clients[place].opened = false;
     }
 
     /// A program has no connection any more; `ghost` says whether what it sent still arrives.
@@ -230,6 +236,11 @@ impl World {
                 return self.tell(client, Input::Signal(signal));
             }
             Fault::Kill(_) | Fault::Signal(..) => {}
+            Fault::Congest(client) => {
+                if let Some(conn) = self.clients[client].conn {
+                    self.conns[conn].congested = true;
+                }
+            }
             Fault::Stall(client, span) => self.clients[client].stalled = self.now + span,
             Fault::Restart => self.restart(),
         }

@@ -166,6 +166,9 @@ impl World {
             return Err(format!("{} does not come to its end", self.name(place)));
         }
         self.check.empty()?;
+        for client in &self.clients {
+            self.check.written(client)?;
+        }
         self.check.lines()?;
         if self.used() > 0 {
             return Err(format!("{} bytes used with nothing kept", self.used()));

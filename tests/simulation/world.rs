@@ -208,23 +208,28 @@ impl World {
             _ => false,
         };
         if !swallowed {
-            self.broker.handle(self.now - self.booted, input);
+            self.broker
+                .handle(self.now.saturating_sub(self.booted), input);
         }
         let mut said: Vec<_> = std::iter::from_fn(|| self.broker.poll()).collect();
-        self.plant.tamper(&mut said);
-        for output in said {
-            self.trace(|| format!("satellite -> {}", said_so(&output)));
+        self.plant.tamper(&mut said, false);
+        for output in &said {
+            self.trace(|| format!("satellite -> {}", said_so(output)));
             match output {
-                Output::Send {
-                    peer,
-                    frames,
-                    report,
-                } => {
-                    self.check.reply(&peer, &frames)?;
-                    self.send_down(&peer, frames, report);
-                }
+                Output::Send { peer, frames, .. } => self.check.reply(peer, frames)?,
                 Output::Log(_) => {}
                 Output::Stop => return Err("the satellite stops".to_owned()),
+            }
+        }
+        self.plant.tamper(&mut said, true);
+        for output in said {
+            if let Output::Send {
+                peer,
+                frames,
+                report,
+            } = output
+            {
+                self.send_down(&peer, frames, report);
             }
         }
         self.check.step_done(self.broker.used())
@@ -241,7 +246,14 @@ impl World {
         let Some(place) = self.conns.iter().rposition(|conn| conn.peer == *peer) else {
             return;
         };
-        if self.conns[place].down {
+        if std::mem::take(&mut self.conns[place].congested) {
+            self.check.coverage.hit("queue full");
+            // It stays full: the client reads nothing any more.
+            self.conns[place].down = false;
+            self.clients[self.conns[place].client].broken = true;
+            let input = Input::Congested { peer: peer.clone() };
+            self.plan(self.now, Event::Satellite(place, input));
+        } else if self.conns[place].down {
             if report {
                 let input = Input::Taken { peer: peer.clone() };
                 self.plan(self.now, Event::Satellite(place, input));

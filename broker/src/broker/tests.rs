@@ -1,1 +1,13 @@
+//! The broker by itself: what peers say to it and what they hear, on a time of the test's own.
 
+mod asking;
+mod credit;
+mod handshake;
+mod limits;
+mod listening;
+mod losing;
+mod old;
+mod pen;
+mod random;
+mod story;
+mod writing;

@@ -85,7 +85,7 @@ fn line_across(stream: &Stream, seq: u64) -> Option<Line> {
         if let Some(newline) = chunk.payload.iter().position(|byte| *byte == b'\n') {
             len += newline as u64 + 1;
             return Some(Line {
-                took: chunk.at - first.at,
+                took: chunk.at.saturating_sub(first.at),
                 len,
             });
         }

@@ -13,31 +13,16 @@ impl Checker {
     pub fn reply(&mut self, peer: &Peer, frames: &[Bytes]) -> Verdict {
         let reply = decode(&frames[1]).map_err(|error| format!("the satellite sent: {error}"))?;
         let payload = frames.get(2).map_or(&[][..], |payload| payload);
+        if let Some((listener, number, turn)) = turn_of(&reply) {
+            return self.turn(peer, listener, number, turn, payload);
+        }
         match reply {
             Reply::Welcome { limits, .. } => self.limits(&limits),
             Reply::Opened {
                 stream,
                 next,
                 limit,
-            } => {
-                let known = self
-                    .facts
-                    .streams
-                    .get_mut(&stream)
-                    .ok_or("an unknown stream opened")?;
-                known.limit = limit;
-                known.acked = next;
-                if known.lost {
-                    Err("a lost stream opened".to_owned())
-                } else if next == known.len() {
-                    Ok(())
-                } else {
-                    Err(format!(
-                        "a stream of {} chunks opened at {next}",
-                        known.len()
-                    ))
-                }
-            }
+            } => self.opened(stream, next, limit),
             Reply::Ack {
                 stream,
                 next,
@@ -47,100 +32,67 @@ impl Checker {
                 if full {
                     self.coverage.hit("told that it is full");
                 }
-                let known = self
-                    .facts
-                    .streams
-                    .get_mut(&stream)
-                    .ok_or("an unknown stream acked")?;
-                if next > known.len() || next < known.acked || limit < known.limit {
-                    return Err(format!("{next} acked of {}, limit {limit}", known.len()));
-                }
-                known.acked = next;
-                known.limit = limit;
-                Ok(())
+                self.acked(stream, next, limit)
             }
             Reply::Finished { stream, outcome } => self.finished(stream, outcome),
             Reply::Listening { listener } => self.present(listener, Presence::Here),
             Reply::Closed { listener } => self.present(listener, Presence::Closed),
-            Reply::Chunk {
-                listener,
-                turn,
-                stream,
-                seq,
-                missed,
-            } => {
-                self.payload(stream, seq, payload)?;
-                if missed > 0 {
-                    self.coverage.hit("tap missed");
-                }
-                self.turn(
-                    peer,
-                    listener,
-                    turn,
-                    Turn::Chunk {
-                        stream,
-                        seq,
-                        missed,
-                    },
-                    payload,
-                )
-            }
-            Reply::Ended {
-                listener,
-                turn,
-                stream,
-                how,
-                before,
-                missed,
-                ..
-            } => {
-                if before > 0 {
-                    self.coverage.hit("finished remainder");
-                }
-                if missed > 0 {
-                    self.coverage.hit("tap missed");
-                }
-                self.turn(
-                    peer,
-                    listener,
-                    turn,
-                    Turn::Ended {
-                        stream,
-                        how,
-                        before,
-                        missed,
-                    },
-                    &[],
-                )
-            }
-            Reply::Done {
-                listener,
-                turn,
-                missed,
-            } => self.turn(peer, listener, turn, Turn::Done { missed }, &[]),
-            Reply::Discarded { streams, bytes } => {
-                if streams > 0 {
-                    self.coverage.hit("something discarded");
-                }
-                // Which pipe it is about is not said; one must have dropped this.
-                let said = |ways: &Vec<_>| {
-                    ways.iter().any(|pipe: &crate::simulation::model::Pipe| {
-                        pipe.dropped == (streams, bytes)
-                    })
-                };
-                if (streams, bytes) == (0, 0) || self.pipes.values().any(said) {
-                    Ok(())
-                } else {
-                    Err(format!("{streams} streams and {bytes} bytes discarded"))
-                }
-            }
+            Reply::Discarded { streams, bytes } => self.discarded(streams, bytes),
             Reply::Error {
                 code,
                 message,
                 about,
             } => self.error(peer, code, &message, about),
-            Reply::Pong | Reply::EofTaken | Reply::Pipes { .. } | Reply::Status(_) => Ok(()),
             Reply::Stopping => Err("it stops".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    fn opened(&mut self, id: Uuid, next: u64, limit: u64) -> Verdict {
+        let known = self
+            .facts
+            .streams
+            .get_mut(&id)
+            .ok_or("an unknown stream opened")?;
+        known.limit = limit;
+        known.acked = next;
+        if known.lost {
+            Err("a lost stream opened".to_owned())
+        } else if next == known.len() {
+            Ok(())
+        } else {
+            Err(format!(
+                "a stream of {} chunks opened at {next}",
+                known.len()
+            ))
+        }
+    }
+
+    fn acked(&mut self, id: Uuid, next: u64, limit: u64) -> Verdict {
+        let known = self
+            .facts
+            .streams
+            .get_mut(&id)
+            .ok_or("an unknown stream acked")?;
+        if next > known.len() || next < known.acked || limit < known.limit {
+            return Err(format!("{next} acked of {}, limit {limit}", known.len()));
+        }
+        known.acked = next;
+        known.limit = limit;
+        Ok(())
+    }
+
+    /// Which pipe it is about is not said; one must have dropped this.
+    fn discarded(&mut self, streams: u64, bytes: u64) -> Verdict {
+        if (streams, bytes) == (0, 0) {
+            return Ok(());
+        }
+        self.coverage.hit("something discarded");
+        let mut ways = self.pipes.values().flatten();
+        if ways.any(|pipe| pipe.dropped == (streams, bytes)) {
+            Ok(())
+        } else {
+            Err(format!("{streams} streams and {bytes} bytes discarded"))
         }
     }
 
@@ -209,6 +161,16 @@ impl Checker {
         }
     }
 
+    fn hit_turn(&mut self, turn: &Turn) {
+        match turn {
+            Turn::Chunk { missed: 1.., .. } | Turn::Done { missed: 1.. } => {
+                self.coverage.hit("tap missed");
+            }
+            Turn::Ended { before: 1.., .. } => self.coverage.hit("finished remainder"),
+            _ => {}
+        }
+    }
+
     fn payload(&self, stream: Uuid, seq: u64, payload: &[u8]) -> Verdict {
         let known = self
             .facts
@@ -224,13 +186,17 @@ impl Checker {
     }
 
     fn turn(&mut self, peer: &Peer, id: Uuid, number: u64, turn: Turn, payload: &[u8]) -> Verdict {
+        if let Turn::Chunk { stream, seq, .. } = &turn {
+            self.payload(*stream, *seq, payload)?;
+        }
+        self.hit_turn(&turn);
         let known = self
             .facts
             .listeners
             .get(&id)
             .ok_or("a turn for an unknown listener")?;
-        if self.facts.peers.get(peer) != Some(&known.client) {
-            return Err("a turn sent to someone else's connection".to_owned());
+        if self.facts.peers.get(peer) != Some(&known.client) || known.peer.as_ref() != Some(peer) {
+            return Err("a turn on a connection on which it does not listen".to_owned());
         }
         let place = usize::try_from(number).expect("turns are few");
         if let Some(before) = known.turns.get(place) {
@@ -271,7 +237,7 @@ impl Checker {
         let stream = about.and_then(|id| self.facts.streams.get(&id));
         let listener = about.and_then(|id| self.facts.listeners.get(&id));
         let given_up = stream.is_none_or(|stream| stream.lost || stream.forgettable)
-            && listener.is_none_or(|listener| listener.presence != Presence::Here);
+            && listener.is_none_or(|it| it.presence != Presence::Here || it.is_late);
         match code {
             Code::Stranger if !self.facts.peers.contains_key(peer) => Ok(()),
             Code::Lost | Code::Unknown if given_up => {
@@ -287,4 +253,49 @@ impl Checker {
             )),
         }
     }
+}
+
+/// The listener that a reply is a turn of, the turn's number, and what it is.
+fn turn_of(reply: &Reply) -> Option<(Uuid, u64, Turn)> {
+    Some(match reply.clone() {
+        Reply::Chunk {
+            listener,
+            turn,
+            stream,
+            seq,
+            missed,
+        } => (
+            listener,
+            turn,
+            Turn::Chunk {
+                stream,
+                seq,
+                missed,
+            },
+        ),
+        Reply::Ended {
+            listener,
+            turn,
+            stream,
+            how,
+            before,
+            missed,
+            ..
+        } => (
+            listener,
+            turn,
+            Turn::Ended {
+                stream,
+                how,
+                before,
+                missed,
+            },
+        ),
+        Reply::Done {
+            listener,
+            turn,
+            missed,
+        } => (listener, turn, Turn::Done { missed }),
+        _ => return None,
+    })
 }

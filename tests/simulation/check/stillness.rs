@@ -28,9 +28,9 @@ impl Checker {
         let now = self.facts.now;
         let mut squeezed = false;
         for stream in self.facts.streams.values_mut() {
-            if stream.finish.is_none() && stream.limit < stream.wish && used >= self.memory / 2 {
+            if stream.finish.is_none() && used >= self.memory / 2 {
                 stream.squeezed = Some(now);
-                squeezed = true;
+                squeezed |= stream.limit < stream.wish;
             }
         }
         if squeezed {

@@ -30,6 +30,7 @@ pub enum Event {
 
 /// A stream, as the pipe sees it.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Stream {
     /// Its name; none for what an `--eof` left.
     pub id: Option<Uuid>,
@@ -53,6 +54,7 @@ pub struct Stream {
 
 /// What one listener gets of one stream.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Feed {
     /// The stream.
     pub stream: usize,
@@ -103,6 +105,7 @@ impl Feed {
 
 /// A listener, as the pipe sees it.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Listener {
     /// Its name.
     pub id: Uuid,

@@ -96,15 +96,16 @@ impl Pipe {
         missed: u64,
         facts: &Facts,
     ) -> Result<Feed, String> {
-        let stream = match facts.streams.contains_key(&id) {
-            true => self.stream(id),
-            false => self.next_marker(listener),
+        let stream = if facts.streams.contains_key(&id) {
+            self.stream(id)
+        } else {
+            self.next_marker(listener)
         };
         let stream = stream.ok_or("the end of a stream that is not there")?;
         self.follow_on(listener, stream)?;
         let known = facts.streams.get(&id);
         let finish = known.map_or(Some(&How::End), |known| known.finish.as_ref());
-        if !finish.is_some_and(|it| matches!(it, How::End) == matches!(how, How::End)) {
+        if finish.is_none_or(|it| matches!(it, How::End) != matches!(how, How::End)) {
             return Err(format!("the end {how:?}, but it is {finish:?}"));
         }
         let tap = self.listeners[listener].mode == Mode::Tap;
@@ -285,7 +286,7 @@ impl Pipe {
             }
         }
         let surely = known.feeds.iter().filter(|feed| !feed.loose);
-        let all = surely.clone().all(|feed| feed.is_sent()) || known.mode == Mode::Tap;
+        let all = surely.clone().all(Feed::is_sent) || known.mode == Mode::Tap;
         (!known.accepting && all).then(|| "its last turn".to_owned())
     }
 }

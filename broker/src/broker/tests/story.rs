@@ -1,0 +1,335 @@
+//! A language for stories about a broker. Peers, clients, streams and listeners go by short names; what
+//! a peer was told is read back as words, so that a story can be compared with what is expected.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
+use std::mem;
+use std::time::Duration;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::broker::{Broker, Input, Now, Output, Peer, Settings};
+use crate::protocol::{
+    Code, How, MAGIC, MAX_COMMAND, Mode, REVISION, Reply, Request, decode, encode, v01,
+};
+use crate::store::Memory;
+
+/// The budget of a story that does not say another.
+pub const MEMORY: u64 = 4 << 20;
+
+/// The times of a story that does not say others.
+pub const WRITER_LOST: Duration = Duration::from_secs(60);
+pub const LISTENER_LOST: Duration = Duration::from_secs(10);
+
+/// The UUID behind a short name.
+pub fn id(name: &str) -> Uuid {
+    let mut bytes = [0; 16];
+    bytes[..name.len()].copy_from_slice(name.as_bytes());
+    Uuid::from_bytes(bytes)
+}
+
+pub fn peer(name: &str) -> Peer {
+    Peer(Bytes::copy_from_slice(name.as_bytes()))
+}
+
+/// A reply that came to a peer, with the payload of a chunk.
+pub type Heard = (Reply, Option<Bytes>);
+
+pub struct Story {
+    pub broker: Broker<Memory>,
+    pub now: Now,
+    pub log: Vec<String>,
+    pub is_stopped: bool,
+    /// Connections whose queue is full.
+    pub congested: HashSet<Peer>,
+    heard: HashMap<Peer, Vec<Heard>>,
+    /// What peers of the original protocol were sent: their messages behind the magic frame.
+    old_heard: HashMap<Peer, Vec<Vec<Bytes>>>,
+}
+
+impl Story {
+    pub fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// A story whose satellite has other settings.
+    pub fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings {
+            satellite: id("satellite"),
+            program: "skypipe 1.0.0".to_owned(),
+            since: 1_700_000_000,
+            pid: 7,
+            memory: MEMORY,
+            writer_lost: WRITER_LOST,
+            listener_lost: LISTENER_LOST,
+            idle: None,
+            stoppable: true,
+            clients: 100,
+        };
+        change(&mut settings);
+        Self {
+            broker: Broker::new(settings, Memory::default()),
+            now: Now::ZERO,
+            log: Vec::new(),
+            is_stopped: false,
+            congested: HashSet::new(),
+            heard: HashMap::new(),
+            old_heard: HashMap::new(),
+        }
+    }
+
+    /// Hands one input in and does all that the broker wants thereupon.
+    pub fn happen(&mut self, input: Input) {
+        self.broker.handle(self.now, input);
+        while let Some(output) = self.broker.poll() {
+            match output {
+                Output::Send { peer, frames, report } => self.deliver(peer, frames, report),
+                Output::Log(line) => self.log.push(line),
+                Output::Stop => self.is_stopped = true,
+            }
+        }
+    }
+
+    fn deliver(&mut self, peer: Peer, frames: Vec<Bytes>, report: bool) {
+        if self.congested.contains(&peer) {
+            return self.broker.handle(self.now, Input::Congested { peer });
+        }
+        if frames[0] == v01::MAGIC {
+            self.old_heard.entry(peer.clone()).or_default().push(frames[1..].to_vec());
+        } else {
+            assert_eq!(frames[0], MAGIC);
+            assert!(frames[1].len() <= MAX_COMMAND, "a client can read it");
+            let reply = decode(&frames[1]).expect("a client understands it");
+            let payload = frames.get(2).cloned();
+            self.heard.entry(peer.clone()).or_default().push((reply, payload));
+        }
+        if report {
+            self.broker.handle(self.now, Input::Taken { peer });
+        }
+    }
+
+    /// A message of any frames comes from a peer.
+    pub fn send(&mut self, from: &str, frames: &[&[u8]]) {
+        let frames = frames.iter().map(|frame| Bytes::copy_from_slice(frame)).collect();
+        self.happen(Input::Received { peer: peer(from), frames });
+    }
+
+    pub fn say(&mut self, from: &str, request: &Request) {
+        self.send(from, &[MAGIC, &encode(request)]);
+    }
+
+    /// Messages that have all arrived before the broker is asked what to do.
+    pub fn say_at_once(&mut self, from: &str, requests: &[Request]) {
+        let (last, others) = requests.split_last().expect("there is something to say");
+        for request in others {
+            let frames = vec![Bytes::from_static(MAGIC), Bytes::from(encode(request))];
+            self.broker.handle(self.now, Input::Received { peer: peer(from), frames });
+        }
+        self.say(from, last);
+    }
+
+    pub fn disconnect(&mut self, who: &str) {
+        self.happen(Input::Disconnected { peer: peer(who) });
+    }
+
+    /// Time passes; the loop wakes at each deadline and at the end.
+    pub fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        for _ in 0..10_000 {
+            let Some(due) = self.broker.deadline().filter(|due| *due <= end) else {
+                self.now = end;
+                return;
+            };
+            self.now = self.now.max(due);
+            self.happen(Input::Timeout);
+        }
+        panic!("the broker's deadline does not move");
+    }
+
+    /// All replies that came to a peer since the last look.
+    pub fn hear(&mut self, who: &str) -> Vec<Heard> {
+        mem::take(self.heard.entry(peer(who)).or_default())
+    }
+
+    /// The same in words.
+    pub fn told(&mut self, who: &str) -> String {
+        let words: Vec<_> = self.hear(who).into_iter().map(words).collect();
+        words.join(", ")
+    }
+
+    /// The only reply that came to a peer.
+    pub fn reply(&mut self, who: &str) -> Reply {
+        let mut heard = self.hear(who);
+        assert_eq!(heard.len(), 1, "one reply: {heard:?}");
+        heard.remove(0).0
+    }
+
+    /// What a peer was refused, and in which words.
+    pub fn refusal(&mut self, who: &str) -> (Code, String) {
+        match self.reply(who) {
+            Reply::Error { code, message, .. } => (code, message),
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    /// What a peer of the original protocol got: bytes as they are, ends as `.`, HELLO as `hello`.
+    pub fn old_told(&mut self, who: &str) -> String {
+        let mut text = String::new();
+        for frames in mem::take(self.old_heard.entry(peer(who)).or_default()) {
+            match &frames[..] {
+                [hello] if hello == &b"HELLO"[..] => text += "hello",
+                [data, _, end] if data == &b"DATA"[..] && end.is_empty() => text += ".",
+                [data, _, bytes] if data == &b"DATA"[..] => {
+                    text += std::str::from_utf8(bytes).expect("stories are text");
+                }
+                other => panic!("a 0.1 client has no such message: {other:?}"),
+            }
+        }
+        text
+    }
+}
+
+/// What honest clients say.
+impl Story {
+    /// `client` says hello on the connection `from`, and is welcomed.
+    pub fn hello(&mut self, from: &str, client: &str) {
+        let program = "skypipe 1.0.0".to_owned();
+        self.say(from, &Request::Hello { client: id(client), revision: REVISION, program });
+        let told = self.told(from);
+        assert!(told.ends_with("welcome"), "{told}");
+    }
+
+    /// The same for a client that has one connection, of its own name.
+    pub fn meet(&mut self, names: &[&str]) {
+        for name in names {
+            self.hello(name, name);
+        }
+    }
+
+    pub fn open(&mut self, from: &str, stream: &str, pipe: &str) {
+        self.say(from, &opening(stream, pipe));
+    }
+
+    pub fn write(&mut self, from: &str, stream: &str, seq: u64, bytes: &[u8]) {
+        self.write_wanting(from, stream, seq, bytes, 0);
+    }
+
+    pub fn write_wanting(&mut self, from: &str, stream: &str, seq: u64, bytes: &[u8], want: u64) {
+        let tail = bytes.len() - bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        let data = Request::Data { stream: id(stream), seq, tail: tail as u64, want };
+        self.send(from, &[MAGIC, &encode(&data), bytes]);
+    }
+
+    pub fn finish(&mut self, from: &str, stream: &str, seq: u64) {
+        self.say(from, &Request::Finish { stream: id(stream), seq, how: How::End });
+    }
+
+    /// A whole stream of one chunk.
+    pub fn store(&mut self, from: &str, stream: &str, pipe: &str, text: &str) {
+        self.open(from, stream, pipe);
+        self.write(from, stream, 0, text.as_bytes());
+        self.finish(from, stream, 1);
+        self.say(from, &Request::Close { stream: id(stream) });
+        let heard = self.told(from);
+        assert!(heard.ends_with("kept"), "{heard}");
+    }
+
+    pub fn listen(&mut self, from: &str, listener: &str, pipe: &str, mode: Mode) {
+        self.say(from, &listening(listener, pipe, mode, None));
+    }
+
+    pub fn confirm(&mut self, from: &str, listener: &str, turns: u64) {
+        self.say(from, &Request::Confirm { listener: id(listener), turns, window: u64::MAX });
+    }
+
+    /// Confirms the first `turns` turns, then drains.
+    pub fn drain_from(&mut self, from: &str, listener: &str, turns: u64) -> String {
+        self.confirm(from, listener, turns);
+        self.drain(from, listener)
+    }
+
+    /// Confirms all that a listener has been sent, and all that this brings, until nothing comes any
+    /// more; in words.
+    pub fn drain(&mut self, from: &str, listener: &str) -> String {
+        let mut all = String::new();
+        loop {
+            let heard = self.hear(from);
+            if heard.is_empty() {
+                return all;
+            }
+            let turns = heard.iter().filter_map(|(reply, _)| turn(reply)).max();
+            for reply in heard {
+                let _ = write!(all, "{}{}", if all.is_empty() { "" } else { ", " }, words(reply));
+            }
+            if let Some(turn) = turns {
+                self.confirm(from, listener, turn + 1);
+            }
+        }
+    }
+}
+
+/// The opening of a new stream.
+pub fn opening(stream: &str, pipe: &str) -> Request {
+    Request::Open {
+        stream: id(stream),
+        pipe: pipe.to_owned(),
+        from: 0,
+        resume: false,
+        wait: false,
+        label: format!("writer {stream}"),
+    }
+}
+
+/// A writer comes back for a stream; the first chunk it still has is `from`.
+pub fn reopening(stream: &str, pipe: &str, from: u64) -> Request {
+    Request::Open {
+        stream: id(stream),
+        pipe: pipe.to_owned(),
+        from,
+        resume: true,
+        wait: false,
+        label: format!("writer {stream}"),
+    }
+}
+
+pub fn listening(listener: &str, pipe: &str, mode: Mode, resume: Option<u64>) -> Request {
+    Request::Listen {
+        listener: id(listener),
+        pipe: pipe.to_owned(),
+        mode,
+        window: u64::MAX,
+        resume,
+    }
+}
+
+/// The turn of a reply that has one.
+pub fn turn(reply: &Reply) -> Option<u64> {
+    match reply {
+        Reply::Chunk { turn, .. } | Reply::Ended { turn, .. } | Reply::Done { turn, .. } => {
+            Some(*turn)
+        }
+        _ => None,
+    }
+}
+
+fn words((reply, payload): Heard) -> String {
+    match reply {
+        Reply::Welcome { .. } => "welcome".to_owned(),
+        Reply::Opened { next, .. } => format!("opened {next}"),
+        Reply::Ack { next, full, .. } => format!("ack {next}{}", if full { " full" } else { "" }),
+        Reply::Finished { outcome, .. } => format!("{outcome:?}").to_lowercase(),
+        Reply::Listening { .. } => "listening".to_owned(),
+        Reply::Chunk { .. } => {
+            let payload = payload.expect("a chunk has a payload");
+            String::from_utf8_lossy(&payload).replace('\n', "/")
+        }
+        Reply::Ended { before: 1.., .. } => "rest".to_owned(),
+        Reply::Ended { how: How::End, .. } => "end".to_owned(),
+        Reply::Ended { how: How::Cut(why), .. } => format!("cut ({why})"),
+        Reply::Done { .. } => "done".to_owned(),
+        Reply::Closed { .. } => "closed".to_owned(),
+        Reply::Error { code, .. } => format!("refused: {code:?}"),
+        other => format!("{other:?}"),
+    }
+}

@@ -201,7 +201,7 @@ pub fn label() -> String {
     let user = ["USER", "LOGNAME"]
         .into_iter()
         .find_map(|name| env::var(name).ok());
-    let user = user.unwrap_or_else(|| rustix::process::geteuid().as_raw().to_string());
+    let user = user.unwrap_or_else(|| format!("uid {}", rustix::process::geteuid().as_raw()));
     let pid = std::process::id();
     shortened(&format!("{user}@{host} pid {pid}"), MAX_LABEL)
 }

@@ -33,10 +33,10 @@ use simulation::plant::Kind;
 use simulation::scenario::{Failure, Stats, run};
 
 /// How many histories there are in an ordinary run.
-const SEEDS: u64 = 2_400;
+const SEEDS: u64 = 4_000;
 
 /// Situations that every flavour must have met in an ordinary run.
-const COMMON: [&str; 27] = [
+const COMMON: [&str; 29] = [
     "reconnection",
     "writer lost",
     "default lost",
@@ -52,7 +52,9 @@ const COMMON: [&str; 27] = [
     "stream cut",
     "claim returned",
     "claim returned in part",
-    "chunk ignored",
+    "queue full",
+    "told that it is full",
+    "slow line divided",
     "turn sent again",
     "finished remainder",
     "eof",
@@ -141,7 +143,10 @@ fn histories_with_tight_budgets() {
 
 #[test]
 fn histories_with_a_rough_network() {
-    histories(Flavour::Rough, &COMMON);
+    histories(
+        Flavour::Rough,
+        &[&COMMON[..], &["chunk ignored", "exit 4"]].concat(),
+    );
 }
 
 #[test]

@@ -42,8 +42,8 @@ use crate::store::{Store, StreamKey};
 /// Time since the satellite started; the loop around supplies it.
 pub type Now = Duration;
 
-/// The upper half of the UUIDs that the broker makes for peers of the original protocol, which have
-/// none; nobody else may use it. It spells "skypipe0".
+/// The upper half of the UUIDs that the broker makes for peers of the original protocol and for an
+/// `--eof` that waits, which have none; nobody else may use it. It spells "skypipe0".
 const OLD_IDS: u64 = 0x736b_7970_6970_6530;
 
 /// How many items go to one listener before the next one is looked after.
@@ -55,6 +55,10 @@ const LOST_KEPT: usize = 4096;
 /// The most streams that are open or wait: with some 600 bytes for each, what bounds the memory that
 /// streams without a byte can take.
 const MAX_STREAMS: usize = 100_000;
+
+/// The most listeners: twice the most clients that a satellite serves, each of which has one as a
+/// rule. It bounds what those that take nothing cost.
+const MAX_LISTENERS: usize = 20_000;
 
 /// A connection, by the routing id that ZeroMQ gave it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -10,7 +10,7 @@
 //! of its own, which libzmq gives back exactly once, from whatever thread, through [`release`];
 //! [`Bytes`] may be dropped on any thread. libzmq only reads what it was lent: over `tcp` and `ipc`
 //! it writes the bytes to a descriptor, or seals them into memory of its own. (It would write into
-//! them over WebSockets, and hand them out to be written to over `inproc`: neither is for here.)
+//! them over `ws`, and hand them out to be written to over `inproc`: neither is for here.)
 
 #![expect(
     unsafe_code,
@@ -185,21 +185,22 @@ fn send_copied(socket: &mut Socket, frame: &[u8], flags: c_int) -> Result<(), c_
 
 fn send_shared(socket: &mut Socket, frame: &Bytes, flags: c_int) -> Result<(), c_int> {
     let mut message = zmq_sys::zmq_msg_t::default();
+    let message = &raw mut message;
     let data = frame.as_ptr().cast_mut().cast();
     let hint = Box::into_raw(Box::new(frame.clone()));
     // SAFETY: `data` stays where it is while the reference behind `hint` lives, which is until
     // libzmq calls `release`: when it has sent the bytes or given them up. If the message cannot
     // even be made, libzmq has kept nothing and the reference is taken back here.
     unsafe {
-        if zmq_sys::zmq_msg_init_data(&mut message, data, frame.len(), Some(release), hint.cast())
-            == -1
-        {
-            drop(Box::from_raw(hint));
-            return Err(last_errno());
-        }
-        if zmq_sys::zmq_msg_send(&mut message, socket.as_mut_ptr(), flags) == -1 {
+        let make = zmq_sys::zmq_msg_init_data;
+        if make(message, data, frame.len(), Some(release), hint.cast()) == -1 {
             let errno = last_errno();
-            zmq_sys::zmq_msg_close(&mut message);
+            drop(Box::from_raw(hint));
+            return Err(errno);
+        }
+        if zmq_sys::zmq_msg_send(message, socket.as_mut_ptr(), flags) == -1 {
+            let errno = last_errno();
+            zmq_sys::zmq_msg_close(message);
             return Err(errno);
         }
     }

@@ -316,20 +316,17 @@ impl Pipe {
     /// `--eof`: every listener that is live gets what was taken in before, and ends (rule 6). If
     /// there was none but taps, an empty stream waits under `marker`.
     pub fn eof<S: Store>(&mut self, marker: StreamKey, ctx: &mut Context<'_, S>) {
-        let live: Vec<_> = self
-            .listeners
-            .iter()
-            .filter(|(_, listener)| listener.is_accepting())
-            .map(|(key, listener)| (*key, listener.is_tap()))
-            .collect();
-        for (key, _) in &live {
+        let was_live = self.is_live();
+        let accepting = self.listeners.iter().filter(|(_, listener)| listener.is_accepting());
+        let accepting: Vec<_> = accepting.map(|(key, _)| *key).collect();
+        for key in &accepting {
             self.limit_feeds(*key);
             ctx.effects.awake.push(*key);
         }
-        for (key, _) in &live {
-            self.close_limited(*key, ctx);
+        for key in accepting {
+            self.close_limited(key, ctx);
         }
-        if live.iter().all(|(_, is_tap)| *is_tap) {
+        if !was_live {
             let mut stream = Stream::new(Uuid::nil(), "--eof".to_owned());
             stream.marker = true;
             stream.finish = Some(Finish { how: How::End, arrival: ctx.effects.arrivals });
@@ -365,6 +362,12 @@ impl Pipe {
 
 /// What can be asked of a pipe.
 impl Pipe {
+    /// Whether an `--eof` finds a listener, and so need not wait (rule 6).
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.listeners.values().any(|listener| listener.is_accepting() && !listener.is_tap())
+    }
+
     /// Whether nothing waits and nobody uses it, so that it is gone (rule 1).
     #[must_use]
     pub fn is_unused(&self) -> bool {

@@ -168,7 +168,7 @@ pub const MAX_COMMAND: usize = 1 << 16;
 /// The longest pipe name, in bytes (semantics: 1–255; the empty name is the default pipe).
 pub const MAX_NAME: usize = 255;
 
-/// The longest label a writer may give itself, in bytes.
+/// The longest label a writer may give itself, and the longest reason of a cut, in bytes.
 pub const MAX_LABEL: usize = 255;
 
 /// The most pipes on one page of a listing: with names of full length a page fits [`MAX_COMMAND`].
@@ -198,7 +198,8 @@ pub enum Mode {
 pub enum How {
     /// The writer's stdin closed.
     End,
-    /// The writer was interrupted, killed or lost; the sentence says why.
+    /// The writer was interrupted, killed or lost; the sentence, of at most [`MAX_LABEL`] bytes, says
+    /// why.
     Cut(String),
 }
 

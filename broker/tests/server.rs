@@ -40,7 +40,7 @@ fn with_satellite(endpoint: &str, play: impl FnOnce(&str)) {
         let satellite = scope.spawn(move || {
             let mut broker = Broker::new(settings(), Memory::default());
             server.run(&mut broker, reader.as_fd(), &mut |line| {
-                eprintln!("log: {line}")
+                eprintln!("log: {line}");
             })
         });
         play(&endpoint);

@@ -39,9 +39,9 @@ pub(crate) fn clients(descriptors: Option<u64>) -> usize {
 /// Runs `make` so that the files it makes are this user's alone.
 pub(crate) fn private_files<T>(make: impl FnOnce() -> T) -> T {
     let before = umask(Mode::RWXG | Mode::RWXO);
-    let made = make();
+    let result = make();
     umask(before);
-    made
+    result
 }
 
 #[cfg(test)]

@@ -26,8 +26,8 @@ pub(crate) fn stop_descriptor() -> io::Result<OwnedFd> {
     Ok(reader.into())
 }
 
-/// The mask of ignored signals, from the text of Linux's `/proc/PID/status` (proc_pid_status(5));
-/// none where there is no such thing.
+/// The mask of ignored signals, from the text of Linux's `/proc/PID/status`; none where there is no
+/// such thing. Signal n is bit n - 1 (`man proc_pid_status`).
 fn ignored(status: &str) -> u64 {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())

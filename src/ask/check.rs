@@ -37,7 +37,7 @@ pub fn check(timeout: Option<Duration>) -> Result<u8, Failure> {
             Ok(code)
         }
         (None, Place::Here(path)) if inquiry.code == UNREACHABLE => {
-            notice(&hung(path));
+            notice(&format!("{}; skypipe --reset ends it", hung(path)));
             Ok(UNREACHABLE)
         }
         (None, _) => {
@@ -55,7 +55,7 @@ pub fn hung(path: &Path) -> String {
         .and_then(|directory| directory.pid());
     let process = pid.map_or_else(String::new, |pid| format!(", process {pid},"));
     format!(
-        "your satellite in {}{process} runs but does not answer; skypipe --reset ends it",
+        "your satellite in {}{process} runs but does not answer",
         path.display()
     )
 }

@@ -18,7 +18,7 @@ use crate::config::{self, Place};
 use crate::exit::{DONE, Failure};
 use crate::local::directory::Directory;
 use crate::session::Question;
-use crate::tell::{notice, words};
+use crate::tell::notice;
 
 /// How long a satellite that was told to stop may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -41,29 +41,23 @@ pub fn reset(yes: bool) -> Result<u8, Failure> {
         notice("no satellite of yours runs on this machine");
         return Ok(DONE);
     }
-    let lost = what_is_lost(&path)?;
-    if let Some(lost) = &lost {
-        confirm(lost, yes)?;
-    }
-    stop(&path, lost.is_some())?;
-    notice("your satellite on this machine has stopped; one starts again at the next use");
-    Ok(DONE)
-}
-
-/// What would be lost if the satellite stopped, in a sentence.
-fn what_is_lost(path: &Path) -> Result<Option<String>, Failure> {
-    let inquiry = inquire(Question::Status, &Place::Here(path.to_owned()), false, None)?;
-    Ok(match inquiry.status() {
-        Some(status) if status.waiting == 0 => None,
+    match inquire(Question::Status, &Place::Here(path.clone()), false, None)?.status() {
+        Some(status) if status.waiting == 0 => ask_to_stop(&path, false)?,
         Some(status) => {
             let (streams, bytes) = (count(status.waiting, "stream"), count(status.bytes, "byte"));
-            Some(format!("{streams} with {bytes} would be lost"))
+            confirm(&format!("{streams} with {bytes} would be lost"), yes)?;
+            ask_to_stop(&path, true)?;
         }
-        None => Some(format!(
-            "{}, and whether something would be lost is not known",
-            hung(path)
-        )),
-    })
+        None => {
+            confirm(
+                &format!("{}, and what waits there would be lost", hung(&path)),
+                yes,
+            )?;
+            end(&path)?;
+        }
+    }
+    notice("your satellite on this machine has stopped; one starts again at the next use");
+    Ok(DONE)
 }
 
 fn confirm(lost: &str, yes: bool) -> Result<(), Failure> {
@@ -84,8 +78,8 @@ fn confirm(lost: &str, yes: bool) -> Result<(), Failure> {
     }
 }
 
-/// Asks the satellite to stop, and if it does not, ends its process.
-fn stop(path: &Path, force: bool) -> Result<(), Failure> {
+/// Lets the satellite stop by itself; `force` is for one in which something waits.
+fn ask_to_stop(path: &Path, force: bool) -> Result<(), Failure> {
     let asked = inquire(
         Question::Stop(force),
         &Place::Here(path.to_owned()),
@@ -95,12 +89,19 @@ fn stop(path: &Path, force: bool) -> Result<(), Failure> {
     if asked.code == DONE && has_ended(path)? {
         return Ok(());
     }
-    if !force {
-        asked.tell();
-        return Err(Failure::failed("the satellite was left alone"));
-    }
-    for signal in [Signal::TERM, Signal::KILL] {
-        kill(path, signal)?;
+    asked.tell();
+    Err(Failure::failed("the satellite did not stop"))
+}
+
+/// Ends the process of a satellite that does not answer. One that was only halted gets to end in
+/// order.
+fn end(path: &Path) -> Result<(), Failure> {
+    let process = process(path).ok_or_else(|| Failure::failed(hung(path)))?;
+    for signals in [&[Signal::TERM, Signal::CONT][..], &[Signal::KILL]] {
+        for signal in signals {
+            // What fails to be ended is seen by its lock.
+            let _ = kill_process(process, *signal);
+        }
         if has_ended(path)? {
             return Ok(());
         }
@@ -118,30 +119,17 @@ fn has_ended(path: &Path) -> Result<bool, Failure> {
     Ok(freed.recv_timeout(PATIENCE).unwrap_or(false))
 }
 
-fn kill(path: &Path, signal: Signal) -> Result<(), Failure> {
-    let pid = Directory::open(path)?.and_then(|directory| directory.pid());
-    let Some(pid) = pid.filter(|pid| is_satellite(*pid)) else {
-        return Err(Failure::failed(hung(path)));
-    };
-    let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    let Some(process) = process else {
-        return Ok(());
-    };
-    match kill_process(process, signal) {
-        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
-        Err(error) => {
-            let why = words(&error.into());
-            Err(Failure::failed(format!(
-                "process {pid} cannot be ended: {why}"
-            )))
-        }
+/// The satellite's process. Its number was written down by a satellite of this kind, but maybe by
+/// one in another container that shares the home directory.
+fn process(path: &Path) -> Option<Pid> {
+    let pid = Directory::open(path).ok()??.pid()?;
+    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let is_satellite = line
+        .split(|byte| *byte == 0)
+        .any(|word| word == b"--local-satellite");
+    if is_satellite {
+        Pid::from_raw(i32::try_from(pid).ok()?)
+    } else {
+        None
     }
-}
-
-/// Whether the process `pid` is a satellite of this kind. The number was written down by one, but
-/// maybe by one in another container that shares the home directory.
-fn is_satellite(pid: u32) -> bool {
-    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    line.split(|byte| *byte == 0)
-        .any(|argument| argument == b"--local-satellite")
 }

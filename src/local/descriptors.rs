@@ -4,8 +4,9 @@
 //! open: a shell's `x=$(… | skypipe 3>&1)` would wait for the satellite's end. It is a module of its
 //! own because it takes `unsafe`: no safe call closes what this program has not opened itself.
 
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::os::fd::RawFd;
+use std::path::Path;
 
 /// Closes every descriptor but stdin, stdout and stderr. Only for a program's very beginning, before
 /// it has opened anything.
@@ -14,21 +15,25 @@ use std::os::fd::RawFd;
     reason = "a descriptor that was inherited has no owner here"
 )]
 pub fn close_inherited() {
-    let inherited = open().into_iter().filter(|fd| *fd > 2);
-    for fd in inherited {
-        // SAFETY: this program has opened nothing yet and runs no other thread, so nothing in it
-        // relies on the descriptor. The one of the listing itself is closed already, and closing
-        // what is not open does nothing.
+    for fd in open().into_iter().filter(|fd| *fd > 2) {
+        // SAFETY: it is open, as was just seen, and this program has opened nothing yet and runs
+        // no other thread, so nothing in it relies on the descriptor.
         unsafe { rustix::io::close(fd) };
     }
 }
 
 /// The numbers of all open descriptors; none where the system does not tell.
 fn open() -> Vec<RawFd> {
-    let listing = fs::read_dir("/proc/self/fd").or_else(|_| fs::read_dir("/dev/fd"));
-    let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
-    let entries = listing.into_iter().flatten().flatten();
-    entries.filter_map(number).collect()
+    let tells = |path: &&&str| Path::new(path).is_dir();
+    let Some(path) = ["/proc/self/fd", "/dev/fd"].iter().find(tells) else {
+        return Vec::new();
+    };
+    let number = |entry: DirEntry| entry.file_name().to_str()?.parse().ok();
+    let listing = fs::read_dir(path).into_iter().flatten().flatten();
+    let listed: Vec<RawFd> = listing.filter_map(number).collect();
+    // The listing's own descriptor was among them.
+    let is_open = |fd: &RawFd| fs::symlink_metadata(format!("{path}/{fd}")).is_ok();
+    listed.into_iter().filter(is_open).collect()
 }
 
 #[cfg(test)]
@@ -40,6 +45,8 @@ mod tests {
     #[test]
     fn open_descriptors_are_found() {
         let file = fs::File::open("/dev/null").expect("it is everywhere");
-        assert!(open().contains(&file.as_raw_fd()));
+        let fd = file.as_raw_fd();
+        assert!(open().contains(&fd));
+        assert!([0, 1, 2].iter().all(|fd| open().contains(fd)));
     }
 }

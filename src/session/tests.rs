@@ -1,1 +1,8 @@
+//! Sessions by themselves: what they are told, what they do, on a time of the test's own.
 
+mod asking;
+mod connection;
+mod listening;
+mod random;
+mod talk;
+mod writing;

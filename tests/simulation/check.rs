@@ -84,6 +84,7 @@ impl Checker {
 
     /// Something happened to a pipe.
     fn step(&mut self, name: &str, event: &Event) -> Verdict {
+        self.facts.moved = self.facts.now;
         if !self.pipes.contains_key(name) {
             self.pipes.insert(name.to_owned(), vec![Pipe::default()]);
         }

@@ -257,6 +257,8 @@ pub struct Client {
 pub struct Facts {
     /// The time.
     pub now: Duration,
+    /// When a chunk, a turn or a confirmation last came or went.
+    pub moved: Duration,
     /// Streams.
     pub streams: BTreeMap<Uuid, Stream>,
     /// Listeners.

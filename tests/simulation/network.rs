@@ -15,6 +15,8 @@ pub struct Conn {
     pub peer: Peer,
     /// Whose.
     pub client: usize,
+    /// Whether the network was there when it was begun.
+    pub made: bool,
     /// Whether it carries anything to the client.
     pub down: bool,
     /// Whether it carries anything to the satellite.
@@ -59,6 +61,7 @@ impl Conn {
         Self {
             peer: Peer(name),
             client,
+            made: true,
             down: true,
             up: true,
             told: false,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skypipe::session::{Job, Question, Signal};
-use skypipe_broker::protocol::Mode;
+use skypipe_broker::protocol::{MAX_CHUNK, Mode};
 
 use super::network::Weather;
 use super::rng::{Rng, mix};
@@ -28,7 +28,7 @@ impl Flavour {
 
     /// The flavour of a seed.
     pub fn of(seed: u64) -> Self {
-        Self::ALL[Rng::new(0).index(1) + usize::try_from(seed % 4).expect("it is below four")]
+        Self::ALL[usize::try_from(seed % 4).expect("it is below four")]
     }
 }
 
@@ -193,6 +193,7 @@ fn draw_actor(
 fn draw_stdin(flavour: Flavour, number: u64, rng: &mut Rng) -> Vec<(Duration, Bytes)> {
     let mut text = Vec::new();
     let longest = match flavour {
+        _ if rng.chance(1) => rng.pick(&[300_000, 300_000, 1_400_000]),
         Flavour::Tight => rng.pick(&[200, 2_000, 9_000, 40_000]),
         _ => rng.pick(&[20, 200, 2_000, 9_000]),
     };
@@ -216,6 +217,7 @@ fn draw_stdin(flavour: Flavour, number: u64, rng: &mut Rng) -> Vec<(Duration, By
     let mut rest = Bytes::from(text);
     while !rest.is_empty() {
         let most = rng.index(usize::try_from(longest).expect("lines are short") * 4) + 1;
+        let most = most.min(MAX_CHUNK);
         let mut len = most.min(rest.len());
         if let Some(newline) = rest[..len].iter().rposition(|byte| *byte == b'\n')
             && !rng.chance(broken)

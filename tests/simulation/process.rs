@@ -76,7 +76,10 @@ impl World {
             return self.tell(place, Input::OutputClosed);
         }
         client.printed += len;
-        client.moved = self.now;
+        if len > 1 {
+            // One byte alone may be the newline between streams, which is nobody's.
+            client.moved = self.now;
+        }
         self.tell(place, Input::Written)
     }
 
@@ -130,7 +133,8 @@ impl World {
     fn connect(&mut self, place: usize) {
         let ghost = self.rng.chance(50);
         self.give_up(place, ghost);
-        let conn = Conn::new(place, &mut self.rng);
+        let mut conn = Conn::new(place, &mut self.rng);
+        conn.made = self.clients[place].cut_off <= self.now;
         self.conns.push(conn);
         self.clients[place].conn = Some(self.conns.len() - 1);
         self.clients[place].opened = false;
@@ -145,7 +149,8 @@ impl World {
         if !self.conns[old].up {
             return;
         }
-        self.conns[old].up = ghost;
+        // What could never be made carries nothing afterwards either.
+        self.conns[old].up = ghost && self.conns[old].made;
         if !self.rough || self.rng.chance(70) {
             self.tell_of_end(old);
         }

@@ -31,6 +31,12 @@ const MODES: [Mode; 6] = [
     Mode::Follow,
 ];
 
+/// After how long without a chunk, a turn or a confirmation all is taken to be still.
+const REST: Duration = Duration::from_secs(3);
+
+/// How many times that may pass until all is still.
+const MOST_WAITS: usize = 1_000;
+
 /// The pipes of all histories.
 const PIPES: [&str; 2] = ["p", ""];
 
@@ -121,6 +127,13 @@ impl World {
     /// Lets things happen; then all that can be taken must have been.
     fn run_for(&mut self, span: Duration) -> Verdict {
         self.run_until(self.now + span)?;
+        // Where room is used up and lines are long, things go on slowly, a second at a time.
+        for _ in 0..MOST_WAITS {
+            if self.check.facts.moved + REST <= self.now {
+                break;
+            }
+            self.run_until(self.now + REST)?;
+        }
         self.check
             .still()
             .map_err(|why| format!("when all is still: {why}"))

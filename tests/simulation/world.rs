@@ -262,6 +262,9 @@ impl World {
             let at = self.now.max(cut_off) + self.weather.delay(&mut self.rng);
             let at = self.conns[place].arrives_down(at);
             self.plan(at, Event::Down(place, frames));
+        } else if self.conns[place].up {
+            // Its end comes behind what it still carries to the satellite.
+            self.tell_of_end(place);
         } else if report || self.rng.chance(40) {
             let input = Input::Disconnected { peer: peer.clone() };
             self.plan(self.now, Event::Satellite(place, input));

@@ -4,7 +4,10 @@ use std::collections::HashSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::{Broker, Output, Peer};
+use uuid::Uuid;
+
+use super::{Broker, OLD_IDS, Output, Peer};
+use crate::pipe::Pipe;
 use crate::protocol::{Code, MAX_PAGE, PipeInfo, Reply, Status};
 use crate::store::{Store, StreamKey};
 
@@ -12,6 +15,13 @@ impl<S: Store> Broker<S> {
     pub(super) fn eof(&mut self, peer: &Peer, name: &str) {
         let Some(name) = self.name(peer, name, None) else { return };
         let marker = StreamKey(self.new_key());
+        if !self.pipes.get(&name).is_some_and(Pipe::is_live) {
+            if !self.has_room_for_stream() {
+                let message = "this satellite has all the streams that it can keep";
+                return self.refuse(peer, Code::Limit, message, None);
+            }
+            self.streams.insert(marker, Uuid::from_u64_pair(OLD_IDS, marker.0));
+        }
         self.with_pipe(&name, |pipe, ctx| pipe.eof(marker, ctx));
         self.reply(peer, &Reply::EofTaken);
     }

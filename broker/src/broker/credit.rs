@@ -7,6 +7,7 @@
 use uuid::Uuid;
 
 use super::Broker;
+use super::writing::Writer;
 use crate::protocol::{BASE_CREDIT, CHUNK_OVERHEAD, MAX_CHUNK, SCRAP, cost};
 use crate::store::Store;
 
@@ -26,7 +27,8 @@ const OWN_WINDOW: u64 = 64 << 10;
 const OWN_WINDOW_OF_MANY: u64 = 8 << 10;
 const MANY: usize = 100;
 
-/// What all taps together may hold beyond the budget.
+/// What all taps together may hold beyond the budget; less where that is small, but always a chunk
+/// that is under way and one that comes.
 const TAPS: u64 = 8 << 20;
 
 /// The budget.
@@ -51,7 +53,7 @@ impl Room {
     }
 
     pub fn taps(&self) -> u64 {
-        TAPS.min(self.budget / 8)
+        TAPS.min(self.budget / 8).max(2 * cost(MAX_CHUNK))
     }
 
     /// What may still be given to anyone.
@@ -125,21 +127,23 @@ impl<S: Store> Broker<S> {
         if wanted == 0 {
             return false;
         }
-        let enough = wanted.min(SCRAP.saturating_sub(ahead).max(cost(1)));
+        let in_hand = writer.want.saturating_sub(writer.limit).min(wanted);
+        let mut enough = wanted.min(SCRAP.saturating_sub(ahead).max(cost(1)));
         let share = SHARE.max(self.room.left() / (waiting + 1));
         let mut amount = wanted.min(share).min(self.room.left());
         if amount < enough {
             self.let_go(id);
             amount = wanted.min(share).min(self.room.left());
         }
-        if amount < enough {
-            amount = wanted.min(self.own_window(id));
+        if amount < enough && in_hand > 0 {
+            // Credit that may lie unused is not for the reserve.
+            enough = enough.min(in_hand);
+            amount = in_hand.min(self.own_window(id));
         }
         let Some(writer) = self.writers.get_mut(&id) else { return false };
-        let is_full = amount < enough;
-        if is_full {
-            let is_news = !std::mem::replace(&mut writer.is_full, true);
-            if is_news {
+        if amount < enough {
+            let is_full = in_hand > 0;
+            if std::mem::replace(&mut writer.is_full, is_full) != is_full {
                 self.owe(id);
             }
             return true;
@@ -170,7 +174,7 @@ impl<S: Store> Broker<S> {
             let uuid = self.listeners.get(listener);
             let promised = uuid.and_then(|uuid| self.takers.get(uuid)?.promised);
             let other = promised.filter(|other| *other != id);
-            other.and_then(|other| self.writers.get(&other)).is_some_and(|other| other.has_credit())
+            other.and_then(|other| self.writers.get(&other)).is_some_and(Writer::will_send)
         };
         if takers.iter().any(is_promised) {
             return 0;

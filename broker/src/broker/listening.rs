@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Broker, FAIR_TURN, Peer, is_reserved};
+use super::{Broker, FAIR_TURN, MAX_LISTENERS, Peer, is_reserved};
 use crate::pipe::{Item, ListenerKey, Next};
 use crate::protocol::{Code, Mode, Reply};
 use crate::store::{Store, StreamKey};
@@ -46,6 +46,10 @@ impl<S: Store> Broker<S> {
         let Some(name) = self.name(peer, &pipe, Some(listener)) else { return };
         if is_reserved(listener) || self.writers.contains_key(&listener) {
             return self.refuse(peer, Code::Malformed, "that UUID is in use", Some(listener));
+        }
+        if self.takers.len() >= MAX_LISTENERS {
+            let message = "this satellite has all the listeners that it can serve";
+            return self.refuse(peer, Code::Limit, message, Some(listener));
         }
         self.reply(peer, &Reply::Listening { listener });
         self.join(client, listener, &name, mode, window);

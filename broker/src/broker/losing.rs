@@ -8,33 +8,31 @@ use crate::protocol::How;
 use crate::store::Store;
 
 impl<S: Store> Broker<S> {
-    /// A connection has ended. Its client may come back on another; a peer of the original protocol
-    /// cannot.
+    /// A connection has ended.
     pub(super) fn disconnected(&mut self, peer: &Peer) {
         let Some(client) = self.clients.at(peer) else { return };
-        if self.clients.get(client).is_some_and(|client| client.old.is_some()) {
-            self.forget(client, "its connection was lost");
-        } else {
-            self.clients.disconnect(client);
-            self.out_of_reach(client);
-        }
+        self.clients.disconnect(client);
+        self.out_of_reach(client);
     }
 
     /// The queue of a connection is full. Credit keeps those of SKYPIPE/1 clients far from that, so
     /// one that does not read what it asked for is as good as gone.
     pub(super) fn congested(&mut self, peer: Peer) {
-        let is_old = |client| self.clients.get(client).is_some_and(|client| client.old.is_some());
-        if self.clients.at(&peer).is_some_and(is_old) {
-            self.retry_old(peer);
+        let Some(client) = self.clients.at(&peer) else { return };
+        if self.clients.get(client).is_some_and(|client| client.old.is_some()) {
+            self.retry_old(client, peer);
         } else {
             self.disconnected(&peer);
         }
     }
 
     /// A client has no connection: credit that it was given comes back, for what was under way may
-    /// be lost, and one that has nothing here is forgotten.
+    /// be lost. One that has nothing here, or cannot come back, is forgotten.
     pub(super) fn out_of_reach(&mut self, id: Uuid) {
         let Some(client) = self.clients.get(id) else { return };
+        if client.old.is_some() {
+            return self.forget(id, "its connection was lost");
+        }
         if client.streams.is_empty() && client.listeners.is_empty() {
             self.clients.remove(id);
             return;

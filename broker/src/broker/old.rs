@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{Broker, OLD_IDS, Output, Peer};
+use super::{Broker, MAX_LISTENERS, OLD_IDS, Output, Peer};
 use crate::pipe::{Item, Next};
 use crate::protocol::v01::{self, Answer, Command};
 use crate::protocol::{How, MAX_CHUNK, Mode, cost};
@@ -19,6 +19,9 @@ use crate::store::Store;
 
 /// When to try again where a connection's queue was full: soon enough for tens of megabytes a second.
 const RETRY: Duration = Duration::from_millis(5);
+
+/// The most pipes that one peer writes to or listens to at a time. The original client has one.
+pub(super) const MAX_PIPES: usize = 100;
 
 /// What belongs to one such peer.
 #[derive(Debug, Default)]
@@ -39,6 +42,8 @@ struct Sending {
     pipe: Arc<str>,
     /// What has not been taken yet, the piece under way included.
     rest: Bytes,
+    /// Whether a piece is under way: handed to the loop, which has not said yet what came of it.
+    is_out: bool,
 }
 
 impl<S: Store> Broker<S> {
@@ -87,6 +92,10 @@ impl<S: Store> Broker<S> {
                 }
                 return;
             }
+            None if old.streams.len() >= MAX_PIPES => return,
+            None if !self.has_room_for_stream() => {
+                return self.old_cut(client, pipe, "this satellite has all the streams it can keep");
+            }
             None => self.old_open(client, pipe),
         };
         if payload.is_empty() {
@@ -94,15 +103,19 @@ impl<S: Store> Broker<S> {
             return;
         }
         if self.room.left() < cost(payload.len()) {
-            self.out.push_back(Output::Log("a 0.1 writer was cut: no room is left".to_owned()));
             self.cut(stream, "no room was left, and its protocol (0.1) cannot wait");
             self.forget_writer(stream);
-            if let Some(old) = self.old_mut(client) {
-                old.streams.insert(pipe.clone(), None);
-            }
-            return;
+            return self.old_cut(client, pipe, "no room is left");
         }
         self.old_append(pipe, stream, payload);
+    }
+
+    /// What a peer goes on to write to a pipe is dropped up to its end.
+    fn old_cut(&mut self, client: Uuid, pipe: &Arc<str>, why: &str) {
+        self.out.push_back(Output::Log(format!("a 0.1 writer was cut: {why}")));
+        if let Some(old) = self.old_mut(client) {
+            old.streams.insert(pipe.clone(), None);
+        }
     }
 
     fn old_open(&mut self, client: Uuid, pipe: &Arc<str>) -> Uuid {
@@ -137,7 +150,10 @@ impl<S: Store> Broker<S> {
     }
 
     fn old_listen(&mut self, client: Uuid, pipe: &Arc<str>) {
-        if self.old_mut(client).is_some_and(|old| old.listeners.contains_key(pipe)) {
+        let has_enough = |old: &mut OldPeer| {
+            old.listeners.contains_key(pipe) || old.listeners.len() >= MAX_PIPES
+        };
+        if self.old_mut(client).is_none_or(has_enough) || self.takers.len() >= MAX_LISTENERS {
             return;
         }
         let listener = self.old_id();
@@ -150,7 +166,14 @@ impl<S: Store> Broker<S> {
     fn old_unlisten(&mut self, client: Uuid, pipe: &str) {
         let Some(old) = self.old_mut(client) else { return };
         let Some(listener) = old.listeners.remove(pipe) else { return };
-        old.sending.take_if(|sending| sending.listener == listener);
+        if old.sending.take_if(|sending| sending.listener == listener).is_some()
+            && let Some(peer) = self.clients.peer(client)
+        {
+            // A report on what has not gone out yet would be taken for one on what goes out next.
+            self.out.retain(|output| {
+                !matches!(output, Output::Send { peer: to, report: true, .. } if to == peer)
+            });
+        }
         self.leave(client, listener);
         self.serve_old(client);
     }
@@ -192,16 +215,19 @@ impl<S: Store> Broker<S> {
                 }
                 Next::Nothing => return None,
             };
-            return Some(Sending { listener, turn, pipe: pipe.clone(), rest });
+            return Some(Sending { listener, turn, pipe: pipe.clone(), rest, is_out: false });
         }
     }
 
-    /// Sends the piece whose turn it is, or sends it again.
+    /// Sends the piece whose turn it is, or sends it again, unless it is under way.
     pub(super) fn send_piece(&mut self, peer: &Peer) {
         let Some(client) = self.clients.at(peer) else { return };
-        let Some(sending) = self.old_mut(client).and_then(|old| old.sending.clone()) else { return };
+        let Some(old) = self.old_mut(client) else { return };
+        let Some(sending) = old.sending.as_mut().filter(|sending| !sending.is_out) else { return };
+        sending.is_out = true;
         let piece = sending.rest.slice(..sending.rest.len().min(v01::MAX_PIECE));
-        self.send_old(peer, Answer::Data { pipe: &sending.pipe }, Some(piece), true);
+        let pipe = sending.pipe.clone();
+        self.send_old(peer, Answer::Data { pipe: &pipe }, Some(piece), true);
     }
 
     /// The connection took a piece.
@@ -213,7 +239,7 @@ impl<S: Store> Broker<S> {
         let piece = sending.rest.len().min(v01::MAX_PIECE);
         let _taken = sending.rest.split_to(piece);
         if !sending.rest.is_empty() {
-            old.sending = Some(sending);
+            old.sending = Some(Sending { is_out: false, ..sending });
             return self.send_piece(peer);
         }
         if is_end {
@@ -231,7 +257,11 @@ impl<S: Store> Broker<S> {
         self.room.touch();
     }
 
-    pub(super) fn retry_old(&mut self, peer: Peer) {
+    /// The connection's queue is full: what is to be sent is offered again a little later.
+    pub(super) fn retry_old(&mut self, client: Uuid, peer: Peer) {
+        if let Some(sending) = self.old_mut(client).and_then(|old| old.sending.as_mut()) {
+            sending.is_out = false;
+        }
         self.retries.insert((self.now + RETRY, peer));
     }
 

@@ -60,6 +60,11 @@ impl Writer {
         self.want.max(line).saturating_sub(self.limit)
     }
 
+    /// Whether it may send something, and has something in hand as far as it said.
+    pub fn will_send(&self) -> bool {
+        self.has_credit() && self.want > self.received
+    }
+
     /// Whether it may send something.
     pub fn has_credit(&self) -> bool {
         self.stage == Stage::Open && self.limit - self.received >= SCRAP
@@ -105,7 +110,7 @@ impl<S: Store> Broker<S> {
             let message = "a label has at most 255 bytes, and a UUID one use";
             return self.refuse(peer, Code::Malformed, message, Some(stream));
         }
-        if self.streams.len().max(self.writers.len()) >= MAX_STREAMS {
+        if !self.has_room_for_stream() {
             let message = "this satellite has all the streams that it can keep";
             return self.refuse(peer, Code::Limit, message, Some(stream));
         }
@@ -115,6 +120,11 @@ impl<S: Store> Broker<S> {
             writer.limit = limit;
         }
         self.reply(peer, &Reply::Opened { stream, next: 0, limit });
+    }
+
+    /// Whether another stream may open or wait.
+    pub(super) fn has_room_for_stream(&self) -> bool {
+        self.streams.len().max(self.writers.len()) < MAX_STREAMS
     }
 
     /// Makes a stream and its writer.
@@ -232,6 +242,10 @@ impl<S: Store> Broker<S> {
         if seq != writer.next {
             let message = format!("a finish after {seq} chunks, where there are {}", writer.next);
             return self.refuse(peer, Code::Order, &message, Some(stream));
+        }
+        if matches!(&how, How::Cut(why) if why.len() > MAX_LABEL) {
+            let message = "the reason of a cut has at most 255 bytes";
+            return self.refuse(peer, Code::Malformed, message, Some(stream));
         }
         let wait = writer.wait;
         if let Some((name, key)) = self.end_writing(stream) {

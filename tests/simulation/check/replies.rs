@@ -190,6 +190,7 @@ impl Checker {
             self.payload(*stream, *seq, payload)?;
         }
         self.hit_turn(&turn);
+        self.facts.moved = self.facts.now;
         let known = self
             .facts
             .listeners

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use skypipe_broker::protocol::Mode;
+use skypipe_broker::protocol::{MAX_CHUNK, Mode, cost};
 
 use super::{Checker, Verdict};
 use crate::simulation::facts::Presence;
@@ -10,7 +10,7 @@ use crate::simulation::model::Pipe;
 
 /// The most that the satellite keeps beside its budget, so that a full pipe can be drained.
 const MOST_RESERVE: u64 = 16 << 20;
-/// The most that it keeps for taps.
+/// The most that it keeps for taps, or two chunks if that is more.
 const MOST_TAPS: u64 = 8 << 20;
 
 impl Checker {
@@ -18,7 +18,7 @@ impl Checker {
     /// it keeps, in bytes of payload.
     pub fn step_done(&mut self, used: u64) -> Verdict {
         let reserve = (self.memory / 4).min(MOST_RESERVE);
-        let taps = (self.memory / 8).min(MOST_TAPS);
+        let taps = (self.memory / 8).min(MOST_TAPS).max(2 * cost(MAX_CHUNK));
         if used > self.memory + reserve + taps {
             return Err(format!(
                 "{used} bytes kept with a budget of {}",

@@ -1,6 +1,6 @@
 //! Who is let in, and what happens to messages that make no sense.
 
-use super::story::{Story, id, listening, opening};
+use super::story::{Story, id, listening, opening, reopening};
 use crate::protocol::{
     Code, How, MAGIC, MAX_CHUNK, MAX_COMMAND, Mode, REVISION, Reply, Request, encode,
 };
@@ -98,8 +98,9 @@ fn another_client_on_the_same_connection_leaves_the_first_without_one() {
     story.write("x", "s", 0, b"not its own\n");
     assert_eq!(story.told("x"), "refused: Denied");
     story.hello("y", "first");
+    story.say("y", &reopening("s", "p", 0));
     story.write("y", "s", 0, b"its own\n");
-    assert_eq!(story.told("y"), "ack 1");
+    assert_eq!(story.told("y"), "opened 0, ack 1");
 }
 
 #[test]

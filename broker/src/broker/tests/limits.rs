@@ -1,7 +1,8 @@
 //! What nobody can have without end: streams, listeners, waiting ends, sentences.
 
 use super::story::{Story, id, opening};
-use crate::broker::{MAX_STREAMS, OLD_LISTENERS};
+use crate::broker::old::MAX_PIPES;
+use crate::broker::{MAX_LISTENERS, MAX_STREAMS};
 use crate::protocol::{Code, Mode, Reply, Request};
 
 /// The last reply to a peer that was told a lot.
@@ -48,7 +49,7 @@ fn stored_streams_without_a_byte_are_bounded_in_number() {
 fn listeners_are_bounded_in_number() {
     let mut story = Story::new();
     story.meet(&["r", "x"]);
-    for listener in 0..MAX_STREAMS {
+    for listener in 0..MAX_LISTENERS {
         story.listen("r", &format!("l{listener}"), &format!("{listener}"), Mode::Default);
     }
     assert!(matches!(last(&mut story, "r"), Reply::Listening { .. }));
@@ -80,11 +81,48 @@ fn ends_that_wait_are_bounded_in_number() {
 #[test]
 fn a_0_1_peer_listens_to_a_bounded_number_of_pipes() {
     let mut story = Story::new();
-    for pipe in 0..=OLD_LISTENERS {
-        story.send("x", &[b"SKYPIPE/0.1", b"LISTEN", format!("{pipe:03}").as_bytes()]);
+    for pipe in 0..=MAX_PIPES {
+        story.send("x", &[b"SKYPIPE/0.1", b"LISTEN", format!("{pipe}").as_bytes()]);
     }
+    assert_eq!(pipes(&mut story), MAX_PIPES);
+    story.send("x", &[b"SKYPIPE/0.1", b"UNLISTEN", b"0"]);
+    story.send("x", &[b"SKYPIPE/0.1", b"LISTEN", b"another"]);
+    assert_eq!(pipes(&mut story), MAX_PIPES);
+}
+
+#[test]
+fn a_0_1_peer_writes_to_a_bounded_number_of_pipes() {
+    let mut story = Story::new();
+    for pipe in 0..=MAX_PIPES {
+        story.send("x", &[b"SKYPIPE/0.1", b"DATA", format!("{pipe}").as_bytes(), b"x"]);
+    }
+    assert_eq!(pipes(&mut story), MAX_PIPES);
+}
+
+#[test]
+fn streams_of_0_1_peers_are_bounded_in_number() {
+    let mut story = Story::new();
+    for _ in 0..MAX_STREAMS {
+        story.send("x", &[b"SKYPIPE/0.1", b"DATA", b"p", b""]);
+    }
+    story.send("x", &[b"SKYPIPE/0.1", b"DATA", b"p", b"one more"]);
+    assert_eq!(story.log, ["a 0.1 writer was cut: this satellite has all the streams it can keep"]);
     story.meet(&["q"]);
+    story.say("q", &Request::Discard { pipe: "p".to_owned() });
+    let streams = MAX_STREAMS as u64;
+    assert_eq!(story.reply("q"), Reply::Discarded { streams, bytes: 0 });
+    story.send("x", &[b"SKYPIPE/0.1", b"DATA", b"p", b"the rest of what was cut"]);
+    story.send("x", &[b"SKYPIPE/0.1", b"DATA", b"p", b""]);
+    story.send("x", &[b"SKYPIPE/0.1", b"DATA", b"p", b"anew"]);
+    story.listen("q", "l", "p", Mode::Default);
+    assert_eq!(story.told("q"), "listening, anew");
+}
+
+fn pipes(story: &mut Story) -> usize {
+    story.hello("q", "q");
     story.say("q", &Request::List { after: None });
-    let Reply::Pipes { pipes, .. } = story.reply("q") else { panic!("no list") };
-    assert_eq!(pipes.len(), OLD_LISTENERS);
+    match story.reply("q") {
+        Reply::Pipes { pipes, .. } => pipes.len(),
+        other => panic!("no list: {other:?}"),
+    }
 }

@@ -102,19 +102,6 @@ fn rule_16_who_comes_back_too_late_is_told_so() {
 }
 
 #[test]
-fn rule_16_a_writer_that_only_waits_for_its_answer_is_told_it_however_late() {
-    let mut story = Story::new();
-    story.meet(&["w"]);
-    story.open("w", "s", "p");
-    story.finish("w", "s", 0);
-    story.pass(10 * WRITER_LOST);
-    story.hello("w2", "w");
-    story.say("w2", &reopening("s", "p", 0));
-    story.finish("w2", "s", 0);
-    assert_eq!(story.told("w2"), "opened 0, kept", "nothing was cut");
-}
-
-#[test]
 fn rule_15_a_goodbye_is_heard_at_once() {
     let mut story = story_with_both();
     story.say("w", &Request::Bye);

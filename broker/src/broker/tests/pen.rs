@@ -1,12 +1,16 @@
 //! Two honest clients: a writer that keeps to its credit, and a listener that confirms what it got.
 
-use super::story::{Story, id, listening, opening, peer, turn};
-use crate::broker::Input;
-use crate::protocol::{MAGIC, Mode, Outcome, Reply, Request, cost, encode};
+use super::story::{Story, id, listening, opening, turn};
+use crate::protocol::{
+    CHUNK_OVERHEAD, MAGIC, MAX_CHUNK, Mode, Outcome, Reply, Request, SCRAP, cost, encode,
+};
 
 /// A writer; its peer, its client and its stream have one name.
 pub struct Pen {
     pub name: String,
+    /// Bytes that it has and has not sent, and those that it has sent.
+    pub in_hand: usize,
+    pub written: usize,
     pub next: u64,
     /// What its chunks have cost, and may cost.
     pub spent: u64,
@@ -22,6 +26,8 @@ impl Pen {
         story.say(name, &opening(name, pipe));
         let mut pen = Self {
             name: name.to_owned(),
+            in_hand: 0,
+            written: 0,
             next: 0,
             spent: 0,
             limit: 0,
@@ -49,41 +55,58 @@ impl Pen {
         }
     }
 
-    /// Whether its credit is enough for so many bytes.
+    /// Whether one chunk of so many bytes may go.
     pub fn may_write(&self, len: usize) -> bool {
         self.spent + cost(len) <= self.limit
     }
 
-    /// Says that it wants to send so many bytes.
+    /// Says that it has so many bytes more than it may send.
     pub fn want(&mut self, story: &mut Story, len: usize) {
         let want = self.spent + cost(len);
         story.say(&self.name, &Request::Want { stream: id(&self.name), want });
         self.take_in(story);
     }
 
-    /// Sends so many bytes if it may, after asking for credit if need be. Returns whether it did.
-    pub fn write(&mut self, story: &mut Story, len: usize) -> bool {
-        if !self.may_write(len) {
-            self.want(story, len);
+    /// Takes so many bytes in hand, and sends what it may.
+    pub fn write(&mut self, story: &mut Story, len: usize) {
+        self.in_hand += len;
+        self.push(story);
+    }
+
+    /// Sends what it may of what it has in hand, in chunks that its credit allows, and asks for more.
+    pub fn push(&mut self, story: &mut Story) {
+        self.take_in(story);
+        while self.in_hand > 0 {
+            if !self.may_write(self.in_hand) {
+                self.want(story, self.in_hand);
+            }
+            let credit = (self.limit - self.spent).saturating_sub(CHUNK_OVERHEAD);
+            let piece = self.in_hand.min(MAX_CHUNK).min(usize::try_from(credit).unwrap());
+            if self.in_hand > piece && cost(piece) < SCRAP {
+                return;
+            }
+            self.send(story, piece);
         }
-        if !self.may_write(len) {
-            return false;
-        }
+    }
+
+    fn send(&mut self, story: &mut Story, len: usize) {
         let data = Request::Data { stream: id(&self.name), seq: self.next, tail: 0, want: 0 };
         self.spent += cost(len);
         self.next += 1;
+        self.in_hand -= len;
+        self.written += len;
         story.send(&self.name, &[MAGIC, &encode(&data), &vec![b'.'; len]]);
         self.take_in(story);
-        true
     }
 
-    /// Writes until no credit comes any more; returns how many bytes went.
-    pub fn fill(&mut self, story: &mut Story, len: usize) -> usize {
-        let mut written = 0;
-        while self.write(story, len) {
-            written += len;
+    /// Writes until no credit comes any more; returns how many bytes went. Has nothing in hand then.
+    pub fn fill(&mut self, story: &mut Story) -> usize {
+        let before = self.written;
+        while self.in_hand == 0 {
+            self.write(story, 32 << 10);
         }
-        written
+        self.in_hand = 0;
+        self.written - before
     }
 
     pub fn finish(&mut self, story: &mut Story) {
@@ -129,8 +152,19 @@ impl Ear {
             story.confirm(&self.name, &self.name, self.arrived);
         }
     }
+}
 
-    pub fn vanish(&self, story: &mut Story) {
-        story.happen(Input::Disconnected { peer: peer(&self.name) });
+/// So many bytes go from a writer to a listener, which confirms them as they come.
+#[track_caller]
+pub fn flow(story: &mut Story, pen: &mut Pen, ear: &mut Ear, len: usize) {
+    let end = ear.bytes + len;
+    pen.write(story, len);
+    while ear.bytes < end {
+        let before = (ear.bytes, pen.in_hand);
+        ear.confirm(story);
+        pen.push(story);
+        assert!(before != (ear.bytes, pen.in_hand), "{} bytes of {len} came, then no more", ear.bytes);
     }
+    ear.confirm(story);
+    assert_eq!((ear.bytes, pen.in_hand), (end, 0));
 }

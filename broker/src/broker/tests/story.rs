@@ -137,7 +137,8 @@ impl Story {
     pub fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         for _ in 0..10_000 {
-            let Some(due) = self.broker.deadline().filter(|due| *due <= end) else {
+            let due = self.broker.deadline().filter(|due| *due <= end && !self.is_stopped);
+            let Some(due) = due else {
                 self.now = end;
                 return;
             };

@@ -1,0 +1,107 @@
+//! One question, one answer, one exit; never asked twice.
+
+use std::time::Duration;
+
+use skypipe_broker::protocol::{Code, PipeInfo, Reply, Request};
+
+use super::talk::{BEAT, asker};
+use crate::session::Question;
+
+fn page(names: &[&str], more: bool) -> Reply {
+    let info = |name: &&str| PipeInfo {
+        name: (*name).to_owned(),
+        waiting: 0,
+        bytes: 0,
+        writers: 0,
+        listeners: 1,
+        full: false,
+    };
+    Reply::Pipes { pipes: names.iter().map(info).collect(), more }
+}
+
+fn questions() -> [(Question, &'static str); 5] {
+    let pipe = || "p".to_owned();
+    [
+        (Question::Eof(pipe()), "eof"),
+        (Question::List, "list"),
+        (Question::Discard(pipe()), "discard"),
+        (Question::Status, "status"),
+        (Question::Stop(false), "stop"),
+    ]
+}
+
+#[test]
+fn a_question_is_asked_when_the_satellite_is_there() {
+    for (question, word) in questions() {
+        let mut talk = asker(question);
+        assert_eq!(talk.said(), "hello");
+        talk.welcome();
+        assert_eq!(talk.said(), word);
+        talk.reply(&Reply::EofTaken);
+        assert_eq!((talk.said().as_str(), talk.exit), ("bye", Some(0)));
+        assert_eq!(talk.answers, [Reply::EofTaken]);
+    }
+}
+
+#[test]
+fn a_refusal_ends_with_the_satellites_sentence() {
+    let mut talk = asker(Question::Stop(false));
+    talk.welcome();
+    talk.refuse(Code::Waiting, None);
+    assert_eq!(talk.exit, Some(1));
+    assert_eq!(talk.notices, ["the satellite says why"]);
+}
+
+#[test]
+fn a_long_list_is_asked_for_page_by_page() {
+    let mut talk = asker(Question::List);
+    talk.welcome();
+    talk.said();
+    talk.reply(&page(&["a", "b"], true));
+    let after = Some("b".to_owned());
+    assert_eq!(talk.take_sent(), [(Request::List { after }, None)]);
+    assert_eq!(talk.exit, None);
+    talk.reply(&page(&["c"], false));
+    assert_eq!(talk.exit, Some(0));
+    assert_eq!(talk.answers.len(), 2);
+}
+
+#[test]
+fn what_was_asked_is_never_asked_again() {
+    for (question, _) in questions() {
+        let is_stop = matches!(question, Question::Stop(_));
+        let mut talk = asker(question);
+        talk.welcome();
+        talk.said();
+        talk.break_off();
+        assert_eq!(talk.exit, Some(if is_stop { 0 } else { 1 }));
+        assert_eq!(talk.said(), "");
+    }
+}
+
+#[test]
+fn a_satellite_that_is_gone_before_its_answer_has_stopped() {
+    let mut talk = asker(Question::Stop(true));
+    talk.welcome();
+    talk.break_off();
+    assert_eq!(talk.answers, [Reply::Stopping]);
+}
+
+#[test]
+fn silence_instead_of_an_answer_ends_too() {
+    let mut talk = asker(Question::Status);
+    talk.welcome();
+    talk.pass(3 * BEAT);
+    assert_eq!(talk.exit, Some(1));
+    assert_eq!(talk.notices, ["the connection broke before the satellite answered"]);
+}
+
+#[test]
+fn a_connection_that_breaks_before_the_question_is_made_again() {
+    let mut talk = asker(Question::Status);
+    talk.break_off();
+    talk.pass(Duration::from_secs(1));
+    assert_eq!(talk.said(), "hello");
+    talk.welcome();
+    assert_eq!(talk.said(), "status");
+}

@@ -1,0 +1,264 @@
+//! A listener: what it prints, what it confirms, how it ends.
+
+use std::time::Duration;
+
+use skypipe_broker::protocol::{Code, How, MAGIC, MAX_CHUNK, Mode, Reply, Request, cost, encode};
+
+use super::talk::{A, B, OWN, Talk};
+use crate::session::{Input, Job};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MILLI: Duration = Duration::from_millis(1);
+
+fn cut() -> How {
+    How::Cut("it was not heard of for 60 s".to_owned())
+}
+
+#[test]
+fn rule_10_only_what_was_written_is_confirmed() {
+    let mut talk = Talk::listener(Mode::Default);
+    talk.chunk(0, A, 0, "one\n");
+    talk.chunk(1, A, 1, "two\n");
+    talk.ended(2, A, How::End, 0);
+    assert_eq!(talk.said(), "");
+    talk.write_one();
+    assert_eq!(talk.said(), "confirm 1");
+    talk.write_one();
+    assert_eq!(talk.said(), "confirm 3", "the end behind it is written with it");
+    assert_eq!(talk.printed(), "one\ntwo\n");
+}
+
+#[test]
+fn rule_15_exit_0_is_after_an_end_that_the_satellite_knows_to_be_confirmed() {
+    let mut talk = Talk::listener(Mode::Default);
+    talk.chunk(0, A, 0, "text\n");
+    talk.ended(1, A, How::End, 0);
+    talk.done(2);
+    talk.write_all();
+    assert_eq!((talk.said().as_str(), talk.exit), ("confirm 3", None));
+    talk.reply(&Reply::Closed { listener: OWN });
+    assert_eq!((talk.said().as_str(), talk.exit), ("bye", Some(0)));
+    assert_eq!(talk.notices, [""; 0]);
+}
+
+#[test]
+fn an_end_without_a_byte_is_an_end() {
+    let mut talk = Talk::listener(Mode::Default);
+    talk.ended(0, A, How::End, 0);
+    talk.done(1);
+    assert_eq!(talk.said(), "confirm 1, confirm 2");
+    talk.reply(&Reply::Closed { listener: OWN });
+    assert_eq!((talk.exit, talk.printed()), (Some(0), ""));
+}
+
+#[test]
+fn a_satellite_that_never_answers_the_last_confirmation_is_waited_for_ten_seconds() {
+    let mut talk = Talk::listener(Mode::Default);
+    talk.ended(0, A, How::End, 0);
+    talk.done(1);
+    talk.pass(10 * SECOND - MILLI);
+    assert_eq!(talk.exit, None);
+    talk.pass(MILLI);
+    assert_eq!(talk.exit, Some(0));
+}
+
+#[test]
+fn rule_15_a_cut_stream_is_exit_3_and_says_which_writer_and_why() {
+    let mut talk = Talk::listener(Mode::Default);
+    talk.chunk(0, A, 0, "half");
+    talk.ended(1, A, cut(), 0);
+    talk.done(2);
+    assert_eq!(talk.notices, [""; 0], "not before its bytes are written");
+    talk.write_all();
+    talk.reply(&Reply::Closed { listener: OWN });
+    assert_eq!(talk.exit, Some(3));
+    let notice = "the stream of ann@host pid 1 was cut: it was not heard of for 60 s";
+    assert_eq!(talk.notices, [notice]);
+}
+
+#[test]
+fn rule_15_a_remainder_is_exit_3_and_says_how_much_others_had() {
+    let mut talk = Talk::listener(Mode::Default);
+    talk.chunk(0, A, 3, "rest\n");
+    talk.ended(1, A, How::End, 1234);
+    talk.done(2);
+    talk.write_all();
+    talk.reply(&Reply::Closed { listener: OWN });
+    assert_eq!(talk.exit, Some(3));
+    let notice = "this is the rest of the stream of ann@host pid 1: its first 1234 bytes went to others";
+    assert_eq!(talk.notices, [notice]);
+}
+
+#[test]
+fn rule_16_a_listener_resumes_at_what_has_arrived_and_confirms_what_was_written() {
+    let mut talk = Talk::listener(Mode::Default);
+    for (turn, text) in ["a", "b", "c"].iter().enumerate() {
+        talk.chunk(turn as u64, A, turn as u64, text);
+    }
+    talk.write_one();
+    talk.said();
+    talk.break_off();
+    talk.write_one();
+    assert_eq!(talk.said(), "", "there is no connection");
+    talk.pass(SECOND);
+    assert_eq!(talk.said(), "hello, listen from 3");
+    talk.welcome();
+    assert_eq!(talk.said(), "");
+    talk.reply(&Reply::Listening { listener: OWN });
+    assert_eq!(talk.said(), "confirm 2");
+    talk.write_one();
+    assert_eq!(talk.said(), "confirm 3");
+}
+
+#[test]
+fn rule_16_what_comes_twice_is_dropped() {
+    let mut talk = Talk::listener(Mode::Default);
+    talk.chunk(0, A, 0, "a");
+    talk.ended(1, A, How::End, 0);
+    for _ in 0..2 {
+        talk.chunk(0, A, 0, "a");
+        talk.ended(1, A, How::End, 0);
+        talk.chunk(2, B, 0, "b");
+    }
+    talk.done(3);
+    talk.done(3);
+    talk.write_all();
+    assert_eq!((talk.printed(), talk.exit), ("a\nb", None));
+    assert_eq!(talk.said(), "confirm 2, confirm 4", "the newline between them is no turn");
+}
+
+#[test]
+fn rule_16_a_gap_is_a_failure_never_skipped() {
+    let mut talk = Talk::listener(Mode::Default);
+    talk.chunk(0, A, 0, "a");
+    talk.chunk(2, A, 2, "c");
+    assert_eq!(talk.exit, Some(1));
+    assert_eq!(talk.notices, ["turn 2 came where 1 was expected"]);
+
+    let mut talk = Talk::listener(Mode::Follow);
+    talk.chunk(0, A, 5, "it may begin anywhere");
+    talk.chunk(1, A, 7, "but not skip");
+    assert_eq!(talk.exit, Some(1));
+    talk.write_one();
+    assert!(talk.to_write.is_empty(), "what is wrong is not printed");
+}
+
+#[test]
+fn rule_9_a_tap_says_what_it_missed_at_most_once_a_second() {
+    let mut talk = Talk::listener(Mode::Tap);
+    let missing = |talk: &mut Talk, turn, seq, missed| {
+        let chunk = Reply::Chunk { listener: OWN, turn, stream: A, seq, missed };
+        talk.receive(&[MAGIC, &encode(&chunk), b"x\n"]);
+        talk.write_all();
+        talk.pass(Duration::ZERO);
+    };
+    missing(&mut talk, 0, 0, 0);
+    missing(&mut talk, 1, 5, 100);
+    missing(&mut talk, 2, 9, 20);
+    missing(&mut talk, 3, 12, 3);
+    assert_eq!(talk.notices, ["this tap was too slow and missed 100 bytes"]);
+    talk.reply(&Reply::Pong);
+    talk.pass(SECOND);
+    assert_eq!(talk.notices[1..], ["this tap was too slow and missed 23 bytes"]);
+    talk.reply(&Reply::Done { listener: OWN, turn: 4, missed: 7 });
+    assert_eq!(talk.notices[2..], ["this tap was too slow and missed 7 bytes"]);
+    talk.reply(&Reply::Closed { listener: OWN });
+    assert_eq!(talk.exit, Some(0));
+}
+
+#[test]
+fn rule_13_lines_of_different_streams_are_kept_apart() {
+    let mut talk = Talk::listener(Mode::Follow);
+    talk.chunk(0, A, 0, "no newline");
+    talk.chunk(1, B, 0, "other");
+    talk.chunk(2, B, 1, " line\n");
+    talk.chunk(3, A, 1, "first\n");
+    talk.ended(4, A, How::End, 0);
+    talk.chunk(5, B, 2, "last");
+    talk.write_all();
+    assert_eq!(talk.printed(), "no newline\nother line\nfirst\nlast");
+}
+
+#[test]
+fn rule_13_a_stream_alone_is_passed_on_byte_for_byte() {
+    let mut talk = Talk::listener(Mode::Default);
+    talk.chunk(0, A, 0, "no");
+    talk.chunk(1, A, 1, " newline");
+    talk.ended(2, A, How::End, 0);
+    talk.done(3);
+    talk.write_all();
+    assert_eq!(talk.printed(), "no newline");
+}
+
+#[test]
+fn rule_13_under_one_nothing_is_added() {
+    let mut talk = Talk::listener(Mode::One);
+    talk.chunk(0, A, 0, "no newline");
+    talk.chunk(1, B, 0, "a second stream, which no satellite would send");
+    talk.write_all();
+    assert_eq!(talk.printed(), "no newlinea second stream, which no satellite would send");
+}
+
+#[test]
+fn rule_15_a_closed_stdout_is_exit_0_and_confirms_nothing_further() {
+    let mut talk = Talk::listener(Mode::Default);
+    talk.chunk(0, A, 0, "one\n");
+    talk.chunk(1, A, 1, "two\n");
+    talk.write_one();
+    talk.said();
+    talk.happen(Input::OutputClosed);
+    assert_eq!((talk.said().as_str(), talk.exit), ("leave, bye", Some(0)));
+    assert_eq!(talk.notices, [""; 0]);
+}
+
+#[test]
+fn a_stdout_that_fails_is_exit_1_and_says_why() {
+    let mut talk = Talk::listener(Mode::Default);
+    talk.chunk(0, A, 0, "one\n");
+    talk.happen(Input::OutputFailed("No space left on device".to_owned()));
+    assert_eq!((talk.said().as_str(), talk.exit), ("leave, bye", Some(1)));
+    assert_eq!(talk.notices, ["cannot write to stdout: No space left on device"]);
+}
+
+#[test]
+fn rule_16_a_listener_that_the_satellite_lost_or_gave_up_exits_3() {
+    for (code, exit) in [(Code::Unknown, 3), (Code::Lost, 3), (Code::Limit, 1), (Code::Order, 1)] {
+        let mut talk = Talk::listener(Mode::Default);
+        talk.refuse(code, Some(OWN));
+        assert_eq!(talk.exit, Some(exit), "{code:?}");
+        assert_eq!(talk.notices, ["the satellite says why"]);
+    }
+}
+
+#[test]
+fn rule_16_one_that_has_all_needs_no_satellite_that_remembers() {
+    let mut talk = Talk::listener(Mode::Default);
+    talk.ended(0, A, How::End, 0);
+    talk.done(1);
+    talk.break_off();
+    talk.pass(SECOND);
+    talk.welcome();
+    talk.refuse(Code::Unknown, Some(OWN));
+    assert_eq!(talk.exit, Some(0));
+    assert_eq!(talk.notices, [""; 0]);
+}
+
+#[test]
+fn the_window_moves_on_with_what_was_written() {
+    let mut talk = Talk::new(Job::Listen { pipe: "p".to_owned(), mode: Mode::Default });
+    let first = 8 * cost(MAX_CHUNK);
+    let listen = talk.take_sent().pop().map(|(request, _)| request);
+    assert!(matches!(listen, Some(Request::Listen { window, .. }) if window == first));
+    talk.welcome();
+    talk.reply(&Reply::Listening { listener: OWN });
+    talk.chunk(0, A, 0, "four");
+    talk.write_all();
+    let (listener, turns, window) = (OWN, 1, first + cost(4));
+    assert_eq!(talk.take_sent().pop().unwrap().0, Request::Confirm { listener, turns, window });
+}
+
+#[test]
+fn a_listener_never_reads_stdin() {
+    let talk = Talk::listener(Mode::Default);
+    assert!(!talk.session.wants_input());
+}

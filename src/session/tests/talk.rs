@@ -1,0 +1,264 @@
+//! A language for one side of a conversation: the test is the satellite, stdin, stdout and the clock.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::time::Duration;
+
+use bytes::Bytes;
+use skypipe_broker::protocol::{
+    Code, How, Limits, MAGIC, MAX_CHUNK, Mode, Outcome, REVISION, Reply, Request, decode, encode,
+};
+use uuid::Uuid;
+
+use crate::session::{Config, Input, Job, Now, Output, Question, Session};
+
+pub const CLIENT: Uuid = Uuid::from_u128(0x1111_2222_3333_4444_5555_6666_7777_8888);
+
+/// The UUID of the session's stream or listener.
+pub const OWN: Uuid = Uuid::from_u128(7);
+
+/// Two streams of others.
+pub const A: Uuid = Uuid::from_u128(0xa);
+pub const B: Uuid = Uuid::from_u128(0xb);
+
+/// The span in which each side is heard from.
+pub const BEAT: Duration = Duration::from_millis(2500);
+
+pub struct Talk {
+    pub session: Session,
+    pub now: Now,
+    /// What was sent on the current connection and not looked at, with the payload of data.
+    sent: Vec<(Request, Option<Bytes>)>,
+    /// What is to be written and was not reported as written.
+    pub to_write: VecDeque<Bytes>,
+    pub printed: Vec<u8>,
+    pub notices: Vec<String>,
+    pub hints: Vec<String>,
+    pub answers: Vec<Reply>,
+    /// When a connection was made.
+    pub connects: Vec<Now>,
+    pub exit: Option<u8>,
+}
+
+impl Talk {
+    pub fn new(job: Job) -> Self {
+        Self::with(job, |_| {})
+    }
+
+    pub fn with(job: Job, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config {
+            client: CLIENT,
+            id: OWN,
+            job,
+            timeout: None,
+            program: "skypipe 1.0.0".to_owned(),
+            endpoint: "tcp://sky:9000".to_owned(),
+        };
+        change(&mut config);
+        let mut talk = Self {
+            session: Session::new(config),
+            now: Now::ZERO,
+            sent: Vec::new(),
+            to_write: VecDeque::new(),
+            printed: Vec::new(),
+            notices: Vec::new(),
+            hints: Vec::new(),
+            answers: Vec::new(),
+            connects: Vec::new(),
+            exit: None,
+        };
+        talk.carry_out();
+        talk
+    }
+
+    /// Hands one input in and takes all that the session wants thereupon.
+    pub fn happen(&mut self, input: Input) {
+        self.session.handle(self.now, input);
+        self.carry_out();
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(output) = self.session.poll() {
+            assert_eq!(self.exit, None, "the exit is the last: {output:?}");
+            match output {
+                Output::Connect => {
+                    self.connects.push(self.now);
+                    self.sent.clear();
+                }
+                Output::Send(frames) => {
+                    assert!(!self.connects.is_empty(), "nothing is sent without a connection");
+                    assert_eq!(frames[0], MAGIC);
+                    let request = decode(&frames[1]).expect("a satellite understands it");
+                    self.sent.push((request, frames.get(2).cloned()));
+                }
+                Output::Write(bytes) => self.to_write.push_back(bytes),
+                Output::Notice(text) => self.notices.push(text),
+                Output::Hint(text) => self.hints.push(text),
+                Output::Answer(reply) => self.answers.push(reply),
+                Output::Exit(code) => self.exit = Some(code),
+            }
+        }
+    }
+
+    /// Time passes; the loop wakes at each deadline and at the end.
+    pub fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        for _ in 0..10_000 {
+            let Some(due) = self.session.deadline().filter(|due| *due <= end) else {
+                self.now = end;
+                return;
+            };
+            self.now = self.now.max(due);
+            self.happen(Input::Timeout);
+        }
+        panic!("the session's deadline does not move");
+    }
+
+    /// A message of any frames comes.
+    pub fn receive(&mut self, frames: &[&[u8]]) {
+        let frames = frames.iter().map(|frame| Bytes::copy_from_slice(frame)).collect();
+        self.happen(Input::Received(frames));
+    }
+
+    pub fn reply(&mut self, reply: &Reply) {
+        self.receive(&[MAGIC, &encode(reply)]);
+    }
+
+    pub fn welcome(&mut self) {
+        self.welcome_from("skypipe 1.0.0");
+    }
+
+    pub fn welcome_from(&mut self, program: &str) {
+        let limits = Limits {
+            chunk: MAX_CHUNK as u64,
+            heartbeat_ms: 2500,
+            writer_lost_ms: 60_000,
+            listener_lost_ms: 10_000,
+        };
+        let program = program.to_owned();
+        self.reply(&Reply::Welcome { satellite: Uuid::max(), revision: REVISION, program, limits });
+    }
+
+    pub fn refuse(&mut self, code: Code, about: Option<Uuid>) {
+        self.reply(&Reply::Error { code, message: "the satellite says why".to_owned(), about });
+    }
+
+    pub fn break_off(&mut self) {
+        self.happen(Input::Disconnected(Some("the cable was cut".to_owned())));
+    }
+
+    /// What was sent since the last look, with payloads.
+    pub fn take_sent(&mut self) -> Vec<(Request, Option<Bytes>)> {
+        mem::take(&mut self.sent)
+    }
+
+    /// The same in words.
+    pub fn said(&mut self) -> String {
+        let words: Vec<_> = self.take_sent().into_iter().map(words).collect();
+        words.join(", ")
+    }
+}
+
+/// What a satellite says to a writer.
+impl Talk {
+    pub fn writer() -> Self {
+        Self::new(write_job(false))
+    }
+
+    /// A writer whose stream is open and may cost as much as it likes.
+    pub fn open_writer() -> Self {
+        let mut talk = Self::writer();
+        talk.welcome();
+        talk.opened(0, 1 << 30);
+        talk.said();
+        talk
+    }
+
+    pub fn opened(&mut self, next: u64, limit: u64) {
+        self.reply(&Reply::Opened { stream: OWN, next, limit });
+    }
+
+    pub fn ack(&mut self, next: u64, limit: u64) {
+        self.reply(&Reply::Ack { stream: OWN, next, limit, full: false });
+    }
+
+    pub fn finished(&mut self, outcome: Outcome) {
+        self.reply(&Reply::Finished { stream: OWN, outcome });
+    }
+
+    pub fn read(&mut self, text: &str) {
+        self.happen(Input::Read(Bytes::copy_from_slice(text.as_bytes())));
+    }
+}
+
+/// What a satellite says to a listener.
+impl Talk {
+    /// A listener that is known on this connection.
+    pub fn listener(mode: Mode) -> Self {
+        let mut talk = Self::new(Job::Listen { pipe: "p".to_owned(), mode });
+        talk.welcome();
+        talk.reply(&Reply::Listening { listener: OWN });
+        talk.said();
+        talk
+    }
+
+    pub fn chunk(&mut self, turn: u64, stream: Uuid, seq: u64, text: &str) {
+        let chunk = Reply::Chunk { listener: OWN, turn, stream, seq, missed: 0 };
+        self.receive(&[MAGIC, &encode(&chunk), text.as_bytes()]);
+    }
+
+    pub fn ended(&mut self, turn: u64, stream: Uuid, how: How, before: u64) {
+        let label = "ann@host pid 1".to_owned();
+        self.reply(&Reply::Ended { listener: OWN, turn, stream, how, label, before, missed: 0 });
+    }
+
+    pub fn done(&mut self, turn: u64) {
+        self.reply(&Reply::Done { listener: OWN, turn, missed: 0 });
+    }
+
+    /// Stdout takes the oldest of what is to be written.
+    pub fn write_one(&mut self) {
+        let bytes = self.to_write.pop_front().expect("there is something to write");
+        self.printed.extend_from_slice(&bytes);
+        self.happen(Input::Written);
+    }
+
+    /// Stdout takes all that is to be written.
+    pub fn write_all(&mut self) {
+        while !self.to_write.is_empty() {
+            self.write_one();
+        }
+    }
+
+    pub fn printed(&self) -> &str {
+        std::str::from_utf8(&self.printed).expect("tests print text")
+    }
+}
+
+pub fn write_job(inferred: bool) -> Job {
+    Job::Write { pipe: "p".to_owned(), wait: false, inferred, label: "ann@host pid 1".to_owned() }
+}
+
+pub fn asker(question: Question) -> Talk {
+    Talk::new(Job::Ask(question))
+}
+
+fn words((request, payload): (Request, Option<Bytes>)) -> String {
+    match request {
+        Request::Hello { .. } => "hello".to_owned(),
+        Request::Open { from, resume, .. } => {
+            format!("{} {from}", if resume { "reopen" } else { "open" })
+        }
+        Request::Data { seq, .. } => {
+            let payload = payload.expect("data has a payload");
+            format!("{seq}: {}", String::from_utf8_lossy(&payload).replace('\n', "/"))
+        }
+        Request::Want { .. } => "want".to_owned(),
+        Request::Finish { seq, how: How::End, .. } => format!("end {seq}"),
+        Request::Finish { seq, how: How::Cut(why), .. } => format!("cut {seq} ({why})"),
+        Request::Listen { resume: None, .. } => "listen".to_owned(),
+        Request::Listen { resume: Some(arrived), .. } => format!("listen from {arrived}"),
+        Request::Confirm { turns, .. } => format!("confirm {turns}"),
+        other => format!("{other:?}").split([' ', '{']).next().unwrap_or_default().to_lowercase(),
+    }
+}

@@ -1,0 +1,421 @@
+//! A program that runs: its stdin, what it says, and its end.
+
+use std::fmt::Write as _;
+use std::io::{self, Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Signal, kill_process};
+
+use super::Environment;
+use super::terminal::{self, Terminal};
+use super::wait::{self, PATIENCE};
+use super::watchdog;
+
+/// A program that is about to be started. Its stdin is `/dev/null` unless told otherwise.
+pub struct Run<'e> {
+    environment: &'e Environment,
+    command: Command,
+    name: String,
+    patience: Duration,
+    is_held: bool,
+    has_terminal: bool,
+}
+
+impl<'e> Run<'e> {
+    /// See [`Environment::run`].
+    pub fn new(environment: &'e Environment, mut command: Command, name: &str) -> Self {
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Self {
+            environment,
+            command,
+            name: name.to_owned(),
+            patience: PATIENCE,
+            is_held: false,
+            has_terminal: false,
+        }
+    }
+
+    /// With an environment variable more.
+    pub fn var(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Without this environment variable.
+    pub fn without(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
+    /// With this as stdin.
+    pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Self {
+        self.command.stdin(stdin);
+        self
+    }
+
+    /// With a pipe as stdin, into which the test writes.
+    pub fn piped(self) -> Self {
+        self.stdin(Stdio::piped())
+    }
+
+    /// With this as stdout.
+    pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
+        self.command.stdout(stdout);
+        self
+    }
+
+    /// With this as stderr.
+    pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
+        self.command.stderr(stderr);
+        self
+    }
+
+    /// With a stdout that is a pipe which nobody reads, until the test does.
+    pub fn held(mut self) -> Self {
+        self.is_held = true;
+        self
+    }
+
+    /// With this terminal as its controlling one, and as stdin, stdout and stderr.
+    pub fn on(mut self, terminal: &Terminal) -> Self {
+        self.has_terminal = true;
+        self.stdin(terminal.side())
+            .stdout(terminal.side())
+            .stderr(terminal.side())
+    }
+
+    /// With so much time for each thing that is waited for.
+    pub fn patient(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Starts it.
+    pub fn start(mut self) -> Process {
+        if self.has_terminal {
+            terminal::control(&mut self.command);
+        } else {
+            // So that all that a shell starts can be ended together.
+            self.command.process_group(0);
+        }
+        let started = Instant::now();
+        let mut child = self.command.spawn().expect("the program is there");
+        watchdog::started(child.id(), &self.name);
+        let held = if self.is_held { child.stdout.take() } else { None };
+        Process {
+            pid: child.id(),
+            name: self.name,
+            patience: self.patience,
+            started,
+            stdin: Mutex::new(child.stdin.take()),
+            held: Mutex::new(held),
+            stdout: child.stdout.take().map(Gathered::from),
+            stderr: child.stderr.take().map(Gathered::from),
+            child: Mutex::new(child),
+        }
+    }
+
+    /// Runs it to its end.
+    pub fn done(self) -> Outcome {
+        self.start().outcome()
+    }
+
+    /// Runs it to its end with these bytes on a pipe as stdin.
+    pub fn fed(self, bytes: impl AsRef<[u8]>) -> Outcome {
+        let process = self.piped().start();
+        let mut stdin = process.take_stdin();
+        let bytes = bytes.as_ref().to_vec();
+        // What it does not read is its own affair.
+        let feed = thread::spawn(move || drop(stdin.write_all(&bytes)));
+        let outcome = process.outcome();
+        feed.join().expect("writing does not panic");
+        outcome
+    }
+
+    /// The environment it will run in.
+    pub fn environment(&self) -> &'e Environment {
+        self.environment
+    }
+}
+
+/// A program that was started. When it is dropped it is killed, if it still runs, and reaped.
+pub struct Process {
+    pid: u32,
+    name: String,
+    patience: Duration,
+    started: Instant,
+    stdin: Mutex<Option<ChildStdin>>,
+    held: Mutex<Option<ChildStdout>>,
+    stdout: Option<Gathered>,
+    stderr: Option<Gathered>,
+    child: Mutex<Child>,
+}
+
+impl Process {
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Writes to its stdin.
+    pub fn say(&self, bytes: impl AsRef<[u8]>) {
+        let mut stdin = lock(&self.stdin);
+        let stdin = stdin.as_mut().expect("stdin is an open pipe");
+        stdin.write_all(bytes.as_ref()).expect("somebody reads");
+    }
+
+    /// Closes its stdin.
+    pub fn close_stdin(&self) {
+        drop(lock(&self.stdin).take());
+    }
+
+    /// The other end of its stdin, for the test to keep.
+    pub fn take_stdin(&self) -> ChildStdin {
+        lock(&self.stdin).take().expect("stdin is an open pipe")
+    }
+
+    /// The other end of a stdout that is [`Run::held`], for the test to keep.
+    pub fn take_stdout(&self) -> ChildStdout {
+        lock(&self.held).take().expect("stdout is held")
+    }
+
+    /// Waits until its stdout has shown `text`.
+    #[track_caller]
+    pub fn shows(&self, text: &str) {
+        self.waits_for(&self.stdout, text);
+    }
+
+    /// Waits until its stderr has shown `text`.
+    #[track_caller]
+    pub fn complains(&self, text: &str) {
+        self.waits_for(&self.stderr, text);
+    }
+
+    #[track_caller]
+    fn waits_for(&self, gathered: &Option<Gathered>, text: &str) {
+        let gathered = gathered.as_ref().expect("it is a pipe that is read");
+        if !gathered.wait(self.patience, |bytes| contains(bytes, text)) {
+            self.fault(&format!("{text:?} in vain"));
+        }
+    }
+
+    /// What its stdout has shown so far.
+    pub fn shown(&self) -> Vec<u8> {
+        let all = self.stdout.as_ref().map(Gathered::all);
+        all.unwrap_or_default()
+    }
+
+    /// What its stderr has shown so far.
+    pub fn said(&self) -> String {
+        let all = self.stderr.as_ref().map(Gathered::all).unwrap_or_default();
+        String::from_utf8_lossy(&all).into_owned()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let sent = kill_process(watchdog::number(self.pid), signal);
+        sent.expect("it is a process of ours that was not reaped");
+    }
+
+    /// Sends a signal to it and all that it started, as a terminal does.
+    pub fn signal_group(&self, signal: Signal) {
+        watchdog::signal_group(self.pid, signal);
+    }
+
+    /// Whether it has not ended yet.
+    pub fn runs(&self) -> bool {
+        self.status().is_none()
+    }
+
+    fn status(&self) -> Option<ExitStatus> {
+        let mut child = lock(&self.child);
+        let status = child.try_wait().expect("it is a child of ours");
+        if status.is_some() {
+            watchdog::reaped(self.pid);
+        }
+        status
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn outcome(self) -> Outcome {
+        if !wait::holds_within(self.patience, || !self.runs()) {
+            self.fault("its end in vain");
+        }
+        let took = self.started.elapsed();
+        for gathered in self.stdout.iter().chain(&self.stderr) {
+            // Whoever else has the pipe open, such as a child of a shell, is waited for.
+            if !gathered.wait_for_end(self.patience) {
+                self.fault("the end of its stdout or stderr in vain");
+            }
+        }
+        Outcome {
+            name: self.name.clone(),
+            code: self.status().and_then(code),
+            stdout: self.shown(),
+            stderr: self.said(),
+            took,
+        }
+    }
+
+    #[track_caller]
+    fn fault(&self, what: &str) -> ! {
+        let (stdout, stderr) = (excerpt(&self.shown()), self.said());
+        let name = &self.name;
+        panic!("`{name}`: waited for {what}; stdout: {stdout}\nstderr: {stderr}");
+    }
+}
+
+/// The exit code, in the way of shells: that of a killed one is 128 and the signal's number.
+fn code(status: ExitStatus) -> Option<i32> {
+    status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal))
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.runs() {
+            if thread::panicking() {
+                let (pid, name, said) = (self.pid, &self.name, self.said());
+                eprintln!("still runs: {pid} `{name}`, stderr: {said}");
+            }
+            watchdog::signal_group(self.pid, Signal::KILL);
+            let _ = lock(&self.child).wait();
+            watchdog::reaped(self.pid);
+        }
+    }
+}
+
+/// How a program ended.
+#[derive(Debug)]
+pub struct Outcome {
+    name: String,
+    /// Its exit code, as a shell has it.
+    pub code: Option<i32>,
+    /// All that it wrote to stdout, if that was a pipe which was read.
+    pub stdout: Vec<u8>,
+    /// All that it wrote to stderr, if that was a pipe.
+    pub stderr: String,
+    /// How long it ran.
+    pub took: Duration,
+}
+
+impl Outcome {
+    /// It exited with 0 and had nothing to say; returns what it wrote to stdout.
+    #[track_caller]
+    pub fn success(self) -> Vec<u8> {
+        assert_eq!(self.code, Some(0), "{self}");
+        assert_eq!(self.stderr, "", "{self}");
+        self.stdout
+    }
+
+    /// It exited with 0, and silently, and wrote exactly this to stdout.
+    #[track_caller]
+    pub fn printed(self, bytes: impl AsRef<[u8]>) {
+        assert!(self.stdout == bytes.as_ref(), "{self}");
+        self.success();
+    }
+
+    /// It exited with this code after one line on stderr that holds `sentence`; returns what it
+    /// wrote to stdout.
+    #[track_caller]
+    pub fn failed(self, code: i32, sentence: &str) -> Vec<u8> {
+        assert_eq!(self.code, Some(code), "{self}");
+        let is_line = self.stderr.starts_with("skypipe: ") && self.stderr.ends_with('\n');
+        assert!(is_line && self.stderr.lines().count() == 1, "{self}");
+        assert!(self.stderr.contains(sentence), "no {sentence:?}: {self}");
+        self.stdout
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (name, code, stderr) = (&self.name, self.code, &self.stderr);
+        let stdout = excerpt(&self.stdout);
+        write!(f, "`{name}` ended with {code:?}; stdout: {stdout}\nstderr: {stderr}")
+    }
+}
+
+/// What came out of a pipe so far, gathered by a thread.
+#[derive(Debug, Clone, Default)]
+pub struct Gathered(Arc<(Mutex<State>, Condvar)>);
+
+#[derive(Debug, Default)]
+struct State {
+    bytes: Vec<u8>,
+    is_over: bool,
+}
+
+impl<R: Read + Send + 'static> From<R> for Gathered {
+    fn from(mut source: R) -> Self {
+        let gathered = Self::default();
+        let sink = gathered.clone();
+        thread::spawn(move || {
+            let mut buffer = vec![0; 64 << 10];
+            loop {
+                match source.read(&mut buffer) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    // A terminal whose other side is closed fails, which is its way to end.
+                    Ok(0) | Err(_) => return sink.change(|state| state.is_over = true),
+                    Ok(count) => {
+                        sink.change(|state| state.bytes.extend_from_slice(&buffer[..count]));
+                    }
+                }
+            }
+        });
+        gathered
+    }
+}
+
+impl Gathered {
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut lock(&self.0.0));
+        self.0.1.notify_all();
+    }
+
+    /// All that came.
+    pub fn all(&self) -> Vec<u8> {
+        lock(&self.0.0).bytes.clone()
+    }
+
+    /// Waits until what came is `good`; whether it is.
+    pub fn wait(&self, patience: Duration, good: impl Fn(&[u8]) -> bool) -> bool {
+        let wanting = |state: &mut State| !state.is_over && !good(&state.bytes);
+        let waited = self.0.1.wait_timeout_while(lock(&self.0.0), patience, wanting);
+        good(&waited.unwrap_or_else(PoisonError::into_inner).0.bytes)
+    }
+
+    /// Waits until no more can come; whether that is so.
+    pub fn wait_for_end(&self, patience: Duration) -> bool {
+        let goes_on = |state: &mut State| !state.is_over;
+        let waited = self.0.1.wait_timeout_while(lock(&self.0.0), patience, goes_on);
+        waited.unwrap_or_else(PoisonError::into_inner).0.is_over
+    }
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    let text = text.as_bytes();
+    text.is_empty() || bytes.windows(text.len()).any(|window| window == text)
+}
+
+/// The beginning of something that may be long, for people.
+fn excerpt(bytes: &[u8]) -> String {
+    let mut text = String::from_utf8_lossy(&bytes[..bytes.len().min(400)]).into_owned();
+    if bytes.len() > 400 {
+        let _ = write!(text, "… ({} bytes)", bytes.len());
+    }
+    text
+}
+
+/// A panic elsewhere has no part in what is locked here.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,116 @@
+//! A terminal, without anybody in front of it but the test.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::OFlags;
+use rustix::process::{ioctl_tiocsctty, setsid};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::stdio::stdin;
+
+use super::process::Gathered;
+use super::wait::PATIENCE;
+
+/// A pseudo-terminal. Dropping it hangs up: whoever it controls gets SIGHUP.
+pub struct Terminal {
+    keys: File,
+    /// Keeps the terminal there while nobody else has it open.
+    side: File,
+    screen: Gathered,
+    /// Closing it stops the watching of the screen.
+    _stop: PipeWriter,
+}
+
+impl Terminal {
+    /// A new one.
+    pub fn open() -> Self {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let master = openpt(flags).expect("there are terminals left");
+        grantpt(&master).expect("the terminal is ours");
+        unlockpt(&master).expect("the terminal is ours");
+        let name = ptsname(&master, Vec::new()).expect("the terminal has a name");
+        let path = name.to_str().expect("its name is plain").to_owned();
+        let noctty = OFlags::NOCTTY.bits().cast_signed();
+        let side = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(noctty)
+            .open(path)
+            .expect("the terminal is ours");
+        let keys = File::from(master.try_clone().expect("there are descriptors left"));
+        let (stop, _stop) = io::pipe().expect("there are descriptors left");
+        Self {
+            keys,
+            side,
+            screen: Gathered::from(Screen { master, stop }),
+            _stop,
+        }
+    }
+
+    /// The side that programs have.
+    pub fn side(&self) -> File {
+        self.side.try_clone().expect("there are descriptors left")
+    }
+
+    /// Types.
+    pub fn types(&self, text: &str) {
+        (&self.keys)
+            .write_all(text.as_bytes())
+            .expect("the terminal is there");
+    }
+
+    /// Waits until `text` has been on the screen.
+    #[track_caller]
+    pub fn shows(&self, text: &str) {
+        let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(text);
+        if !self.screen.wait(PATIENCE, shown) {
+            panic!("waited for {text:?} on the screen: {}", self.screen());
+        }
+    }
+
+    /// All that has been on the screen.
+    pub fn screen(&self) -> String {
+        String::from_utf8_lossy(&self.screen.all()).into_owned()
+    }
+}
+
+/// What a terminal shows, until it is stopped. A read that blocks would keep it from being closed.
+struct Screen {
+    master: OwnedFd,
+    stop: PipeReader,
+}
+
+impl Read for Screen {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut fds = [
+            PollFd::new(&self.stop, PollFlags::IN),
+            PollFd::new(&self.master, PollFlags::IN),
+        ];
+        poll(&mut fds, None)?;
+        if fds[0].revents().is_empty() {
+            Ok(rustix::io::read(&self.master, buffer)?)
+        } else {
+            Ok(0)
+        }
+    }
+}
+
+/// Makes the terminal that is the stdin of `command` its controlling one, in a session of its own.
+#[expect(
+    unsafe_code,
+    reason = "nothing safe runs code between fork and exec, and only there can a session begin"
+)]
+pub fn control(command: &mut Command) {
+    let begin = || {
+        setsid()?;
+        ioctl_tiocsctty(stdin())?;
+        Ok(())
+    };
+    // SAFETY: between fork and exec only system calls are allowed, and these are two of them.
+    unsafe { command.pre_exec(begin) };
+}

@@ -1,0 +1,33 @@
+//! Stories: what people do with the real programs, and what the rules of the README promise them.
+//!
+//! The logic is the simulation's business; these hold the wiring: programs, pipes, terminals, signals
+//! and sockets. Tests are named after the rule that they hold.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod direction;
+mod ending;
+mod lines;
+mod live;
+mod lost;
+mod network;
+mod proxy;
+mod queue;
+mod room;
+mod seed;
+mod signals;
+mod tap;
+mod usage;
+mod waiting;
+
+/// Lines of text without a pattern that a mistake could hide in, about this many bytes.
+fn text(bytes: usize) -> Vec<u8> {
+    let mut text = Vec::with_capacity(bytes + 32);
+    let mut state = 1_u64;
+    while text.len() < bytes {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        text.extend_from_slice(format!("{:x} {:x}\n", text.len(), state).as_bytes());
+    }
+    text
+}

@@ -1,0 +1,89 @@
+//! Room that is used up (rule 12).
+
+use crate::common::Environment;
+use crate::common::terminal::Terminal;
+use crate::text;
+
+/// The smallest budget there is, and several times as much to write.
+const SMALL: [&str; 2] = ["--memory", "4MiB"];
+const MUCH: usize = 30_000_000;
+
+#[test]
+fn rule_12_a_full_pipe_makes_writers_wait_and_can_be_drained() {
+    let sky = Environment::sky(&SMALL);
+    let file = text(MUCH);
+    sky.put("file", &file);
+    let writer = sky.shell("cat file | skypipe x").start();
+    sky.until_listed("x", "it is full", |pipe| pipe.full);
+    assert!(writer.runs());
+    sky.skypipe(&["x"]).done().printed(&file);
+    writer.outcome().printed("");
+    assert_eq!(sky.listed("x"), Default::default());
+}
+
+#[test]
+fn rule_12_other_pipes_can_be_drained_while_one_is_full() {
+    let sky = Environment::sky(&SMALL);
+    sky.skypipe(&["small"]).fed("small\n").printed("");
+    sky.put("file", text(MUCH));
+    let writer = sky.shell("cat file | skypipe large").start();
+    sky.until_listed("large", "it is full", |pipe| pipe.full);
+    sky.skypipe(&["small"]).done().printed("small\n");
+    let discard = sky.skypipe(&["--discard", "large"]).done();
+    discard.failed(0, "dropped 1 stream");
+    writer.outcome().failed(3, "discarded");
+}
+
+#[test]
+fn rule_12_several_writers_share_what_room_there_is() {
+    let sky = Environment::sky(&SMALL);
+    let file = text(MUCH / 3);
+    sky.put("file", &file);
+    let writers: Vec<_> = (0..3).map(|_| sky.shell("cat file | skypipe x").start()).collect();
+    sky.until_listed("x", "it is full", |pipe| pipe.full && pipe.waiting == 3);
+    for _ in 0..3 {
+        sky.skypipe(&["--one", "x"]).done().printed(&file);
+    }
+    for writer in writers {
+        writer.outcome().printed("");
+    }
+}
+
+#[test]
+fn rule_12_a_writer_tells_a_terminal_why_it_waits() {
+    let sky = Environment::sky(&SMALL);
+    let file = text(MUCH);
+    sky.put("file", &file);
+    let terminal = Terminal::open();
+    let writer = sky.shell("cat file | skypipe x").stderr(terminal.side()).start();
+    terminal.shows("skypipe: the pipe is full: waiting until somebody takes from it");
+    sky.skypipe(&["x"]).done().printed(&file);
+    assert_eq!(writer.outcome().code, Some(0));
+    assert_eq!(terminal.screen().lines().count(), 1, "{}", terminal.screen());
+}
+
+#[test]
+fn rule_12_a_slow_listener_stops_writers_and_loses_nothing() {
+    let sky = Environment::sky(&SMALL);
+    let file = text(MUCH);
+    sky.put("file", &file);
+    let slow = sky.skypipe(&["x"]).held().start();
+    sky.until_listeners("x", 1);
+    let writer = sky.shell("cat file | skypipe x").start();
+    sky.until_listed("x", "it is full", |pipe| pipe.full);
+    assert!(writer.runs());
+    let mut got = Vec::new();
+    std::io::Read::read_to_end(&mut slow.take_stdout(), &mut got).expect("it is a pipe");
+    assert!(got == file, "{} bytes of {}", got.len(), file.len());
+    slow.outcome().printed("");
+    writer.outcome().printed("");
+}
+
+#[test]
+fn rule_12_a_writer_that_waits_for_room_gives_up_when_told_so() {
+    let sky = Environment::sky(&SMALL);
+    sky.put("file", text(MUCH));
+    let writer = sky.shell("cat file | skypipe --timeout 500ms x").start();
+    let outcome = writer.outcome();
+    outcome.failed(124, "nothing moved for 500ms");
+}

@@ -8,7 +8,7 @@
 //! One round of the loop:
 //!
 //! 1. Wait until the session's deadline, or until the connection, its monitor, a signal or one of
-//!    the threads (they ring [`wake`]) has something.
+//!    the threads (they ring `wake`) has something.
 //! 2. Look how the connection fares, hand in what came on it, a bounded number of messages, and
 //!    only when there are no more of them that it broke, if it did.
 //! 3. Hand in what stdout has taken. If it has failed or its reader is gone, say that last.

@@ -271,6 +271,8 @@ impl Session {
             return;
         }
         match input {
+            // It may come late on a connection that was given up for its silence.
+            Input::Received(_) if matches!(common.stage, Stage::Apart(_)) => {}
             Input::Received(frames) => self.received(&frames),
             Input::Disconnected(reason) => {
                 common.reason = reason.or(common.reason.take());

@@ -3,7 +3,8 @@
 //!
 //! Each history is drawn from a seed, and a failure says which: `SKYPIPE_SEED=n` replays that one
 //! alone. `SKYPIPE_SEEDS=n` says how many histories there are in all. `SKYPIPE_PLANT=…` puts a fault
-//! in on purpose (`simulation/plant.rs` lists them): then the simulation has to fail.
+//! in on purpose (`simulation/plant.rs` lists them): then the simulation has to fail. Of a failure
+//! `SKYPIPE_TRACE=1` prints every message, and `SKYPIPE_SHRINK=1` the few that it takes.
 //!
 //! What a satellite is told is taken down as it takes it in (`facts`), and from it a model of each
 //! pipe (`model`), written from the rules alone, says what every listener is to get. What the
@@ -21,6 +22,7 @@ mod simulation {
     pub mod process;
     pub mod rng;
     pub mod scenario;
+    pub mod shrink;
     pub mod world;
 }
 

@@ -180,6 +180,8 @@ impl<S: Store> Broker<S> {
     pub fn new(settings: Settings, store: S) -> Self {
         let room = Room::new(settings.memory);
         let effects = Effects { taps_limit: room.taps(), ..Effects::default() };
+        // Nobody is here yet, and perhaps nobody ever comes.
+        let idle_since = settings.idle.map(|_| Now::ZERO);
         Self {
             settings,
             now: Now::ZERO,
@@ -201,7 +203,7 @@ impl<S: Store> Broker<S> {
             awake_set: HashSet::new(),
             line_waits: BTreeSet::new(),
             retries: BTreeSet::new(),
-            idle_since: None,
+            idle_since,
         }
     }
 

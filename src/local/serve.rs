@@ -18,7 +18,7 @@ use crate::config;
 use crate::exit::{DONE, Failure};
 
 /// Is this machine's satellite until it has been idle for long enough or somebody stops it. Says
-/// [`READY`] on stdout when it listens, or why it does not.
+/// `ready` on stdout when it listens, or why it does not.
 ///
 /// # Errors
 ///

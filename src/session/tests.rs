@@ -2,6 +2,7 @@
 
 mod asking;
 mod connection;
+mod ending;
 mod listening;
 mod random;
 mod talk;

@@ -343,7 +343,9 @@ impl Writer {
 
     /// The limit that would let all that is in hand be sent.
     fn want(&self) -> u64 {
-        let chunks = |bytes: &Bytes| 2 + (bytes.len() / self.chunk) as u64;
+        // No more than will be used: credit that lies idle may be what others wait for. Where lines
+        // need more chunks than this, the rest is asked for when they have been sent.
+        let chunks = |bytes: &Bytes| bytes.len().div_ceil(self.chunk) as u64;
         let overhead: u64 = self.unsent.iter().map(chunks).sum::<u64>() * CHUNK_OVERHEAD;
         if self.unsent_bytes == 0 { 0 } else { self.spent + self.unsent_bytes as u64 + overhead }
     }

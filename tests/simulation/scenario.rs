@@ -81,6 +81,9 @@ pub fn run(seed: u64, plant: Option<Kind>, stats: &mut Stats) -> Result<(), Fail
     let verdict = world.history(chaos, settle);
     stats.planted = world.plant.done;
     stats.coverage.add(&world.check.coverage);
+    if let Err(why) = &verdict {
+        world.shrink(why);
+    }
     verdict.map_err(|why| Failure {
         seed,
         at: world.now,

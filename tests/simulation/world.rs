@@ -19,6 +19,7 @@ use super::network::{Conn, Weather};
 use super::plan::{Fault, Plan};
 use super::plant::{Kind, Plant};
 use super::rng::Rng;
+use super::shrink::{History, shrink};
 
 /// How many steps may pass without time going on.
 const MOST_STEPS: usize = 50_000;
@@ -60,6 +61,8 @@ pub struct World {
     pub trace: bool,
     /// The fault put in on purpose.
     pub plant: Plant,
+    /// What the satellite was handed since it started, if that is kept (`SKYPIPE_SHRINK`).
+    pub history: Option<History>,
     broker: Broker<Memory>,
     settings: Settings,
     booted: Duration,
@@ -93,6 +96,7 @@ impl World {
             rough: true,
             trace: std::env::var_os("SKYPIPE_TRACE").is_some(),
             plant,
+            history: std::env::var_os("SKYPIPE_SHRINK").map(|_| History::new()),
             broker: Broker::new(settings.clone(), Memory::default()),
             settings,
             booted: Duration::ZERO,
@@ -202,14 +206,17 @@ impl World {
     /// Hands something to the satellite and takes out what follows.
     fn tell_broker(&mut self, input: Input) -> Verdict {
         self.trace(|| format!("satellite <- {}", told(&input)));
+        let now = self.now.saturating_sub(self.booted);
+        if let Some(history) = &mut self.history {
+            history.push((now, input.clone()));
+        }
         self.check.input(self.now, &input)?;
         let swallowed = match &input {
             Input::Received { frames, .. } => self.plant.swallows(frames),
             _ => false,
         };
         if !swallowed {
-            self.broker
-                .handle(self.now.saturating_sub(self.booted), input);
+            self.broker.handle(now, input);
         }
         let mut said: Vec<_> = std::iter::from_fn(|| self.broker.poll()).collect();
         self.plant.tamper(&mut said, false);
@@ -310,7 +317,27 @@ impl World {
         self.settings.satellite = self.rng.uuid();
         self.broker = Broker::new(self.settings.clone(), Memory::default());
         self.booted = self.now;
+        if let Some(history) = &mut self.history {
+            history.clear();
+        }
         self.check.restarted();
+    }
+
+    /// Prints the part of the history that the failure `why` needs.
+    pub fn shrink(&mut self, why: &str) {
+        let Some(history) = self.history.take() else {
+            return;
+        };
+        let all = history.len();
+        match shrink(&self.settings, history, why) {
+            Some(short) => {
+                println!("{} of {all} inputs are enough:", short.len());
+                for (at, input) in short {
+                    println!("{at:>12?} {}", told(&input));
+                }
+            }
+            None => println!("the satellite alone does not do it again"),
+        }
     }
 
     /// What the satellite keeps, in bytes of payload.
@@ -324,7 +351,8 @@ pub fn reply_in(frames: &[Bytes]) -> Option<Reply> {
     decode(frames.get(1)?).ok()
 }
 
-fn told(input: &Input) -> String {
+/// What goes into a satellite, in a line.
+pub fn told(input: &Input) -> String {
     match input {
         Input::Received { peer, frames } => {
             let len = frames.get(2).map_or(0, Bytes::len);

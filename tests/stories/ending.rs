@@ -87,8 +87,8 @@ fn timeout_counts_anew_with_each_byte() {
     let writer = sky.skypipe(&["x"]).piped().start();
     let began = Instant::now();
     while began.elapsed() < Duration::from_millis(2500) {
-        writer.say("more\n");
         let so_far = listener.shown().len();
+        writer.say("more\n");
         crate::common::wait::until("more arrives", || listener.shown().len() > so_far);
         let moving = || listener.runs();
         crate::common::wait::while_passes(Duration::from_millis(200), "it goes on", moving);

@@ -16,7 +16,10 @@ fn page(names: &[&str], more: bool) -> Reply {
         listeners: 1,
         full: false,
     };
-    Reply::Pipes { pipes: names.iter().map(info).collect(), more }
+    Reply::Pipes {
+        pipes: names.iter().map(info).collect(),
+        more,
+    }
 }
 
 fn questions() -> [(Question, &'static str); 5] {
@@ -93,7 +96,10 @@ fn silence_instead_of_an_answer_ends_too() {
     talk.welcome();
     talk.pass(3 * BEAT);
     assert_eq!(talk.exit, Some(1));
-    assert_eq!(talk.notices, ["the connection broke before the satellite answered"]);
+    assert_eq!(
+        talk.notices,
+        ["the connection broke before the satellite answered"]
+    );
 }
 
 #[test]

@@ -24,7 +24,11 @@ fn rule_10_only_what_was_written_is_confirmed() {
     talk.write_one();
     assert_eq!(talk.said(), "confirm 1");
     talk.write_one();
-    assert_eq!(talk.said(), "confirm 3", "the end behind it is written with it");
+    assert_eq!(
+        talk.said(),
+        "confirm 3",
+        "the end behind it is written with it"
+    );
     assert_eq!(talk.printed(), "one\ntwo\n");
 }
 
@@ -85,7 +89,8 @@ fn rule_15_a_remainder_is_exit_3_and_says_how_much_others_had() {
     talk.write_all();
     talk.reply(&Reply::Closed { listener: OWN });
     assert_eq!(talk.exit, Some(3));
-    let notice = "this is the rest of the stream of ann@host pid 1: its first 1234 bytes went to others";
+    let notice =
+        "this is the rest of the stream of ann@host pid 1: its first 1234 bytes went to others";
     assert_eq!(talk.notices, [notice]);
 }
 
@@ -124,7 +129,11 @@ fn rule_16_what_comes_twice_is_dropped() {
     talk.done(3);
     talk.write_all();
     assert_eq!((talk.printed(), talk.exit), ("a\nb", None));
-    assert_eq!(talk.said(), "confirm 2, confirm 4", "the newline between them is no turn");
+    assert_eq!(
+        talk.said(),
+        "confirm 2, confirm 4",
+        "the newline between them is no turn"
+    );
 }
 
 #[test]
@@ -147,7 +156,13 @@ fn rule_16_a_gap_is_a_failure_never_skipped() {
 fn rule_9_a_tap_says_what_it_missed_at_most_once_a_second() {
     let mut talk = Talk::listener(Mode::Tap);
     let missing = |talk: &mut Talk, turn, seq, missed| {
-        let chunk = Reply::Chunk { listener: OWN, turn, stream: A, seq, missed };
+        let chunk = Reply::Chunk {
+            listener: OWN,
+            turn,
+            stream: A,
+            seq,
+            missed,
+        };
         talk.receive(&[MAGIC, &encode(&chunk), b"x\n"]);
         talk.write_all();
         talk.pass(Duration::ZERO);
@@ -159,9 +174,19 @@ fn rule_9_a_tap_says_what_it_missed_at_most_once_a_second() {
     assert_eq!(talk.notices, ["this tap was too slow and missed 100 bytes"]);
     talk.reply(&Reply::Pong);
     talk.pass(SECOND);
-    assert_eq!(talk.notices[1..], ["this tap was too slow and missed 23 bytes"]);
-    talk.reply(&Reply::Done { listener: OWN, turn: 4, missed: 7 });
-    assert_eq!(talk.notices[2..], ["this tap was too slow and missed 7 bytes"]);
+    assert_eq!(
+        talk.notices[1..],
+        ["this tap was too slow and missed 23 bytes"]
+    );
+    talk.reply(&Reply::Done {
+        listener: OWN,
+        turn: 4,
+        missed: 7,
+    });
+    assert_eq!(
+        talk.notices[2..],
+        ["this tap was too slow and missed 7 bytes"]
+    );
     talk.reply(&Reply::Closed { listener: OWN });
     assert_eq!(talk.exit, Some(0));
 }
@@ -196,7 +221,10 @@ fn rule_13_under_one_nothing_is_added() {
     talk.chunk(0, A, 0, "no newline");
     talk.chunk(1, B, 0, "a second stream, which no satellite would send");
     talk.write_all();
-    assert_eq!(talk.printed(), "no newlinea second stream, which no satellite would send");
+    assert_eq!(
+        talk.printed(),
+        "no newlinea second stream, which no satellite would send"
+    );
 }
 
 #[test]
@@ -217,12 +245,20 @@ fn a_stdout_that_fails_is_exit_1_and_says_why() {
     talk.chunk(0, A, 0, "one\n");
     talk.happen(Input::OutputFailed("No space left on device".to_owned()));
     assert_eq!((talk.said().as_str(), talk.exit), ("leave, bye", Some(1)));
-    assert_eq!(talk.notices, ["cannot write to stdout: No space left on device"]);
+    assert_eq!(
+        talk.notices,
+        ["cannot write to stdout: No space left on device"]
+    );
 }
 
 #[test]
 fn rule_16_a_listener_that_the_satellite_lost_or_gave_up_exits_3() {
-    for (code, exit) in [(Code::Unknown, 3), (Code::Lost, 3), (Code::Limit, 1), (Code::Order, 1)] {
+    for (code, exit) in [
+        (Code::Unknown, 3),
+        (Code::Lost, 3),
+        (Code::Limit, 1),
+        (Code::Order, 1),
+    ] {
         let mut talk = Talk::listener(Mode::Default);
         talk.refuse(code, Some(OWN));
         assert_eq!(talk.exit, Some(exit), "{code:?}");
@@ -245,7 +281,10 @@ fn rule_16_one_that_has_all_needs_no_satellite_that_remembers() {
 
 #[test]
 fn the_window_moves_on_with_what_was_written() {
-    let mut talk = Talk::new(Job::Listen { pipe: "p".to_owned(), mode: Mode::Default });
+    let mut talk = Talk::new(Job::Listen {
+        pipe: "p".to_owned(),
+        mode: Mode::Default,
+    });
     let first = 8 * cost(MAX_CHUNK);
     let listen = talk.take_sent().pop().map(|(request, _)| request);
     assert!(matches!(listen, Some(Request::Listen { window, .. }) if window == first));
@@ -254,7 +293,14 @@ fn the_window_moves_on_with_what_was_written() {
     talk.chunk(0, A, 0, "four");
     talk.write_all();
     let (listener, turns, window) = (OWN, 1, first + cost(4));
-    assert_eq!(talk.take_sent().pop().unwrap().0, Request::Confirm { listener, turns, window });
+    assert_eq!(
+        talk.take_sent().pop().unwrap().0,
+        Request::Confirm {
+            listener,
+            turns,
+            window
+        }
+    );
 }
 
 #[test]

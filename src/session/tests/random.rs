@@ -81,6 +81,8 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn rule_16_no_byte_is_lost_and_none_comes_twice(
         events in prop::collection::vec(event(), 0..120),

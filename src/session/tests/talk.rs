@@ -86,7 +86,10 @@ impl Talk {
                     self.sent.clear();
                 }
                 Output::Send(frames) => {
-                    assert!(!self.connects.is_empty(), "nothing is sent without a connection");
+                    assert!(
+                        !self.connects.is_empty(),
+                        "nothing is sent without a connection"
+                    );
                     assert_eq!(frames[0], MAGIC);
                     let request = decode(&frames[1]).expect("a satellite understands it");
                     self.sent.push((request, frames.get(2).cloned()));
@@ -116,7 +119,10 @@ impl Talk {
 
     /// A message of any frames comes.
     pub fn receive(&mut self, frames: &[&[u8]]) {
-        let frames = frames.iter().map(|frame| Bytes::copy_from_slice(frame)).collect();
+        let frames = frames
+            .iter()
+            .map(|frame| Bytes::copy_from_slice(frame))
+            .collect();
         self.happen(Input::Received(frames));
     }
 
@@ -136,11 +142,20 @@ impl Talk {
             listener_lost_ms: 10_000,
         };
         let program = program.to_owned();
-        self.reply(&Reply::Welcome { satellite: Uuid::max(), revision: REVISION, program, limits });
+        self.reply(&Reply::Welcome {
+            satellite: Uuid::max(),
+            revision: REVISION,
+            program,
+            limits,
+        });
     }
 
     pub fn refuse(&mut self, code: Code, about: Option<Uuid>) {
-        self.reply(&Reply::Error { code, message: "the satellite says why".to_owned(), about });
+        self.reply(&Reply::Error {
+            code,
+            message: "the satellite says why".to_owned(),
+            about,
+        });
     }
 
     pub fn break_off(&mut self) {
@@ -175,15 +190,27 @@ impl Talk {
     }
 
     pub fn opened(&mut self, next: u64, limit: u64) {
-        self.reply(&Reply::Opened { stream: OWN, next, limit });
+        self.reply(&Reply::Opened {
+            stream: OWN,
+            next,
+            limit,
+        });
     }
 
     pub fn ack(&mut self, next: u64, limit: u64) {
-        self.reply(&Reply::Ack { stream: OWN, next, limit, full: false });
+        self.reply(&Reply::Ack {
+            stream: OWN,
+            next,
+            limit,
+            full: false,
+        });
     }
 
     pub fn finished(&mut self, outcome: Outcome) {
-        self.reply(&Reply::Finished { stream: OWN, outcome });
+        self.reply(&Reply::Finished {
+            stream: OWN,
+            outcome,
+        });
     }
 
     pub fn read(&mut self, text: &str) {
@@ -195,7 +222,10 @@ impl Talk {
 impl Talk {
     /// A listener that is known on this connection.
     pub fn listener(mode: Mode) -> Self {
-        let mut talk = Self::new(Job::Listen { pipe: "p".to_owned(), mode });
+        let mut talk = Self::new(Job::Listen {
+            pipe: "p".to_owned(),
+            mode,
+        });
         talk.welcome();
         talk.reply(&Reply::Listening { listener: OWN });
         talk.said();
@@ -203,22 +233,43 @@ impl Talk {
     }
 
     pub fn chunk(&mut self, turn: u64, stream: Uuid, seq: u64, text: &str) {
-        let chunk = Reply::Chunk { listener: OWN, turn, stream, seq, missed: 0 };
+        let chunk = Reply::Chunk {
+            listener: OWN,
+            turn,
+            stream,
+            seq,
+            missed: 0,
+        };
         self.receive(&[MAGIC, &encode(&chunk), text.as_bytes()]);
     }
 
     pub fn ended(&mut self, turn: u64, stream: Uuid, how: How, before: u64) {
         let label = "ann@host pid 1".to_owned();
-        self.reply(&Reply::Ended { listener: OWN, turn, stream, how, label, before, missed: 0 });
+        self.reply(&Reply::Ended {
+            listener: OWN,
+            turn,
+            stream,
+            how,
+            label,
+            before,
+            missed: 0,
+        });
     }
 
     pub fn done(&mut self, turn: u64) {
-        self.reply(&Reply::Done { listener: OWN, turn, missed: 0 });
+        self.reply(&Reply::Done {
+            listener: OWN,
+            turn,
+            missed: 0,
+        });
     }
 
     /// Stdout takes the oldest of what is to be written.
     pub fn write_one(&mut self) {
-        let bytes = self.to_write.pop_front().expect("there is something to write");
+        let bytes = self
+            .to_write
+            .pop_front()
+            .expect("there is something to write");
         self.printed.extend_from_slice(&bytes);
         self.happen(Input::Written);
     }
@@ -236,7 +287,12 @@ impl Talk {
 }
 
 pub fn write_job(inferred: bool) -> Job {
-    Job::Write { pipe: "p".to_owned(), wait: false, inferred, label: "ann@host pid 1".to_owned() }
+    Job::Write {
+        pipe: "p".to_owned(),
+        wait: false,
+        inferred,
+        label: "ann@host pid 1".to_owned(),
+    }
 }
 
 pub fn asker(question: Question) -> Talk {
@@ -251,14 +307,30 @@ fn words((request, payload): (Request, Option<Bytes>)) -> String {
         }
         Request::Data { seq, .. } => {
             let payload = payload.expect("data has a payload");
-            format!("{seq}: {}", String::from_utf8_lossy(&payload).replace('\n', "/"))
+            format!(
+                "{seq}: {}",
+                String::from_utf8_lossy(&payload).replace('\n', "/")
+            )
         }
         Request::Want { .. } => "want".to_owned(),
-        Request::Finish { seq, how: How::End, .. } => format!("end {seq}"),
-        Request::Finish { seq, how: How::Cut(why), .. } => format!("cut {seq} ({why})"),
+        Request::Finish {
+            seq, how: How::End, ..
+        } => format!("end {seq}"),
+        Request::Finish {
+            seq,
+            how: How::Cut(why),
+            ..
+        } => format!("cut {seq} ({why})"),
         Request::Listen { resume: None, .. } => "listen".to_owned(),
-        Request::Listen { resume: Some(arrived), .. } => format!("listen from {arrived}"),
+        Request::Listen {
+            resume: Some(arrived),
+            ..
+        } => format!("listen from {arrived}"),
         Request::Confirm { turns, .. } => format!("confirm {turns}"),
-        other => format!("{other:?}").split([' ', '{']).next().unwrap_or_default().to_lowercase(),
+        other => format!("{other:?}")
+            .split([' ', '{'])
+            .next()
+            .unwrap_or_default()
+            .to_lowercase(),
     }
 }

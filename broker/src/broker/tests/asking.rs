@@ -7,7 +7,12 @@ use crate::broker::Input;
 use crate::protocol::{Code, MAX_PAGE, Mode, PipeInfo, Reply, Request, Status};
 
 fn page(story: &mut Story, after: Option<&str>) -> (Vec<PipeInfo>, bool) {
-    story.say("q", &Request::List { after: after.map(str::to_owned) });
+    story.say(
+        "q",
+        &Request::List {
+            after: after.map(str::to_owned),
+        },
+    );
     match story.reply("q") {
         Reply::Pipes { pipes, more } => (pipes, more),
         other => panic!("no list: {other:?}"),
@@ -23,7 +28,12 @@ fn status(story: &mut Story) -> Status {
 }
 
 fn discard(story: &mut Story, pipe: &str) -> (u64, u64) {
-    story.say("q", &Request::Discard { pipe: pipe.to_owned() });
+    story.say(
+        "q",
+        &Request::Discard {
+            pipe: pipe.to_owned(),
+        },
+    );
     match story.reply("q") {
         Reply::Discarded { streams, bytes } => (streams, bytes),
         other => panic!("nothing discarded: {other:?}"),
@@ -74,7 +84,11 @@ fn a_long_list_comes_in_pages_by_name() {
     assert_eq!(names, expected);
     assert_eq!(page(&mut story, Some("zzz")), (Vec::new(), false));
     let (pipes, more) = page(&mut story, Some(&format!("{:04}", count - MAX_PAGE - 1)));
-    assert_eq!((pipes.len(), more), (MAX_PAGE, false), "a full page that is the last");
+    assert_eq!(
+        (pipes.len(), more),
+        (MAX_PAGE, false),
+        "a full page that is the last"
+    );
 }
 
 #[test]
@@ -100,7 +114,10 @@ fn discard_leaves_what_is_being_taken_and_lets_open_streams_go_on() {
     story.write("w", "open", 0, b"before\n");
     story.listen("r", "l", "p", Mode::One);
     assert_eq!(discard(&mut story, "p"), (2, 13));
-    assert_eq!(story.drain("r", "l"), "listening, taken/, end, done, closed");
+    assert_eq!(
+        story.drain("r", "l"),
+        "listening, taken/, end, done, closed"
+    );
     story.write("w", "open", 1, b"after\n");
     story.listen("r", "m", "p", Mode::Default);
     assert_eq!(story.told("r"), "listening, after/");
@@ -110,13 +127,23 @@ fn discard_leaves_what_is_being_taken_and_lets_open_streams_go_on() {
 fn rule_6_eof_is_answered_and_waits_if_nobody_listens() {
     let mut story = Story::new();
     story.meet(&["q", "r"]);
-    story.say("q", &Request::Eof { pipe: "p".to_owned() });
+    story.say(
+        "q",
+        &Request::Eof {
+            pipe: "p".to_owned(),
+        },
+    );
     assert_eq!(story.told("q"), "EofTaken");
     assert_eq!(page(&mut story, None).0[0].waiting, 1);
     story.listen("r", "l", "p", Mode::Default);
     assert_eq!(story.drain("r", "l"), "listening, end, done, closed");
     story.listen("r", "m", "p", Mode::Follow);
-    story.say("q", &Request::Eof { pipe: "p".to_owned() });
+    story.say(
+        "q",
+        &Request::Eof {
+            pipe: "p".to_owned(),
+        },
+    );
     assert_eq!(story.drain("r", "m"), "listening, done, closed");
     story.told("q");
     assert_eq!(page(&mut story, None).0, []);
@@ -212,5 +239,8 @@ fn a_client_that_is_connected_keeps_a_satellite_from_ending() {
     assert!(!story.is_stopped);
     story.say("r", &Request::Leave { listener: id("l") });
     story.pass(LISTENER_LOST + idle);
-    assert!(story.is_stopped, "one that is silent is not connected for ever");
+    assert!(
+        story.is_stopped,
+        "one that is silent is not connected for ever"
+    );
 }

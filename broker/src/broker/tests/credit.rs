@@ -3,7 +3,9 @@
 use super::pen::{Ear, Pen, flow};
 use super::story::{MEMORY, Story, id, peer, reopening};
 use crate::broker::Input;
-use crate::protocol::{BASE_CREDIT, CHUNK_OVERHEAD, Code, MAX_CHUNK, Mode, PipeInfo, Reply, Request, cost};
+use crate::protocol::{
+    BASE_CREDIT, CHUNK_OVERHEAD, Code, MAX_CHUNK, Mode, PipeInfo, Reply, Request, cost,
+};
 
 /// The reserve of a satellite with so little memory: a quarter of it.
 const RESERVE: u64 = MEMORY / 4;
@@ -29,8 +31,13 @@ fn assert_within_budget(story: &Story) {
 fn listed(story: &mut Story, pipe: &str) -> PipeInfo {
     story.hello("lister", "lister");
     story.say("lister", &Request::List { after: None });
-    let Reply::Pipes { pipes, .. } = story.reply("lister") else { panic!("no list") };
-    pipes.into_iter().find(|info| info.name == pipe).expect("the pipe is listed")
+    let Reply::Pipes { pipes, .. } = story.reply("lister") else {
+        panic!("no list")
+    };
+    pipes
+        .into_iter()
+        .find(|info| info.name == pipe)
+        .expect("the pipe is listed")
 }
 
 #[test]
@@ -40,7 +47,10 @@ fn rule_14_a_line_can_go_at_once() {
     assert_eq!(pen.limit, BASE_CREDIT);
     assert!(pen.may_write(BASE_CREDIT as usize - 256));
     pen.write(&mut story, 3000);
-    assert!(pen.limit >= pen.spent + BASE_CREDIT / 2, "and the next one too");
+    assert!(
+        pen.limit >= pen.spent + BASE_CREDIT / 2,
+        "and the next one too"
+    );
 }
 
 #[test]
@@ -51,7 +61,11 @@ fn a_writer_is_given_no_more_than_it_wants_and_never_all_there_is() {
     assert_eq!(pen.limit, cost(100_000));
     pen.want(&mut story, 60 << 20);
     assert_eq!(pen.limit, 8 * cost(MAX_CHUNK));
-    assert_eq!(story.broker.used(), pen.limit, "what is given counts as used");
+    assert_eq!(
+        story.broker.used(),
+        pen.limit,
+        "what is given counts as used"
+    );
 }
 
 #[test]
@@ -90,7 +104,12 @@ fn rule_12_a_stream_that_opens_when_all_is_used_up_waits_for_its_first_credit() 
     pen.write(&mut story, 4000);
     assert!(pen.in_hand > 0 && pen.is_full);
     story.hello("d", "d");
-    story.say("d", &Request::Discard { pipe: "waiting".to_owned() });
+    story.say(
+        "d",
+        &Request::Discard {
+            pipe: "waiting".to_owned(),
+        },
+    );
     pen.push(&mut story);
     assert!(pen.in_hand == 0 && !pen.is_full);
 }
@@ -122,8 +141,9 @@ fn rule_12_what_is_being_taken_flows_though_all_memory_is_used_up() {
 fn rule_12_writers_with_nothing_to_say_do_not_stop_the_one_that_has() {
     let mut story = full_story();
     let mut ear = Ear::listen(&mut story, "r", "p", Mode::Follow);
-    let mut idle: Vec<_> =
-        (0..50).map(|i| Pen::open(&mut story, &format!("idle{i}"), "p")).collect();
+    let mut idle: Vec<_> = (0..50)
+        .map(|i| Pen::open(&mut story, &format!("idle{i}"), "p"))
+        .collect();
     for pen in &mut idle {
         flow(&mut story, pen, &mut ear, 10);
     }
@@ -138,7 +158,9 @@ fn rule_12_writers_with_nothing_to_say_do_not_stop_the_one_that_has() {
 fn rule_12_writers_that_all_want_are_served_in_turn() {
     let mut story = full_story();
     let mut ear = Ear::listen(&mut story, "r", "p", Mode::Follow);
-    let mut pens: Vec<_> = (0..20).map(|i| Pen::open(&mut story, &format!("w{i}"), "p")).collect();
+    let mut pens: Vec<_> = (0..20)
+        .map(|i| Pen::open(&mut story, &format!("w{i}"), "p"))
+        .collect();
     for _ in 0..500 {
         for pen in &mut pens {
             pen.write(&mut story, 5000);
@@ -216,7 +238,12 @@ fn rule_9_a_slow_tap_never_slows_a_writer() {
     while !tap.is_closed {
         tap.confirm(&mut story);
     }
-    assert!(tap.bytes > 0 && tap.bytes < ear.bytes, "{} of {}", tap.bytes, ear.bytes);
+    assert!(
+        tap.bytes > 0 && tap.bytes < ear.bytes,
+        "{} of {}",
+        tap.bytes,
+        ear.bytes
+    );
     assert_eq!(story.broker.used(), 0);
 }
 
@@ -230,8 +257,13 @@ fn a_connection_that_ends_gives_its_credit_back() {
     assert_eq!(story.broker.used(), 0);
     story.hello("again", "w");
     story.say("again", &reopening("w", "p", 0));
-    let Reply::Opened { next: 0, limit, .. } = story.reply("again") else { panic!("not opened") };
-    assert_eq!(limit, BASE_CREDIT, "where it is lower, it counts all the same");
+    let Reply::Opened { next: 0, limit, .. } = story.reply("again") else {
+        panic!("not opened")
+    };
+    assert_eq!(
+        limit, BASE_CREDIT,
+        "where it is lower, it counts all the same"
+    );
 }
 
 #[test]
@@ -241,7 +273,9 @@ fn credit_is_counted_anew_from_what_has_arrived() {
     pen.write(&mut story, 1000);
     story.hello("again", "w");
     story.say("again", &reopening("w", "p", 0));
-    let Reply::Opened { next: 1, limit, .. } = story.reply("again") else { panic!("not opened") };
+    let Reply::Opened { next: 1, limit, .. } = story.reply("again") else {
+        panic!("not opened")
+    };
     assert_eq!(limit, cost(1000) + BASE_CREDIT);
     assert_eq!(story.broker.used(), cost(1000) + BASE_CREDIT);
 }
@@ -252,9 +286,27 @@ fn nonsense_about_credit_is_harmless() {
     story.meet(&["w", "x"]);
     story.open("w", "s", "p");
     for want in [0, 1, u64::MAX, u64::MAX - 1] {
-        story.say("w", &Request::Want { stream: id("s"), want });
-        story.say("x", &Request::Want { stream: id("s"), want });
-        story.say("x", &Request::Want { stream: id("nobody's"), want });
+        story.say(
+            "w",
+            &Request::Want {
+                stream: id("s"),
+                want,
+            },
+        );
+        story.say(
+            "x",
+            &Request::Want {
+                stream: id("s"),
+                want,
+            },
+        );
+        story.say(
+            "x",
+            &Request::Want {
+                stream: id("nobody's"),
+                want,
+            },
+        );
     }
     assert!(story.broker.used() <= MEMORY);
     assert_eq!(story.told("x"), "");
@@ -262,5 +314,11 @@ fn nonsense_about_credit_is_harmless() {
     assert_eq!(story.broker.used(), 0);
     story.write("w", "s", 0, b"x");
     let refused = story.hear("w").pop().map(|(reply, _)| reply);
-    assert!(matches!(refused, Some(Reply::Error { code: Code::Stranger, .. })));
+    assert!(matches!(
+        refused,
+        Some(Reply::Error {
+            code: Code::Stranger,
+            ..
+        })
+    ));
 }

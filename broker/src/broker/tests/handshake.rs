@@ -6,21 +6,37 @@ use crate::protocol::{
 };
 
 fn hello(client: &str, revision: u16) -> Request {
-    Request::Hello { client: id(client), revision, program: "skypipe 9.9.9".to_owned() }
+    Request::Hello {
+        client: id(client),
+        revision,
+        program: "skypipe 9.9.9".to_owned(),
+    }
 }
 
 #[test]
 fn a_client_is_welcomed_with_the_limits_that_it_keeps_to() {
     let mut story = Story::new();
     story.say("w", &hello("w", REVISION));
-    let Reply::Welcome { satellite, revision, program, limits } = story.reply("w") else {
+    let Reply::Welcome {
+        satellite,
+        revision,
+        program,
+        limits,
+    } = story.reply("w")
+    else {
         panic!("no welcome");
     };
     assert_eq!((satellite, revision), (id("satellite"), REVISION));
     assert_eq!(program, "skypipe 1.0.0");
     assert_eq!(limits.chunk, MAX_CHUNK as u64);
-    assert_eq!((limits.writer_lost_ms, limits.listener_lost_ms), (60_000, 10_000));
-    assert_eq!(limits.heartbeat_ms, 2500, "four chances before a listener is lost");
+    assert_eq!(
+        (limits.writer_lost_ms, limits.listener_lost_ms),
+        (60_000, 10_000)
+    );
+    assert_eq!(
+        limits.heartbeat_ms, 2500,
+        "four chances before a listener is lost"
+    );
 }
 
 #[test]
@@ -30,7 +46,10 @@ fn another_revision_is_refused_with_what_to_upgrade() {
         story.say("w", &hello("w", revision));
         let (code, message) = story.refusal("w");
         assert_eq!(code, Code::Revision);
-        assert!(message.contains("skypipe 1.0.0") && message.contains("upgrade"), "{message}");
+        assert!(
+            message.contains("skypipe 1.0.0") && message.contains("upgrade"),
+            "{message}"
+        );
     }
     story.say("w", &Request::Ping);
     assert_eq!(story.refusal("w").0, Code::Stranger, "it is not let in");
@@ -44,11 +63,22 @@ fn who_has_not_said_hello_is_a_stranger_whatever_it_says() {
         Request::Ping,
         Request::Bye,
         opening("s", "p"),
-        Request::Want { stream: id("s"), want: 1 },
-        Request::Finish { stream: id("s"), seq: 0, how: How::End },
+        Request::Want {
+            stream: id("s"),
+            want: 1,
+        },
+        Request::Finish {
+            stream: id("s"),
+            seq: 0,
+            how: How::End,
+        },
         Request::Close { stream: id("s") },
         listening("l", "p", Mode::Default, None),
-        Request::Confirm { listener: id("l"), turns: 1, window: 1 },
+        Request::Confirm {
+            listener: id("l"),
+            turns: 1,
+            window: 1,
+        },
         Request::Leave { listener: id("l") },
         Request::Eof { pipe: pipe() },
         Request::List { after: None },
@@ -110,7 +140,11 @@ fn a_satellite_that_has_all_its_clients_refuses_the_next_and_knows_its_own() {
     story.say("c", &hello("c", REVISION));
     assert_eq!(story.refusal("c").0, Code::Limit);
     story.send("d", &[b"SKYPIPE/0.1", b"HELLO"]);
-    assert_eq!(story.old_told("d"), "", "the old protocol has no way to say so");
+    assert_eq!(
+        story.old_told("d"),
+        "",
+        "the old protocol has no way to say so"
+    );
     story.hello("elsewhere", "a");
     story.say("b", &Request::Bye);
     story.hello("c", "c");
@@ -176,10 +210,27 @@ fn a_message_that_cannot_be_understood_is_refused_and_nothing_comes_of_it() {
     ];
     for frames in strange {
         story.send("w", frames);
-        assert_eq!(story.refusal("w").0, Code::Malformed, "{:?}", frames.get(1).map(|f| f.len()));
+        assert_eq!(
+            story.refusal("w").0,
+            Code::Malformed,
+            "{:?}",
+            frames.get(1).map(|f| f.len())
+        );
     }
-    story.say("w", &Request::Data { stream: id("s"), seq: 0, tail: 0, want: 0 });
-    assert_eq!(story.refusal("w").0, Code::Malformed, "data without a payload");
+    story.say(
+        "w",
+        &Request::Data {
+            stream: id("s"),
+            seq: 0,
+            tail: 0,
+            want: 0,
+        },
+    );
+    assert_eq!(
+        story.refusal("w").0,
+        Code::Malformed,
+        "data without a payload"
+    );
     story.say("w", &Request::List { after: None });
     assert!(matches!(story.reply("w"), Reply::Pipes { pipes, .. } if pipes.is_empty()));
 }

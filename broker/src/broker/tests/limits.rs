@@ -12,7 +12,16 @@ fn last(story: &mut Story, who: &str) -> Reply {
 
 #[track_caller]
 fn assert_limit(reply: &Reply) {
-    assert!(matches!(reply, Reply::Error { code: Code::Limit, .. }), "{reply:?}");
+    assert!(
+        matches!(
+            reply,
+            Reply::Error {
+                code: Code::Limit,
+                ..
+            }
+        ),
+        "{reply:?}"
+    );
 }
 
 #[test]
@@ -26,7 +35,12 @@ fn streams_without_a_byte_are_bounded_in_number() {
     story.open("x", "one more", "q");
     assert_limit(&last(&mut story, "x"));
     story.say("w", &Request::Close { stream: id("s7") });
-    story.say("x", &Request::Discard { pipe: "p".to_owned() });
+    story.say(
+        "x",
+        &Request::Discard {
+            pipe: "p".to_owned(),
+        },
+    );
     story.say("x", &opening("one more", "q"));
     assert!(matches!(last(&mut story, "x"), Reply::Opened { .. }));
 }
@@ -50,7 +64,12 @@ fn listeners_are_bounded_in_number() {
     let mut story = Story::new();
     story.meet(&["r", "x"]);
     for listener in 0..MAX_LISTENERS {
-        story.listen("r", &format!("l{listener}"), &format!("{listener}"), Mode::Default);
+        story.listen(
+            "r",
+            &format!("l{listener}"),
+            &format!("{listener}"),
+            Mode::Default,
+        );
     }
     assert!(matches!(last(&mut story, "r"), Reply::Listening { .. }));
     story.listen("x", "one more", "q", Mode::Default);
@@ -65,16 +84,45 @@ fn ends_that_wait_are_bounded_in_number() {
     let mut story = Story::new();
     story.meet(&["q"]);
     for pipe in 0..MAX_STREAMS {
-        story.say("q", &Request::Eof { pipe: format!("{pipe}") });
+        story.say(
+            "q",
+            &Request::Eof {
+                pipe: format!("{pipe}"),
+            },
+        );
     }
     assert_eq!(last(&mut story, "q"), Reply::EofTaken);
-    story.say("q", &Request::Eof { pipe: "p".to_owned() });
+    story.say(
+        "q",
+        &Request::Eof {
+            pipe: "p".to_owned(),
+        },
+    );
     assert_limit(&last(&mut story, "q"));
     story.listen("q", "l", "p", Mode::Default);
-    story.say("q", &Request::Eof { pipe: "p".to_owned() });
-    assert_eq!(story.drain("q", "l"), "listening, EofTaken, done, closed", "one that waits for it");
-    story.say("q", &Request::Discard { pipe: "7".to_owned() });
-    story.say("q", &Request::Eof { pipe: "p".to_owned() });
+    story.say(
+        "q",
+        &Request::Eof {
+            pipe: "p".to_owned(),
+        },
+    );
+    assert_eq!(
+        story.drain("q", "l"),
+        "listening, EofTaken, done, closed",
+        "one that waits for it"
+    );
+    story.say(
+        "q",
+        &Request::Discard {
+            pipe: "7".to_owned(),
+        },
+    );
+    story.say(
+        "q",
+        &Request::Eof {
+            pipe: "p".to_owned(),
+        },
+    );
     assert_eq!(last(&mut story, "q"), Reply::EofTaken);
 }
 
@@ -82,7 +130,10 @@ fn ends_that_wait_are_bounded_in_number() {
 fn a_0_1_peer_listens_to_a_bounded_number_of_pipes() {
     let mut story = Story::new();
     for pipe in 0..=MAX_PIPES {
-        story.send("x", &[b"SKYPIPE/0.1", b"LISTEN", format!("{pipe}").as_bytes()]);
+        story.send(
+            "x",
+            &[b"SKYPIPE/0.1", b"LISTEN", format!("{pipe}").as_bytes()],
+        );
     }
     assert_eq!(pipes(&mut story), MAX_PIPES);
     story.send("x", &[b"SKYPIPE/0.1", b"UNLISTEN", b"0"]);
@@ -94,7 +145,10 @@ fn a_0_1_peer_listens_to_a_bounded_number_of_pipes() {
 fn a_0_1_peer_writes_to_a_bounded_number_of_pipes() {
     let mut story = Story::new();
     for pipe in 0..=MAX_PIPES {
-        story.send("x", &[b"SKYPIPE/0.1", b"DATA", format!("{pipe}").as_bytes(), b"x"]);
+        story.send(
+            "x",
+            &[b"SKYPIPE/0.1", b"DATA", format!("{pipe}").as_bytes(), b"x"],
+        );
     }
     assert_eq!(pipes(&mut story), MAX_PIPES);
 }
@@ -106,12 +160,23 @@ fn streams_of_0_1_peers_are_bounded_in_number() {
         story.send("x", &[b"SKYPIPE/0.1", b"DATA", b"p", b""]);
     }
     story.send("x", &[b"SKYPIPE/0.1", b"DATA", b"p", b"one more"]);
-    assert_eq!(story.log, ["a 0.1 writer was cut: this satellite has all the streams it can keep"]);
+    assert_eq!(
+        story.log,
+        ["a 0.1 writer was cut: this satellite has all the streams it can keep"]
+    );
     story.meet(&["q"]);
-    story.say("q", &Request::Discard { pipe: "p".to_owned() });
+    story.say(
+        "q",
+        &Request::Discard {
+            pipe: "p".to_owned(),
+        },
+    );
     let streams = MAX_STREAMS as u64;
     assert_eq!(story.reply("q"), Reply::Discarded { streams, bytes: 0 });
-    story.send("x", &[b"SKYPIPE/0.1", b"DATA", b"p", b"the rest of what was cut"]);
+    story.send(
+        "x",
+        &[b"SKYPIPE/0.1", b"DATA", b"p", b"the rest of what was cut"],
+    );
     story.send("x", &[b"SKYPIPE/0.1", b"DATA", b"p", b""]);
     story.send("x", &[b"SKYPIPE/0.1", b"DATA", b"p", b"anew"]);
     story.listen("q", "l", "p", Mode::Default);

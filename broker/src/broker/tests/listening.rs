@@ -57,7 +57,11 @@ fn rule_16_an_unknown_listener_or_position_is_refused() {
     }
     story.say("again", &listening("m", "p", Mode::Default, Some(0)));
     assert_eq!(story.refusal("again").0, Code::Unknown);
-    assert_eq!(resume(&mut story, 1), "listening, b/, end, done", "it goes on all the same");
+    assert_eq!(
+        resume(&mut story, 1),
+        "listening, b/, end, done",
+        "it goes on all the same"
+    );
 }
 
 #[test]
@@ -73,7 +77,11 @@ fn a_confirmation_of_what_was_not_sent_is_refused_and_changes_nothing() {
     assert_eq!(story.told("r"), "", "an old confirmation is no news");
     story.say("r", &Request::Leave { listener: id("l") });
     story.listen("r", "m", "p", Mode::Default);
-    assert_eq!(story.told("r"), "listening, a/, b/, end, done", "rule 10: whole");
+    assert_eq!(
+        story.told("r"),
+        "listening, a/, b/, end, done",
+        "rule 10: whole"
+    );
 }
 
 #[test]
@@ -91,7 +99,11 @@ fn after_a_new_connection_only_what_was_sent_on_it_can_be_confirmed() {
 /// A new connection whose queue is full at once, so that nothing comes through it.
 fn resume_unheard(story: &mut Story) -> String {
     let program = String::new();
-    let hello = Request::Hello { client: id("r"), revision: 1, program };
+    let hello = Request::Hello {
+        client: id("r"),
+        revision: 1,
+        program,
+    };
     story.say("again", &hello);
     story.say("again", &listening("l", "p", Mode::Default, Some(1)));
     story.told("again")
@@ -118,18 +130,48 @@ fn a_listener_is_sent_no_more_than_its_window() {
     let window = 2 * cost(2);
     let listener = id("l");
     let (pipe, mode) = ("p".to_owned(), Mode::Follow);
-    story.say("r", &Request::Listen { listener, pipe, mode, window, resume: None });
+    story.say(
+        "r",
+        &Request::Listen {
+            listener,
+            pipe,
+            mode,
+            window,
+            resume: None,
+        },
+    );
     story.open("w", "s", "p");
     for seq in 0..4 {
         story.write("w", "s", seq, b"x\n");
     }
     assert_eq!(story.told("r"), "listening, x/, x/");
-    story.say("r", &Request::Confirm { listener, turns: 2, window });
+    story.say(
+        "r",
+        &Request::Confirm {
+            listener,
+            turns: 2,
+            window,
+        },
+    );
     assert_eq!(story.told("r"), "", "the window is counted from turn 0 on");
-    story.say("r", &Request::Confirm { listener, turns: 2, window: 3 * cost(2) });
+    story.say(
+        "r",
+        &Request::Confirm {
+            listener,
+            turns: 2,
+            window: 3 * cost(2),
+        },
+    );
     assert_eq!(story.told("r"), "x/");
     story.finish("w", "s", 4);
-    story.say("r", &Request::Confirm { listener, turns: 3, window: 4 * cost(2) });
+    story.say(
+        "r",
+        &Request::Confirm {
+            listener,
+            turns: 3,
+            window: 4 * cost(2),
+        },
+    );
     assert_eq!(story.told("r"), "x/, end", "a finish costs nothing");
 }
 
@@ -141,7 +183,11 @@ fn a_listener_has_a_bounded_number_of_turns_open() {
     for stream in 0..MAX_TURNS_OPEN {
         story.store("w", &format!("s{stream}"), "p", "x");
     }
-    assert_eq!(story.hear("r").len(), 1 + MAX_TURNS_OPEN, "half of the chunks and ends");
+    assert_eq!(
+        story.hear("r").len(),
+        1 + MAX_TURNS_OPEN,
+        "half of the chunks and ends"
+    );
     story.confirm("r", "l", 10);
     assert_eq!(story.hear("r").len(), 10);
 }
@@ -163,7 +209,11 @@ fn rule_16_a_client_that_does_not_read_has_lost_its_connection() {
     story.congested.clear();
     story.say("r", &Request::Ping);
     assert_eq!(story.told("r"), "refused: Stranger");
-    assert_eq!(resume(&mut story, 4), "listening", "and comes back on another");
+    assert_eq!(
+        resume(&mut story, 4),
+        "listening",
+        "and comes back on another"
+    );
 }
 
 #[test]
@@ -176,7 +226,10 @@ fn rule_13_others_wait_a_second_for_the_rest_of_a_line_and_the_loop_is_told_when
     story.write("v", "s", 0, b"half ");
     story.write("w", "t", 0, b"other\n");
     assert_eq!(story.told("r"), "listening, half ");
-    assert_eq!(story.broker.deadline(), Some(story.now + crate::broker::Now::from_secs(1)));
+    assert_eq!(
+        story.broker.deadline(),
+        Some(story.now + crate::broker::Now::from_secs(1))
+    );
     story.pass(crate::broker::Now::from_millis(999));
     assert_eq!(story.told("r"), "");
     story.pass(crate::broker::Now::from_millis(1));
@@ -190,9 +243,22 @@ fn what_a_listener_is_told_names_its_streams_and_turns() {
     story.say("again", &listening("l", "p", Mode::Default, Some(0)));
     let heard = story.hear("again");
     let (listener, stream) = (id("l"), id("s"));
-    let chunk = |turn, seq| Reply::Chunk { listener, turn, stream, seq, missed: 0 };
+    let chunk = |turn, seq| Reply::Chunk {
+        listener,
+        turn,
+        stream,
+        seq,
+        missed: 0,
+    };
     assert_eq!(heard[1].0, chunk(0, 0));
     assert_eq!(heard[2].0, chunk(1, 1));
     assert!(matches!(&heard[3].0, Reply::Ended { turn: 2, label, .. } if label == "writer s"));
-    assert_eq!(heard[4].0, Reply::Done { listener, turn: 3, missed: 0 });
+    assert_eq!(
+        heard[4].0,
+        Reply::Done {
+            listener,
+            turn: 3,
+            missed: 0
+        }
+    );
 }

@@ -15,7 +15,10 @@ fn story_with_both() -> Story {
     story.listen("r", "l", "p", Mode::Default);
     story.open("w", "s", "p");
     story.write("w", "s", 0, b"half");
-    assert_eq!((story.told("w").as_str(), story.told("r").as_str()), ("opened 0, ack 1", "listening, half"));
+    assert_eq!(
+        (story.told("w").as_str(), story.told("r").as_str()),
+        ("opened 0, ack 1", "listening, half")
+    );
     story
 }
 
@@ -49,11 +52,19 @@ fn rule_16_a_silent_listener_is_lost_after_its_time_and_not_before() {
     story.pass(LISTENER_LOST - MILLI);
     story.meet(&["next"]);
     story.listen("next", "m", "p", Mode::One);
-    assert_eq!(story.told("next"), "listening", "the stream is still the first one's");
+    assert_eq!(
+        story.told("next"),
+        "listening",
+        "the stream is still the first one's"
+    );
     story.pass(MILLI);
     assert_eq!(story.told("next"), "half");
     story.confirm("r", "l", 0);
-    assert_eq!(story.told("r"), "refused: Stranger", "a client that has nothing here is forgotten");
+    assert_eq!(
+        story.told("r"),
+        "refused: Stranger",
+        "a client that has nothing here is forgotten"
+    );
 }
 
 #[test]
@@ -82,7 +93,10 @@ fn rule_16_a_broken_connection_is_not_yet_a_loss() {
     story.hello("w2", "w");
     story.say("w2", &reopening("s", "p", 0));
     story.write("w2", "s", 1, b" line\n");
-    assert_eq!((story.told("w2").as_str(), story.told("r2").as_str()), ("opened 1, ack 2", " line/"));
+    assert_eq!(
+        (story.told("w2").as_str(), story.told("r2").as_str()),
+        ("opened 1, ack 2", " line/")
+    );
 }
 
 #[test]
@@ -93,19 +107,28 @@ fn rule_16_who_comes_back_too_late_is_told_so() {
     story.say("w2", &reopening("s", "p", 0));
     story.open("w2", "s", "p");
     story.write("w2", "s", 1, b"more\n");
-    assert_eq!(story.told("w2"), "refused: Lost, refused: Lost, refused: Lost");
+    assert_eq!(
+        story.told("w2"),
+        "refused: Lost, refused: Lost, refused: Lost"
+    );
     story.hello("r2", "r");
     story.say("r2", &listening("l", "p", Mode::Default, Some(1)));
     story.listen("r2", "l", "p", Mode::Default);
     story.confirm("r2", "l", 1);
-    assert_eq!(story.told("r2"), "refused: Lost, refused: Lost, refused: Lost");
+    assert_eq!(
+        story.told("r2"),
+        "refused: Lost, refused: Lost, refused: Lost"
+    );
 }
 
 #[test]
 fn rule_15_a_goodbye_is_heard_at_once() {
     let mut story = story_with_both();
     story.say("w", &Request::Bye);
-    assert_eq!(story.drain_from("r", "l", 1), "cut (it left before its end), done, closed");
+    assert_eq!(
+        story.drain_from("r", "l", 1),
+        "cut (it left before its end), done, closed"
+    );
 
     let mut story = story_with_both();
     story.say("r", &Request::Bye);
@@ -123,7 +146,10 @@ fn a_client_with_both_keeps_its_stream_when_its_listener_is_lost() {
     story.pass(LISTENER_LOST);
     story.confirm("both", "l", 0);
     story.write("both", "s", 0, b"still here\n");
-    assert_eq!(story.told("both"), "opened 0, listening, refused: Lost, ack 1");
+    assert_eq!(
+        story.told("both"),
+        "opened 0, listening, refused: Lost, ack 1"
+    );
 }
 
 #[test]
@@ -137,7 +163,10 @@ fn times_are_settings() {
     story.open("w", "s", "p");
     story.pass(Duration::from_millis(1500));
     let told = story.drain("r", "l");
-    assert_eq!(told, "listening, cut (it was not heard of for 1500 ms), done, closed");
+    assert_eq!(
+        told,
+        "listening, cut (it was not heard of for 1500 ms), done, closed"
+    );
 }
 
 #[test]

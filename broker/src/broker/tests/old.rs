@@ -11,7 +11,9 @@ const RETRY: Duration = Duration::from_millis(5);
 
 impl Story {
     fn old(&mut self, from: &str, frames: &[&[u8]]) {
-        let frames: Vec<_> = std::iter::once(&b"SKYPIPE/0.1"[..]).chain(frames.iter().copied()).collect();
+        let frames: Vec<_> = std::iter::once(&b"SKYPIPE/0.1"[..])
+            .chain(frames.iter().copied())
+            .collect();
         self.send(from, &frames);
     }
 
@@ -122,9 +124,16 @@ fn a_vanished_writer_has_its_stream_cut() {
     story.old_listen("old", "p");
     story.old_data("w", "p", b"half");
     story.disconnect("w");
-    assert_eq!(story.old_told("old"), "half.", "to such a listener a cut is an end");
+    assert_eq!(
+        story.old_told("old"),
+        "half.",
+        "to such a listener a cut is an end"
+    );
     let told = story.drain("new", "l");
-    assert_eq!(told, "listening, half, cut (its connection was lost), done, closed");
+    assert_eq!(
+        told,
+        "listening, half, cut (its connection was lost), done, closed"
+    );
 }
 
 #[test]
@@ -140,7 +149,9 @@ fn a_writer_at_used_up_room_is_cut_and_may_begin_anew_after_its_end() {
     story.meet(&["r"]);
     story.listen("r", "l", "p", Mode::Default);
     let told = story.drain("r", "l");
-    assert!(told.ends_with("cut (no room was left, and its protocol (0.1) cannot wait), done, closed"));
+    assert!(
+        told.ends_with("cut (no room was left, and its protocol (0.1) cannot wait), done, closed")
+    );
     story.old_data("w", "p", b"anew\n");
     story.old_data("w", "p", b"");
     story.listen("r", "m", "p", Mode::Default);
@@ -154,7 +165,11 @@ fn a_large_chunk_comes_in_pieces_that_are_taken_one_by_one() {
     story.old_listen("r", "p");
     story.old_data("w", "p", &bytes);
     assert_eq!(story.old_told("r").as_bytes(), bytes);
-    assert_eq!(story.broker.used(), 0, "what its connection took is confirmed");
+    assert_eq!(
+        story.broker.used(),
+        0,
+        "what its connection took is confirmed"
+    );
 }
 
 #[test]
@@ -187,7 +202,11 @@ fn a_hello_from_a_listener_whose_queue_is_full_does_not_double_what_it_gets() {
     story.happen(Input::Timeout);
     story.old_data("w", "p", b"");
     let told = story.old_told("r");
-    assert!(told.as_bytes() == [&bytes[..], b"."].concat(), "{} bytes came", told.len());
+    assert!(
+        told.as_bytes() == [&bytes[..], b"."].concat(),
+        "{} bytes came",
+        told.len()
+    );
 }
 
 #[test]
@@ -204,19 +223,36 @@ fn listening_and_unlistening_in_one_breath_loses_and_doubles_nothing() {
     }
     // Both arrive before the broker is asked what to do.
     for pipe in ["p1", "p2"] {
-        let frames = ["SKYPIPE/0.1", "UNLISTEN", pipe].map(|frame| frame.as_bytes().into()).to_vec();
-        story.broker.handle(story.now, Input::Received { peer: peer("r"), frames });
+        let frames = ["SKYPIPE/0.1", "UNLISTEN", pipe]
+            .map(|frame| frame.as_bytes().into())
+            .to_vec();
+        story.broker.handle(
+            story.now,
+            Input::Received {
+                peer: peer("r"),
+                frames,
+            },
+        );
     }
     story.congested.clear();
     story.now += RETRY;
     story.happen(Input::Timeout);
     let told = story.old_told("r");
     let told = told.trim_end_matches('.').as_bytes();
-    assert!(told == contents[2], "{} of {} bytes", told.len(), contents[2].len());
+    assert!(
+        told == contents[2],
+        "{} of {} bytes",
+        told.len(),
+        contents[2].len()
+    );
     for (pipe, bytes) in ["p1", "p2"].iter().zip(&contents) {
         story.old_listen("s", pipe);
         let told = story.old_told("s");
-        assert!(told.as_bytes() == [bytes, &b"."[..]].concat(), "{pipe}: {} bytes", told.len());
+        assert!(
+            told.as_bytes() == [bytes, &b"."[..]].concat(),
+            "{pipe}: {} bytes",
+            told.len()
+        );
     }
 }
 

@@ -43,7 +43,9 @@ impl Pen {
         for (reply, _) in story.hear(&self.name) {
             match reply {
                 Reply::Opened { next, limit, .. } => (self.next, self.limit) = (next, limit),
-                Reply::Ack { next, limit, full, .. } => {
+                Reply::Ack {
+                    next, limit, full, ..
+                } => {
                     assert!(next <= self.next, "only what was sent is acknowledged");
                     assert!(limit >= self.limit, "credit never shrinks");
                     (self.limit, self.is_full) = (limit, full);
@@ -63,7 +65,13 @@ impl Pen {
     /// Says that it has so many bytes more than it may send.
     pub fn want(&mut self, story: &mut Story, len: usize) {
         let want = self.spent + cost(len);
-        story.say(&self.name, &Request::Want { stream: id(&self.name), want });
+        story.say(
+            &self.name,
+            &Request::Want {
+                stream: id(&self.name),
+                want,
+            },
+        );
         self.take_in(story);
     }
 
@@ -81,7 +89,10 @@ impl Pen {
                 self.want(story, self.in_hand);
             }
             let credit = (self.limit - self.spent).saturating_sub(CHUNK_OVERHEAD);
-            let piece = self.in_hand.min(MAX_CHUNK).min(usize::try_from(credit).unwrap());
+            let piece = self
+                .in_hand
+                .min(MAX_CHUNK)
+                .min(usize::try_from(credit).unwrap());
             if self.in_hand > piece && cost(piece) < SCRAP {
                 return;
             }
@@ -90,7 +101,12 @@ impl Pen {
     }
 
     fn send(&mut self, story: &mut Story, len: usize) {
-        let data = Request::Data { stream: id(&self.name), seq: self.next, tail: 0, want: 0 };
+        let data = Request::Data {
+            stream: id(&self.name),
+            seq: self.next,
+            tail: 0,
+            want: 0,
+        };
         self.spent += cost(len);
         self.next += 1;
         self.in_hand -= len;
@@ -129,7 +145,12 @@ impl Ear {
     pub fn listen(story: &mut Story, name: &str, pipe: &str, mode: Mode) -> Self {
         story.hello(name, name);
         story.say(name, &listening(name, pipe, mode, None));
-        Self { name: name.to_owned(), arrived: 0, bytes: 0, is_closed: false }
+        Self {
+            name: name.to_owned(),
+            arrived: 0,
+            bytes: 0,
+            is_closed: false,
+        }
     }
 
     /// Takes in what came; turns come one after the other.
@@ -141,7 +162,10 @@ impl Ear {
                 self.bytes += payload.map_or(0, |payload| payload.len());
             }
             self.is_closed |= matches!(reply, Reply::Closed { .. });
-            assert!(!matches!(reply, Reply::Error { .. }), "an honest listener: {reply:?}");
+            assert!(
+                !matches!(reply, Reply::Error { .. }),
+                "an honest listener: {reply:?}"
+            );
         }
     }
 
@@ -163,7 +187,11 @@ pub fn flow(story: &mut Story, pen: &mut Pen, ear: &mut Ear, len: usize) {
         let before = (ear.bytes, pen.in_hand);
         ear.confirm(story);
         pen.push(story);
-        assert!(before != (ear.bytes, pen.in_hand), "{} bytes of {len} came, then no more", ear.bytes);
+        assert!(
+            before != (ear.bytes, pen.in_hand),
+            "{} bytes of {len} came, then no more",
+            ear.bytes
+        );
     }
     ear.confirm(story);
     assert_eq!((ear.bytes, pen.in_hand), (end, 0));

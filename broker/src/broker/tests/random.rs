@@ -65,7 +65,12 @@ impl History {
     fn new() -> Self {
         let mut story = Story::new();
         story.hello("asker", "asker");
-        Self { story, pens: Vec::new(), ears: Vec::new(), count: 0 }
+        Self {
+            story,
+            pens: Vec::new(),
+            ears: Vec::new(),
+            count: 0,
+        }
     }
 
     fn name(&mut self, kind: &str) -> String {
@@ -77,7 +82,8 @@ impl History {
         match step {
             Step::Open(pipe) => {
                 let name = self.name("w");
-                self.pens.push(Pen::open(&mut self.story, &name, PIPES[pipe]));
+                self.pens
+                    .push(Pen::open(&mut self.story, &name, PIPES[pipe]));
             }
             Step::Write(who, len) => {
                 if let Some(pen) = pick(&mut self.pens, who) {
@@ -110,13 +116,22 @@ impl History {
             Step::Leave(who) => {
                 if !self.ears.is_empty() {
                     let (ear, ..) = self.ears.remove(who % self.ears.len());
-                    self.story.say(&ear.name, &Request::Leave { listener: id(&ear.name) });
+                    self.story.say(
+                        &ear.name,
+                        &Request::Leave {
+                            listener: id(&ear.name),
+                        },
+                    );
                     self.story.say(&ear.name, &Request::Bye);
                 }
             }
             Step::Break(who, back) => self.break_off(who, back),
-            Step::Eof(pipe) => self.ask(&Request::Eof { pipe: PIPES[pipe].to_owned() }),
-            Step::Discard(pipe) => self.ask(&Request::Discard { pipe: PIPES[pipe].to_owned() }),
+            Step::Eof(pipe) => self.ask(&Request::Eof {
+                pipe: PIPES[pipe].to_owned(),
+            }),
+            Step::Discard(pipe) => self.ask(&Request::Discard {
+                pipe: PIPES[pipe].to_owned(),
+            }),
             Step::Pass(ms) => self.pass(Duration::from_millis(ms)),
         }
         self.ears.retain(|(ear, ..)| !ear.is_closed);
@@ -125,14 +140,18 @@ impl History {
     fn ask(&mut self, request: &Request) {
         self.story.say("asker", request);
         let reply = self.story.reply("asker");
-        assert!(matches!(reply, Reply::EofTaken | Reply::Discarded { .. }), "{reply:?}");
+        assert!(
+            matches!(reply, Reply::EofTaken | Reply::Discarded { .. }),
+            "{reply:?}"
+        );
     }
 
     /// Time passes, in which everybody says that they are there.
     fn pass(&mut self, time: Duration) {
         let end = self.story.now + time;
         while self.story.now < end {
-            self.story.pass(Duration::from_secs(2).min(end - self.story.now));
+            self.story
+                .pass(Duration::from_secs(2).min(end - self.story.now));
             let here = self.pens.iter().map(|pen| &pen.name);
             let here = here.chain(self.ears.iter().map(|(ear, ..)| &ear.name));
             for name in here {
@@ -150,7 +169,8 @@ impl History {
             self.story.disconnect(&pen.name);
             if back {
                 self.story.hello(&pen.name, &pen.name);
-                self.story.say(&pen.name, &reopening(&pen.name, "", pen.next));
+                self.story
+                    .say(&pen.name, &reopening(&pen.name, "", pen.next));
                 pen.limit = 0;
                 pen.in_hand = 0;
                 pen.take_in(&mut self.story);
@@ -211,8 +231,12 @@ impl History {
 
     fn waits(&mut self, pipe: &str) -> bool {
         self.story.say("asker", &Request::List { after: None });
-        let Reply::Pipes { pipes, .. } = self.story.reply("asker") else { panic!("no list") };
-        pipes.iter().any(|info| info.name == pipe && info.waiting > 0)
+        let Reply::Pipes { pipes, .. } = self.story.reply("asker") else {
+            panic!("no list")
+        };
+        pipes
+            .iter()
+            .any(|info| info.name == pipe && info.waiting > 0)
     }
 }
 
@@ -291,24 +315,65 @@ fn nonsense(story: &mut Story, who: &str, kind: u8, name: &str, number: u64) {
         0 => story.open(who, name, "p"),
         1 => story.say(who, &reopening(name, "p", number)),
         2 => story.write_wanting(who, name, number, b"x\n", number),
-        3 => story.say(who, &Request::Want { stream: id(name), want: number }),
-        4 => story.say(who, &Request::Finish { stream: id(name), seq: number, how: How::End }),
+        3 => story.say(
+            who,
+            &Request::Want {
+                stream: id(name),
+                want: number,
+            },
+        ),
+        4 => story.say(
+            who,
+            &Request::Finish {
+                stream: id(name),
+                seq: number,
+                how: How::End,
+            },
+        ),
         5 => story.say(who, &Request::Close { stream: id(name) }),
         6 => {
             let (listener, resume) = (id(&format!("l{name}")), (number % 2 == 0).then_some(number));
             let window = number.saturating_mul(cost(2));
-            story.say(who, &Request::Listen { listener, pipe: pipe(), mode, window, resume });
+            story.say(
+                who,
+                &Request::Listen {
+                    listener,
+                    pipe: pipe(),
+                    mode,
+                    window,
+                    resume,
+                },
+            );
         }
         7 => {
             let listener = id(&format!("l{name}"));
-            story.say(who, &Request::Confirm { listener, turns: number, window: number });
+            story.say(
+                who,
+                &Request::Confirm {
+                    listener,
+                    turns: number,
+                    window: number,
+                },
+            );
         }
-        8 => story.say(who, &Request::Leave { listener: id(&format!("l{name}")) }),
+        8 => story.say(
+            who,
+            &Request::Leave {
+                listener: id(&format!("l{name}")),
+            },
+        ),
         9 => story.say(who, &Request::Eof { pipe: pipe() }),
         _ => {
             let program = String::new();
             let revision = u16::from(number < 3);
-            story.say(who, &Request::Hello { client: id(who), revision, program });
+            story.say(
+                who,
+                &Request::Hello {
+                    client: id(who),
+                    revision,
+                    program,
+                },
+            );
         }
     }
 }

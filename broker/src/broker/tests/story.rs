@@ -84,7 +84,11 @@ impl Story {
         self.broker.handle(self.now, input);
         while let Some(output) = self.broker.poll() {
             match output {
-                Output::Send { peer, frames, report } => self.deliver(peer, frames, report),
+                Output::Send {
+                    peer,
+                    frames,
+                    report,
+                } => self.deliver(peer, frames, report),
                 Output::Log(line) => self.log.push(line),
                 Output::Stop => self.is_stopped = true,
             }
@@ -96,13 +100,19 @@ impl Story {
             return self.broker.handle(self.now, Input::Congested { peer });
         }
         if frames[0] == v01::MAGIC {
-            self.old_heard.entry(peer.clone()).or_default().push(frames[1..].to_vec());
+            self.old_heard
+                .entry(peer.clone())
+                .or_default()
+                .push(frames[1..].to_vec());
         } else {
             assert_eq!(frames[0], MAGIC);
             assert!(frames[1].len() <= MAX_COMMAND, "a client can read it");
             let reply = decode(&frames[1]).expect("a client understands it");
             let payload = frames.get(2).cloned();
-            self.heard.entry(peer.clone()).or_default().push((reply, payload));
+            self.heard
+                .entry(peer.clone())
+                .or_default()
+                .push((reply, payload));
         }
         if report {
             self.broker.handle(self.now, Input::Taken { peer });
@@ -111,8 +121,14 @@ impl Story {
 
     /// A message of any frames comes from a peer.
     pub fn send(&mut self, from: &str, frames: &[&[u8]]) {
-        let frames = frames.iter().map(|frame| Bytes::copy_from_slice(frame)).collect();
-        self.happen(Input::Received { peer: peer(from), frames });
+        let frames = frames
+            .iter()
+            .map(|frame| Bytes::copy_from_slice(frame))
+            .collect();
+        self.happen(Input::Received {
+            peer: peer(from),
+            frames,
+        });
     }
 
     pub fn say(&mut self, from: &str, request: &Request) {
@@ -124,7 +140,13 @@ impl Story {
         let (last, others) = requests.split_last().expect("there is something to say");
         for request in others {
             let frames = vec![Bytes::from_static(MAGIC), Bytes::from(encode(request))];
-            self.broker.handle(self.now, Input::Received { peer: peer(from), frames });
+            self.broker.handle(
+                self.now,
+                Input::Received {
+                    peer: peer(from),
+                    frames,
+                },
+            );
         }
         self.say(from, last);
     }
@@ -137,7 +159,10 @@ impl Story {
     pub fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         for _ in 0..10_000 {
-            let due = self.broker.deadline().filter(|due| *due <= end && !self.is_stopped);
+            let due = self
+                .broker
+                .deadline()
+                .filter(|due| *due <= end && !self.is_stopped);
             let Some(due) = due else {
                 self.now = end;
                 return;
@@ -196,7 +221,14 @@ impl Story {
     /// `client` says hello on the connection `from`, and is welcomed.
     pub fn hello(&mut self, from: &str, client: &str) {
         let program = "skypipe 1.0.0".to_owned();
-        self.say(from, &Request::Hello { client: id(client), revision: REVISION, program });
+        self.say(
+            from,
+            &Request::Hello {
+                client: id(client),
+                revision: REVISION,
+                program,
+            },
+        );
         let told = self.told(from);
         assert!(told.ends_with("welcome"), "{told}");
     }
@@ -217,13 +249,29 @@ impl Story {
     }
 
     pub fn write_wanting(&mut self, from: &str, stream: &str, seq: u64, bytes: &[u8], want: u64) {
-        let tail = bytes.len() - bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-        let data = Request::Data { stream: id(stream), seq, tail: tail as u64, want };
+        let tail = bytes.len()
+            - bytes
+                .iter()
+                .rposition(|b| *b == b'\n')
+                .map_or(0, |at| at + 1);
+        let data = Request::Data {
+            stream: id(stream),
+            seq,
+            tail: tail as u64,
+            want,
+        };
         self.send(from, &[MAGIC, &encode(&data), bytes]);
     }
 
     pub fn finish(&mut self, from: &str, stream: &str, seq: u64) {
-        self.say(from, &Request::Finish { stream: id(stream), seq, how: How::End });
+        self.say(
+            from,
+            &Request::Finish {
+                stream: id(stream),
+                seq,
+                how: How::End,
+            },
+        );
     }
 
     /// A whole stream of one chunk.
@@ -241,7 +289,14 @@ impl Story {
     }
 
     pub fn confirm(&mut self, from: &str, listener: &str, turns: u64) {
-        self.say(from, &Request::Confirm { listener: id(listener), turns, window: u64::MAX });
+        self.say(
+            from,
+            &Request::Confirm {
+                listener: id(listener),
+                turns,
+                window: u64::MAX,
+            },
+        );
     }
 
     /// Confirms the first `turns` turns, then drains.
@@ -261,7 +316,12 @@ impl Story {
             }
             let turns = heard.iter().filter_map(|(reply, _)| turn(reply)).max();
             for reply in heard {
-                let _ = write!(all, "{}{}", if all.is_empty() { "" } else { ", " }, words(reply));
+                let _ = write!(
+                    all,
+                    "{}{}",
+                    if all.is_empty() { "" } else { ", " },
+                    words(reply)
+                );
             }
             if let Some(turn) = turns {
                 self.confirm(from, listener, turn + 1);
@@ -327,7 +387,9 @@ fn words((reply, payload): Heard) -> String {
         }
         Reply::Ended { before: 1.., .. } => "rest".to_owned(),
         Reply::Ended { how: How::End, .. } => "end".to_owned(),
-        Reply::Ended { how: How::Cut(why), .. } => format!("cut ({why})"),
+        Reply::Ended {
+            how: How::Cut(why), ..
+        } => format!("cut ({why})"),
         Reply::Done { .. } => "done".to_owned(),
         Reply::Closed { .. } => "closed".to_owned(),
         Reply::Error { code, .. } => format!("refused: {code:?}"),

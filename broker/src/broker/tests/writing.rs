@@ -1,7 +1,9 @@
 //! Writers: chunks in order, answers, and coming back.
 
 use super::story::{Story, id, opening, reopening};
-use crate::protocol::{BASE_CREDIT, Code, How, MAX_CHUNK, MAX_LABEL, MAX_NAME, Mode, Reply, Request};
+use crate::protocol::{
+    BASE_CREDIT, Code, How, MAX_CHUNK, MAX_LABEL, MAX_NAME, Mode, Reply, Request,
+};
 
 fn story_with_writer() -> Story {
     let mut story = Story::new();
@@ -12,10 +14,25 @@ fn story_with_writer() -> Story {
 }
 
 fn waiting(stream: &str, pipe: &str) -> Request {
-    let Request::Open { stream, pipe, from, resume, label, .. } = opening(stream, pipe) else {
+    let Request::Open {
+        stream,
+        pipe,
+        from,
+        resume,
+        label,
+        ..
+    } = opening(stream, pipe)
+    else {
         unreachable!("an opening is an Open");
     };
-    Request::Open { stream, pipe, from, resume, wait: true, label }
+    Request::Open {
+        stream,
+        pipe,
+        from,
+        resume,
+        wait: true,
+        label,
+    }
 }
 
 #[test]
@@ -25,8 +42,21 @@ fn chunks_that_came_at_once_are_acknowledged_at_once() {
         story.write("w", "s", seq, b"line\n");
     }
     assert_eq!(story.told("w"), "ack 1, ack 2, ack 3");
-    story.say_at_once("w", &[Request::Ping, Request::Want { stream: id("s"), want: 9000 }]);
-    assert_eq!(story.told("w"), "Pong, ack 3", "credit comes in an acknowledgement");
+    story.say_at_once(
+        "w",
+        &[
+            Request::Ping,
+            Request::Want {
+                stream: id("s"),
+                want: 9000,
+            },
+        ],
+    );
+    assert_eq!(
+        story.told("w"),
+        "Pong, ack 3",
+        "credit comes in an acknowledgement"
+    );
 }
 
 #[test]
@@ -40,7 +70,10 @@ fn rule_16_what_comes_twice_is_dropped() {
     assert_eq!(story.told("w"), "ack 1, ack 1, ack 2, kept");
     story.meet(&["r"]);
     story.listen("r", "l", "p", Mode::Default);
-    assert_eq!(story.drain("r", "l"), "listening, once/, twice/, end, done, closed");
+    assert_eq!(
+        story.drain("r", "l"),
+        "listening, once/, twice/, end, done, closed"
+    );
 }
 
 #[test]
@@ -49,7 +82,10 @@ fn a_chunk_or_a_finish_out_of_its_order_is_refused_and_the_stream_goes_on() {
     story.write("w", "s", 1, b"too early\n");
     story.finish("w", "s", 7);
     story.write("w", "s", u64::MAX, b"never\n");
-    assert_eq!(story.told("w"), "refused: Order, refused: Order, refused: Order");
+    assert_eq!(
+        story.told("w"),
+        "refused: Order, refused: Order, refused: Order"
+    );
     story.write("w", "s", 0, b"in order\n");
     story.finish("w", "s", 0);
     story.finish("w", "s", 1);
@@ -77,7 +113,10 @@ fn rule_16_a_stream_goes_on_over_another_connection() {
     assert_eq!(story.told("again"), "opened 1, ack 1, ack 2, kept");
     story.meet(&["r"]);
     story.listen("r", "l", "p", Mode::Default);
-    assert_eq!(story.drain("r", "l"), "listening, first/, second/, end, done, closed");
+    assert_eq!(
+        story.drain("r", "l"),
+        "listening, first/, second/, end, done, closed"
+    );
 }
 
 #[test]
@@ -100,7 +139,11 @@ fn rule_16_an_unknown_position_is_refused_never_begun_anew() {
     story.say("w", &reopening("unheard-of", "p", 5));
     assert_eq!(story.refusal("w").0, Code::Unknown);
     story.say("w", &reopening("s", "p", 1));
-    assert_eq!(story.refusal("w").0, Code::Unknown, "chunk 0 is gone at the writer");
+    assert_eq!(
+        story.refusal("w").0,
+        Code::Unknown,
+        "chunk 0 is gone at the writer"
+    );
     story.write("w", "unheard-of", 0, b"x");
     story.finish("w", "unheard-of", 0);
     assert_eq!(story.told("w"), "refused: Unknown, refused: Unknown");
@@ -113,9 +156,18 @@ fn a_stream_is_its_clients_alone() {
     story.open("x", "s", "p");
     story.write("x", "s", 0, b"a stranger's\n");
     story.finish("x", "s", 0);
-    story.say("x", &Request::Want { stream: id("s"), want: u64::MAX });
+    story.say(
+        "x",
+        &Request::Want {
+            stream: id("s"),
+            want: u64::MAX,
+        },
+    );
     story.say("x", &Request::Close { stream: id("s") });
-    assert_eq!(story.told("x"), "refused: Denied, refused: Denied, refused: Denied");
+    assert_eq!(
+        story.told("x"),
+        "refused: Denied, refused: Denied, refused: Denied"
+    );
     story.write("w", "s", 0, b"its own\n");
     assert_eq!(story.told("w"), "ack 1");
 }
@@ -126,8 +178,18 @@ fn names_and_labels_that_break_the_rules_are_refused() {
     for name in ["a\nb", "\u{7f}", &"n".repeat(MAX_NAME + 1)] {
         story.open("w", "t", name);
         story.listen("w", "l", name, Mode::Default);
-        story.say("w", &Request::Eof { pipe: name.to_owned() });
-        story.say("w", &Request::Discard { pipe: name.to_owned() });
+        story.say(
+            "w",
+            &Request::Eof {
+                pipe: name.to_owned(),
+            },
+        );
+        story.say(
+            "w",
+            &Request::Discard {
+                pipe: name.to_owned(),
+            },
+        );
         assert_eq!(story.told("w"), ["refused: Name"; 4].join(", "), "{name:?}");
     }
     story.open("w", "t", "");
@@ -135,7 +197,17 @@ fn names_and_labels_that_break_the_rules_are_refused() {
     let label = "l".repeat(MAX_LABEL + 1);
     let pipe = "p".to_owned();
     let stream = id("u");
-    story.say("w", &Request::Open { stream, pipe, from: 0, resume: false, wait: false, label });
+    story.say(
+        "w",
+        &Request::Open {
+            stream,
+            pipe,
+            from: 0,
+            resume: false,
+            wait: false,
+            label,
+        },
+    );
     assert_eq!(story.told("w"), "refused: Malformed");
 }
 
@@ -149,7 +221,10 @@ fn the_answer_is_kept_until_the_writer_closes() {
     story.finish("again", "s", 0);
     story.say("again", &Request::Close { stream: id("s") });
     story.finish("again", "s", 0);
-    assert_eq!(story.told("w") + ", " + &story.told("again"), "kept, opened 0, kept, refused: Unknown");
+    assert_eq!(
+        story.told("w") + ", " + &story.told("again"),
+        "kept, opened 0, kept, refused: Unknown"
+    );
 }
 
 #[test]
@@ -174,7 +249,11 @@ fn rule_11_wait_answers_when_listeners_have_all() {
     story.listen("r", "l", "p", Mode::Default);
     assert_eq!(story.told("r"), "listening, text/, end, done");
     story.confirm("r", "l", 1);
-    assert_eq!(story.told("w"), "", "the bytes are confirmed, the finish is not");
+    assert_eq!(
+        story.told("w"),
+        "",
+        "the bytes are confirmed, the finish is not"
+    );
     story.confirm("r", "l", 2);
     assert_eq!(story.told("w"), "taken");
 }
@@ -187,9 +266,17 @@ fn rule_11_wait_is_not_for_taps_and_says_so_if_the_stream_was_discarded() {
     story.say("w", &waiting("s", "p"));
     story.write("w", "s", 0, b"text\n");
     story.finish("w", "s", 1);
-    assert_eq!(story.drain("r", "tap"), "listening, text/, end, done, closed");
+    assert_eq!(
+        story.drain("r", "tap"),
+        "listening, text/, end, done, closed"
+    );
     assert_eq!(story.told("w"), "opened 0, ack 1");
-    story.say("r", &Request::Discard { pipe: "p".to_owned() });
+    story.say(
+        "r",
+        &Request::Discard {
+            pipe: "p".to_owned(),
+        },
+    );
     assert_eq!(story.told("w"), "discarded");
 }
 
@@ -214,9 +301,22 @@ fn an_answered_stream_has_no_credit_to_come_back_to() {
     story.finish("w", "s", 0);
     story.told("w");
     story.say("w", &reopening("s", "p", 0));
-    assert!(matches!(story.reply("w"), Reply::Opened { next: 0, limit: 0, .. }));
+    assert!(matches!(
+        story.reply("w"),
+        Reply::Opened {
+            next: 0,
+            limit: 0,
+            ..
+        }
+    ));
     assert_eq!(story.broker.used(), 0);
-    story.say("w", &Request::Want { stream: id("s"), want: BASE_CREDIT });
+    story.say(
+        "w",
+        &Request::Want {
+            stream: id("s"),
+            want: BASE_CREDIT,
+        },
+    );
     assert_eq!(story.told("w"), "");
 }
 

@@ -1,0 +1,158 @@
+//! How a writer begins and ends: with nothing to say, with its answer, interrupted.
+
+use std::time::Duration;
+
+use skypipe_broker::protocol::{Outcome, Request};
+
+use super::talk::{Talk, write_job};
+use crate::session::{Input, Job, Signal};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MILLI: Duration = Duration::from_millis(1);
+
+const ENOUGH: u64 = 1 << 30;
+
+#[test]
+fn rule_11_exit_0_is_the_satellites_answer() {
+    let mut talk = Talk::open_writer();
+    talk.read("text\n");
+    talk.happen(Input::ReadEnd);
+    assert_eq!(talk.said(), "0: text/, end 1");
+    talk.ack(1, ENOUGH);
+    assert_eq!(talk.exit, None);
+    talk.finished(Outcome::Kept);
+    assert_eq!((talk.said().as_str(), talk.exit), ("close, bye", Some(0)));
+}
+
+#[test]
+fn rule_11_with_wait_discarded_is_exit_3() {
+    for (outcome, code) in [(Outcome::Taken, 0), (Outcome::Discarded, 3)] {
+        let mut talk = Talk::open_writer();
+        talk.happen(Input::ReadEnd);
+        talk.finished(outcome);
+        assert_eq!(talk.exit, Some(code));
+        assert_eq!(talk.notices.len(), usize::from(code == 3));
+    }
+}
+
+#[test]
+fn a_writer_that_nobody_called_one_and_that_has_nothing_sends_nothing_and_exits_2() {
+    let mut talk = Talk::new(write_job(true));
+    talk.welcome();
+    talk.happen(Input::ReadEnd);
+    assert_eq!(talk.exit, Some(2));
+    assert_eq!(talk.said(), "hello, bye");
+    let hint = "nothing on stdin: use -r to read, or -w to send an empty stream";
+    assert_eq!(talk.notices, [hint]);
+}
+
+#[test]
+fn it_does_so_even_before_it_has_found_its_satellite() {
+    let mut talk = Talk::new(write_job(true));
+    talk.happen(Input::ReadEnd);
+    assert_eq!(talk.exit, Some(2));
+}
+
+#[test]
+fn a_writer_that_nobody_called_one_opens_its_stream_with_its_first_byte() {
+    let mut talk = Talk::new(write_job(true));
+    talk.welcome();
+    talk.read("x");
+    assert_eq!(talk.said(), "hello, open 0");
+    talk.happen(Input::ReadEnd);
+    talk.opened(0, ENOUGH);
+    assert_eq!(talk.said(), "0: x, end 1");
+}
+
+#[test]
+fn a_writer_that_was_called_one_sends_an_empty_stream() {
+    let mut talk = Talk::writer();
+    talk.welcome();
+    talk.happen(Input::ReadEnd);
+    talk.opened(0, 0);
+    assert_eq!(
+        talk.said(),
+        "hello, open 0, end 0",
+        "an end needs no credit"
+    );
+}
+
+#[test]
+fn rule_15_a_writer_that_is_interrupted_sends_what_it_had_read_then_cuts() {
+    let mut talk = opened_with(0);
+    talk.read("read\n");
+    talk.said();
+    talk.happen(Input::Signal(Signal::Interrupt));
+    assert_eq!((talk.said().as_str(), talk.exit), ("", None));
+    assert!(!talk.session.wants_input());
+    talk.ack(0, ENOUGH);
+    assert_eq!(talk.said(), "0: read/, cut 1 (interrupted by SIGINT)");
+    talk.finished(Outcome::Kept);
+    assert_eq!(talk.exit, Some(130));
+}
+
+#[test]
+fn rule_15_it_tries_for_a_second_at_most() {
+    let mut talk = opened_with(0);
+    talk.read("read\n");
+    talk.happen(Input::Signal(Signal::Terminate));
+    talk.pass(SECOND / 2);
+    talk.happen(Input::Signal(Signal::Terminate));
+    talk.said();
+    talk.pass(SECOND / 2 - MILLI);
+    assert_eq!(talk.exit, None);
+    talk.pass(MILLI);
+    assert_eq!((talk.said().as_str(), talk.exit), ("bye", Some(143)));
+}
+
+#[test]
+fn rule_15_a_writer_that_only_waits_for_its_answer_goes_at_once_when_interrupted() {
+    let mut talk = Talk::open_writer();
+    talk.happen(Input::ReadEnd);
+    talk.said();
+    talk.happen(Input::Signal(Signal::Hangup));
+    assert_eq!((talk.said().as_str(), talk.exit), ("bye", Some(129)));
+}
+
+#[test]
+fn rule_15_a_writer_that_has_not_begun_ends_without_a_stream() {
+    let mut talk = Talk::new(write_job(true));
+    talk.welcome();
+    talk.happen(Input::Signal(Signal::Interrupt));
+    assert_eq!((talk.said().as_str(), talk.exit), ("hello, bye", Some(130)));
+}
+
+#[test]
+fn rule_15_a_stdin_that_fails_cuts_the_stream() {
+    let mut talk = Talk::open_writer();
+    talk.read("text\n");
+    talk.happen(Input::ReadFailed("Input/output error".to_owned()));
+    assert_eq!(talk.said(), "0: text/, cut 1 (its stdin could not be read)");
+    talk.finished(Outcome::Kept);
+    assert_eq!(talk.exit, Some(1));
+    assert_eq!(talk.notices, ["cannot read stdin: Input/output error"]);
+}
+
+#[test]
+fn wait_is_asked_for_when_the_stream_is_opened() {
+    let Job::Write {
+        pipe,
+        inferred,
+        label,
+        ..
+    } = write_job(false)
+    else {
+        unreachable!("a write job is a Write");
+    };
+    let mut talk = Talk::new(Job::Write {
+        pipe,
+        wait: true,
+        inferred,
+        label,
+    });
+    let opening = talk.take_sent().pop().map(|(request, _)| request);
+    assert!(
+        matches!(opening, Some(Request::Open { wait: true, .. })),
+        "{opening:?}"
+    );
+}

@@ -1,0 +1,69 @@
+//! The shortest part of a history after which a satellite still does the same wrong thing.
+//!
+//! A satellite is a state machine and the checker only looks on, so what a satellite was handed can
+//! be handed to a fresh one, with more and more of it left out (`SKYPIPE_SHRINK=1`). What only a
+//! session does wrong is not found again this way.
+
+use std::time::Duration;
+
+use skypipe_broker::broker::{Broker, Input, Output, Settings};
+use skypipe_broker::store::Memory;
+
+use super::check::{Checker, Verdict};
+
+/// What a satellite was handed, and when.
+pub type History = Vec<(Duration, Input)>;
+
+/// Leaves out of a history what the failure `why` does not need.
+pub fn shrink(settings: &Settings, mut history: History, why: &str) -> Option<History> {
+    let same =
+        |history: &History| replay(settings, history).is_err_and(|other| kind(&other) == kind(why));
+    if !same(&history) {
+        return None;
+    }
+    let mut step = history.len();
+    while step > 0 {
+        let mut at = 0;
+        while at < history.len() {
+            let end = (at + step).min(history.len());
+            let mut shorter = history.clone();
+            shorter.drain(at..end);
+            if same(&shorter) {
+                history = shorter;
+            } else {
+                at = end;
+            }
+        }
+        step /= 2;
+    }
+    Some(history)
+}
+
+/// Hands a history to a fresh satellite under watch.
+fn replay(settings: &Settings, history: &History) -> Verdict {
+    let mut check = Checker::new(
+        settings.memory,
+        settings.writer_lost,
+        settings.listener_lost,
+    );
+    let mut broker = Broker::new(settings.clone(), Memory::default());
+    for (at, input) in history {
+        check.input(*at, input)?;
+        broker.handle(*at, input.clone());
+        while let Some(output) = broker.poll() {
+            if let Output::Send { peer, frames, .. } = output {
+                check.reply(&peer, &frames)?;
+            }
+        }
+        check.step_done(broker.used())?;
+    }
+    check.still()
+}
+
+/// What a failure is about: its words without numbers and names.
+fn kind(why: &str) -> String {
+    let words = why
+        .split([' ', ':', ','])
+        .filter(|word| !word.contains(|it: char| it.is_ascii_digit()));
+    words.take(12).collect::<Vec<_>>().join(" ")
+}

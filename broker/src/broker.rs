@@ -321,7 +321,8 @@ impl<S: Store> Broker<S> {
         if let Request::Hello { client, revision, program } = request {
             return self.hello(peer, client, revision, &program);
         }
-        let Some(client) = self.clients.heard(peer, self.now) else {
+        let heard = self.clients.heard(peer, self.now);
+        let Some(client) = heard.filter(|client| !self.clients.is_old(*client)) else {
             return self.refuse(peer, Code::Stranger, "say Hello first", None);
         };
         match request {
@@ -409,8 +410,11 @@ impl<S: Store> Broker<S> {
         self.out.push_back(Output::Send { peer: peer.clone(), frames, report: false });
     }
 
-    /// Sends to a client if it is connected.
+    /// Sends to a client if it is connected and speaks this protocol.
     fn tell(&mut self, client: Uuid, reply: &Reply, payload: Option<Bytes>) {
+        if self.clients.is_old(client) {
+            return;
+        }
         if let Some(peer) = self.clients.peer(client).cloned() {
             self.send(&peer, reply, payload);
         }

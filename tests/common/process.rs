@@ -327,7 +327,7 @@ impl Outcome {
     /// It exited with this code after one line on stderr that holds `sentence`; returns what it
     /// wrote to stdout.
     #[track_caller]
-    pub fn failed(self, code: i32, sentence: &str) -> Vec<u8> {
+    pub fn told(self, code: i32, sentence: &str) -> Vec<u8> {
         assert_eq!(self.code, Some(code), "{self}");
         let is_line = self.stderr.starts_with("skypipe: ") && self.stderr.ends_with('\n');
         assert!(is_line && self.stderr.lines().count() == 1, "{self}");

@@ -71,8 +71,8 @@ pub struct Client {
     pub cut_off: Duration,
     /// Whether its network failed, ever.
     pub broken: bool,
-    /// Whether a satellite has answered it.
-    pub welcomed: bool,
+    /// When a satellite first answered it.
+    pub welcomed: Option<Duration>,
     /// Since when nothing has moved.
     pub moved: Duration,
     /// For how long nothing had moved when it was last looked at.
@@ -149,7 +149,7 @@ impl Client {
             conn: None,
             cut_off: Duration::ZERO,
             broken: false,
-            welcomed: false,
+            welcomed: None,
             moved: Duration::ZERO,
             still: Duration::ZERO,
             signal: None,
@@ -206,11 +206,9 @@ impl Client {
     /// A message has arrived at it.
     pub fn notes(&mut self, now: Duration, reply: &Reply) {
         match reply {
-            Reply::Welcome { .. } => {
-                if !self.welcomed {
-                    self.moved = now;
-                }
-                self.welcomed = true;
+            Reply::Welcome { .. } if self.welcomed.is_none() => {
+                self.moved = now;
+                self.welcomed = Some(now);
             }
             Reply::Opened { next, limit, .. } | Reply::Ack { next, limit, .. } => {
                 self.limit = *limit;

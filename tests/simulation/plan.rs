@@ -119,6 +119,9 @@ impl Plan {
                 actor.at = rng.micros(0, 20_000);
             }
         }
+        if flavour == Flavour::Tight && rng.chance(3) {
+            actors.extend(draw_flood(rng));
+        }
         let faults = draw_faults(flavour, &actors, chaos, rng);
         Self {
             memory,
@@ -138,6 +141,42 @@ impl Plan {
             chaos,
         }
     }
+}
+
+/// More than fits anywhere, for a listener that takes it and a tap that cannot keep up.
+fn draw_flood(rng: &mut Rng) -> [Actor; 3] {
+    let pipe = || "p".to_owned();
+    let actor = |at: u64, pace, job, stdin| Actor {
+        at: Duration::from_millis(at),
+        job,
+        timeout: None,
+        stdin,
+        ends: true,
+        pace,
+        head: None,
+    };
+    let listen = |mode| Job::Listen { pipe: pipe(), mode };
+    let write = Job::Write {
+        pipe: pipe(),
+        wait: false,
+        inferred: false,
+        label: "flood".to_owned(),
+    };
+    let text: Bytes = (0..6_000_000_u64)
+        .map(|at| if at % 997 == 0 { b'\n' } else { b'.' })
+        .collect();
+    let piece = |at: usize| {
+        (
+            Duration::ZERO,
+            text.slice(at..(at + 200_000).min(text.len())),
+        )
+    };
+    let pieces = (0..text.len()).step_by(200_000).map(piece).collect();
+    [
+        actor(0, 600_000, listen(Mode::Tap), Vec::new()),
+        actor(0, 10, listen(Mode::Default), Vec::new()),
+        actor(rng.between(100, 400), 10, write, pieces),
+    ]
 }
 
 fn draw_actor(

@@ -91,6 +91,7 @@ impl World {
         }
         if let Some(reply) = reply_in(&frames) {
             client.notes(self.now, &reply);
+            self.trace(|| format!("client {place} gets {reply:?}"));
         }
         self.tell(place, Input::Received(frames))
     }

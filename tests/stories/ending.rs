@@ -53,7 +53,7 @@ fn a_stdout_that_fails_is_a_failure_and_loses_nothing() {
     sky.skypipe(&["x"]).fed("kept\n").printed("");
     let full = OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
     let listener = sky.skypipe(&["x"]).stdout(full).done();
-    listener.failed(1, "stdout");
+    listener.told(1, "stdout");
     sky.skypipe(&["x"]).done().printed("kept\n");
 }
 
@@ -62,9 +62,9 @@ fn a_stdin_that_fails_is_a_cut() {
     let sky = Environment::sky(&[]);
     let directory = std::fs::File::open(sky.home()).expect("it is there");
     let writer = sky.skypipe(&["-w", "x"]).stdin(directory).done();
-    writer.failed(1, "stdin");
+    writer.told(1, "stdin");
     let listener = sky.skypipe(&["x"]).done();
-    assert_eq!(listener.failed(3, "was cut"), b"");
+    assert_eq!(listener.told(3, "was cut"), b"");
 }
 
 #[test]
@@ -72,12 +72,12 @@ fn timeout_ends_whoever_sees_nothing_move() {
     let sky = Environment::sky(&[]);
     for mode in ["-r", "--one", "--follow", "--tap"] {
         let listener = sky.skypipe(&[mode, "--timeout", "200ms", "x"]).done();
-        assert_eq!(listener.failed(124, "nothing moved for 200ms"), b"");
+        assert_eq!(listener.told(124, "nothing moved for 200ms"), b"");
     }
     sky.skypipe(&["x"]).fed("still whole").printed("");
     sky.skypipe(&["--timeout", "20", "x"]).done().printed("still whole");
     let writer = sky.skypipe(&["--wait", "--timeout", "200ms", "x"]).fed("unread");
-    writer.failed(124, "nothing moved for 200ms");
+    writer.told(124, "nothing moved for 200ms");
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn timeout_counts_anew_with_each_byte() {
     let outcome = listener.outcome();
     let waited = began.elapsed();
     assert!(waited > Duration::from_secs(4), "{waited:?}");
-    outcome.failed(124, "nothing moved for 2s");
+    outcome.told(124, "nothing moved for 2s");
     writer.close_stdin();
     writer.outcome().printed("");
 }

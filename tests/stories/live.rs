@@ -93,7 +93,7 @@ fn rule_6_eof_ends_all_listeners_but_who_wants_one_and_streams_go_on() {
     other.close_stdin();
     other.outcome().printed("");
     let rest = sky.skypipe(&["x"]).done();
-    assert_eq!(rest.failed(3, "its first 7 bytes"), b"after\n");
+    assert_eq!(rest.told(3, "its first 7 bytes"), b"after\n");
     assert!(one.runs());
     writer.close_stdin();
     writer.outcome().printed("");
@@ -146,5 +146,5 @@ fn rule_8_follow_never_ends_by_itself_and_reports_what_was_cut() {
     sky.skypipe(&["x"]).fed("whole\n").printed("");
     follow.shows("whole\n");
     sky.skypipe(&["--eof", "x"]).done().printed("");
-    assert_eq!(follow.outcome().failed(3, "was cut"), b"half\nwhole\n");
+    assert_eq!(follow.outcome().told(3, "was cut"), b"half\nwhole\n");
 }

@@ -17,7 +17,7 @@ fn rule_16_a_writer_that_died_is_lost_and_its_stream_cut() {
     writer.say("half\n");
     listener.shows("half\n");
     writer.signal(Signal::KILL);
-    assert_eq!(listener.outcome().failed(3, "was cut"), b"half\n");
+    assert_eq!(listener.outcome().told(3, "was cut"), b"half\n");
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn rule_16_a_writer_that_halted_says_so_if_somebody_was_told() {
     writer.say("before\n");
     listener.shows("before\n");
     writer.signal(Signal::STOP);
-    assert_eq!(listener.outcome().failed(3, "was cut"), b"before\n");
+    assert_eq!(listener.outcome().told(3, "was cut"), b"before\n");
     writer.signal(Signal::CONT);
     let outcome = writer.outcome();
     assert_eq!(outcome.code, Some(3), "{outcome}");

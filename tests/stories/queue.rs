@@ -73,7 +73,7 @@ fn rule_7_one_takes_no_remainder() {
     sky.skypipe(&["x"]).fed("whole\n").printed("");
     one.outcome().printed("whole\n");
     let rest = sky.skypipe(&["x"]).done();
-    assert_eq!(rest.failed(3, "its first 6 bytes"), b"rest\n");
+    assert_eq!(rest.told(3, "its first 6 bytes"), b"rest\n");
 }
 
 #[test]

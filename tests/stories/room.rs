@@ -87,5 +87,5 @@ fn rule_12_a_writer_that_waits_for_room_gives_up_when_told_so() {
     sky.put("file", text(MUCH));
     let writer = sky.shell("cat file | skypipe --timeout 500ms x").start();
     let outcome = writer.outcome();
-    outcome.failed(124, "nothing moved for 500ms");
+    outcome.told(124, "nothing moved for 500ms");
 }

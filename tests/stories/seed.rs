@@ -135,7 +135,7 @@ fn rule_5_a_trigger_is_never_fired_by_an_empty_stdin() {
     let waiting = sky.skypipe(&["trigger"]).start();
     sky.until_listeners("trigger", 1);
     let cron = sky.skypipe(&["trigger"]).fed("");
-    cron.failed(2, "nothing on stdin: use -r to read, or -w to send an empty stream");
+    cron.told(2, "nothing on stdin: use -r to read, or -w to send an empty stream");
     assert_eq!(sky.listed("trigger").listeners, 1);
     assert!(waiting.runs());
     sky.skypipe(&["-w", "trigger"]).fed("").printed("");

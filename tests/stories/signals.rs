@@ -30,7 +30,7 @@ fn rule_15_a_writer_that_is_interrupted_cuts_its_stream_after_what_it_had_read()
         assert!(outcome.took < Duration::from_secs(5), "{outcome}");
         let outcome = listener.outcome();
         assert!(outcome.stderr.contains(name), "{outcome}");
-        assert_eq!(outcome.failed(3, "was cut"), b"whole\npart");
+        assert_eq!(outcome.told(3, "was cut"), b"whole\npart");
     }
 }
 
@@ -45,7 +45,7 @@ fn rule_15_a_cut_stream_that_waits_says_so_to_who_reads_it() {
     assert_eq!(writer.outcome().code, Some(130));
     let listener = sky.skypipe(&["x"]).done();
     assert!(listener.stderr.contains("somebody@"), "{listener}");
-    assert_eq!(listener.failed(3, &format!("pid {pid} was cut")), b"half of it\n");
+    assert_eq!(listener.told(3, &format!("pid {pid} was cut")), b"half of it\n");
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn rule_15_the_interrupt_key_does_not_make_half_a_file_look_whole() {
     listener.shows("half\n");
     terminal.types("\u{3}");
     let outcome = listener.outcome();
-    assert_eq!(outcome.failed(3, "SIGINT"), b"half\n");
+    assert_eq!(outcome.told(3, "SIGINT"), b"half\n");
     assert!(shell.outcome().code.is_some());
 }
 
@@ -89,7 +89,7 @@ fn rule_15_who_has_nothing_to_do_yet_goes_at_once() {
         idle.signal(signal);
         let outcome = idle.outcome();
         assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(code), ""), "{outcome}");
-        assert_eq!(sky.skypipe(&["x"]).done().failed(3, "was cut"), b"");
+        assert_eq!(sky.skypipe(&["x"]).done().told(3, "was cut"), b"");
     }
 }
 

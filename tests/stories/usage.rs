@@ -39,7 +39,7 @@ fn flags_and_names_that_make_no_sense_are_refused_in_a_sentence() {
     ];
     for (arguments, sentence) in cases {
         let refused = home.skypipe(arguments).done();
-        assert_eq!(refused.failed(2, sentence), b"");
+        assert_eq!(refused.told(2, sentence), b"");
     }
     assert!(!home.state().exists(), "nothing was started for that");
 }
@@ -52,7 +52,7 @@ fn names_that_are_no_utf_8_are_refused() {
     let home = Environment::here();
     let mut command = Command::new(crate::common::SKYPIPE);
     command.arg(OsStr::from_bytes(b"\xff\xfe"));
-    home.run(command, "skypipe with a name that is no UTF-8").done().failed(2, "UTF-8");
+    home.run(command, "skypipe with a name that is no UTF-8").done().told(2, "UTF-8");
 }
 
 #[test]
@@ -71,15 +71,15 @@ fn environments_that_make_no_sense_are_refused_in_a_sentence() {
     ];
     for satellite in satellites {
         let refused = home.skypipe(&["x"]).var("SATELLITE", satellite).done();
-        refused.failed(2, "SATELLITE");
+        refused.told(2, "SATELLITE");
     }
     let file = home.home().join("file");
     for bad in ["relative", "/nowhere/at/all", file.to_str().expect("it is plain")] {
         let refused = home.skypipe(&["x"]).var("HOME", bad).done();
-        refused.failed(2, "home directory");
+        refused.told(2, "home directory");
     }
     let reset = home.skypipe(&["--reset"]).var("SATELLITE", "tcp://127.0.0.1:9").done();
-    reset.failed(2, "SATELLITE");
+    reset.told(2, "SATELLITE");
     // An empty variable is one that is not set.
     home.skypipe(&["x"]).var("SATELLITE", "").fed("text").printed("");
     home.skypipe(&["x"]).done().printed("text");
@@ -116,11 +116,11 @@ fn a_satellite_that_is_not_there_is_noticed_within_ten_seconds() {
         let outcome = client.outcome();
         assert!(outcome.took < Duration::from_secs(10), "{:?} {outcome}", outcome.took);
         let told = format!("no satellite answers at {endpoint}");
-        assert_eq!(outcome.failed(4, &told), b"");
+        assert_eq!(outcome.told(4, &told), b"");
     }
     let hasty = home.skypipe(&["--timeout", "300ms", "x"]).var("SATELLITE", closed).done();
     assert!(hasty.took < Duration::from_secs(3), "{:?} {hasty}", hasty.took);
-    hasty.failed(4, "no satellite answers");
+    hasty.told(4, "no satellite answers");
 }
 
 #[test]

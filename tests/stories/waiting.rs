@@ -94,7 +94,7 @@ fn rule_15_a_finished_remainder_is_told_as_one() {
     writer.close_stdin();
     writer.outcome().printed("");
     let second = sky.skypipe(&["x"]).done();
-    assert_eq!(second.failed(3, "its first 6 bytes"), b"second\n");
+    assert_eq!(second.told(3, "its first 6 bytes"), b"second\n");
 }
 
 #[test]
@@ -165,9 +165,9 @@ fn rule_11_a_writer_that_waits_is_told_when_it_was_discarded() {
     sky.until_waiting("x", 1);
     sky.skypipe(&["x"]).fed("as well").printed("");
     let discard = sky.skypipe(&["--discard", "x"]).done();
-    discard.failed(0, "dropped 2 streams with 15 bytes from x");
-    waiting.outcome().failed(3, "discarded");
+    discard.told(0, "dropped 2 streams with 15 bytes from x");
+    waiting.outcome().told(3, "discarded");
     let discard = sky.skypipe(&["--discard", "x"]).done();
-    discard.failed(0, "nothing waited in x");
+    discard.told(0, "nothing waited in x");
     assert_eq!(sky.listed("x"), Default::default());
 }

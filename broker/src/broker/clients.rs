@@ -56,6 +56,11 @@ impl Clients {
         self.by_id.contains_key(&client)
     }
 
+    /// Whether a client is a peer of the original protocol.
+    pub fn is_old(&self, client: Uuid) -> bool {
+        self.get(client).is_some_and(|client| client.old.is_some())
+    }
+
     pub fn get(&self, client: Uuid) -> Option<&Client> {
         self.by_id.get(&client)
     }

@@ -16,6 +16,9 @@ pub(super) struct Taker {
     pub client: Uuid,
     pub pipe: Arc<str>,
     pub key: ListenerKey,
+    /// The connection on which it listens. On another one of its client's it is sent nothing before
+    /// it has said what had arrived.
+    pub peer: Option<Peer>,
     /// The stream that was last given a window of its own for this listener's sake.
     pub promised: Option<Uuid>,
 }
@@ -66,8 +69,9 @@ impl<S: Store> Broker<S> {
     ) {
         let place = self.new_key();
         let key = ListenerKey(place);
+        let peer = self.clients.peer(client).cloned();
         self.takers
-            .insert(listener, Taker { client, pipe: name.clone(), key, promised: None });
+            .insert(listener, Taker { client, pipe: name.clone(), key, peer, promised: None });
         self.listeners.insert(key, listener);
         if let Some(owner) = self.clients.get_mut(client) {
             owner.listeners.insert(listener);
@@ -85,6 +89,9 @@ impl<S: Store> Broker<S> {
         if self.with_pipe(&name, |pipe, _| pipe.resume(key, arrived)).is_err() {
             let message = "the listener cannot be where it says it is";
             return self.refuse(peer, Code::Unknown, message, Some(listener));
+        }
+        if let Some(taker) = self.takers.get_mut(&listener) {
+            taker.peer = Some(peer.clone());
         }
         self.reply(peer, &Reply::Listening { listener });
         self.wake(key);
@@ -147,7 +154,9 @@ impl<S: Store> Broker<S> {
         if client.old.is_some() {
             return self.serve_old(owner);
         }
-        let Some(peer) = client.peer.clone() else { return };
+        let Some(peer) = taker.peer.clone().filter(|peer| client.peer.as_ref() == Some(peer)) else {
+            return;
+        };
         for _ in 0..FAIR_TURN {
             match self.with_pipe(&name, |pipe, ctx| pipe.next(key, ctx)) {
                 Next::Item(turn, item) => self.send_item(&peer, listener, turn, item),

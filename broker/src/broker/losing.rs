@@ -19,7 +19,7 @@ impl<S: Store> Broker<S> {
     /// one that does not read what it asked for is as good as gone.
     pub(super) fn congested(&mut self, peer: Peer) {
         let Some(client) = self.clients.at(&peer) else { return };
-        if self.clients.get(client).is_some_and(|client| client.old.is_some()) {
+        if self.clients.is_old(client) {
             self.retry_old(client, peer);
         } else {
             self.disconnected(&peer);

@@ -65,8 +65,7 @@ impl<S: Store> Broker<S> {
     /// The client that stands for such a peer, made at its first message.
     fn old_client(&mut self, peer: &Peer) -> Option<Uuid> {
         if let Some(client) = self.clients.heard(peer, self.now) {
-            let is_old = self.clients.get(client).is_some_and(|client| client.old.is_some());
-            return is_old.then_some(client);
+            return self.clients.is_old(client).then_some(client);
         }
         if self.clients.len() >= self.settings.clients {
             return None;

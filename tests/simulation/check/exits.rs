@@ -1,5 +1,7 @@
 //! What a session may print, and the code that it may exit with.
 
+use std::time::Duration;
+
 use skypipe::session::{Question, Signal};
 use skypipe_broker::protocol::How;
 
@@ -60,7 +62,7 @@ impl Checker {
         {
             self.coverage.hit("exit by signal");
             Ok(())
-        } else if code == 4 && !client.welcomed {
+        } else if code == 4 && self.hardly_reached(client) {
             self.coverage.hit("exit 4");
             Ok(())
         } else if code == 124 && client.timeout.is_some_and(|span| client.still >= span) {
@@ -74,6 +76,13 @@ impl Checker {
             }
         };
         expected.map_err(|why| format!("exit {code}: {why}"))
+    }
+
+    /// Whether no satellite has answered, or only when the session had given that attempt up.
+    fn hardly_reached(&self, client: &Client) -> bool {
+        client
+            .welcomed
+            .is_none_or(|at| self.facts.now < at + Duration::from_secs(1))
     }
 
     fn writer_exit(&mut self, client: &Client, code: u8) -> Verdict {

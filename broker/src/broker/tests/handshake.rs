@@ -252,6 +252,15 @@ fn a_0_1_peer_that_turns_to_the_new_protocol_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_0_1_peer_is_a_stranger_to_the_new_protocol() {
+    let mut story = Story::new();
+    story.send("x", &[b"SKYPIPE/0.1", b"LISTEN", b"p"]);
+    story.say("x", &Request::Ping);
+    story.open("x", "s", "p");
+    assert_eq!(story.told("x"), "refused: Stranger, refused: Stranger");
+}
+
+#[test]
 fn a_new_client_that_turns_to_the_old_protocol_is_not_heard() {
     let mut story = Story::new();
     story.meet(&["x"]);

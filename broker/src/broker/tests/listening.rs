@@ -33,6 +33,21 @@ fn rule_16_a_listener_goes_on_over_another_connection_where_it_was() {
 }
 
 #[test]
+fn rule_16_nothing_goes_to_a_new_connection_before_the_listener_has_said_what_it_has() {
+    let mut story = Story::new();
+    story.meet(&["w", "r"]);
+    story.open("w", "s", "p");
+    story.listen("r", "l", "p", Mode::Default);
+    story.disconnect("r");
+    story.write("w", "s", 0, b"a\n");
+    story.hello("again", "r");
+    story.write("w", "s", 1, b"b\n");
+    assert_eq!(story.told("again"), "");
+    story.say("again", &listening("l", "p", Mode::Default, Some(0)));
+    assert_eq!(story.told("again"), "listening, a/, b/");
+}
+
+#[test]
 fn rule_16_it_may_have_everything_already() {
     let mut story = story_with_listener();
     assert_eq!(resume(&mut story, 4), "listening");

@@ -1,0 +1,135 @@
+//! Messages without end, as fast as the satellite takes them.
+
+use std::thread;
+
+use bytes::Bytes;
+use skypipe_broker::frame::{self, Sent};
+use skypipe_broker::protocol::{How, MAGIC, REVISION, Reply, Request, encode};
+use uuid::Uuid;
+
+use crate::common::Environment;
+use crate::common::wait::{PATIENCE, holds_within};
+use crate::new::understand;
+use crate::old::dealer;
+
+/// How many messages of each kind.
+pub const MESSAGES: u64 = 100_000;
+
+/// How many peers send them.
+const PEERS: u64 = 2;
+
+/// Makes the messages of one kind from chance and from their number.
+pub struct Kind {
+    pub name: &'static str,
+    pub make: fn(&mut Chance, u64) -> Vec<Bytes>,
+    /// How many there are.
+    pub count: u64,
+}
+
+impl Kind {
+    pub const fn new(name: &'static str, make: fn(&mut Chance, u64) -> Vec<Bytes>) -> Self {
+        Self { name, make, count: MESSAGES }
+    }
+}
+
+/// Floods the satellite with all of `kinds`, one after the other; in the end it has read all.
+pub fn flood(environment: &Environment, kinds: &[Kind]) {
+    let endpoint = environment.on_port().endpoint();
+    thread::scope(|scope| {
+        for peer in 0..PEERS {
+            scope.spawn(move || {
+                let mut flooder = Flooder::at(endpoint, peer + 1);
+                for kind in kinds {
+                    flooder.flood(kind);
+                }
+            });
+        }
+    });
+}
+
+/// A peer that says whatever it likes and throws away what it hears.
+pub struct Flooder {
+    socket: zmq::Socket,
+    chance: Chance,
+}
+
+impl Flooder {
+    pub fn at(endpoint: &str, seed: u64) -> Self {
+        Self { socket: dealer(endpoint), chance: Chance(seed) }
+    }
+
+    fn flood(&mut self, kind: &Kind) {
+        let start = std::time::Instant::now();
+        for number in 0..kind.count / PEERS {
+            let frames = (kind.make)(&mut self.chance, number);
+            self.send(&frames);
+        }
+        assert!(holds_within(PATIENCE, || self.is_read()), "{} were read", kind.name);
+        eprintln!("{}: {:?}", kind.name, start.elapsed());
+    }
+
+    /// Sends a message, and reads meanwhile so that the satellite need not throw answers away.
+    pub fn send(&mut self, frames: &[Bytes]) {
+        while frame::send(&mut self.socket, None, frames).expect("the socket works") != Sent::Taken {
+            self.drain();
+            let millis = PATIENCE.as_millis().try_into().expect("it is short");
+            let ready = self.socket.poll(zmq::POLLOUT | zmq::POLLIN, millis);
+            assert_ne!(ready, Ok(0), "the satellite takes messages");
+        }
+        self.drain();
+    }
+
+    fn drain(&self) {
+        while frame::receive(&self.socket, 3).expect("the socket works").is_some() {}
+    }
+
+    /// Asks something whose answer nobody else gets, and whether it comes: then all that was said
+    /// before has been read.
+    pub fn is_read(&mut self) -> bool {
+        let (client, stream, program) = (Uuid::new_v4(), Uuid::new_v4(), String::new());
+        self.send(&command(&Request::Hello { client, revision: REVISION, program }));
+        self.send(&command(&Request::Finish { stream, seq: 0, how: How::End }));
+        while self.socket.poll(zmq::POLLIN, 200) == Ok(1) {
+            let frames = self.socket.recv_multipart(0).expect("a message is there");
+            if frames.first().is_some_and(|magic| magic == MAGIC)
+                && let (Reply::Error { about, .. }, _) = understand(frames)
+                && about == Some(stream)
+            {
+                self.send(&command(&Request::Bye));
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// The frames of a request.
+pub fn command(request: &Request) -> Vec<Bytes> {
+    vec![Bytes::from_static(MAGIC), Bytes::from(encode(request))]
+}
+
+/// Numbers without a pattern, the same in every run.
+pub struct Chance(u64);
+
+impl Chance {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        self.0 >> 16
+    }
+
+    pub fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next()).expect("it fits") % limit
+    }
+
+    pub fn bytes(&mut self, len: usize) -> Vec<u8> {
+        (0..len).map(|_| self.next().to_le_bytes()[0]).collect()
+    }
+
+    pub fn uuid(&mut self) -> Uuid {
+        Uuid::from_u64_pair(self.next(), self.next())
+    }
+}

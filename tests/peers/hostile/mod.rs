@@ -1,0 +1,36 @@
+//! Whoever means no good. Whatever comes, the satellite is the same process afterwards, at its
+//! former memory and descriptors, and meanwhile serves an ordinary client at once.
+
+mod clients;
+mod flood;
+mod garbage;
+mod hoard;
+mod strangers;
+mod watch;
+
+use skypipe_broker::protocol::{How, Mode, REVISION, Request};
+use uuid::Uuid;
+
+/// One request of each kind, about these streams, listeners and pipes.
+fn requests(stream: Uuid, listener: Uuid, pipe: &str) -> Vec<Request> {
+    let name = || pipe.to_owned();
+    let (resume, wait, window) = (false, false, 1 << 20);
+    vec![
+        Request::Hello { client: stream, revision: REVISION, program: name() },
+        Request::Ping,
+        Request::Bye,
+        Request::Open { stream, pipe: name(), from: 0, resume, wait, label: name() },
+        Request::Data { stream, seq: 0, tail: 0, want: 0 },
+        Request::Want { stream, want: 1 << 40 },
+        Request::Finish { stream, seq: 0, how: How::End },
+        Request::Close { stream },
+        Request::Listen { listener, pipe: name(), mode: Mode::Default, window, resume: None },
+        Request::Confirm { listener, turns: 1, window },
+        Request::Leave { listener },
+        Request::Eof { pipe: name() },
+        Request::List { after: None },
+        Request::Discard { pipe: name() },
+        Request::Status,
+        Request::Stop { force: true },
+    ]
+}

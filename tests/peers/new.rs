@@ -1,0 +1,102 @@
+//! A client of SKYPIPE/1 without our program: a bare DEALER socket that says what it likes.
+
+use std::time::Duration;
+
+use skypipe_broker::protocol::{
+    How, MAGIC, Mode, REVISION, Reply, Request, cost, decode, encode,
+};
+use uuid::Uuid;
+
+use crate::old::dealer;
+
+/// A reply, with the payload of a chunk.
+pub type Heard = (Reply, Option<Vec<u8>>);
+
+pub struct New {
+    pub socket: zmq::Socket,
+}
+
+impl New {
+    /// One that has not said anything yet.
+    pub fn stranger(endpoint: &str) -> Self {
+        Self { socket: dealer(endpoint) }
+    }
+
+    /// One that is welcome.
+    pub fn at(endpoint: &str) -> Self {
+        let new = Self::stranger(endpoint);
+        new.hello();
+        new
+    }
+
+    fn hello(&self) {
+        let (client, program) = (Uuid::new_v4(), "a test".to_owned());
+        self.say(&Request::Hello { client, revision: REVISION, program });
+        let (reply, _) = self.hear();
+        assert!(matches!(reply, Reply::Welcome { .. }), "{reply:?}");
+    }
+
+    pub fn say(&self, request: &Request) {
+        self.send(&[MAGIC, &encode(request)]);
+    }
+
+    pub fn send(&self, frames: &[&[u8]]) {
+        self.socket.send_multipart(frames, 0).expect("the satellite takes messages");
+    }
+
+    pub fn data(&self, stream: Uuid, seq: u64, bytes: &[u8]) {
+        let data = Request::Data { stream, seq, tail: 0, want: 0 };
+        self.send(&[MAGIC, &encode(&data), bytes]);
+    }
+
+    pub fn open(&self, stream: Uuid, pipe: &str) {
+        let (pipe, label) = (pipe.to_owned(), "a test".to_owned());
+        self.say(&Request::Open { stream, pipe, from: 0, resume: false, wait: false, label });
+    }
+
+    pub fn hear(&self) -> Heard {
+        understand(self.socket.recv_multipart(0).expect("a reply comes"))
+    }
+
+    /// The next reply that comes within `time`.
+    pub fn hear_within(&self, time: Duration) -> Option<Heard> {
+        let millis = time.as_millis().try_into().expect("it is short");
+        let events = self.socket.poll(zmq::POLLIN, millis).expect("it can be polled");
+        (events > 0).then(|| self.hear())
+    }
+
+    /// A line goes through `pipe`, written and read by this client, in as few steps as can be.
+    pub fn pipe_works(&self, pipe: &str) {
+        let (stream, listener) = (Uuid::new_v4(), Uuid::new_v4());
+        let text = stream.to_string();
+        self.open(stream, pipe);
+        self.data(stream, 0, text.as_bytes());
+        self.say(&Request::Finish { stream, seq: 1, how: How::End });
+        self.hear_until(|reply| matches!(reply, Reply::Finished { .. }));
+        self.say(&Request::Close { stream });
+        let (pipe, mode, window) = (pipe.to_owned(), Mode::Default, cost(text.len()));
+        self.say(&Request::Listen { listener, pipe, mode, window, resume: None });
+        let (_, payload) = self.hear_until(|reply| matches!(reply, Reply::Chunk { .. }));
+        assert_eq!(payload.as_deref(), Some(text.as_bytes()));
+        self.hear_until(|reply| matches!(reply, Reply::Done { turn: 2, .. }));
+        self.say(&Request::Confirm { listener, turns: 3, window });
+        self.hear_until(|reply| matches!(reply, Reply::Closed { .. }));
+    }
+
+    /// The first reply that is `wanted`; a refusal is not.
+    pub fn hear_until(&self, wanted: impl Fn(&Reply) -> bool) -> Heard {
+        loop {
+            let heard = self.hear();
+            assert!(!matches!(heard.0, Reply::Error { .. }), "{heard:?}");
+            if wanted(&heard.0) {
+                return heard;
+            }
+        }
+    }
+}
+
+pub fn understand(frames: Vec<Vec<u8>>) -> Heard {
+    assert_eq!(frames[0], MAGIC);
+    let reply = decode(&frames[1]).expect("the satellite makes sense");
+    (reply, frames.into_iter().nth(2))
+}

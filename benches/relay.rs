@@ -22,14 +22,23 @@ fn main() {
         theirs.push(bytes as f64 / 1e6 / socat(bytes).as_secs_f64());
     }
     let (ours, theirs) = (median(ours), median(theirs));
-    println!("bulk: skypipe {ours:.0} MB/s, socat two hops {theirs:.0} MB/s, ratio {:.2}", ours / theirs);
+    println!(
+        "bulk: skypipe {ours:.0} MB/s, socat two hops {theirs:.0} MB/s, ratio {:.2}",
+        ours / theirs
+    );
     let lines = satellite.lines(100);
-    println!("first line of a writer: median {:.0} us", median(lines.first));
+    println!(
+        "first line of a writer: median {:.0} us",
+        median(lines.first)
+    );
     println!("a line of a live pipe: median {:.0} us", median(lines.next));
 }
 
 fn setting(name: &str, default: f64) -> f64 {
-    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
+    std::env::var(name)
+        .ok()
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(default)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -57,8 +66,15 @@ impl Satellite {
             .expect("the satellite starts");
         let mut line = String::new();
         let stderr = process.stderr.as_mut().expect("its stderr is piped");
-        BufReader::new(stderr).read_line(&mut line).expect("it says where it listens");
-        let endpoint = line.split("listening on ").nth(1).expect("an endpoint").trim().to_owned();
+        BufReader::new(stderr)
+            .read_line(&mut line)
+            .expect("it says where it listens");
+        let endpoint = line
+            .split("listening on ")
+            .nth(1)
+            .expect("an endpoint")
+            .trim()
+            .to_owned();
         Self { process, endpoint }
     }
 
@@ -89,7 +105,10 @@ impl Satellite {
     }
 
     fn lines(&self, rounds: usize) -> Lines {
-        let mut lines = Lines { first: Vec::new(), next: Vec::new() };
+        let mut lines = Lines {
+            first: Vec::new(),
+            next: Vec::new(),
+        };
         let mut listener = self.listen("line", &["-f"]);
         let mut out = listener.stdout.take().expect("its stdout is piped");
         for _ in 0..rounds {
@@ -97,11 +116,16 @@ impl Satellite {
             let mut input = writer.stdin.take().expect("its stdin is piped");
             // Connected and waiting for its first byte: the time of exec is not the pipe's.
             while !String::from_utf8_lossy(
-                &self.client(&["--list"]).wait_with_output().expect("a list").stdout,
+                &self
+                    .client(&["--list"])
+                    .wait_with_output()
+                    .expect("a list")
+                    .stdout,
             )
             .lines()
             .any(|row| row.starts_with("line") && row.split_whitespace().nth(3) == Some("1"))
-            {}
+            {
+            }
             lines.first.push(one_line(&mut input, &mut out));
             lines.next.push(one_line(&mut input, &mut out));
             drop(input);
@@ -121,7 +145,9 @@ impl Drop for Satellite {
 
 fn one_line(input: &mut ChildStdin, out: &mut ChildStdout) -> f64 {
     let begin = Instant::now();
-    input.write_all(b"a line of text\n").expect("the writer reads");
+    input
+        .write_all(b"a line of text\n")
+        .expect("the writer reads");
     let mut line = [0; 15];
     out.read_exact(&mut line).expect("the line arrives");
     begin.elapsed().as_secs_f64() * 1e6
@@ -134,9 +160,14 @@ fn socat(bytes: u64) -> Duration {
         &format!("TCP-LISTEN:{left},bind=127.0.0.1"),
         &format!("TCP-LISTEN:{right},bind=127.0.0.1"),
     ]);
-    let sender = socat_process(&["STDIN", &format!("TCP:127.0.0.1:{left},retry=100,interval=0.01")]);
-    let receiver =
-        socat_process(&[&format!("TCP:127.0.0.1:{right},retry=100,interval=0.01"), "STDOUT"]);
+    let sender = socat_process(&[
+        "STDIN",
+        &format!("TCP:127.0.0.1:{left},retry=100,interval=0.01"),
+    ]);
+    let receiver = socat_process(&[
+        &format!("TCP:127.0.0.1:{right},retry=100,interval=0.01"),
+        "STDOUT",
+    ]);
     let time = pump(bytes, sender, receiver);
     end(relay);
     time

@@ -56,6 +56,9 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
 const QUIET_BEATS: u32 = 3;
 const BUSY_BEATS: u32 = 12;
 
+/// A message of so many bytes is large: smaller ones pass even a slow line within a heartbeat or two.
+const LARGE: usize = 64 << 10;
+
 /// What the program was started for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Job {
@@ -240,9 +243,12 @@ impl Session {
     #[must_use]
     pub fn new(config: Config) -> Self {
         let role = match config.job.clone() {
-            Job::Write { pipe, wait, inferred, label } => {
-                Role::Write(Writer::new(pipe, wait, inferred, label))
-            }
+            Job::Write {
+                pipe,
+                wait,
+                inferred,
+                label,
+            } => Role::Write(Writer::new(pipe, wait, inferred, label)),
             Job::Listen { pipe, mode } => Role::Listen(Listener::new(pipe, mode)),
             Job::Ask(question) => Role::Ask(Asker::new(question)),
         };
@@ -311,7 +317,10 @@ impl Session {
             Role::Listen(listener) => listener.deadline(common),
             Role::Ask(_) => None,
         };
-        [Some(connection), first, timeout, role].into_iter().flatten().min()
+        [Some(connection), first, timeout, role]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether it takes another [`Input::Read`].
@@ -372,11 +381,24 @@ impl Session {
         let common = &mut self.common;
         common.heard = common.now;
         match reply {
-            Reply::Welcome { program, limits, .. } => self.welcome(&program, limits),
+            Reply::Welcome {
+                program, limits, ..
+            } => self.welcome(&program, limits),
             Reply::Pong => common.attempts = 0,
-            Reply::Error { code: Code::Stranger, .. } => self.part(),
-            Reply::Error { code: Code::Revision, message, .. } => common.fail(1, &message),
-            Reply::Error { code: Code::Name, message, .. } => common.fail(2, &message),
+            Reply::Error {
+                code: Code::Stranger,
+                ..
+            } => self.part(),
+            Reply::Error {
+                code: Code::Revision,
+                message,
+                ..
+            } => common.fail(1, &message),
+            Reply::Error {
+                code: Code::Name,
+                message,
+                ..
+            } => common.fail(2, &message),
             reply => match &mut self.role {
                 Role::Write(writer) => writer.received(common, reply),
                 Role::Listen(listener) => listener.received(common, reply, payload),
@@ -480,16 +502,20 @@ impl Session {
         }
     }
 
-    /// For how long nothing may be heard. It grows with attempts that brought nothing: a line so
-    /// slow that a message takes longer than this must get through some time.
+    /// For how long nothing may be heard. It doubles, once, after an attempt that brought nothing
+    /// but a large message half-way: a line so slow must get it through some time.
     fn patience(&self) -> Duration {
         let is_busy = match &self.role {
             Role::Write(writer) => writer.is_busy(),
             Role::Listen(listener) => listener.is_busy(),
             Role::Ask(_) => false,
         };
-        let beats = if is_busy { BUSY_BEATS } else { QUIET_BEATS };
-        self.common.beat() * beats * (1 << self.common.attempts.min(4))
+        let beats = match (is_busy, self.common.attempts) {
+            (false, _) => QUIET_BEATS,
+            (true, 0) => BUSY_BEATS,
+            (true, _) => 2 * BUSY_BEATS,
+        };
+        self.common.beat() * beats
     }
 }
 
@@ -512,7 +538,9 @@ impl Common {
     }
 
     fn beat(&self) -> Duration {
-        let ms = self.limits.map_or(2_500, |limits| limits.heartbeat_ms.clamp(10, 60_000));
+        let ms = self
+            .limits
+            .map_or(2_500, |limits| limits.heartbeat_ms.clamp(10, 60_000));
         Duration::from_millis(ms)
     }
 
@@ -554,11 +582,17 @@ fn is_older(theirs: &str, ours: &str) -> bool {
         let (_, number) = program.rsplit_once(' ')?;
         number.split('.').map(|part| part.parse().ok()).collect()
     };
-    version(theirs).zip(version(ours)).is_some_and(|(theirs, ours)| theirs < ours)
+    version(theirs)
+        .zip(version(ours))
+        .is_some_and(|(theirs, ours)| theirs < ours)
 }
 
 /// The most payload bytes that a satellite takes in one chunk.
 fn chunk_limit(common: &Common) -> usize {
-    let limit = common.limits.map_or(MAX_CHUNK as u64, |limits| limits.chunk);
-    usize::try_from(limit).unwrap_or(MAX_CHUNK).clamp(1, MAX_CHUNK)
+    let limit = common
+        .limits
+        .map_or(MAX_CHUNK as u64, |limits| limits.chunk);
+    usize::try_from(limit)
+        .unwrap_or(MAX_CHUNK)
+        .clamp(1, MAX_CHUNK)
 }

@@ -2,12 +2,13 @@
 
 mod common;
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Signal, kill_process};
 
 use common::Environment;
@@ -26,7 +27,9 @@ fn satellites(home: &Environment) -> Vec<u32> {
         .filter(|pid| is_local_satellite(*pid))
         .filter(|pid| {
             let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment.split(|byte| *byte == 0).any(|variable| variable == theirs.as_bytes())
+            environment
+                .split(|byte| *byte == 0)
+                .any(|variable| variable == theirs.as_bytes())
         })
         .collect()
 }
@@ -40,9 +43,14 @@ fn the_satellite(home: &Environment) -> u32 {
     all[0]
 }
 
+/// Waits until no satellite runs: a process that is coming to its end lets go of its lock last.
 #[track_caller]
 fn until_none_runs(home: &Environment) {
-    wait::until("no satellite runs", || satellites(home).is_empty());
+    let lock = File::open(home.state().join("satellite.lock")).expect("one has run");
+    let is_free = || flock(&lock, FlockOperation::NonBlockingLockShared).is_ok();
+    wait::until("no satellite runs", || {
+        satellites(home).is_empty() && is_free()
+    });
 }
 
 #[test]
@@ -60,9 +68,13 @@ fn first_uses_at_the_same_instant_start_one_satellite() {
         }
         the_satellite(&home);
         assert_eq!(home.listed("x").waiting, 8);
-        let mut all: Vec<_> = (0..8).map(|_| home.skypipe(&["x"]).done().success()).collect();
+        let mut all: Vec<_> = (0..8)
+            .map(|_| home.skypipe(&["x"]).done().success())
+            .collect();
         all.sort();
-        let expected: Vec<_> = (0..8).map(|number| format!("{number}\n").into_bytes()).collect();
+        let expected: Vec<_> = (0..8)
+            .map(|number| format!("{number}\n").into_bytes())
+            .collect();
         assert_eq!(all, expected);
     }
 }
@@ -83,7 +95,10 @@ fn readers_who_come_first_start_it_as_well() {
 fn it_outlives_the_terminal_of_its_first_use() {
     let home = Environment::here();
     let terminal = Terminal::open();
-    let session = home.shell("echo kept | skypipe x; echo stored; cat").on(&terminal).start();
+    let session = home
+        .shell("echo kept | skypipe x; echo stored; cat")
+        .on(&terminal)
+        .start();
     terminal.shows("stored");
     let satellite = the_satellite(&home);
     drop(terminal);
@@ -96,8 +111,12 @@ fn it_outlives_the_terminal_of_its_first_use() {
 fn it_outlives_the_group_of_its_first_use() {
     for signal in [Signal::HUP, Signal::INT, Signal::TERM, Signal::KILL] {
         let home = Environment::here();
-        let job = home.shell("echo kept | skypipe x; echo stored; cat").piped().start();
-        job.shows("stored");
+        let job = home
+            .shell("echo kept | skypipe x; echo stored; cat")
+            .piped()
+            .start();
+        job.say("cat runs\n");
+        job.shows("stored\ncat runs\n");
         job.signal_group(signal);
         assert_ne!(job.outcome().code, Some(0));
         home.skypipe(&["x"]).done().printed("kept\n");
@@ -130,7 +149,9 @@ fn it_ends_when_nothing_waits_and_nobody_is_there() {
     wait::while_passes(twice, "it stays while something waits", || satellite.runs());
     home.skypipe(&["x"]).done().printed("waits");
     let listener = home.skypipe(&["x"]).start();
-    wait::while_passes(twice, "it stays while somebody is there", || satellite.runs());
+    wait::while_passes(twice, "it stays while somebody is there", || {
+        satellite.runs()
+    });
     home.skypipe(&["-w", "x"]).fed("").printed("");
     listener.outcome().printed("");
     assert_eq!(satellite.outcome().code, Some(0));
@@ -147,7 +168,9 @@ fn what_a_crash_left_behind_is_no_obstacle() {
     kill_process(number(first), Signal::KILL).expect("it is ours");
     until_none_runs(&home);
     assert!(home.state().join("satellite.sock").exists());
-    home.skypipe(&["--check"]).done().told(4, "no satellite of yours runs");
+    home.skypipe(&["--check"])
+        .done()
+        .told(4, "no satellite of yours runs");
     home.skypipe(&["x"]).fed("after the crash").printed("");
     assert_ne!(the_satellite(&home), first);
     home.skypipe(&["x"]).done().printed("after the crash");
@@ -161,8 +184,12 @@ fn a_number_that_another_process_has_after_a_reboot_is_no_obstacle() {
     let lock = home.state().join("satellite.lock");
     fs::write(lock, format!("{}\n", innocent.pid())).expect("there is room");
     fs::write(home.state().join("satellite.sock"), "no socket").expect("there is room");
-    home.skypipe(&["--check"]).done().told(4, "no satellite of yours runs");
-    home.skypipe(&["--reset", "--yes"]).done().told(0, "no satellite of yours runs");
+    home.skypipe(&["--check"])
+        .done()
+        .told(4, "no satellite of yours runs");
+    home.skypipe(&["--reset", "--yes"])
+        .done()
+        .told(0, "no satellite of yours runs");
     home.skypipe(&["x"]).fed("text").printed("");
     home.skypipe(&["x"]).done().printed("text");
     assert!(innocent.runs());
@@ -183,7 +210,11 @@ fn a_satellite_that_dies_is_started_anew_by_who_still_listens() {
 
 #[test]
 fn a_long_home_path_is_no_obstacle() {
-    let home = Environment::with_home(&format!("{}/{}", "long".repeat(20), "and longer".repeat(20)));
+    let home = Environment::with_home(&format!(
+        "{}/{}",
+        "long".repeat(20),
+        "and longer".repeat(20)
+    ));
     assert!(home.home().as_os_str().len() > 250);
     home.skypipe(&["x"]).fed("text").printed("");
     the_satellite(&home);
@@ -194,13 +225,19 @@ fn a_long_home_path_is_no_obstacle() {
 }
 
 fn mode(path: &Path) -> u32 {
-    fs::metadata(path).expect("it is there").permissions().mode() & 0o777
+    fs::metadata(path)
+        .expect("it is there")
+        .permissions()
+        .mode()
+        & 0o777
 }
 
 #[test]
 fn only_its_user_can_open_its_directory() {
     let home = Environment::here();
-    home.shell("umask 0; echo text | skypipe x").done().printed("");
+    home.shell("umask 0; echo text | skypipe x")
+        .done()
+        .printed("");
     assert_eq!(mode(&home.state()), 0o700);
     for entry in fs::read_dir(home.state()).expect("it is ours").flatten() {
         assert_eq!(mode(&entry.path()) & 0o077, 0, "{:?}", entry.path());
@@ -216,10 +253,18 @@ fn the_session_s_variables_make_no_difference() {
     let elsewhere = home.home().join("elsewhere");
     fs::create_dir(&elsewhere).expect("there is room");
     home.skypipe(&["x"]).fed("text").printed("");
-    let names = ["RUNTIME_DIR", "STATE_HOME", "DATA_HOME", "CONFIG_HOME", "CACHE_HOME"];
-    let reader = names.iter().fold(home.skypipe(&["x"]), |run: Run<'_>, name| {
-        run.var(&format!("XDG_{name}"), &elsewhere)
-    });
+    let names = [
+        "RUNTIME_DIR",
+        "STATE_HOME",
+        "DATA_HOME",
+        "CONFIG_HOME",
+        "CACHE_HOME",
+    ];
+    let reader = names
+        .iter()
+        .fold(home.skypipe(&["x"]), |run: Run<'_>, name| {
+            run.var(&format!("XDG_{name}"), &elsewhere)
+        });
     reader.var("TMPDIR", &elsewhere).done().printed("text");
     the_satellite(&home);
     assert_eq!(fs::read_dir(&elsewhere).expect("it is there").count(), 0);
@@ -228,11 +273,17 @@ fn the_session_s_variables_make_no_difference() {
 #[test]
 fn questions_start_none() {
     let home = Environment::here();
-    home.skypipe(&["--check"]).done().told(4, "one starts at the next use");
+    home.skypipe(&["--check"])
+        .done()
+        .told(4, "one starts at the next use");
     let list = home.skypipe(&["--list"]).done();
     list.printed("PIPE  WAITING  BYTES  WRITERS  LISTENERS\n");
-    home.skypipe(&["--discard", "x"]).done().told(0, "nothing waited in x");
-    home.skypipe(&["--reset"]).done().told(0, "no satellite of yours runs");
+    home.skypipe(&["--discard", "x"])
+        .done()
+        .told(0, "nothing waited in x");
+    home.skypipe(&["--reset"])
+        .done()
+        .told(0, "no satellite of yours runs");
     assert_eq!(satellites(&home), []);
 }
 
@@ -278,15 +329,40 @@ fn reset_stops_it_at_once_if_nothing_waits() {
 }
 
 #[test]
+fn reset_stops_it_though_others_listen_and_start_another_one() {
+    let home = Environment::here();
+    for _ in 0..4 {
+        let listeners: Vec<_> = (0..3).map(|_| home.skypipe(&["x"]).start()).collect();
+        home.until_listeners("x", 3);
+        let first = the_satellite(&home);
+        let reset = home.skypipe(&["--reset"]).done();
+        assert!(
+            reset.took < Duration::from_secs(3),
+            "{:?} {reset}",
+            reset.took
+        );
+        reset.told(0, "has stopped");
+        assert!(!is_local_satellite(first));
+        for listener in listeners {
+            listener.outcome().told(3, "was restarted");
+        }
+    }
+}
+
+#[test]
 fn reset_without_a_terminal_wants_yes_if_something_waits() {
     let home = Environment::here();
     home.skypipe(&["x"]).fed("waits").printed("");
     let refused = home.skypipe(&["--reset"]).done();
     refused.told(2, "1 stream with 5 bytes would be lost: with --yes");
-    home.skypipe(&["--reset"]).fed("y\n").told(2, "would be lost");
+    home.skypipe(&["--reset"])
+        .fed("y\n")
+        .told(2, "would be lost");
     home.skypipe(&["x"]).done().printed("waits");
     home.skypipe(&["x"]).fed("waits").printed("");
-    home.skypipe(&["--reset", "--yes"]).done().told(0, "has stopped");
+    home.skypipe(&["--reset", "--yes"])
+        .done()
+        .told(0, "has stopped");
     until_none_runs(&home);
     assert_eq!(home.listed("x").waiting, 0);
 }
@@ -322,7 +398,10 @@ fn the_first_use_tells_a_terminal_in_one_line_where_it_is() {
     terminal.shows("--setup");
     let screen = terminal.screen();
     assert_eq!(screen.lines().count(), 1, "{screen}");
-    assert!(screen.contains(home.state().to_str().expect("it is plain")), "{screen}");
+    assert!(
+        screen.contains(home.state().to_str().expect("it is plain")),
+        "{screen}"
+    );
     let terminal = Terminal::open();
     let second = home.shell("echo b | skypipe x").on(&terminal).start();
     assert_eq!(second.outcome().code, Some(0));

@@ -52,13 +52,17 @@ const FAIR_TURN: usize = 16;
 /// How many UUIDs of lost writers and listeners are remembered, so that one who comes back is told.
 const LOST_KEPT: usize = 4096;
 
-/// The most streams that are open or wait: with some 600 bytes for each, what bounds the memory that
-/// streams without a byte can take.
+/// The most streams that are open or wait: with a kibibyte for each, a pipe of its own included, and
+/// its names, what bounds the memory that streams without a byte can take.
 const MAX_STREAMS: usize = 100_000;
 
 /// The most listeners: twice the most clients that a satellite serves, each of which has one as a
 /// rule. It bounds what those that take nothing cost.
 const MAX_LISTENERS: usize = 20_000;
+
+/// The most parts that listeners have in streams: each of a thousand listeners has one in each of the
+/// streams of two hundred writers. With some 200 bytes for each, what bounds their memory.
+const MAX_FEEDS: usize = 200_000;
 
 /// A connection, by the routing id that ZeroMQ gave it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -179,7 +183,10 @@ impl<S: Store> Broker<S> {
     /// A broker without pipes.
     pub fn new(settings: Settings, store: S) -> Self {
         let room = Room::new(settings.memory);
-        let effects = Effects { taps_limit: room.taps(), ..Effects::default() };
+        let effects = Effects {
+            taps_limit: room.taps(),
+            ..Effects::default()
+        };
         // Nobody is here yet, and perhaps nobody ever comes.
         let idle_since = settings.idle.map(|_| Now::ZERO);
         Self {
@@ -246,7 +253,10 @@ impl<S: Store> Broker<S> {
 
     /// When [`Input::Timeout`] is due.
     pub fn deadline(&self) -> Option<Now> {
-        let idle = self.idle_since.zip(self.settings.idle).map(|(since, span)| since + span);
+        let idle = self
+            .idle_since
+            .zip(self.settings.idle)
+            .map(|(since, span)| since + span);
         [
             self.line_waits.first().map(|(due, _)| *due),
             self.retries.first().map(|(due, _)| *due),
@@ -280,7 +290,9 @@ impl<S: Store> Broker<S> {
         if let (Some(since), Some(span)) = (self.idle_since, self.settings.idle)
             && self.now >= since + span
         {
-            self.out.push_back(Output::Log("nothing waits and nobody is here: goodbye".to_owned()));
+            self.out.push_back(Output::Log(
+                "nothing waits and nobody is here: goodbye".to_owned(),
+            ));
             self.out.push_back(Output::Stop);
         }
     }
@@ -303,7 +315,12 @@ impl<S: Store> Broker<S> {
             }
             [magic, rest @ ..] if magic == v01::MAGIC => self.old_message(peer, rest),
             [magic, ..] if magic == MAGIC => {
-                self.refuse(peer, Code::Malformed, "a message has two or three frames", None);
+                self.refuse(
+                    peer,
+                    Code::Malformed,
+                    "a message has two or three frames",
+                    None,
+                );
             }
             _ => {}
         }
@@ -318,7 +335,12 @@ impl<S: Store> Broker<S> {
             let message = "a payload belongs to Data, and to nothing else";
             return self.refuse(peer, Code::Malformed, message, None);
         }
-        if let Request::Hello { client, revision, program } = request {
+        if let Request::Hello {
+            client,
+            revision,
+            program,
+        } = request
+        {
             return self.hello(peer, client, revision, &program);
         }
         let heard = self.clients.heard(peer, self.now);
@@ -329,22 +351,67 @@ impl<S: Store> Broker<S> {
             Request::Hello { .. } => {}
             Request::Ping => self.reply(peer, &Reply::Pong),
             Request::Bye => self.goodbye(client),
-            Request::Open { stream, pipe, from, resume, wait, label } => {
-                let opening = writing::Opening { stream, pipe, from, resume, wait, label };
+            Request::Open {
+                stream,
+                pipe,
+                from,
+                resume,
+                wait,
+                label,
+            } => {
+                let opening = writing::Opening {
+                    stream,
+                    pipe,
+                    from,
+                    resume,
+                    wait,
+                    label,
+                };
                 self.open(peer, client, opening);
             }
-            Request::Data { stream, seq, tail, want } => {
+            Request::Data {
+                stream,
+                seq,
+                tail,
+                want,
+            } => {
                 let payload = payload.unwrap_or_default();
-                self.data(peer, client, writing::Arrived { stream, seq, tail, want, payload });
+                self.data(
+                    peer,
+                    client,
+                    writing::Arrived {
+                        stream,
+                        seq,
+                        tail,
+                        want,
+                        payload,
+                    },
+                );
             }
             Request::Want { stream, want } => self.want(client, stream, want),
             Request::Finish { stream, seq, how } => self.finish(peer, client, stream, seq, how),
             Request::Close { stream } => self.close(client, stream),
-            Request::Listen { listener, pipe, mode, window, resume } => {
-                let joining = listening::Joining { listener, pipe, mode, window, resume };
+            Request::Listen {
+                listener,
+                pipe,
+                mode,
+                window,
+                resume,
+            } => {
+                let joining = listening::Joining {
+                    listener,
+                    pipe,
+                    mode,
+                    window,
+                    resume,
+                };
                 self.listen(peer, client, joining);
             }
-            Request::Confirm { listener, turns, window } => {
+            Request::Confirm {
+                listener,
+                turns,
+                window,
+            } => {
                 self.confirm(peer, client, listener, turns, window);
             }
             Request::Leave { listener } => self.leave(client, listener),
@@ -407,7 +474,11 @@ impl<S: Store> Broker<S> {
     fn send(&mut self, peer: &Peer, reply: &Reply, payload: Option<Bytes>) {
         let mut frames = vec![Bytes::from_static(MAGIC), Bytes::from(encode(reply))];
         frames.extend(payload);
-        self.out.push_back(Output::Send { peer: peer.clone(), frames, report: false });
+        self.out.push_back(Output::Send {
+            peer: peer.clone(),
+            frames,
+            report: false,
+        });
     }
 
     /// Sends to a client if it is connected and speaks this protocol.
@@ -421,7 +492,14 @@ impl<S: Store> Broker<S> {
     }
 
     fn refuse(&mut self, peer: &Peer, code: Code, message: &str, about: Option<Uuid>) {
-        self.reply(peer, &Reply::Error { code, message: message.to_owned(), about });
+        self.reply(
+            peer,
+            &Reply::Error {
+                code,
+                message: message.to_owned(),
+                about,
+            },
+        );
     }
 
     /// Refuses a name that cannot be a pipe's; returns the name to keep otherwise.
@@ -447,8 +525,11 @@ impl<S: Store> Broker<S> {
         work: impl FnOnce(&mut Pipe, &mut Context<'_, S>) -> R,
     ) -> R {
         let pipe = self.pipes.entry(name.clone()).or_default();
-        let mut ctx =
-            Context { now: self.now, store: &mut self.store, effects: &mut self.effects };
+        let mut ctx = Context {
+            now: self.now,
+            store: &mut self.store,
+            effects: &mut self.effects,
+        };
         let result = work(pipe, &mut ctx);
         if pipe.is_unused() {
             self.pipes.remove(name);

@@ -59,6 +59,8 @@ pub struct Effects {
     pub arrivals: u64,
     /// The cost of chunks that the store has let go.
     pub freed: u64,
+    /// How many parts listeners have in streams.
+    pub feeds: usize,
     /// The cost of what taps hold.
     pub taps: u64,
     /// What taps may hold.
@@ -124,12 +126,13 @@ pub struct UnknownTurn;
 /// The streams and listeners of one name.
 #[derive(Debug, Default)]
 pub struct Pipe {
-    streams: BTreeMap<StreamKey, Stream>,
+    /// In boxes, as are the listeners: a map of a single entry makes room for eleven.
+    streams: BTreeMap<StreamKey, Box<Stream>>,
     /// Streams that have not finished.
     open: BTreeSet<StreamKey>,
     /// Streams that have finished and that nobody takes.
     free: BTreeSet<StreamKey>,
-    listeners: BTreeMap<ListenerKey, Listener>,
+    listeners: BTreeMap<ListenerKey, Box<Listener>>,
     /// `--one` listeners without a stream, the one that has waited longest first.
     queue: VecDeque<ListenerKey>,
 }
@@ -145,11 +148,11 @@ impl Pipe {
         label: String,
         ctx: &mut Context<'_, S>,
     ) {
-        self.streams.insert(key, Stream::new(id, label));
+        self.streams.insert(key, Box::new(Stream::new(id, label)));
         self.open.insert(key);
         self.offer(key, ctx);
         if !self.streams[&key].is_claimed() {
-            self.watch(key);
+            self.watch(key, ctx.effects);
         }
     }
 
@@ -161,7 +164,9 @@ impl Pipe {
         tail: u64,
         ctx: &mut Context<'_, S>,
     ) {
-        let Some(stream) = self.streams.get_mut(&key) else { return };
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
         let mark = Mark {
             tail,
             arrival: ctx.effects.arrivals,
@@ -186,16 +191,26 @@ impl Pipe {
     /// Takes in how a stream finished (rules 5 and 15). Listeners whose last stream this was get
     /// what they have and end.
     pub fn finish<S: Store>(&mut self, key: StreamKey, how: How, ctx: &mut Context<'_, S>) {
-        let Some(stream) = self.streams.get_mut(&key) else { return };
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
         let arrival = ctx.effects.arrivals;
         ctx.effects.arrivals += 1;
-        stream.finish = Some(Finish { how: how.clone(), arrival });
+        stream.finish = Some(Finish {
+            how: how.clone(),
+            arrival,
+        });
         self.open.remove(&key);
         let (taps, takers) = (stream.taps.clone(), stream.takers());
         let (id, label) = (stream.id, stream.label.clone());
         for tap in &taps {
-            let ended =
-                Ended { stream: id, how: how.clone(), label: label.clone(), before: 0, missed: 0 };
+            let ended = Ended {
+                stream: id,
+                how: how.clone(),
+                label: label.clone(),
+                before: 0,
+                missed: 0,
+            };
             self.end_tap(*tap, key, arrival, ended);
         }
         for listener in takers.into_iter().chain(taps) {
@@ -208,9 +223,17 @@ impl Pipe {
     /// Lets the chunks go that the `--one` of an open stream has confirmed, for want of room
     /// (rule 12). If that listener goes, what is left is a remainder.
     pub fn let_go<S: Store>(&mut self, key: StreamKey, ctx: &mut Context<'_, S>) {
-        let Some(stream) = self.streams.get(&key) else { return };
-        let Takers::Claimed(claimant) = stream.takers else { return };
-        let Some(feed) = self.listeners.get(&claimant).and_then(|one| one.feeds.get(&key)) else {
+        let Some(stream) = self.streams.get(&key) else {
+            return;
+        };
+        let Takers::Claimed(claimant) = stream.takers else {
+            return;
+        };
+        let Some(feed) = self
+            .listeners
+            .get(&claimant)
+            .and_then(|one| one.feeds.get(&key))
+        else {
             return;
         };
         let confirmed = feed.confirmed;
@@ -231,10 +254,11 @@ impl Pipe {
         joined: StreamKey,
         ctx: &mut Context<'_, S>,
     ) {
-        self.listeners.insert(key, Listener::new(mode, joined, window));
+        let listener = Listener::new(mode, joined, window);
+        self.listeners.insert(key, Box::new(listener));
         match mode {
             Mode::One => self.join_one(key, ctx),
-            Mode::Tap => self.join_tap(key),
+            Mode::Tap => self.join_tap(key, ctx.effects),
             Mode::Follow => self.join_live(key, ctx),
             Mode::Default => match self.oldest_waiting() {
                 Some(stream) if !self.open.contains(&stream) => self.claim(key, stream, ctx),
@@ -256,7 +280,9 @@ impl Pipe {
         window: u64,
         ctx: &mut Context<'_, S>,
     ) -> Result<(), UnknownTurn> {
-        let Some(listener) = self.listeners.get_mut(&key) else { return Err(UnknownTurn) };
+        let Some(listener) = self.listeners.get_mut(&key) else {
+            return Err(UnknownTurn);
+        };
         if turns > listener.confirmed_turns + listener.resend as u64 {
             return Err(UnknownTurn);
         }
@@ -284,7 +310,9 @@ impl Pipe {
     /// When it cannot be at that turn.
     pub fn resume(&mut self, key: ListenerKey, arrived: u64) -> Result<(), UnknownTurn> {
         let listener = self.listeners.get_mut(&key).ok_or(UnknownTurn)?;
-        let index = arrived.checked_sub(listener.confirmed_turns).ok_or(UnknownTurn)?;
+        let index = arrived
+            .checked_sub(listener.confirmed_turns)
+            .ok_or(UnknownTurn)?;
         if arrived > listener.next_turn() {
             return Err(UnknownTurn);
         }
@@ -296,7 +324,9 @@ impl Pipe {
     /// (rule 10).
     pub fn leave<S: Store>(&mut self, key: ListenerKey, ctx: &mut Context<'_, S>) {
         self.queue.retain(|one| *one != key);
-        let Some(mut listener) = self.listeners.remove(&key) else { return };
+        let Some(mut listener) = self.listeners.remove(&key) else {
+            return;
+        };
         if listener.is_tap() {
             let held: u64 = listener.unconfirmed.iter().map(|sent| sent.cost).sum();
             let queued: u64 = listener
@@ -308,8 +338,8 @@ impl Pipe {
                 .sum();
             ctx.effects.taps = ctx.effects.taps.saturating_sub(held + queued);
         }
-        for stream in std::mem::take(&mut listener.feeds).into_keys() {
-            self.give_up(key, stream, ctx);
+        for (stream, feed) in std::mem::take(&mut listener.feeds) {
+            self.end_part(key, stream, &feed, ctx);
         }
     }
 
@@ -317,10 +347,13 @@ impl Pipe {
     /// there was none but taps, an empty stream waits under `marker`.
     pub fn eof<S: Store>(&mut self, marker: StreamKey, ctx: &mut Context<'_, S>) {
         let was_live = self.is_live();
-        let accepting = self.listeners.iter().filter(|(_, listener)| listener.is_accepting());
+        let accepting = self
+            .listeners
+            .iter()
+            .filter(|(_, listener)| listener.is_accepting());
         let accepting: Vec<_> = accepting.map(|(key, _)| *key).collect();
         for key in &accepting {
-            self.limit_feeds(*key);
+            self.limit_feeds(*key, ctx.effects.arrivals);
             ctx.effects.awake.push(*key);
         }
         for key in accepting {
@@ -329,9 +362,12 @@ impl Pipe {
         if !was_live {
             let mut stream = Stream::new(Uuid::nil(), "--eof".to_owned());
             stream.marker = true;
-            stream.finish = Some(Finish { how: How::End, arrival: ctx.effects.arrivals });
+            stream.finish = Some(Finish {
+                how: How::End,
+                arrival: ctx.effects.arrivals,
+            });
             ctx.effects.arrivals += 1;
-            self.streams.insert(marker, stream);
+            self.streams.insert(marker, Box::new(stream));
             self.free.insert(marker);
         }
     }
@@ -346,7 +382,10 @@ impl Pipe {
             self.remove(key, Outcome::Discarded, ctx);
         }
         for key in self.open.clone() {
-            let stream = self.streams.get_mut(&key).expect("open streams are streams");
+            let stream = self
+                .streams
+                .get_mut(&key)
+                .expect("open streams are streams");
             if stream.is_free() && stream.taken < stream.next {
                 streams += 1;
                 bytes += stream.bytes - stream.taken_bytes;
@@ -365,7 +404,15 @@ impl Pipe {
     /// Whether an `--eof` finds a listener, and so need not wait (rule 6).
     #[must_use]
     pub fn is_live(&self) -> bool {
-        self.listeners.values().any(|listener| listener.is_accepting() && !listener.is_tap())
+        self.listeners
+            .values()
+            .any(|listener| listener.is_accepting() && !listener.is_tap())
+    }
+
+    /// How many parts in streams one stream or one listener more may bring.
+    #[must_use]
+    pub fn breadth(&self) -> usize {
+        self.open.len().max(self.listeners.len())
     }
 
     /// Whether nothing waits and nobody uses it, so that it is gone (rule 1).
@@ -374,14 +421,23 @@ impl Pipe {
         self.streams.is_empty() && self.listeners.is_empty()
     }
 
+    /// How many streams have something that nobody has confirmed, and how many bytes that is.
+    #[must_use]
+    pub fn waiting(&self) -> (u64, u64) {
+        let waiting = self.streams.values().filter(|stream| stream.waits());
+        waiting.fold((0, 0), |(streams, bytes), stream| {
+            (streams + 1, bytes + stream.bytes - stream.taken_bytes)
+        })
+    }
+
     /// What a listing says of it. The broker knows whether it is full.
     #[must_use]
     pub fn info(&self, name: &str) -> PipeInfo {
-        let waiting = self.streams.values().filter(|stream| stream.waits());
+        let (waiting, bytes) = self.waiting();
         PipeInfo {
             name: name.to_owned(),
-            waiting: waiting.clone().count() as u64,
-            bytes: waiting.map(|stream| stream.bytes - stream.taken_bytes).sum(),
+            waiting,
+            bytes,
             writers: self.open.len() as u64,
             listeners: self.listeners.len() as u64,
             full: false,
@@ -395,7 +451,9 @@ impl Pipe {
         let stream = self.streams.get(&key)?;
         let takers = stream.takers();
         let starves = |listener: &ListenerKey| {
-            self.listeners.get(listener).is_some_and(Listener::is_starving)
+            self.listeners
+                .get(listener)
+                .is_some_and(|one| one.is_starving())
         };
         (!takers.is_empty() && takers.iter().all(starves)).then_some(takers)
     }
@@ -403,7 +461,9 @@ impl Pipe {
     /// How many turns of a listener have been confirmed.
     #[must_use]
     pub fn confirmed_turns(&self, key: ListenerKey) -> u64 {
-        self.listeners.get(&key).map_or(0, |listener| listener.confirmed_turns)
+        self.listeners
+            .get(&key)
+            .map_or(0, |listener| listener.confirmed_turns)
     }
 }
 
@@ -426,7 +486,11 @@ impl Pipe {
             let stream = &self.streams[*key];
             stream.is_free() && stream.is_whole()
         };
-        let begun = self.open.iter().filter(fits).find(|key| self.streams[*key].next > 0);
+        let begun = self
+            .open
+            .iter()
+            .filter(fits)
+            .find(|key| self.streams[*key].next > 0);
         let finished = self.free.iter().find(fits);
         let best = begun.into_iter().chain(finished).min();
         match best.or_else(|| self.open.iter().find(fits)).copied() {
@@ -445,24 +509,30 @@ impl Pipe {
         }
     }
 
-    fn join_tap(&mut self, key: ListenerKey) {
+    fn join_tap(&mut self, key: ListenerKey, effects: &mut Effects) {
         for stream in self.open.clone() {
             if !self.streams[&stream].is_claimed() {
-                self.add_tap(key, stream);
+                self.add_tap(key, stream, effects);
             }
         }
     }
 
     /// Shows a stream that opens to all taps.
-    fn watch(&mut self, key: StreamKey) {
-        let taps = self.listeners.iter().filter(|(_, one)| one.is_tap() && one.is_accepting());
+    fn watch(&mut self, key: StreamKey, effects: &mut Effects) {
+        let taps = self
+            .listeners
+            .iter()
+            .filter(|(_, one)| one.is_tap() && one.is_accepting());
         for tap in taps.map(|(key, _)| *key).collect::<Vec<_>>() {
-            self.add_tap(tap, key);
+            self.add_tap(tap, key, effects);
         }
     }
 
-    fn add_tap(&mut self, listener: ListenerKey, key: StreamKey) {
-        let stream = self.streams.get_mut(&key).expect("a stream that is shown is there");
+    fn add_tap(&mut self, listener: ListenerKey, key: StreamKey, effects: &mut Effects) {
+        let stream = self
+            .streams
+            .get_mut(&key)
+            .expect("a stream that is shown is there");
         stream.taps.insert(listener);
         let feed = Feed {
             sent: stream.next,
@@ -472,9 +542,11 @@ impl Pipe {
             before: 0,
             complete: false,
             rank: None,
-            tap: Some(TapQueue::new(stream.id)),
+            tap: Some(Box::new(TapQueue::new(stream.id))),
         };
-        self.listeners.get_mut(&listener).expect("a tap is a listener").feeds.insert(key, feed);
+        let tap = self.listeners.get_mut(&listener).expect("a tap is a listener");
+        tap.feeds.insert(key, feed);
+        effects.feeds += 1;
     }
 
     /// Offers a stream that nobody has: to the `--one` that has waited longest if it is whole, else
@@ -487,7 +559,10 @@ impl Pipe {
             self.claim(one, key, ctx);
             return;
         }
-        let live = self.listeners.iter().filter(|(_, one)| one.is_accepting() && !one.is_tap());
+        let live = self
+            .listeners
+            .iter()
+            .filter(|(_, one)| one.is_accepting() && !one.is_tap());
         for listener in live.map(|(key, _)| *key).collect::<Vec<_>>() {
             self.share(listener, key, 0, ctx);
             self.end_if_over(listener);
@@ -506,22 +581,28 @@ impl Pipe {
         backlog: u64,
         ctx: &mut Context<'_, S>,
     ) {
-        let stream = self.streams.get_mut(&key).expect("a stream that is shared is there");
-        let Takers::Shared(takers) = &mut stream.takers else { return };
-        takers.insert(listener);
+        let stream = self
+            .streams
+            .get_mut(&key)
+            .expect("a stream that is shared is there");
+        if stream.is_claimed() {
+            return;
+        }
+        stream.add_taker(listener);
         self.add_feed(listener, key, backlog, ctx);
     }
 
     /// Gives a stream to one listener alone.
-    fn claim<S: Store>(
-        &mut self,
-        listener: ListenerKey,
-        key: StreamKey,
-        ctx: &mut Context<'_, S>,
-    ) {
-        let stream = self.streams.get_mut(&key).expect("a stream that is claimed is there");
+    fn claim<S: Store>(&mut self, listener: ListenerKey, key: StreamKey, ctx: &mut Context<'_, S>) {
+        let stream = self
+            .streams
+            .get_mut(&key)
+            .expect("a stream that is claimed is there");
         stream.takers = Takers::Claimed(listener);
-        let claimant = self.listeners.get_mut(&listener).expect("a claimant is a listener");
+        let claimant = self
+            .listeners
+            .get_mut(&listener)
+            .expect("a claimant is a listener");
         if claimant.mode != Mode::Follow {
             claimant.phase = Phase::Draining;
         }
@@ -542,13 +623,19 @@ impl Pipe {
             confirmed: stream.taken,
             backlog,
             limit: None,
-            before: if stream.finish.is_some() { stream.taken_bytes } else { 0 },
+            before: if stream.finish.is_some() {
+                stream.taken_bytes
+            } else {
+                0
+            },
             complete: false,
             rank: None,
             tap: None,
         };
-        if let Some(taker) = self.listeners.get_mut(&listener) {
-            taker.feeds.insert(key, feed);
+        if let Some(taker) = self.listeners.get_mut(&listener)
+            && taker.feeds.insert(key, feed).is_none()
+        {
+            ctx.effects.feeds += 1;
         }
         self.refresh(listener, key, ctx);
     }
@@ -558,17 +645,27 @@ impl Pipe {
 impl Pipe {
     /// A default listener or a tap ends when all that it was getting has finished (rule 5).
     fn end_if_over(&mut self, key: ListenerKey) {
-        let Some(listener) = self.listeners.get_mut(&key) else { return };
+        let Some(listener) = self.listeners.get_mut(&key) else {
+            return;
+        };
         let ends = matches!(listener.mode, Mode::Default | Mode::Tap) && listener.is_accepting();
-        if ends && !listener.feeds.keys().any(|stream| self.open.contains(stream)) {
+        if ends
+            && !listener
+                .feeds
+                .keys()
+                .any(|stream| self.open.contains(stream))
+        {
             listener.phase = Phase::Draining;
         }
     }
 
     /// Makes a live listener stop, in each unfinished stream, where that stands now.
-    fn limit_feeds(&mut self, key: ListenerKey) {
-        let Some(listener) = self.listeners.get_mut(&key) else { return };
+    fn limit_feeds(&mut self, key: ListenerKey, arrivals: u64) {
+        let Some(listener) = self.listeners.get_mut(&key) else {
+            return;
+        };
         listener.phase = Phase::Draining;
+        listener.until = Some(arrivals);
         for (stream, feed) in &mut listener.feeds {
             if self.open.contains(stream) {
                 let next = self.streams[stream].next;
@@ -583,7 +680,9 @@ impl Pipe {
 
     /// Ends the feeds that have confirmed all up to their limit.
     fn close_limited<S: Store>(&mut self, key: ListenerKey, ctx: &mut Context<'_, S>) {
-        let Some(listener) = self.listeners.get(&key) else { return };
+        let Some(listener) = self.listeners.get(&key) else {
+            return;
+        };
         let is_over = |feed: &Feed| feed.tap.is_none() && feed.limit == Some(feed.confirmed);
         let over: Vec<_> = listener
             .feeds
@@ -606,7 +705,7 @@ impl Pipe {
         match what {
             SentWhat::Chunk { stream, seq, .. } => self.confirm_chunk(key, stream, seq, ctx),
             SentWhat::Ended { stream: key_of, .. } => {
-                let is_tap = self.listeners.get(&key).is_some_and(Listener::is_tap);
+                let is_tap = self.listeners.get(&key).is_some_and(|one| one.is_tap());
                 if let Some(stream) = self.streams.get_mut(&key_of)
                     && !is_tap
                 {
@@ -630,17 +729,24 @@ impl Pipe {
         seq: u64,
         ctx: &mut Context<'_, S>,
     ) {
-        let Some(feed) =
-            self.listeners.get_mut(&key).and_then(|listener| listener.feeds.get_mut(&stream_key))
+        let Some(feed) = self
+            .listeners
+            .get_mut(&key)
+            .and_then(|listener| listener.feeds.get_mut(&stream_key))
         else {
             return;
         };
-        feed.confirmed = feed.confirmed.max(seq + 1);
+        let before = feed.confirmed;
+        feed.confirmed = before.max(seq + 1);
+        let confirmed = feed.confirmed;
         let (is_tap, is_over) = (feed.tap.is_some(), feed.limit == Some(feed.confirmed));
         if is_tap {
             return;
         }
-        if !self.streams[&stream_key].is_claimed() {
+        if let Some(stream) = self.streams.get_mut(&stream_key)
+            && !stream.is_claimed()
+        {
+            stream.move_taker(before, confirmed);
             self.take(stream_key, seq + 1, ctx);
             self.trim(stream_key, ctx);
         }
@@ -651,40 +757,47 @@ impl Pipe {
 
     /// Notes that everything of a stream below `seq` has been confirmed by somebody.
     fn take<S: Store>(&mut self, key: StreamKey, seq: u64, ctx: &mut Context<'_, S>) {
-        let Some(stream) = self.streams.get_mut(&key) else { return };
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
         if seq <= stream.taken {
             return;
         }
         stream.taken = seq;
         // The chunk's mark says how far in bytes; at the stream's end there is no further mark.
-        stream.taken_bytes =
-            ctx.store.mark(key, seq).map_or(stream.bytes, |mark| mark.offset);
+        stream.taken_bytes = ctx
+            .store
+            .mark(key, seq)
+            .map_or(stream.bytes, |mark| mark.offset);
     }
 
     /// Lets chunks go that nobody needs any more.
     fn trim<S: Store>(&mut self, key: StreamKey, ctx: &mut Context<'_, S>) {
-        let Some(stream) = self.streams.get(&key) else { return };
-        let confirmed = |listener: &ListenerKey| {
-            let feed = self.listeners.get(listener)?.feeds.get(&key)?;
-            Some(feed.confirmed)
+        let Some(stream) = self.streams.get(&key) else {
+            return;
         };
-        let needed = match &stream.takers {
-            Takers::Claimed(_) => stream.taken,
-            Takers::Shared(takers) => {
-                takers.iter().filter_map(confirmed).min().unwrap_or(stream.taken).min(stream.taken)
-            }
-        };
-        ctx.effects.freed += ctx.store.release(key, needed);
+        ctx.effects.freed += ctx.store.release(key, stream.needed());
     }
 
     /// Ends a listener's part in a stream, whatever the reason.
     fn give_up<S: Store>(&mut self, key: ListenerKey, stream: StreamKey, ctx: &mut Context<'_, S>) {
-        if let Some(listener) = self.listeners.get_mut(&key) {
-            listener.drop_feed(stream);
+        let listener = self.listeners.get_mut(&key);
+        if let Some(feed) = listener.and_then(|listener| listener.drop_feed(stream)) {
+            self.end_part(key, stream, &feed, ctx);
         }
+    }
+
+    fn end_part<S: Store>(
+        &mut self,
+        key: ListenerKey,
+        stream: StreamKey,
+        feed: &Feed,
+        ctx: &mut Context<'_, S>,
+    ) {
+        ctx.effects.feeds -= 1;
         if let Some(left) = self.streams.get_mut(&stream) {
             left.taps.remove(&key);
-            left.drop_taker(key);
+            left.drop_taker(key, feed.confirmed);
         }
         self.trim(stream, ctx);
         self.settle(stream, ctx);
@@ -693,12 +806,18 @@ impl Pipe {
     /// Looks after a stream that perhaps nobody takes any more: it is gone if nothing of it waits,
     /// else it is offered again.
     fn settle<S: Store>(&mut self, key: StreamKey, ctx: &mut Context<'_, S>) {
-        let Some(stream) = self.streams.get(&key) else { return };
+        let Some(stream) = self.streams.get(&key) else {
+            return;
+        };
         if !stream.is_free() {
             return;
         }
         if stream.is_spent() {
-            let outcome = if stream.discarded { Outcome::Discarded } else { Outcome::Taken };
+            let outcome = if stream.discarded {
+                Outcome::Discarded
+            } else {
+                Outcome::Taken
+            };
             self.remove(key, outcome, ctx);
         } else if !self.free.contains(&key) {
             self.offer(key, ctx);

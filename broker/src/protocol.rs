@@ -604,16 +604,33 @@ mod tests {
 
     #[test]
     fn commands_survive_the_wire() {
-        let data = Request::Data { stream: Uuid::from_u128(7), seq: 3, tail: 0, want: 9 };
+        let data = Request::Data {
+            stream: Uuid::from_u128(7),
+            seq: 3,
+            tail: 0,
+            want: 9,
+        };
         assert_eq!(decode::<Request>(&encode(&data)), Ok(data));
-        assert_eq!(decode::<Request>(&encode(&Request::Ping)), Ok(Request::Ping));
-        let how = Request::Finish { stream: Uuid::nil(), seq: 1, how: How::Cut("gone".into()) };
+        assert_eq!(
+            decode::<Request>(&encode(&Request::Ping)),
+            Ok(Request::Ping)
+        );
+        let how = Request::Finish {
+            stream: Uuid::nil(),
+            seq: 1,
+            how: How::Cut("gone".into()),
+        };
         assert_eq!(decode::<Request>(&encode(&how)), Ok(how));
     }
 
     #[test]
     fn a_command_frame_is_as_small_as_said() {
-        let data = Request::Data { stream: Uuid::nil(), seq: u64::MAX, tail: u64::MAX, want: 0 };
+        let data = Request::Data {
+            stream: Uuid::nil(),
+            seq: u64::MAX,
+            tail: u64::MAX,
+            want: 0,
+        };
         assert!(encode(&data).len() < 80, "{}", encode(&data).len());
     }
 
@@ -623,8 +640,16 @@ mod tests {
         enum Newer {
             Close { stream: Uuid, colour: &'static str },
         }
-        let newer = encode(&Newer::Close { stream: Uuid::nil(), colour: "blue" });
-        assert_eq!(decode::<Request>(&newer), Ok(Request::Close { stream: Uuid::nil() }));
+        let newer = encode(&Newer::Close {
+            stream: Uuid::nil(),
+            colour: "blue",
+        });
+        assert_eq!(
+            decode::<Request>(&newer),
+            Ok(Request::Close {
+                stream: Uuid::nil()
+            })
+        );
     }
 
     #[test]
@@ -637,7 +662,10 @@ mod tests {
             listeners: u64::MAX,
             full: true,
         };
-        let page = Reply::Pipes { pipes: vec![pipe; MAX_PAGE], more: true };
+        let page = Reply::Pipes {
+            pipes: vec![pipe; MAX_PAGE],
+            more: true,
+        };
         assert!(encode(&page).len() <= MAX_COMMAND);
     }
 

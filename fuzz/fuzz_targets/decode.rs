@@ -19,14 +19,25 @@ fuzz_target!(|data: &[u8]| {
     let _ = protocol::decode::<Reply>(data);
     let mut broker = Broker::new(settings(), Memory::default());
     let peer = Peer(Bytes::from_static(b"peer"));
-    let hello = Request::Hello { client: Uuid::from_u128(1), revision: 1, program: String::new() };
-    let hello = vec![Bytes::from_static(MAGIC), Bytes::from(protocol::encode(&hello))];
+    let hello = Request::Hello {
+        client: Uuid::from_u128(1),
+        revision: 1,
+        program: String::new(),
+    };
+    let hello = vec![
+        Bytes::from_static(MAGIC),
+        Bytes::from(protocol::encode(&hello)),
+    ];
     feed(&mut broker, &peer, hello);
     // 255 parts messages, 254 frames.
     for message in data.split(|byte| *byte == 255) {
         for magic in [MAGIC, v01::MAGIC] {
             let mut frames = vec![Bytes::from_static(magic)];
-            frames.extend(message.split(|byte| *byte == 254).map(Bytes::copy_from_slice));
+            frames.extend(
+                message
+                    .split(|byte| *byte == 254)
+                    .map(Bytes::copy_from_slice),
+            );
             feed(&mut broker, &peer, frames);
         }
     }
@@ -34,7 +45,13 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn feed(broker: &mut Broker<Memory>, peer: &Peer, frames: Vec<Bytes>) {
-    broker.handle(Duration::ZERO, Input::Received { peer: peer.clone(), frames });
+    broker.handle(
+        Duration::ZERO,
+        Input::Received {
+            peer: peer.clone(),
+            frames,
+        },
+    );
     while broker.poll().is_some() {}
 }
 

@@ -5,6 +5,7 @@
 use std::env;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
@@ -90,7 +91,12 @@ fn start(directory: &Directory) -> Result<(), String> {
 }
 
 fn spawn(directory: &Directory) -> io::Result<Child> {
-    let log = File::create(directory.log())?;
+    let log = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(directory.log())?;
     Command::new(program()?)
         .args(["--local-satellite", "--idle", IDLE])
         // It must not keep a disk from being unmounted.

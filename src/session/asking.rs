@@ -12,7 +12,10 @@ pub(super) struct Asker {
 
 impl Asker {
     pub fn new(question: Question) -> Self {
-        Self { question, is_asked: false }
+        Self {
+            question,
+            is_asked: false,
+        }
     }
 
     /// Asks, on a connection that stands.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use skypipe_broker::protocol::{Code, How, MAX_CHUNK, Mode, Reply, Request, cost};
 use uuid::Uuid;
 
-use super::{Common, Input, Now, Output};
+use super::{Common, Input, LARGE, Now, Output};
 
 /// How much may be on its way to stdout, in bytes of credit: enough for a gigabit over 60 ms.
 const WINDOW: u64 = 8 * (MAX_CHUNK as u64 + 256);
@@ -37,6 +37,8 @@ pub(super) struct Listener {
     is_known: bool,
     /// Whether it has on this connection.
     is_attached: bool,
+    /// Whether the last chunk was large, so that the next one may be.
+    is_large: bool,
     /// Turns that have arrived, and turns whose output has been written.
     arrived: u64,
     printed: u64,
@@ -63,6 +65,7 @@ impl Listener {
             mode,
             is_known: false,
             is_attached: false,
+            is_large: false,
             arrived: 0,
             printed: 0,
             consumed: 0,
@@ -78,13 +81,17 @@ impl Listener {
     }
 
     pub fn is_busy(&self) -> bool {
-        !self.positions.is_empty()
+        self.is_large && !self.positions.is_empty()
     }
 
     pub fn deadline(&self, common: &Common) -> Option<Now> {
         let told = self.missed_told.map(|told| told + MISSED_EVERY);
         let missed = (self.missed > 0).then_some(told.unwrap_or(common.now));
-        self.done.map(|done| done + LAST_WORD).into_iter().chain(missed).min()
+        self.done
+            .map(|done| done + LAST_WORD)
+            .into_iter()
+            .chain(missed)
+            .min()
     }
 
     pub fn attach(&mut self, common: &mut Common) {
@@ -123,11 +130,18 @@ impl Listener {
     pub fn leave(&mut self, common: &mut Common) {
         self.tell_missed(common);
         self.advance(common);
-        common.send(&Request::Leave { listener: common.config.id }, None);
+        common.send(
+            &Request::Leave {
+                listener: common.config.id,
+            },
+            None,
+        );
     }
 
     pub fn timeout(&mut self, common: &mut Common) {
-        let told = self.missed_told.is_none_or(|told| common.now >= told + MISSED_EVERY);
+        let told = self
+            .missed_told
+            .is_none_or(|told| common.now >= told + MISSED_EVERY);
         if told {
             self.tell_missed(common);
         }
@@ -154,14 +168,28 @@ impl Listener {
                 // What was printed while there was no connection is told at once.
                 self.confirmed = 0;
             }
-            Reply::Chunk { turn, stream, seq, missed, .. } => {
+            Reply::Chunk {
+                turn,
+                stream,
+                seq,
+                missed,
+                ..
+            } => {
                 let payload = payload.unwrap_or_default();
                 if self.is_next(common, turn) && self.is_in_order(common, stream, seq) {
                     self.missed += missed;
                     self.print(common, stream, payload);
                 }
             }
-            Reply::Ended { turn, stream, how, label, before, missed, .. } => {
+            Reply::Ended {
+                turn,
+                stream,
+                how,
+                label,
+                before,
+                missed,
+                ..
+            } => {
                 if self.is_next(common, turn) {
                     self.missed += missed;
                     self.positions.remove(&stream);
@@ -196,7 +224,10 @@ impl Listener {
     /// Whether a turn is the one that comes next; one that came before is dropped.
     fn is_next(&mut self, common: &mut Common, turn: u64) -> bool {
         if turn > self.arrived {
-            common.fail(1, &format!("turn {turn} came where {} was expected", self.arrived));
+            common.fail(
+                1,
+                &format!("turn {turn} came where {} was expected", self.arrived),
+            );
         }
         let is_next = turn == self.arrived;
         self.arrived += u64::from(is_next);
@@ -218,6 +249,7 @@ impl Listener {
     }
 
     fn print(&mut self, common: &mut Common, stream: Uuid, payload: Bytes) {
+        self.is_large = payload.len() >= LARGE;
         let ends_line = payload.last() == Some(&b'\n');
         // Where the output moves to another stream, lines stay apart (rule 13).
         if let Some((before, false)) = self.last
@@ -225,10 +257,13 @@ impl Listener {
             && self.mode != Mode::One
         {
             self.pending.push_back(Pending::Write(None));
-            common.out.push_back(Output::Write(Bytes::from_static(b"\n")));
+            common
+                .out
+                .push_back(Output::Write(Bytes::from_static(b"\n")));
         }
         self.last = Some((stream, ends_line));
-        self.pending.push_back(Pending::Write(Some(cost(payload.len()))));
+        self.pending
+            .push_back(Pending::Write(Some(cost(payload.len()))));
         common.out.push_back(Output::Write(payload));
     }
 

@@ -11,7 +11,7 @@ use skypipe_broker::protocol::{
     CHUNK_OVERHEAD, Code, How, MAX_CHUNK, Outcome, Reply, Request, SCRAP, cost,
 };
 
-use super::{Common, Input, Now, Output, Signal, chunk_limit};
+use super::{Common, Input, LARGE, Now, Output, Signal, chunk_limit};
 
 /// The most that is read ahead of what may be sent, in bytes and in pieces: what a satellite gives
 /// credit for at once.
@@ -115,13 +115,11 @@ impl Writer {
     }
 
     pub fn wants_input(&self) -> bool {
-        self.end.is_none()
-            && self.unsent_bytes < IN_HAND
-            && self.unsent.len() < PIECES_IN_HAND
+        self.end.is_none() && self.unsent_bytes < IN_HAND && self.unsent.len() < PIECES_IN_HAND
     }
 
     pub fn is_busy(&self) -> bool {
-        !self.sent.is_empty()
+        self.sent.front().is_some_and(|sent| sent.bytes.len() >= LARGE)
     }
 
     pub fn deadline(&self) -> Option<Now> {
@@ -162,7 +160,9 @@ impl Writer {
             }
             Input::ReadEnd => self.read_end(common),
             Input::ReadFailed(why) => {
-                common.out.push_back(Output::Notice(format!("cannot read stdin: {why}")));
+                common
+                    .out
+                    .push_back(Output::Notice(format!("cannot read stdin: {why}")));
                 let how = How::Cut("its stdin could not be read".to_owned());
                 self.stop(common, End { how, code: 1 });
             }
@@ -178,7 +178,10 @@ impl Writer {
             return common.fail(2, hint);
         }
         if self.end.is_none() {
-            self.end = Some(End { how: How::End, code: 0 });
+            self.end = Some(End {
+                how: How::End,
+                code: 0,
+            });
         }
     }
 
@@ -220,7 +223,9 @@ impl Writer {
     pub fn received(&mut self, common: &mut Common, reply: Reply) {
         match reply {
             Reply::Opened { next, limit, .. } => self.opened(common, next, limit),
-            Reply::Ack { next, limit, full, .. } => {
+            Reply::Ack {
+                next, limit, full, ..
+            } => {
                 self.acknowledged(common, next);
                 self.limit = self.limit.max(limit);
                 if full && !std::mem::replace(&mut self.is_full, full) {
@@ -229,10 +234,19 @@ impl Writer {
                 }
                 self.is_full = full;
             }
-            Reply::Finished { outcome, .. } => self.finished(common, outcome),
-            Reply::Error { code: Code::Limit, message, about: Some(_) } => {
+            // Nothing but the answer to its own `Finish` lets a writer end well.
+            Reply::Finished { outcome, .. } if self.is_finish_sent => {
+                self.finished(common, outcome);
+            }
+            Reply::Error {
+                code: Code::Limit,
+                message,
+                about: Some(_),
+            } => {
                 self.ask_again = Some(common.now + ASK_AGAIN);
-                common.out.push_back(Output::Hint(format!("waiting: {message}")));
+                common
+                    .out
+                    .push_back(Output::Hint(format!("waiting: {message}")));
             }
             Reply::Error { code, message, .. } => common.refused(code, &message),
             _ => {}
@@ -303,7 +317,13 @@ impl Writer {
         let want = self.want();
         if want > self.limit && want > self.asked {
             self.asked = want;
-            common.send(&Request::Want { stream: common.config.id, want }, None);
+            common.send(
+                &Request::Want {
+                    stream: common.config.id,
+                    want,
+                },
+                None,
+            );
         }
         self.finish(common);
     }
@@ -317,9 +337,18 @@ impl Writer {
         self.spent += cost(bytes.len());
         let want = self.want();
         self.asked = self.asked.max(want);
-        let data = Request::Data { stream: common.config.id, seq, tail: self.tail, want };
+        let data = Request::Data {
+            stream: common.config.id,
+            seq,
+            tail: self.tail,
+            want,
+        };
         common.send(&data, Some(bytes.clone()));
-        self.sent.push_back(Sent { bytes, tail: self.tail, at: common.now });
+        self.sent.push_back(Sent {
+            bytes,
+            tail: self.tail,
+            at: common.now,
+        });
     }
 
     /// The next chunk, as long as credit and line ends allow.
@@ -347,14 +376,24 @@ impl Writer {
         // need more chunks than this, the rest is asked for when they have been sent.
         let chunks = |bytes: &Bytes| bytes.len().div_ceil(self.chunk) as u64;
         let overhead: u64 = self.unsent.iter().map(chunks).sum::<u64>() * CHUNK_OVERHEAD;
-        if self.unsent_bytes == 0 { 0 } else { self.spent + self.unsent_bytes as u64 + overhead }
+        if self.unsent_bytes == 0 {
+            0
+        } else {
+            self.spent + self.unsent_bytes as u64 + overhead
+        }
     }
 
     fn finish(&mut self, common: &mut Common) {
-        let Some(end) = self.end.as_ref().filter(|_| self.unsent.is_empty()) else { return };
+        let Some(end) = self.end.as_ref().filter(|_| self.unsent.is_empty()) else {
+            return;
+        };
         if !std::mem::replace(&mut self.is_finish_sent, true) {
             let seq = self.acked + self.sent.len() as u64;
-            let finish = Request::Finish { stream: common.config.id, seq, how: end.how.clone() };
+            let finish = Request::Finish {
+                stream: common.config.id,
+                seq,
+                how: end.how.clone(),
+            };
             common.send(&finish, None);
         }
     }

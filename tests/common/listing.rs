@@ -29,6 +29,11 @@ impl Environment {
         line.map(read).unwrap_or_default()
     }
 
+    /// Whether nothing waits in the pipe `name` and nobody uses it.
+    pub fn is_gone(&self, name: &str) -> bool {
+        self.listed(name) == Listed::default()
+    }
+
     /// Waits until the line of the pipe `name` is as it should be.
     #[track_caller]
     pub fn until_listed(&self, name: &str, what: &str, good: impl Fn(&Listed) -> bool) {
@@ -37,7 +42,10 @@ impl Environment {
             last = self.listed(name);
             good(&last)
         });
-        assert!(is_good, "in vain: {what}; the last line of {name} was {last:?}");
+        assert!(
+            is_good,
+            "in vain: {what}; the last line of {name} was {last:?}"
+        );
     }
 
     /// Waits until the pipe `name` has so many listeners.

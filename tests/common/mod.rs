@@ -73,11 +73,11 @@ impl Environment {
         let root = unused_directory();
         let home = root.join(below);
         fs::create_dir_all(&home).expect("there is room for a home");
-        let _watchdog = Watchdog::start(root, home.clone(), deadline);
+        let watchdog = Watchdog::start(root, home.clone(), deadline);
         Self {
             home,
             sky: None,
-            _watchdog,
+            _watchdog: watchdog,
         }
     }
 

@@ -108,7 +108,11 @@ impl<'e> Run<'e> {
         let started = Instant::now();
         let mut child = self.command.spawn().expect("the program is there");
         watchdog::started(child.id(), &self.name);
-        let held = if self.is_held { child.stdout.take() } else { None };
+        let held = if self.is_held {
+            child.stdout.take()
+        } else {
+            None
+        };
         Process {
             pid: child.id(),
             name: self.name,
@@ -189,18 +193,18 @@ impl Process {
     /// Waits until its stdout has shown `text`.
     #[track_caller]
     pub fn shows(&self, text: &str) {
-        self.waits_for(&self.stdout, text);
+        self.waits_for(self.stdout.as_ref(), text);
     }
 
     /// Waits until its stderr has shown `text`.
     #[track_caller]
     pub fn complains(&self, text: &str) {
-        self.waits_for(&self.stderr, text);
+        self.waits_for(self.stderr.as_ref(), text);
     }
 
     #[track_caller]
-    fn waits_for(&self, gathered: &Option<Gathered>, text: &str) {
-        let gathered = gathered.as_ref().expect("it is a pipe that is read");
+    fn waits_for(&self, gathered: Option<&Gathered>, text: &str) {
+        let gathered = gathered.expect("it is a pipe that is read");
         if !gathered.wait(self.patience, |bytes| contains(bytes, text)) {
             self.fault(&format!("{text:?} in vain"));
         }
@@ -282,11 +286,13 @@ fn code(status: ExitStatus) -> Option<i32> {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if self.runs() {
-            if thread::panicking() {
-                let (pid, name, said) = (self.pid, &self.name, self.said());
-                eprintln!("still runs: {pid} `{name}`, stderr: {said}");
-            }
+        let status = self.status();
+        if thread::panicking() {
+            let (pid, name, said) = (self.pid, &self.name, self.said());
+            let how = status.map_or("runs".to_owned(), |status| status.to_string());
+            eprintln!("{pid} `{name}` {how}, stderr: {said}");
+        }
+        if status.is_none() {
             watchdog::signal_group(self.pid, Signal::KILL);
             let _ = lock(&self.child).wait();
             watchdog::reaped(self.pid);
@@ -340,7 +346,10 @@ impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (name, code, stderr) = (&self.name, self.code, &self.stderr);
         let stdout = excerpt(&self.stdout);
-        write!(f, "`{name}` ended with {code:?}; stdout: {stdout}\nstderr: {stderr}")
+        write!(
+            f,
+            "`{name}` ended with {code:?}; stdout: {stdout}\nstderr: {stderr}"
+        )
     }
 }
 
@@ -389,14 +398,20 @@ impl Gathered {
     /// Waits until what came is `good`; whether it is.
     pub fn wait(&self, patience: Duration, good: impl Fn(&[u8]) -> bool) -> bool {
         let wanting = |state: &mut State| !state.is_over && !good(&state.bytes);
-        let waited = self.0.1.wait_timeout_while(lock(&self.0.0), patience, wanting);
+        let waited = self
+            .0
+            .1
+            .wait_timeout_while(lock(&self.0.0), patience, wanting);
         good(&waited.unwrap_or_else(PoisonError::into_inner).0.bytes)
     }
 
     /// Waits until no more can come; whether that is so.
     pub fn wait_for_end(&self, patience: Duration) -> bool {
         let goes_on = |state: &mut State| !state.is_over;
-        let waited = self.0.1.wait_timeout_while(lock(&self.0.0), patience, goes_on);
+        let waited = self
+            .0
+            .1
+            .wait_timeout_while(lock(&self.0.0), patience, goes_on);
         waited.unwrap_or_else(PoisonError::into_inner).0.is_over
     }
 }

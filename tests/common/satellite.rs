@@ -24,7 +24,9 @@ impl Satellite {
         let process = environment.skypipe(&arguments).start();
         process.complains("listening on tcp://");
         let said = process.said();
-        let endpoint = said.lines().find_map(|line| line.strip_prefix("listening on "));
+        let endpoint = said
+            .lines()
+            .find_map(|line| line.strip_prefix("listening on "));
         let endpoint = endpoint.expect("the line is there").to_owned();
         Self { process, endpoint }
     }

@@ -43,12 +43,12 @@ impl Terminal {
             .open(path)
             .expect("the terminal is ours");
         let keys = File::from(master.try_clone().expect("there are descriptors left"));
-        let (stop, _stop) = io::pipe().expect("there are descriptors left");
+        let (stop, stopper) = io::pipe().expect("there are descriptors left");
         Self {
             keys,
             side,
             screen: Gathered::from(Screen { master, stop }),
-            _stop,
+            _stop: stopper,
         }
     }
 
@@ -68,9 +68,12 @@ impl Terminal {
     #[track_caller]
     pub fn shows(&self, text: &str) {
         let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(text);
-        if !self.screen.wait(PATIENCE, shown) {
-            panic!("waited for {text:?} on the screen: {}", self.screen());
-        }
+        let is_shown = self.screen.wait(PATIENCE, shown);
+        assert!(
+            is_shown,
+            "waited for {text:?} on the screen: {}",
+            self.screen()
+        );
     }
 
     /// All that has been on the screen.

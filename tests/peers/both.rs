@@ -19,7 +19,10 @@ fn what_an_old_client_stored_a_new_one_reads() {
     let writer = Old::new(&environment);
     writer.write("p", &lines("old", 100));
     environment.until_waiting("p", 1);
-    environment.skypipe(&["-r", "p"]).done().printed(lines("old", 100).concat());
+    environment
+        .skypipe(&["-r", "p"])
+        .done()
+        .printed(lines("old", 100).concat());
 }
 
 #[test]
@@ -124,4 +127,28 @@ fn an_empty_stream_of_either_releases_a_listener_of_the_other() {
     old.settle();
     environment.skypipe(&["-w", "trigger"]).fed("").printed("");
     assert_eq!(old.read("trigger"), b"");
+}
+
+#[test]
+fn zz_long_pause() {
+    let environment = Environment::sky(&[]);
+    let mut reader = Old::new(&environment);
+    reader.listen("p");
+    reader.settle();
+    let file = lines("log line", 200_000).concat();
+    let writer = environment.skypipe(&["-w", "p"]).piped().start();
+    let mut stdin = writer.take_stdin();
+    let f = file.clone();
+    let t = thread::spawn(move || { use std::io::Write; stdin.write_all(&f).unwrap(); });
+    thread::sleep(Duration::from_secs(30));
+    eprintln!("{:?} {:?}", environment.listed("p"), environment.on_port().process().said());
+    let mut all = Vec::new();
+    loop {
+        let (_, bytes) = reader.next();
+        if bytes.is_empty() { break; }
+        all.extend(bytes);
+        if all.len() == file.len() { break; }
+    }
+    t.join().unwrap();
+    assert!(all == file);
 }

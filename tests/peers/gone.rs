@@ -18,7 +18,9 @@ const ENDPOINT: &str = "PEERS_ENDPOINT";
 /// No test, but the program of the others: this file's own, started again.
 #[test]
 fn a_listener_in_a_process_of_its_own() {
-    let Ok(endpoint) = env::var(ENDPOINT) else { return };
+    let Ok(endpoint) = env::var(ENDPOINT) else {
+        return;
+    };
     let mut reader = Old::at(&endpoint);
     reader.listen("p");
     reader.settle();
@@ -50,7 +52,10 @@ fn a_listener_whose_socket_is_closed_swallows_nothing() {
     drop(reader);
     environment.until_listeners("p", 0);
     writer.write("p", &lines("next", 100));
-    assert_eq!(Old::new(&environment).take("p"), lines("next", 100).concat());
+    assert_eq!(
+        Old::new(&environment).take("p"),
+        lines("next", 100).concat()
+    );
 }
 
 #[test]
@@ -63,7 +68,10 @@ fn a_listener_whose_process_is_killed_swallows_nothing() {
     reader.signal(Signal::KILL);
     environment.until_listeners("p", 0);
     writer.write("p", &lines("next", 100));
-    assert_eq!(Old::new(&environment).take("p"), lines("next", 100).concat());
+    assert_eq!(
+        Old::new(&environment).take("p"),
+        lines("next", 100).concat()
+    );
 }
 
 /// ZeroMQ's own heartbeats tell: this protocol has none that its clients survive.
@@ -76,7 +84,10 @@ fn a_listener_whose_machine_hangs_is_given_up_and_one_that_is_merely_silent_is_n
     let reader = listener_process(&environment);
     reader.signal(Signal::STOP);
     let gone = || environment.listed("p").listeners == 0;
-    assert!(wait::holds_within(Duration::from_secs(30), gone), "it is noticed");
+    assert!(
+        wait::holds_within(Duration::from_secs(30), gone),
+        "it is noticed"
+    );
     assert!(silent.has_nothing(), "no HELLO that was not asked for");
     Old::new(&environment).write("p", &lines("next", 3));
     Old::new(&environment).write("silent", &lines("heard", 3));
@@ -97,7 +108,11 @@ fn a_writer_that_vanishes_has_its_stream_cut() {
     drop(writer);
     let read = new.outcome().told(3, "the stream of a 0.1 client was cut");
     assert_eq!(read, b"half\n");
-    assert_eq!(old.read("p"), b"half\n", "to a 0.1 listener a cut is an end");
+    assert_eq!(
+        old.read("p"),
+        b"half\n",
+        "to a 0.1 listener a cut is an end"
+    );
 }
 
 #[test]
@@ -119,6 +134,8 @@ fn a_writer_that_ends_and_goes_at_once_leaves_everything() {
     let writer = Old::new(&environment);
     writer.write("p", &lines);
     drop(writer);
-    environment.until_listed("p", "all is there", |line| (line.waiting, line.writers) == (1, 0));
+    environment.until_listed("p", "all is there", |line| {
+        (line.waiting, line.writers) == (1, 0)
+    });
     assert!(Old::new(&environment).take("p") == lines.concat());
 }

@@ -16,5 +16,7 @@ mod originals;
 
 /// Lines that tell who wrote them and which they are.
 fn lines(name: &str, count: usize) -> Vec<Vec<u8>> {
-    (0..count).map(|line| format!("{name} {line}\n").into_bytes()).collect()
+    (0..count)
+        .map(|line| format!("{name} {line}\n").into_bytes())
+        .collect()
 }

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use skypipe_broker::protocol::{
-    How, MAGIC, Mode, REVISION, Reply, Request, cost, decode, encode,
-};
+use skypipe_broker::protocol::{How, MAGIC, Mode, REVISION, Reply, Request, cost, decode, encode};
 use uuid::Uuid;
 
 use crate::old::dealer;
@@ -19,7 +17,9 @@ pub struct New {
 impl New {
     /// One that has not said anything yet.
     pub fn stranger(endpoint: &str) -> Self {
-        Self { socket: dealer(endpoint) }
+        Self {
+            socket: dealer(endpoint),
+        }
     }
 
     /// One that is welcome.
@@ -31,7 +31,11 @@ impl New {
 
     fn hello(&self) {
         let (client, program) = (Uuid::new_v4(), "a test".to_owned());
-        self.say(&Request::Hello { client, revision: REVISION, program });
+        self.say(&Request::Hello {
+            client,
+            revision: REVISION,
+            program,
+        });
         let (reply, _) = self.hear();
         assert!(matches!(reply, Reply::Welcome { .. }), "{reply:?}");
     }
@@ -41,17 +45,31 @@ impl New {
     }
 
     pub fn send(&self, frames: &[&[u8]]) {
-        self.socket.send_multipart(frames, 0).expect("the satellite takes messages");
+        self.socket
+            .send_multipart(frames, 0)
+            .expect("the satellite takes messages");
     }
 
     pub fn data(&self, stream: Uuid, seq: u64, bytes: &[u8]) {
-        let data = Request::Data { stream, seq, tail: 0, want: 0 };
+        let data = Request::Data {
+            stream,
+            seq,
+            tail: 0,
+            want: 0,
+        };
         self.send(&[MAGIC, &encode(&data), bytes]);
     }
 
     pub fn open(&self, stream: Uuid, pipe: &str) {
         let (pipe, label) = (pipe.to_owned(), "a test".to_owned());
-        self.say(&Request::Open { stream, pipe, from: 0, resume: false, wait: false, label });
+        self.say(&Request::Open {
+            stream,
+            pipe,
+            from: 0,
+            resume: false,
+            wait: false,
+            label,
+        });
     }
 
     pub fn hear(&self) -> Heard {
@@ -61,7 +79,10 @@ impl New {
     /// The next reply that comes within `time`.
     pub fn hear_within(&self, time: Duration) -> Option<Heard> {
         let millis = time.as_millis().try_into().expect("it is short");
-        let events = self.socket.poll(zmq::POLLIN, millis).expect("it can be polled");
+        let events = self
+            .socket
+            .poll(zmq::POLLIN, millis)
+            .expect("it can be polled");
         (events > 0).then(|| self.hear())
     }
 
@@ -71,15 +92,29 @@ impl New {
         let text = stream.to_string();
         self.open(stream, pipe);
         self.data(stream, 0, text.as_bytes());
-        self.say(&Request::Finish { stream, seq: 1, how: How::End });
+        self.say(&Request::Finish {
+            stream,
+            seq: 1,
+            how: How::End,
+        });
         self.hear_until(|reply| matches!(reply, Reply::Finished { .. }));
         self.say(&Request::Close { stream });
         let (pipe, mode, window) = (pipe.to_owned(), Mode::Default, cost(text.len()));
-        self.say(&Request::Listen { listener, pipe, mode, window, resume: None });
+        self.say(&Request::Listen {
+            listener,
+            pipe,
+            mode,
+            window,
+            resume: None,
+        });
         let (_, payload) = self.hear_until(|reply| matches!(reply, Reply::Chunk { .. }));
         assert_eq!(payload.as_deref(), Some(text.as_bytes()));
         self.hear_until(|reply| matches!(reply, Reply::Done { turn: 2, .. }));
-        self.say(&Request::Confirm { listener, turns: 3, window });
+        self.say(&Request::Confirm {
+            listener,
+            turns: 3,
+            window,
+        });
         self.hear_until(|reply| matches!(reply, Reply::Closed { .. }));
     }
 

@@ -37,13 +37,18 @@ impl Old {
     }
 
     pub fn at(endpoint: &str) -> Self {
-        Self { socket: dealer(endpoint), early: VecDeque::new() }
+        Self {
+            socket: dealer(endpoint),
+            early: VecDeque::new(),
+        }
     }
 
     /// Sends these frames behind the first one of every message.
     pub fn send(&self, frames: &[&[u8]]) {
         let frames = std::iter::once(MAGIC).chain(frames.iter().copied());
-        self.socket.send_multipart(frames, 0).expect("the satellite takes messages");
+        self.socket
+            .send_multipart(frames, 0)
+            .expect("the satellite takes messages");
     }
 
     pub fn data(&self, pipe: &str, bytes: impl AsRef<[u8]>) {
@@ -98,7 +103,8 @@ impl Old {
         if let Some(data) = self.early.pop_front() {
             return data;
         }
-        self.receive().expect("data comes, not a HELLO that nobody asked for")
+        self.receive()
+            .expect("data comes, not a HELLO that nobody asked for")
     }
 
     /// All the bytes of `pipe` up to the end.

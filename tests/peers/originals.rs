@@ -98,8 +98,11 @@ fn live_listeners_all_get_everything() {
 #[test]
 fn two_live_writers_are_merged_by_whole_lines_and_end_with_the_last() {
     let environment = Environment::sky(&[]);
-    let (a, b, mut reader) =
-        (Old::new(&environment), Old::new(&environment), Old::new(&environment));
+    let (a, b, mut reader) = (
+        Old::new(&environment),
+        Old::new(&environment),
+        Old::new(&environment),
+    );
     reader.listen("p");
     reader.settle();
     let (a_lines, b_lines) = (lines("a", 1000), lines("b", 1000));
@@ -112,7 +115,10 @@ fn two_live_writers_are_merged_by_whole_lines_and_end_with_the_last() {
     let read = reader.read("p");
     let of = |name: &[u8]| -> Vec<u8> {
         let own = read.split_inclusive(|byte| *byte == b'\n');
-        own.filter(|line| line.starts_with(name)).flatten().copied().collect()
+        own.filter(|line| line.starts_with(name))
+            .flatten()
+            .copied()
+            .collect()
     };
     // The first end may have come before the other writer's first line: then that one waits.
     assert_eq!(of(b"a "), a_lines.concat());
@@ -193,11 +199,21 @@ fn a_writer_is_cut_where_the_room_ends_and_begins_anew_after_its_end() {
         writer.data("p", &line);
     }
     writer.settle();
-    environment.on_port().process().complains("a 0.1 writer was cut");
+    environment
+        .on_port()
+        .process()
+        .complains("a 0.1 writer was cut");
     writer.end("p");
     writer.write("p", &lines("anew", 3));
     let cut = environment.skypipe(&["-r", "p"]).done();
     let read = cut.told(3, "no room was left, and its protocol (0.1) cannot wait");
-    assert!(read.len() > 3 << 20 && read.len() % line.len() == 0, "{} bytes", read.len());
-    environment.skypipe(&["-r", "p"]).done().printed(lines("anew", 3).concat());
+    assert!(
+        read.len() > 3 << 20 && read.len() % line.len() == 0,
+        "{} bytes",
+        read.len()
+    );
+    environment
+        .skypipe(&["-r", "p"])
+        .done()
+        .printed(lines("anew", 3).concat());
 }

@@ -21,7 +21,11 @@ fn rule_15_a_closed_stdout_is_success_and_a_claimed_stream_stays() {
         drop(head);
         listener.outcome().printed("");
         sky.until_listeners("x", 0);
-        assert_eq!((sky.listed("x").waiting, sky.listed("x").bytes), (1, file.len() as u64), "{mode}");
+        assert_eq!(
+            (sky.listed("x").waiting, sky.listed("x").bytes),
+            (1, file.len() as u64),
+            "{mode}"
+        );
     }
     sky.skypipe(&["x"]).done().printed(&file);
 }
@@ -51,7 +55,10 @@ fn rule_15_a_reader_that_goes_before_anything_came_ends_the_listener() {
 fn a_stdout_that_fails_is_a_failure_and_loses_nothing() {
     let sky = Environment::sky(&[]);
     sky.skypipe(&["x"]).fed("kept\n").printed("");
-    let full = OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+    let full = OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .expect("Linux has it");
     let listener = sky.skypipe(&["x"]).stdout(full).done();
     listener.told(1, "stdout");
     sky.skypipe(&["x"]).done().printed("kept\n");
@@ -75,8 +82,12 @@ fn timeout_ends_whoever_sees_nothing_move() {
         assert_eq!(listener.told(124, "nothing moved for 200ms"), b"");
     }
     sky.skypipe(&["x"]).fed("still whole").printed("");
-    sky.skypipe(&["--timeout", "20", "x"]).done().printed("still whole");
-    let writer = sky.skypipe(&["--wait", "--timeout", "200ms", "x"]).fed("unread");
+    sky.skypipe(&["--timeout", "20", "x"])
+        .done()
+        .printed("still whole");
+    let writer = sky
+        .skypipe(&["--wait", "--timeout", "200ms", "x"])
+        .fed("unread");
     writer.told(124, "nothing moved for 200ms");
 }
 

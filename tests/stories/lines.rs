@@ -61,7 +61,9 @@ fn rule_13_a_newline_is_added_between_streams_and_nowhere_else() {
     follow.shows("none at the end");
     sky.until_taken("x");
     sky.skypipe(&["--eof", "x"]).done().printed("");
-    follow.outcome().printed("no newline\none newline\nnone at the end");
+    follow
+        .outcome()
+        .printed("no newline\none newline\nnone at the end");
 }
 
 #[test]
@@ -77,13 +79,22 @@ fn rule_13_a_stream_alone_is_passed_on_byte_for_byte() {
 }
 
 #[test]
+fn rule_13_a_line_that_is_longer_than_a_chunk_arrives() {
+    let sky = Environment::sky(&[]);
+    let listener = sky.skypipe(&["x"]).start();
+    sky.until_listeners("x", 1);
+    let line = "long ".repeat(700_000);
+    sky.skypipe(&["x"]).fed(&line).printed("");
+    listener.outcome().printed(&line);
+}
+
+#[test]
 fn rule_13_lines_of_many_writers_come_whole() {
     let sky = Environment::sky(&[]);
     let follow = sky.skypipe(&["-f", "x"]).start();
     sky.until_listeners("x", 1);
-    let line = |writer: usize, number: usize| {
-        format!("{writer} {number} {}\n", "x".repeat(number % 200))
-    };
+    let line =
+        |writer: usize, number: usize| format!("{writer} {number} {}\n", "x".repeat(number % 200));
     let writers: Vec<_> = (0..8)
         .map(|writer| {
             let process = sky.skypipe(&["x"]).piped().start();
@@ -107,7 +118,11 @@ fn rule_13_lines_of_many_writers_come_whole() {
     let text = String::from_utf8(follow.outcome().success()).expect("it is text");
     let mut next = [0; 8];
     for got in text.split_inclusive('\n') {
-        let writer: usize = got.split(' ').next().and_then(|word| word.parse().ok()).expect(got);
+        let writer: usize = got
+            .split(' ')
+            .next()
+            .and_then(|word| word.parse().ok())
+            .expect(got);
         assert_eq!(got, line(writer, next[writer]));
         next[writer] += 1;
     }

@@ -21,13 +21,18 @@ mod tap;
 mod usage;
 mod waiting;
 
+use std::io::Write;
+
 /// Lines of text without a pattern that a mistake could hide in, about this many bytes.
 fn text(bytes: usize) -> Vec<u8> {
     let mut text = Vec::with_capacity(bytes + 32);
     let mut state = 1_u64;
     while text.len() < bytes {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        text.extend_from_slice(format!("{:x} {:x}\n", text.len(), state).as_bytes());
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        let length = text.len();
+        writeln!(text, "{length:x} {state:x}").expect("a vector takes it");
     }
     text
 }

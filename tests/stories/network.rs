@@ -37,7 +37,9 @@ fn rule_16_nothing_is_lost_or_doubled_by_connections_that_break() {
         for part in 1..=5 {
             // Each byte passes twice, and again what was under way at a cut.
             let carried = proxy.carried() + file.len() / 4;
-            wait::until("some of it is carried", || proxy.carried() >= carried || !writer.runs());
+            wait::until("some of it is carried", || {
+                proxy.carried() >= carried || !writer.runs()
+            });
             assert!(part > 2 || writer.runs(), "there was nothing to cut");
             proxy.cut();
         }
@@ -127,16 +129,38 @@ fn a_satellite_ends_in_good_order_when_told_to() {
 #[test]
 fn names_and_addresses_of_loopback_are_reached() {
     let sky = Environment::sky(&[]);
-    let port = sky.on_port().endpoint().rsplit(':').next().expect("there is a port");
+    let port = sky
+        .on_port()
+        .endpoint()
+        .rsplit(':')
+        .next()
+        .expect("there is a port");
     sky.skypipe(&["x"]).fed("text").printed("");
     let endpoint = format!("tcp://localhost:{port}");
-    sky.skypipe(&["x"]).var("SATELLITE", endpoint).done().printed("text");
+    sky.skypipe(&["x"])
+        .var("SATELLITE", endpoint)
+        .done()
+        .printed("text");
 
     let six = sky.skypipe(&["--satellite", "[::1]:0"]).start();
     wait::until("it listens, if there is IPv6", || six.said().contains('\n'));
     if let Some(endpoint) = six.said().trim_end().strip_prefix("listening on ") {
         assert!(endpoint.starts_with("tcp://[::1]:"), "{endpoint}");
-        sky.skypipe(&["x"]).var("SATELLITE", endpoint).fed("by six").printed("");
-        sky.skypipe(&["x"]).var("SATELLITE", endpoint).done().printed("by six");
+        sky.skypipe(&["x"])
+            .var("SATELLITE", endpoint)
+            .fed("by six")
+            .printed("");
+        sky.skypipe(&["x"])
+            .var("SATELLITE", endpoint)
+            .done()
+            .printed("by six");
     }
+}
+
+#[test]
+fn a_port_that_is_in_use_is_a_failure() {
+    let sky = Environment::sky(&[]);
+    let address = sky.on_port().endpoint().trim_start_matches("tcp://");
+    let second = sky.skypipe(&["--satellite", address]).done();
+    second.told(1, &format!("cannot listen on tcp://{address}"));
 }

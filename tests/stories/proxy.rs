@@ -105,7 +105,9 @@ impl Shared {
 
 fn read(endpoint: &str) -> SocketAddr {
     let address = endpoint.strip_prefix("tcp://").map(str::parse);
-    address.and_then(Result::ok).expect("it is an endpoint on loopback")
+    address
+        .and_then(Result::ok)
+        .expect("it is an endpoint on loopback")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -10,7 +10,9 @@ use crate::text;
 fn rule_7_workers_share_the_jobs_out_each_to_exactly_one() {
     let sky = Environment::sky(&[]);
     let script = |worker: u32| {
-        format!("while skypipe --one --timeout 2s jobs > job && [ -s job ]; do cat job >> done-{worker}; done")
+        format!(
+            "while skypipe --one --timeout 2s jobs > job && [ -s job ]; do cat job >> done-{worker}; done"
+        )
     };
     let workers: Vec<_> = (0..3)
         .map(|worker| {
@@ -87,7 +89,7 @@ fn rule_10_the_job_of_a_dead_worker_goes_whole_to_the_next() {
     sky.until_listeners("jobs", 2);
     dead.signal(Signal::KILL);
     next.outcome().printed(&job);
-    wait::until("the dead one is forgotten", || sky.listed("jobs") == Default::default());
+    wait::until("the dead one is forgotten", || sky.is_gone("jobs"));
 }
 
 #[test]

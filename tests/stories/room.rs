@@ -6,7 +6,7 @@ use crate::text;
 
 /// The smallest budget there is, and several times as much to write.
 const SMALL: [&str; 2] = ["--memory", "4MiB"];
-const MUCH: usize = 30_000_000;
+const MUCH: usize = 15_000_000;
 
 #[test]
 fn rule_12_a_full_pipe_makes_writers_wait_and_can_be_drained() {
@@ -18,7 +18,7 @@ fn rule_12_a_full_pipe_makes_writers_wait_and_can_be_drained() {
     assert!(writer.runs());
     sky.skypipe(&["x"]).done().printed(&file);
     writer.outcome().printed("");
-    assert_eq!(sky.listed("x"), Default::default());
+    assert!(sky.is_gone("x"));
 }
 
 #[test]
@@ -42,7 +42,9 @@ fn rule_12_several_writers_share_what_room_there_is() {
     let sky = Environment::sky(&SMALL);
     let file = text(MUCH / 3);
     sky.put("file", &file);
-    let writers: Vec<_> = (0..3).map(|_| sky.shell("cat file | skypipe x").start()).collect();
+    let writers: Vec<_> = (0..3)
+        .map(|_| sky.shell("cat file | skypipe x").start())
+        .collect();
     sky.until_listed("x", "it is full", |pipe| pipe.full && pipe.writers == 3);
     for _ in 0..3 {
         sky.skypipe(&["--one", "x"]).done().printed(&file);
@@ -58,7 +60,10 @@ fn rule_12_a_writer_tells_a_terminal_why_it_waits() {
     let file = text(MUCH);
     sky.put("file", &file);
     let terminal = Terminal::open();
-    let writer = sky.shell("cat file | skypipe x").stderr(terminal.side()).start();
+    let writer = sky
+        .shell("cat file | skypipe x")
+        .stderr(terminal.side())
+        .start();
     terminal.shows("skypipe: the pipe is full: waiting until somebody takes from it");
     sky.skypipe(&["x"]).done().printed(&file);
     assert_eq!(writer.outcome().code, Some(0));

@@ -1,6 +1,7 @@
 //! Signals (rule 15).
 
-use std::time::Duration;
+use std::fs::File;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -26,7 +27,11 @@ fn rule_15_a_writer_that_is_interrupted_cuts_its_stream_after_what_it_had_read()
         listener.shows("whole\n");
         writer.signal(signal);
         let outcome = writer.outcome();
-        assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(code), ""), "{outcome}");
+        assert_eq!(
+            (outcome.code, outcome.stderr.as_str()),
+            (Some(code), ""),
+            "{outcome}"
+        );
         assert!(outcome.took < Duration::from_secs(5), "{outcome}");
         let outcome = listener.outcome();
         assert!(outcome.stderr.contains(name), "{outcome}");
@@ -45,7 +50,10 @@ fn rule_15_a_cut_stream_that_waits_says_so_to_who_reads_it() {
     assert_eq!(writer.outcome().code, Some(130));
     let listener = sky.skypipe(&["x"]).done();
     assert!(listener.stderr.contains("somebody@"), "{listener}");
-    assert_eq!(listener.told(3, &format!("pid {pid} was cut")), b"half of it\n");
+    assert_eq!(
+        listener.told(3, &format!("pid {pid} was cut")),
+        b"half of it\n"
+    );
 }
 
 #[test]
@@ -73,7 +81,11 @@ fn rule_15_a_listener_goes_at_once_and_what_it_had_not_confirmed_stays() {
         sky.until_listeners("x", 1);
         listener.signal(signal);
         let outcome = listener.outcome();
-        assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(code), ""), "{outcome}");
+        assert_eq!(
+            (outcome.code, outcome.stderr.as_str()),
+            (Some(code), ""),
+            "{outcome}"
+        );
         assert!(outcome.took < Duration::from_secs(5), "{outcome}");
         sky.until_listeners("x", 0);
     }
@@ -88,9 +100,29 @@ fn rule_15_who_has_nothing_to_do_yet_goes_at_once() {
         sky.until_listed("x", "it writes", |pipe| pipe.writers == 1);
         idle.signal(signal);
         let outcome = idle.outcome();
-        assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(code), ""), "{outcome}");
+        assert_eq!(
+            (outcome.code, outcome.stderr.as_str()),
+            (Some(code), ""),
+            "{outcome}"
+        );
         assert_eq!(sky.skypipe(&["x"]).done().told(3, "was cut"), b"");
     }
+}
+
+#[test]
+fn rule_15_a_writer_that_waits_for_room_is_interrupted_within_a_moment() {
+    let sky = Environment::sky(&["--memory", "4MiB"]);
+    let file = text(20_000_000);
+    sky.put("file", &file);
+    let stdin = File::open(sky.home().join("file")).expect("it is there");
+    let writer = sky.skypipe(&["x"]).stdin(stdin).start();
+    sky.until_listed("x", "it is full", |pipe| pipe.full);
+    let began = Instant::now();
+    writer.signal(Signal::INT);
+    assert_eq!(writer.outcome().code, Some(130));
+    assert!(began.elapsed() < Duration::from_secs(5));
+    let part = sky.skypipe(&["x"]).done().told(3, "was cut");
+    assert!(file.starts_with(&part) && part.len() > 1_000_000);
 }
 
 #[test]

@@ -24,12 +24,14 @@ fn rule_9_a_slow_tap_slows_nobody_and_says_what_it_missed() {
     sky.until_listeners("x", 1);
     let listener = sky.skypipe(&["x"]).start();
     sky.until_listeners("x", 2);
-    let file = text(60_000_000);
+    let file = text(40_000_000);
     sky.skypipe(&["x"]).fed(&file).printed("");
     listener.outcome().printed(&file);
     sky.skypipe(&["--eof", "x"]).done().printed("");
     let mut seen = Vec::new();
-    tap.take_stdout().read_to_end(&mut seen).expect("it is a pipe");
+    tap.take_stdout()
+        .read_to_end(&mut seen)
+        .expect("it is a pipe");
     let outcome = tap.outcome();
     assert_eq!(outcome.code, Some(0), "{outcome}");
     let missed: usize = outcome.stderr.lines().map(missed).sum();

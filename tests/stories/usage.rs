@@ -17,7 +17,10 @@ fn flags_and_names_that_make_no_sense_are_refused_in_a_sentence() {
         (&["a", "b"], "'b'"),
         (&["-r", "-w"], "--read reads and --write writes"),
         (&["--one", "--wait"], "--one reads and --wait writes"),
-        (&["--one", "--follow"], "--one and --follow do not go together"),
+        (
+            &["--one", "--follow"],
+            "--one and --follow do not go together",
+        ),
         (&["--tap", "--follow"], "do not go together"),
         (&["--list", "--check"], "do not go together"),
         (&["--list", "name"], "name"),
@@ -52,7 +55,9 @@ fn names_that_are_no_utf_8_are_refused() {
     let home = Environment::here();
     let mut command = Command::new(crate::common::SKYPIPE);
     command.arg(OsStr::from_bytes(b"\xff\xfe"));
-    home.run(command, "skypipe with a name that is no UTF-8").done().told(2, "UTF-8");
+    home.run(command, "skypipe with a name that is no UTF-8")
+        .done()
+        .told(2, "UTF-8");
 }
 
 #[test]
@@ -74,14 +79,24 @@ fn environments_that_make_no_sense_are_refused_in_a_sentence() {
         refused.told(2, "SATELLITE");
     }
     let file = home.home().join("file");
-    for bad in ["relative", "/nowhere/at/all", file.to_str().expect("it is plain")] {
+    for bad in [
+        "relative",
+        "/nowhere/at/all",
+        file.to_str().expect("it is plain"),
+    ] {
         let refused = home.skypipe(&["x"]).var("HOME", bad).done();
         refused.told(2, "home directory");
     }
-    let reset = home.skypipe(&["--reset"]).var("SATELLITE", "tcp://127.0.0.1:9").done();
+    let reset = home
+        .skypipe(&["--reset"])
+        .var("SATELLITE", "tcp://127.0.0.1:9")
+        .done();
     reset.told(2, "SATELLITE");
     // An empty variable is one that is not set.
-    home.skypipe(&["x"]).var("SATELLITE", "").fed("text").printed("");
+    home.skypipe(&["x"])
+        .var("SATELLITE", "")
+        .fed("text")
+        .printed("");
     home.skypipe(&["x"]).done().printed("text");
 }
 
@@ -89,9 +104,8 @@ fn environments_that_make_no_sense_are_refused_in_a_sentence() {
 fn a_satellite_that_is_not_there_is_noticed_within_ten_seconds() {
     let home = Environment::here();
     let bind = || TcpListener::bind("127.0.0.1:0").expect("loopback is there");
-    let name = |listener: &TcpListener| {
-        format!("tcp://{}", listener.local_addr().expect("it is bound"))
-    };
+    let name =
+        |listener: &TcpListener| format!("tcp://{}", listener.local_addr().expect("it is bound"));
     let closed = name(&bind());
     // Accepted by the system, and never answered by anybody.
     let silent = bind();
@@ -114,12 +128,23 @@ fn a_satellite_that_is_not_there_is_noticed_within_ten_seconds() {
         .collect();
     for (endpoint, client) in clients {
         let outcome = client.outcome();
-        assert!(outcome.took < Duration::from_secs(10), "{:?} {outcome}", outcome.took);
+        assert!(
+            outcome.took < Duration::from_secs(10),
+            "{:?} {outcome}",
+            outcome.took
+        );
         let told = format!("no satellite answers at {endpoint}");
         assert_eq!(outcome.told(4, &told), b"");
     }
-    let hasty = home.skypipe(&["--timeout", "300ms", "x"]).var("SATELLITE", closed).done();
-    assert!(hasty.took < Duration::from_secs(3), "{:?} {hasty}", hasty.took);
+    let hasty = home
+        .skypipe(&["--timeout", "300ms", "x"])
+        .var("SATELLITE", closed)
+        .done();
+    assert!(
+        hasty.took < Duration::from_secs(3),
+        "{:?} {hasty}",
+        hasty.took
+    );
     hasty.told(4, "no satellite answers");
 }
 
@@ -128,7 +153,15 @@ fn help_and_version_go_to_stdout() {
     let home = Environment::here();
     let help = home.skypipe(&["--help"]).done().success();
     let help = String::from_utf8(help).expect("it is text");
-    for flag in ["--one", "--follow", "--tap", "--eof", "--wait", "--satellite", "SATELLITE"] {
+    for flag in [
+        "--one",
+        "--follow",
+        "--tap",
+        "--eof",
+        "--wait",
+        "--satellite",
+        "SATELLITE",
+    ] {
         assert!(help.contains(flag), "{flag}: {help}");
     }
     assert!(!help.contains("--local-satellite"), "{help}");
@@ -144,7 +177,10 @@ fn stdout_carries_data_and_nothing_else() {
     let terminal = crate::common::terminal::Terminal::open();
     let file = text(1000);
     home.put("file", &file);
-    let first_use = home.shell("cat file | skypipe x").stderr(terminal.side()).done();
+    let first_use = home
+        .shell("cat file | skypipe x")
+        .stderr(terminal.side())
+        .done();
     assert_eq!((first_use.code, first_use.stdout), (Some(0), Vec::new()));
     terminal.shows("a satellite was started for you on this machine");
     let reader = home.skypipe(&["x"]).stderr(terminal.side()).done();

@@ -38,6 +38,9 @@ impl Build {
     /// When the C++ compiler fails; cargo then shows its output.
     pub fn build(&mut self) {
         let sodium = real::LibLocation::new(env!("DEP_SODIUM_LIB"), env!("DEP_SODIUM_INCLUDE"));
-        real::Build::new().with_libsodium(Some(sodium)).enable_draft(true).build();
+        real::Build::new()
+            .with_libsodium(Some(sodium))
+            .enable_draft(true)
+            .build();
     }
 }

@@ -13,14 +13,17 @@ use crate::store::{Store, StreamKey};
 
 impl<S: Store> Broker<S> {
     pub(super) fn eof(&mut self, peer: &Peer, name: &str) {
-        let Some(name) = self.name(peer, name, None) else { return };
+        let Some(name) = self.name(peer, name, None) else {
+            return;
+        };
         let marker = StreamKey(self.new_key());
         if !self.pipes.get(&name).is_some_and(Pipe::is_live) {
-            if !self.has_room_for_stream() {
+            if !self.has_room_for_stream(&name) {
                 let message = "this satellite has all the streams that it can keep";
                 return self.refuse(peer, Code::Limit, message, None);
             }
-            self.streams.insert(marker, Uuid::from_u64_pair(OLD_IDS, marker.0));
+            self.streams
+                .insert(marker, Uuid::from_u64_pair(OLD_IDS, marker.0));
         }
         self.with_pipe(&name, |pipe, ctx| pipe.eof(marker, ctx));
         self.reply(peer, &Reply::EofTaken);
@@ -29,12 +32,17 @@ impl<S: Store> Broker<S> {
     pub(super) fn list(&mut self, peer: &Peer, after: Option<&str>) {
         let from = after.map_or(Bound::Unbounded, |name| Bound::Excluded(Arc::from(name)));
         let mut range = self.pipes.range::<Arc<str>, _>((from, Bound::Unbounded));
-        let mut pipes: Vec<PipeInfo> =
-            range.by_ref().take(MAX_PAGE).map(|(name, pipe)| pipe.info(name)).collect();
+        let mut pipes: Vec<PipeInfo> = range
+            .by_ref()
+            .take(MAX_PAGE)
+            .map(|(name, pipe)| pipe.info(name))
+            .collect();
         let more = range.next().is_some();
         let in_want = self.wanting.iter().filter_map(|id| self.writers.get(id));
-        let full: HashSet<&str> =
-            in_want.filter(|writer| writer.is_full).map(|writer| &*writer.pipe).collect();
+        let full: HashSet<&str> = in_want
+            .filter(|writer| writer.is_full)
+            .map(|writer| &*writer.pipe)
+            .collect();
         for info in &mut pipes {
             info.full = full.contains(info.name.as_str());
         }
@@ -42,7 +50,9 @@ impl<S: Store> Broker<S> {
     }
 
     pub(super) fn discard(&mut self, peer: &Peer, name: &str) {
-        let Some(name) = self.name(peer, name, None) else { return };
+        let Some(name) = self.name(peer, name, None) else {
+            return;
+        };
         let (streams, bytes) = self.with_pipe(&name, |pipe, ctx| pipe.discard(ctx));
         self.reply(peer, &Reply::Discarded { streams, bytes });
     }
@@ -53,7 +63,10 @@ impl<S: Store> Broker<S> {
     }
 
     fn how_it_is(&self) -> Status {
-        let infos = || self.pipes.iter().map(|(name, pipe)| pipe.info(name));
+        let pipes = self.pipes.values().map(Pipe::waiting);
+        let (waiting, bytes) = pipes.fold((0, 0), |(streams, bytes), (more_streams, more_bytes)| {
+            (streams + more_streams, bytes + more_bytes)
+        });
         Status {
             program: self.settings.program.clone(),
             since: self.settings.since,
@@ -62,8 +75,8 @@ impl<S: Store> Broker<S> {
             memory: self.settings.memory,
             used: self.room.used(),
             pipes: self.pipes.len() as u64,
-            waiting: infos().map(|info| info.waiting).sum(),
-            bytes: infos().map(|info| info.bytes).sum(),
+            waiting,
+            bytes,
             clients: self.clients.connected() as u64,
         }
     }
@@ -75,12 +88,15 @@ impl<S: Store> Broker<S> {
         }
         let status = self.how_it_is();
         if status.waiting > 0 && !force {
-            let message =
-                format!("{} streams with {} bytes wait", status.waiting, status.bytes);
+            let message = format!(
+                "{} streams with {} bytes wait",
+                status.waiting, status.bytes
+            );
             return self.refuse(peer, Code::Waiting, &message, None);
         }
         self.reply(peer, &Reply::Stopping);
-        self.out.push_back(Output::Log("a client asked to stop".to_owned()));
+        self.out
+            .push_back(Output::Log("a client asked to stop".to_owned()));
         self.out.push_back(Output::Stop);
     }
 }

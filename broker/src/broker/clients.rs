@@ -116,7 +116,11 @@ impl Clients {
 
     /// Takes a client off its connection.
     pub fn disconnect(&mut self, id: Uuid) {
-        if let Some(peer) = self.by_id.get_mut(&id).and_then(|client| client.peer.take()) {
+        if let Some(peer) = self
+            .by_id
+            .get_mut(&id)
+            .and_then(|client| client.peer.take())
+        {
             self.by_peer.remove(&peer);
         }
     }
@@ -133,7 +137,9 @@ impl Clients {
 
     /// Looks at a client again at `due`, or not at all.
     pub fn check_at(&mut self, id: Uuid, due: Option<Now>) {
-        let Some(client) = self.by_id.get_mut(&id) else { return };
+        let Some(client) = self.by_id.get_mut(&id) else {
+            return;
+        };
         if let Some(before) = client.check {
             self.checks.remove(&(before, client.order, id));
         }
@@ -150,6 +156,9 @@ impl Clients {
 
     /// The next client whose time to be looked at has come.
     pub fn due(&self, now: Now) -> Option<Uuid> {
-        self.checks.first().filter(|(due, _, _)| *due <= now).map(|(_, _, id)| *id)
+        self.checks
+            .first()
+            .filter(|(due, _, _)| *due <= now)
+            .map(|(_, _, id)| *id)
     }
 }

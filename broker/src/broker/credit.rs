@@ -45,7 +45,12 @@ pub(super) struct Room {
 
 impl Room {
     pub fn new(budget: u64) -> Self {
-        Self { budget, held: 0, granted: 0, changed: false }
+        Self {
+            budget,
+            held: 0,
+            granted: 0,
+            changed: false,
+        }
     }
 
     pub fn used(&self) -> u64 {
@@ -67,7 +72,11 @@ impl Room {
     }
 
     fn own_window(&self, listeners: usize) -> u64 {
-        let window = if listeners < MANY { OWN_WINDOW } else { OWN_WINDOW_OF_MANY };
+        let window = if listeners < MANY {
+            OWN_WINDOW
+        } else {
+            OWN_WINDOW_OF_MANY
+        };
         window.min(self.budget / 16)
     }
 
@@ -109,7 +118,9 @@ impl<S: Store> Broker<S> {
             return;
         }
         for _ in 0..self.wanting.len() {
-            let Some(id) = self.wanting.pop_front() else { break };
+            let Some(id) = self.wanting.pop_front() else {
+                break;
+            };
             if self.grant_one(id) {
                 self.wanting.push_back(id);
             } else if let Some(writer) = self.writers.get_mut(&id) {
@@ -121,9 +132,13 @@ impl<S: Store> Broker<S> {
     /// Gives a writer what it wants as far as there is room. Returns whether it still wants more.
     fn grant_one(&mut self, id: Uuid) -> bool {
         let waiting = self.wanting.len() as u64;
-        let Some(writer) = self.writers.get(&id) else { return false };
+        let Some(writer) = self.writers.get(&id) else {
+            return false;
+        };
         let ahead = writer.limit - writer.received;
-        let wanted = writer.wants().min((writer.received + WINDOW).saturating_sub(writer.limit));
+        let wanted = writer
+            .wants()
+            .min((writer.received + WINDOW).saturating_sub(writer.limit));
         if wanted == 0 {
             return false;
         }
@@ -140,7 +155,9 @@ impl<S: Store> Broker<S> {
             enough = enough.min(in_hand);
             amount = in_hand.min(self.own_window(id));
         }
-        let Some(writer) = self.writers.get_mut(&id) else { return false };
+        let Some(writer) = self.writers.get_mut(&id) else {
+            return false;
+        };
         if amount < enough {
             let is_full = in_hand > 0;
             if std::mem::replace(&mut writer.is_full, is_full) != is_full {
@@ -158,7 +175,9 @@ impl<S: Store> Broker<S> {
 
     /// A stream under `--one` that does not fit lets its confirmed bytes go.
     fn let_go(&mut self, id: Uuid) {
-        let Some(writer) = self.writers.get(&id) else { return };
+        let Some(writer) = self.writers.get(&id) else {
+            return;
+        };
         let (pipe, key) = (writer.pipe.clone(), writer.key);
         self.with_pipe(&pipe, |pipe, ctx| pipe.let_go(key, ctx));
     }
@@ -166,15 +185,23 @@ impl<S: Store> Broker<S> {
     /// The window of its own that a stream gets whose listeners all have nothing left to take, one
     /// stream at a time for each of them.
     fn own_window(&mut self, id: Uuid) -> u64 {
-        let Some(writer) = self.writers.get(&id) else { return 0 };
+        let Some(writer) = self.writers.get(&id) else {
+            return 0;
+        };
         let (key, has_credit) = (writer.key, writer.has_credit());
-        let Some(pipe) = self.pipes.get(&writer.pipe).filter(|_| !has_credit) else { return 0 };
-        let Some(takers) = pipe.starving_takers(key) else { return 0 };
+        let Some(pipe) = self.pipes.get(&writer.pipe).filter(|_| !has_credit) else {
+            return 0;
+        };
+        let Some(takers) = pipe.starving_takers(key) else {
+            return 0;
+        };
         let is_promised = |listener| {
             let uuid = self.listeners.get(listener);
             let promised = uuid.and_then(|uuid| self.takers.get(uuid)?.promised);
             let other = promised.filter(|other| *other != id);
-            other.and_then(|other| self.writers.get(&other)).is_some_and(Writer::will_send)
+            other
+                .and_then(|other| self.writers.get(&other))
+                .is_some_and(Writer::will_send)
         };
         if takers.iter().any(is_promised) {
             return 0;
@@ -186,7 +213,9 @@ impl<S: Store> Broker<S> {
                 taker.promised = Some(id);
             }
         }
-        self.room.own_window(self.takers.len()).min(self.room.left_in_reserve())
+        self.room
+            .own_window(self.takers.len())
+            .min(self.room.left_in_reserve())
     }
 
     /// Credit for a stream that opens, or whose writer is back.

@@ -34,7 +34,13 @@ pub(super) struct Joining {
 
 impl<S: Store> Broker<S> {
     pub(super) fn listen(&mut self, peer: &Peer, client: Uuid, joining: Joining) {
-        let Joining { listener, pipe, mode, window, resume } = joining;
+        let Joining {
+            listener,
+            pipe,
+            mode,
+            window,
+            resume,
+        } = joining;
         if self.takers.contains_key(&listener) {
             return self.listen_again(peer, client, listener, resume.unwrap_or(0));
         }
@@ -42,20 +48,30 @@ impl<S: Store> Broker<S> {
             let (code, message) = if self.lost.contains(&listener) {
                 (Code::Lost, "the satellite had given this listener up")
             } else {
-                (Code::Unknown, "this satellite does not know the listener: it was restarted")
+                (
+                    Code::Unknown,
+                    "this satellite does not know the listener: it was restarted",
+                )
             };
             return self.refuse(peer, code, message, Some(listener));
         }
-        let Some(name) = self.name(peer, &pipe, Some(listener)) else { return };
+        let Some(name) = self.name(peer, &pipe, Some(listener)) else {
+            return;
+        };
         if is_reserved(listener) || self.writers.contains_key(&listener) {
             return self.refuse(peer, Code::Malformed, "that UUID is in use", Some(listener));
         }
-        if self.takers.len() >= MAX_LISTENERS {
+        if !self.has_room_for_listener(&name) {
             let message = "this satellite has all the listeners that it can serve";
             return self.refuse(peer, Code::Limit, message, Some(listener));
         }
         self.reply(peer, &Reply::Listening { listener });
         self.join(client, listener, &name, mode, window);
+    }
+
+    /// Whether another listener may join a pipe.
+    pub(super) fn has_room_for_listener(&self, pipe: &str) -> bool {
+        self.takers.len() < MAX_LISTENERS && self.has_room_for_feeds(pipe)
     }
 
     /// Makes a listener.
@@ -70,8 +86,16 @@ impl<S: Store> Broker<S> {
         let place = self.new_key();
         let key = ListenerKey(place);
         let peer = self.clients.peer(client).cloned();
-        self.takers
-            .insert(listener, Taker { client, pipe: name.clone(), key, peer, promised: None });
+        self.takers.insert(
+            listener,
+            Taker {
+                client,
+                pipe: name.clone(),
+                key,
+                peer,
+                promised: None,
+            },
+        );
         self.listeners.insert(key, listener);
         if let Some(owner) = self.clients.get_mut(client) {
             owner.listeners.insert(listener);
@@ -85,8 +109,13 @@ impl<S: Store> Broker<S> {
 
     /// A listener is there again, perhaps on another connection.
     fn listen_again(&mut self, peer: &Peer, client: Uuid, listener: Uuid, arrived: u64) {
-        let Some((name, key)) = self.owned_listener(peer, client, listener) else { return };
-        if self.with_pipe(&name, |pipe, _| pipe.resume(key, arrived)).is_err() {
+        let Some((name, key)) = self.owned_listener(peer, client, listener) else {
+            return;
+        };
+        if self
+            .with_pipe(&name, |pipe, _| pipe.resume(key, arrived))
+            .is_err()
+        {
             let message = "the listener cannot be where it says it is";
             return self.refuse(peer, Code::Unknown, message, Some(listener));
         }
@@ -105,9 +134,10 @@ impl<S: Store> Broker<S> {
         turns: u64,
         window: u64,
     ) {
-        let Some((name, key)) = self.owned_listener(peer, client, listener) else { return };
-        let confirmed =
-            self.with_pipe(&name, |pipe, ctx| pipe.confirm(key, turns, window, ctx));
+        let Some((name, key)) = self.owned_listener(peer, client, listener) else {
+            return;
+        };
+        let confirmed = self.with_pipe(&name, |pipe, ctx| pipe.confirm(key, turns, window, ctx));
         if confirmed.is_err() {
             let message = "so many turns have not been sent";
             self.refuse(peer, Code::Order, message, Some(listener));
@@ -118,7 +148,9 @@ impl<S: Store> Broker<S> {
 
     /// A listener goes before its end.
     pub(super) fn leave(&mut self, client: Uuid, listener: Uuid) {
-        let Some(taker) = self.takers.get(&listener) else { return };
+        let Some(taker) = self.takers.get(&listener) else {
+            return;
+        };
         if taker.client != client {
             return;
         }
@@ -147,14 +179,24 @@ impl<S: Store> Broker<S> {
 
     /// Sends a listener what it may have now.
     pub(super) fn serve(&mut self, key: ListenerKey) {
-        let Some(listener) = self.listeners.get(&key).copied() else { return };
-        let Some(taker) = self.takers.get(&listener) else { return };
+        let Some(listener) = self.listeners.get(&key).copied() else {
+            return;
+        };
+        let Some(taker) = self.takers.get(&listener) else {
+            return;
+        };
         let (name, owner) = (taker.pipe.clone(), taker.client);
-        let Some(client) = self.clients.get(owner) else { return };
+        let Some(client) = self.clients.get(owner) else {
+            return;
+        };
         if client.old.is_some() {
             return self.serve_old(owner);
         }
-        let Some(peer) = taker.peer.clone().filter(|peer| client.peer.as_ref() == Some(peer)) else {
+        let Some(peer) = taker
+            .peer
+            .clone()
+            .filter(|peer| client.peer.as_ref() == Some(peer))
+        else {
             return;
         };
         for _ in 0..FAIR_TURN {
@@ -172,8 +214,19 @@ impl<S: Store> Broker<S> {
 
     fn send_item(&mut self, peer: &Peer, listener: Uuid, turn: u64, item: Item) {
         match item {
-            Item::Chunk { stream, seq, missed, payload } => {
-                let chunk = Reply::Chunk { listener, turn, stream, seq, missed };
+            Item::Chunk {
+                stream,
+                seq,
+                missed,
+                payload,
+            } => {
+                let chunk = Reply::Chunk {
+                    listener,
+                    turn,
+                    stream,
+                    seq,
+                    missed,
+                };
                 self.send(peer, &chunk, Some(payload));
             }
             Item::Ended(ended) => {
@@ -188,7 +241,14 @@ impl<S: Store> Broker<S> {
                 };
                 self.reply(peer, &reply);
             }
-            Item::Done(missed) => self.reply(peer, &Reply::Done { listener, turn, missed }),
+            Item::Done(missed) => self.reply(
+                peer,
+                &Reply::Done {
+                    listener,
+                    turn,
+                    missed,
+                },
+            ),
         }
     }
 

@@ -10,7 +10,9 @@ use crate::store::Store;
 impl<S: Store> Broker<S> {
     /// A connection has ended.
     pub(super) fn disconnected(&mut self, peer: &Peer) {
-        let Some(client) = self.clients.at(peer) else { return };
+        let Some(client) = self.clients.at(peer) else {
+            return;
+        };
         self.clients.disconnect(client);
         self.out_of_reach(client);
     }
@@ -18,7 +20,9 @@ impl<S: Store> Broker<S> {
     /// The queue of a connection is full. Credit keeps those of SKYPIPE/1 clients far from that, so
     /// one that does not read what it asked for is as good as gone.
     pub(super) fn congested(&mut self, peer: Peer) {
-        let Some(client) = self.clients.at(&peer) else { return };
+        let Some(client) = self.clients.at(&peer) else {
+            return;
+        };
         if self.clients.is_old(client) {
             self.retry_old(client, peer);
         } else {
@@ -29,7 +33,9 @@ impl<S: Store> Broker<S> {
     /// A client has no connection: credit that it was given comes back, for what was under way may
     /// be lost. One that has nothing here, or cannot come back, is forgotten.
     pub(super) fn out_of_reach(&mut self, id: Uuid) {
-        let Some(client) = self.clients.get(id) else { return };
+        let Some(client) = self.clients.get(id) else {
+            return;
+        };
         if client.old.is_some() {
             return self.forget(id, "its connection was lost");
         }
@@ -49,14 +55,15 @@ impl<S: Store> Broker<S> {
 
     /// Ends all that a client had. `why` stands with streams that are cut by it.
     pub(super) fn forget(&mut self, id: Uuid, why: &str) {
-        let Some(client) = self.clients.get(id) else { return };
+        let Some(client) = self.clients.get(id) else {
+            return;
+        };
         let (streams, listeners) = (client.streams.clone(), client.listeners.clone());
         for listener in listeners {
             self.leave(id, listener);
         }
         for stream in streams {
             self.cut(stream, why);
-            self.forget_writer(stream);
         }
         self.clients.remove(id);
     }
@@ -70,7 +77,9 @@ impl<S: Store> Broker<S> {
     }
 
     fn lose(&mut self, id: Uuid) {
-        let Some(client) = self.clients.get(id) else { return };
+        let Some(client) = self.clients.get(id) else {
+            return;
+        };
         let (silent, is_old) = (self.now.saturating_sub(client.heard), client.old.is_some());
         let (streams, listeners) = (client.streams.clone(), client.listeners.clone());
         if is_old {
@@ -78,18 +87,19 @@ impl<S: Store> Broker<S> {
         }
         if silent >= self.settings.listener_lost {
             for listener in listeners {
-                self.out.push_back(Output::Log(format!("listener {listener} is lost")));
+                self.out
+                    .push_back(Output::Log(format!("listener {listener} is lost")));
                 self.remember_lost(listener);
                 self.leave(id, listener);
             }
         }
         if silent >= self.settings.writer_lost {
             for stream in &streams {
-                self.out.push_back(Output::Log(format!("the writer of {stream} is lost")));
+                self.out
+                    .push_back(Output::Log(format!("the writer of {stream} is lost")));
                 self.remember_lost(*stream);
                 let time = humane(self.settings.writer_lost);
                 self.cut(*stream, &format!("it was not heard of for {time}"));
-                self.forget_writer(*stream);
             }
         }
         let has_more = self
@@ -104,7 +114,9 @@ impl<S: Store> Broker<S> {
     /// Looks at a client again when the next of its times may be over. Times of 0.1 peers are not
     /// ours to watch: they may be silent for ever, and the transport tells when they are gone.
     pub(super) fn schedule_check(&mut self, id: Uuid) {
-        let Some(client) = self.clients.get(id) else { return };
+        let Some(client) = self.clients.get(id) else {
+            return;
+        };
         let due = client.old.is_none().then(|| self.silence_over(client));
         self.clients.check_at(id, due);
     }
@@ -119,10 +131,15 @@ impl<S: Store> Broker<S> {
         client.heard + time
     }
 
-    /// Cuts a stream if it is open.
+    /// Forgets a writer, and cuts its stream if that is open. It is forgotten first: it has not
+    /// finished, so that nothing that becomes of its stream is an answer for it.
     pub(super) fn cut(&mut self, stream: Uuid, why: &str) {
-        if let Some((pipe, key)) = self.end_writing(stream) {
-            self.with_pipe(&pipe, |pipe, ctx| pipe.finish(key, How::Cut(why.to_owned()), ctx));
+        let place = self.end_writing(stream);
+        self.forget_writer(stream);
+        if let Some((pipe, key)) = place {
+            self.with_pipe(&pipe, |pipe, ctx| {
+                pipe.finish(key, How::Cut(why.to_owned()), ctx)
+            });
         }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{Broker, MAX_LISTENERS, OLD_IDS, Output, Peer};
+use super::{Broker, OLD_IDS, Output, Peer};
 use crate::pipe::{Item, Next};
 use crate::protocol::v01::{self, Answer, Command};
 use crate::protocol::{How, MAX_CHUNK, Mode, cost};
@@ -49,8 +49,12 @@ struct Sending {
 impl<S: Store> Broker<S> {
     pub(super) fn old_message(&mut self, peer: &Peer, frames: &[Bytes]) {
         let slices: Vec<&[u8]> = frames.iter().map(AsRef::as_ref).collect();
-        let Some(command) = v01::decode(&slices) else { return };
-        let Some(client) = self.old_client(peer) else { return };
+        let Some(command) = v01::decode(&slices) else {
+            return;
+        };
+        let Some(client) = self.old_client(peer) else {
+            return;
+        };
         match command {
             Command::Hello => self.send_old(peer, Answer::Hello, None, false),
             Command::Data { pipe } => {
@@ -81,7 +85,9 @@ impl<S: Store> Broker<S> {
     }
 
     fn old_data(&mut self, client: Uuid, pipe: &Arc<str>, payload: Bytes) {
-        let Some(old) = self.old_mut(client) else { return };
+        let Some(old) = self.old_mut(client) else {
+            return;
+        };
         let stream = match old.streams.get(pipe).copied() {
             Some(Some(stream)) => stream,
             // It was cut; whatever comes before its end belongs to it.
@@ -92,8 +98,12 @@ impl<S: Store> Broker<S> {
                 return;
             }
             None if old.streams.len() >= MAX_PIPES => return,
-            None if !self.has_room_for_stream() => {
-                return self.old_cut(client, pipe, "this satellite has all the streams it can keep");
+            None if !self.has_room_for_stream(pipe) => {
+                return self.old_cut(
+                    client,
+                    pipe,
+                    "this satellite has all the streams it can keep",
+                );
             }
             None => self.old_open(client, pipe),
         };
@@ -102,8 +112,10 @@ impl<S: Store> Broker<S> {
             return;
         }
         if self.room.left() < cost(payload.len()) {
-            self.cut(stream, "no room was left, and its protocol (0.1) cannot wait");
-            self.forget_writer(stream);
+            self.cut(
+                stream,
+                "no room was left, and its protocol (0.1) cannot wait",
+            );
             return self.old_cut(client, pipe, "no room is left");
         }
         self.old_append(pipe, stream, payload);
@@ -111,7 +123,8 @@ impl<S: Store> Broker<S> {
 
     /// What a peer goes on to write to a pipe is dropped up to its end.
     fn old_cut(&mut self, client: Uuid, pipe: &Arc<str>, why: &str) {
-        self.out.push_back(Output::Log(format!("a 0.1 writer was cut: {why}")));
+        self.out
+            .push_back(Output::Log(format!("a 0.1 writer was cut: {why}")));
         if let Some(old) = self.old_mut(client) {
             old.streams.insert(pipe.clone(), None);
         }
@@ -129,7 +142,9 @@ impl<S: Store> Broker<S> {
     fn old_append(&mut self, pipe: &Arc<str>, stream: Uuid, mut payload: Bytes) {
         while !payload.is_empty() {
             let chunk = payload.split_to(payload.len().min(MAX_CHUNK));
-            let Some(writer) = self.writers.get_mut(&stream) else { return };
+            let Some(writer) = self.writers.get_mut(&stream) else {
+                return;
+            };
             writer.next += 1;
             let key = writer.key;
             self.room.hold(cost(chunk.len()), false);
@@ -152,7 +167,7 @@ impl<S: Store> Broker<S> {
         let has_enough = |old: &mut OldPeer| {
             old.listeners.contains_key(pipe) || old.listeners.len() >= MAX_PIPES
         };
-        if self.old_mut(client).is_none_or(has_enough) || self.takers.len() >= MAX_LISTENERS {
+        if self.old_mut(client).is_none_or(has_enough) || !self.has_room_for_listener(pipe) {
             return;
         }
         let listener = self.old_id();
@@ -163,9 +178,16 @@ impl<S: Store> Broker<S> {
     }
 
     fn old_unlisten(&mut self, client: Uuid, pipe: &str) {
-        let Some(old) = self.old_mut(client) else { return };
-        let Some(listener) = old.listeners.remove(pipe) else { return };
-        if old.sending.take_if(|sending| sending.listener == listener).is_some()
+        let Some(old) = self.old_mut(client) else {
+            return;
+        };
+        let Some(listener) = old.listeners.remove(pipe) else {
+            return;
+        };
+        if old
+            .sending
+            .take_if(|sending| sending.listener == listener)
+            .is_some()
             && let Some(peer) = self.clients.peer(client)
         {
             // A report on what has not gone out yet would be taken for one on what goes out next.
@@ -180,7 +202,9 @@ impl<S: Store> Broker<S> {
     /// Sends the next turn of the peer's listeners, if none is under way.
     pub(super) fn serve_old(&mut self, client: Uuid) {
         loop {
-            let Some(old) = self.old_mut(client).filter(|old| old.sending.is_none()) else { return };
+            let Some(old) = self.old_mut(client).filter(|old| old.sending.is_none()) else {
+                return;
+            };
             let listeners: Vec<_> = old.listeners.iter().map(|(p, l)| (p.clone(), *l)).collect();
             let Some(sending) = listeners
                 .into_iter()
@@ -188,7 +212,9 @@ impl<S: Store> Broker<S> {
             else {
                 return;
             };
-            let Some(peer) = self.clients.peer(client).cloned() else { return };
+            let Some(peer) = self.clients.peer(client).cloned() else {
+                return;
+            };
             if let Some(old) = self.old_mut(client) {
                 old.sending = Some(sending);
             }
@@ -214,15 +240,27 @@ impl<S: Store> Broker<S> {
                 }
                 Next::Nothing => return None,
             };
-            return Some(Sending { listener, turn, pipe: pipe.clone(), rest, is_out: false });
+            return Some(Sending {
+                listener,
+                turn,
+                pipe: pipe.clone(),
+                rest,
+                is_out: false,
+            });
         }
     }
 
     /// Sends the piece whose turn it is, or sends it again, unless it is under way.
     pub(super) fn send_piece(&mut self, peer: &Peer) {
-        let Some(client) = self.clients.at(peer) else { return };
-        let Some(old) = self.old_mut(client) else { return };
-        let Some(sending) = old.sending.as_mut().filter(|sending| !sending.is_out) else { return };
+        let Some(client) = self.clients.at(peer) else {
+            return;
+        };
+        let Some(old) = self.old_mut(client) else {
+            return;
+        };
+        let Some(sending) = old.sending.as_mut().filter(|sending| !sending.is_out) else {
+            return;
+        };
         sending.is_out = true;
         let piece = sending.rest.slice(..sending.rest.len().min(v01::MAX_PIECE));
         let pipe = sending.pipe.clone();
@@ -231,14 +269,23 @@ impl<S: Store> Broker<S> {
 
     /// The connection took a piece.
     pub(super) fn taken_by_old(&mut self, peer: &Peer) {
-        let Some(client) = self.clients.at(peer) else { return };
-        let Some(old) = self.old_mut(client) else { return };
-        let Some(mut sending) = old.sending.take() else { return };
+        let Some(client) = self.clients.at(peer) else {
+            return;
+        };
+        let Some(old) = self.old_mut(client) else {
+            return;
+        };
+        let Some(mut sending) = old.sending.take() else {
+            return;
+        };
         let is_end = sending.rest.is_empty();
         let piece = sending.rest.len().min(v01::MAX_PIECE);
         let _taken = sending.rest.split_to(piece);
         if !sending.rest.is_empty() {
-            old.sending = Some(Sending { is_out: false, ..sending });
+            old.sending = Some(Sending {
+                is_out: false,
+                ..sending
+            });
             return self.send_piece(peer);
         }
         if is_end {
@@ -249,7 +296,9 @@ impl<S: Store> Broker<S> {
     }
 
     fn confirm_old(&mut self, pipe: &Arc<str>, listener: Uuid, turn: u64) {
-        let Some(key) = self.takers.get(&listener).map(|taker| taker.key) else { return };
+        let Some(key) = self.takers.get(&listener).map(|taker| taker.key) else {
+            return;
+        };
         let confirmed =
             self.with_pipe(pipe, |pipe, ctx| pipe.confirm(key, turn + 1, u64::MAX, ctx));
         debug_assert!(confirmed.is_ok(), "what was sent can be confirmed");
@@ -267,7 +316,11 @@ impl<S: Store> Broker<S> {
     fn send_old(&mut self, peer: &Peer, answer: Answer<'_>, payload: Option<Bytes>, report: bool) {
         let mut frames: Vec<Bytes> = answer.frames().into_iter().map(Bytes::from).collect();
         frames.extend(payload);
-        self.out.push_back(Output::Send { peer: peer.clone(), frames, report });
+        self.out.push_back(Output::Send {
+            peer: peer.clone(),
+            frames,
+            report,
+        });
     }
 
     fn old_mut(&mut self, client: Uuid) -> Option<&mut OldPeer> {

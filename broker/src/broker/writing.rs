@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{Broker, MAX_STREAMS, Peer, is_reserved};
+use super::{Broker, MAX_FEEDS, MAX_STREAMS, Peer, is_reserved};
+use crate::pipe::Pipe;
 use crate::protocol::{BASE_CREDIT, Code, How, MAX_CHUNK, MAX_LABEL, Outcome, Reply, SCRAP, cost};
 use crate::store::{Store, StreamKey};
 
@@ -92,7 +93,14 @@ pub(super) struct Arrived {
 
 impl<S: Store> Broker<S> {
     pub(super) fn open(&mut self, peer: &Peer, client: Uuid, opening: Opening) {
-        let Opening { stream, pipe, from, resume, wait, label } = opening;
+        let Opening {
+            stream,
+            pipe,
+            from,
+            resume,
+            wait,
+            label,
+        } = opening;
         if self.writers.contains_key(&stream) {
             return self.reopen(peer, client, stream, from);
         }
@@ -105,12 +113,14 @@ impl<S: Store> Broker<S> {
                            kept in memory is lost";
             return self.refuse(peer, Code::Unknown, message, Some(stream));
         }
-        let Some(name) = self.name(peer, &pipe, Some(stream)) else { return };
+        let Some(name) = self.name(peer, &pipe, Some(stream)) else {
+            return;
+        };
         if label.len() > MAX_LABEL || is_reserved(stream) || self.takers.contains_key(&stream) {
             let message = "a label has at most 255 bytes, and a UUID one use";
             return self.refuse(peer, Code::Malformed, message, Some(stream));
         }
-        if !self.has_room_for_stream() {
+        if !self.has_room_for_stream(&name) {
             let message = "this satellite has all the streams that it can keep";
             return self.refuse(peer, Code::Limit, message, Some(stream));
         }
@@ -119,12 +129,25 @@ impl<S: Store> Broker<S> {
         if let Some(writer) = self.writers.get_mut(&stream) {
             writer.limit = limit;
         }
-        self.reply(peer, &Reply::Opened { stream, next: 0, limit });
+        self.reply(
+            peer,
+            &Reply::Opened {
+                stream,
+                next: 0,
+                limit,
+            },
+        );
     }
 
-    /// Whether another stream may open or wait.
-    pub(super) fn has_room_for_stream(&self) -> bool {
-        self.streams.len().max(self.writers.len()) < MAX_STREAMS
+    /// Whether another stream may open or wait in a pipe.
+    pub(super) fn has_room_for_stream(&self, pipe: &str) -> bool {
+        self.streams.len().max(self.writers.len()) < MAX_STREAMS && self.has_room_for_feeds(pipe)
+    }
+
+    /// Whether another stream or listener of a pipe would not be a part in too many.
+    pub(super) fn has_room_for_feeds(&self, pipe: &str) -> bool {
+        let more = self.pipes.get(pipe).map_or(0, Pipe::breadth);
+        self.effects.feeds + more <= MAX_FEEDS
     }
 
     /// Makes a stream and its writer.
@@ -168,7 +191,9 @@ impl<S: Store> Broker<S> {
         self.withdraw(stream);
         let is_open = self.writers[&stream].stage == Stage::Open;
         let credit = if is_open { self.first_credit() } else { 0 };
-        let Some(writer) = self.writers.get_mut(&stream) else { return };
+        let Some(writer) = self.writers.get_mut(&stream) else {
+            return;
+        };
         writer.limit = writer.received + credit;
         writer.want = 0;
         let (next, limit) = (writer.next, writer.limit);
@@ -176,15 +201,30 @@ impl<S: Store> Broker<S> {
             let message = "the writer no longer has what this satellite expects";
             return self.refuse(peer, Code::Unknown, message, Some(stream));
         }
-        self.reply(peer, &Reply::Opened { stream, next, limit });
+        self.reply(
+            peer,
+            &Reply::Opened {
+                stream,
+                next,
+                limit,
+            },
+        );
     }
 
     pub(super) fn data(&mut self, peer: &Peer, client: Uuid, arrived: Arrived) {
-        let Arrived { stream, seq, tail, want, payload } = arrived;
+        let Arrived {
+            stream,
+            seq,
+            tail,
+            want,
+            payload,
+        } = arrived;
         if !self.owns_stream(peer, client, stream) {
             return;
         }
-        let Some(writer) = self.writers.get_mut(&stream) else { return };
+        let Some(writer) = self.writers.get_mut(&stream) else {
+            return;
+        };
         let price = cost(payload.len());
         if seq < writer.next || writer.stage != Stage::Open {
             return self.owe(stream);
@@ -211,13 +251,19 @@ impl<S: Store> Broker<S> {
     }
 
     pub(super) fn want(&mut self, client: Uuid, stream: Uuid, want: u64) {
-        if self.writers.get(&stream).is_some_and(|writer| writer.client == client) {
+        if self
+            .writers
+            .get(&stream)
+            .is_some_and(|writer| writer.client == client)
+        {
             self.note_want(stream, want);
         }
     }
 
     fn note_want(&mut self, stream: Uuid, want: u64) {
-        let Some(writer) = self.writers.get_mut(&stream) else { return };
+        let Some(writer) = self.writers.get_mut(&stream) else {
+            return;
+        };
         writer.want = want;
         if writer.wants() > 0 {
             if !std::mem::replace(&mut writer.is_wanting, true) {
@@ -240,7 +286,10 @@ impl<S: Store> Broker<S> {
             }
         }
         if seq != writer.next {
-            let message = format!("a finish after {seq} chunks, where there are {}", writer.next);
+            let message = format!(
+                "a finish after {seq} chunks, where there are {}",
+                writer.next
+            );
             return self.refuse(peer, Code::Order, &message, Some(stream));
         }
         if matches!(&how, How::Cut(why) if why.len() > MAX_LABEL) {
@@ -271,9 +320,12 @@ impl<S: Store> Broker<S> {
 
     /// The writer has its answer, or does not want it.
     pub(super) fn close(&mut self, client: Uuid, stream: Uuid) {
-        if self.writers.get(&stream).is_some_and(|writer| writer.client == client) {
+        if self
+            .writers
+            .get(&stream)
+            .is_some_and(|writer| writer.client == client)
+        {
             self.cut(stream, "it left before its end");
-            self.forget_writer(stream);
         }
     }
 
@@ -287,14 +339,18 @@ impl<S: Store> Broker<S> {
 
     /// A stream is over: its writer may have waited for that.
     pub(super) fn stream_gone(&mut self, key: StreamKey, outcome: Outcome) {
-        let Some(stream) = self.streams.remove(&key) else { return };
+        let Some(stream) = self.streams.remove(&key) else {
+            return;
+        };
         if self.writers.get(&stream).is_some_and(|writer| writer.wait) {
             self.answer(stream, outcome);
         }
     }
 
     fn answer(&mut self, stream: Uuid, outcome: Outcome) {
-        let Some(writer) = self.writers.get_mut(&stream) else { return };
+        let Some(writer) = self.writers.get_mut(&stream) else {
+            return;
+        };
         writer.stage = Stage::Answered(outcome);
         let client = writer.client;
         self.tell(client, &Reply::Finished { stream, outcome }, None);
@@ -302,8 +358,11 @@ impl<S: Store> Broker<S> {
 
     /// Takes back credit that was not used.
     pub(super) fn withdraw(&mut self, stream: Uuid) {
-        let Some(writer) = self.writers.get_mut(&stream) else { return };
-        self.room.withdraw(writer.limit.saturating_sub(writer.received));
+        let Some(writer) = self.writers.get_mut(&stream) else {
+            return;
+        };
+        self.room
+            .withdraw(writer.limit.saturating_sub(writer.received));
         writer.limit = writer.received;
         writer.want = 0;
     }
@@ -320,12 +379,23 @@ impl<S: Store> Broker<S> {
     /// Sends the acknowledgements that are owed.
     pub(super) fn acknowledge(&mut self) {
         for stream in std::mem::take(&mut self.unacknowledged) {
-            let Some(writer) = self.writers.get_mut(&stream) else { continue };
+            let Some(writer) = self.writers.get_mut(&stream) else {
+                continue;
+            };
             writer.is_owed = false;
             let (client, next, limit, full) =
                 (writer.client, writer.next, writer.limit, writer.is_full);
             if writer.stage == Stage::Open {
-                self.tell(client, &Reply::Ack { stream, next, limit, full }, None);
+                self.tell(
+                    client,
+                    &Reply::Ack {
+                        stream,
+                        next,
+                        limit,
+                        full,
+                    },
+                    None,
+                );
             }
         }
     }
@@ -338,9 +408,10 @@ impl<S: Store> Broker<S> {
         }
         let (code, message) = match owner {
             Some(_) => (Code::Denied, "that stream is another client's"),
-            None if self.lost.contains(&stream) => {
-                (Code::Lost, "the satellite had given this writer up, and its stream was cut")
-            }
+            None if self.lost.contains(&stream) => (
+                Code::Lost,
+                "the satellite had given this writer up, and its stream was cut",
+            ),
             None => (Code::Unknown, "this satellite does not know the stream"),
         };
         self.refuse(peer, code, message, Some(stream));

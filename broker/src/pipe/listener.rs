@@ -48,7 +48,12 @@ pub(super) struct TapQueue {
 
 impl TapQueue {
     pub fn new(id: Uuid) -> Self {
-        Self { id, chunks: VecDeque::new(), missed: 0, ended: None }
+        Self {
+            id,
+            chunks: VecDeque::new(),
+            missed: 0,
+            ended: None,
+        }
     }
 }
 
@@ -70,7 +75,7 @@ pub(super) struct Feed {
     /// Where in `ready` it stands, if there is something to send.
     pub rank: Option<Rank>,
     /// For a tap: what it holds itself.
-    pub tap: Option<TapQueue>,
+    pub tap: Option<Box<TapQueue>>,
 }
 
 /// Something that was sent and not confirmed.
@@ -84,9 +89,18 @@ pub(super) struct Sent {
 #[derive(Debug)]
 pub(super) enum SentWhat {
     /// A chunk; a tap's own bytes with it, for nobody else keeps them.
-    Chunk { stream: StreamKey, id: Uuid, seq: u64, missed: u64, own: Option<Bytes> },
+    Chunk {
+        stream: StreamKey,
+        id: Uuid,
+        seq: u64,
+        missed: u64,
+        own: Option<Bytes>,
+    },
     /// A stream's finish, in the words in which it was sent.
-    Ended { stream: StreamKey, ended: super::Ended },
+    Ended {
+        stream: StreamKey,
+        ended: super::Ended,
+    },
     /// The end, with the bytes that a tap missed and was not told of.
     Done(u64),
 }
@@ -98,6 +112,9 @@ pub(super) struct Listener {
     pub phase: Phase,
     /// Streams opened before this place in the order were there when it joined.
     pub joined: StreamKey,
+    /// Once an `--eof` has come: what finished at or after this place in the order of arrival is no
+    /// longer for it.
+    pub until: Option<u64>,
     pub feeds: BTreeMap<StreamKey, Feed>,
     /// Feeds that have something to send, in the order of their turns.
     pub ready: BTreeSet<(Rank, StreamKey)>,
@@ -119,8 +136,13 @@ impl Listener {
     pub fn new(mode: Mode, joined: StreamKey, window: u64) -> Self {
         Self {
             mode,
-            phase: if mode == Mode::One { Phase::Queued } else { Phase::Live },
+            phase: if mode == Mode::One {
+                Phase::Queued
+            } else {
+                Phase::Live
+            },
             joined,
+            until: None,
             feeds: BTreeMap::new(),
             ready: BTreeSet::new(),
             in_line: None,
@@ -158,7 +180,9 @@ impl Listener {
 
     /// Puts a feed where its rank says.
     pub fn set_rank(&mut self, stream: StreamKey, rank: Option<Rank>) {
-        let Some(feed) = self.feeds.get_mut(&stream) else { return };
+        let Some(feed) = self.feeds.get_mut(&stream) else {
+            return;
+        };
         if feed.rank == rank {
             return;
         }
@@ -171,11 +195,11 @@ impl Listener {
         }
     }
 
-    pub fn drop_feed(&mut self, stream: StreamKey) {
+    pub fn drop_feed(&mut self, stream: StreamKey) -> Option<Feed> {
         self.set_rank(stream, None);
-        self.feeds.remove(&stream);
         if self.in_line == Some(stream) {
             self.in_line = None;
         }
+        self.feeds.remove(&stream)
     }
 }

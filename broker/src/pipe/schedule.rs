@@ -29,7 +29,9 @@ enum Pick {
 impl Pipe {
     /// What to send to a listener next. What comes back counts as sent.
     pub fn next<S: Store>(&mut self, key: ListenerKey, ctx: &mut Context<'_, S>) -> Next {
-        let Some(listener) = self.listeners.get_mut(&key) else { return Next::Nothing };
+        let Some(listener) = self.listeners.get_mut(&key) else {
+            return Next::Nothing;
+        };
         if listener.resend < listener.unconfirmed.len() {
             return resend(listener, ctx.store);
         }
@@ -48,28 +50,52 @@ impl Pipe {
     /// turn has come (rule 8).
     fn claim_backlog<S: Store>(&mut self, key: ListenerKey, ctx: &mut Context<'_, S>) {
         let listener = &self.listeners[&key];
-        let Some(oldest) = self.free.first().copied() else { return };
-        if listener.mode != Mode::Follow || oldest >= listener.joined {
+        let Some(oldest) = self.backlog(listener) else {
             return;
-        }
+        };
         let turn = (Rank::Backlog(oldest.0), oldest);
         if listener.ready.first().is_none_or(|first| turn < *first) {
             self.claim(key, oldest, ctx);
         }
     }
 
+    /// The oldest finished stream that a follower is to claim, if there is any.
+    fn backlog(&self, listener: &Listener) -> Option<StreamKey> {
+        let is_its = |key: &&StreamKey| {
+            let arrival = self.streams[*key].finish.as_ref().map(|finish| finish.arrival);
+            listener.until.is_none_or(|until| arrival.is_some_and(|arrival| arrival < until))
+        };
+        if listener.mode != Mode::Follow {
+            return None;
+        }
+        self.free.range(..listener.joined).find(is_its).copied()
+    }
+
     /// Keeps to the stream in whose line the output stands, for as long as rule 13 says; else takes
     /// the first in turn.
     fn pick(&mut self, key: ListenerKey, now: Now) -> Pick {
-        let Some(listener) = self.listeners.get_mut(&key) else { return Pick::Nothing };
-        let Some((_, first)) = listener.ready.first().copied() else { return Pick::Nothing };
-        let Some(in_line) = listener.in_line else { return Pick::Stream(first) };
-        if listener.feeds.get(&in_line).is_some_and(|feed| feed.rank.is_some()) {
+        let Some(listener) = self.listeners.get_mut(&key) else {
+            return Pick::Nothing;
+        };
+        let Some((_, first)) = listener.ready.first().copied() else {
+            return Pick::Nothing;
+        };
+        let Some(in_line) = listener.in_line else {
+            return Pick::Stream(first);
+        };
+        if listener
+            .feeds
+            .get(&in_line)
+            .is_some_and(|feed| feed.rank.is_some())
+        {
             return Pick::Stream(in_line);
         }
         if let Some(stream) = self.streams.get(&in_line)
             && stream.finish.is_none()
-            && listener.feeds.get(&in_line).is_some_and(|feed| !feed.complete)
+            && listener
+                .feeds
+                .get(&in_line)
+                .is_some_and(|feed| !feed.complete)
             && now < stream.line_since + LINE_PATIENCE
         {
             return Pick::Wait(stream.line_since + LINE_PATIENCE);
@@ -84,13 +110,17 @@ impl Pipe {
         stream: StreamKey,
         ctx: &mut Context<'_, S>,
     ) -> Next {
-        let Some(listener) = self.listeners.get_mut(&key) else { return Next::Nothing };
+        let Some(listener) = self.listeners.get_mut(&key) else {
+            return Next::Nothing;
+        };
         let sent = match self.streams.get(&stream) {
             _ if listener.is_tap() => send_to_tap(listener, stream),
             Some(source) => send_from_store(listener, stream, source, ctx.store),
             None => None,
         };
-        let Some((sent, item)) = sent else { return Next::Nothing };
+        let Some((sent, item)) = sent else {
+            return Next::Nothing;
+        };
         let turn = listener.next_turn();
         listener.spent += sent.cost;
         listener.unconfirmed.push_back(sent);
@@ -101,18 +131,25 @@ impl Pipe {
 
     /// The end, once a listener that ends has been sent all that it was to get.
     fn send_done(&mut self, key: ListenerKey) -> Next {
-        let Some(listener) = self.listeners.get_mut(&key) else { return Next::Nothing };
-        let claims_more = listener.mode == Mode::Follow
-            && self.free.first().is_some_and(|oldest| *oldest < listener.joined);
-        let is_over = listener.feeds.values().all(|feed| feed.complete) && !claims_more;
+        let Some(listener) = self.listeners.get_mut(&key) else {
+            return Next::Nothing;
+        };
+        let is_over = listener.feeds.values().all(|feed| feed.complete);
         if listener.phase != Phase::Draining || !is_over || !listener.has_room(0) {
             return Next::Nothing;
         }
-        let missed =
-            listener.feeds.values().filter_map(|feed| feed.tap.as_ref()).map(|tap| tap.missed).sum();
+        let missed = listener
+            .feeds
+            .values()
+            .filter_map(|feed| feed.tap.as_ref())
+            .map(|tap| tap.missed)
+            .sum();
         let turn = listener.next_turn();
         listener.phase = Phase::Done;
-        listener.unconfirmed.push_back(Sent { what: SentWhat::Done(missed), cost: 0 });
+        listener.unconfirmed.push_back(Sent {
+            what: SentWhat::Done(missed),
+            cost: 0,
+        });
         listener.resend = listener.unconfirmed.len();
         Next::Item(turn, Item::Done(missed))
     }
@@ -124,8 +161,12 @@ impl Pipe {
         stream: StreamKey,
         ctx: &mut Context<'_, S>,
     ) {
-        let Some(listener) = self.listeners.get_mut(&key) else { return };
-        let Some(feed) = listener.feeds.get(&stream) else { return };
+        let Some(listener) = self.listeners.get_mut(&key) else {
+            return;
+        };
+        let Some(feed) = listener.feeds.get(&stream) else {
+            return;
+        };
         let rank = match (&feed.tap, self.streams.get(&stream)) {
             (Some(_), _) => tap_rank(feed),
             (None, Some(source)) => rank(stream, source, feed, ctx.store),
@@ -137,7 +178,9 @@ impl Pipe {
 
     /// The same for all who take a stream that has grown.
     pub(super) fn refresh_takers<S: Store>(&mut self, key: StreamKey, ctx: &mut Context<'_, S>) {
-        let Some(stream) = self.streams.get(&key) else { return };
+        let Some(stream) = self.streams.get(&key) else {
+            return;
+        };
         let taps = stream.taps.iter().copied();
         for listener in stream.takers().into_iter().chain(taps).collect::<Vec<_>>() {
             let has_rank = self
@@ -160,21 +203,32 @@ impl Pipe {
         chunk: &Chunk,
         effects: &mut Effects,
     ) {
-        let Some(listener) = self.listeners.get_mut(&key) else { return };
+        let Some(listener) = self.listeners.get_mut(&key) else {
+            return;
+        };
         let queued: u64 = listener
             .feeds
             .values()
             .filter_map(|feed| feed.tap.as_ref())
-            .flat_map(|tap| tap.chunks.iter().map(|(_, chunk, _)| cost(chunk.payload.len())))
+            .flat_map(|tap| {
+                tap.chunks
+                    .iter()
+                    .map(|(_, chunk, _)| cost(chunk.payload.len()))
+            })
             .sum();
         let unconfirmed: u64 = listener.unconfirmed.iter().map(|sent| sent.cost).sum();
         let price = cost(chunk.payload.len());
-        let Some(feed) = listener.feeds.get_mut(&stream) else { return };
-        let Some(tap) = feed.tap.as_mut().filter(|_| feed.limit.is_none()) else { return };
+        let Some(feed) = listener.feeds.get_mut(&stream) else {
+            return;
+        };
+        let Some(tap) = feed.tap.as_mut().filter(|_| feed.limit.is_none()) else {
+            return;
+        };
         let fits = effects.taps + price <= effects.taps_limit;
         if fits && queued + unconfirmed + price <= TAP_ROOM {
             effects.taps += price;
-            tap.chunks.push_back((seq, chunk.clone(), std::mem::take(&mut tap.missed)));
+            tap.chunks
+                .push_back((seq, chunk.clone(), std::mem::take(&mut tap.missed)));
         } else {
             tap.missed += chunk.payload.len() as u64;
         }
@@ -188,8 +242,12 @@ impl Pipe {
         arrival: u64,
         ended: Ended,
     ) {
-        let Some(listener) = self.listeners.get_mut(&key) else { return };
-        let Some(feed) = listener.feeds.get_mut(&stream) else { return };
+        let Some(listener) = self.listeners.get_mut(&key) else {
+            return;
+        };
+        let Some(feed) = listener.feeds.get_mut(&stream) else {
+            return;
+        };
         if let Some(tap) = feed.tap.as_mut().filter(|_| feed.limit.is_none()) {
             tap.ended = Some((arrival, ended));
         }
@@ -205,9 +263,14 @@ fn rank<S: Store>(key: StreamKey, stream: &Stream, feed: &Feed, store: &S) -> Op
         return Some(Rank::Backlog(key.0));
     }
     if feed.sent < stream.next {
-        return store.mark(key, feed.sent).map(|mark| Rank::Live(mark.arrival));
+        return store
+            .mark(key, feed.sent)
+            .map(|mark| Rank::Live(mark.arrival));
     }
-    stream.finish.as_ref().map(|finish| Rank::Live(finish.arrival))
+    stream
+        .finish
+        .as_ref()
+        .map(|finish| Rank::Live(finish.arrival))
 }
 
 fn tap_rank(feed: &Feed) -> Option<Rank> {
@@ -231,7 +294,13 @@ fn send_from_store<S: Store>(
         let finish = stream.finish.as_ref()?;
         let before = listener.feeds.get(&key)?.before;
         let (how, label) = (finish.how.clone(), stream.label.clone());
-        let ended = Ended { stream: stream.id, how, label, before, missed: 0 };
+        let ended = Ended {
+            stream: stream.id,
+            how,
+            label,
+            before,
+            missed: 0,
+        };
         return send_ended(listener, key, ended);
     }
     let mark = store.mark(key, seq)?;
@@ -243,19 +312,44 @@ fn send_from_store<S: Store>(
     feed.sent += 1;
     feed.complete = feed.limit == Some(feed.sent);
     note_line(listener, key, mark.tail);
-    let what = SentWhat::Chunk { stream: key, id: stream.id, seq, missed: 0, own: None };
-    let item = Item::Chunk { stream: stream.id, seq, missed: 0, payload };
-    Some((Sent { what, cost: cost(mark.len) }, item))
+    let what = SentWhat::Chunk {
+        stream: key,
+        id: stream.id,
+        seq,
+        missed: 0,
+        own: None,
+    };
+    let item = Item::Chunk {
+        stream: stream.id,
+        seq,
+        missed: 0,
+        payload,
+    };
+    Some((
+        Sent {
+            what,
+            cost: cost(mark.len),
+        },
+        item,
+    ))
 }
 
 /// Sends the oldest of what a tap holds.
 fn send_to_tap(listener: &mut Listener, key: StreamKey) -> Option<(Sent, Item)> {
     let tap = listener.feeds.get(&key)?.tap.as_ref()?;
-    let Some(price) = tap.chunks.front().map(|(_, chunk, _)| cost(chunk.payload.len())) else {
+    let Some(price) = tap
+        .chunks
+        .front()
+        .map(|(_, chunk, _)| cost(chunk.payload.len()))
+    else {
         let (_, mut ended) = tap.ended.clone()?;
         ended.missed = tap.missed;
         let sent = send_ended(listener, key, ended)?;
-        if let Some(tap) = listener.feeds.get_mut(&key).and_then(|feed| feed.tap.as_mut()) {
+        if let Some(tap) = listener
+            .feeds
+            .get_mut(&key)
+            .and_then(|feed| feed.tap.as_mut())
+        {
             tap.missed = 0;
         }
         return Some(sent);
@@ -270,8 +364,19 @@ fn send_to_tap(listener: &mut Listener, key: StreamKey) -> Option<(Sent, Item)> 
     feed.complete = feed.limit.is_some() && tap.chunks.is_empty();
     note_line(listener, key, chunk.mark.tail);
     let own = Some(chunk.payload.clone());
-    let what = SentWhat::Chunk { stream: key, id, seq, missed, own };
-    let item = Item::Chunk { stream: id, seq, missed, payload: chunk.payload };
+    let what = SentWhat::Chunk {
+        stream: key,
+        id,
+        seq,
+        missed,
+        own,
+    };
+    let item = Item::Chunk {
+        stream: id,
+        seq,
+        missed,
+        payload: chunk.payload,
+    };
     Some((Sent { what, cost: price }, item))
 }
 
@@ -281,7 +386,10 @@ fn send_ended(listener: &mut Listener, key: StreamKey, ended: Ended) -> Option<(
     }
     listener.feeds.get_mut(&key)?.complete = true;
     note_line(listener, key, 0);
-    let what = SentWhat::Ended { stream: key, ended: ended.clone() };
+    let what = SentWhat::Ended {
+        stream: key,
+        ended: ended.clone(),
+    };
     Some((Sent { what, cost: 0 }, Item::Ended(ended)))
 }
 
@@ -294,13 +402,26 @@ fn note_line(listener: &mut Listener, key: StreamKey, tail: u64) {
 fn resend<S: Store>(listener: &mut Listener, store: &S) -> Next {
     let turn = listener.confirmed_turns + listener.resend as u64;
     let item = match &listener.unconfirmed[listener.resend].what {
-        SentWhat::Chunk { stream, id, seq, missed, own } => {
-            let kept = own.clone().or_else(|| Some(store.chunk(*stream, *seq)?.payload));
+        SentWhat::Chunk {
+            stream,
+            id,
+            seq,
+            missed,
+            own,
+        } => {
+            let kept = own
+                .clone()
+                .or_else(|| Some(store.chunk(*stream, *seq)?.payload));
             let Some(payload) = kept else {
                 debug_assert!(false, "an unconfirmed chunk is kept");
                 return Next::Nothing;
             };
-            Item::Chunk { stream: *id, seq: *seq, missed: *missed, payload }
+            Item::Chunk {
+                stream: *id,
+                seq: *seq,
+                missed: *missed,
+                payload,
+            }
         }
         SentWhat::Ended { ended, .. } => Item::Ended(ended.clone()),
         SentWhat::Done(missed) => Item::Done(*missed),

@@ -2,7 +2,7 @@
 //!
 //! It never holds bytes (those are in the store) and decides nothing about listeners.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
@@ -51,6 +51,9 @@ pub(super) struct Stream {
     /// How it finished, once it has.
     pub finish: Option<Finish>,
     pub takers: Takers,
+    /// How many of those who share it have confirmed all below a chunk and no more, for each chunk
+    /// of which that is true of anybody. With a thousand listeners nobody looks through them all.
+    positions: BTreeMap<u64, usize>,
     /// Taps that watch it.
     pub taps: BTreeSet<ListenerKey>,
     /// When the first byte of the unfinished line at its end came in.
@@ -71,6 +74,7 @@ impl Stream {
             discarded: false,
             finish: None,
             takers: Takers::Shared(BTreeSet::new()),
+            positions: BTreeMap::new(),
             taps: BTreeSet::new(),
             line_since: Now::ZERO,
         }
@@ -93,8 +97,7 @@ impl Stream {
 
     /// Whether all that it was has been confirmed, so that nothing of it waits any more.
     pub fn is_spent(&self) -> bool {
-        self.finish.is_some()
-            && (self.finish_taken || (self.next > 0 && self.taken == self.next))
+        self.finish.is_some() && (self.finish_taken || (self.next > 0 && self.taken == self.next))
     }
 
     /// Whether something of it waits in the words of the rules.
@@ -110,15 +113,50 @@ impl Stream {
         }
     }
 
-    pub fn drop_taker(&mut self, listener: ListenerKey) {
+    /// One more shares it, from the first chunk that nobody has confirmed.
+    pub fn add_taker(&mut self, listener: ListenerKey) {
+        if let Takers::Shared(takers) = &mut self.takers
+            && takers.insert(listener)
+        {
+            *self.positions.entry(self.taken).or_default() += 1;
+        }
+    }
+
+    /// One of those who share it has confirmed more.
+    pub fn move_taker(&mut self, from: u64, to: u64) {
+        if !self.is_claimed() {
+            self.leave_position(from);
+            *self.positions.entry(to).or_default() += 1;
+        }
+    }
+
+    /// One who had it, and had confirmed all below `confirmed`, has it no longer.
+    pub fn drop_taker(&mut self, listener: ListenerKey, confirmed: u64) {
         match &mut self.takers {
             Takers::Claimed(claimant) if *claimant == listener => {
                 self.takers = Takers::Shared(BTreeSet::new());
             }
             Takers::Claimed(_) => {}
             Takers::Shared(takers) => {
-                takers.remove(&listener);
+                if takers.remove(&listener) {
+                    self.leave_position(confirmed);
+                }
             }
         }
+    }
+
+    fn leave_position(&mut self, position: u64) {
+        if let Some(count) = self.positions.get_mut(&position) {
+            *count -= 1;
+            if *count == 0 {
+                self.positions.remove(&position);
+            }
+        }
+    }
+
+    /// The first chunk that somebody may still need.
+    pub fn needed(&self) -> u64 {
+        let slowest = self.positions.first_key_value();
+        slowest.map_or(self.taken, |(position, _)| self.taken.min(*position))
     }
 }

@@ -14,14 +14,26 @@ struct Story {
 
 impl Story {
     fn new() -> Self {
-        let effects = Effects { taps_limit: 1 << 20, ..Effects::default() };
+        let effects = Effects {
+            taps_limit: 1 << 20,
+            ..Effects::default()
+        };
         let (pipe, store) = (Pipe::default(), Memory::default());
-        Self { pipe, store, effects, now: Now::ZERO, keys: 0 }
+        Self {
+            pipe,
+            store,
+            effects,
+            now: Now::ZERO,
+            keys: 0,
+        }
     }
 
     fn with<R>(&mut self, work: impl FnOnce(&mut Pipe, &mut Context<'_, Memory>) -> R) -> R {
-        let mut ctx =
-            Context { now: self.now, store: &mut self.store, effects: &mut self.effects };
+        let mut ctx = Context {
+            now: self.now,
+            store: &mut self.store,
+            effects: &mut self.effects,
+        };
         work(&mut self.pipe, &mut ctx)
     }
 
@@ -84,7 +96,8 @@ impl Story {
     }
 
     fn confirm(&mut self, key: ListenerKey, turns: u64) {
-        self.with(|pipe, ctx| pipe.confirm(key, turns, u64::MAX, ctx)).unwrap();
+        self.with(|pipe, ctx| pipe.confirm(key, turns, u64::MAX, ctx))
+            .unwrap();
     }
 
     fn confirm_all(&mut self, key: ListenerKey) {
@@ -139,7 +152,11 @@ fn rule_3_a_listener_begins_where_nobody_has_confirmed() {
     let second = story.join(Mode::Default);
     assert_eq!(story.get(second), "2\n", "2 is not confirmed yet");
     story.end(stream);
-    assert_eq!(story.get(second), ".$", "not a remainder of a finished stream");
+    assert_eq!(
+        story.get(second),
+        ".$",
+        "not a remainder of a finished stream"
+    );
 }
 
 #[test]
@@ -194,6 +211,31 @@ fn rule_6_eof_ends_listeners_and_open_streams_go_on_and_wait() {
     assert_eq!(story.take(follower), "before\n$");
     let next = story.join(Mode::Default);
     assert_eq!(story.get(next), "after\n");
+}
+
+#[test]
+fn rule_6_what_finishes_after_an_eof_is_not_for_a_follower_that_still_drains() {
+    let mut story = Story::new();
+    let stream = story.open();
+    let follower = story.join(Mode::Follow);
+    let marker = StreamKey(story.key());
+    story.with(|pipe, ctx| pipe.eof(marker, ctx));
+    story.write(stream, "after\n");
+    story.end(stream);
+    assert_eq!(story.take(follower), "$");
+    let next = story.join(Mode::Default);
+    assert_eq!(story.get(next), "after\n.$");
+}
+
+#[test]
+fn rule_6_eof_lets_a_follower_take_its_backlog() {
+    let mut story = Story::new();
+    story.stored("a\n");
+    story.stored("b\n");
+    let follower = story.join(Mode::Follow);
+    let marker = StreamKey(story.key());
+    story.with(|pipe, ctx| pipe.eof(marker, ctx));
+    assert_eq!(story.take(follower), "a\n.b\n.$");
 }
 
 #[test]
@@ -275,7 +317,13 @@ fn rule_9_a_slow_tap_skips_whole_chunks_and_says_so() {
     story.end(stream);
     assert_eq!(story.get(tap), "1\n.$");
     let told = &story.pipe.listeners[&tap].unconfirmed[1].what;
-    assert!(matches!(told, SentWhat::Ended { ended: Ended { missed: 4, .. }, .. }));
+    assert!(matches!(
+        told,
+        SentWhat::Ended {
+            ended: Ended { missed: 4, .. },
+            ..
+        }
+    ));
     story.confirm_all(tap);
     assert_eq!(story.effects.taps, 0);
 }
@@ -302,7 +350,11 @@ fn rule_10_what_comes_back_is_offered_at_once() {
     story.leave(worker);
     assert_eq!(story.get(idle), "job\n.$");
     story.leave(idle);
-    assert_eq!(story.get(live), "job\n.$", "no --one waits, so it is for all who are live");
+    assert_eq!(
+        story.get(live),
+        "job\n.$",
+        "no --one waits, so it is for all who are live"
+    );
 }
 
 #[test]
@@ -362,7 +414,10 @@ fn rule_16_a_listener_goes_on_from_the_turn_it_has() {
     assert_eq!(story.get(reader), "a\n.$");
     story.with(|pipe, _| pipe.resume(reader, 1)).unwrap();
     assert_eq!(story.get(reader), ".$");
-    assert_eq!(story.with(|pipe, _| pipe.resume(reader, 4)), Err(UnknownTurn));
+    assert_eq!(
+        story.with(|pipe, _| pipe.resume(reader, 4)),
+        Err(UnknownTurn)
+    );
 }
 
 #[test]

@@ -100,6 +100,9 @@ mod tests {
     #[test]
     fn data_has_a_pipe_and_a_payload() {
         let pipe = String::new();
-        assert_eq!(decode(&[b"DATA", b"", b"bytes"]), Some(Command::Data { pipe }));
+        assert_eq!(
+            decode(&[b"DATA", b"", b"bytes"]),
+            Some(Command::Data { pipe })
+        );
     }
 }

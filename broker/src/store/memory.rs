@@ -42,7 +42,11 @@ impl Kept {
 
 impl Store for Memory {
     fn append(&mut self, stream: StreamKey, chunk: Chunk) {
-        self.streams.entry(stream).or_default().chunks.push_back(chunk);
+        self.streams
+            .entry(stream)
+            .or_default()
+            .chunks
+            .push_back(chunk);
     }
 
     fn chunk(&self, stream: StreamKey, seq: u64) -> Option<Chunk> {
@@ -54,11 +58,15 @@ impl Store for Memory {
     }
 
     fn release(&mut self, stream: StreamKey, seq: u64) -> u64 {
-        self.streams.get_mut(&stream).map_or(0, |kept| kept.release(seq))
+        self.streams
+            .get_mut(&stream)
+            .map_or(0, |kept| kept.release(seq))
     }
 
     fn remove(&mut self, stream: StreamKey) -> u64 {
-        self.streams.remove(&stream).map_or(0, |mut kept| kept.release(u64::MAX))
+        self.streams
+            .remove(&stream)
+            .map_or(0, |mut kept| kept.release(u64::MAX))
     }
 
     fn kept(&self) -> &'static str {
@@ -73,8 +81,16 @@ mod tests {
     use super::*;
 
     fn chunk(text: &'static str) -> Chunk {
-        let mark = Mark { tail: 0, arrival: 0, offset: 0, len: text.len() };
-        Chunk { payload: Bytes::from_static(text.as_bytes()), mark }
+        let mark = Mark {
+            tail: 0,
+            arrival: 0,
+            offset: 0,
+            len: text.len(),
+        };
+        Chunk {
+            payload: Bytes::from_static(text.as_bytes()),
+            mark,
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use skypipe_broker::protocol::{Outcome, Request};
 
 use super::talk::{Talk, write_job};
+use super::writing::opened_with;
 use crate::session::{Input, Job, Signal};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use skypipe_broker::protocol::{BASE_CREDIT, Code, MAX_CHUNK, Outcome, Reply, Request, cost};
 
-use super::talk::{OWN, Talk, write_job};
-use crate::session::{Input, Job, Signal};
+use super::talk::{OWN, Talk};
+use crate::session::Input;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLI: Duration = Duration::from_millis(1);
@@ -35,7 +35,7 @@ fn chunks(talk: &mut Talk) -> Vec<(u64, String, u64, u64)> {
     talk.take_sent().into_iter().filter_map(chunk).collect()
 }
 
-fn opened_with(limit: u64) -> Talk {
+pub(super) fn opened_with(limit: u64) -> Talk {
     let mut talk = Talk::writer();
     talk.welcome();
     talk.opened(0, limit);
@@ -361,4 +361,3 @@ fn welcome() -> Reply {
         limits,
     }
 }
-

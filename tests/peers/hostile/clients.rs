@@ -37,7 +37,11 @@ fn mode(chance: &mut Chance) -> Mode {
 
 fn hello(chance: &mut Chance, _: u64) -> Vec<Bytes> {
     let client = Uuid::from_u128(0xc11e << 64 | chance.below(3) as u128);
-    command(&Request::Hello { client, revision: REVISION, program: name(chance) })
+    command(&Request::Hello {
+        client,
+        revision: REVISION,
+        program: name(chance),
+    })
 }
 
 fn ping(_: &mut Chance, _: u64) -> Vec<Bytes> {
@@ -45,16 +49,32 @@ fn ping(_: &mut Chance, _: u64) -> Vec<Bytes> {
 }
 
 fn open(chance: &mut Chance, _: u64) -> Vec<Bytes> {
-    let from = if chance.below(2) == 0 { 0 } else { number(chance) };
+    let from = if chance.below(2) == 0 {
+        0
+    } else {
+        number(chance)
+    };
     let (stream, pipe, label) = (mine(chance), name(chance), name(chance));
     let (resume, wait) = (chance.below(2) == 0, chance.below(2) == 0);
-    command(&Request::Open { stream, pipe, from, resume, wait, label })
+    command(&Request::Open {
+        stream,
+        pipe,
+        from,
+        resume,
+        wait,
+        label,
+    })
 }
 
 fn data(chance: &mut Chance, _: u64) -> Vec<Bytes> {
     let (stream, seq) = (mine(chance), number(chance));
     let (tail, want) = (number(chance), number(chance));
-    let mut frames = command(&Request::Data { stream, seq, tail, want });
+    let mut frames = command(&Request::Data {
+        stream,
+        seq,
+        tail,
+        want,
+    });
     frames.push(Bytes::from_static(b"a line\n"));
     frames
 }
@@ -62,7 +82,12 @@ fn data(chance: &mut Chance, _: u64) -> Vec<Bytes> {
 fn beyond_credit(chance: &mut Chance, _: u64) -> Vec<Bytes> {
     static MUCH: [u8; 2 * BASE_CREDIT as usize] = [0; 2 * BASE_CREDIT as usize];
     let (stream, seq) = (mine(chance), number(chance));
-    let mut frames = command(&Request::Data { stream, seq, tail: 0, want: 0 });
+    let mut frames = command(&Request::Data {
+        stream,
+        seq,
+        tail: 0,
+        want: 0,
+    });
     frames.push(Bytes::from_static(&MUCH));
     frames
 }
@@ -74,7 +99,11 @@ fn want(chance: &mut Chance, _: u64) -> Vec<Bytes> {
 
 fn finish(chance: &mut Chance, _: u64) -> Vec<Bytes> {
     let (stream, seq) = (mine(chance), number(chance));
-    let how = if chance.below(2) == 0 { How::End } else { How::Cut(name(chance)) };
+    let how = if chance.below(2) == 0 {
+        How::End
+    } else {
+        How::Cut(name(chance))
+    };
     command(&Request::Finish { stream, seq, how })
 }
 
@@ -87,12 +116,22 @@ fn listen(chance: &mut Chance, _: u64) -> Vec<Bytes> {
     let (listener, pipe, mode) = (mine(chance), name(chance), mode(chance));
     let resume = (chance.below(2) == 0).then(|| number(chance));
     let window = number(chance);
-    command(&Request::Listen { listener, pipe, mode, window, resume })
+    command(&Request::Listen {
+        listener,
+        pipe,
+        mode,
+        window,
+        resume,
+    })
 }
 
 fn confirm(chance: &mut Chance, _: u64) -> Vec<Bytes> {
     let (listener, turns, window) = (mine(chance), number(chance), number(chance));
-    command(&Request::Confirm { listener, turns, window })
+    command(&Request::Confirm {
+        listener,
+        turns,
+        window,
+    })
 }
 
 fn leave(chance: &mut Chance, _: u64) -> Vec<Bytes> {
@@ -124,7 +163,9 @@ fn status(_: &mut Chance, _: u64) -> Vec<Bytes> {
 }
 
 fn stop(chance: &mut Chance, _: u64) -> Vec<Bytes> {
-    command(&Request::Stop { force: chance.below(2) == 0 })
+    command(&Request::Stop {
+        force: chance.below(2) == 0,
+    })
 }
 
 fn unknown_uuids(chance: &mut Chance, _: u64) -> Vec<Bytes> {
@@ -138,11 +179,36 @@ fn unknown_uuids(chance: &mut Chance, _: u64) -> Vec<Bytes> {
     frames
 }
 
+/// Any of the others, with one byte changed.
+fn changed(chance: &mut Chance, count: u64) -> Vec<Bytes> {
+    let mut frames = everything(chance, count);
+    let mut command = frames[1].to_vec();
+    let place = chance.below(command.len());
+    command[place] = chance.next().to_le_bytes()[0];
+    frames[1] = Bytes::from(command);
+    frames
+}
+
 /// Any of the others, Hello first of all, so that there is a client who does it.
 fn everything(chance: &mut Chance, count: u64) -> Vec<Bytes> {
     let makers = [
-        hello, ping, open, open, data, data, want, finish, close, listen, confirm, leave, eof, list,
-        discard, status, unknown_uuids,
+        hello,
+        ping,
+        open,
+        open,
+        data,
+        data,
+        want,
+        finish,
+        close,
+        listen,
+        confirm,
+        leave,
+        eof,
+        list,
+        discard,
+        status,
+        unknown_uuids,
     ];
     makers[chance.below(makers.len())](chance, count)
 }
@@ -172,6 +238,7 @@ fn every_request_with_chance_in_every_field() {
             Kind::new("stop", stop),
             Kind::new("unknown UUIDs", unknown_uuids),
             Kind::new("everything", everything),
+            Kind::new("changed", changed),
         ],
     );
     tidy_up(&environment);
@@ -207,9 +274,16 @@ fn chunks_out_of_order_and_beyond_the_credit_of_an_open_stream() {
     }
     client.data(stream, 0, b"in order\n");
     client.hear_until(|reply| matches!(reply, Reply::Ack { next: 1, .. }));
-    client.say(&Request::Finish { stream, seq: 1, how: How::End });
+    client.say(&Request::Finish {
+        stream,
+        seq: 1,
+        how: How::End,
+    });
     client.hear_until(|reply| matches!(reply, Reply::Finished { .. }));
-    environment.skypipe(&["-r", "p"]).done().printed("in order\n");
+    environment
+        .skypipe(&["-r", "p"])
+        .done()
+        .printed("in order\n");
     drop(client);
     watch.all_is_well();
 }
@@ -225,7 +299,13 @@ fn what_belongs_to_others() {
     let (pipe, mode, window) = ("p".to_owned(), Mode::Follow, cost(100));
     victim.open(stream, "p");
     victim.hear_until(|reply| matches!(reply, Reply::Opened { .. }));
-    victim.say(&Request::Listen { listener, pipe, mode, window, resume: None });
+    victim.say(&Request::Listen {
+        listener,
+        pipe,
+        mode,
+        window,
+        resume: None,
+    });
     victim.hear_until(|reply| matches!(reply, Reply::Listening { .. }));
     for round in 0..2000 {
         let requests = super::requests(stream, listener, "p");
@@ -240,7 +320,13 @@ fn what_belongs_to_others() {
         }
         for _ in 0..5 {
             let (reply, _) = thief.hear();
-            let is_denied = matches!(reply, Reply::Error { code: Code::Denied, .. });
+            let is_denied = matches!(
+                reply,
+                Reply::Error {
+                    code: Code::Denied,
+                    ..
+                }
+            );
             assert!(is_denied, "round {round}: {reply:?}");
         }
     }
@@ -263,15 +349,28 @@ fn a_peer_that_changes_its_protocol_back_and_forth() {
             peer.send(&[v01::MAGIC, b"LISTEN", b"p"]);
             peer.send(&[v01::MAGIC, b"DATA", b"q", b"half"]);
             let (client, program) = (Uuid::new_v4(), String::new());
-            let hello = Request::Hello { client, revision: REVISION, program };
+            let hello = Request::Hello {
+                client,
+                revision: REVISION,
+                program,
+            };
             peer.send(&[skypipe_broker::protocol::MAGIC, &encode(&hello)]);
             peer.say(&Request::Bye);
         }
-        assert!(peer.hear_within(Duration::from_secs(20)).is_some(), "round {round}");
+        assert!(
+            peer.hear_within(Duration::from_secs(20)).is_some(),
+            "round {round}"
+        );
     }
     environment.until_listeners("p", 0);
     environment.skypipe(&["--discard", "q"]).done();
-    environment.skypipe(&["-w", "p"]).fed("not swallowed\n").printed("");
-    environment.skypipe(&["-r", "p"]).done().printed("not swallowed\n");
+    environment
+        .skypipe(&["-w", "p"])
+        .fed("not swallowed\n")
+        .printed("");
+    environment
+        .skypipe(&["-r", "p"])
+        .done()
+        .printed("not swallowed\n");
     watch.all_is_well();
 }

@@ -28,7 +28,11 @@ pub struct Kind {
 
 impl Kind {
     pub const fn new(name: &'static str, make: fn(&mut Chance, u64) -> Vec<Bytes>) -> Self {
-        Self { name, make, count: MESSAGES }
+        Self {
+            name,
+            make,
+            count: MESSAGES,
+        }
     }
 }
 
@@ -55,7 +59,10 @@ pub struct Flooder {
 
 impl Flooder {
     pub fn at(endpoint: &str, seed: u64) -> Self {
-        Self { socket: dealer(endpoint), chance: Chance(seed) }
+        Self {
+            socket: dealer(endpoint),
+            chance: Chance(seed),
+        }
     }
 
     fn flood(&mut self, kind: &Kind) {
@@ -64,13 +71,18 @@ impl Flooder {
             let frames = (kind.make)(&mut self.chance, number);
             self.send(&frames);
         }
-        assert!(holds_within(PATIENCE, || self.is_read()), "{} were read", kind.name);
+        assert!(
+            holds_within(PATIENCE, || self.is_read()),
+            "{} were read",
+            kind.name
+        );
         eprintln!("{}: {:?}", kind.name, start.elapsed());
     }
 
     /// Sends a message, and reads meanwhile so that the satellite need not throw answers away.
     pub fn send(&mut self, frames: &[Bytes]) {
-        while frame::send(&mut self.socket, None, frames).expect("the socket works") != Sent::Taken {
+        while frame::send(&mut self.socket, None, frames).expect("the socket works") != Sent::Taken
+        {
             self.drain();
             let millis = PATIENCE.as_millis().try_into().expect("it is short");
             let ready = self.socket.poll(zmq::POLLOUT | zmq::POLLIN, millis);
@@ -80,15 +92,26 @@ impl Flooder {
     }
 
     fn drain(&self) {
-        while frame::receive(&self.socket, 3).expect("the socket works").is_some() {}
+        while frame::receive(&self.socket, 3)
+            .expect("the socket works")
+            .is_some()
+        {}
     }
 
     /// Asks something whose answer nobody else gets, and whether it comes: then all that was said
     /// before has been read.
     pub fn is_read(&mut self) -> bool {
         let (client, stream, program) = (Uuid::new_v4(), Uuid::new_v4(), String::new());
-        self.send(&command(&Request::Hello { client, revision: REVISION, program }));
-        self.send(&command(&Request::Finish { stream, seq: 0, how: How::End }));
+        self.send(&command(&Request::Hello {
+            client,
+            revision: REVISION,
+            program,
+        }));
+        self.send(&command(&Request::Finish {
+            stream,
+            seq: 0,
+            how: How::End,
+        }));
         while self.socket.poll(zmq::POLLIN, 200) == Ok(1) {
             let frames = self.socket.recv_multipart(0).expect("a message is there");
             if frames.first().is_some_and(|magic| magic == MAGIC)
@@ -117,7 +140,10 @@ impl Chance {
     }
 
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         self.0 >> 16
     }
 

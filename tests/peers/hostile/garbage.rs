@@ -15,7 +15,7 @@ const CONNECTIONS: usize = 500;
 fn greeting() -> Vec<u8> {
     let signature = [&[0xff_u8][..], &[0; 8], &[0x7f, 3, 0]].concat();
     let mechanism = [&b"NULL"[..], &[0; 16]].concat();
-    let ready = b"\x04\x1a\x05READY\x0bSocket-Type\0\0\0\x06DEALER";
+    let ready = b"\x04\x1c\x05READY\x0bSocket-Type\0\0\0\x06DEALER";
     [&signature[..], &mechanism, &[0; 32], ready].concat()
 }
 
@@ -23,7 +23,9 @@ fn connect(environment: &Environment) -> TcpStream {
     let endpoint = environment.on_port().endpoint();
     let address = endpoint.strip_prefix("tcp://").expect("it is on a port");
     let stream = TcpStream::connect(address).expect("it listens");
-    stream.set_read_timeout(Some(PATIENCE)).expect("it is a time");
+    stream
+        .set_read_timeout(Some(PATIENCE))
+        .expect("it is a time");
     stream
 }
 
@@ -71,7 +73,9 @@ fn five_hundred_connections_that_speak_something_else() {
         b"\r\n\r\n",
         b"SKYPIPE/1\n",
     ];
-    let streams = say_everywhere(&environment, |number| others[number % others.len()].to_vec());
+    let streams = say_everywhere(&environment, |number| {
+        others[number % others.len()].to_vec()
+    });
     drop(streams);
     watch.all_is_well();
 }

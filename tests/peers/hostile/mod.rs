@@ -16,16 +16,49 @@ fn requests(stream: Uuid, listener: Uuid, pipe: &str) -> Vec<Request> {
     let name = || pipe.to_owned();
     let (resume, wait, window) = (false, false, 1 << 20);
     vec![
-        Request::Hello { client: stream, revision: REVISION, program: name() },
+        Request::Hello {
+            client: stream,
+            revision: REVISION,
+            program: name(),
+        },
         Request::Ping,
         Request::Bye,
-        Request::Open { stream, pipe: name(), from: 0, resume, wait, label: name() },
-        Request::Data { stream, seq: 0, tail: 0, want: 0 },
-        Request::Want { stream, want: 1 << 40 },
-        Request::Finish { stream, seq: 0, how: How::End },
+        Request::Open {
+            stream,
+            pipe: name(),
+            from: 0,
+            resume,
+            wait,
+            label: name(),
+        },
+        Request::Data {
+            stream,
+            seq: 0,
+            tail: 0,
+            want: 0,
+        },
+        Request::Want {
+            stream,
+            want: 1 << 40,
+        },
+        Request::Finish {
+            stream,
+            seq: 0,
+            how: How::End,
+        },
         Request::Close { stream },
-        Request::Listen { listener, pipe: name(), mode: Mode::Default, window, resume: None },
-        Request::Confirm { listener, turns: 1, window },
+        Request::Listen {
+            listener,
+            pipe: name(),
+            mode: Mode::Default,
+            window,
+            resume: None,
+        },
+        Request::Confirm {
+            listener,
+            turns: 1,
+            window,
+        },
         Request::Leave { listener },
         Request::Eof { pipe: name() },
         Request::List { after: None },

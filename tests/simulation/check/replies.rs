@@ -120,6 +120,9 @@ impl Checker {
         if known.finish.is_none() {
             return Err("an answer to no finish".to_owned());
         }
+        if known.lost {
+            return Err(format!("{outcome:?} to a writer that was given up"));
+        }
         let all = known.chunks.iter().all(|chunk| chunk.confirmed);
         match outcome {
             Outcome::Discarded => {

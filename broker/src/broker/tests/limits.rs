@@ -2,7 +2,7 @@
 
 use super::story::{Story, id, opening};
 use crate::broker::old::MAX_PIPES;
-use crate::broker::{MAX_LISTENERS, MAX_STREAMS};
+use crate::broker::{MAX_FEEDS, MAX_LISTENERS, MAX_STREAMS};
 use crate::protocol::{Code, Mode, Reply, Request};
 
 /// The last reply to a peer that was told a lot.
@@ -190,4 +190,29 @@ fn pipes(story: &mut Story) -> usize {
         Reply::Pipes { pipes, .. } => pipes.len(),
         other => panic!("no list: {other:?}"),
     }
+}
+
+/// The parts that listeners have in streams.
+#[test]
+fn rule_4_a_pipe_of_many_listeners_and_writers_is_bounded_in_both() {
+    let mut story = Story::new();
+    story.meet(&["r", "w"]);
+    for listener in 0..1000 {
+        story.listen("r", &format!("l{listener}"), "p", Mode::Follow);
+    }
+    for stream in 0..MAX_FEEDS / 1000 {
+        story.open("w", &format!("s{stream}"), "p");
+    }
+    assert!(matches!(last(&mut story, "w"), Reply::Opened { .. }));
+    story.open("w", "one more", "p");
+    assert_limit(&last(&mut story, "w"));
+    story.listen("r", "one more", "p", Mode::Tap);
+    assert_limit(&last(&mut story, "r"));
+    story.open("w", "elsewhere", "q");
+    assert!(matches!(last(&mut story, "w"), Reply::Opened { .. }));
+    story.say("r", &Request::Bye);
+    story.open("w", "one more", "p");
+    assert!(matches!(last(&mut story, "w"), Reply::Opened { .. }));
+    story.say("w", &Request::Bye);
+    assert_eq!(story.broker.effects.feeds, 0);
 }

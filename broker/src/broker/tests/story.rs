@@ -201,7 +201,11 @@ impl Story {
 
     /// What a peer of the original protocol got: bytes as they are, ends as `.`, HELLO as `hello`.
     pub fn old_told(&mut self, who: &str) -> String {
-        assert_eq!(self.told(who), "", "a 0.1 client knows nothing of SKYPIPE/1");
+        assert_eq!(
+            self.told(who),
+            "",
+            "a 0.1 client knows nothing of SKYPIPE/1"
+        );
         let mut text = String::new();
         for frames in mem::take(self.old_heard.entry(peer(who)).or_default()) {
             match &frames[..] {

@@ -42,18 +42,18 @@ pub fn reset(yes: bool) -> Result<u8, Failure> {
         return Ok(DONE);
     }
     match inquire(Question::Status, &Place::Here(path.clone()), false, None)?.status() {
-        Some(status) if status.waiting == 0 => ask_to_stop(&path, false)?,
+        Some(status) if status.waiting == 0 => stop(&path, || ask_to_stop(&path, false))?,
         Some(status) => {
             let (streams, bytes) = (count(status.waiting, "stream"), count(status.bytes, "byte"));
             confirm(&format!("{streams} with {bytes} would be lost"), yes)?;
-            ask_to_stop(&path, true)?;
+            stop(&path, || ask_to_stop(&path, true))?;
         }
         None => {
             confirm(
                 &format!("{}, and what waits there would be lost", hung(&path)),
                 yes,
             )?;
-            end(&path)?;
+            stop(&path, || end(&path))?;
         }
     }
     notice("your satellite on this machine has stopped; one starts again at the next use");
@@ -76,6 +76,16 @@ fn confirm(lost: &str, yes: bool) -> Result<(), Failure> {
         "y" | "Y" | "yes" if read.is_ok() => Ok(()),
         _ => Err(Failure::failed("the satellite was left alone")),
     }
+}
+
+/// Stops the satellite in the way given, while nobody may start the next one: those who were using
+/// it come back at once, and theirs would be taken for one that did not stop.
+fn stop(path: &Path, how: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    let directory = Directory::open(path)?;
+    let start_lock = directory.map(|directory| directory.start_lock()).transpose();
+    let _start_lock =
+        start_lock.map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
+    how()
 }
 
 /// Lets the satellite stop by itself; `force` is for one in which something waits.

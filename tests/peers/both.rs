@@ -135,7 +135,7 @@ fn zz_long_pause() {
     let mut reader = Old::new(&environment);
     reader.listen("p");
     reader.settle();
-    let file = lines("log line", 200_000).concat();
+    let file = lines("log line", 3_500_000).concat();
     let writer = environment.skypipe(&["-w", "p"]).piped().start();
     let mut stdin = writer.take_stdin();
     let f = file.clone();

@@ -4,6 +4,13 @@
 //! of 256 KiB, in turn, several times, medians. Latency: how long a line takes from the writer's
 //! stdin to the waiting listener's stdout. Needs socat. All on loopback, no encryption on either side.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "sizes and times on their way to two digits"
+)]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -90,11 +97,17 @@ impl Satellite {
 
     fn listen(&self, pipe: &str, how: &[&str]) -> Child {
         let child = self.client(&[&["-r", pipe], how].concat());
-        loop {
-            let list = self.client(&["--list"]).wait_with_output().expect("a list");
-            if String::from_utf8_lossy(&list.stdout).contains(pipe) {
-                return child;
-            }
+        self.until_listed(|row| row.starts_with(pipe));
+        child
+    }
+
+    /// Asks for the pipes until one of them looks like this.
+    fn until_listed(&self, good: impl Fn(&str) -> bool) {
+        let mut is_there = false;
+        while !is_there {
+            let list = self.client(&["--list"]).wait_with_output();
+            let rows = String::from_utf8(list.expect("a list").stdout).expect("text");
+            is_there = rows.lines().any(&good);
         }
     }
 
@@ -115,17 +128,8 @@ impl Satellite {
             let mut writer = self.client(&["-w", "line"]);
             let mut input = writer.stdin.take().expect("its stdin is piped");
             // Connected and waiting for its first byte: the time of exec is not the pipe's.
-            while !String::from_utf8_lossy(
-                &self
-                    .client(&["--list"])
-                    .wait_with_output()
-                    .expect("a list")
-                    .stdout,
-            )
-            .lines()
-            .any(|row| row.starts_with("line") && row.split_whitespace().nth(3) == Some("1"))
-            {
-            }
+            let has_writer = |row: &str| row.split_whitespace().nth(3) == Some("1");
+            self.until_listed(|row| row.starts_with("line") && has_writer(row));
             lines.first.push(one_line(&mut input, &mut out));
             lines.next.push(one_line(&mut input, &mut out));
             drop(input);

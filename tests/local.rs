@@ -260,11 +260,9 @@ fn the_session_s_variables_make_no_difference() {
         "CONFIG_HOME",
         "CACHE_HOME",
     ];
-    let reader = names
-        .iter()
-        .fold(home.skypipe(&["x"]), |run: Run<'_>, name| {
-            run.var(&format!("XDG_{name}"), &elsewhere)
-        });
+    let reader = names.iter().fold(home.skypipe(&["x"]), |run: Run, name| {
+        run.var(&format!("XDG_{name}"), &elsewhere)
+    });
     reader.var("TMPDIR", &elsewhere).done().printed("text");
     the_satellite(&home);
     assert_eq!(fs::read_dir(&elsewhere).expect("it is there").count(), 0);
@@ -307,15 +305,31 @@ fn check_says_where_it_runs_since_when_and_which_version() {
 }
 
 #[test]
-fn check_says_when_it_hangs() {
+fn one_that_hangs_is_told_of_and_left_alone() {
     let home = Environment::here();
     home.skypipe(&["x"]).fed("text").printed("");
     let satellite = the_satellite(&home);
     kill_process(number(satellite), Signal::STOP).expect("it is ours");
+    let reset = home.skypipe(&["--reset"]).start();
     let check = home.skypipe(&["--check"]).done();
     assert!(check.took < Duration::from_secs(10), "{:?}", check.took);
-    check.told(4, &format!("process {satellite}, runs but does not answer"));
+    let hangs = format!("process {satellite}, runs but does not answer");
+    check.told(4, &hangs);
+    reset.outcome().told(2, &hangs);
     kill_process(number(satellite), Signal::CONT).expect("it is ours");
+    home.skypipe(&["x"]).done().printed("text");
+}
+
+#[test]
+fn one_that_hangs_can_be_reset() {
+    let home = Environment::here();
+    home.skypipe(&["x"]).fed("text").printed("");
+    kill_process(number(the_satellite(&home)), Signal::STOP).expect("it is ours");
+    home.skypipe(&["--reset", "--yes"])
+        .done()
+        .told(0, "has stopped");
+    until_none_runs(&home);
+    home.skypipe(&["x"]).fed("text").printed("");
     home.skypipe(&["x"]).done().printed("text");
 }
 

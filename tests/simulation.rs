@@ -145,10 +145,7 @@ fn histories_with_tight_budgets() {
 
 #[test]
 fn histories_with_a_rough_network() {
-    histories(
-        Flavour::Rough,
-        &[&COMMON[..], &["chunk ignored", "exit 4"]].concat(),
-    );
+    histories(Flavour::Rough, &[&COMMON[..], &["exit 4"]].concat());
 }
 
 #[test]

@@ -191,15 +191,11 @@ impl Pipe {
     /// Takes in how a stream finished (rules 5 and 15). Listeners whose last stream this was get
     /// what they have and end.
     pub fn finish<S: Store>(&mut self, key: StreamKey, how: How, ctx: &mut Context<'_, S>) {
-        let Some(stream) = self.streams.get_mut(&key) else {
+        let Some(stream) = self.streams.get(&key) else {
             return;
         };
         let arrival = ctx.effects.arrivals;
         ctx.effects.arrivals += 1;
-        stream.finish = Some(Finish {
-            how: how.clone(),
-            arrival,
-        });
         self.open.remove(&key);
         let (taps, takers) = (stream.taps.clone(), stream.takers());
         let (id, label) = (stream.id, stream.label.clone());
@@ -212,6 +208,9 @@ impl Pipe {
                 missed: 0,
             };
             self.end_tap(*tap, key, arrival, ended);
+        }
+        if let Some(stream) = self.streams.get_mut(&key) {
+            stream.finish = Some(Finish { how, arrival });
         }
         for listener in takers.into_iter().chain(taps) {
             self.refresh(listener, key, ctx);
@@ -297,7 +296,7 @@ impl Pipe {
             if listener.is_tap() {
                 ctx.effects.taps = ctx.effects.taps.saturating_sub(sent.cost);
             }
-            self.confirm_one(key, sent.what, ctx);
+            self.confirm_one(key, &sent.what, ctx);
         }
         Ok(())
     }
@@ -382,10 +381,9 @@ impl Pipe {
             self.remove(key, Outcome::Discarded, ctx);
         }
         for key in self.open.clone() {
-            let stream = self
-                .streams
-                .get_mut(&key)
-                .expect("open streams are streams");
+            let Some(stream) = self.streams.get_mut(&key) else {
+                continue;
+            };
             if stream.is_free() && stream.taken < stream.next {
                 streams += 1;
                 bytes += stream.bytes - stream.taken_bytes;
@@ -544,7 +542,10 @@ impl Pipe {
             rank: None,
             tap: Some(Box::new(TapQueue::new(stream.id))),
         };
-        let tap = self.listeners.get_mut(&listener).expect("a tap is a listener");
+        let tap = self
+            .listeners
+            .get_mut(&listener)
+            .expect("a tap is a listener");
         tap.feeds.insert(key, feed);
         effects.feeds += 1;
     }
@@ -699,12 +700,13 @@ impl Pipe {
     fn confirm_one<S: Store>(
         &mut self,
         key: ListenerKey,
-        what: SentWhat,
+        what: &SentWhat,
         ctx: &mut Context<'_, S>,
     ) {
         match what {
-            SentWhat::Chunk { stream, seq, .. } => self.confirm_chunk(key, stream, seq, ctx),
+            SentWhat::Chunk { stream, seq, .. } => self.confirm_chunk(key, *stream, *seq, ctx),
             SentWhat::Ended { stream: key_of, .. } => {
+                let key_of = *key_of;
                 let is_tap = self.listeners.get(&key).is_some_and(|one| one.is_tap());
                 if let Some(stream) = self.streams.get_mut(&key_of)
                     && !is_tap

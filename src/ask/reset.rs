@@ -82,7 +82,9 @@ fn confirm(lost: &str, yes: bool) -> Result<(), Failure> {
 /// it come back at once, and theirs would be taken for one that did not stop.
 fn stop(path: &Path, how: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     let directory = Directory::open(path)?;
-    let start_lock = directory.map(|directory| directory.start_lock()).transpose();
+    let start_lock = directory
+        .map(|directory| directory.start_lock())
+        .transpose();
     let _start_lock =
         start_lock.map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
     how()

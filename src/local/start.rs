@@ -1,6 +1,6 @@
 //! How this machine's satellite is started: once, in the background, independent of its starter.
 //!
-//! Owns the new process until it says that it listens. The process itself is [`super::serve`].
+//! Owns the new process until it says that it listens. The process itself is [`mod@super::serve`].
 
 use std::env;
 use std::fs::{self, File};

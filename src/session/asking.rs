@@ -49,6 +49,9 @@ impl Asker {
         if let Reply::Error { message, .. } = reply {
             return common.fail(1, &message);
         }
+        if !self.is_asked {
+            return;
+        }
         let next_page = match &reply {
             Reply::Pipes { pipes, more: true } => pipes.last().map(|last| last.name.clone()),
             _ => None,

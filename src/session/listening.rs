@@ -189,20 +189,16 @@ impl Listener {
                 before,
                 missed,
                 ..
-            } => {
-                if self.is_next(common, turn) {
-                    self.missed += missed;
-                    self.positions.remove(&stream);
-                    self.pending.push_back(Pending::Ended(how, label, before));
-                    self.settle(common);
-                }
+            } if self.is_next(common, turn) => {
+                self.missed += missed;
+                self.positions.remove(&stream);
+                self.pending.push_back(Pending::Ended(how, label, before));
+                self.settle(common);
             }
-            Reply::Done { turn, missed, .. } => {
-                if self.is_next(common, turn) {
-                    self.missed += missed;
-                    self.pending.push_back(Pending::Done);
-                    self.settle(common);
-                }
+            Reply::Done { turn, missed, .. } if self.is_next(common, turn) => {
+                self.missed += missed;
+                self.pending.push_back(Pending::Done);
+                self.settle(common);
             }
             Reply::Closed { .. } => {
                 common.send(&Request::Bye, None);

@@ -49,6 +49,10 @@ struct End {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "how it was called and how far the connection is are independent of one another"
+)]
 pub(super) struct Writer {
     pipe: String,
     wait: bool,
@@ -119,7 +123,9 @@ impl Writer {
     }
 
     pub fn is_busy(&self) -> bool {
-        self.sent.front().is_some_and(|sent| sent.bytes.len() >= LARGE)
+        self.sent
+            .front()
+            .is_some_and(|sent| sent.bytes.len() >= LARGE)
     }
 
     pub fn deadline(&self) -> Option<Now> {

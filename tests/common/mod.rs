@@ -11,7 +11,9 @@
     reason = "each test program uses another part of what is here"
 )]
 
+pub mod gathered;
 pub mod listing;
+pub mod outcome;
 pub mod process;
 pub mod satellite;
 pub mod terminal;
@@ -92,21 +94,21 @@ impl Environment {
     }
 
     /// `skypipe ARGUMENTS`, to be run.
-    pub fn skypipe(&self, arguments: &[&str]) -> Run<'_> {
+    pub fn skypipe(&self, arguments: &[&str]) -> Run {
         let mut command = Command::new(SKYPIPE);
         command.args(arguments);
         self.run(command, &format!("skypipe {}", arguments.join(" ")))
     }
 
     /// A script for `sh`, which finds `skypipe` on its path, to be run.
-    pub fn shell(&self, script: &str) -> Run<'_> {
+    pub fn shell(&self, script: &str) -> Run {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         self.run(command, script)
     }
 
     /// Any program, to be run in the environment.
-    pub fn run(&self, mut command: Command, name: &str) -> Run<'_> {
+    pub fn run(&self, mut command: Command, name: &str) -> Run {
         command
             .env_clear()
             .env("HOME", &self.home)
@@ -115,7 +117,7 @@ impl Environment {
         if let Some(satellite) = &self.sky {
             command.env("SATELLITE", satellite.endpoint());
         }
-        Run::new(self, command, name)
+        Run::new(command, name)
     }
 
     /// The home directory, which is the working directory as well.

@@ -1,23 +1,22 @@
 //! A program that runs: its stdin, what it says, and its end.
 
-use std::fmt::Write as _;
-use std::io::{self, Read, Write};
+use std::io::Write;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process};
 
-use super::Environment;
+use super::gathered::{Gathered, lock};
+use super::outcome::{Outcome, excerpt};
 use super::terminal::{self, Terminal};
 use super::wait::{self, PATIENCE};
 use super::watchdog;
 
 /// A program that is about to be started. Its stdin is `/dev/null` unless told otherwise.
-pub struct Run<'e> {
-    environment: &'e Environment,
+pub struct Run {
     command: Command,
     name: String,
     patience: Duration,
@@ -25,15 +24,14 @@ pub struct Run<'e> {
     has_terminal: bool,
 }
 
-impl<'e> Run<'e> {
-    /// See [`Environment::run`].
-    pub fn new(environment: &'e Environment, mut command: Command, name: &str) -> Self {
+impl Run {
+    /// See [`Environment::run`](super::Environment::run).
+    pub fn new(mut command: Command, name: &str) -> Self {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         Self {
-            environment,
             command,
             name: name.to_owned(),
             patience: PATIENCE,
@@ -141,11 +139,6 @@ impl<'e> Run<'e> {
         let outcome = process.outcome();
         feed.join().expect("writing does not panic");
         outcome
-    }
-
-    /// The environment it will run in.
-    pub fn environment(&self) -> &'e Environment {
-        self.environment
     }
 }
 
@@ -300,137 +293,7 @@ impl Drop for Process {
     }
 }
 
-/// How a program ended.
-#[derive(Debug)]
-pub struct Outcome {
-    name: String,
-    /// Its exit code, as a shell has it.
-    pub code: Option<i32>,
-    /// All that it wrote to stdout, if that was a pipe which was read.
-    pub stdout: Vec<u8>,
-    /// All that it wrote to stderr, if that was a pipe.
-    pub stderr: String,
-    /// How long it ran.
-    pub took: Duration,
-}
-
-impl Outcome {
-    /// It exited with 0 and had nothing to say; returns what it wrote to stdout.
-    #[track_caller]
-    pub fn success(self) -> Vec<u8> {
-        assert_eq!(self.code, Some(0), "{self}");
-        assert_eq!(self.stderr, "", "{self}");
-        self.stdout
-    }
-
-    /// It exited with 0, and silently, and wrote exactly this to stdout.
-    #[track_caller]
-    pub fn printed(self, bytes: impl AsRef<[u8]>) {
-        assert!(self.stdout == bytes.as_ref(), "{self}");
-        self.success();
-    }
-
-    /// It exited with this code after one line on stderr that holds `sentence`; returns what it
-    /// wrote to stdout.
-    #[track_caller]
-    pub fn told(self, code: i32, sentence: &str) -> Vec<u8> {
-        assert_eq!(self.code, Some(code), "{self}");
-        let is_line = self.stderr.starts_with("skypipe: ") && self.stderr.ends_with('\n');
-        assert!(is_line && self.stderr.lines().count() == 1, "{self}");
-        assert!(self.stderr.contains(sentence), "no {sentence:?}: {self}");
-        self.stdout
-    }
-}
-
-impl std::fmt::Display for Outcome {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (name, code, stderr) = (&self.name, self.code, &self.stderr);
-        let stdout = excerpt(&self.stdout);
-        write!(
-            f,
-            "`{name}` ended with {code:?}; stdout: {stdout}\nstderr: {stderr}"
-        )
-    }
-}
-
-/// What came out of a pipe so far, gathered by a thread.
-#[derive(Debug, Clone, Default)]
-pub struct Gathered(Arc<(Mutex<State>, Condvar)>);
-
-#[derive(Debug, Default)]
-struct State {
-    bytes: Vec<u8>,
-    is_over: bool,
-}
-
-impl<R: Read + Send + 'static> From<R> for Gathered {
-    fn from(mut source: R) -> Self {
-        let gathered = Self::default();
-        let sink = gathered.clone();
-        thread::spawn(move || {
-            let mut buffer = vec![0; 64 << 10];
-            loop {
-                match source.read(&mut buffer) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    // A terminal whose other side is closed fails, which is its way to end.
-                    Ok(0) | Err(_) => return sink.change(|state| state.is_over = true),
-                    Ok(count) => {
-                        sink.change(|state| state.bytes.extend_from_slice(&buffer[..count]));
-                    }
-                }
-            }
-        });
-        gathered
-    }
-}
-
-impl Gathered {
-    fn change(&self, change: impl FnOnce(&mut State)) {
-        change(&mut lock(&self.0.0));
-        self.0.1.notify_all();
-    }
-
-    /// All that came.
-    pub fn all(&self) -> Vec<u8> {
-        lock(&self.0.0).bytes.clone()
-    }
-
-    /// Waits until what came is `good`; whether it is.
-    pub fn wait(&self, patience: Duration, good: impl Fn(&[u8]) -> bool) -> bool {
-        let wanting = |state: &mut State| !state.is_over && !good(&state.bytes);
-        let waited = self
-            .0
-            .1
-            .wait_timeout_while(lock(&self.0.0), patience, wanting);
-        good(&waited.unwrap_or_else(PoisonError::into_inner).0.bytes)
-    }
-
-    /// Waits until no more can come; whether that is so.
-    pub fn wait_for_end(&self, patience: Duration) -> bool {
-        let goes_on = |state: &mut State| !state.is_over;
-        let waited = self
-            .0
-            .1
-            .wait_timeout_while(lock(&self.0.0), patience, goes_on);
-        waited.unwrap_or_else(PoisonError::into_inner).0.is_over
-    }
-}
-
 fn contains(bytes: &[u8], text: &str) -> bool {
     let text = text.as_bytes();
     text.is_empty() || bytes.windows(text.len()).any(|window| window == text)
-}
-
-/// The beginning of something that may be long, for people.
-fn excerpt(bytes: &[u8]) -> String {
-    let mut text = String::from_utf8_lossy(&bytes[..bytes.len().min(400)]).into_owned();
-    if bytes.len() > 400 {
-        let _ = write!(text, "… ({} bytes)", bytes.len());
-    }
-    text
-}
-
-/// A panic elsewhere has no part in what is locked here.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

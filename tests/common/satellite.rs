@@ -4,7 +4,8 @@ use std::fs;
 use std::time::Duration;
 
 use super::Environment;
-use super::process::{Process, Run};
+use super::outcome::Outcome;
+use super::process::Process;
 use super::wait;
 use super::watchdog;
 
@@ -42,7 +43,7 @@ impl Satellite {
     }
 
     /// Ends it, and waits for its end.
-    pub fn end(self) -> super::process::Outcome {
+    pub fn end(self) -> Outcome {
         self.process.signal(rustix::process::Signal::TERM);
         self.process.outcome()
     }
@@ -74,7 +75,7 @@ pub fn end_local(environment: &Environment) {
     let Some(pid) = local_pid(environment) else {
         return;
     };
-    let reset: Run<'_> = environment.skypipe(&["--reset", "--yes"]);
+    let reset = environment.skypipe(&["--reset", "--yes"]);
     // It could be stopped: a test that stops it and fails must not hang on it.
     let _ = rustix::process::kill_process(watchdog::number(pid), rustix::process::Signal::CONT);
     let asked = reset.without("SATELLITE").start();

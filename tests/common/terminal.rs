@@ -13,7 +13,7 @@ use rustix::process::{ioctl_tiocsctty, setsid};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::stdio::stdin;
 
-use super::process::Gathered;
+use super::gathered::Gathered;
 use super::wait::PATIENCE;
 
 /// A pseudo-terminal. Dropping it hangs up: whoever it controls gets SIGHUP.

@@ -4,7 +4,9 @@
 //! ended with the whole run, after its name was said.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::fs;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -38,7 +40,8 @@ pub fn reaped(pid: u32) {
     running().leaders.remove(&pid);
 }
 
-/// Watches one test until it is dropped, and removes the test's directory then.
+/// Watches one test until it is dropped, and removes the test's directory then, unless the test has
+/// failed and somebody may want to look.
 pub struct Watchdog {
     over: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -82,13 +85,15 @@ impl Drop for Watchdog {
     }
 }
 
+/// Says so straight to stderr, since what a test prints is kept back until its end.
 fn give_up(test: &str, deadline: Duration) -> ! {
     let running = running();
-    eprintln!("{test} has not ended after {deadline:?}; what runs at present:");
+    let mut said = format!("{test} has not ended after {deadline:?}; what runs at present:\n");
     for (pid, name) in &running.leaders {
-        eprintln!("  {pid}: {name}");
+        let _ = writeln!(said, "  {pid}: {name}");
         signal_group(*pid, Signal::KILL);
     }
+    let _ = io::stderr().write_all(said.as_bytes());
     for home in &running.homes {
         kill_local(home);
     }

@@ -128,27 +128,3 @@ fn an_empty_stream_of_either_releases_a_listener_of_the_other() {
     environment.skypipe(&["-w", "trigger"]).fed("").printed("");
     assert_eq!(old.read("trigger"), b"");
 }
-
-#[test]
-fn zz_long_pause() {
-    let environment = Environment::sky(&[]);
-    let mut reader = Old::new(&environment);
-    reader.listen("p");
-    reader.settle();
-    let file = lines("log line", 3_500_000).concat();
-    let writer = environment.skypipe(&["-w", "p"]).piped().start();
-    let mut stdin = writer.take_stdin();
-    let f = file.clone();
-    let t = thread::spawn(move || { use std::io::Write; stdin.write_all(&f).unwrap(); });
-    thread::sleep(Duration::from_secs(30));
-    eprintln!("{:?} {:?}", environment.listed("p"), environment.on_port().process().said());
-    let mut all = Vec::new();
-    loop {
-        let (_, bytes) = reader.next();
-        if bytes.is_empty() { break; }
-        all.extend(bytes);
-        if all.len() == file.len() { break; }
-    }
-    t.join().unwrap();
-    assert!(all == file);
-}

@@ -208,7 +208,7 @@ fn a_writer_is_cut_where_the_room_ends_and_begins_anew_after_its_end() {
     let cut = environment.skypipe(&["-r", "p"]).done();
     let read = cut.told(3, "no room was left, and its protocol (0.1) cannot wait");
     assert!(
-        read.len() > 3 << 20 && read.len() % line.len() == 0,
+        read.len() > 3 << 20 && read.len().is_multiple_of(line.len()),
         "{} bytes",
         read.len()
     );

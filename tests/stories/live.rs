@@ -25,7 +25,7 @@ fn rule_4_who_joins_late_gets_what_comes_from_then_on() {
 
 #[test]
 fn rule_4_who_is_slow_keeps_its_own_pace_and_loses_nothing() {
-    let sky = Environment::sky(&["--lost-listener", "1s"]);
+    let sky = Environment::sky(&["--lost-listener", "2s"]);
     let slow = sky.skypipe(&["x"]).held().start();
     let fast = sky.skypipe(&["x"]).start();
     sky.until_listeners("x", 2);
@@ -34,8 +34,8 @@ fn rule_4_who_is_slow_keeps_its_own_pace_and_loses_nothing() {
     fast.outcome().printed(&file);
     // A stdout that stalls for longer than the time after which a listener is lost must not look
     // like a listener that is.
-    let three_times = std::time::Duration::from_secs(3);
-    crate::common::wait::while_passes(three_times, "it keeps its place", || slow.runs());
+    let twice = std::time::Duration::from_secs(4);
+    crate::common::wait::while_passes(twice, "it keeps its place", || slow.runs());
     assert_eq!(sky.listed("x").listeners, 1);
     let mut got = Vec::new();
     std::io::Read::read_to_end(&mut slow.take_stdout(), &mut got).expect("it is a pipe");

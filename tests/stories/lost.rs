@@ -21,21 +21,6 @@ fn rule_16_a_writer_that_died_is_lost_and_its_stream_cut() {
 }
 
 #[test]
-fn rule_16_a_writer_that_halted_goes_on_if_nobody_was_told() {
-    let sky = Environment::sky(&QUICK);
-    let writer = sky.skypipe(&["x"]).piped().start();
-    writer.say("before\n");
-    sky.until_waiting("x", 1);
-    writer.signal(Signal::STOP);
-    sky.until_listed("x", "it is lost", |pipe| pipe.writers == 0);
-    writer.signal(Signal::CONT);
-    writer.say("after\n");
-    writer.close_stdin();
-    writer.outcome().printed("");
-    sky.skypipe(&["x"]).done().printed("before\nafter\n");
-}
-
-#[test]
 fn rule_16_a_writer_that_halted_says_so_if_somebody_was_told() {
     let sky = Environment::sky(&QUICK);
     let listener = sky.skypipe(&["x"]).start();
@@ -49,23 +34,6 @@ fn rule_16_a_writer_that_halted_says_so_if_somebody_was_told() {
     let outcome = writer.outcome();
     assert_eq!(outcome.code, Some(3), "{outcome}");
     assert_eq!(outcome.stderr.lines().count(), 1, "{outcome}");
-}
-
-#[test]
-fn rule_16_a_listener_that_halted_goes_on_if_nothing_was_lost_to_it() {
-    let sky = Environment::sky(&QUICK);
-    let file = text(4_000_000);
-    sky.skypipe(&["x"]).fed(&file).printed("");
-    let listener = sky.skypipe(&["x"]).held().start();
-    sky.until_listeners("x", 1);
-    listener.signal(Signal::STOP);
-    sky.until_listeners("x", 0);
-    listener.signal(Signal::CONT);
-    let mut got = Vec::new();
-    std::io::Read::read_to_end(&mut listener.take_stdout(), &mut got).expect("it is a pipe");
-    assert!(got == file, "{} bytes of {}", got.len(), file.len());
-    listener.outcome().printed("");
-    assert!(sky.is_gone("x"));
 }
 
 #[test]

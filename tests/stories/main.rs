@@ -14,6 +14,7 @@ mod lost;
 mod network;
 mod proxy;
 mod queue;
+mod readme;
 mod room;
 mod seed;
 mod signals;

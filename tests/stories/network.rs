@@ -11,7 +11,7 @@ use crate::proxy::Proxy;
 use crate::text;
 
 /// `skypipe ARGUMENTS`, which reaches its satellite through `proxy`.
-fn through<'e>(sky: &'e Environment, proxy: &Proxy, arguments: &[&str]) -> Run<'e> {
+fn through(sky: &Environment, proxy: &Proxy, arguments: &[&str]) -> Run {
     sky.skypipe(arguments).var("SATELLITE", proxy.endpoint())
 }
 

@@ -3,44 +3,35 @@
 use rustix::process::Signal;
 
 use crate::common::Environment;
+use crate::common::process::Process;
 use crate::common::wait;
 use crate::text;
 
 #[test]
 fn rule_7_workers_share_the_jobs_out_each_to_exactly_one() {
     let sky = Environment::sky(&[]);
-    let script = |worker: u32| {
-        format!(
-            "while skypipe --one --timeout 2s jobs > job && [ -s job ]; do cat job >> done-{worker}; done"
-        )
-    };
+    let jobs: Vec<String> = (10..22).map(|number| format!("{number}.job")).collect();
+    for job in &jobs {
+        sky.put(job, format!("echo {job} >> ../done\n"));
+    }
+    let work = "while skypipe --one --timeout 1m work > job; do sh ./job; done";
     let workers: Vec<_> = (0..3)
         .map(|worker| {
-            let script = script(worker).replace("> job", &format!("> job-{worker}"));
-            let script = script.replace("-s job", &format!("-s job-{worker}"));
-            let script = script.replace("cat job", &format!("cat job-{worker}"));
+            let script = format!("mkdir worker-{worker} && cd worker-{worker} && {work}");
             sky.shell(&script).start()
         })
         .collect();
-    sky.until_listeners("jobs", 3);
-    let jobs: Vec<String> = (0..12).map(|number| format!("job {number}\n")).collect();
-    for job in &jobs {
-        sky.skypipe(&["jobs"]).fed(job).printed("");
-    }
-    for _ in &workers {
-        sky.skypipe(&["-w", "jobs"]).fed("").printed("");
-    }
-    for worker in workers {
-        worker.outcome().printed("");
-    }
-    let mut done = Vec::new();
-    for worker in 0..3 {
-        let text = sky.get(&format!("done-{worker}"));
-        let text = String::from_utf8(text).expect("it is text");
-        done.extend(text.lines().map(|line| format!("{line}\n")));
-    }
-    done.sort_by_key(|job| jobs.iter().position(|one| one == job));
+    sky.until_listeners("work", 3);
+    let hand_out = "for job in *.job; do skypipe -w work < \"$job\"; done";
+    sky.shell(hand_out).done().printed("");
+    let done = || String::from_utf8(sky.get("done")).expect("it is text");
+    wait::until("all is done", || done().lines().count() == jobs.len());
+    sky.until_listeners("work", 3);
+    let done = done();
+    let mut done: Vec<_> = done.lines().collect();
+    done.sort_unstable();
     assert_eq!(done, jobs);
+    assert!(workers.iter().all(Process::runs));
 }
 
 #[test]
@@ -80,7 +71,7 @@ fn rule_7_one_takes_no_remainder() {
 
 #[test]
 fn rule_10_the_job_of_a_dead_worker_goes_whole_to_the_next() {
-    let sky = Environment::sky(&["--lost-listener", "1s"]);
+    let sky = Environment::sky(&["--lost-listener", "2s"]);
     let job = text(3_000_000);
     let dead = sky.skypipe(&["--one", "jobs"]).held().start();
     sky.until_listeners("jobs", 1);

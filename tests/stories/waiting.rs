@@ -6,7 +6,7 @@ use crate::common::Environment;
 use crate::text;
 
 /// Rule 10's time after which a listener that died without a word is lost, made short.
-const QUICK: [&str; 2] = ["--lost-listener", "1s"];
+const QUICK: [&str; 2] = ["--lost-listener", "2s"];
 
 #[test]
 fn rule_1_a_pipe_is_made_by_its_first_use_and_gone_after_its_last() {

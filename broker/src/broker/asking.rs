@@ -53,7 +53,7 @@ impl<S: Store> Broker<S> {
         let Some(name) = self.name(peer, name, None) else {
             return;
         };
-        let (streams, bytes) = self.with_pipe(&name, |pipe, ctx| pipe.discard(ctx));
+        let (streams, bytes) = self.with_pipe(&name, Pipe::discard);
         self.reply(peer, &Reply::Discarded { streams, bytes });
     }
 
@@ -64,9 +64,10 @@ impl<S: Store> Broker<S> {
 
     fn how_it_is(&self) -> Status {
         let pipes = self.pipes.values().map(Pipe::waiting);
-        let (waiting, bytes) = pipes.fold((0, 0), |(streams, bytes), (more_streams, more_bytes)| {
-            (streams + more_streams, bytes + more_bytes)
-        });
+        let (waiting, bytes) =
+            pipes.fold((0, 0), |(streams, bytes), (more_streams, more_bytes)| {
+                (streams + more_streams, bytes + more_bytes)
+            });
         Status {
             program: self.settings.program.clone(),
             since: self.settings.since,

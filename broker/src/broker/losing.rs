@@ -138,7 +138,7 @@ impl<S: Store> Broker<S> {
         self.forget_writer(stream);
         if let Some((pipe, key)) = place {
             self.with_pipe(&pipe, |pipe, ctx| {
-                pipe.finish(key, How::Cut(why.to_owned()), ctx)
+                pipe.finish(key, How::Cut(why.to_owned()), ctx);
             });
         }
     }

@@ -10,4 +10,5 @@ mod old;
 mod pen;
 mod random;
 mod story;
+mod words;
 mod writing;

@@ -23,6 +23,10 @@ pub(super) enum Stage {
 
 /// One writer, until it has its answer.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what it asked for and what is noted about it are independent of one another"
+)]
 pub(super) struct Writer {
     /// Whose it is.
     pub client: Uuid,

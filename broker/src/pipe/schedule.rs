@@ -62,8 +62,13 @@ impl Pipe {
     /// The oldest finished stream that a follower is to claim, if there is any.
     fn backlog(&self, listener: &Listener) -> Option<StreamKey> {
         let is_its = |key: &&StreamKey| {
-            let arrival = self.streams[*key].finish.as_ref().map(|finish| finish.arrival);
-            listener.until.is_none_or(|until| arrival.is_some_and(|arrival| arrival < until))
+            let arrival = self.streams[*key]
+                .finish
+                .as_ref()
+                .map(|finish| finish.arrival);
+            listener
+                .until
+                .is_none_or(|until| arrival.is_some_and(|arrival| arrival < until))
         };
         if listener.mode != Mode::Follow {
             return None;

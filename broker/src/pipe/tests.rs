@@ -428,7 +428,7 @@ fn discard_drops_what_waits_and_leaves_what_is_taken() {
     story.write(open, "open\n");
     story.stored("stored\n");
     let reader = story.join(Mode::One);
-    assert_eq!(story.with(|pipe, ctx| pipe.discard(ctx)), (2, 12));
+    assert_eq!(story.with(Pipe::discard), (2, 12));
     assert_eq!(story.take(reader), "taken\n.$");
     assert_eq!(story.effects.gone.last(), Some(&(taken, Outcome::Taken)));
     story.end(open);

@@ -77,7 +77,7 @@ fn what_was_asked_is_never_asked_again() {
         talk.welcome();
         talk.said();
         talk.break_off();
-        assert_eq!(talk.exit, Some(if is_stop { 0 } else { 1 }));
+        assert_eq!(talk.exit, Some(u8::from(!is_stop)));
         assert_eq!(talk.said(), "");
     }
 }

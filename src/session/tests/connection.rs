@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use skypipe_broker::protocol::{Code, MAGIC, Mode, Reply, Request, encode};
 use uuid::Uuid;
 
-use super::talk::{A, BEAT, OWN, Talk, write_job};
+use super::talk::{A, BEAT, OWN, Talk, just_before, write_job};
 use crate::session::{Input, Job, Signal};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -30,7 +30,7 @@ fn a_client_goes_on_without_waiting_for_the_welcome() {
 fn exit_4_after_eight_seconds_without_any_answer() {
     for job in [write_job(false), listen_job()] {
         let mut talk = Talk::new(job);
-        talk.pass(8 * SECOND - MILLI);
+        talk.pass(just_before(8 * SECOND));
         assert_eq!(talk.exit, None);
         assert!(talk.connects.len() > 1, "it tries more than once");
         talk.pass(MILLI);
@@ -72,7 +72,7 @@ fn waits_between_attempts_grow_and_stay_below_seven_and_a_half_seconds() {
         while talk.connects.len() == attempt {
             talk.pass(MILLI);
         }
-        waits.push(talk.now - before);
+        waits.push(talk.now.abs_diff(before));
     }
     assert!(waits[0] <= 200 * MILLI, "{waits:?}");
     assert!(
@@ -86,7 +86,7 @@ fn waits_between_attempts_grow_and_stay_below_seven_and_a_half_seconds() {
 fn clients_that_lost_their_satellite_together_do_not_come_back_together() {
     let comes_back_at = |client| {
         let mut talk = Talk::with(listen_job(), |config| {
-            config.client = Uuid::from_u128(client)
+            config.client = Uuid::from_u128(client);
         });
         for _ in 0..4 {
             talk.break_off();
@@ -118,7 +118,7 @@ fn progress_makes_the_next_wait_short_again() {
     while talk.connects.len() == connects {
         talk.pass(MILLI);
     }
-    assert!(talk.now - before <= 200 * MILLI);
+    assert!(talk.now.abs_diff(before) <= 200 * MILLI);
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn a_client_says_that_it_is_there_and_takes_silence_for_a_broken_connection() {
         assert_eq!(talk.said(), "ping");
         talk.reply(&Reply::Pong);
     }
-    talk.pass(3 * BEAT - MILLI);
+    talk.pass(just_before(3 * BEAT));
     assert_eq!(
         (talk.said().as_str(), talk.connects.len()),
         ("ping, ping", 1)
@@ -146,13 +146,13 @@ fn a_large_message_on_a_slow_line_is_given_more_time_and_then_twice_that() {
     let mut talk = Talk::open_writer();
     talk.ack(0, 1 << 30);
     talk.read(&"unacknowledged".repeat(10_000));
-    talk.pass(12 * BEAT - MILLI);
+    talk.pass(just_before(12 * BEAT));
     assert_eq!(talk.connects.len(), 1);
     talk.pass(SECOND);
     assert_eq!(talk.connects.len(), 2);
     talk.welcome();
     talk.opened(0, 1 << 30);
-    talk.pass(24 * BEAT - MILLI);
+    talk.pass(just_before(24 * BEAT));
     assert_eq!(talk.connects.len(), 2);
     talk.pass(SECOND);
     assert_eq!(talk.connects.len(), 3);
@@ -268,7 +268,7 @@ fn timeout_ends_a_listener_to_which_nothing_comes() {
         talk.reply(&Reply::Pong);
     }
     talk.said();
-    talk.pass(5 * SECOND - MILLI);
+    talk.pass(just_before(5 * SECOND));
     assert_eq!(talk.exit, None, "each byte counts anew");
     talk.pass(MILLI);
     assert_eq!(talk.exit, Some(124));
@@ -288,7 +288,7 @@ fn timeout_ends_a_writer_that_is_not_acknowledged() {
         talk.ack(seq + 1, 1 << 20);
     }
     talk.read("x\n");
-    talk.pass(5 * SECOND - MILLI);
+    talk.pass(just_before(5 * SECOND));
     assert_eq!(talk.exit, None);
     talk.pass(MILLI);
     assert_eq!(talk.exit, Some(124));

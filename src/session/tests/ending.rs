@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use skypipe_broker::protocol::{Outcome, Request};
 
-use super::talk::{Talk, write_job};
+use super::talk::{Talk, just_before, write_job};
 use super::writing::opened_with;
 use crate::session::{Input, Job, Signal};
 
@@ -100,7 +100,7 @@ fn rule_15_it_tries_for_a_second_at_most() {
     talk.pass(SECOND / 2);
     talk.happen(Input::Signal(Signal::Terminate));
     talk.said();
-    talk.pass(SECOND / 2 - MILLI);
+    talk.pass(just_before(SECOND / 2));
     assert_eq!(talk.exit, None);
     talk.pass(MILLI);
     assert_eq!((talk.said().as_str(), talk.exit), ("bye", Some(143)));

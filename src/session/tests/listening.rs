@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use skypipe_broker::protocol::{Code, How, MAGIC, MAX_CHUNK, Mode, Reply, Request, cost, encode};
 
-use super::talk::{A, B, OWN, Talk};
+use super::talk::{A, B, OWN, Talk, just_before};
 use crate::session::{Input, Job};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -60,7 +60,7 @@ fn a_satellite_that_never_answers_the_last_confirmation_is_waited_for_ten_second
     let mut talk = Talk::listener(Mode::Default);
     talk.ended(0, A, How::End, 0);
     talk.done(1);
-    talk.pass(10 * SECOND - MILLI);
+    talk.pass(just_before(10 * SECOND));
     assert_eq!(talk.exit, None);
     talk.pass(MILLI);
     assert_eq!(talk.exit, Some(0));

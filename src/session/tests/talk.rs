@@ -24,6 +24,11 @@ pub const B: Uuid = Uuid::from_u128(0xb);
 /// The span in which each side is heard from.
 pub const BEAT: Duration = Duration::from_millis(2500);
 
+/// The last moment in which something that takes so long is not over.
+pub fn just_before(time: Duration) -> Duration {
+    time.saturating_sub(Duration::from_millis(1))
+}
+
 pub struct Talk {
     pub session: Session,
     pub now: Now,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use skypipe_broker::protocol::{BASE_CREDIT, Code, MAX_CHUNK, Outcome, Reply, Request, cost};
 
-use super::talk::{OWN, Talk};
+use super::talk::{OWN, Talk, just_before};
 use crate::session::Input;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -283,7 +283,7 @@ fn a_satellite_that_has_all_its_streams_is_asked_again_every_second() {
     talk.said();
     for _ in 0..3 {
         talk.refuse(Code::Limit, Some(OWN));
-        talk.pass(SECOND - MILLI);
+        talk.pass(just_before(SECOND));
         assert!(!talk.said().contains("open"));
         talk.pass(MILLI);
         assert!(talk.said().contains("open 0"));

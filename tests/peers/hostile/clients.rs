@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use skypipe_broker::protocol::{
-    BASE_CREDIT, Code, How, Mode, REVISION, Reply, Request, cost, encode, v01,
-};
+use skypipe_broker::protocol::{Code, How, Mode, REVISION, Reply, Request, cost, encode, v01};
 use uuid::Uuid;
 
 use super::flood::{Chance, Kind, command, flood};
@@ -79,8 +77,9 @@ fn data(chance: &mut Chance, _: u64) -> Vec<Bytes> {
     frames
 }
 
+/// More than the credit that a stream is opened with.
 fn beyond_credit(chance: &mut Chance, _: u64) -> Vec<Bytes> {
-    static MUCH: [u8; 2 * BASE_CREDIT as usize] = [0; 2 * BASE_CREDIT as usize];
+    static MUCH: [u8; 8192] = [0; 8192];
     let (stream, seq) = (mine(chance), number(chance));
     let mut frames = command(&Request::Data {
         stream,

@@ -66,7 +66,6 @@ impl Flooder {
     }
 
     fn flood(&mut self, kind: &Kind) {
-        let start = std::time::Instant::now();
         for number in 0..kind.count / PEERS {
             let frames = (kind.make)(&mut self.chance, number);
             self.send(&frames);
@@ -76,7 +75,6 @@ impl Flooder {
             "{} were read",
             kind.name
         );
-        eprintln!("{}: {:?}", kind.name, start.elapsed());
     }
 
     /// Sends a message, and reads meanwhile so that the satellite need not throw answers away.

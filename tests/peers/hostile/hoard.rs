@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use skypipe_broker::protocol::{Code, How, Mode, Reply, Request, encode, v01};
+use skypipe_broker::protocol::{Code, How, MAGIC, Mode, Reply, Request, encode, v01};
 use uuid::Uuid;
 
 use super::flood::{Flooder, MESSAGES, command};
@@ -85,7 +85,6 @@ fn twice(watch: &Watch<'_>, attack: impl Fn()) {
     let once = watch.more_memory();
     attack();
     let twice = watch.more_memory();
-    eprintln!("{once} bytes, then {twice}");
     assert!(
         twice < STREAMS_MEMORY && twice < once + (16 << 20),
         "{once} bytes, then {twice}"
@@ -103,7 +102,6 @@ fn answers_at_once(endpoint: &str) {
         let start = Instant::now();
         client.say(&question);
         client.hear();
-        eprintln!("{question:?} {:?}", start.elapsed());
         assert!(start.elapsed() < Duration::from_secs(2), "{question:?}");
     }
 }
@@ -156,20 +154,15 @@ fn answers_that_nobody_reads() {
         hello,
     ];
     let flood: Vec<_> = flood.iter().map(encode).collect();
-    for number in 0..MESSAGES as usize {
-        for _ in 0..2 {
-            let frames = [
-                skypipe_broker::protocol::MAGIC,
-                &flood[number % flood.len()],
-            ];
-            deaf.send_multipart(frames, 0)
+    for _ in 0..MESSAGES {
+        for request in &flood {
+            deaf.send_multipart([MAGIC, request], 0)
                 .expect("the satellite reads on");
         }
         let old: [&[u8]; 2] = [v01::MAGIC, b"HELLO"];
         deaf.send_multipart(old, 0).expect("the satellite reads on");
     }
     let more = watch.more_memory();
-    eprintln!("{more} bytes for answers");
     assert!(more < ANSWERS_MEMORY, "{more} bytes");
     drop((deaf, lister));
     watch.all_is_well();
@@ -264,12 +257,11 @@ fn bytes_one_by_one_fill_the_budget_and_no_more() {
                 tail: 1,
                 want: u64::MAX,
             };
-            client.send(&[skypipe_broker::protocol::MAGIC, &encode(&data), b"x"]);
+            client.send(&[MAGIC, &encode(&data), b"x"]);
             seq += 1;
         }
     }
     let more = watch.more_memory();
-    eprintln!("{seq} chunks of a byte take {more} bytes");
     assert!(more < 32 << 20, "{seq} chunks of a byte take {more} bytes");
     client.say(&Request::Finish {
         stream,
@@ -281,6 +273,6 @@ fn bytes_one_by_one_fill_the_budget_and_no_more() {
     environment
         .skypipe(&["-r", "p"])
         .done()
-        .printed("x".repeat(seq as usize));
+        .printed("x".repeat(usize::try_from(seq).expect("it fits")));
     watch.all_is_well();
 }

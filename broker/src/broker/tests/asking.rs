@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::story::{LISTENER_LOST, MEMORY, Story, id};
+use super::story::{LISTENER_LOST, MEMORY, Story, id, just_before};
 use crate::broker::Input;
 use crate::protocol::{Code, MAX_PAGE, Mode, PipeInfo, Reply, Request, Status};
 
@@ -220,7 +220,7 @@ fn a_satellite_ends_when_nothing_waits_and_nobody_was_there_for_its_time() {
     story.listen("r", "l", "p", Mode::Default);
     story.drain("r", "l");
     story.disconnect("r");
-    story.pass(idle - Duration::from_millis(1));
+    story.pass(just_before(idle));
     assert!(!story.is_stopped);
     story.pass(Duration::from_millis(1));
     assert!(story.is_stopped);

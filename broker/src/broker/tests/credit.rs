@@ -45,7 +45,7 @@ fn rule_14_a_line_can_go_at_once() {
     let mut story = Story::new();
     let mut pen = Pen::open(&mut story, "w", "p");
     assert_eq!(pen.limit, BASE_CREDIT);
-    assert!(pen.may_write(BASE_CREDIT as usize - 256));
+    assert!(pen.may_write(4096 - 256));
     pen.write(&mut story, 3000);
     assert!(
         pen.limit >= pen.spent + BASE_CREDIT / 2,
@@ -73,7 +73,7 @@ fn a_chunk_without_credit_for_it_is_refused_and_the_stream_goes_on() {
     let mut story = Story::new();
     story.meet(&["w"]);
     story.open("w", "s", "p");
-    story.write("w", "s", 0, &[b'x'; BASE_CREDIT as usize]);
+    story.write("w", "s", 0, &[b'x'; 4096]);
     story.write_wanting("w", "s", 0, b"text\n", u64::MAX);
     assert_eq!(story.told("w"), "opened 0, refused: Credit, ack 1");
 }
@@ -179,7 +179,7 @@ fn rule_12_a_stream_under_one_lets_go_what_was_confirmed_when_it_does_not_fit() 
     let mut ear = Ear::listen(&mut story, "r", "p", Mode::One);
     let mut pen = Pen::open(&mut story, "w", "p");
     let mut written = 0;
-    while written < 3 * MEMORY as usize {
+    while (written as u64) < 3 * MEMORY {
         let more = pen.fill(&mut story);
         assert!(more > 0, "{written} bytes went, then no more");
         written += more;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::story::{LISTENER_LOST, Story, WRITER_LOST, id, listening, reopening};
+use super::story::{LISTENER_LOST, Story, WRITER_LOST, id, just_before, listening, reopening};
 use crate::broker::{Input, Now};
 use crate::protocol::{Mode, Request};
 
@@ -26,7 +26,7 @@ fn story_with_both() -> Story {
 fn keep_alive(story: &mut Story, who: &str, time: Duration) {
     let end = story.now + time;
     while story.now < end {
-        story.pass(Duration::from_secs(2).min(end - story.now));
+        story.pass(Duration::from_secs(2).min(end.saturating_sub(story.now)));
         story.say(who, &Request::Ping);
     }
     let told = story.told(who);
@@ -36,7 +36,7 @@ fn keep_alive(story: &mut Story, who: &str, time: Duration) {
 #[test]
 fn rule_16_a_silent_writer_is_lost_after_its_time_and_not_before() {
     let mut story = story_with_both();
-    keep_alive(&mut story, "r", WRITER_LOST - MILLI);
+    keep_alive(&mut story, "r", just_before(WRITER_LOST));
     story.pass(MILLI);
     story.confirm("r", "l", 1);
     let told = story.drain("r", "l");
@@ -46,10 +46,10 @@ fn rule_16_a_silent_writer_is_lost_after_its_time_and_not_before() {
 #[test]
 fn rule_16_a_silent_listener_is_lost_after_its_time_and_not_before() {
     let mut story = story_with_both();
-    story.pass(LISTENER_LOST - MILLI);
+    story.pass(just_before(LISTENER_LOST));
     story.confirm("r", "l", 0);
     assert_eq!(story.told("r"), "", "it is there");
-    story.pass(LISTENER_LOST - MILLI);
+    story.pass(just_before(LISTENER_LOST));
     story.meet(&["next"]);
     story.listen("next", "m", "p", Mode::One);
     assert_eq!(
@@ -85,11 +85,11 @@ fn rule_16_a_broken_connection_is_not_yet_a_loss() {
     let mut story = story_with_both();
     story.disconnect("w");
     story.disconnect("r");
-    story.pass(LISTENER_LOST - MILLI);
+    story.pass(just_before(LISTENER_LOST));
     story.hello("r2", "r");
     story.say("r2", &listening("l", "p", Mode::Default, Some(1)));
     assert_eq!(story.told("r2"), "listening");
-    keep_alive(&mut story, "r2", WRITER_LOST - LISTENER_LOST);
+    keep_alive(&mut story, "r2", WRITER_LOST.saturating_sub(LISTENER_LOST));
     story.hello("w2", "w");
     story.say("w2", &reopening("s", "p", 0));
     story.write("w2", "s", 1, b" line\n");

@@ -140,7 +140,7 @@ fn a_vanished_writer_has_its_stream_cut() {
 fn a_writer_at_used_up_room_is_cut_and_may_begin_anew_after_its_end() {
     let mut story = Story::new();
     let line = text(MAX_PIECE);
-    for _ in 0..=MEMORY as usize / line.len() {
+    for _ in 0..=MEMORY / MAX_PIECE as u64 {
         story.old_data("w", "p", &line);
     }
     assert_eq!(story.log, ["a 0.1 writer was cut: no room is left"]);

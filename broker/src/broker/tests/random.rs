@@ -151,7 +151,7 @@ impl History {
         let end = self.story.now + time;
         while self.story.now < end {
             self.story
-                .pass(Duration::from_secs(2).min(end - self.story.now));
+                .pass(Duration::from_secs(2).min(end.saturating_sub(self.story.now)));
             let here = self.pens.iter().map(|pen| &pen.name);
             let here = here.chain(self.ears.iter().map(|(ear, ..)| &ear.name));
             for name in here {
@@ -332,7 +332,10 @@ fn nonsense(story: &mut Story, who: &str, kind: u8, name: &str, number: u64) {
         ),
         5 => story.say(who, &Request::Close { stream: id(name) }),
         6 => {
-            let (listener, resume) = (id(&format!("l{name}")), (number % 2 == 0).then_some(number));
+            let (listener, resume) = (
+                id(&format!("l{name}")),
+                number.is_multiple_of(2).then_some(number),
+            );
             let window = number.saturating_mul(cost(2));
             story.say(
                 who,

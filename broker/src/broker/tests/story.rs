@@ -9,6 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
+pub use super::words::{listening, opening, reopening, turn};
+
+use super::words::words;
 use crate::broker::{Broker, Input, Now, Output, Peer, Settings};
 use crate::protocol::{
     Code, How, MAGIC, MAX_COMMAND, Mode, REVISION, Reply, Request, decode, encode, v01,
@@ -21,6 +24,11 @@ pub const MEMORY: u64 = 4 << 20;
 /// The times of a story that does not say others.
 pub const WRITER_LOST: Duration = Duration::from_secs(60);
 pub const LISTENER_LOST: Duration = Duration::from_secs(10);
+
+/// The last moment in which something that takes so long is not over.
+pub fn just_before(time: Duration) -> Duration {
+    time.saturating_sub(Duration::from_millis(1))
+}
 
 /// The UUID behind a short name.
 pub fn id(name: &str) -> Uuid {
@@ -88,14 +96,14 @@ impl Story {
                     peer,
                     frames,
                     report,
-                } => self.deliver(peer, frames, report),
+                } => self.deliver(peer, &frames, report),
                 Output::Log(line) => self.log.push(line),
                 Output::Stop => self.is_stopped = true,
             }
         }
     }
 
-    fn deliver(&mut self, peer: Peer, frames: Vec<Bytes>, report: bool) {
+    fn deliver(&mut self, peer: Peer, frames: &[Bytes], report: bool) {
         if self.congested.contains(&peer) {
             return self.broker.handle(self.now, Input::Congested { peer });
         }
@@ -332,72 +340,5 @@ impl Story {
                 self.confirm(from, listener, turn + 1);
             }
         }
-    }
-}
-
-/// The opening of a new stream.
-pub fn opening(stream: &str, pipe: &str) -> Request {
-    Request::Open {
-        stream: id(stream),
-        pipe: pipe.to_owned(),
-        from: 0,
-        resume: false,
-        wait: false,
-        label: format!("writer {stream}"),
-    }
-}
-
-/// A writer comes back for a stream; the first chunk it still has is `from`.
-pub fn reopening(stream: &str, pipe: &str, from: u64) -> Request {
-    Request::Open {
-        stream: id(stream),
-        pipe: pipe.to_owned(),
-        from,
-        resume: true,
-        wait: false,
-        label: format!("writer {stream}"),
-    }
-}
-
-pub fn listening(listener: &str, pipe: &str, mode: Mode, resume: Option<u64>) -> Request {
-    Request::Listen {
-        listener: id(listener),
-        pipe: pipe.to_owned(),
-        mode,
-        window: u64::MAX,
-        resume,
-    }
-}
-
-/// The turn of a reply that has one.
-pub fn turn(reply: &Reply) -> Option<u64> {
-    match reply {
-        Reply::Chunk { turn, .. } | Reply::Ended { turn, .. } | Reply::Done { turn, .. } => {
-            Some(*turn)
-        }
-        _ => None,
-    }
-}
-
-fn words((reply, payload): Heard) -> String {
-    match reply {
-        Reply::Welcome { .. } => "welcome".to_owned(),
-        Reply::Opened { next, .. } => format!("opened {next}"),
-        Reply::Ack { next, full, .. } => format!("ack {next}{}", if full { " full" } else { "" }),
-        Reply::Finished { outcome, .. } => format!("{outcome:?}").to_lowercase(),
-        Reply::Listening { .. } => "listening".to_owned(),
-        Reply::Chunk { .. } => {
-            let payload = payload.expect("a chunk has a payload");
-            String::from_utf8_lossy(&payload).replace('\n', "/")
-        }
-        Reply::Ended { before: 1.., .. } => "rest".to_owned(),
-        Reply::Ended { how: How::End, .. } => "end".to_owned(),
-        Reply::Ended {
-            how: How::Cut(why), ..
-        } => format!("cut ({why})"),
-        Reply::Done { .. } => "done".to_owned(),
-        Reply::Closed { .. } => "closed".to_owned(),
-        Reply::Error { code, .. } => format!("refused: {code:?}"),
-        other => format!("{other:?}"),
     }
 }

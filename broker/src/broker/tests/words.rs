@@ -1,0 +1,73 @@
+//! What honest clients say, and what they are told in words.
+
+use crate::protocol::{How, Mode, Reply, Request};
+
+use super::story::{Heard, id};
+
+/// The opening of a new stream.
+pub fn opening(stream: &str, pipe: &str) -> Request {
+    Request::Open {
+        stream: id(stream),
+        pipe: pipe.to_owned(),
+        from: 0,
+        resume: false,
+        wait: false,
+        label: format!("writer {stream}"),
+    }
+}
+
+/// A writer comes back for a stream; the first chunk it still has is `from`.
+pub fn reopening(stream: &str, pipe: &str, from: u64) -> Request {
+    Request::Open {
+        stream: id(stream),
+        pipe: pipe.to_owned(),
+        from,
+        resume: true,
+        wait: false,
+        label: format!("writer {stream}"),
+    }
+}
+
+pub fn listening(listener: &str, pipe: &str, mode: Mode, resume: Option<u64>) -> Request {
+    Request::Listen {
+        listener: id(listener),
+        pipe: pipe.to_owned(),
+        mode,
+        window: u64::MAX,
+        resume,
+    }
+}
+
+/// The turn of a reply that has one.
+pub fn turn(reply: &Reply) -> Option<u64> {
+    match reply {
+        Reply::Chunk { turn, .. } | Reply::Ended { turn, .. } | Reply::Done { turn, .. } => {
+            Some(*turn)
+        }
+        _ => None,
+    }
+}
+
+/// A reply in a word or two.
+pub fn words((reply, payload): Heard) -> String {
+    match reply {
+        Reply::Welcome { .. } => "welcome".to_owned(),
+        Reply::Opened { next, .. } => format!("opened {next}"),
+        Reply::Ack { next, full, .. } => format!("ack {next}{}", if full { " full" } else { "" }),
+        Reply::Finished { outcome, .. } => format!("{outcome:?}").to_lowercase(),
+        Reply::Listening { .. } => "listening".to_owned(),
+        Reply::Chunk { .. } => {
+            let payload = payload.expect("a chunk has a payload");
+            String::from_utf8_lossy(&payload).replace('\n', "/")
+        }
+        Reply::Ended { before: 1.., .. } => "rest".to_owned(),
+        Reply::Ended { how: How::End, .. } => "end".to_owned(),
+        Reply::Ended {
+            how: How::Cut(why), ..
+        } => format!("cut ({why})"),
+        Reply::Done { .. } => "done".to_owned(),
+        Reply::Closed { .. } => "closed".to_owned(),
+        Reply::Error { code, .. } => format!("refused: {code:?}"),
+        other => format!("{other:?}"),
+    }
+}

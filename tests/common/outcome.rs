@@ -1,0 +1,68 @@
+//! How a program ended, and what a test may expect of that.
+
+use std::fmt;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// How a program ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What was run, for messages.
+    pub name: String,
+    /// Its exit code, as a shell has it.
+    pub code: Option<i32>,
+    /// All that it wrote to stdout, if that was a pipe which was read.
+    pub stdout: Vec<u8>,
+    /// All that it wrote to stderr, if that was a pipe.
+    pub stderr: String,
+    /// How long it ran.
+    pub took: Duration,
+}
+
+impl Outcome {
+    /// It exited with 0 and had nothing to say; returns what it wrote to stdout.
+    #[track_caller]
+    pub fn success(self) -> Vec<u8> {
+        assert_eq!(self.code, Some(0), "{self}");
+        assert_eq!(self.stderr, "", "{self}");
+        self.stdout
+    }
+
+    /// It exited with 0, and silently, and wrote exactly this to stdout.
+    #[track_caller]
+    pub fn printed(self, bytes: impl AsRef<[u8]>) {
+        assert!(self.stdout == bytes.as_ref(), "{self}");
+        self.success();
+    }
+
+    /// It exited with this code after one line on stderr that holds `sentence`; returns what it
+    /// wrote to stdout.
+    #[track_caller]
+    pub fn told(self, code: i32, sentence: &str) -> Vec<u8> {
+        assert_eq!(self.code, Some(code), "{self}");
+        let is_line = self.stderr.starts_with("skypipe: ") && self.stderr.ends_with('\n');
+        assert!(is_line && self.stderr.lines().count() == 1, "{self}");
+        assert!(self.stderr.contains(sentence), "no {sentence:?}: {self}");
+        self.stdout
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, code, stderr) = (&self.name, self.code, &self.stderr);
+        let stdout = excerpt(&self.stdout);
+        write!(
+            f,
+            "`{name}` ended with {code:?}; stdout: {stdout}\nstderr: {stderr}"
+        )
+    }
+}
+
+/// The beginning of something that may be long, for people.
+pub fn excerpt(bytes: &[u8]) -> String {
+    let mut text = String::from_utf8_lossy(&bytes[..bytes.len().min(400)]).into_owned();
+    if bytes.len() > 400 {
+        let _ = write!(text, "… ({} bytes)", bytes.len());
+    }
+    text
+}

@@ -8,7 +8,7 @@ use std::fmt;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use directories::BaseDirs;
@@ -23,6 +23,9 @@ pub const PROGRAM: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_V
 /// Where this machine's own satellite lives, below the home directory. Not a matter of
 /// `XDG_STATE_HOME` or `XDG_RUNTIME_DIR`: cron, ssh, systemd and a terminal must all find it.
 const STATE: &str = ".local/state/skypipe";
+
+/// Where it keeps what waits, below the home directory.
+const DATA: &str = ".local/share/skypipe";
 
 /// The longest host name that DNS can express, in bytes.
 const MAX_HOST: usize = 253;
@@ -171,6 +174,29 @@ pub fn named_satellite() -> Result<Option<Endpoint>, Failure> {
 ///
 /// When the home directory cannot be what it should be.
 pub fn here() -> Result<PathBuf, Failure> {
+    Ok(home()?.join(STATE))
+}
+
+/// The directory in which this machine's own satellite keeps what waits: what `SKYPIPE_DATA` says, or
+/// the usual one. None if `SKYPIPE_DATA` is `memory`.
+///
+/// # Errors
+///
+/// When the home directory cannot be what it should be, or `SKYPIPE_DATA` is no absolute path.
+pub fn data() -> Result<Option<PathBuf>, Failure> {
+    match env::var_os("SKYPIPE_DATA").filter(|value| !value.is_empty()) {
+        None => Ok(Some(home()?.join(DATA))),
+        Some(value) if value == "memory" => Ok(None),
+        Some(value) if Path::new(&value).is_absolute() => Ok(Some(value.into())),
+        Some(value) => Err(Failure::usage(format!(
+            "SKYPIPE_DATA={} makes no sense: it is an absolute path, or memory",
+            value.to_string_lossy()
+        ))),
+    }
+}
+
+/// The user's home directory.
+fn home() -> Result<PathBuf, Failure> {
     let Some(base) = BaseDirs::new() else {
         return Err(Failure::usage("you have no home directory: set HOME"));
     };
@@ -188,7 +214,7 @@ pub fn here() -> Result<PathBuf, Failure> {
     if found.uid() != rustix::process::geteuid().as_raw() {
         return Err(fault("belongs to somebody else: set HOME to your own"));
     }
-    Ok(home.join(STATE))
+    Ok(home.to_owned())
 }
 
 /// Who writes, for people at the other end: `user@host pid N`.

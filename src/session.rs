@@ -307,7 +307,7 @@ impl Session {
         let connection = match common.stage {
             Stage::Over => return None,
             Stage::Joining(since) => since + ATTEMPT,
-            Stage::Up => common.next_ping.min(common.heard + self.patience()),
+            Stage::Up => common.next_ping.min(self.quiet_until()),
             Stage::Apart(until) => until,
         };
         let first = common.limits.is_none().then_some(FIRST_CONTACT);
@@ -435,7 +435,7 @@ impl Session {
         }
         match self.common.stage {
             Stage::Joining(since) if now >= since + ATTEMPT => self.part(),
-            Stage::Up if now >= self.common.heard + self.patience() => self.part(),
+            Stage::Up if now >= self.quiet_until() => self.part(),
             Stage::Up if now >= self.common.next_ping => {
                 self.common.next_ping = now + self.common.beat();
                 self.common.send(&Request::Ping, None);
@@ -500,6 +500,17 @@ impl Session {
             Role::Listen(listener) => listener.advance(common),
             Role::Ask(_) => {}
         }
+    }
+
+    /// When the connection is given up if nothing more is heard.
+    fn quiet_until(&self) -> Now {
+        let heard = self.common.heard;
+        let last_word = match &self.role {
+            Role::Listen(listener) => listener.gives_up(heard),
+            Role::Write(_) | Role::Ask(_) => None,
+        };
+        let usual = heard + self.patience();
+        last_word.map_or(usual, |until| until.min(usual))
     }
 
     /// For how long nothing may be heard. It doubles, once, after an attempt that brought nothing

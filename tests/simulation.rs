@@ -14,12 +14,15 @@ mod simulation {
     pub mod check;
     pub mod client;
     pub mod coverage;
+    pub mod disk;
     pub mod facts;
+    pub mod ledger;
     pub mod model;
     pub mod network;
     pub mod plan;
     pub mod plant;
     pub mod process;
+    pub mod restarts;
     pub mod rng;
     pub mod scenario;
     pub mod shrink;
@@ -32,6 +35,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use simulation::coverage::Coverage;
 use simulation::plan::Flavour;
 use simulation::plant::Kind;
+use simulation::restarts;
 use simulation::scenario::{Failure, Stats, run};
 
 /// How many histories there are in an ordinary run.
@@ -96,8 +100,11 @@ fn attempt(seed: u64, plant: Option<Kind>, stats: &mut Stats) -> Result<(), Fail
 
 /// Runs all histories of a flavour.
 fn histories(flavour: Flavour, wanted: &[&'static str]) {
-    let plant = env::var("SKYPIPE_PLANT").ok().map(|name| {
-        Kind::named(&name).unwrap_or_else(|| panic!("SKYPIPE_PLANT cannot be {name:?}"))
+    let plant = env::var("SKYPIPE_PLANT").ok().and_then(|name| {
+        if restarts::Plant::named(&name).is_some() {
+            return None;
+        }
+        Some(Kind::named(&name).unwrap_or_else(|| panic!("SKYPIPE_PLANT cannot be {name:?}")))
     });
     let seeds: Vec<_> = match number("SKYPIPE_SEED") {
         Some(seed) => vec![seed],
@@ -156,6 +163,76 @@ fn histories_with_restarts() {
         "unknown listener resumed",
     ];
     histories(Flavour::Restarts, &[&COMMON[..], &wanted].concat());
+}
+
+/// How many histories of a satellite with a disk there are in an ordinary run.
+const RESTARTS: u64 = 5_000;
+
+fn attempt_restarts(
+    seed: u64,
+    plant: Option<restarts::Plant>,
+    stats: &mut Stats,
+) -> Result<(), Failure> {
+    catch_unwind(AssertUnwindSafe(|| restarts::run(seed, plant, stats))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("no words");
+        Err(Failure {
+            seed,
+            at: std::time::Duration::ZERO,
+            why: format!("panic: {text}"),
+        })
+    })
+}
+
+/// Rules 10, 11, 12 and 16 with a disk: `SKYPIPE_SEED`, `SKYPIPE_SEEDS` and `SKYPIPE_PLANT` as above,
+/// the faults being `skip-sync` and `early-ack`.
+#[test]
+fn histories_of_a_satellite_that_is_killed_and_loses_power() {
+    let plant = env::var("SKYPIPE_PLANT")
+        .ok()
+        .and_then(|name| restarts::Plant::named(&name));
+    let seeds = match number("SKYPIPE_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("SKYPIPE_SEEDS").unwrap_or(RESTARTS),
+    };
+    let mut coverage = Coverage::default();
+    let mut failures = Vec::new();
+    for seed in seeds {
+        let mut stats = Stats::default();
+        if let Err(failure) = attempt_restarts(seed, plant, &mut stats) {
+            println!("{failure}");
+            failures.push(failure);
+        }
+        coverage.add(&stats.coverage);
+    }
+    println!("with a disk: {coverage}");
+    assert!(
+        failures.is_empty(),
+        "{} failed, first: {}",
+        failures.len(),
+        failures[0]
+    );
+}
+
+/// The same for the faults of a satellite with a disk: that are found, or the promise of rule 11 is
+/// not watched.
+#[test]
+fn planted_faults_of_a_disk_are_found() {
+    for kind in [
+        restarts::Plant::SkipsSyncs,
+        restarts::Plant::AcknowledgesEarly,
+    ] {
+        let failures: Vec<_> = (0..200)
+            .filter_map(|seed| attempt_restarts(seed, Some(kind), &mut Stats::default()).err())
+            .collect();
+        let first = failures
+            .first()
+            .map_or("nothing".to_owned(), ToString::to_string);
+        println!("{kind:?}: {} of 200 found, first: {first}", failures.len());
+        assert!(failures.len() >= 3, "{kind:?} was not found");
+    }
 }
 
 /// A simulation that finds nothing proves nothing: each fault put in on purpose is found.

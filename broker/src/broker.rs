@@ -18,6 +18,8 @@ mod credit;
 mod listening;
 mod losing;
 mod old;
+mod restoring;
+mod saving;
 #[cfg(test)]
 mod tests;
 mod writing;
@@ -32,6 +34,7 @@ use uuid::Uuid;
 use self::clients::Clients;
 use self::credit::Room;
 use self::listening::Taker;
+use self::saving::Saving;
 use self::writing::Writer;
 use crate::pipe::{Context, Effects, ListenerKey, Pipe};
 use crate::protocol::{
@@ -94,6 +97,8 @@ pub enum Input {
         /// Whose.
         peer: Peer,
     },
+    /// A sync of the store has come to its end.
+    Synced,
     /// Time has passed and all that had arrived has been handed in.
     Timeout,
     /// Somebody asks the satellite to stop (a signal).
@@ -131,6 +136,8 @@ pub struct Settings {
     pub pid: u32,
     /// The budget for payloads in memory, in bytes.
     pub memory: u64,
+    /// The most payload bytes that one pipe may keep, and be promised.
+    pub quota: u64,
     /// After how long a silent writer is lost.
     pub writer_lost: Duration,
     /// After how long a silent listener is lost.
@@ -155,8 +162,8 @@ pub struct Broker<S> {
     clients: Clients,
     /// Writers by the UUID of their stream, until they have their answer.
     writers: HashMap<Uuid, Writer>,
-    /// The pipe and the UUID of every stream that is open or waits.
-    streams: HashMap<StreamKey, Uuid>,
+    /// The UUID and the pipe of every stream that is open or waits.
+    streams: HashMap<StreamKey, (Uuid, Arc<str>)>,
     takers: HashMap<Uuid, Taker>,
     listeners: HashMap<ListenerKey, Uuid>,
     /// Lost writers and listeners, the latest last.
@@ -175,6 +182,7 @@ pub struct Broker<S> {
     line_waits: BTreeSet<(Now, ListenerKey)>,
     /// When to offer a congested peer of the original protocol its message again.
     retries: BTreeSet<(Now, Peer)>,
+    saving: Saving,
     /// Since when nothing waits and nobody is connected.
     idle_since: Option<Now>,
 }
@@ -185,6 +193,7 @@ impl<S: Store> Broker<S> {
         let room = Room::new(settings.memory);
         let effects = Effects {
             taps_limit: room.taps(),
+            is_recorded: store.is_durable(),
             ..Effects::default()
         };
         // Nobody is here yet, and perhaps nobody ever comes.
@@ -210,6 +219,7 @@ impl<S: Store> Broker<S> {
             awake_set: HashSet::new(),
             line_waits: BTreeSet::new(),
             retries: BTreeSet::new(),
+            saving: Saving::default(),
             idle_since,
         }
     }
@@ -222,6 +232,10 @@ impl<S: Store> Broker<S> {
             Input::Disconnected { peer } => self.disconnected(&peer),
             Input::Congested { peer } => self.congested(peer),
             Input::Taken { peer } => self.taken_by_old(&peer),
+            Input::Synced => {
+                self.saving.is_touched = true;
+                self.go_on_syncing();
+            }
             Input::Timeout => self.timeout(),
             Input::Stop => {
                 self.out.push_back(Output::Log("asked to stop".to_owned()));
@@ -234,9 +248,14 @@ impl<S: Store> Broker<S> {
     /// What to do next; nothing when all is done for now.
     pub fn poll(&mut self) -> Option<Output> {
         loop {
+            // Nothing leaves before the decisions that it follows from are written down.
+            if !self.record() {
+                return None;
+            }
             if let Some(output) = self.out.pop_front() {
                 return Some(output);
             }
+            self.save_due();
             self.grant();
             self.acknowledge();
             while self.out.is_empty()
@@ -246,6 +265,7 @@ impl<S: Store> Broker<S> {
                 self.serve(listener);
             }
             if self.out.is_empty() {
+                self.record();
                 return None;
             }
         }
@@ -261,6 +281,7 @@ impl<S: Store> Broker<S> {
             self.line_waits.first().map(|(due, _)| *due),
             self.retries.first().map(|(due, _)| *due),
             self.clients.next_check(),
+            self.saving.deadline(),
             idle,
         ]
         .into_iter()
@@ -371,7 +392,7 @@ impl<S: Store> Broker<S> {
             }
             Request::Data {
                 stream,
-                seq,
+                at,
                 tail,
                 want,
             } => {
@@ -381,7 +402,7 @@ impl<S: Store> Broker<S> {
                     client,
                     writing::Arrived {
                         stream,
-                        seq,
+                        at,
                         tail,
                         want,
                         payload,
@@ -389,7 +410,7 @@ impl<S: Store> Broker<S> {
                 );
             }
             Request::Want { stream, want } => self.want(client, stream, want),
-            Request::Finish { stream, seq, how } => self.finish(peer, client, stream, seq, how),
+            Request::Finish { stream, len, how } => self.finish(peer, client, stream, len, how),
             Request::Close { stream } => self.close(client, stream),
             Request::Listen {
                 listener,
@@ -535,6 +556,15 @@ impl<S: Store> Broker<S> {
             self.pipes.remove(name);
         }
         self.room.free(std::mem::take(&mut self.effects.freed));
+        self.saving.changed.extend(self.effects.changed.drain(..));
+        let mut released = std::mem::take(&mut self.effects.released);
+        for (key, needed) in released.drain(..) {
+            self.note_released(key, needed);
+        }
+        self.effects.released = released;
+        for (key, at, damaged) in std::mem::take(&mut self.effects.damaged) {
+            self.cut_damaged(key, at, &damaged.0);
+        }
         for (key, outcome) in std::mem::take(&mut self.effects.gone) {
             self.stream_gone(key, outcome);
         }

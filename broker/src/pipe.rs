@@ -22,6 +22,8 @@
 //! of the last feed has been sent it is `Done`; the confirmation of that ends it.
 
 mod listener;
+mod reading;
+mod recording;
 mod schedule;
 mod stream;
 #[cfg(test)]
@@ -33,10 +35,12 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use self::listener::{Feed, Listener, Phase, SentWhat, TapQueue};
+pub use self::reading::Reads;
+pub use self::recording::Changed;
 use self::stream::{Finish, Stream, Takers};
 use crate::broker::Now;
 use crate::protocol::{How, Mode, Outcome, PipeInfo, cost};
-use crate::store::{Chunk, Mark, Store, StreamKey};
+use crate::store::{Chunk, Damaged, Mark, Store, StreamKey};
 
 /// A listener's name inside the satellite: its place in the order in which listeners joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,6 +75,24 @@ pub struct Effects {
     pub awake: Vec<ListenerKey>,
     /// Listeners that confirmed their end.
     pub ended: Vec<ListenerKey>,
+    /// Whether it is to be noted what has changed.
+    pub is_recorded: bool,
+    /// What was read back from disk and is on its way.
+    pub reads: Reads,
+    /// Streams that cannot be read back from some place on, and why.
+    pub damaged: Vec<(StreamKey, u64, Damaged)>,
+    /// What is to be recorded.
+    pub changed: Vec<Changed>,
+    /// Streams of which bytes were let go, and up to where.
+    pub released: Vec<(StreamKey, u64)>,
+}
+
+impl Effects {
+    fn change(&mut self, changed: Changed) {
+        if self.is_recorded {
+            self.changed.push(changed);
+        }
+    }
 }
 
 /// How a stream finished, as a listener is told.
@@ -95,8 +117,8 @@ pub enum Item {
     Chunk {
         /// Its stream.
         stream: Uuid,
-        /// Its number.
-        seq: u64,
+        /// Payload bytes of the stream before it.
+        at: u64,
         /// Bytes that a tap missed right before it.
         missed: u64,
         /// Its bytes.
@@ -135,6 +157,10 @@ pub struct Pipe {
     listeners: BTreeMap<ListenerKey, Box<Listener>>,
     /// `--one` listeners without a stream, the one that has waited longest first.
     queue: VecDeque<ListenerKey>,
+    /// Payload bytes of all streams that are kept.
+    kept: u64,
+    /// Credit that its writers have and have not used; the broker keeps account of it here.
+    pub granted: u64,
 }
 
 /// What writers do.
@@ -150,6 +176,7 @@ impl Pipe {
     ) {
         self.streams.insert(key, Box::new(Stream::new(id, label)));
         self.open.insert(key);
+        ctx.effects.change(Changed::Stream(key));
         self.offer(key, ctx);
         if !self.streams[&key].is_claimed() {
             self.watch(key, ctx.effects);
@@ -170,21 +197,23 @@ impl Pipe {
         let mark = Mark {
             tail,
             arrival: ctx.effects.arrivals,
-            offset: stream.bytes,
+            at: stream.next,
             len: payload.len(),
         };
         ctx.effects.arrivals += 1;
         if tail <= payload.len() as u64 {
             stream.line_since = ctx.now;
         }
-        let seq = stream.next;
-        stream.next += 1;
-        stream.bytes += payload.len() as u64;
+        let kept = stream.kept();
+        stream.next = mark.end();
+        self.kept += stream.kept() - kept;
         let chunk = Chunk { payload, mark };
         for tap in stream.taps.clone() {
-            self.show_tap(tap, key, seq, &chunk, ctx.effects);
+            self.show_tap(tap, key, &chunk, ctx.effects);
         }
         ctx.store.append(key, chunk);
+        // After a restart the last bytes may come again behind the finish.
+        self.end_taps(key);
         self.refresh_takers(key, ctx);
     }
 
@@ -198,23 +227,15 @@ impl Pipe {
         ctx.effects.arrivals += 1;
         self.open.remove(&key);
         let (taps, takers) = (stream.taps.clone(), stream.takers());
-        let (id, label) = (stream.id, stream.label.clone());
-        for tap in &taps {
-            let ended = Ended {
-                stream: id,
-                how: how.clone(),
-                label: label.clone(),
-                before: 0,
-                missed: 0,
-            };
-            self.end_tap(*tap, key, arrival, ended);
-        }
         if let Some(stream) = self.streams.get_mut(&key) {
-            stream.finish = Some(Finish { how, arrival });
+            let len = stream.next;
+            stream.finish = Some(Finish { how, arrival, len });
+            ctx.effects.change(Changed::Stream(key));
         }
+        self.end_taps(key);
         for listener in takers.into_iter().chain(taps) {
             self.refresh(listener, key, ctx);
-            self.end_if_over(listener);
+            self.end_if_over(listener, ctx.effects);
         }
         self.settle(key, ctx);
     }
@@ -236,7 +257,7 @@ impl Pipe {
             return;
         };
         let confirmed = feed.confirmed;
-        self.take(key, confirmed, ctx);
+        self.take(key, confirmed);
         self.trim(key, ctx);
     }
 }
@@ -255,6 +276,7 @@ impl Pipe {
     ) {
         let listener = Listener::new(mode, joined, window);
         self.listeners.insert(key, Box::new(listener));
+        ctx.effects.change(Changed::Listener(key));
         match mode {
             Mode::One => self.join_one(key, ctx),
             Mode::Tap => self.join_tap(key, ctx.effects),
@@ -326,6 +348,7 @@ impl Pipe {
         let Some(mut listener) = self.listeners.remove(&key) else {
             return;
         };
+        ctx.effects.change(Changed::Listener(key));
         if listener.is_tap() {
             let held: u64 = listener.unconfirmed.iter().map(|sent| sent.cost).sum();
             let queued: u64 = listener
@@ -333,7 +356,7 @@ impl Pipe {
                 .values()
                 .filter_map(|feed| feed.tap.as_ref())
                 .flat_map(|tap| &tap.chunks)
-                .map(|(_, chunk, _)| cost(chunk.payload.len()))
+                .map(|(chunk, _)| cost(chunk.payload.len()))
                 .sum();
             ctx.effects.taps = ctx.effects.taps.saturating_sub(held + queued);
         }
@@ -352,7 +375,7 @@ impl Pipe {
             .filter(|(_, listener)| listener.is_accepting());
         let accepting: Vec<_> = accepting.map(|(key, _)| *key).collect();
         for key in &accepting {
-            self.limit_feeds(*key, ctx.effects.arrivals);
+            self.limit_feeds(*key, ctx.effects);
             ctx.effects.awake.push(*key);
         }
         for key in accepting {
@@ -364,9 +387,11 @@ impl Pipe {
             stream.finish = Some(Finish {
                 how: How::End,
                 arrival: ctx.effects.arrivals,
+                len: 0,
             });
             ctx.effects.arrivals += 1;
             self.streams.insert(marker, Box::new(stream));
+            ctx.effects.change(Changed::Stream(marker));
             self.free.insert(marker);
         }
     }
@@ -377,7 +402,7 @@ impl Pipe {
         for key in std::mem::take(&mut self.free) {
             let stream = &self.streams[&key];
             streams += 1;
-            bytes += stream.bytes - stream.taken_bytes;
+            bytes += stream.untaken();
             self.remove(key, Outcome::Discarded, ctx);
         }
         for key in self.open.clone() {
@@ -386,10 +411,11 @@ impl Pipe {
             };
             if stream.is_free() && stream.taken < stream.next {
                 streams += 1;
-                bytes += stream.bytes - stream.taken_bytes;
+                bytes += stream.untaken();
                 stream.discarded = true;
+                ctx.effects.change(Changed::Stream(key));
                 let next = stream.next;
-                self.take(key, next, ctx);
+                self.take(key, next);
                 self.trim(key, ctx);
             }
         }
@@ -405,6 +431,12 @@ impl Pipe {
         self.listeners
             .values()
             .any(|listener| listener.is_accepting() && !listener.is_tap())
+    }
+
+    /// The payload bytes that are kept, whoever they wait for.
+    #[must_use]
+    pub fn kept(&self) -> u64 {
+        self.kept
     }
 
     /// How many parts in streams one stream or one listener more may bring.
@@ -424,7 +456,7 @@ impl Pipe {
     pub fn waiting(&self) -> (u64, u64) {
         let waiting = self.streams.values().filter(|stream| stream.waits());
         waiting.fold((0, 0), |(streams, bytes), stream| {
-            (streams + 1, bytes + stream.bytes - stream.taken_bytes)
+            (streams + 1, bytes + stream.untaken())
         })
     }
 
@@ -533,6 +565,7 @@ impl Pipe {
             .expect("a stream that is shown is there");
         stream.taps.insert(listener);
         let feed = Feed {
+            from: stream.next,
             sent: stream.next,
             confirmed: stream.next,
             backlog: 0,
@@ -548,6 +581,7 @@ impl Pipe {
             .expect("a tap is a listener");
         tap.feeds.insert(key, feed);
         effects.feeds += 1;
+        effects.change(Changed::Part(listener, key));
     }
 
     /// Offers a stream that nobody has: to the `--one` that has waited longest if it is whole, else
@@ -566,7 +600,7 @@ impl Pipe {
             .filter(|(_, one)| one.is_accepting() && !one.is_tap());
         for listener in live.map(|(key, _)| *key).collect::<Vec<_>>() {
             self.share(listener, key, 0, ctx);
-            self.end_if_over(listener);
+            self.end_if_over(listener, ctx.effects);
         }
         let stream = &self.streams[&key];
         if stream.is_free() && stream.finish.is_some() {
@@ -574,7 +608,7 @@ impl Pipe {
         }
     }
 
-    /// Gives a listener a part in a stream, from the first chunk that nobody has confirmed.
+    /// Gives a listener a part in a stream, from the first byte that nobody has confirmed.
     fn share<S: Store>(
         &mut self,
         listener: ListenerKey,
@@ -600,6 +634,8 @@ impl Pipe {
             .get_mut(&key)
             .expect("a stream that is claimed is there");
         stream.takers = Takers::Claimed(listener);
+        ctx.effects.change(Changed::Stream(key));
+        ctx.effects.change(Changed::Listener(listener));
         let claimant = self
             .listeners
             .get_mut(&listener)
@@ -620,12 +656,13 @@ impl Pipe {
         self.free.remove(&key);
         let stream = &self.streams[&key];
         let feed = Feed {
+            from: stream.taken,
             sent: stream.taken,
             confirmed: stream.taken,
             backlog,
             limit: None,
             before: if stream.finish.is_some() {
-                stream.taken_bytes
+                stream.taken
             } else {
                 0
             },
@@ -638,6 +675,7 @@ impl Pipe {
         {
             ctx.effects.feeds += 1;
         }
+        ctx.effects.change(Changed::Part(listener, key));
         self.refresh(listener, key, ctx);
     }
 }
@@ -645,7 +683,7 @@ impl Pipe {
 /// How streams and listeners end.
 impl Pipe {
     /// A default listener or a tap ends when all that it was getting has finished (rule 5).
-    fn end_if_over(&mut self, key: ListenerKey) {
+    fn end_if_over(&mut self, key: ListenerKey, effects: &mut Effects) {
         let Some(listener) = self.listeners.get_mut(&key) else {
             return;
         };
@@ -657,20 +695,23 @@ impl Pipe {
                 .any(|stream| self.open.contains(stream))
         {
             listener.phase = Phase::Draining;
+            effects.change(Changed::Listener(key));
         }
     }
 
     /// Makes a live listener stop, in each unfinished stream, where that stands now.
-    fn limit_feeds(&mut self, key: ListenerKey, arrivals: u64) {
+    fn limit_feeds(&mut self, key: ListenerKey, effects: &mut Effects) {
         let Some(listener) = self.listeners.get_mut(&key) else {
             return;
         };
         listener.phase = Phase::Draining;
-        listener.until = Some(arrivals);
+        listener.until = Some(effects.arrivals);
+        effects.change(Changed::Listener(key));
         for (stream, feed) in &mut listener.feeds {
             if self.open.contains(stream) {
                 let next = self.streams[stream].next;
                 feed.limit = Some(next);
+                effects.change(Changed::Part(key, *stream));
                 feed.complete = match &feed.tap {
                     Some(tap) => tap.chunks.is_empty(),
                     None => feed.sent >= next,
@@ -704,7 +745,9 @@ impl Pipe {
         ctx: &mut Context<'_, S>,
     ) {
         match what {
-            SentWhat::Chunk { stream, seq, .. } => self.confirm_chunk(key, *stream, *seq, ctx),
+            SentWhat::Chunk {
+                stream, at, len, ..
+            } => self.confirm_chunk(key, *stream, at + *len as u64, ctx),
             SentWhat::Ended { stream: key_of, .. } => {
                 let key_of = *key_of;
                 let is_tap = self.listeners.get(&key).is_some_and(|one| one.is_tap());
@@ -712,8 +755,9 @@ impl Pipe {
                     && !is_tap
                 {
                     stream.finish_taken = true;
+                    ctx.effects.change(Changed::Stream(key_of));
                     let next = stream.next;
-                    self.take(key_of, next, ctx);
+                    self.take(key_of, next);
                 }
                 self.give_up(key, key_of, ctx);
             }
@@ -728,7 +772,7 @@ impl Pipe {
         &mut self,
         key: ListenerKey,
         stream_key: StreamKey,
-        seq: u64,
+        end: u64,
         ctx: &mut Context<'_, S>,
     ) {
         let Some(feed) = self
@@ -739,7 +783,7 @@ impl Pipe {
             return;
         };
         let before = feed.confirmed;
-        feed.confirmed = before.max(seq + 1);
+        feed.confirmed = before.max(end);
         let confirmed = feed.confirmed;
         let (is_tap, is_over) = (feed.tap.is_some(), feed.limit == Some(feed.confirmed));
         if is_tap {
@@ -749,7 +793,7 @@ impl Pipe {
             && !stream.is_claimed()
         {
             stream.move_taker(before, confirmed);
-            self.take(stream_key, seq + 1, ctx);
+            self.take(stream_key, end);
             self.trim(stream_key, ctx);
         }
         if is_over {
@@ -757,28 +801,27 @@ impl Pipe {
         }
     }
 
-    /// Notes that everything of a stream below `seq` has been confirmed by somebody.
-    fn take<S: Store>(&mut self, key: StreamKey, seq: u64, ctx: &mut Context<'_, S>) {
-        let Some(stream) = self.streams.get_mut(&key) else {
-            return;
-        };
-        if seq <= stream.taken {
-            return;
+    /// Notes that everything of a stream below `at` has been confirmed by somebody.
+    fn take(&mut self, key: StreamKey, at: u64) {
+        if let Some(stream) = self.streams.get_mut(&key) {
+            stream.taken = stream.taken.max(at);
         }
-        stream.taken = seq;
-        // The chunk's mark says how far in bytes; at the stream's end there is no further mark.
-        stream.taken_bytes = ctx
-            .store
-            .mark(key, seq)
-            .map_or(stream.bytes, |mark| mark.offset);
     }
 
     /// Lets chunks go that nobody needs any more.
     fn trim<S: Store>(&mut self, key: StreamKey, ctx: &mut Context<'_, S>) {
-        let Some(stream) = self.streams.get(&key) else {
+        let Some(stream) = self.streams.get_mut(&key) else {
             return;
         };
-        ctx.effects.freed += ctx.store.release(key, stream.needed());
+        let needed = stream.needed();
+        ctx.effects.change(Changed::Progress(key));
+        if needed > stream.released {
+            let kept = stream.kept();
+            stream.released = needed;
+            self.kept -= kept - stream.kept();
+            ctx.effects.freed += ctx.store.release(key, needed);
+            ctx.effects.released.push((key, needed));
+        }
     }
 
     /// Ends a listener's part in a stream, whatever the reason.
@@ -797,7 +840,11 @@ impl Pipe {
         ctx: &mut Context<'_, S>,
     ) {
         ctx.effects.feeds -= 1;
+        ctx.effects.change(Changed::Part(key, stream));
         if let Some(left) = self.streams.get_mut(&stream) {
+            if left.is_claimed() {
+                ctx.effects.change(Changed::Stream(stream));
+            }
             left.taps.remove(&key);
             left.drop_taker(key, feed.confirmed);
         }
@@ -830,8 +877,10 @@ impl Pipe {
     fn remove<S: Store>(&mut self, key: StreamKey, outcome: Outcome, ctx: &mut Context<'_, S>) {
         ctx.effects.freed += ctx.store.remove(key);
         ctx.effects.gone.push((key, outcome));
+        ctx.effects.change(Changed::Stream(key));
         self.open.remove(&key);
         self.free.remove(&key);
-        self.streams.remove(&key);
+        let gone = self.streams.remove(&key);
+        self.kept -= gone.map_or(0, |stream| stream.kept());
     }
 }

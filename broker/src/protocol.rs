@@ -11,7 +11,7 @@
 //!
 //! 1. the eight-and-one bytes `SKYPIPE/1` ([`MAGIC`]),
 //! 2. one command: a MessagePack map with one entry, the command's name, whose value is a map of
-//!    its fields (`{"Data": {"stream": …, "seq": 7, …}}`; a command without fields is its name
+//!    its fields (`{"Data": {"stream": …, "at": 7, …}}`; a command without fields is its name
 //!    alone, as a string). UUIDs are 16 bytes of MessagePack `bin`. Fields that a reader does not
 //!    know are skipped, so that fields can be added.
 //! 3. for [`Request::Data`] and [`Reply::Chunk`] alone: the payload, raw, 1 byte to [`MAX_CHUNK`].
@@ -45,11 +45,11 @@
 //!   |-------------------------------------->|
 //!   |       Opened{stream, next: 0, limit}  |
 //!   |<--------------------------------------|
-//!   | Data{stream, seq: 0, tail, want} + payload
+//!   | Data{stream, at: 0, tail, want} + payload of 6 bytes
 //!   |-------------------------------------->|
-//!   |             Ack{stream, next: 1, limit, full: false}
+//!   |             Ack{stream, next: 6, limit, full: false}
 //!   |<--------------------------------------|
-//!   | Finish{stream, seq: 1, how: End}      |
+//!   | Finish{stream, len: 6, how: End}      |
 //!   |-------------------------------------->|
 //!   |            Finished{stream, outcome}  |
 //!   |<--------------------------------------|
@@ -57,18 +57,19 @@
 //!   |-------------------------------------->|
 //! ```
 //!
-//! A stream is a sequence of chunks, numbered from 0. The satellite takes each exactly once and in
-//! order: a number that it has had is dropped silently, one that it does not expect yet is refused
-//! with [`Code::Order`]. [`Reply::Ack`] is cumulative and may stand for many chunks: everything
-//! below `next` is the satellite's to keep and the writer may forget it; the rest the writer holds
-//! and sends again after a reconnection, beginning with [`Reply::Opened`]'s `next`.
+//! A stream is a sequence of bytes, and a chunk says in `at` how many of them lie before it. The
+//! satellite takes each exactly once and in order: a chunk that it has had is dropped silently, one
+//! that it does not expect yet is refused with [`Code::Order`]. [`Reply::Ack`] is cumulative and may
+//! stand for many chunks: all bytes below `next` are safe, on the satellite's disk or with every
+//! listener that they were live for, and the writer may forget them; the rest the writer holds.
+//! [`Reply::Opened`]'s `next` says which byte the satellite expects: after a reconnection, or a
+//! restart of the satellite, the writer sends again from there on, in chunks as it likes.
 //!
-//! **Credit.** A chunk *costs* its length plus [`CHUNK_OVERHEAD`]. `limit` is what all chunks of the
-//! stream from number 0 on may cost together; it only grows while a connection lasts. After a
-//! reconnection the limit of `Opened` counts, even where it is lower. A writer that has more in hand
-//! than it may send says in `want` (of its next `Data`, or in a [`Request::Want`]) the limit that
-//! would let it send all of it; the satellite gives no more than is wanted. Every stream is given
-//! [`BASE_CREDIT`] at its opening if there is room, so that a line can go at once.
+//! **Credit.** A chunk *costs* its length plus [`CHUNK_OVERHEAD`]. `limit` is what all chunks sent
+//! since the last `Opened` may cost together; it only grows until the next one. A writer that has
+//! more in hand than it may send says in `want` (of its next `Data`, or in a [`Request::Want`]) the
+//! limit that would let it send all of it; the satellite gives no more than is wanted. Every stream
+//! is given [`BASE_CREDIT`] at its opening if there is room, so that a line can go at once.
 //! A rest of less than [`SCRAP`] may be left unused while more is in hand.
 //! A chunk beyond the limit is refused with [`Code::Credit`]. `full` says that the writer waits
 //! because room is used up.
@@ -78,7 +79,7 @@
 //! 0 means that the chunk ends with a newline. The satellite never looks into a payload; this is
 //! all it knows of lines.
 //!
-//! **The end.** [`Request::Finish`] with `seq`, the number of chunks. It needs no credit.
+//! **The end.** [`Request::Finish`] with `len`, the number of bytes. It needs no credit.
 //! [`Reply::Finished`] answers it when what the writer asked for holds: everything is kept, or, if
 //! it was opened with `wait`, everything was confirmed by listeners. The satellite keeps this answer
 //! for a writer that comes back for it (with `Open`, then `Finish` again) until [`Request::Close`].
@@ -91,7 +92,7 @@
 //!   |-------------------------------------->|
 //!   |                  Listening{listener}  |
 //!   |<--------------------------------------|
-//!   | Chunk{listener, turn: 0, stream, seq, …} + payload
+//!   | Chunk{listener, turn: 0, stream, at, …} + payload
 //!   |<--------------------------------------|
 //!   | Confirm{listener, turns: 1, window}   |
 //!   |-------------------------------------->|
@@ -112,11 +113,15 @@
 //! sends no more, nor more than [`MAX_TURNS_OPEN`] unconfirmed turns. It is to exceed what has been
 //! confirmed by at least the cost of one chunk of [`Limits::chunk`] bytes, or nothing would move.
 //!
-//! After a reconnection `Listen` carries `resume`: the number of turns that have *arrived*; turns
-//! from there on are sent again, and what arrived twice is recognised by its turn. A chunk's
-//! `(stream, seq)` tells the listener where it stands in each stream. `Done` is the last turn;
-//! [`Reply::Closed`] answers its confirmation, and only then has the listener nothing left to do.
-//! [`Request::Leave`] is a listener's goodbye before that: what it has not confirmed waits again.
+//! After a reconnection `Listen` carries [`Resume`]: how many turns have *arrived*; turns from there
+//! on are sent again, and what arrived twice is recognised by its turn. A satellite that was
+//! restarted goes on with the number of the next turn, but may not know how far the listener had come in each stream: it sends from the first byte
+//! that it needs not to have been confirmed. A chunk's `at` tells the listener where it stands: what
+//! it has had of a stream it drops, whole chunks and beginnings of chunks, and confirms like the
+//! rest. So it remembers where it stood in the last streams whose finish came, some times
+//! [`MAX_TURNS_OPEN`] of them: no more can have ended in turns that the satellite had not confirmed. `Done` is the last turn; [`Reply::Closed`] answers its confirmation, and
+//! only then has the listener nothing left to do. [`Request::Leave`] is a listener's goodbye before
+//! that: what it has not confirmed waits again.
 //!
 //! # Asking
 //!
@@ -263,7 +268,7 @@ pub enum Request {
         stream: Uuid,
         /// The pipe's name.
         pipe: String,
-        /// The first chunk number that the writer can still send: 0 for a stream that is new.
+        /// The first byte that the writer can still send: 0 for a stream that is new.
         from: u64,
         /// Whether the stream has been opened before ([`Reply::Opened`] was received). A stream
         /// that is resumed and not known is refused, never begun anew.
@@ -277,8 +282,8 @@ pub enum Request {
     Data {
         /// The stream.
         stream: Uuid,
-        /// The chunk's number.
-        seq: u64,
+        /// Payload bytes of the stream before it.
+        at: u64,
         /// Bytes of an unfinished line at the chunk's end (see the module).
         tail: u64,
         /// The limit that would let the writer send all it has in hand.
@@ -295,8 +300,8 @@ pub enum Request {
     Finish {
         /// The stream.
         stream: Uuid,
-        /// How many chunks it has.
-        seq: u64,
+        /// How many bytes it has.
+        len: u64,
         /// How it finished.
         how: How,
     },
@@ -315,9 +320,8 @@ pub enum Request {
         mode: Mode,
         /// What all chunks from turn 0 on may cost together.
         window: u64,
-        /// On a new connection of a listener that got [`Reply::Listening`] before: how many turns
-        /// have arrived.
-        resume: Option<u64>,
+        /// On a new connection of a listener that got [`Reply::Listening`] before.
+        resume: Option<Resume>,
     },
     /// The listener's output has taken the first `turns` turns.
     Confirm {
@@ -355,6 +359,15 @@ pub enum Request {
         /// Even if something waits, which is then lost.
         force: bool,
     },
+}
+
+/// Where a listener is that comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// How many turns have arrived.
+    pub turns: u64,
+    /// What they cost together.
+    pub cost: u64,
 }
 
 /// The limits that a client keeps to, told in [`Reply::Welcome`].
@@ -396,12 +409,16 @@ pub struct Status {
     pub since: u64,
     /// Its process id on its machine.
     pub pid: u32,
-    /// Where what waits is kept, in a word: `memory`.
+    /// Where what waits is kept, in a few words: `memory`, or which directory on disk.
     pub kept: String,
     /// The budget for payloads, in bytes.
     pub memory: u64,
     /// What of it is in use, in bytes.
     pub used: u64,
+    /// What it uses of its disk and what it may use, in bytes, if it has one.
+    pub disk: Option<(u64, u64)>,
+    /// Why writers wait for its disk, if they do.
+    pub trouble: Option<String>,
     /// Pipes in use.
     pub pipes: u64,
     /// Streams with something that nobody has confirmed.
@@ -432,18 +449,18 @@ pub enum Reply {
     Opened {
         /// The stream.
         stream: Uuid,
-        /// The chunk number that the satellite expects.
+        /// The byte that the satellite expects next.
         next: u64,
-        /// What all chunks from number 0 on may cost together.
+        /// What all chunks from there on may cost together.
         limit: u64,
     },
     /// Acknowledges chunks and gives credit.
     Ack {
         /// The stream.
         stream: Uuid,
-        /// Every chunk below this number is the satellite's to keep.
+        /// All bytes below this place are safe.
         next: u64,
-        /// What all chunks from number 0 on may cost together.
+        /// What all chunks since the last `Opened` may cost together.
         limit: u64,
         /// The writer waits because room is used up.
         full: bool,
@@ -468,8 +485,8 @@ pub enum Reply {
         turn: u64,
         /// The stream it belongs to.
         stream: Uuid,
-        /// Its number in the stream.
-        seq: u64,
+        /// Payload bytes of the stream before it.
+        at: u64,
         /// To a tap: how many payload bytes of this stream were skipped right before it.
         missed: u64,
     },
@@ -606,7 +623,7 @@ mod tests {
     fn commands_survive_the_wire() {
         let data = Request::Data {
             stream: Uuid::from_u128(7),
-            seq: 3,
+            at: 3,
             tail: 0,
             want: 9,
         };
@@ -617,7 +634,7 @@ mod tests {
         );
         let how = Request::Finish {
             stream: Uuid::nil(),
-            seq: 1,
+            len: 1,
             how: How::Cut("gone".into()),
         };
         assert_eq!(decode::<Request>(&encode(&how)), Ok(how));
@@ -627,7 +644,7 @@ mod tests {
     fn a_command_frame_is_as_small_as_said() {
         let data = Request::Data {
             stream: Uuid::nil(),
-            seq: u64::MAX,
+            at: u64::MAX,
             tail: u64::MAX,
             want: 0,
         };

@@ -11,14 +11,16 @@
 //! 5. If the broker's deadline has passed, tell it: but only once drained, so that no peer is taken
 //!    for silent that has spoken; a satellite too busy for that does it after so many batches that
 //!    every peer had its turn.
-//! 6. Do what the broker wants: send without waiting, tell it what the socket refused, log. If it
+//! 6. If a sync of the store has come to its end, tell the broker.
+//! 7. Do what the broker wants: send without waiting, tell it what the socket refused, log. If it
 //!    wants to end, end.
-//! 7. Wait for a message, the wish to stop or the deadline; after a full batch, only look.
+//! 8. Wait for a message, the wish to stop, a sync's end or the deadline; after a full batch, only
+//!    look.
 
 mod clock;
 mod departures;
 
-use std::io;
+use std::io::{self, PipeReader, Read as _};
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -88,6 +90,7 @@ const BACKLOG: i32 = 1024;
 pub struct Server {
     socket: Socket,
     endpoint: String,
+    synced: Option<PipeReader>,
 }
 
 impl Server {
@@ -106,7 +109,17 @@ impl Server {
         Ok(Self {
             socket,
             endpoint: bound.unwrap_or_else(|_| endpoint.to_owned()),
+            synced: None,
         })
+    }
+
+    /// Lets a byte in this pipe tell that a sync of the store has come to its end.
+    #[must_use]
+    pub fn woken_by(self, synced: PipeReader) -> Self {
+        Self {
+            synced: Some(synced),
+            ..self
+        }
     }
 
     /// Where it is bound, with the port that the system chose.
@@ -130,13 +143,14 @@ impl Server {
     ) -> io::Result<()> {
         let start = Instant::now();
         let mut clock = RunningClock::default();
-        let mut rounds = Rounds::new(self.socket, broker, stop, log);
+        let mut rounds = Rounds::new(self, broker, stop, log);
         let mut pause = Duration::ZERO;
         loop {
             rounds.now = clock.advance(start.elapsed(), pause);
             let drained = rounds.receive_batch()?;
             rounds.ask_about_departures(drained);
             rounds.pass_on_stop();
+            rounds.pass_on_sync()?;
             rounds.time_out(drained);
             if rounds.work_off()? {
                 return Ok(());
@@ -169,6 +183,10 @@ fn configure(socket: &mut Socket, endpoint: &str) -> io::Result<()> {
 /// What the rounds of the loop share.
 struct Rounds<'a, S> {
     socket: Socket,
+    /// Where a sync's end is told.
+    synced: Option<PipeReader>,
+    /// Whether it was.
+    is_synced: bool,
     broker: &'a mut Broker<S>,
     log: &'a mut dyn FnMut(&str),
     departures: Departures,
@@ -183,13 +201,15 @@ struct Rounds<'a, S> {
 
 impl<'a, S: Store> Rounds<'a, S> {
     fn new(
-        socket: Socket,
+        server: Server,
         broker: &'a mut Broker<S>,
         stop: BorrowedFd<'a>,
         log: &'a mut dyn FnMut(&str),
     ) -> Self {
         Self {
-            socket,
+            socket: server.socket,
+            synced: server.synced,
+            is_synced: false,
             broker,
             log,
             departures: Departures::default(),
@@ -237,6 +257,17 @@ impl<'a, S: Store> Rounds<'a, S> {
         if mem::take(&mut self.stop_asked) {
             self.tell(Input::Stop);
         }
+    }
+
+    fn pass_on_sync(&mut self) -> io::Result<()> {
+        if mem::take(&mut self.is_synced)
+            && let Some(synced) = &mut self.synced
+        {
+            // There is at least one byte; one that comes later tells itself.
+            let _ = synced.read(&mut [0; 64])?;
+            self.tell(Input::Synced);
+        }
+        Ok(())
     }
 
     fn time_out(&mut self, drained: bool) {
@@ -308,17 +339,21 @@ impl<'a, S: Store> Rounds<'a, S> {
             self.stop
                 .map(|stop| PollItem::from_fd(stop.as_raw_fd(), zmq::POLLIN)),
         );
+        let synced = self.synced.as_ref().map(AsRawFd::as_raw_fd);
+        items.extend(synced.map(|synced| PollItem::from_fd(synced, zmq::POLLIN)));
         match zmq::poll(&mut items, millis) {
             Ok(_) | Err(zmq::Error::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
-        if items
-            .get(1)
-            .is_some_and(|item| item.is_readable() || item.is_error())
-        {
+        let mut ready = items
+            .iter()
+            .skip(1)
+            .map(|item| item.is_readable() || item.is_error());
+        if self.stop.is_some() && ready.next() == Some(true) {
             self.stop = None;
             self.stop_asked = true;
         }
+        self.is_synced = ready.next() == Some(true);
         Ok(())
     }
 

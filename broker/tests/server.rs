@@ -23,6 +23,7 @@ fn settings() -> Settings {
         since: 0,
         pid: 1,
         memory: 64 << 20,
+        quota: u64::MAX,
         writer_lost: Duration::from_secs(60),
         listener_lost: Duration::from_secs(10),
         idle: None,
@@ -112,7 +113,7 @@ impl Client {
         assert!(matches!(self.hear().0, Reply::Opened { .. }));
         let data = Request::Data {
             stream,
-            seq: 0,
+            at: 0,
             tail: 0,
             want: 0,
         };
@@ -146,14 +147,7 @@ fn a_chunk_goes_through_at_every_kind_of_endpoint() {
             writer.write("logs", b"a line\n");
             let (reply, payload) = listener.hear();
             assert!(
-                matches!(
-                    reply,
-                    Reply::Chunk {
-                        turn: 0,
-                        seq: 0,
-                        ..
-                    }
-                ),
+                matches!(reply, Reply::Chunk { turn: 0, at: 0, .. }),
                 "{reply:?}"
             );
             assert_eq!(payload.as_deref(), Some(&b"a line\n"[..]));

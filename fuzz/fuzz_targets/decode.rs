@@ -62,6 +62,7 @@ fn settings() -> Settings {
         since: 0,
         pid: 0,
         memory: MEMORY,
+        quota: u64::MAX,
         writer_lost: Duration::from_secs(60),
         listener_lost: Duration::from_secs(10),
         idle: None,

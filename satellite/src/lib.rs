@@ -4,6 +4,7 @@
 //! owns what a process has beside the broker: settings, where to listen and whether that is
 //! allowed, limits of the system, signals and the log. It never decides anything about pipes.
 
+mod data;
 mod limits;
 mod listen;
 mod log;
@@ -11,13 +12,13 @@ mod settings;
 mod signals;
 mod size;
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use skypipe_broker::broker::{self, Broker};
 use skypipe_broker::server::Server;
-use skypipe_broker::store::Memory;
+use skypipe_broker::store::{Memory, Store};
 use uuid::Uuid;
 
 pub use crate::listen::Listen;
@@ -35,18 +36,38 @@ pub use crate::settings::{Refusal, Settings};
 /// # Errors
 ///
 /// A [`Refusal`] when the settings do not allow to listen there, which is a matter of usage; else
-/// when the system refuses the address, or the socket fails.
+/// when the system refuses the address, the socket fails, or the data directory cannot be used, as
+/// when another satellite uses it.
 pub fn run(listen: &Listen, settings: &Settings, ready: impl FnOnce(&str)) -> anyhow::Result<()> {
     settings.allow(listen)?;
     let clients = limits::clients(limits::raise_descriptors());
     // Before there is a socket to leave behind, so that from here on every end is an orderly one.
     let stop = signals::stop_descriptor().context("cannot set up the handling of signals")?;
-    let server = bind(listen)?;
-    let mut broker = Broker::new(for_broker(listen, settings, clients), Memory::default());
+    let for_broker = for_broker(listen, settings, clients);
+    match &settings.data {
+        Some(directory) => {
+            let data = data::open(directory, settings.disk)?;
+            let broker = Broker::restore(for_broker, data.store, data.recovered);
+            let server = bind(listen)?.woken_by(data.synced);
+            serve(server, broker, stop.as_fd(), ready)
+        }
+        None => {
+            let broker = Broker::new(for_broker, Memory::default());
+            serve(bind(listen)?, broker, stop.as_fd(), ready)
+        }
+    }
+}
+
+fn serve<S: Store>(
+    server: Server,
+    mut broker: Broker<S>,
+    stop: BorrowedFd<'_>,
+    ready: impl FnOnce(&str),
+) -> anyhow::Result<()> {
     let mut log = Log::default();
     ready(server.endpoint());
     server
-        .run(&mut broker, stop.as_fd(), &mut |line| log.line(line))
+        .run(&mut broker, stop, &mut |line| log.line(line))
         .context("the satellite's socket failed")
 }
 
@@ -73,6 +94,7 @@ fn for_broker(listen: &Listen, settings: &Settings, clients: usize) -> broker::S
         since: since.as_secs(),
         pid: std::process::id(),
         memory: settings.memory,
+        quota: settings.pipe_limit.unwrap_or(u64::MAX),
         writer_lost: settings.lost_writer,
         listener_lost: settings.lost_listener,
         idle: settings.idle,

@@ -3,6 +3,7 @@
 //! Owns the flags, whose comments are their help, and the rule of where a satellite may listen.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -16,6 +17,18 @@ pub struct Settings {
     /// The memory for what waits, at least 4MiB; when it is used up, writers wait
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = memory)]
     pub memory: u64,
+
+    /// Keep what waits in this directory, so that it outlives the satellite; without it, in memory
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+
+    /// What may be used of the disk there, at least 16MiB; 90% of what is free if not said
+    #[arg(long, value_name = "SIZE", value_parser = disk)]
+    pub disk: Option<u64>,
+
+    /// What one pipe may keep; when it is used up, its writers wait
+    #[arg(long, value_name = "SIZE", value_parser = quota)]
+    pub pipe_limit: Option<u64>,
 
     /// Listen where other machines can connect, though all of them may then read and write
     #[arg(long)]
@@ -74,6 +87,26 @@ const PATIENCE_SECONDS: std::ops::RangeInclusive<u64> = 1..=365 * 24 * 3600;
 fn memory(text: &str) -> Result<u64, String> {
     match size::parse(text)? {
         bytes if bytes < MIN_MEMORY => Err("a satellite needs at least 4MiB".to_owned()),
+        bytes => Ok(bytes),
+    }
+}
+
+/// The smallest budget of disk, in bytes: some segments of the log, and the reserve.
+const MIN_DISK: u64 = 16 << 20;
+
+/// The smallest limit of one pipe, in bytes: a chunk of full size.
+const MIN_QUOTA: u64 = 1 << 20;
+
+fn disk(text: &str) -> Result<u64, String> {
+    match size::parse(text)? {
+        bytes if bytes < MIN_DISK => Err("a satellite needs at least 16MiB".to_owned()),
+        bytes => Ok(bytes),
+    }
+}
+
+fn quota(text: &str) -> Result<u64, String> {
+    match size::parse(text)? {
+        bytes if bytes < MIN_QUOTA => Err("a pipe needs at least 1MiB".to_owned()),
         bytes => Ok(bytes),
     }
 }

@@ -79,6 +79,10 @@ fn report(status: &Status, place: &Place, now: SystemTime) -> String {
         "memory" => "in memory only: what waits is lost when the satellite stops",
         other => other,
     };
+    let disk = status
+        .disk
+        .map(|(used, budget)| ("disk", format!("{} of {} used", size(used), size(budget))));
+    let trouble = status.trouble.clone().map(|why| ("waits", why));
     let lines = [
         ("satellite", runs),
         ("version", status.program.clone()),
@@ -97,8 +101,11 @@ fn report(status: &Status, place: &Place, now: SystemTime) -> String {
         ),
     ];
     lines
+        .into_iter()
+        .chain(disk)
+        .chain(trouble)
         .map(|(name, value)| format!("{name:<9}  {value}\n"))
-        .concat()
+        .collect()
 }
 
 /// How long something is past, in the largest unit of which there are two.
@@ -143,6 +150,8 @@ mod tests {
             kept: "memory".to_owned(),
             memory: 256 << 20,
             used: 1536,
+            disk: Some((3 << 20, 1 << 30)),
+            trouble: None,
             pipes: 2,
             waiting: 1,
             bytes: 10,
@@ -163,6 +172,7 @@ pipes      2
 waiting    1 stream with 10 bytes
 kept       in memory only: what waits is lost when the satellite stops
 memory     1.5 KiB of 256.0 MiB used
+disk       3.0 MiB of 1.0 GiB used
 ";
         let place = Place::Here("/home/me/.local/state/skypipe".into());
         assert_eq!(report(&status(), &place, now), expected);

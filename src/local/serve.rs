@@ -42,7 +42,12 @@ fn be_the_satellite(settings: &Settings) -> anyhow::Result<()> {
     let directory = Directory::make(&config::here()?)?;
     let _lock = claim(&directory).context("its lock fails")?;
     let listen = Listen::Ipc(directory.socket().map_err(anyhow::Error::msg)?);
-    skypipe_satellite::run(&listen, settings, |_| announce())
+    let data = config::data()?;
+    let settings = Settings {
+        data,
+        ..settings.clone()
+    };
+    skypipe_satellite::run(&listen, &settings, |_| announce())
 }
 
 /// Takes the lock for life and notes the process in it. Who starts a satellite looks first whether

@@ -3,8 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use bytes::Bytes;
-use skypipe_broker::protocol::{Code, How, MAX_CHUNK, Mode, Reply, Request, cost};
+use bytes::{Buf as _, Bytes};
+use skypipe_broker::protocol::{
+    Code, How, MAX_CHUNK, MAX_TURNS_OPEN, Mode, Reply, Request, Resume, cost,
+};
 use uuid::Uuid;
 
 use super::{Common, Input, LARGE, Now, Output};
@@ -12,11 +14,19 @@ use super::{Common, Input, LARGE, Now, Output};
 /// How much may be on its way to stdout, in bytes of credit: enough for a gigabit over 60 ms.
 const WINDOW: u64 = 8 * (MAX_CHUNK as u64 + 256);
 
+/// How many streams that have ended are remembered: more than can have ended in the turns that were
+/// open when a satellite was killed, and that it sends again some time.
+const ENDS_KEPT: usize = 4 * MAX_TURNS_OPEN;
+
 /// How often a tap says at most that it missed something.
 const MISSED_EVERY: Duration = Duration::from_secs(1);
 
-/// How long a listener that has all waits for the satellite's word that it knows.
-const LAST_WORD: Duration = Duration::from_secs(10);
+/// How long a listener that has all waits for the satellite's word that it knows: without it the next
+/// listener may be sent the same.
+const LAST_WORD: Duration = Duration::from_secs(30);
+
+/// How long it waits for that on one connection, which may have broken without notice.
+const LAST_WORD_HERE: Duration = Duration::from_secs(3);
 
 /// Something that has arrived and waits for its place in the output.
 #[derive(Debug)]
@@ -25,6 +35,8 @@ enum Pending {
     Write(Option<u64>),
     /// A stream's finish: how, who wrote it, how much of it others had.
     Ended(How, String, u64),
+    /// A turn that brought nothing new, with its cost.
+    Again(u64),
     /// The last turn.
     Done,
 }
@@ -47,8 +59,15 @@ pub(super) struct Listener {
     pending: VecDeque<Pending>,
     /// Turns that the satellite has been told are printed.
     confirmed: u64,
-    /// The next chunk of each stream that goes on.
+    /// What all chunks that arrived cost.
+    cost: u64,
+    /// The next byte of each stream that goes on, or that is still remembered.
     positions: HashMap<Uuid, u64>,
+    /// How many of them go on.
+    going_on: usize,
+    /// Streams whose finish has arrived, the latest last: a satellite that was restarted may send them
+    /// once more.
+    ended: VecDeque<Uuid>,
     /// The stream of the last chunk, and whether it ended a line.
     last: Option<(Uuid, bool)>,
     missed: u64,
@@ -71,7 +90,10 @@ impl Listener {
             consumed: 0,
             pending: VecDeque::new(),
             confirmed: 0,
+            cost: 0,
             positions: HashMap::new(),
+            going_on: 0,
+            ended: VecDeque::new(),
             last: None,
             missed: 0,
             missed_told: None,
@@ -81,7 +103,12 @@ impl Listener {
     }
 
     pub fn is_busy(&self) -> bool {
-        self.is_large && !self.positions.is_empty()
+        self.is_large && self.going_on > 0
+    }
+
+    /// When a connection on which nothing was heard is given up by one that has all.
+    pub fn gives_up(&self, heard: Now) -> Option<Now> {
+        self.done.map(|done| done.max(heard) + LAST_WORD_HERE)
     }
 
     pub fn deadline(&self, common: &Common) -> Option<Now> {
@@ -100,7 +127,10 @@ impl Listener {
             pipe: self.pipe.clone(),
             mode: self.mode,
             window: self.consumed + WINDOW,
-            resume: self.is_known.then_some(self.arrived),
+            resume: self.is_known.then_some(Resume {
+                turns: self.arrived,
+                cost: self.cost,
+            }),
         };
         common.send(&listen, None);
     }
@@ -171,14 +201,14 @@ impl Listener {
             Reply::Chunk {
                 turn,
                 stream,
-                seq,
+                at,
                 missed,
                 ..
             } => {
                 let payload = payload.unwrap_or_default();
-                if self.is_next(common, turn) && self.is_in_order(common, stream, seq) {
-                    self.missed += missed;
-                    self.print(common, stream, payload);
+                if self.is_next(common, turn) {
+                    self.cost += cost(payload.len());
+                    self.chunk(common, stream, at, missed, payload);
                 }
             }
             Reply::Ended {
@@ -191,8 +221,11 @@ impl Listener {
                 ..
             } if self.is_next(common, turn) => {
                 self.missed += missed;
-                self.positions.remove(&stream);
-                self.pending.push_back(Pending::Ended(how, label, before));
+                if self.remember_end(stream) {
+                    self.pending.push_back(Pending::Ended(how, label, before));
+                } else {
+                    self.pending.push_back(Pending::Again(0));
+                }
                 self.settle(common);
             }
             Reply::Done { turn, missed, .. } if self.is_next(common, turn) => {
@@ -230,21 +263,57 @@ impl Listener {
         is_next
     }
 
-    /// Whether a chunk follows the last one of its stream. A tap may miss some.
-    fn is_in_order(&mut self, common: &mut Common, stream: Uuid, seq: u64) -> bool {
-        let expected = self.positions.insert(stream, seq + 1);
-        let fits = match expected {
-            None => true,
-            Some(expected) if self.mode == Mode::Tap => seq >= expected,
-            Some(expected) => seq == expected,
-        };
-        if !fits {
-            common.fail(1, "a stream came out of order");
+    /// Prints what is new of a chunk: a satellite that was restarted may send what has arrived
+    /// before. Nothing may be missing, but for a tap.
+    fn chunk(
+        &mut self,
+        common: &mut Common,
+        stream: Uuid,
+        at: u64,
+        missed: u64,
+        mut payload: Bytes,
+    ) {
+        let price = cost(payload.len());
+        let expected = *self.positions.entry(stream).or_insert_with(|| {
+            self.going_on += 1;
+            at
+        });
+        if at > expected {
+            if self.mode != Mode::Tap {
+                return common.fail(3, "a part of a stream is missing");
+            }
+            // What the satellite has not said, because it was restarted, counts as well.
+            self.missed += at - expected;
+        } else {
+            self.missed += missed;
         }
-        fits
+        let known = expected.saturating_sub(at).min(payload.len() as u64);
+        payload.advance(usize::try_from(known).unwrap_or(usize::MAX));
+        if payload.is_empty() {
+            self.pending.push_back(Pending::Again(price));
+            return self.settle(common);
+        }
+        self.positions
+            .insert(stream, expected.max(at) + payload.len() as u64);
+        self.print(common, stream, payload, price);
     }
 
-    fn print(&mut self, common: &mut Common, stream: Uuid, payload: Bytes) {
+    /// Notes that a stream's finish has arrived; returns whether it is the first time.
+    fn remember_end(&mut self, stream: Uuid) -> bool {
+        if self.ended.contains(&stream) {
+            return false;
+        }
+        self.going_on -= usize::from(self.positions.contains_key(&stream));
+        self.ended.push_back(stream);
+        if self.ended.len() > ENDS_KEPT
+            && let Some(over) = self.ended.pop_front()
+        {
+            self.positions.remove(&over);
+        }
+        true
+    }
+
+    fn print(&mut self, common: &mut Common, stream: Uuid, payload: Bytes, price: u64) {
         self.is_large = payload.len() >= LARGE;
         let ends_line = payload.last() == Some(&b'\n');
         // Where the output moves to another stream, lines stay apart (rule 13).
@@ -258,8 +327,7 @@ impl Listener {
                 .push_back(Output::Write(Bytes::from_static(b"\n")));
         }
         self.last = Some((stream, ends_line));
-        self.pending
-            .push_back(Pending::Write(Some(cost(payload.len()))));
+        self.pending.push_back(Pending::Write(Some(price)));
         common.out.push_back(Output::Write(payload));
     }
 
@@ -284,6 +352,7 @@ impl Listener {
             common.progress();
             match next {
                 Pending::Write(_) => {}
+                Pending::Again(cost) => self.consumed += cost,
                 Pending::Ended(how, label, before) => self.ended(common, how, &label, before),
                 Pending::Done => {
                     self.tell_missed(common);

@@ -67,10 +67,12 @@ pub(super) struct Writer {
     /// Read and not sent.
     unsent: VecDeque<Bytes>,
     unsent_bytes: usize,
-    /// Sent and not acknowledged; the first has the number `acked`.
+    /// Sent and not acknowledged; the first begins with the byte `acked` of the stream.
     sent: VecDeque<Sent>,
     acked: u64,
-    /// What the chunks that were sent cost, from the first on.
+    /// All bytes that were sent.
+    sent_bytes: u64,
+    /// What the chunks cost that were sent since the satellite last answered `Open`.
     spent: u64,
     /// What they may cost.
     limit: u64,
@@ -104,6 +106,7 @@ impl Writer {
             unsent_bytes: 0,
             sent: VecDeque::new(),
             acked: 0,
+            sent_bytes: 0,
             spent: 0,
             limit: 0,
             asked: 0,
@@ -261,31 +264,57 @@ impl Writer {
 
     /// The satellite says where it stands; what it has not got is sent again.
     fn opened(&mut self, common: &mut Common, next: u64, limit: u64) {
-        if next < self.acked || next > self.acked + self.sent.len() as u64 {
+        if next < self.acked || next > self.sent_bytes {
             let message = "the satellite resumed the stream where it cannot have been";
             return common.fail(3, message);
         }
         if !self.is_opened {
             common.progress();
         }
-        self.acknowledged(common, next);
         self.is_opened = true;
         self.is_attached = true;
-        while let Some(lost) = self.sent.pop_back() {
-            self.spent -= cost(lost.bytes.len());
-            self.unsent_bytes += lost.bytes.len();
-            self.unsent.push_front(lost.bytes);
-        }
-        self.tail = self.acked_tail;
+        self.take_back(next);
+        self.spent = 0;
         self.limit = limit;
         self.asked = 0;
     }
 
+    /// What was sent and did not arrive is to be sent once more, in chunks as there is credit.
+    fn take_back(&mut self, next: u64) {
+        while self.sent_bytes > next
+            && let Some(mut lost) = self.sent.pop_back()
+        {
+            let start = self.sent_bytes - lost.bytes.len() as u64;
+            let arrived = next.saturating_sub(start);
+            let rest = lost
+                .bytes
+                .split_off(usize::try_from(arrived).unwrap_or(usize::MAX));
+            self.sent_bytes -= rest.len() as u64;
+            self.unsent_bytes += rest.len();
+            self.unsent.push_front(rest);
+            if !lost.bytes.is_empty() {
+                let before = self.sent.back().map_or(self.acked_tail, |sent| sent.tail);
+                lost.tail = tail_after(before, &lost.bytes);
+                self.sent.push_back(lost);
+            }
+        }
+        self.tail = self.sent.back().map_or(self.acked_tail, |sent| sent.tail);
+    }
+
     fn acknowledged(&mut self, common: &mut Common, next: u64) {
         while self.acked < next
-            && let Some(sent) = self.sent.pop_front()
+            && let Some(mut sent) = self.sent.pop_front()
         {
-            self.acked += 1;
+            let missing = usize::try_from(next - self.acked).unwrap_or(usize::MAX);
+            if missing < sent.bytes.len() {
+                // Some of a chunk, as after a restart.
+                let done = sent.bytes.split_to(missing);
+                self.acked = next;
+                self.acked_tail = tail_after(self.acked_tail, &done);
+                self.sent.push_front(sent);
+                return common.progress();
+            }
+            self.acked += sent.bytes.len() as u64;
             self.acked_tail = sent.tail;
             let took = common.now.saturating_sub(sent.at);
             if took < QUICK {
@@ -335,17 +364,15 @@ impl Writer {
     }
 
     fn send_chunk(&mut self, common: &mut Common, bytes: Bytes) {
-        self.tail = match memchr::memrchr(b'\n', &bytes) {
-            Some(at) => (bytes.len() - at - 1) as u64,
-            None => self.tail + bytes.len() as u64,
-        };
-        let seq = self.acked + self.sent.len() as u64;
+        self.tail = tail_after(self.tail, &bytes);
+        let at = self.sent_bytes;
+        self.sent_bytes += bytes.len() as u64;
         self.spent += cost(bytes.len());
         let want = self.want();
         self.asked = self.asked.max(want);
         let data = Request::Data {
             stream: common.config.id,
-            seq,
+            at,
             tail: self.tail,
             want,
         };
@@ -394,14 +421,22 @@ impl Writer {
             return;
         };
         if !std::mem::replace(&mut self.is_finish_sent, true) {
-            let seq = self.acked + self.sent.len() as u64;
+            let len = self.sent_bytes;
             let finish = Request::Finish {
                 stream: common.config.id,
-                seq,
+                len,
                 how: end.how.clone(),
             };
             common.send(&finish, None);
         }
+    }
+}
+
+/// The unfinished line at the end of `bytes`, when one of `before` bytes stood before them.
+fn tail_after(before: u64, bytes: &[u8]) -> u64 {
+    match memchr::memrchr(b'\n', bytes) {
+        Some(at) => (bytes.len() - at - 1) as u64,
+        None => before + bytes.len() as u64,
     }
 }
 

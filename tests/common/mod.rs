@@ -29,6 +29,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use self::outcome::Outcome;
 use self::process::Run;
 use self::satellite::Satellite;
 use self::watchdog::Watchdog;
@@ -44,6 +45,10 @@ pub struct Environment {
     home: PathBuf,
     /// The satellite on a port of loopback, if not the one that starts by itself.
     sky: Option<Satellite>,
+    /// Where it is, or was before its end.
+    endpoint: Option<String>,
+    /// The program through which all others are started, with its arguments.
+    entrance: Vec<String>,
     /// Last, so that a test that hangs while it cleans up is ended as well.
     _watchdog: Watchdog,
 }
@@ -59,6 +64,11 @@ impl Environment {
         Self::with(below, TEST_DEADLINE)
     }
 
+    /// A new home, for a test that may take longer.
+    pub fn here_within(deadline: Duration) -> Self {
+        Self::with("", deadline)
+    }
+
     /// A new home, and a satellite of its own on a free port of loopback, started with `flags`.
     pub fn sky(flags: &[&str]) -> Self {
         Self::sky_within(flags, TEST_DEADLINE)
@@ -67,8 +77,39 @@ impl Environment {
     /// The same, for a test that may take longer.
     pub fn sky_within(flags: &[&str], deadline: Duration) -> Self {
         let mut environment = Self::with("", deadline);
-        environment.sky = Some(environment.satellite(flags));
+        environment.lead(environment.satellite(flags));
         environment
+    }
+
+    /// Everything started from now on uses this satellite.
+    pub fn lead(&mut self, satellite: Satellite) {
+        self.endpoint = Some(satellite.endpoint().to_owned());
+        self.sky = Some(satellite);
+    }
+
+    /// Everything started from now on looks for its satellite there.
+    pub fn leads_to(&mut self, endpoint: &str) {
+        self.endpoint = Some(endpoint.to_owned());
+    }
+
+    /// Takes the satellite on a port away, to be ended; what is started looks for it all the same.
+    pub fn take_sky(&mut self) -> Satellite {
+        self.sky.take().expect("the environment has one")
+    }
+
+    /// Kills the satellite on a port without a word, and starts it again where it was. Returns how
+    /// the first one ended.
+    pub fn kill_and_restart_sky(&mut self, flags: &[&str]) -> Outcome {
+        let outcome = self.take_sky().kill();
+        self.restart_sky(flags);
+        outcome
+    }
+
+    /// Starts the satellite on a port again, where it was before its end.
+    pub fn restart_sky(&mut self, flags: &[&str]) {
+        let endpoint = self.endpoint.as_deref().expect("there was one");
+        let address = endpoint.trim_start_matches("tcp://");
+        self.sky = Some(Satellite::start_at(self, address, flags));
     }
 
     fn with(below: &str, deadline: Duration) -> Self {
@@ -79,6 +120,8 @@ impl Environment {
         Self {
             home,
             sky: None,
+            endpoint: None,
+            entrance: Vec::new(),
             _watchdog: watchdog,
         }
     }
@@ -86,6 +129,11 @@ impl Environment {
     /// Another satellite, which nobody uses unless told to.
     pub fn satellite(&self, flags: &[&str]) -> Satellite {
         Satellite::start(self, flags)
+    }
+
+    /// The same, at this address.
+    pub fn satellite_at(&self, address: &str, flags: &[&str]) -> Satellite {
+        Satellite::start_at(self, address, flags)
     }
 
     /// The environment's satellite on a port.
@@ -107,15 +155,28 @@ impl Environment {
         self.run(command, script)
     }
 
+    /// Everything started from now on is started through this program.
+    pub fn enter(&mut self, entrance: Vec<String>) {
+        self.entrance = entrance;
+    }
+
     /// Any program, to be run in the environment.
     pub fn run(&self, mut command: Command, name: &str) -> Run {
+        if let [program, arguments @ ..] = &*self.entrance {
+            let mut entering = Command::new(program);
+            entering
+                .args(arguments)
+                .arg(command.get_program())
+                .args(command.get_args());
+            command = entering;
+        }
         command
             .env_clear()
             .env("HOME", &self.home)
             .env("PATH", path())
             .current_dir(&self.home);
-        if let Some(satellite) = &self.sky {
-            command.env("SATELLITE", satellite.endpoint());
+        if let Some(endpoint) = &self.endpoint {
+            command.env("SATELLITE", endpoint);
         }
         Run::new(command, name)
     }

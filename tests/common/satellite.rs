@@ -21,8 +21,17 @@ pub struct Satellite {
 impl Satellite {
     /// Starts one in `environment` and reads from its stderr where it listens.
     pub fn start(environment: &Environment, flags: &[&str]) -> Self {
-        let arguments = [&["--satellite", "127.0.0.1:0"], flags].concat();
-        let process = environment.skypipe(&arguments).start();
+        Self::start_at(environment, "127.0.0.1:0", flags)
+    }
+
+    /// The same, at this address.
+    pub fn start_at(environment: &Environment, address: &str, flags: &[&str]) -> Self {
+        let arguments = [&["--satellite", address], flags].concat();
+        Self::listening(environment.skypipe(&arguments).start())
+    }
+
+    /// The satellite that `process` is, as soon as it listens.
+    pub fn listening(process: Process) -> Self {
         process.complains("listening on tcp://");
         let said = process.said();
         let endpoint = said
@@ -45,6 +54,12 @@ impl Satellite {
     /// Ends it, and waits for its end.
     pub fn end(self) -> Outcome {
         self.process.signal(rustix::process::Signal::TERM);
+        self.process.outcome()
+    }
+
+    /// Kills it without a word, and waits for its end.
+    pub fn kill(self) -> Outcome {
+        self.process.signal(rustix::process::Signal::KILL);
         self.process.outcome()
     }
 

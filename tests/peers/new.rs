@@ -50,10 +50,10 @@ impl New {
             .expect("the satellite takes messages");
     }
 
-    pub fn data(&self, stream: Uuid, seq: u64, bytes: &[u8]) {
+    pub fn data(&self, stream: Uuid, at: u64, bytes: &[u8]) {
         let data = Request::Data {
             stream,
-            seq,
+            at,
             tail: 0,
             want: 0,
         };
@@ -94,7 +94,7 @@ impl New {
         self.data(stream, 0, text.as_bytes());
         self.say(&Request::Finish {
             stream,
-            seq: 1,
+            len: text.len() as u64,
             how: How::End,
         });
         self.hear_until(|reply| matches!(reply, Reply::Finished { .. }));

@@ -59,6 +59,8 @@ pub struct Client {
     pub timeout: Option<Duration>,
     /// What became of it.
     pub state: State,
+    /// Its exit code, once it has exited.
+    pub code: Option<u8>,
     /// When it was started.
     pub started: Duration,
     /// How many runs of the satellite were over by then.
@@ -95,10 +97,12 @@ pub struct Client {
     limit: u64,
     /// Since when it could have sent all it has in hand.
     idle: Option<Duration>,
-    /// How many chunks it knows to be kept.
+    /// How many bytes it knows to be kept.
     acked: u64,
-    /// Where each chunk that it sent begins in what stdin gave, and its length.
-    sent: Vec<(usize, usize)>,
+    /// How much of what stdin gave it has sent, as far as the satellite may have it.
+    sent: usize,
+    /// What the chunks cost that it sent since its stream was last opened.
+    spent: u64,
     /// What it handed to stdout.
     pub queued: Vec<u8>,
     /// The lengths of the writes that have not returned.
@@ -143,6 +147,7 @@ impl Client {
             role,
             timeout: actor.timeout,
             state: State::Ahead,
+            code: None,
             started: Duration::ZERO,
             runs: 0,
             session: Session::new(config),
@@ -162,7 +167,8 @@ impl Client {
             limit: 0,
             idle: None,
             acked: 0,
-            sent: Vec::new(),
+            sent: 0,
+            spent: 0,
             queued: Vec::new(),
             writes: VecDeque::new(),
             printed: 0,
@@ -210,17 +216,18 @@ impl Client {
                 self.moved = now;
                 self.welcomed = Some(now);
             }
-            Reply::Opened { next, limit, .. } | Reply::Ack { next, limit, .. } => {
+            Reply::Opened { next, limit, .. } => {
+                self.opened = true;
+                // What the satellite has not may be cut anew, and all is paid for anew.
+                self.sent = usize::try_from(*next).expect("bytes are few");
+                self.spent = 0;
+                self.limit = *limit;
+            }
+            Reply::Ack { next, limit, .. } => {
                 self.limit = *limit;
                 if *next > self.acked {
                     self.acked = *next;
                     self.moved = now;
-                }
-                if let Reply::Opened { .. } = reply {
-                    self.opened = true;
-                    // What the satellite has not may be cut anew.
-                    self.sent
-                        .truncate(usize::try_from(*next).expect("chunks are few"));
                 }
             }
             Reply::Finished { .. } => self.moved = now,
@@ -228,26 +235,22 @@ impl Client {
         }
     }
 
-    /// A chunk that it sends must be the next piece of what stdin gave, or one sent before.
+    /// A chunk that it sends must be the next piece of what stdin gave.
     pub fn sends(&mut self, request: &Request, payload: Option<&Bytes>) -> Verdict {
-        let Request::Data { seq, tail, .. } = request else {
+        let Request::Data { at, tail, .. } = request else {
             return Ok(());
         };
         let payload = payload.ok_or("a chunk without its payload")?;
-        let place = usize::try_from(*seq).map_err(|error| error.to_string())?;
-        let end = self.sent.last().map_or(0, |(start, len)| start + len);
-        let (start, len) = match self.sent.get(place) {
-            Some(sent) => *sent,
-            None if place == self.sent.len() => (end, payload.len()),
-            None => return Err(format!("chunk {seq} after {} chunks", self.sent.len())),
-        };
-        if payload.is_empty() || self.given.get(start..start + len) != Some(payload) {
-            return Err(format!("chunk {seq} is not what stdin gave at {start}"));
+        if *at != self.sent as u64 {
+            return Err(format!("bytes from {at} after {} bytes", self.sent));
         }
-        if place == self.sent.len() {
-            self.sent.push((start, len));
+        let end = self.sent + payload.len();
+        if payload.is_empty() || self.given.get(self.sent..end) != Some(payload) {
+            return Err(format!("the chunk at {at} is not what stdin gave there"));
         }
-        let before = &self.given[..start + len];
+        self.sent = end;
+        self.spent += cost(payload.len());
+        let before = &self.given[..end];
         let newline = before
             .iter()
             .rposition(|byte| *byte == b'\n')
@@ -256,7 +259,7 @@ impl Client {
             Ok(())
         } else {
             Err(format!(
-                "chunk {seq} says {tail}, not {}",
+                "the chunk at {at} says {tail}, not {}",
                 before.len() - newline
             ))
         }
@@ -264,10 +267,9 @@ impl Client {
 
     /// Rule 14: what was read goes at once, or after 100 ms if it ends within a line.
     pub fn hurries(&mut self, now: Duration) -> Verdict {
-        let end = self.sent.last().map_or(0, |(start, len)| start + len);
-        let rest = self.given.len() - end;
-        let spent: u64 = self.sent.iter().map(|(_, len)| cost(*len)).sum();
-        if !self.runs() || !self.opened || rest == 0 || spent + cost(rest) + SCRAP > self.limit {
+        let rest = self.given.len() - self.sent;
+        let price = self.spent + cost(rest) + SCRAP;
+        if !self.runs() || !self.opened || rest == 0 || price > self.limit {
             self.idle = None;
             return Ok(());
         }

@@ -20,6 +20,8 @@ pub struct Chunk {
     pub tail: u64,
     /// When it was taken in.
     pub at: Duration,
+    /// Bytes of the stream before it.
+    pub start: u64,
     /// Whether a listener that is no tap has confirmed it.
     pub confirmed: bool,
 }
@@ -44,9 +46,9 @@ pub struct Stream {
     pub forgettable: bool,
     /// Whether a listener that is no tap has confirmed its finish.
     pub finish_confirmed: bool,
-    /// What its writer was last told: the chunks that are kept.
+    /// What its writer was last told: the bytes that are kept.
     pub acked: u64,
-    /// What its writer was last told: what it may send, in cost.
+    /// What its writer was last told: what it may send, in cost, from the last opening on.
     pub limit: u64,
     /// What its writer last said it would like the limit to be.
     pub wish: u64,
@@ -76,9 +78,16 @@ impl Stream {
         }
     }
 
-    /// How many chunks there are.
-    pub fn len(&self) -> u64 {
-        self.chunks.len() as u64
+    /// How many payload bytes there are.
+    pub fn size(&self) -> u64 {
+        let last = self.chunks.last();
+        last.map_or(0, |chunk| chunk.start + chunk.payload.len() as u64)
+    }
+
+    /// The number of the chunk that begins with the byte `at`, if one does.
+    pub fn number(&self, at: u64) -> Option<u64> {
+        let place = self.chunks.binary_search_by_key(&at, |chunk| chunk.start);
+        place.ok().map(|place| place as u64)
     }
 
     /// How many payload bytes the chunks of this range have.
@@ -175,6 +184,8 @@ pub struct Listener {
     pub window: u64,
     /// What all its chunks cost together.
     pub cost: u64,
+    /// What they cost together up to each turn.
+    pub costs: Vec<u64>,
     /// What its output must be, if all turns are written.
     pub rendered: Vec<u8>,
     /// How long its output is after each turn.
@@ -197,6 +208,7 @@ impl Listener {
             confirmed: 0,
             window,
             cost: 0,
+            costs: Vec::new(),
             rendered: Vec::new(),
             ends: Vec::new(),
             last: None,
@@ -215,6 +227,7 @@ impl Listener {
             self.rendered.extend_from_slice(payload);
             self.cost += cost(payload.len());
         }
+        self.costs.push(self.cost);
         self.ends.push(self.rendered.len());
         self.turns.push(turn);
     }

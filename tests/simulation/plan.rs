@@ -6,6 +6,7 @@ use bytes::Bytes;
 use skypipe::session::{Job, Question, Signal};
 use skypipe_broker::protocol::{MAX_CHUNK, Mode};
 
+use super::disk::End;
 use super::network::Weather;
 use super::rng::{Rng, mix};
 
@@ -75,6 +76,8 @@ pub enum Fault {
     Congest(usize),
     /// The satellite restarts with nothing kept.
     Restart,
+    /// The satellite, which has a disk, ends so and is started again.
+    KillSatellite(End),
 }
 
 /// One history.

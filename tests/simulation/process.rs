@@ -8,6 +8,7 @@ use skypipe_broker::protocol::{Mode, Request, decode};
 
 use super::check::Verdict;
 use super::client::{Role, State};
+use super::disk::End;
 use super::network::Conn;
 use super::plan::Fault;
 use super::world::{Event, World, reply_in};
@@ -39,6 +40,9 @@ impl World {
             .session
             .handle(self.now.saturating_sub(client.started), input);
         self.drain(place)?;
+        if self.is_on_disk() {
+            return Ok(());
+        }
         self.clients[place].hurries(self.now)
     }
 
@@ -158,6 +162,9 @@ impl World {
     }
 
     fn sent(&mut self, place: usize, frames: &[Bytes]) -> Verdict {
+        if self.is_on_disk() {
+            return Ok(());
+        }
         let client = &mut self.clients[place];
         let request = request_in(frames).ok_or("a session sends what makes no sense")?;
         if let Request::Confirm { turns, .. } = request {
@@ -167,6 +174,7 @@ impl World {
     }
 
     fn write(&mut self, place: usize, bytes: &Bytes) -> Verdict {
+        let is_on_disk = self.is_on_disk();
         let client = &mut self.clients[place];
         if client.output_closed {
             return Err("a write to a stdout that is closed".to_owned());
@@ -176,13 +184,21 @@ impl World {
             client.write_due = self.now + self.rng.micros(0, client.pace);
         }
         client.writes.push_back(bytes.len());
+        if is_on_disk {
+            return Ok(());
+        }
         self.check.prints(client, bytes.len())
     }
 
     fn exit(&mut self, place: usize, code: u8) -> Verdict {
         self.clients[place].state = State::Exited;
+        self.clients[place].code = Some(code);
         let client = &self.clients[place];
-        let verdict = self.check.exit(client, code);
+        let verdict = if self.is_on_disk() {
+            Ok(())
+        } else {
+            self.check.exit(client, code)
+        };
         let name = self.name(place);
         let arrives = !self.rough || self.rng.chance(95);
         self.give_up(place, arrives);
@@ -248,7 +264,8 @@ impl World {
                 }
             }
             Fault::Stall(client, span) => self.clients[client].stalled = self.now + span,
-            Fault::Restart => self.restart(),
+            Fault::Restart => self.restart(End::Killed),
+            Fault::KillSatellite(end) => self.restart(end),
         }
         Ok(())
     }

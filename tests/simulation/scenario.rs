@@ -108,7 +108,7 @@ impl World {
     }
 
     /// Nothing fails any more, and nothing is slow.
-    fn calm(&mut self) {
+    pub fn calm(&mut self) {
         self.rough = false;
         self.weather = Weather {
             low: 100,
@@ -198,7 +198,7 @@ impl World {
     }
 
     /// A program that does one thing comes now.
-    fn comes(&mut self, job: Job) {
+    pub fn comes(&mut self, job: Job) {
         self.enter(Actor {
             at: self.now,
             job,

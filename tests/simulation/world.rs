@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skypipe_broker::broker::{Broker, Input, Output, Settings};
-use skypipe_broker::protocol::{Reply, Request, decode};
-use skypipe_broker::store::Memory;
+use skypipe_broker::protocol::{MAGIC, Outcome, Reply, Request, decode, encode};
 
 use super::check::{Checker, Verdict};
 use super::client::Client;
+use super::disk::{Disk, End, Simulated};
 use super::network::{Conn, Weather};
 use super::plan::{Fault, Plan};
 use super::plant::{Kind, Plant};
@@ -37,6 +37,8 @@ pub enum Event {
     Satellite(usize, Input),
     /// A client learns that its connection is gone.
     ClientTold(usize),
+    /// The disk has synced what it was asked to.
+    Synced,
     /// Something fails.
     Fault(Fault),
 }
@@ -63,7 +65,13 @@ pub struct World {
     pub plant: Plant,
     /// What the satellite was handed since it started, if that is kept (`SKYPIPE_SHRINK`).
     pub history: Option<History>,
-    broker: Broker<Memory>,
+    /// Whether the satellite acknowledges bytes as soon as they come in: a fault put in on purpose.
+    pub acknowledges_early: bool,
+    /// The satellite's disk, if it has one. Then the ledger watches in the place of the checker.
+    disk: Option<Disk>,
+    /// Whether the end of a sync is planned.
+    is_syncing: bool,
+    broker: Broker<Simulated>,
     settings: Settings,
     booted: Duration,
     events: BTreeMap<(Duration, u64), Event>,
@@ -73,13 +81,23 @@ pub struct World {
 
 impl World {
     /// The world at the beginning of a plan.
-    pub fn new(plan: Plan, plant: Option<Kind>, mut rng: Rng) -> Self {
+    pub fn new(plan: Plan, plant: Option<Kind>, rng: Rng) -> Self {
+        Self::with(plan, plant, None, rng)
+    }
+
+    /// The world of a satellite that keeps what it has on a disk.
+    pub fn on_disk(plan: Plan, disk: Disk, rng: Rng) -> Self {
+        Self::with(plan, None, Some(disk), rng)
+    }
+
+    fn with(plan: Plan, plant: Option<Kind>, disk: Option<Disk>, mut rng: Rng) -> Self {
         let settings = Settings {
             satellite: rng.uuid(),
             program: "skypipe 1.0.0".to_owned(),
             since: 1_790_000_000,
             pid: 1,
             memory: plan.memory,
+            quota: u64::MAX,
             writer_lost: plan.writer_lost,
             listener_lost: plan.listener_lost,
             idle: None,
@@ -97,7 +115,10 @@ impl World {
             trace: std::env::var_os("SKYPIPE_TRACE").is_some(),
             plant,
             history: std::env::var_os("SKYPIPE_SHRINK").map(|_| History::new()),
-            broker: Broker::new(settings.clone(), Memory::default()),
+            acknowledges_early: false,
+            broker: start(&settings, disk.as_ref(), End::Killed),
+            disk,
+            is_syncing: false,
             settings,
             booted: Duration::ZERO,
             events: BTreeMap::new(),
@@ -199,6 +220,13 @@ impl World {
                 self.tell_broker(input)
             }
             Event::ClientTold(conn) => self.client_told(conn),
+            Event::Synced => {
+                self.is_syncing = false;
+                if let Some(disk) = &self.disk {
+                    disk.synced();
+                }
+                self.tell_broker(Input::Synced)
+            }
             Event::Fault(fault) => self.fail(fault),
         }
     }
@@ -210,7 +238,10 @@ impl World {
         if let Some(history) = &mut self.history {
             history.push((now, input.clone()));
         }
-        self.check.input(self.now, &input)?;
+        if self.disk.is_none() {
+            self.check.input(self.now, &input)?;
+        }
+        let early = early_answer(&input);
         let swallowed = match &input {
             Input::Received { frames, .. } => self.plant.swallows(frames),
             _ => false,
@@ -219,11 +250,18 @@ impl World {
             self.broker.handle(now, input);
         }
         let mut said: Vec<_> = std::iter::from_fn(|| self.broker.poll()).collect();
+        if self.acknowledges_early {
+            said.extend(early);
+        }
+        self.plan_sync();
         self.plant.tamper(&mut said, false);
         for output in &said {
             self.trace(|| format!("satellite -> {}", said_so(output)));
             match output {
-                Output::Send { peer, frames, .. } => self.check.reply(peer, frames)?,
+                Output::Send { peer, frames, .. } if self.disk.is_none() => {
+                    self.check.reply(peer, frames)?;
+                }
+                Output::Send { .. } => {}
                 Output::Log(_) => {}
                 Output::Stop => return Err("the satellite stops".to_owned()),
             }
@@ -239,7 +277,30 @@ impl World {
                 self.send_down(&peer, frames, report);
             }
         }
-        self.check.step_done(self.broker.used())
+        if self.disk.is_none() {
+            self.check.step_done(self.broker.used())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// A sync takes a while.
+    fn plan_sync(&mut self) {
+        if !self.is_syncing && self.disk.as_ref().is_some_and(Disk::is_syncing) {
+            self.is_syncing = true;
+            let at = self.now + self.rng.micros(100, 60_000);
+            self.plan(at, Event::Synced);
+        }
+    }
+
+    /// What the satellite's disk holds.
+    pub fn disk_used(&self) -> u64 {
+        self.disk.as_ref().map_or(0, Disk::used)
+    }
+
+    /// Whether the ledger watches, and not the checker.
+    pub fn is_on_disk(&self) -> bool {
+        self.disk.is_some()
     }
 
     /// Prints what happens, if that is asked for.
@@ -299,8 +360,8 @@ impl World {
         self.plan(at, Event::Satellite(conn, Input::Disconnected { peer }));
     }
 
-    /// The satellite restarts with nothing kept; every connection is gone.
-    pub fn restart(&mut self) {
+    /// The satellite restarts, with nothing kept if it has no disk; every connection is gone.
+    pub fn restart(&mut self, end: End) {
         self.check.coverage.hit("restart");
         for place in 0..self.conns.len() {
             let up = self.conns[place].up;
@@ -315,7 +376,11 @@ impl World {
             }
         }
         self.settings.satellite = self.rng.uuid();
-        self.broker = Broker::new(self.settings.clone(), Memory::default());
+        // A sync that was under way is none of the next one's.
+        self.events
+            .retain(|_, event| !matches!(event, Event::Synced));
+        self.is_syncing = false;
+        self.broker = start(&self.settings, self.disk.as_ref(), end);
         self.booted = self.now;
         if let Some(history) = &mut self.history {
             history.clear();
@@ -343,6 +408,34 @@ impl World {
     /// What the satellite keeps, in bytes of payload.
     pub fn used(&self) -> u64 {
         self.broker.used()
+    }
+}
+
+/// What a satellite says to a chunk or a finish that takes it for safe at once.
+fn early_answer(input: &Input) -> Option<Output> {
+    let Input::Received { peer, frames } = input else {
+        return None;
+    };
+    let Ok(Request::Finish { stream, .. }) = decode(frames.get(1)?) else {
+        return None;
+    };
+    let outcome = Outcome::Kept;
+    let finished = encode(&Reply::Finished { stream, outcome });
+    Some(Output::Send {
+        peer: peer.clone(),
+        frames: vec![Bytes::from_static(MAGIC), finished.into()],
+        report: false,
+    })
+}
+
+/// A satellite on what the disk holds.
+fn start(settings: &Settings, disk: Option<&Disk>, end: End) -> Broker<Simulated> {
+    match disk {
+        None => Broker::new(settings.clone(), Simulated::default()),
+        Some(disk) => {
+            let (store, recovered) = disk.restart(end);
+            Broker::restore(settings.clone(), store, recovered)
+        }
     }
 }
 

@@ -22,8 +22,10 @@ impl<S: Store> Broker<S> {
                 let message = "this satellite has all the streams that it can keep";
                 return self.refuse(peer, Code::Limit, message, None);
             }
-            self.streams
-                .insert(marker, Uuid::from_u64_pair(OLD_IDS, marker.0));
+            self.streams.insert(
+                marker,
+                (Uuid::from_u64_pair(OLD_IDS, marker.0), name.clone()),
+            );
         }
         self.with_pipe(&name, |pipe, ctx| pipe.eof(marker, ctx));
         self.reply(peer, &Reply::EofTaken);
@@ -72,13 +74,26 @@ impl<S: Store> Broker<S> {
             program: self.settings.program.clone(),
             since: self.settings.since,
             pid: self.settings.pid,
-            kept: self.store.kept().to_owned(),
+            kept: self.store.kept(),
             memory: self.settings.memory,
             used: self.room.used(),
+            disk: self.store.disk().map(|disk| (disk.used, disk.budget)),
+            trouble: self.saving.full.clone(),
             pipes: self.pipes.len() as u64,
             waiting,
             bytes,
             clients: self.clients.connected() as u64,
+        }
+    }
+
+    /// Drops everything, for somebody who wants nothing of it to come back with the next satellite.
+    fn drop_all(&mut self) {
+        let asking: Vec<_> = self.clients.all().collect();
+        for client in asking {
+            self.end_all_of(client, "the satellite was reset");
+        }
+        for name in self.pipes.keys().cloned().collect::<Vec<_>>() {
+            self.with_pipe(&name, Pipe::discard);
         }
     }
 
@@ -94,6 +109,9 @@ impl<S: Store> Broker<S> {
                 status.waiting, status.bytes
             );
             return self.refuse(peer, Code::Waiting, &message, None);
+        }
+        if force {
+            self.drop_all();
         }
         self.reply(peer, &Reply::Stopping);
         self.out

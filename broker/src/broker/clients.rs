@@ -61,6 +61,11 @@ impl Clients {
         self.get(client).is_some_and(|client| client.old.is_some())
     }
 
+    /// All of them, in no order.
+    pub fn all(&self) -> impl Iterator<Item = Uuid> {
+        self.by_id.keys().copied()
+    }
+
     pub fn get(&self, client: Uuid) -> Option<&Client> {
         self.by_id.get(&client)
     }
@@ -86,15 +91,10 @@ impl Clients {
         Some(id)
     }
 
-    /// Puts a client on a connection, a new one or its next. Returns another client that was on
-    /// this connection before; it is on none now.
-    pub fn connect(&mut self, id: Uuid, peer: &Peer, now: Now) -> Option<Uuid> {
-        let earlier = self.at(peer).filter(|other| *other != id);
-        if let Some(other) = earlier {
-            self.disconnect(other);
-        }
+    /// A client of this UUID, on no connection if it is new.
+    pub fn make(&mut self, id: Uuid, now: Now) -> &mut Client {
         let came = &mut self.came;
-        let client = self.by_id.entry(id).or_insert_with(|| {
+        self.by_id.entry(id).or_insert_with(|| {
             *came += 1;
             Client {
                 peer: None,
@@ -105,7 +105,17 @@ impl Clients {
                 old: None,
                 check: None,
             }
-        });
+        })
+    }
+
+    /// Puts a client on a connection, a new one or its next. Returns another client that was on
+    /// this connection before; it is on none now.
+    pub fn connect(&mut self, id: Uuid, peer: &Peer, now: Now) -> Option<Uuid> {
+        let earlier = self.at(peer).filter(|other| *other != id);
+        if let Some(other) = earlier {
+            self.disconnect(other);
+        }
+        let client = self.make(id, now);
         client.heard = now;
         if let Some(before) = client.peer.replace(peer.clone()) {
             self.by_peer.remove(&before);

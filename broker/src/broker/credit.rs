@@ -7,6 +7,7 @@
 use uuid::Uuid;
 
 use super::Broker;
+use super::saving::MAX_UNSAFE;
 use super::writing::Writer;
 use crate::protocol::{BASE_CREDIT, CHUNK_OVERHEAD, MAX_CHUNK, SCRAP, cost};
 use crate::store::Store;
@@ -66,6 +67,11 @@ impl Room {
         self.budget.saturating_sub(self.used())
     }
 
+    /// Whether little is left.
+    pub fn is_short(&self) -> bool {
+        self.left() < self.budget / 4
+    }
+
     /// What may still be given to those who are being drained.
     fn left_in_reserve(&self) -> u64 {
         (self.budget + RESERVE.min(self.budget / 4)).saturating_sub(self.used())
@@ -117,6 +123,9 @@ impl<S: Store> Broker<S> {
         if !std::mem::take(&mut self.room.changed) {
             return;
         }
+        if !self.wanting.is_empty() {
+            self.make_room();
+        }
         for _ in 0..self.wanting.len() {
             let Some(id) = self.wanting.pop_front() else {
                 break;
@@ -136,19 +145,21 @@ impl<S: Store> Broker<S> {
             return false;
         };
         let ahead = writer.limit - writer.received;
+        let quota = self.quota_left(&writer.pipe);
         let wanted = writer
             .wants()
-            .min((writer.received + WINDOW).saturating_sub(writer.limit));
+            .min((writer.received + WINDOW).saturating_sub(writer.limit))
+            .min(MAX_UNSAFE.saturating_sub(writer.next - writer.safe + ahead));
         if wanted == 0 {
             return false;
         }
         let in_hand = writer.want.saturating_sub(writer.limit).min(wanted);
         let mut enough = wanted.min(SCRAP.saturating_sub(ahead).max(cost(1)));
         let share = SHARE.max(self.room.left() / (waiting + 1));
-        let mut amount = wanted.min(share).min(self.room.left());
+        let mut amount = wanted.min(share).min(self.room.left()).min(quota);
         if amount < enough {
-            self.let_go(id);
-            amount = wanted.min(share).min(self.room.left());
+            let quota = self.let_go(id);
+            amount = wanted.min(share).min(self.room.left()).min(quota);
         }
         if amount < enough && in_hand > 0 {
             // Credit that may lie unused is not for the reserve.
@@ -167,19 +178,45 @@ impl<S: Store> Broker<S> {
         }
         writer.is_full = false;
         writer.limit += amount;
-        let wants_more = writer.wants() > 0;
-        self.room.grant(amount);
+        let (pipe, wants_more) = (writer.pipe.clone(), writer.wants() > 0);
+        self.grant_credit(&pipe, amount);
         self.owe(id);
         wants_more
     }
 
-    /// A stream under `--one` that does not fit lets its confirmed bytes go.
-    fn let_go(&mut self, id: Uuid) {
+    /// A stream under `--one` that does not fit lets its confirmed bytes go. Returns what its pipe may
+    /// still keep.
+    fn let_go(&mut self, id: Uuid) -> u64 {
         let Some(writer) = self.writers.get(&id) else {
-            return;
+            return 0;
         };
         let (pipe, key) = (writer.pipe.clone(), writer.key);
         self.with_pipe(&pipe, |pipe, ctx| pipe.let_go(key, ctx));
+        self.quota_left(&pipe)
+    }
+
+    /// What one pipe may still be given beside what it keeps and has been promised.
+    fn quota_left(&self, pipe: &str) -> u64 {
+        let used = self
+            .pipes
+            .get(pipe)
+            .map_or(0, |pipe| pipe.kept() + pipe.granted);
+        self.settings.quota.saturating_sub(used)
+    }
+
+    /// Credit was given to a writer of a pipe.
+    fn grant_credit(&mut self, pipe: &str, amount: u64) {
+        self.room.grant(amount);
+        if let Some(pipe) = self.pipes.get_mut(pipe) {
+            pipe.granted += amount;
+        }
+    }
+
+    /// Credit of a writer of a pipe was used, or taken back.
+    pub(super) fn settle_credit(&mut self, pipe: &str, amount: u64) {
+        if let Some(pipe) = self.pipes.get_mut(pipe) {
+            pipe.granted = pipe.granted.saturating_sub(amount);
+        }
     }
 
     /// The window of its own that a stream gets whose listeners all have nothing left to take, one
@@ -219,9 +256,9 @@ impl<S: Store> Broker<S> {
     }
 
     /// Credit for a stream that opens, or whose writer is back.
-    pub(super) fn first_credit(&mut self) -> u64 {
-        let amount = BASE_CREDIT.min(self.room.left());
-        self.room.grant(amount);
+    pub(super) fn first_credit(&mut self, pipe: &str) -> u64 {
+        let amount = BASE_CREDIT.min(self.room.left()).min(self.quota_left(pipe));
+        self.grant_credit(pipe, amount);
         amount
     }
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Broker, FAIR_TURN, MAX_LISTENERS, Peer, is_reserved};
 use crate::pipe::{Item, ListenerKey, Next};
-use crate::protocol::{Code, Mode, Reply};
+use crate::protocol::{Code, Mode, Reply, Resume};
 use crate::store::{Store, StreamKey};
 
 /// One listener.
@@ -19,6 +19,8 @@ pub(super) struct Taker {
     /// The connection on which it listens. On another one of its client's it is sent nothing before
     /// it has said what had arrived.
     pub peer: Option<Peer>,
+    /// Whether it has listened in this run of the satellite, or only in the one before.
+    pub is_of_this_run: bool,
     /// The stream that was last given a window of its own for this listener's sake.
     pub promised: Option<Uuid>,
 }
@@ -29,7 +31,7 @@ pub(super) struct Joining {
     pub pipe: String,
     pub mode: Mode,
     pub window: u64,
-    pub resume: Option<u64>,
+    pub resume: Option<Resume>,
 }
 
 impl<S: Store> Broker<S> {
@@ -42,7 +44,7 @@ impl<S: Store> Broker<S> {
             resume,
         } = joining;
         if self.takers.contains_key(&listener) {
-            return self.listen_again(peer, client, listener, resume.unwrap_or(0));
+            return self.listen_again(peer, client, listener, resume, window);
         }
         if resume.is_some() || self.lost.contains(&listener) {
             let (code, message) = if self.lost.contains(&listener) {
@@ -93,6 +95,7 @@ impl<S: Store> Broker<S> {
                 pipe: name.clone(),
                 key,
                 peer,
+                is_of_this_run: true,
                 promised: None,
             },
         );
@@ -108,19 +111,33 @@ impl<S: Store> Broker<S> {
     }
 
     /// A listener is there again, perhaps on another connection.
-    fn listen_again(&mut self, peer: &Peer, client: Uuid, listener: Uuid, arrived: u64) {
+    fn listen_again(
+        &mut self,
+        peer: &Peer,
+        client: Uuid,
+        listener: Uuid,
+        resume: Option<Resume>,
+        window: u64,
+    ) {
         let Some((name, key)) = self.owned_listener(peer, client, listener) else {
             return;
         };
-        if self
-            .with_pipe(&name, |pipe, _| pipe.resume(key, arrived))
-            .is_err()
-        {
+        let Resume { turns, cost } = resume.unwrap_or(Resume { turns: 0, cost: 0 });
+        let resumed = if self.takers[&listener].is_of_this_run {
+            self.with_pipe(&name, |pipe, _| pipe.resume(key, turns))
+        } else {
+            self.with_pipe(&name, |pipe, ctx| {
+                pipe.rejoin(key, turns, cost, window, ctx)
+            });
+            Ok(())
+        };
+        if resumed.is_err() {
             let message = "the listener cannot be where it says it is";
             return self.refuse(peer, Code::Unknown, message, Some(listener));
         }
         if let Some(taker) = self.takers.get_mut(&listener) {
             taker.peer = Some(peer.clone());
+            taker.is_of_this_run = true;
         }
         self.reply(peer, &Reply::Listening { listener });
         self.wake(key);
@@ -216,7 +233,7 @@ impl<S: Store> Broker<S> {
         match item {
             Item::Chunk {
                 stream,
-                seq,
+                at,
                 missed,
                 payload,
             } => {
@@ -224,7 +241,7 @@ impl<S: Store> Broker<S> {
                     listener,
                     turn,
                     stream,
-                    seq,
+                    at,
                     missed,
                 };
                 self.send(peer, &chunk, Some(payload));

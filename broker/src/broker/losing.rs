@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::clients::Client;
+use super::writing::Stage;
 use super::{Broker, Now, Output, Peer};
 use crate::protocol::How;
 use crate::store::Store;
@@ -53,8 +54,14 @@ impl<S: Store> Broker<S> {
         self.forget(client, "it left before its end");
     }
 
-    /// Ends all that a client had. `why` stands with streams that are cut by it.
+    /// Ends all that a client had, and forgets it. `why` stands with streams that are cut by it.
     pub(super) fn forget(&mut self, id: Uuid, why: &str) {
+        self.end_all_of(id, why);
+        self.clients.remove(id);
+    }
+
+    /// Ends all that a client had.
+    pub(super) fn end_all_of(&mut self, id: Uuid, why: &str) {
         let Some(client) = self.clients.get(id) else {
             return;
         };
@@ -65,7 +72,6 @@ impl<S: Store> Broker<S> {
         for stream in streams {
             self.cut(stream, why);
         }
-        self.clients.remove(id);
     }
 
     /// Gives up those who have not been heard of for their time, the longest silent first.
@@ -134,8 +140,16 @@ impl<S: Store> Broker<S> {
     /// Forgets a writer, and cuts its stream if that is open. It is forgotten first: it has not
     /// finished, so that nothing that becomes of its stream is an answer for it.
     pub(super) fn cut(&mut self, stream: Uuid, why: &str) {
+        let missing = self
+            .writers
+            .get(&stream)
+            .filter(|writer| writer.stage == Stage::Finished && writer.is_awaited());
+        let missing = missing.map(|writer| (writer.pipe.clone(), writer.key, writer.next));
         let place = self.end_writing(stream);
         self.forget_writer(stream);
+        if let Some((pipe, key, end)) = missing {
+            self.with_pipe(&pipe, |pipe, ctx| pipe.cut_short(key, end, why, ctx));
+        }
         if let Some((pipe, key)) = place {
             self.with_pipe(&pipe, |pipe, ctx| {
                 pipe.finish(key, How::Cut(why.to_owned()), ctx);

@@ -145,11 +145,12 @@ impl<S: Store> Broker<S> {
             let Some(writer) = self.writers.get_mut(&stream) else {
                 return;
             };
-            writer.next += 1;
+            writer.next += chunk.len() as u64;
             let key = writer.key;
             self.room.hold(cost(chunk.len()), false);
             // Such a client sends a line a message.
             self.with_pipe(pipe, |pipe, ctx| pipe.append(key, chunk, 0, ctx));
+            self.note_unsaved(stream);
         }
     }
 

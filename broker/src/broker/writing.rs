@@ -6,7 +6,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::{Broker, MAX_FEEDS, MAX_STREAMS, Peer, is_reserved};
-use crate::pipe::Pipe;
+use crate::pipe::{Changed, Pipe};
 use crate::protocol::{BASE_CREDIT, Code, How, MAX_CHUNK, MAX_LABEL, Outcome, Reply, SCRAP, cost};
 use crate::store::{Store, StreamKey};
 
@@ -33,9 +33,14 @@ pub(super) struct Writer {
     pub pipe: Arc<str>,
     pub key: StreamKey,
     pub stage: Stage,
-    /// The number of the chunk that is expected.
+    /// The byte that is expected.
     pub next: u64,
-    /// What its chunks have cost.
+    /// Bytes below this place are safe, as far as it was found.
+    pub safe: u64,
+    /// How many bytes there are, once it has said so. After a restart of the satellite some may have
+    /// to come again.
+    pub len: Option<u64>,
+    /// What its chunks have cost since the last `Opened`.
     pub received: u64,
     /// What they may cost.
     pub limit: u64,
@@ -49,12 +54,46 @@ pub(super) struct Writer {
     pub is_full: bool,
     /// Whether it is owed an acknowledgement.
     is_owed: bool,
+    /// Whether its finish is safe.
+    pub is_finish_safe: bool,
+    /// Whether it was there before this run of the satellite.
+    pub is_restored: bool,
 }
 
 impl Writer {
+    /// A writer of whose stream the bytes up to `next` are there.
+    pub fn new(
+        client: Uuid,
+        pipe: Arc<str>,
+        key: StreamKey,
+        wait: bool,
+        stage: Stage,
+        next: u64,
+        len: Option<u64>,
+    ) -> Self {
+        Self {
+            client,
+            pipe,
+            key,
+            stage,
+            next,
+            safe: 0,
+            len,
+            received: 0,
+            limit: 0,
+            want: 0,
+            wait,
+            is_wanting: false,
+            is_full: false,
+            is_owed: false,
+            is_finish_safe: false,
+            is_restored: false,
+        }
+    }
+
     /// How much more credit it wants: what it said, and a line's worth in any case.
     pub fn wants(&self) -> u64 {
-        if self.stage != Stage::Open {
+        if !self.is_awaited() {
             return 0;
         }
         let line = if self.limit < self.received + BASE_CREDIT / 2 {
@@ -72,7 +111,26 @@ impl Writer {
 
     /// Whether it may send something.
     pub fn has_credit(&self) -> bool {
-        self.stage == Stage::Open && self.limit - self.received >= SCRAP
+        self.is_awaited() && self.limit - self.received >= SCRAP
+    }
+
+    /// Whether bytes are still to come.
+    pub fn is_awaited(&self) -> bool {
+        match self.stage {
+            Stage::Open => true,
+            Stage::Finished => self.next < self.most(),
+            Stage::Answered(_) => false,
+        }
+    }
+
+    /// The most bytes that there may be.
+    pub fn most(&self) -> u64 {
+        self.len.unwrap_or(u64::MAX)
+    }
+
+    /// Whether all that it wrote is safe, and its finish.
+    pub fn is_safe(&self) -> bool {
+        self.is_finish_safe && self.len.is_some_and(|len| self.safe >= len)
     }
 }
 
@@ -89,7 +147,7 @@ pub(super) struct Opening {
 /// The fields of `Data`, with its payload.
 pub(super) struct Arrived {
     pub stream: Uuid,
-    pub seq: u64,
+    pub at: u64,
     pub tail: u64,
     pub want: u64,
     pub payload: Bytes,
@@ -128,8 +186,8 @@ impl<S: Store> Broker<S> {
             let message = "this satellite has all the streams that it can keep";
             return self.refuse(peer, Code::Limit, message, Some(stream));
         }
-        let limit = self.first_credit();
         self.begin(client, stream, &name, label, wait);
+        let limit = self.first_credit(&name);
         if let Some(writer) = self.writers.get_mut(&stream) {
             writer.limit = limit;
         }
@@ -164,22 +222,10 @@ impl<S: Store> Broker<S> {
         wait: bool,
     ) {
         let key = StreamKey(self.new_key());
-        let writer = Writer {
-            client,
-            pipe: name.clone(),
-            key,
-            stage: Stage::Open,
-            next: 0,
-            received: 0,
-            limit: 0,
-            want: 0,
-            wait,
-            is_wanting: false,
-            is_full: false,
-            is_owed: false,
-        };
+        let writer = Writer::new(client, name.clone(), key, wait, Stage::Open, 0, None);
         self.writers.insert(stream, writer);
-        self.streams.insert(key, stream);
+        self.streams.insert(key, (stream, name.clone()));
+        self.note_changed(Changed::Writer(stream));
         if let Some(owner) = self.clients.get_mut(client) {
             owner.streams.insert(stream);
         }
@@ -193,14 +239,23 @@ impl<S: Store> Broker<S> {
             return;
         }
         self.withdraw(stream);
-        let is_open = self.writers[&stream].stage == Stage::Open;
-        let credit = if is_open { self.first_credit() } else { 0 };
+        self.skip_to(stream, from);
+        let pipe = self.writers[&stream].pipe.clone();
+        let credit = if self.writers[&stream].is_awaited() {
+            self.first_credit(&pipe)
+        } else {
+            0
+        };
         let Some(writer) = self.writers.get_mut(&stream) else {
             return;
         };
-        writer.limit = writer.received + credit;
+        writer.received = 0;
+        writer.limit = credit;
         writer.want = 0;
         let (next, limit) = (writer.next, writer.limit);
+        if from < writer.safe {
+            self.owe(stream);
+        }
         if from > next {
             let message = "the writer no longer has what this satellite expects";
             return self.refuse(peer, Code::Unknown, message, Some(stream));
@@ -215,10 +270,24 @@ impl<S: Store> Broker<S> {
         );
     }
 
+    /// A writer knows of more that was safe than a satellite which lost its power does: listeners had
+    /// confirmed it, or it would have been found.
+    fn skip_to(&mut self, stream: Uuid, from: u64) {
+        let Some(writer) = self.writers.get_mut(&stream) else {
+            return;
+        };
+        if !writer.is_restored || from <= writer.next || from > writer.most() {
+            return;
+        }
+        (writer.next, writer.safe) = (from, from);
+        let (name, key) = (writer.pipe.clone(), writer.key);
+        self.with_pipe(&name, |pipe, ctx| pipe.skip_to(key, from, ctx));
+    }
+
     pub(super) fn data(&mut self, peer: &Peer, client: Uuid, arrived: Arrived) {
         let Arrived {
             stream,
-            seq,
+            at,
             tail,
             want,
             payload,
@@ -229,29 +298,39 @@ impl<S: Store> Broker<S> {
         let Some(writer) = self.writers.get_mut(&stream) else {
             return;
         };
-        let price = cost(payload.len());
-        if seq < writer.next || writer.stage != Stage::Open {
-            return self.owe(stream);
-        }
-        if seq > writer.next {
-            let message = format!("chunk {seq} came where {} was expected", writer.next);
-            return self.refuse(peer, Code::Order, &message, Some(stream));
-        }
         if payload.is_empty() || payload.len() > MAX_CHUNK {
             let message = "a chunk has 1 byte to 1 MiB";
             return self.refuse(peer, Code::Malformed, message, Some(stream));
+        }
+        let price = cost(payload.len());
+        let end = at.saturating_add(payload.len() as u64);
+        if end <= writer.next || !writer.is_awaited() {
+            return self.owe(stream);
+        }
+        if at != writer.next || end > writer.most() {
+            let message = format!("bytes from {at} came where {} was expected", writer.next);
+            return self.refuse(peer, Code::Order, &message, Some(stream));
         }
         if writer.received + price > writer.limit {
             let message = "the chunk exceeds the writer's credit";
             return self.refuse(peer, Code::Credit, message, Some(stream));
         }
         writer.received += price;
-        writer.next += 1;
+        writer.next = end;
         let (name, key) = (writer.pipe.clone(), writer.key);
         self.room.hold(price, true);
+        self.settle_credit(&name, price);
         self.with_pipe(&name, |pipe, ctx| pipe.append(key, payload, tail, ctx));
-        self.owe(stream);
+        self.note_unsaved(stream);
         self.note_want(stream, want);
+        if self
+            .writers
+            .get(&stream)
+            .is_some_and(|writer| writer.stage == Stage::Finished && !writer.is_awaited())
+        {
+            self.withdraw(stream);
+            self.note_finished(stream);
+        }
     }
 
     pub(super) fn want(&mut self, client: Uuid, stream: Uuid, want: u64) {
@@ -264,7 +343,7 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    fn note_want(&mut self, stream: Uuid, want: u64) {
+    pub(super) fn note_want(&mut self, stream: Uuid, want: u64) {
         let Some(writer) = self.writers.get_mut(&stream) else {
             return;
         };
@@ -277,21 +356,21 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    pub(super) fn finish(&mut self, peer: &Peer, client: Uuid, stream: Uuid, seq: u64, how: How) {
+    pub(super) fn finish(&mut self, peer: &Peer, client: Uuid, stream: Uuid, len: u64, how: How) {
         if !self.owns_stream(peer, client, stream) {
             return;
         }
         let writer = &self.writers[&stream];
         match writer.stage {
             Stage::Open => {}
-            Stage::Finished => return,
+            Stage::Finished => return self.answer_if_safe(stream),
             Stage::Answered(outcome) => {
                 return self.reply(peer, &Reply::Finished { stream, outcome });
             }
         }
-        if seq != writer.next {
+        if len != writer.next {
             let message = format!(
-                "a finish after {seq} chunks, where there are {}",
+                "a finish after {len} bytes, where there are {}",
                 writer.next
             );
             return self.refuse(peer, Code::Order, &message, Some(stream));
@@ -300,13 +379,10 @@ impl<S: Store> Broker<S> {
             let message = "the reason of a cut has at most 255 bytes";
             return self.refuse(peer, Code::Malformed, message, Some(stream));
         }
-        let wait = writer.wait;
         if let Some((name, key)) = self.end_writing(stream) {
             self.with_pipe(&name, |pipe, ctx| pipe.finish(key, how, ctx));
         }
-        if !wait {
-            self.answer(stream, Outcome::Kept);
-        }
+        self.note_finished(stream);
     }
 
     /// Ends the writing of an open stream: no more chunks, no more credit. Returns where it is.
@@ -316,6 +392,7 @@ impl<S: Store> Broker<S> {
             return None;
         }
         writer.stage = Stage::Finished;
+        writer.len = Some(writer.next);
         writer.is_full = false;
         let place = (writer.pipe.clone(), writer.key);
         self.withdraw(stream);
@@ -334,29 +411,35 @@ impl<S: Store> Broker<S> {
     }
 
     pub(super) fn forget_writer(&mut self, stream: Uuid) {
-        if let Some(writer) = self.writers.remove(&stream)
-            && let Some(client) = self.clients.get_mut(writer.client)
-        {
+        let Some(writer) = self.writers.remove(&stream) else {
+            return;
+        };
+        self.note_changed(Changed::Writer(stream));
+        if let Some(client) = self.clients.get_mut(writer.client) {
             client.streams.remove(&stream);
         }
     }
 
-    /// A stream is over: its writer may have waited for that.
+    /// A stream is over: its writer has waited for that, or need not wait for the disk any more.
     pub(super) fn stream_gone(&mut self, key: StreamKey, outcome: Outcome) {
-        let Some(stream) = self.streams.remove(&key) else {
+        self.saving.forget(key);
+        let Some((stream, _)) = self.streams.remove(&key) else {
             return;
         };
-        if self.writers.get(&stream).is_some_and(|writer| writer.wait) {
-            self.answer(stream, outcome);
+        match self.writers.get(&stream) {
+            Some(writer) if writer.wait => self.answer(stream, outcome),
+            Some(writer) if writer.stage == Stage::Finished => self.answer(stream, Outcome::Kept),
+            _ => {}
         }
     }
 
-    fn answer(&mut self, stream: Uuid, outcome: Outcome) {
+    pub(super) fn answer(&mut self, stream: Uuid, outcome: Outcome) {
         let Some(writer) = self.writers.get_mut(&stream) else {
             return;
         };
         writer.stage = Stage::Answered(outcome);
         let client = writer.client;
+        self.note_changed(Changed::Writer(stream));
         self.tell(client, &Reply::Finished { stream, outcome }, None);
     }
 
@@ -365,10 +448,12 @@ impl<S: Store> Broker<S> {
         let Some(writer) = self.writers.get_mut(&stream) else {
             return;
         };
-        self.room
-            .withdraw(writer.limit.saturating_sub(writer.received));
+        let unused = writer.limit.saturating_sub(writer.received);
         writer.limit = writer.received;
         writer.want = 0;
+        let pipe = writer.pipe.clone();
+        self.room.withdraw(unused);
+        self.settle_credit(&pipe, unused);
     }
 
     /// Notes that a writer is owed an acknowledgement; it goes out when all input is handled.
@@ -388,8 +473,8 @@ impl<S: Store> Broker<S> {
             };
             writer.is_owed = false;
             let (client, next, limit, full) =
-                (writer.client, writer.next, writer.limit, writer.is_full);
-            if writer.stage == Stage::Open {
+                (writer.client, writer.safe, writer.limit, writer.is_full);
+            if writer.is_awaited() {
                 self.tell(
                     client,
                     &Reply::Ack {

@@ -38,8 +38,8 @@ pub(super) enum Rank {
 pub(super) struct TapQueue {
     /// The stream's UUID.
     pub id: Uuid,
-    /// Number, chunk, and the bytes skipped right before it.
-    pub chunks: VecDeque<(u64, Chunk, u64)>,
+    /// Chunks, each with the bytes skipped right before it.
+    pub chunks: VecDeque<(Chunk, u64)>,
     /// Bytes skipped since the last of them.
     pub missed: u64,
     /// The finish, with its place in the order of arrival.
@@ -57,14 +57,16 @@ impl TapQueue {
     }
 }
 
-/// A listener's part in one stream. Positions are chunk numbers.
+/// A listener's part in one stream. Positions are in payload bytes.
 #[derive(Debug)]
 pub(super) struct Feed {
-    /// The next chunk to send.
+    /// Where it began.
+    pub from: u64,
+    /// The next byte to send.
     pub sent: u64,
-    /// The first chunk that this listener has not confirmed.
+    /// The first byte that this listener has not confirmed.
     pub confirmed: u64,
-    /// Chunks below this number lay there when the feed began.
+    /// Bytes below this place lay there when the feed began.
     pub backlog: u64,
     /// Where it stops without a finish, if an `--eof` came.
     pub limit: Option<u64>,
@@ -92,7 +94,8 @@ pub(super) enum SentWhat {
     Chunk {
         stream: StreamKey,
         id: Uuid,
-        seq: u64,
+        at: u64,
+        len: usize,
         missed: u64,
         own: Option<Bytes>,
     },

@@ -3,7 +3,10 @@
 //!
 //! It never decides who gets a stream; that is settled when an item's turn comes.
 
+use bytes::Bytes;
+
 use super::listener::{Feed, Listener, Phase, Rank, Sent, SentWhat};
+use super::reading::{Read, Reads};
 use super::stream::Stream;
 use super::{Context, Effects, Ended, Item, ListenerKey, Next, Pipe};
 use crate::broker::Now;
@@ -19,6 +22,9 @@ const LINE_PATIENCE: Now = Now::from_secs(1);
 /// The most that one tap may be behind, in bytes of cost: enough for a few full chunks.
 const TAP_ROOM: u64 = 4 << 20;
 
+/// After how long reading back is tried again, when too much was on its way.
+const READ_AGAIN: Now = Now::from_millis(5);
+
 /// Which stream a listener's next item comes from.
 enum Pick {
     Stream(StreamKey),
@@ -33,7 +39,7 @@ impl Pipe {
             return Next::Nothing;
         };
         if listener.resend < listener.unconfirmed.len() {
-            return resend(listener, ctx.store);
+            return resend(listener, ctx);
         }
         if matches!(listener.phase, Phase::Queued | Phase::Done) {
             return Next::Nothing;
@@ -120,11 +126,15 @@ impl Pipe {
         };
         let sent = match self.streams.get(&stream) {
             _ if listener.is_tap() => send_to_tap(listener, stream),
-            Some(source) => send_from_store(listener, stream, source, ctx.store),
+            Some(source) => send_from_store(listener, stream, source, ctx),
             None => None,
         };
         let Some((sent, item)) = sent else {
-            return Next::Nothing;
+            return if ctx.effects.reads.is_full() {
+                Next::Wait(ctx.now + READ_AGAIN)
+            } else {
+                Next::Nothing
+            };
         };
         let turn = listener.next_turn();
         listener.spent += sent.cost;
@@ -204,7 +214,6 @@ impl Pipe {
         &mut self,
         key: ListenerKey,
         stream: StreamKey,
-        seq: u64,
         chunk: &Chunk,
         effects: &mut Effects,
     ) {
@@ -218,7 +227,7 @@ impl Pipe {
             .flat_map(|tap| {
                 tap.chunks
                     .iter()
-                    .map(|(_, chunk, _)| cost(chunk.payload.len()))
+                    .map(|(chunk, _)| cost(chunk.payload.len()))
             })
             .sum();
         let unconfirmed: u64 = listener.unconfirmed.iter().map(|sent| sent.cost).sum();
@@ -233,28 +242,37 @@ impl Pipe {
         if fits && queued + unconfirmed + price <= TAP_ROOM {
             effects.taps += price;
             tap.chunks
-                .push_back((seq, chunk.clone(), std::mem::take(&mut tap.missed)));
+                .push_back((chunk.clone(), std::mem::take(&mut tap.missed)));
         } else {
             tap.missed += chunk.payload.len() as u64;
         }
     }
 
-    /// Tells a tap of a stream's finish, in its turn.
-    pub(super) fn end_tap(
-        &mut self,
-        key: ListenerKey,
-        stream: StreamKey,
-        arrival: u64,
-        ended: Ended,
-    ) {
-        let Some(listener) = self.listeners.get_mut(&key) else {
+    /// Tells the taps of a stream of its finish, in its turn, once all of it was there.
+    pub(super) fn end_taps(&mut self, key: StreamKey) {
+        let Some(stream) = self.streams.get(&key).filter(|it| it.is_complete()) else {
             return;
         };
-        let Some(feed) = listener.feeds.get_mut(&stream) else {
+        let Some(finish) = &stream.finish else {
             return;
         };
-        if let Some(tap) = feed.tap.as_mut().filter(|_| feed.limit.is_none()) {
-            tap.ended = Some((arrival, ended));
+        for tap in &stream.taps {
+            let ended = Ended {
+                stream: stream.id,
+                how: finish.how.clone(),
+                label: stream.label.clone(),
+                before: 0,
+                missed: 0,
+            };
+            let feed = self
+                .listeners
+                .get_mut(tap)
+                .and_then(|tap| tap.feeds.get_mut(&key));
+            if let Some(feed) = feed.filter(|feed| feed.limit.is_none())
+                && let Some(tap) = &mut feed.tap
+            {
+                tap.ended.get_or_insert((finish.arrival, ended));
+            }
         }
     }
 }
@@ -264,7 +282,7 @@ fn rank<S: Store>(key: StreamKey, stream: &Stream, feed: &Feed, store: &S) -> Op
     if feed.complete {
         return None;
     }
-    if feed.sent < feed.backlog && (feed.sent < stream.next || stream.finish.is_some()) {
+    if feed.sent < feed.backlog && (feed.sent < stream.next || stream.is_complete()) {
         return Some(Rank::Backlog(key.0));
     }
     if feed.sent < stream.next {
@@ -272,16 +290,28 @@ fn rank<S: Store>(key: StreamKey, stream: &Stream, feed: &Feed, store: &S) -> Op
             .mark(key, feed.sent)
             .map(|mark| Rank::Live(mark.arrival));
     }
-    stream
-        .finish
-        .as_ref()
+    let finish = stream.finish.as_ref();
+    finish
+        .filter(|finish| feed.sent >= finish.len)
         .map(|finish| Rank::Live(finish.arrival))
+}
+
+/// Bytes of one chunk, if they can be had now.
+fn read<S: Store>(key: StreamKey, at: u64, len: usize, ctx: &mut Context<'_, S>) -> Option<Bytes> {
+    match ctx.effects.reads.read(ctx.store, key, at, len) {
+        Read::Chunk(chunk) => (chunk.mark.len == len).then_some(chunk.payload),
+        Read::NotNow | Read::Nothing => None,
+        Read::Damaged(damaged) => {
+            ctx.effects.damaged.push((key, at, damaged));
+            None
+        }
+    }
 }
 
 fn tap_rank(feed: &Feed) -> Option<Rank> {
     let tap = feed.tap.as_ref().filter(|_| !feed.complete)?;
     match (tap.chunks.front(), &tap.ended) {
-        (Some((_, chunk, _)), _) => Some(Rank::Live(chunk.mark.arrival)),
+        (Some((chunk, _)), _) => Some(Rank::Live(chunk.mark.arrival)),
         (None, Some((arrival, _))) => Some(Rank::Live(*arrival)),
         (None, None) => None,
     }
@@ -292,12 +322,13 @@ fn send_from_store<S: Store>(
     listener: &mut Listener,
     key: StreamKey,
     stream: &Stream,
-    store: &S,
+    ctx: &mut Context<'_, S>,
 ) -> Option<(Sent, Item)> {
-    let seq = listener.feeds.get(&key)?.sent;
-    if seq == stream.next {
-        let finish = stream.finish.as_ref()?;
-        let before = listener.feeds.get(&key)?.before;
+    let feed = listener.feeds.get(&key)?;
+    let at = feed.sent;
+    if at >= stream.next {
+        let finish = stream.finish.as_ref().filter(|finish| at >= finish.len)?;
+        let before = feed.before;
         let (how, label) = (finish.how.clone(), stream.label.clone());
         let ended = Ended {
             stream: stream.id,
@@ -308,25 +339,35 @@ fn send_from_store<S: Store>(
         };
         return send_ended(listener, key, ended);
     }
-    let mark = store.mark(key, seq)?;
+    let limit = feed.limit;
+    let mut mark = ctx.store.mark(key, at)?;
+    if let Some(limit) = limit {
+        // A store may have made one chunk of several.
+        let most = usize::try_from(limit.saturating_sub(at)).unwrap_or(usize::MAX);
+        mark.len = mark.len.min(most);
+    }
+    if Reads::is_read_back(ctx.store, key, at) {
+        mark = mark.first(ctx.effects.reads.piece());
+    }
     if !listener.has_room(cost(mark.len)) {
         return None;
     }
-    let payload = store.chunk(key, seq)?.payload;
+    let payload = read(key, at, mark.len, ctx)?;
     let feed = listener.feeds.get_mut(&key)?;
-    feed.sent += 1;
+    feed.sent = mark.end();
     feed.complete = feed.limit == Some(feed.sent);
     note_line(listener, key, mark.tail);
     let what = SentWhat::Chunk {
         stream: key,
         id: stream.id,
-        seq,
+        at,
+        len: mark.len,
         missed: 0,
         own: None,
     };
     let item = Item::Chunk {
         stream: stream.id,
-        seq,
+        at,
         missed: 0,
         payload,
     };
@@ -345,7 +386,7 @@ fn send_to_tap(listener: &mut Listener, key: StreamKey) -> Option<(Sent, Item)> 
     let Some(price) = tap
         .chunks
         .front()
-        .map(|(_, chunk, _)| cost(chunk.payload.len()))
+        .map(|(chunk, _)| cost(chunk.payload.len()))
     else {
         let (_, mut ended) = tap.ended.clone()?;
         ended.missed = tap.missed;
@@ -364,7 +405,7 @@ fn send_to_tap(listener: &mut Listener, key: StreamKey) -> Option<(Sent, Item)> 
     }
     let feed = listener.feeds.get_mut(&key)?;
     let tap = feed.tap.as_mut()?;
-    let (seq, chunk, missed) = tap.chunks.pop_front()?;
+    let (chunk, missed) = tap.chunks.pop_front()?;
     let id = tap.id;
     feed.complete = feed.limit.is_some() && tap.chunks.is_empty();
     note_line(listener, key, chunk.mark.tail);
@@ -372,13 +413,14 @@ fn send_to_tap(listener: &mut Listener, key: StreamKey) -> Option<(Sent, Item)> 
     let what = SentWhat::Chunk {
         stream: key,
         id,
-        seq,
+        at: chunk.mark.at,
+        len: chunk.mark.len,
         missed,
         own,
     };
     let item = Item::Chunk {
         stream: id,
-        seq,
+        at: chunk.mark.at,
         missed,
         payload: chunk.payload,
     };
@@ -404,26 +446,24 @@ fn note_line(listener: &mut Listener, key: StreamKey, tail: u64) {
 }
 
 /// Sends once more what a new connection did not bring to its listener.
-fn resend<S: Store>(listener: &mut Listener, store: &S) -> Next {
+fn resend<S: Store>(listener: &mut Listener, ctx: &mut Context<'_, S>) -> Next {
     let turn = listener.confirmed_turns + listener.resend as u64;
     let item = match &listener.unconfirmed[listener.resend].what {
         SentWhat::Chunk {
             stream,
             id,
-            seq,
+            at,
+            len,
             missed,
             own,
         } => {
-            let kept = own
-                .clone()
-                .or_else(|| Some(store.chunk(*stream, *seq)?.payload));
+            let kept = own.clone().or_else(|| read(*stream, *at, *len, ctx));
             let Some(payload) = kept else {
-                debug_assert!(false, "an unconfirmed chunk is kept");
-                return Next::Nothing;
+                return Next::Wait(ctx.now + READ_AGAIN);
             };
             Item::Chunk {
                 stream: *id,
-                seq: *seq,
+                at: *at,
                 missed: *missed,
                 payload,
             }

@@ -25,9 +25,11 @@ pub(super) struct Finish {
     pub how: How,
     /// Its place in the order of arrival, among the chunks.
     pub arrival: u64,
+    /// All bytes of the stream. After a restart of the satellite some may still have to come again.
+    pub len: u64,
 }
 
-/// What a pipe knows of a stream. Positions are chunk numbers.
+/// What a pipe knows of a stream. Positions are in payload bytes.
 #[derive(Debug)]
 pub(super) struct Stream {
     /// The UUID its writer gave it.
@@ -36,14 +38,13 @@ pub(super) struct Stream {
     pub label: String,
     /// Whether this is an `--eof` that waits: an empty stream that no writer wrote.
     pub marker: bool,
-    /// The number of the next chunk to come in.
+    /// What has been taken in; the next byte to come.
     pub next: u64,
-    /// Payload bytes taken in.
-    pub bytes: u64,
-    /// The first chunk that nobody but taps has confirmed. Stands still under a claim.
+    /// The first byte that nobody but taps has confirmed. Stands still under a claim. After a restart
+    /// of the satellite it may lie beyond what has come in again.
     pub taken: u64,
-    /// Payload bytes below `taken`.
-    pub taken_bytes: u64,
+    /// Bytes below this place were let go: none of them is needed any more.
+    pub released: u64,
     /// Whether a listener has confirmed the finish.
     pub finish_taken: bool,
     /// Whether something of it was dropped by `--discard`.
@@ -51,7 +52,7 @@ pub(super) struct Stream {
     /// How it finished, once it has.
     pub finish: Option<Finish>,
     pub takers: Takers,
-    /// How many of those who share it have confirmed all below a chunk and no more, for each chunk
+    /// How many of those who share it have confirmed all below a place and no more, for each place
     /// of which that is true of anybody. With a thousand listeners nobody looks through them all.
     positions: BTreeMap<u64, usize>,
     /// Taps that watch it.
@@ -67,9 +68,8 @@ impl Stream {
             label,
             marker: false,
             next: 0,
-            bytes: 0,
             taken: 0,
-            taken_bytes: 0,
+            released: 0,
             finish_taken: false,
             discarded: false,
             finish: None,
@@ -97,7 +97,26 @@ impl Stream {
 
     /// Whether all that it was has been confirmed, so that nothing of it waits any more.
     pub fn is_spent(&self) -> bool {
-        self.finish.is_some() && (self.finish_taken || (self.next > 0 && self.taken == self.next))
+        self.finish
+            .as_ref()
+            .is_some_and(|finish| self.finish_taken || (finish.len > 0 && self.taken >= finish.len))
+    }
+
+    /// Whether it has finished and all of it is there.
+    pub fn is_complete(&self) -> bool {
+        self.finish
+            .as_ref()
+            .is_some_and(|finish| self.next >= finish.len)
+    }
+
+    /// How many bytes of it are kept, whoever they wait for.
+    pub fn kept(&self) -> u64 {
+        self.next.saturating_sub(self.released)
+    }
+
+    /// How many bytes of it are there that nobody has confirmed.
+    pub fn untaken(&self) -> u64 {
+        self.next.saturating_sub(self.taken)
     }
 
     /// Whether something of it waits in the words of the rules.
@@ -113,13 +132,29 @@ impl Stream {
         }
     }
 
-    /// One more shares it, from the first chunk that nobody has confirmed.
+    /// One more shares it, from the first byte that nobody has confirmed.
     pub fn add_taker(&mut self, listener: ListenerKey) {
         if let Takers::Shared(takers) = &mut self.takers
             && takers.insert(listener)
         {
             *self.positions.entry(self.taken).or_default() += 1;
         }
+    }
+
+    /// One who had it before a restart has it still. Returns the first byte that it may lack: nobody
+    /// knows how far it had come, but no further back than where it began, nor than what everyone had
+    /// confirmed.
+    pub fn return_taker(&mut self, listener: ListenerKey, from: u64) -> u64 {
+        if self.takers == Takers::Claimed(listener) {
+            return self.taken;
+        }
+        let from = from.max(self.released);
+        if let Takers::Shared(takers) = &mut self.takers
+            && takers.insert(listener)
+        {
+            *self.positions.entry(from).or_default() += 1;
+        }
+        from
     }
 
     /// One of those who share it has confirmed more.
@@ -154,7 +189,7 @@ impl Stream {
         }
     }
 
-    /// The first chunk that somebody may still need.
+    /// The first byte that somebody may still need.
     pub fn needed(&self) -> u64 {
         let slowest = self.positions.first_key_value();
         slowest.map_or(self.taken, |(position, _)| self.taken.min(*position))

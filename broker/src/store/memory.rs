@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::{Chunk, Mark, Store, StreamKey};
+use super::{Chunk, Damaged, DiskUse, Full, Mark, Record, Store, StreamKey};
 use crate::protocol::cost;
 
 /// Chunks in memory.
@@ -11,26 +11,24 @@ pub struct Memory {
     streams: HashMap<StreamKey, Kept>,
 }
 
-/// What is kept of one stream: its chunks from number `base` on.
+/// What is kept of one stream.
 #[derive(Debug, Default)]
 struct Kept {
-    base: u64,
     chunks: VecDeque<Chunk>,
 }
 
 impl Kept {
-    fn get(&self, seq: u64) -> Option<&Chunk> {
-        let index = usize::try_from(seq.checked_sub(self.base)?).ok()?;
-        self.chunks.get(index)
+    /// The chunk that the byte at `at` lies in.
+    fn get(&self, at: u64) -> Option<&Chunk> {
+        let index = self.chunks.partition_point(|chunk| chunk.mark.end() <= at);
+        self.chunks.get(index).filter(|chunk| chunk.mark.at <= at)
     }
 
-    fn release(&mut self, seq: u64) -> u64 {
+    fn release(&mut self, at: u64) -> u64 {
         let mut freed = 0;
-        while self.base < seq
-            && let Some(chunk) = self.chunks.pop_front()
-        {
+        while let Some(chunk) = self.chunks.front().filter(|chunk| chunk.mark.end() <= at) {
             freed += cost(chunk.payload.len());
-            self.base += 1;
+            self.chunks.pop_front();
         }
         if self.chunks.is_empty() {
             // A stream that once waited long must not hold the room of its list for ever.
@@ -38,6 +36,13 @@ impl Kept {
         }
         freed
     }
+}
+
+/// The chunk from the byte at `at` on.
+pub(super) fn from(chunk: &Chunk, at: u64) -> Chunk {
+    let mark = chunk.mark.from(at);
+    let payload = chunk.payload.slice(chunk.payload.len() - mark.len..);
+    Chunk { payload, mark }
 }
 
 impl Store for Memory {
@@ -49,18 +54,21 @@ impl Store for Memory {
             .push_back(chunk);
     }
 
-    fn chunk(&self, stream: StreamKey, seq: u64) -> Option<Chunk> {
-        self.streams.get(&stream)?.get(seq).cloned()
+    fn mark(&self, stream: StreamKey, at: u64) -> Option<Mark> {
+        let chunk = self.streams.get(&stream)?.get(at)?;
+        Some(chunk.mark.from(at))
     }
 
-    fn mark(&self, stream: StreamKey, seq: u64) -> Option<Mark> {
-        Some(self.streams.get(&stream)?.get(seq)?.mark)
+    fn chunk(&self, stream: StreamKey, at: u64) -> Result<Option<Chunk>, Damaged> {
+        let kept = self.streams.get(&stream);
+        let chunk = kept.and_then(|kept| kept.get(at));
+        Ok(chunk.map(|chunk| from(chunk, at)))
     }
 
-    fn release(&mut self, stream: StreamKey, seq: u64) -> u64 {
+    fn release(&mut self, stream: StreamKey, at: u64) -> u64 {
         self.streams
             .get_mut(&stream)
-            .map_or(0, |kept| kept.release(seq))
+            .map_or(0, |kept| kept.release(at))
     }
 
     fn remove(&mut self, stream: StreamKey) -> u64 {
@@ -69,8 +77,49 @@ impl Store for Memory {
             .map_or(0, |mut kept| kept.release(u64::MAX))
     }
 
-    fn kept(&self) -> &'static str {
-        "memory"
+    fn is_durable(&self) -> bool {
+        false
+    }
+
+    fn save(&mut self, _: StreamKey) -> Result<u64, Full> {
+        Ok(0)
+    }
+
+    fn saved(&self, stream: StreamKey) -> Option<u64> {
+        let first = self.streams.get(&stream)?.chunks.front()?;
+        Some(first.mark.at)
+    }
+
+    fn put(&mut self, _: &Record) {}
+
+    fn flush(&mut self) -> Result<(), Full> {
+        Ok(())
+    }
+
+    fn written(&self) -> u64 {
+        0
+    }
+
+    fn synced(&self) -> u64 {
+        0
+    }
+
+    fn sync(&mut self) {}
+
+    fn wants_checkpoint(&self) -> bool {
+        false
+    }
+
+    fn checkpoint(&mut self, _: &mut dyn Iterator<Item = Record>) -> Result<(), Full> {
+        Ok(())
+    }
+
+    fn disk(&self) -> Option<DiskUse> {
+        None
+    }
+
+    fn kept(&self) -> String {
+        "memory".to_owned()
     }
 }
 
@@ -80,11 +129,11 @@ mod tests {
 
     use super::*;
 
-    fn chunk(text: &'static str) -> Chunk {
+    fn chunk(at: u64, text: &'static str) -> Chunk {
         let mark = Mark {
             tail: 0,
             arrival: 0,
-            offset: 0,
+            at,
             len: text.len(),
         };
         Chunk {
@@ -94,15 +143,17 @@ mod tests {
     }
 
     #[test]
-    fn chunks_keep_their_numbers_when_earlier_ones_go() {
+    fn chunks_are_found_by_any_of_their_bytes_while_earlier_ones_go() {
         let (mut store, stream) = (Memory::default(), StreamKey(1));
-        for text in ["a", "bb", "ccc"] {
-            store.append(stream, chunk(text));
+        for (at, text) in [(0, "a"), (1, "bb"), (3, "ccc")] {
+            store.append(stream, chunk(at, text));
         }
-        assert_eq!(store.release(stream, 2), cost(1) + cost(2));
-        assert_eq!(store.chunk(stream, 1), None);
-        assert_eq!(store.chunk(stream, 2), Some(chunk("ccc")));
+        assert_eq!(store.release(stream, 4), cost(1) + cost(2));
+        assert_eq!(store.chunk(stream, 2), Ok(None));
+        assert_eq!(store.chunk(stream, 3), Ok(Some(chunk(3, "ccc"))));
+        assert_eq!(store.chunk(stream, 5), Ok(Some(chunk(5, "c"))));
+        assert_eq!(store.chunk(stream, 6), Ok(None));
         assert_eq!(store.remove(stream), cost(3));
-        assert_eq!(store.mark(stream, 2), None);
+        assert_eq!(store.mark(stream, 3), None);
     }
 }

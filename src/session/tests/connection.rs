@@ -180,11 +180,11 @@ fn an_attempt_that_nobody_answers_is_given_up_after_three_seconds() {
 fn a_stranger_says_hello_again_and_resumes() {
     let mut talk = Talk::open_writer();
     talk.read("text\n");
-    talk.ack(1, 1 << 30);
+    talk.ack(5, 1 << 30);
     talk.said();
     talk.refuse(Code::Stranger, None);
     talk.pass(SECOND);
-    assert_eq!(talk.said(), "hello, reopen 1");
+    assert_eq!(talk.said(), "hello, reopen 5");
     assert_eq!(talk.connects.len(), 2);
 }
 
@@ -194,7 +194,7 @@ fn rule_16_what_comes_late_on_a_connection_that_was_given_up_is_no_longer_heard(
     talk.read("one\n");
     talk.refuse(Code::Stranger, None);
     talk.welcome();
-    talk.opened(1, 1 << 30);
+    talk.opened(4, 1 << 30);
     talk.pass(SECOND);
     talk.read("two\n");
     assert_eq!(
@@ -263,7 +263,7 @@ fn timeout_ends_a_listener_to_which_nothing_comes() {
     talk.reply(&Reply::Listening { listener: OWN });
     for turn in 0..3 {
         talk.pass(4 * SECOND);
-        talk.chunk(turn, A, turn, "x\n");
+        talk.chunk(turn, A, 2 * turn, "x\n");
         talk.write_all();
         talk.reply(&Reply::Pong);
     }
@@ -282,10 +282,10 @@ fn timeout_ends_a_writer_that_is_not_acknowledged() {
     let mut talk = Talk::with(write_job(false), |config| config.timeout = Some(5 * SECOND));
     talk.welcome();
     talk.opened(0, 1 << 20);
-    for seq in 0..3 {
+    for line in 1..4 {
         talk.read("x\n");
         talk.pass(4 * SECOND);
-        talk.ack(seq + 1, 1 << 20);
+        talk.ack(2 * line, 1 << 20);
     }
     talk.read("x\n");
     talk.pass(just_before(5 * SECOND));
@@ -316,7 +316,7 @@ fn rule_15_signals_end_a_listener_at_once() {
     for (signal, code) in signals {
         let mut talk = Talk::listener(Mode::Default);
         talk.chunk(0, A, 0, "written\n");
-        talk.chunk(1, A, 1, "not written\n");
+        talk.chunk(1, A, 8, "not written\n");
         talk.write_one();
         assert_eq!(talk.said(), "confirm 1");
         talk.happen(Input::Signal(signal));

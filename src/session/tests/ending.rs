@@ -18,8 +18,8 @@ fn rule_11_exit_0_is_the_satellites_answer() {
     let mut talk = Talk::open_writer();
     talk.read("text\n");
     talk.happen(Input::ReadEnd);
-    assert_eq!(talk.said(), "0: text/, end 1");
-    talk.ack(1, ENOUGH);
+    assert_eq!(talk.said(), "0: text/, end 5");
+    talk.ack(5, ENOUGH);
     assert_eq!(talk.exit, None);
     talk.finished(Outcome::Kept);
     assert_eq!((talk.said().as_str(), talk.exit), ("close, bye", Some(0)));
@@ -87,7 +87,7 @@ fn rule_15_a_writer_that_is_interrupted_sends_what_it_had_read_then_cuts() {
     assert_eq!((talk.said().as_str(), talk.exit), ("", None));
     assert!(!talk.session.wants_input());
     talk.ack(0, ENOUGH);
-    assert_eq!(talk.said(), "0: read/, cut 1 (interrupted by SIGINT)");
+    assert_eq!(talk.said(), "0: read/, cut 5 (interrupted by SIGINT)");
     talk.finished(Outcome::Kept);
     assert_eq!(talk.exit, Some(130));
 }
@@ -128,7 +128,7 @@ fn rule_15_a_stdin_that_fails_cuts_the_stream() {
     let mut talk = Talk::open_writer();
     talk.read("text\n");
     talk.happen(Input::ReadFailed("Input/output error".to_owned()));
-    assert_eq!(talk.said(), "0: text/, cut 1 (its stdin could not be read)");
+    assert_eq!(talk.said(), "0: text/, cut 5 (its stdin could not be read)");
     talk.finished(Outcome::Kept);
     assert_eq!(talk.exit, Some(1));
     assert_eq!(talk.notices, ["cannot read stdin: Input/output error"]);

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use skypipe_broker::protocol::{Code, How, MAGIC, MAX_CHUNK, Mode, Reply, Request, cost, encode};
+use skypipe_broker::protocol::{
+    Code, How, MAGIC, MAX_CHUNK, MAX_TURNS_OPEN, Mode, Reply, Request, Resume, cost, encode,
+};
+
+use uuid::Uuid;
 
 use super::talk::{A, B, OWN, Talk, just_before};
 use crate::session::{Input, Job};
@@ -14,11 +18,19 @@ fn cut() -> How {
     How::Cut("it was not heard of for 60 s".to_owned())
 }
 
+/// The connection breaks, and a satellite is found again that knows the listener.
+fn come_back(talk: &mut Talk) {
+    talk.break_off();
+    talk.pass(SECOND);
+    talk.welcome();
+    talk.reply(&Reply::Listening { listener: OWN });
+}
+
 #[test]
 fn rule_10_only_what_was_written_is_confirmed() {
     let mut talk = Talk::listener(Mode::Default);
     talk.chunk(0, A, 0, "one\n");
-    talk.chunk(1, A, 1, "two\n");
+    talk.chunk(1, A, 4, "two\n");
     talk.ended(2, A, How::End, 0);
     assert_eq!(talk.said(), "");
     talk.write_one();
@@ -140,27 +152,203 @@ fn rule_16_what_comes_twice_is_dropped() {
 fn rule_16_a_gap_is_a_failure_never_skipped() {
     let mut talk = Talk::listener(Mode::Default);
     talk.chunk(0, A, 0, "a");
-    talk.chunk(2, A, 2, "c");
+    talk.chunk(2, A, 1, "c");
     assert_eq!(talk.exit, Some(1));
     assert_eq!(talk.notices, ["turn 2 came where 1 was expected"]);
 
     let mut talk = Talk::listener(Mode::Follow);
     talk.chunk(0, A, 5, "it may begin anywhere");
-    talk.chunk(1, A, 7, "but not skip");
-    assert_eq!(talk.exit, Some(1));
+    talk.chunk(1, A, 27, "but not skip");
+    assert_eq!(talk.exit, Some(3));
+    assert_eq!(talk.notices, ["a part of a stream is missing"]);
     talk.write_one();
     assert!(talk.to_write.is_empty(), "what is wrong is not printed");
 }
 
 #[test]
+fn rule_16_what_a_restarted_satellite_repeats_in_other_chunks_is_printed_once() {
+    let mut talk = Talk::listener(Mode::Default);
+    talk.chunk(0, A, 0, "one\ntwo\n");
+    talk.chunk(1, A, 8, "thr");
+    talk.write_all();
+    come_back(&mut talk);
+    talk.said();
+    talk.chunk(2, A, 0, "one\n");
+    assert_eq!(talk.said(), "confirm 3", "there is nothing to write");
+    talk.chunk(3, A, 4, "two\nthree\n");
+    talk.chunk(4, A, 4, "two\nthree");
+    assert_eq!(talk.said(), "", "what is new comes first");
+    talk.chunk(5, A, 14, "four\n");
+    talk.write_one();
+    assert_eq!(talk.said(), "confirm 5");
+    talk.ended(6, A, How::End, 0);
+    talk.done(7);
+    talk.write_all();
+    assert_eq!(talk.said(), "confirm 8");
+    assert_eq!(talk.printed(), "one\ntwo\nthree\nfour\n");
+    talk.reply(&Reply::Closed { listener: OWN });
+    assert_eq!((talk.exit, talk.notices.len()), (Some(0), 0));
+}
+
+#[test]
+fn rule_16_a_stream_that_a_restarted_satellite_repeats_ends_once() {
+    let mut talk = Talk::listener(Mode::Default);
+    talk.chunk(0, A, 0, "half");
+    talk.ended(1, A, cut(), 0);
+    talk.ended(2, B, How::End, 0);
+    talk.write_all();
+    come_back(&mut talk);
+    talk.said();
+    talk.chunk(3, A, 0, "ha");
+    talk.chunk(4, A, 2, "lf");
+    talk.ended(5, A, cut(), 0);
+    talk.ended(6, B, How::End, 0);
+    talk.done(7);
+    assert_eq!(
+        talk.said(),
+        "confirm 4, confirm 5, confirm 6, confirm 7, confirm 8"
+    );
+    assert_eq!((talk.printed(), talk.notices.len()), ("half", 1));
+    talk.reply(&Reply::Closed { listener: OWN });
+    assert_eq!(talk.exit, Some(3));
+}
+
+#[test]
+fn rule_16_a_stream_that_goes_on_behind_a_gap_after_a_restart_is_exit_3() {
+    let mut talk = Talk::listener(Mode::Follow);
+    talk.chunk(0, A, 0, "one\n");
+    talk.write_all();
+    come_back(&mut talk);
+    talk.chunk(1, A, 8, "three\n");
+    assert_eq!(talk.exit, Some(3));
+    assert_eq!(talk.notices, ["a part of a stream is missing"]);
+    assert!(talk.to_write.is_empty(), "what is wrong is not printed");
+}
+
+#[test]
+fn rule_16_a_listener_says_what_arrived_has_cost_and_what_is_repeated_costs_again() {
+    let mut talk = Talk::listener(Mode::Default);
+    talk.chunk(0, A, 0, "one\n");
+    talk.chunk(1, A, 4, "three\n");
+    talk.write_one();
+    talk.break_off();
+    talk.pass(SECOND);
+    let listen = talk.take_sent().pop().map(|(request, _)| request);
+    let first = 8 * cost(MAX_CHUNK);
+    let Some(Request::Listen { window, resume, .. }) = listen else {
+        panic!("it listens again: {listen:?}");
+    };
+    let (turns, price) = (2, cost(4) + cost(6));
+    assert_eq!(resume, Some(Resume { turns, cost: price }));
+    assert_eq!(window, first + cost(4), "counted from turn 0 on");
+    talk.welcome();
+    talk.reply(&Reply::Listening { listener: OWN });
+    talk.chunk(2, A, 0, "one\nthree\nfour\n");
+    talk.write_all();
+    let (listener, turns, window) = (OWN, 3, first + price + cost(15));
+    assert_eq!(
+        talk.take_sent().pop().unwrap().0,
+        Request::Confirm {
+            listener,
+            turns,
+            window
+        }
+    );
+    assert_eq!(talk.printed(), "one\nthree\nfour\n");
+    talk.break_off();
+    talk.pass(SECOND);
+    let listen = talk.take_sent().pop().map(|(request, _)| request);
+    let resume = Resume {
+        turns,
+        cost: price + cost(15),
+    };
+    assert!(
+        matches!(&listen, Some(Request::Listen { resume: Some(said), .. }) if *said == resume),
+        "{listen:?}"
+    );
+}
+
+#[test]
+fn rule_13_what_is_repeated_of_another_stream_does_not_break_a_line() {
+    let mut talk = Talk::listener(Mode::Follow);
+    talk.chunk(0, B, 0, "other\n");
+    talk.chunk(1, A, 0, "half");
+    talk.write_all();
+    come_back(&mut talk);
+    talk.chunk(2, B, 0, "other\n");
+    talk.chunk(3, A, 0, "half line\n");
+    talk.write_all();
+    assert_eq!(talk.printed(), "other\nhalf line\n");
+}
+
+#[test]
+fn rule_16_what_is_repeated_is_known_as_long_as_it_may_have_been_unconfirmed() {
+    let mut talk = Talk::listener(Mode::Follow);
+    talk.chunk(0, A, 0, "text\n");
+    talk.ended(1, A, cut(), 0);
+    let most = MAX_TURNS_OPEN as u64;
+    for turn in 2..most {
+        talk.ended(turn, Uuid::from_u128(1000 + u128::from(turn)), How::End, 0);
+    }
+    talk.write_all();
+    come_back(&mut talk);
+    talk.chunk(most, A, 0, "text\n");
+    talk.ended(most + 1, A, cut(), 0);
+    talk.write_all();
+    assert_eq!((talk.printed(), talk.notices.len()), ("text\n", 1));
+}
+
+#[test]
+fn rule_16_however_much_is_repeated_of_one_stream_others_that_ended_are_known() {
+    let mut talk = Talk::listener(Mode::Follow);
+    let long = Uuid::from_u128(0xc);
+    let most = MAX_TURNS_OPEN as u64;
+    let text = "x".repeat(2 * MAX_TURNS_OPEN) + "\n";
+    talk.chunk(0, long, 0, &text);
+    talk.chunk(1, A, 0, "a\n");
+    talk.ended(2, A, cut(), 0);
+    talk.chunk(3, B, 0, "b\n");
+    talk.ended(4, B, cut(), 0);
+    talk.write_all();
+    come_back(&mut talk);
+    // Its beginning was confirmed, but it is this listener's alone, or another one lacks it.
+    for at in 0..2 * most {
+        talk.chunk(5 + at, long, at, "x");
+    }
+    let turn = 5 + 2 * most;
+    talk.chunk(turn, A, 0, "a\n");
+    talk.ended(turn + 1, A, cut(), 0);
+    talk.chunk(turn + 2, B, 0, "b\n");
+    talk.ended(turn + 3, B, cut(), 0);
+    talk.write_all();
+    assert_eq!(&talk.printed()[text.len()..], "a\nb\n");
+    assert_eq!(talk.notices.len(), 2, "{:?}", talk.notices);
+}
+
+#[test]
+fn rule_9_a_tap_counts_what_a_restarted_satellite_does_not_tell() {
+    let mut talk = Talk::listener(Mode::Tap);
+    talk.chunk(0, A, 0, "one\n");
+    come_back(&mut talk);
+    talk.chunk(1, A, 0, "one\n");
+    talk.chunk(2, A, 14, "four\n");
+    talk.chunk(3, A, 14, "four\nfive\n");
+    talk.write_all();
+    talk.pass(Duration::ZERO);
+    assert_eq!(talk.printed(), "one\nfour\nfive\n");
+    assert_eq!(talk.notices, ["this tap was too slow and missed 10 bytes"]);
+    assert_eq!(talk.exit, None);
+}
+
+#[test]
 fn rule_9_a_tap_says_what_it_missed_at_most_once_a_second() {
     let mut talk = Talk::listener(Mode::Tap);
-    let missing = |talk: &mut Talk, turn, seq, missed| {
+    let missing = |talk: &mut Talk, turn, at, missed| {
         let chunk = Reply::Chunk {
             listener: OWN,
             turn,
             stream: A,
-            seq,
+            at,
             missed,
         };
         talk.receive(&[MAGIC, &encode(&chunk), b"x\n"]);
@@ -168,9 +356,9 @@ fn rule_9_a_tap_says_what_it_missed_at_most_once_a_second() {
         talk.pass(Duration::ZERO);
     };
     missing(&mut talk, 0, 0, 0);
-    missing(&mut talk, 1, 5, 100);
-    missing(&mut talk, 2, 9, 20);
-    missing(&mut talk, 3, 12, 3);
+    missing(&mut talk, 1, 102, 100);
+    missing(&mut talk, 2, 124, 20);
+    missing(&mut talk, 3, 129, 3);
     assert_eq!(talk.notices, ["this tap was too slow and missed 100 bytes"]);
     talk.reply(&Reply::Pong);
     talk.pass(SECOND);
@@ -196,10 +384,10 @@ fn rule_13_lines_of_different_streams_are_kept_apart() {
     let mut talk = Talk::listener(Mode::Follow);
     talk.chunk(0, A, 0, "no newline");
     talk.chunk(1, B, 0, "other");
-    talk.chunk(2, B, 1, " line\n");
-    talk.chunk(3, A, 1, "first\n");
+    talk.chunk(2, B, 5, " line\n");
+    talk.chunk(3, A, 10, "first\n");
     talk.ended(4, A, How::End, 0);
-    talk.chunk(5, B, 2, "last");
+    talk.chunk(5, B, 11, "last");
     talk.write_all();
     assert_eq!(talk.printed(), "no newline\nother line\nfirst\nlast");
 }
@@ -208,7 +396,7 @@ fn rule_13_lines_of_different_streams_are_kept_apart() {
 fn rule_13_a_stream_alone_is_passed_on_byte_for_byte() {
     let mut talk = Talk::listener(Mode::Default);
     talk.chunk(0, A, 0, "no");
-    talk.chunk(1, A, 1, " newline");
+    talk.chunk(1, A, 2, " newline");
     talk.ended(2, A, How::End, 0);
     talk.done(3);
     talk.write_all();
@@ -231,7 +419,7 @@ fn rule_13_under_one_nothing_is_added() {
 fn rule_15_a_closed_stdout_is_exit_0_and_confirms_nothing_further() {
     let mut talk = Talk::listener(Mode::Default);
     talk.chunk(0, A, 0, "one\n");
-    talk.chunk(1, A, 1, "two\n");
+    talk.chunk(1, A, 4, "two\n");
     talk.write_one();
     talk.said();
     talk.happen(Input::OutputClosed);

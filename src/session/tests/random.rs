@@ -15,14 +15,20 @@ use crate::session::Input;
 struct Satellite {
     on_the_way: std::collections::VecDeque<(Request, Option<Bytes>)>,
     is_greeted: bool,
-    next: u64,
+    text: Vec<u8>,
+    /// So many bytes are acknowledged, and outlive a restart.
+    safe: usize,
+    /// What the chunks since the last opening cost, and may cost.
     received: u64,
     limit: u64,
-    text: Vec<u8>,
     is_finished: bool,
 }
 
 impl Satellite {
+    fn next(&self) -> u64 {
+        self.text.len() as u64
+    }
+
     /// Takes in the oldest message that is on its way, and answers it.
     fn take_one(&mut self, talk: &mut Talk) {
         match self.on_the_way.pop_front() {
@@ -31,21 +37,20 @@ impl Satellite {
                 talk.welcome();
             }
             Some((Request::Open { from, .. }, _)) => {
-                assert!(from <= self.next, "the writer has what is expected");
-                self.limit = self.received + 4096;
-                talk.opened(self.next, self.limit);
+                assert!(from <= self.next(), "the writer has what is expected");
+                (self.received, self.limit) = (0, 4096);
+                talk.opened(self.next(), self.limit);
             }
-            Some((Request::Data { seq, want, .. }, Some(payload))) => {
-                assert_eq!(seq, self.next, "chunks come in order, each once");
+            Some((Request::Data { at, want, .. }, Some(payload))) => {
+                assert_eq!(at, self.next(), "bytes come in order, each once");
                 self.received += cost(payload.len());
                 assert!(self.received <= self.limit, "within the credit");
-                self.next += 1;
                 self.text.extend_from_slice(&payload);
                 self.give(talk, want);
             }
             Some((Request::Want { want, .. }, _)) => self.give(talk, want),
-            Some((Request::Finish { seq, .. }, _)) => {
-                assert_eq!(seq, self.next, "the finish comes behind all chunks");
+            Some((Request::Finish { len, .. }, _)) => {
+                assert_eq!(len, self.next(), "the finish comes behind all bytes");
                 self.is_finished = true;
                 talk.finished(Outcome::Kept);
             }
@@ -56,7 +61,18 @@ impl Satellite {
 
     fn give(&mut self, talk: &mut Talk, want: u64) {
         self.limit = self.limit.max(want.min(self.received + 10_000));
-        talk.ack(self.next, self.limit);
+        talk.ack(self.safe as u64, self.limit);
+    }
+
+    /// So many bytes more are safe, if they are there; the next acknowledgement says so.
+    fn sync(&mut self, more: usize) {
+        self.safe = self.text.len().min(self.safe + more);
+    }
+
+    /// It is restarted, and loses so many bytes if they were not safe.
+    fn restart(&mut self, lost: usize) {
+        let left = self.text.len().saturating_sub(lost);
+        self.text.truncate(left.max(self.safe));
     }
 }
 
@@ -67,6 +83,10 @@ enum Event {
     Arrive(usize),
     /// The connection breaks with all that was on its way.
     Break,
+    /// So many bytes more are safe at the satellite.
+    Sync(usize),
+    /// The satellite is restarted and loses so many bytes at most.
+    Restart(usize),
     Pass(u64),
 }
 
@@ -76,6 +96,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => ("[a-z\n]{1,30}", 1..500_usize).prop_map(|(text, times)| Event::Read(text.repeat(times))),
         6 => (1..9_usize).prop_map(Event::Arrive),
         1 => Just(Event::Break),
+        3 => (1..3_000_usize).prop_map(Event::Sync),
+        1 => (1..3_000_usize).prop_map(Event::Restart),
         1 => (0..4_000_u64).prop_map(Event::Pass),
     ]
 }
@@ -112,11 +134,17 @@ proptest! {
                     satellite.on_the_way.clear();
                     talk.break_off();
                 }
+                Some(Event::Restart(lost)) if satellite.is_greeted => {
+                    satellite.restart(lost);
+                    satellite.on_the_way.clear();
+                    talk.break_off();
+                }
+                Some(Event::Sync(more)) => satellite.sync(more),
                 Some(Event::Pass(ms)) if satellite.is_greeted => {
                     talk.pass(Duration::from_millis(ms));
                 }
                 // It reads no more for now, or has never been answered yet.
-                Some(Event::Read(_) | Event::Break | Event::Pass(_)) => {}
+                Some(Event::Read(_) | Event::Break | Event::Restart(_) | Event::Pass(_)) => {}
                 None if !is_over => {
                     is_over = true;
                     talk.happen(Input::ReadEnd);

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skypipe_broker::protocol::{
-    Code, How, Limits, MAGIC, MAX_CHUNK, Mode, Outcome, REVISION, Reply, Request, decode, encode,
+    Code, How, Limits, MAGIC, MAX_CHUNK, Mode, Outcome, REVISION, Reply, Request, Resume, decode,
+    encode,
 };
 use uuid::Uuid;
 
@@ -237,12 +238,13 @@ impl Talk {
         talk
     }
 
-    pub fn chunk(&mut self, turn: u64, stream: Uuid, seq: u64, text: &str) {
+    /// A chunk of which the first byte has the place `at` in its stream.
+    pub fn chunk(&mut self, turn: u64, stream: Uuid, at: u64, text: &str) {
         let chunk = Reply::Chunk {
             listener: OWN,
             turn,
             stream,
-            seq,
+            at,
             missed: 0,
         };
         self.receive(&[MAGIC, &encode(&chunk), text.as_bytes()]);
@@ -310,27 +312,27 @@ fn words((request, payload): (Request, Option<Bytes>)) -> String {
         Request::Open { from, resume, .. } => {
             format!("{} {from}", if resume { "reopen" } else { "open" })
         }
-        Request::Data { seq, .. } => {
+        Request::Data { at, .. } => {
             let payload = payload.expect("data has a payload");
             format!(
-                "{seq}: {}",
+                "{at}: {}",
                 String::from_utf8_lossy(&payload).replace('\n', "/")
             )
         }
         Request::Want { .. } => "want".to_owned(),
         Request::Finish {
-            seq, how: How::End, ..
-        } => format!("end {seq}"),
+            len, how: How::End, ..
+        } => format!("end {len}"),
         Request::Finish {
-            seq,
+            len,
             how: How::Cut(why),
             ..
-        } => format!("cut {seq} ({why})"),
+        } => format!("cut {len} ({why})"),
         Request::Listen { resume: None, .. } => "listen".to_owned(),
         Request::Listen {
-            resume: Some(arrived),
+            resume: Some(Resume { turns, .. }),
             ..
-        } => format!("listen from {arrived}"),
+        } => format!("listen from {turns}"),
         Request::Confirm { turns, .. } => format!("confirm {turns}"),
         other => format!("{other:?}")
             .split([' ', '{'])

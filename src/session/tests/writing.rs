@@ -13,26 +13,37 @@ const MILLI: Duration = Duration::from_millis(1);
 
 const ENOUGH: u64 = 1 << 30;
 
-/// The chunks that were sent: number, text, unfinished line, want.
+/// The chunks that were sent: place in the stream, text, unfinished line, want.
 fn chunks(talk: &mut Talk) -> Vec<(u64, String, u64, u64)> {
     let chunk = |(request, payload)| match (request, payload) {
-        (
-            Request::Data {
-                seq, tail, want, ..
-            },
-            Some(payload),
-        ) => {
+        (Request::Data { at, tail, want, .. }, Some(payload)) => {
             let payload: Bytes = payload;
-            Some((
-                seq,
-                String::from_utf8(payload.to_vec()).unwrap(),
-                tail,
-                want,
-            ))
+            Some((at, String::from_utf8(payload.to_vec()).unwrap(), tail, want))
         }
         _ => None,
     };
     talk.take_sent().into_iter().filter_map(chunk).collect()
+}
+
+/// The same: place and text.
+fn placed(talk: &mut Talk) -> Vec<(u64, String)> {
+    let sent = chunks(talk).into_iter();
+    sent.map(|(at, text, ..)| (at, text)).collect()
+}
+
+/// The same with the unfinished line.
+fn tailed(talk: &mut Talk) -> Vec<(u64, String, u64)> {
+    let sent = chunks(talk).into_iter();
+    sent.map(|(at, text, tail, _)| (at, text, tail)).collect()
+}
+
+/// The connection breaks, and a satellite is found again that expects the byte `next`.
+fn come_back(talk: &mut Talk, next: u64, limit: u64) {
+    talk.break_off();
+    talk.pass(SECOND);
+    talk.said();
+    talk.welcome();
+    talk.opened(next, limit);
 }
 
 pub(super) fn opened_with(limit: u64) -> Talk {
@@ -48,7 +59,7 @@ fn what_was_read_is_sent_at_once() {
     let mut talk = Talk::open_writer();
     talk.read("one\n");
     talk.read("two");
-    assert_eq!(talk.said(), "0: one/, 1: two");
+    assert_eq!(talk.said(), "0: one/, 4: two");
 }
 
 #[test]
@@ -58,14 +69,14 @@ fn rule_13_under_small_credit_chunks_are_cut_at_line_ends() {
     talk.read(&line.repeat(10));
     let sent = chunks(&mut talk);
     assert_eq!(sent.len(), 1);
-    let (seq, text, tail, want) = &sent[0];
-    assert_eq!((*seq, text.len(), *tail), (0, 3000, 0));
+    let (at, text, tail, want) = &sent[0];
+    assert_eq!((*at, text.len(), *tail), (0, 3000, 0));
     assert_eq!(
         *want,
         cost(3000) + cost(7000),
         "it says what it has in hand"
     );
-    talk.ack(1, cost(3000) + cost(7000));
+    talk.ack(3000, cost(3000) + cost(7000));
     let sent = chunks(&mut talk);
     assert_eq!((sent[0].1.len(), sent[0].2, sent[0].3), (7000, 0, 0));
 }
@@ -76,11 +87,11 @@ fn rule_13_a_line_that_does_not_fit_goes_in_parts_that_say_so() {
     talk.read(&("short\n".to_owned() + &"x".repeat(10_000) + "\nend\nrest"));
     let mut limit = BASE_CREDIT;
     let mut sent = chunks(&mut talk);
-    while let Some((seq, _, _, want)) = sent.last()
+    while let Some((at, text, _, want)) = sent.last()
         && *want > 0
     {
         limit += BASE_CREDIT;
-        let next = seq + 1;
+        let next = at + text.len() as u64;
         talk.ack(next, limit);
         sent.extend(chunks(&mut talk));
     }
@@ -171,26 +182,23 @@ fn rule_16_what_was_not_acknowledged_is_cut_anew_and_sent_again() {
     talk.read("first\n");
     talk.read(&lines.concat());
     talk.read("last\n");
-    talk.ack(1, ENOUGH);
-    let sent: Vec<_> = chunks(&mut talk)
-        .into_iter()
-        .map(|(seq, text, ..)| (seq, text))
-        .collect();
+    talk.ack(6, ENOUGH);
+    let sent = placed(&mut talk);
     let last = "last\n".to_owned();
-    assert_eq!(sent[1..], [(1, lines.concat()), (2, last.clone())]);
+    assert_eq!(sent[1..], [(6, lines.concat()), (3309, last.clone())]);
     talk.break_off();
     talk.pass(SECOND);
-    assert_eq!(talk.said(), "hello, reopen 1");
+    assert_eq!(talk.said(), "hello, reopen 6");
     talk.welcome();
-    talk.opened(1, cost(6) + cost(1000));
-    talk.ack(2, ENOUGH);
-    let sent: Vec<_> = chunks(&mut talk)
-        .into_iter()
-        .map(|(seq, text, ..)| (seq, text))
-        .collect();
+    talk.opened(6, cost(1000));
+    talk.ack(907, ENOUGH);
     assert_eq!(
-        sent,
-        [(1, lines[0].clone()), (2, lines[1..].concat()), (3, last)]
+        placed(&mut talk),
+        [
+            (6, lines[0].clone()),
+            (907, lines[1..].concat()),
+            (3309, last)
+        ]
     );
 }
 
@@ -203,8 +211,73 @@ fn rule_16_what_had_arrived_is_not_sent_again() {
     talk.break_off();
     talk.pass(SECOND);
     talk.said();
-    talk.opened(2, ENOUGH);
-    assert_eq!(talk.said(), "2: three/");
+    talk.opened(8, ENOUGH);
+    assert_eq!(talk.said(), "8: three/");
+}
+
+#[test]
+fn rule_16_a_satellite_that_has_a_part_of_a_chunk_is_sent_the_rest() {
+    let mut talk = Talk::open_writer();
+    talk.read("one\ntwo, thr");
+    talk.read("ee\n");
+    talk.said();
+    come_back(&mut talk, 6, ENOUGH);
+    let rest = [(6, "o, thr".to_owned(), 8), (12, "ee\n".to_owned(), 0)];
+    assert_eq!(tailed(&mut talk), rest);
+}
+
+#[test]
+fn rule_16_a_part_of_a_chunk_may_be_acknowledged() {
+    let mut talk = Talk::open_writer();
+    talk.read("one\ntwo, thr");
+    talk.read("ee\n");
+    talk.ack(6, ENOUGH);
+    talk.break_off();
+    talk.said();
+    talk.pass(SECOND);
+    assert_eq!(talk.said(), "hello, reopen 6");
+    talk.opened(8, ENOUGH);
+    let rest = [(8, " thr".to_owned(), 8), (12, "ee\n".to_owned(), 0)];
+    assert_eq!(tailed(&mut talk), rest);
+    talk.ack(7, ENOUGH);
+    talk.ack(14, ENOUGH);
+    talk.break_off();
+    talk.pass(SECOND);
+    assert_eq!(talk.said(), "hello, reopen 14");
+    talk.opened(14, ENOUGH);
+    talk.read("four\n");
+    assert_eq!(talk.said(), "14: /, 15: four/");
+}
+
+#[test]
+fn rule_16_what_arrived_is_kept_until_it_is_acknowledged_for_a_satellite_may_lose_it() {
+    let mut talk = Talk::open_writer();
+    talk.read("one\n");
+    talk.read("two\n");
+    talk.happen(Input::ReadEnd);
+    talk.ack(3, ENOUGH);
+    come_back(&mut talk, 8, ENOUGH);
+    assert_eq!(talk.said(), "end 8", "all has arrived");
+    come_back(&mut talk, 4, ENOUGH);
+    assert_eq!(talk.said(), "4: two/, end 8", "and some is lost");
+    come_back(&mut talk, 3, ENOUGH);
+    assert_eq!(talk.said(), "3: /, 4: two/, end 8", "and more");
+    talk.finished(Outcome::Kept);
+    assert_eq!(talk.exit, Some(0));
+}
+
+#[test]
+fn credit_is_counted_from_the_last_opening() {
+    let mut talk = opened_with(cost(4));
+    talk.read("one\n");
+    assert_eq!(talk.said(), "0: one/");
+    come_back(&mut talk, 4, cost(4));
+    talk.read("two\n");
+    assert_eq!(talk.said(), "4: two/");
+    talk.read("three\n");
+    let wants = talk.take_sent().pop().map(|(request, _)| request);
+    let (stream, want) = (OWN, cost(4) + cost(6));
+    assert_eq!(wants, Some(Request::Want { stream, want }));
 }
 
 #[test]
@@ -217,20 +290,20 @@ fn rule_16_the_finish_is_sent_again_too() {
     talk.pass(SECOND);
     assert_eq!(talk.said(), "hello, reopen 0");
     talk.welcome();
-    talk.opened(1, ENOUGH);
-    assert_eq!(talk.said(), "end 1");
+    talk.opened(5, ENOUGH);
+    assert_eq!(talk.said(), "end 5");
     talk.finished(Outcome::Kept);
     assert_eq!(talk.exit, Some(0));
 }
 
 #[test]
 fn rule_16_a_satellite_that_resumes_where_it_cannot_have_been_is_not_believed() {
-    for next in [0, 4, u64::MAX] {
+    for next in [0, 3, 15, u64::MAX] {
         let mut talk = Talk::open_writer();
         for text in ["one\n", "two\n", "three\n"] {
             talk.read(text);
         }
-        talk.ack(1, ENOUGH);
+        talk.ack(4, ENOUGH);
         talk.break_off();
         talk.pass(SECOND);
         talk.opened(next, ENOUGH);
@@ -304,7 +377,10 @@ fn chunks_grow_while_they_are_acknowledged_quickly_and_shrink_on_a_slow_line() {
     let mut longest = |talk: &mut Talk, delay| {
         talk.happen(Input::Read(much.clone()));
         let sent = chunks(talk);
-        next += sent.len() as u64;
+        next += sent
+            .iter()
+            .map(|(_, text, ..)| text.len() as u64)
+            .sum::<u64>();
         talk.now += delay;
         talk.ack(next, ENOUGH);
         sent.iter().map(|(_, text, ..)| text.len()).max().unwrap()

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use skypipe_broker::protocol::{Code, How, Mode, REVISION, Reply, Request, cost, encode, v01};
+use skypipe_broker::protocol::{
+    Code, How, Mode, REVISION, Reply, Request, Resume, cost, encode, v01,
+};
 use uuid::Uuid;
 
 use super::flood::{Chance, Kind, command, flood};
@@ -65,11 +67,11 @@ fn open(chance: &mut Chance, _: u64) -> Vec<Bytes> {
 }
 
 fn data(chance: &mut Chance, _: u64) -> Vec<Bytes> {
-    let (stream, seq) = (mine(chance), number(chance));
+    let (stream, at) = (mine(chance), number(chance));
     let (tail, want) = (number(chance), number(chance));
     let mut frames = command(&Request::Data {
         stream,
-        seq,
+        at,
         tail,
         want,
     });
@@ -80,10 +82,10 @@ fn data(chance: &mut Chance, _: u64) -> Vec<Bytes> {
 /// More than the credit that a stream is opened with.
 fn beyond_credit(chance: &mut Chance, _: u64) -> Vec<Bytes> {
     static MUCH: [u8; 8192] = [0; 8192];
-    let (stream, seq) = (mine(chance), number(chance));
+    let (stream, at) = (mine(chance), number(chance));
     let mut frames = command(&Request::Data {
         stream,
-        seq,
+        at,
         tail: 0,
         want: 0,
     });
@@ -97,13 +99,13 @@ fn want(chance: &mut Chance, _: u64) -> Vec<Bytes> {
 }
 
 fn finish(chance: &mut Chance, _: u64) -> Vec<Bytes> {
-    let (stream, seq) = (mine(chance), number(chance));
+    let (stream, len) = (mine(chance), number(chance));
     let how = if chance.below(2) == 0 {
         How::End
     } else {
         How::Cut(name(chance))
     };
-    command(&Request::Finish { stream, seq, how })
+    command(&Request::Finish { stream, len, how })
 }
 
 fn close(chance: &mut Chance, _: u64) -> Vec<Bytes> {
@@ -113,7 +115,10 @@ fn close(chance: &mut Chance, _: u64) -> Vec<Bytes> {
 
 fn listen(chance: &mut Chance, _: u64) -> Vec<Bytes> {
     let (listener, pipe, mode) = (mine(chance), name(chance), mode(chance));
-    let resume = (chance.below(2) == 0).then(|| number(chance));
+    let resume = (chance.below(2) == 0).then(|| Resume {
+        turns: number(chance),
+        cost: number(chance),
+    });
     let window = number(chance);
     command(&Request::Listen {
         listener,
@@ -259,10 +264,10 @@ fn chunks_out_of_order_and_beyond_the_credit_of_an_open_stream() {
     let stream = Uuid::new_v4();
     client.open(stream, "p");
     client.hear_until(|reply| matches!(reply, Reply::Opened { .. }));
-    for (seq, len, code) in [(1, 1, Code::Order), (0, 4000, Code::Credit)] {
+    for (at, len, code) in [(1, 1, Code::Order), (0, 4000, Code::Credit)] {
         for _ in 0..100 {
             for _ in 0..500 {
-                client.data(stream, seq, &vec![b'x'; len]);
+                client.data(stream, at, &vec![b'x'; len]);
             }
             for _ in 0..500 {
                 let (reply, _) = client.hear();
@@ -272,10 +277,10 @@ fn chunks_out_of_order_and_beyond_the_credit_of_an_open_stream() {
         }
     }
     client.data(stream, 0, b"in order\n");
-    client.hear_until(|reply| matches!(reply, Reply::Ack { next: 1, .. }));
+    client.hear_until(|reply| matches!(reply, Reply::Ack { next: 9, .. }));
     client.say(&Request::Finish {
         stream,
-        seq: 1,
+        len: 9,
         how: How::End,
     });
     client.hear_until(|reply| matches!(reply, Reply::Finished { .. }));

@@ -107,7 +107,7 @@ impl Flooder {
         }));
         self.send(&command(&Request::Finish {
             stream,
-            seq: 0,
+            len: 0,
             how: How::End,
         }));
         while self.socket.poll(zmq::POLLIN, 200) == Ok(1) {

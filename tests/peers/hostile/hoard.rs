@@ -240,7 +240,7 @@ fn bytes_one_by_one_fill_the_budget_and_no_more() {
         want: u64::MAX,
     };
     client.say(&want);
-    let (mut seq, mut is_full) = (0, false);
+    let (mut sent, mut is_full) = (0, false);
     while !is_full {
         let limit = match client.hear().0 {
             Reply::Opened { limit, .. } => limit,
@@ -250,22 +250,22 @@ fn bytes_one_by_one_fill_the_budget_and_no_more() {
             }
             other => panic!("an honest writer is told {other:?}"),
         };
-        while (seq + 1) * 257 <= limit {
+        while (sent + 1) * 257 <= limit {
             let data = Request::Data {
                 stream,
-                seq,
+                at: sent,
                 tail: 1,
                 want: u64::MAX,
             };
             client.send(&[MAGIC, &encode(&data), b"x"]);
-            seq += 1;
+            sent += 1;
         }
     }
     let more = watch.more_memory();
-    assert!(more < 32 << 20, "{seq} chunks of a byte take {more} bytes");
+    assert!(more < 32 << 20, "{sent} chunks of a byte take {more} bytes");
     client.say(&Request::Finish {
         stream,
-        seq,
+        len: sent,
         how: How::End,
     });
     client.hear_until(|reply| matches!(reply, Reply::Finished { .. }));
@@ -273,6 +273,6 @@ fn bytes_one_by_one_fill_the_budget_and_no_more() {
     environment
         .skypipe(&["-r", "p"])
         .done()
-        .printed("x".repeat(usize::try_from(seq).expect("it fits")));
+        .printed("x".repeat(usize::try_from(sent).expect("it fits")));
     watch.all_is_well();
 }

@@ -33,7 +33,7 @@ fn requests(stream: Uuid, listener: Uuid, pipe: &str) -> Vec<Request> {
         },
         Request::Data {
             stream,
-            seq: 0,
+            at: 0,
             tail: 0,
             want: 0,
         },
@@ -43,7 +43,7 @@ fn requests(stream: Uuid, listener: Uuid, pipe: &str) -> Vec<Request> {
         },
         Request::Finish {
             stream,
-            seq: 0,
+            len: 0,
             how: How::End,
         },
         Request::Close { stream },

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skypipe_broker::broker::{Input, Peer};
-use skypipe_broker::protocol::{How, Mode, Request, decode};
+use skypipe_broker::protocol::{How, Mode, Request, Resume, decode};
 use uuid::Uuid;
 
 use super::{Checker, Verdict};
@@ -22,7 +22,7 @@ impl Checker {
                 Ok(())
             }
             Input::Timeout => self.timeout(),
-            Input::Taken { .. } | Input::Stop => Ok(()),
+            Input::Taken { .. } | Input::Synced | Input::Stop => Ok(()),
         }
     }
 
@@ -90,19 +90,19 @@ impl Checker {
             } => self.open(client, stream, &pipe, (from, resume), wait),
             Request::Data {
                 stream,
-                seq,
+                at,
                 tail,
                 want,
             } => {
                 self.want(stream, want);
-                self.data(client, stream, seq, tail, frames.get(2))
+                self.data(client, stream, at, tail, frames.get(2))
             }
             Request::Want { stream, want } => {
                 self.want(stream, want);
                 Ok(())
             }
-            Request::Finish { stream, seq, how } => match self.facts.streams.get(&stream) {
-                Some(known) if known.finish.is_none() && known.len() == seq => {
+            Request::Finish { stream, len, how } => match self.facts.streams.get(&stream) {
+                Some(known) if known.finish.is_none() && known.size() == len => {
                     self.finish(stream, how)
                 }
                 _ => Ok(()),
@@ -154,8 +154,8 @@ impl Checker {
         wait: bool,
     ) -> Verdict {
         if let Some(stream) = self.facts.streams.get(&id) {
-            if from > stream.len() {
-                return Err(format!("a writer resumes at {from} of {}", stream.len()));
+            if from > stream.size() {
+                return Err(format!("a writer resumes at {from} of {}", stream.size()));
             }
             self.coverage.hit("stream resumed");
             return Ok(());
@@ -174,7 +174,7 @@ impl Checker {
         &mut self,
         client: Uuid,
         id: Uuid,
-        seq: u64,
+        start: u64,
         tail: u64,
         payload: Option<&Bytes>,
     ) -> Verdict {
@@ -182,7 +182,7 @@ impl Checker {
         let Some(stream) = self.facts.streams.get_mut(&id) else {
             return Ok(());
         };
-        if stream.client != client || stream.finish.is_some() || stream.len() != seq {
+        if stream.client != client || stream.finish.is_some() || stream.size() != start {
             self.coverage.hit("chunk ignored");
             return Ok(());
         }
@@ -191,6 +191,7 @@ impl Checker {
             payload,
             tail,
             at,
+            start,
             confirmed: false,
         });
         let pipe = stream.pipe.clone();
@@ -219,13 +220,19 @@ impl Checker {
         client: Uuid,
         id: Uuid,
         (pipe, mode): (String, Mode),
-        (window, resume): (u64, Option<u64>),
+        (window, resume): (u64, Option<Resume>),
     ) -> Verdict {
         if let Some(listener) = self.facts.listeners.get_mut(&id) {
             listener.window = listener.window.max(window);
-            let (at, sent) = (resume.unwrap_or(0), listener.turns.len() as u64);
+            let Resume { turns: at, cost } = resume.unwrap_or(Resume { turns: 0, cost: 0 });
+            let sent = listener.turns.len() as u64;
             if at > sent {
                 return Err(format!("a listener resumes at {at} of {sent}"));
+            }
+            let place = usize::try_from(at).expect("turns are few");
+            let price = place.checked_sub(1).map_or(0, |last| listener.costs[last]);
+            if cost != price {
+                return Err(format!("{at} turns cost {cost}, not {price}"));
             }
             // What was under way on an earlier connection may come behind what came on the next.
             listener.is_late = at < listener.confirmed;

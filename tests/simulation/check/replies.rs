@@ -13,7 +13,7 @@ impl Checker {
     pub fn reply(&mut self, peer: &Peer, frames: &[Bytes]) -> Verdict {
         let reply = decode(&frames[1]).map_err(|error| format!("the satellite sent: {error}"))?;
         let payload = frames.get(2).map_or(&[][..], |payload| payload);
-        if let Some((listener, number, turn)) = turn_of(&reply) {
+        if let Some((listener, number, turn)) = self.turn_of(&reply)? {
             return self.turn(peer, listener, number, turn, payload);
         }
         match reply {
@@ -55,15 +55,15 @@ impl Checker {
             .get_mut(&id)
             .ok_or("an unknown stream opened")?;
         known.limit = limit;
-        known.acked = next;
+        known.wish = 0;
         if known.lost {
             Err("a lost stream opened".to_owned())
-        } else if next == known.len() {
+        } else if next == known.size() {
             Ok(())
         } else {
             Err(format!(
-                "a stream of {} chunks opened at {next}",
-                known.len()
+                "a stream of {} bytes opened at {next}",
+                known.size()
             ))
         }
     }
@@ -74,8 +74,8 @@ impl Checker {
             .streams
             .get_mut(&id)
             .ok_or("an unknown stream acked")?;
-        if next > known.len() || next < known.acked || limit < known.limit {
-            return Err(format!("{next} acked of {}, limit {limit}", known.len()));
+        if next > known.size() || next < known.acked || limit < known.limit {
+            return Err(format!("{next} acked of {}, limit {limit}", known.size()));
         }
         known.acked = next;
         known.limit = limit;
@@ -257,49 +257,52 @@ impl Checker {
             )),
         }
     }
-}
 
-/// The listener that a reply is a turn of, the turn's number, and what it is.
-fn turn_of(reply: &Reply) -> Option<(Uuid, u64, Turn)> {
-    Some(match reply.clone() {
-        Reply::Chunk {
-            listener,
-            turn,
-            stream,
-            seq,
-            missed,
-        } => (
-            listener,
-            turn,
-            Turn::Chunk {
+    /// The listener that a reply is a turn of, the turn's number, and what it is. A chunk goes out as
+    /// it came in.
+    fn turn_of(&self, reply: &Reply) -> Result<Option<(Uuid, u64, Turn)>, String> {
+        Ok(Some(match reply.clone() {
+            Reply::Chunk {
+                listener,
+                turn,
                 stream,
-                seq,
+                at,
                 missed,
-            },
-        ),
-        Reply::Ended {
-            listener,
-            turn,
-            stream,
-            how,
-            before,
-            missed,
-            ..
-        } => (
-            listener,
-            turn,
-            Turn::Ended {
+            } => {
+                let known = self.facts.streams.get(&stream);
+                let known = known.ok_or("a chunk of an unknown stream")?;
+                let seq = known.number(at);
+                let seq = seq.ok_or_else(|| format!("no chunk begins at {at}"))?;
+                let chunk = Turn::Chunk {
+                    stream,
+                    seq,
+                    missed,
+                };
+                (listener, turn, chunk)
+            }
+            Reply::Ended {
+                listener,
+                turn,
                 stream,
                 how,
                 before,
                 missed,
-            },
-        ),
-        Reply::Done {
-            listener,
-            turn,
-            missed,
-        } => (listener, turn, Turn::Done { missed }),
-        _ => return None,
-    })
+                ..
+            } => {
+                let ended = Turn::Ended {
+                    stream,
+                    how,
+                    before,
+                    missed,
+                };
+                (listener, turn, ended)
+            }
+            Reply::Done {
+                listener,
+                turn,
+                missed,
+            } => (listener, turn, Turn::Done { missed }),
+            _ => return Ok(None),
+        }))
+    }
 }

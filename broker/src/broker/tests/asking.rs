@@ -118,7 +118,7 @@ fn discard_leaves_what_is_being_taken_and_lets_open_streams_go_on() {
         story.drain("r", "l"),
         "listening, taken/, end, done, closed"
     );
-    story.write("w", "open", 1, b"after\n");
+    story.write("w", "open", 7, b"after\n");
     story.listen("r", "m", "p", Mode::Default);
     assert_eq!(story.told("r"), "listening, after/");
 }
@@ -161,6 +161,8 @@ fn status_tells_how_the_satellite_is() {
         kept: "memory".to_owned(),
         memory: MEMORY,
         used: 256 + 5,
+        disk: None,
+        trouble: None,
         pipes: 1,
         waiting: 1,
         bytes: 5,

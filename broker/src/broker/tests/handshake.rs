@@ -69,7 +69,7 @@ fn who_has_not_said_hello_is_a_stranger_whatever_it_says() {
         },
         Request::Finish {
             stream: id("s"),
-            seq: 0,
+            len: 0,
             how: How::End,
         },
         Request::Close { stream: id("s") },
@@ -106,7 +106,7 @@ fn rule_16_on_its_new_connection_a_client_is_the_same_and_on_the_old_one_a_stran
     assert_eq!(story.told("old"), "opened 0, refused: Stranger");
     story.disconnect("old");
     story.write("new", "s", 0, b"text\n");
-    assert_eq!(story.told("new"), "ack 1");
+    assert_eq!(story.told("new"), "ack 5");
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn hello_twice_on_one_connection_changes_nothing() {
     story.open("w", "s", "p");
     story.say("w", &hello("w", REVISION));
     story.write("w", "s", 0, b"text\n");
-    assert_eq!(story.told("w"), "opened 0, welcome, ack 1");
+    assert_eq!(story.told("w"), "opened 0, welcome, ack 5");
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn another_client_on_the_same_connection_leaves_the_first_without_one() {
     story.hello("y", "first");
     story.say("y", &reopening("s", "p", 0));
     story.write("y", "s", 0, b"its own\n");
-    assert_eq!(story.told("y"), "opened 0, ack 1");
+    assert_eq!(story.told("y"), "opened 0, ack 8");
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn a_message_that_cannot_be_understood_is_refused_and_nothing_comes_of_it() {
         "w",
         &Request::Data {
             stream: id("s"),
-            seq: 0,
+            at: 0,
             tail: 0,
             want: 0,
         },

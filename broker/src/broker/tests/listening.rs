@@ -9,8 +9,8 @@ fn story_with_listener() -> Story {
     story.meet(&["w", "r"]);
     story.open("w", "s", "p");
     story.write("w", "s", 0, b"a\n");
-    story.write("w", "s", 1, b"b\n");
-    story.finish("w", "s", 2);
+    story.write("w", "s", 2, b"b\n");
+    story.finish("w", "s", 4);
     story.told("w");
     story.listen("r", "l", "p", Mode::Default);
     assert_eq!(story.told("r"), "listening, a/, b/, end, done");
@@ -41,7 +41,7 @@ fn rule_16_nothing_goes_to_a_new_connection_before_the_listener_has_said_what_it
     story.disconnect("r");
     story.write("w", "s", 0, b"a\n");
     story.hello("again", "r");
-    story.write("w", "s", 1, b"b\n");
+    story.write("w", "s", 2, b"b\n");
     assert_eq!(story.told("again"), "");
     story.say("again", &listening("l", "p", Mode::Default, Some(0)));
     assert_eq!(story.told("again"), "listening, a/, b/");
@@ -156,8 +156,8 @@ fn a_listener_is_sent_no_more_than_its_window() {
         },
     );
     story.open("w", "s", "p");
-    for seq in 0..4 {
-        story.write("w", "s", seq, b"x\n");
+    for line in 0..4 {
+        story.write("w", "s", 2 * line, b"x\n");
     }
     assert_eq!(story.told("r"), "listening, x/, x/");
     story.say(
@@ -178,7 +178,7 @@ fn a_listener_is_sent_no_more_than_its_window() {
         },
     );
     assert_eq!(story.told("r"), "x/");
-    story.finish("w", "s", 4);
+    story.finish("w", "s", 8);
     story.say(
         "r",
         &Request::Confirm {
@@ -258,15 +258,15 @@ fn what_a_listener_is_told_names_its_streams_and_turns() {
     story.say("again", &listening("l", "p", Mode::Default, Some(0)));
     let heard = story.hear("again");
     let (listener, stream) = (id("l"), id("s"));
-    let chunk = |turn, seq| Reply::Chunk {
+    let chunk = |turn, at| Reply::Chunk {
         listener,
         turn,
         stream,
-        seq,
+        at,
         missed: 0,
     };
     assert_eq!(heard[1].0, chunk(0, 0));
-    assert_eq!(heard[2].0, chunk(1, 1));
+    assert_eq!(heard[2].0, chunk(1, 2));
     assert!(matches!(&heard[3].0, Reply::Ended { turn: 2, label, .. } if label == "writer s"));
     assert_eq!(
         heard[4].0,

@@ -17,7 +17,7 @@ fn story_with_both() -> Story {
     story.write("w", "s", 0, b"half");
     assert_eq!(
         (story.told("w").as_str(), story.told("r").as_str()),
-        ("opened 0, ack 1", "listening, half")
+        ("opened 0, ack 4", "listening, half")
     );
     story
 }
@@ -73,9 +73,9 @@ fn rule_16_nobody_is_lost_before_all_that_had_arrived_was_read() {
     story.now += 10 * WRITER_LOST;
     story.meet(&["late"]);
     story.confirm("r", "l", 1);
-    story.write("w", "s", 1, b" line\n");
+    story.write("w", "s", 4, b" line\n");
     story.happen(Input::Timeout);
-    assert_eq!(story.told("w"), "ack 2");
+    assert_eq!(story.told("w"), "ack 10");
     assert_eq!(story.told("r"), " line/");
     assert_eq!(story.log, [""; 0]);
 }
@@ -92,10 +92,10 @@ fn rule_16_a_broken_connection_is_not_yet_a_loss() {
     keep_alive(&mut story, "r2", WRITER_LOST.saturating_sub(LISTENER_LOST));
     story.hello("w2", "w");
     story.say("w2", &reopening("s", "p", 0));
-    story.write("w2", "s", 1, b" line\n");
+    story.write("w2", "s", 4, b" line\n");
     assert_eq!(
         (story.told("w2").as_str(), story.told("r2").as_str()),
-        ("opened 1, ack 2", " line/")
+        ("opened 4, ack 10", " line/")
     );
 }
 
@@ -106,7 +106,7 @@ fn rule_16_who_comes_back_too_late_is_told_so() {
     story.hello("w2", "w");
     story.say("w2", &reopening("s", "p", 0));
     story.open("w2", "s", "p");
-    story.write("w2", "s", 1, b"more\n");
+    story.write("w2", "s", 4, b"more\n");
     assert_eq!(
         story.told("w2"),
         "refused: Lost, refused: Lost, refused: Lost"
@@ -148,7 +148,7 @@ fn a_client_with_both_keeps_its_stream_when_its_listener_is_lost() {
     story.write("both", "s", 0, b"still here\n");
     assert_eq!(
         story.told("both"),
-        "opened 0, listening, refused: Lost, ack 1"
+        "opened 0, listening, refused: Lost, ack 11"
     );
 }
 

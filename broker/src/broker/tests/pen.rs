@@ -11,8 +11,9 @@ pub struct Pen {
     /// Bytes that it has and has not sent, and those that it has sent.
     pub in_hand: usize,
     pub written: usize,
+    /// The place in its stream of the next byte that it sends.
     pub next: u64,
-    /// What its chunks have cost, and may cost.
+    /// What its chunks have cost since the last `Opened`, and may cost.
     pub spent: u64,
     pub limit: u64,
     /// Whether it was told that there is no room.
@@ -42,7 +43,9 @@ impl Pen {
     pub fn take_in(&mut self, story: &mut Story) {
         for (reply, _) in story.hear(&self.name) {
             match reply {
-                Reply::Opened { next, limit, .. } => (self.next, self.limit) = (next, limit),
+                Reply::Opened { next, limit, .. } => {
+                    (self.next, self.limit, self.spent) = (next, limit, 0);
+                }
                 Reply::Ack {
                     next, limit, full, ..
                 } => {
@@ -103,12 +106,12 @@ impl Pen {
     fn send(&mut self, story: &mut Story, len: usize) {
         let data = Request::Data {
             stream: id(&self.name),
-            seq: self.next,
+            at: self.next,
             tail: 0,
             want: 0,
         };
         self.spent += cost(len);
-        self.next += 1;
+        self.next += len as u64;
         self.in_hand -= len;
         self.written += len;
         story.send(&self.name, &[MAGIC, &encode(&data), &vec![b'.'; len]]);

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::pen::{Ear, Pen, flow};
 use super::story::{MEMORY, Story, id, listening, reopening};
-use crate::protocol::{CHUNK_OVERHEAD, How, MAX_CHUNK, Mode, Reply, Request, cost};
+use crate::protocol::{CHUNK_OVERHEAD, How, MAX_CHUNK, Mode, Reply, Request, Resume, cost};
 
 /// Used bytes are at most the budget, its reserve of a quarter, and two chunks for taps.
 const MOST: u64 = MEMORY + MEMORY / 4 + 2 * (MAX_CHUNK as u64 + CHUNK_OVERHEAD);
@@ -171,7 +171,6 @@ impl History {
                 self.story.hello(&pen.name, &pen.name);
                 self.story
                     .say(&pen.name, &reopening(&pen.name, "", pen.next));
-                pen.limit = 0;
                 pen.in_hand = 0;
                 pen.take_in(&mut self.story);
             }
@@ -326,7 +325,7 @@ fn nonsense(story: &mut Story, who: &str, kind: u8, name: &str, number: u64) {
             who,
             &Request::Finish {
                 stream: id(name),
-                seq: number,
+                len: number,
                 how: How::End,
             },
         ),
@@ -334,7 +333,10 @@ fn nonsense(story: &mut Story, who: &str, kind: u8, name: &str, number: u64) {
         6 => {
             let (listener, resume) = (
                 id(&format!("l{name}")),
-                number.is_multiple_of(2).then_some(number),
+                number.is_multiple_of(2).then_some(Resume {
+                    turns: number,
+                    cost: number,
+                }),
             );
             let window = number.saturating_mul(cost(2));
             story.say(

@@ -69,6 +69,7 @@ impl Story {
             since: 1_700_000_000,
             pid: 7,
             memory: MEMORY,
+            quota: u64::MAX,
             writer_lost: WRITER_LOST,
             listener_lost: LISTENER_LOST,
             idle: None,
@@ -257,11 +258,12 @@ impl Story {
         self.say(from, &opening(stream, pipe));
     }
 
-    pub fn write(&mut self, from: &str, stream: &str, seq: u64, bytes: &[u8]) {
-        self.write_wanting(from, stream, seq, bytes, 0);
+    /// A chunk of which the first byte has the place `at` in its stream.
+    pub fn write(&mut self, from: &str, stream: &str, at: u64, bytes: &[u8]) {
+        self.write_wanting(from, stream, at, bytes, 0);
     }
 
-    pub fn write_wanting(&mut self, from: &str, stream: &str, seq: u64, bytes: &[u8], want: u64) {
+    pub fn write_wanting(&mut self, from: &str, stream: &str, at: u64, bytes: &[u8], want: u64) {
         let tail = bytes.len()
             - bytes
                 .iter()
@@ -269,19 +271,19 @@ impl Story {
                 .map_or(0, |at| at + 1);
         let data = Request::Data {
             stream: id(stream),
-            seq,
+            at,
             tail: tail as u64,
             want,
         };
         self.send(from, &[MAGIC, &encode(&data), bytes]);
     }
 
-    pub fn finish(&mut self, from: &str, stream: &str, seq: u64) {
+    pub fn finish(&mut self, from: &str, stream: &str, len: u64) {
         self.say(
             from,
             &Request::Finish {
                 stream: id(stream),
-                seq,
+                len,
                 how: How::End,
             },
         );
@@ -291,7 +293,7 @@ impl Story {
     pub fn store(&mut self, from: &str, stream: &str, pipe: &str, text: &str) {
         self.open(from, stream, pipe);
         self.write(from, stream, 0, text.as_bytes());
-        self.finish(from, stream, 1);
+        self.finish(from, stream, text.len() as u64);
         self.say(from, &Request::Close { stream: id(stream) });
         let heard = self.told(from);
         assert!(heard.ends_with("kept"), "{heard}");

@@ -1,6 +1,6 @@
 //! What honest clients say, and what they are told in words.
 
-use crate::protocol::{How, Mode, Reply, Request};
+use crate::protocol::{How, Mode, Reply, Request, Resume};
 
 use super::story::{Heard, id};
 
@@ -16,7 +16,7 @@ pub fn opening(stream: &str, pipe: &str) -> Request {
     }
 }
 
-/// A writer comes back for a stream; the first chunk it still has is `from`.
+/// A writer comes back for a stream; the first byte it still has is `from`.
 pub fn reopening(stream: &str, pipe: &str, from: u64) -> Request {
     Request::Open {
         stream: id(stream),
@@ -28,13 +28,15 @@ pub fn reopening(stream: &str, pipe: &str, from: u64) -> Request {
     }
 }
 
-pub fn listening(listener: &str, pipe: &str, mode: Mode, resume: Option<u64>) -> Request {
+/// A listener joins, or comes back with so many turns. What they cost is nothing to a satellite that
+/// was not restarted.
+pub fn listening(listener: &str, pipe: &str, mode: Mode, arrived: Option<u64>) -> Request {
     Request::Listen {
         listener: id(listener),
         pipe: pipe.to_owned(),
         mode,
         window: u64::MAX,
-        resume,
+        resume: arrived.map(|turns| Resume { turns, cost: 0 }),
     }
 }
 

@@ -38,10 +38,10 @@ fn waiting(stream: &str, pipe: &str) -> Request {
 #[test]
 fn chunks_that_came_at_once_are_acknowledged_at_once() {
     let mut story = story_with_writer();
-    for seq in 0..3 {
-        story.write("w", "s", seq, b"line\n");
+    for line in 0..3 {
+        story.write("w", "s", 5 * line, b"line\n");
     }
-    assert_eq!(story.told("w"), "ack 1, ack 2, ack 3");
+    assert_eq!(story.told("w"), "ack 5, ack 10, ack 15");
     story.say_at_once(
         "w",
         &[
@@ -54,7 +54,7 @@ fn chunks_that_came_at_once_are_acknowledged_at_once() {
     );
     assert_eq!(
         story.told("w"),
-        "Pong, ack 3",
+        "Pong, ack 15",
         "credit comes in an acknowledgement"
     );
 }
@@ -64,10 +64,10 @@ fn rule_16_what_comes_twice_is_dropped() {
     let mut story = story_with_writer();
     story.write("w", "s", 0, b"once\n");
     story.write("w", "s", 0, b"once\n");
-    story.write("w", "s", 1, b"twice\n");
-    story.finish("w", "s", 2);
-    story.write("w", "s", 1, b"twice\n");
-    assert_eq!(story.told("w"), "ack 1, ack 1, ack 2, kept");
+    story.write("w", "s", 5, b"twice\n");
+    story.finish("w", "s", 11);
+    story.write("w", "s", 5, b"twice\n");
+    assert_eq!(story.told("w"), "ack 5, ack 5, ack 11, kept");
     story.meet(&["r"]);
     story.listen("r", "l", "p", Mode::Default);
     assert_eq!(
@@ -87,9 +87,9 @@ fn a_chunk_or_a_finish_out_of_its_order_is_refused_and_the_stream_goes_on() {
         "refused: Order, refused: Order, refused: Order"
     );
     story.write("w", "s", 0, b"in order\n");
-    story.finish("w", "s", 0);
     story.finish("w", "s", 1);
-    assert_eq!(story.told("w"), "ack 1, refused: Order, kept");
+    story.finish("w", "s", 9);
+    assert_eq!(story.told("w"), "ack 9, refused: Order, kept");
 }
 
 #[test]
@@ -108,9 +108,10 @@ fn rule_16_a_stream_goes_on_over_another_connection() {
     story.hello("again", "w");
     story.say("again", &reopening("s", "p", 0));
     story.write("again", "s", 0, b"first\n");
-    story.write("again", "s", 1, b"second\n");
-    story.finish("again", "s", 2);
-    assert_eq!(story.told("again"), "opened 1, ack 1, ack 2, kept");
+    story.write("again", "s", 2, b"rs");
+    story.write("again", "s", 6, b"second\n");
+    story.finish("again", "s", 13);
+    assert_eq!(story.told("again"), "opened 6, ack 6, ack 6, ack 13, kept");
     story.meet(&["r"]);
     story.listen("r", "l", "p", Mode::Default);
     assert_eq!(
@@ -126,7 +127,7 @@ fn rule_16_a_writer_that_never_heard_opened_opens_again_and_gets_the_same_stream
     story.disconnect("w");
     story.hello("again", "w");
     story.open("again", "s", "p");
-    assert_eq!(story.told("again"), "opened 1");
+    assert_eq!(story.told("again"), "opened 6");
 }
 
 #[test]
@@ -142,7 +143,7 @@ fn rule_16_an_unknown_position_is_refused_never_begun_anew() {
     assert_eq!(
         story.refusal("w").0,
         Code::Unknown,
-        "chunk 0 is gone at the writer"
+        "byte 0 is gone at the writer"
     );
     story.write("w", "unheard-of", 0, b"x");
     story.finish("w", "unheard-of", 0);
@@ -169,7 +170,7 @@ fn a_stream_is_its_clients_alone() {
         "refused: Denied, refused: Denied, refused: Denied"
     );
     story.write("w", "s", 0, b"its own\n");
-    assert_eq!(story.told("w"), "ack 1");
+    assert_eq!(story.told("w"), "ack 8");
 }
 
 #[test]
@@ -244,8 +245,8 @@ fn rule_11_wait_answers_when_listeners_have_all() {
     story.meet(&["w", "r"]);
     story.say("w", &waiting("s", "p"));
     story.write("w", "s", 0, b"text\n");
-    story.finish("w", "s", 1);
-    assert_eq!(story.told("w"), "opened 0, ack 1");
+    story.finish("w", "s", 5);
+    assert_eq!(story.told("w"), "opened 0, ack 5");
     story.listen("r", "l", "p", Mode::Default);
     assert_eq!(story.told("r"), "listening, text/, end, done");
     story.confirm("r", "l", 1);
@@ -265,12 +266,12 @@ fn rule_11_wait_is_not_for_taps_and_says_so_if_the_stream_was_discarded() {
     story.listen("r", "tap", "p", Mode::Tap);
     story.say("w", &waiting("s", "p"));
     story.write("w", "s", 0, b"text\n");
-    story.finish("w", "s", 1);
+    story.finish("w", "s", 5);
     assert_eq!(
         story.drain("r", "tap"),
         "listening, text/, end, done, closed"
     );
-    assert_eq!(story.told("w"), "opened 0, ack 1");
+    assert_eq!(story.told("w"), "opened 0, ack 5");
     story.say(
         "r",
         &Request::Discard {
@@ -325,7 +326,7 @@ fn the_reason_of_a_cut_is_as_short_as_a_label() {
     let mut story = story_with_writer();
     let cut = |len| Request::Finish {
         stream: id("s"),
-        seq: 0,
+        len: 0,
         how: How::Cut("y".repeat(len)),
     };
     story.say("w", &cut(MAX_LABEL + 1));

@@ -1,0 +1,188 @@
+//! A broker is made again from what the last one wrote down (rule 16).
+//!
+//! Clients that were there are taken for connected no longer and not given up yet: their times begin
+//! anew. Peers of the original protocol cannot come back, so theirs ends.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::listening::Taker;
+use super::writing::{Stage, Writer};
+use super::{Broker, Output, Settings, is_reserved};
+use crate::pipe::ListenerKey;
+use crate::protocol::Outcome;
+use crate::store::record::WriterRecord;
+use crate::store::{Recovered, Store, StreamKey};
+
+impl<S: Store> Broker<S> {
+    /// A broker that goes on where the last one on this store was.
+    pub fn restore(settings: Settings, store: S, recovered: Recovered) -> Self {
+        let mut broker = Self::new(settings, store);
+        broker.effects.arrivals = recovered.arrivals;
+        broker.next_key = recovered.keys;
+        for note in &recovered.notes {
+            broker.out.push_back(Output::Log(note.clone()));
+        }
+        let (ends, damaged) = (recovered.ends, recovered.damaged);
+        for (key, record) in recovered.streams {
+            broker.next_key = broker.next_key.max(key);
+            let name: Arc<str> = Arc::from(&*record.pipe);
+            let id = if record.marker {
+                Uuid::from_u64_pair(super::OLD_IDS, key)
+            } else {
+                record.id
+            };
+            broker.streams.insert(StreamKey(key), (id, name.clone()));
+            let end = ends.get(&key).copied().unwrap_or(0);
+            broker.restore_pipe(&name).restore_stream(record, end);
+        }
+        for (key, record) in &recovered.listeners {
+            broker.next_key = broker.next_key.max(*key);
+            broker.restore_listener(*key, record);
+        }
+        let mut is_known = Vec::new();
+        for part in recovered.parts.values() {
+            let name = broker
+                .streams
+                .get(&StreamKey(part.stream))
+                .map(|(_, name)| name.clone());
+            is_known.extend(name.map(|name| broker.restore_pipe(&name).restore_part(part)));
+        }
+        broker.effects.feeds = is_known.into_iter().filter(|known| *known).count();
+        for writer in recovered.writers.into_values() {
+            broker.restore_writer(&writer);
+        }
+        broker.settle_all();
+        for (key, why) in damaged {
+            let end = ends.get(&key).copied().unwrap_or(0);
+            broker.cut_damaged(StreamKey(key), end, &why);
+        }
+        broker
+    }
+
+    fn restore_pipe(&mut self, name: &Arc<str>) -> &mut crate::pipe::Pipe {
+        self.pipes.entry(name.clone()).or_default()
+    }
+
+    fn restore_listener(&mut self, key: u64, record: &crate::store::record::ListenerRecord) {
+        let name: Arc<str> = Arc::from(&*record.pipe);
+        self.restore_pipe(&name).restore_listener(record);
+        let key = ListenerKey(key);
+        let taker = Taker {
+            client: record.client,
+            pipe: name,
+            key,
+            peer: None,
+            is_of_this_run: false,
+            promised: None,
+        };
+        self.takers.insert(record.id, taker);
+        self.listeners.insert(key, record.id);
+        self.clients
+            .make(record.client, self.now)
+            .listeners
+            .insert(record.id);
+        self.schedule_check(record.client);
+    }
+
+    fn restore_writer(&mut self, record: &WriterRecord) {
+        let key = StreamKey(record.key);
+        let name: Arc<str> = Arc::from(&*record.pipe);
+        let pipe = self.pipes.get(&name);
+        let len = pipe.and_then(|pipe| pipe.len(key)).or(record.len);
+        let end = pipe.and_then(|pipe| pipe.end(key));
+        // Of a stream that is gone everything was there.
+        let next = end.or(len).unwrap_or(0);
+        let stage = match (record.outcome, len, end) {
+            (Some(outcome), ..) => Stage::Answered(outcome),
+            (None, Some(_), Some(_)) => Stage::Finished,
+            (None, None, Some(_)) => Stage::Open,
+            // Its stream was the last that was written down to go.
+            (None, Some(_), None) => Stage::Answered(Outcome::Taken),
+            (None, None, None) => return,
+        };
+        let mut writer = Writer::new(record.client, name, key, record.wait, stage, next, len);
+        // What a store finds it has synced.
+        (writer.safe, writer.is_finish_safe) = (next, true);
+        writer.is_restored = true;
+        self.writers.insert(record.stream, writer);
+        self.clients
+            .make(record.client, self.now)
+            .streams
+            .insert(record.stream);
+        self.schedule_check(record.client);
+    }
+
+    /// Offers what nobody has, ends what cannot come back, and forgets what is unused.
+    fn settle_all(&mut self) {
+        for name in self.pipes.keys().cloned().collect::<Vec<_>>() {
+            self.with_pipe(&name, |pipe, ctx| pipe.settle_all(ctx));
+        }
+        for stream in self.writers.keys().copied().collect::<Vec<_>>() {
+            self.answer_if_safe(stream);
+        }
+        let why = "the satellite was restarted, and its protocol (0.1) cannot come back";
+        let old: Vec<_> = self
+            .writers
+            .keys()
+            .copied()
+            .filter(|id| is_reserved(*id))
+            .collect();
+        for stream in old {
+            self.cut(stream, why);
+        }
+        let old: Vec<_> = self
+            .takers
+            .iter()
+            .filter(|(id, _)| is_reserved(**id))
+            .map(|(id, taker)| (taker.client, *id))
+            .collect();
+        for (client, listener) in old {
+            self.leave(client, listener);
+            self.clients.remove(client);
+        }
+        self.cut_the_orphaned();
+    }
+
+    /// An open stream without a writer was being cut when the last run ended.
+    fn cut_the_orphaned(&mut self) {
+        let is_orphan = |(key, (id, name)): (&StreamKey, &(Uuid, Arc<str>))| {
+            let is_open = self
+                .pipes
+                .get(name)
+                .is_some_and(|pipe| pipe.len(*key).is_none());
+            (is_open && !self.writers.contains_key(id)).then(|| (*key, *id, name.clone()))
+        };
+        let orphans: Vec<_> = self.streams.iter().filter_map(is_orphan).collect();
+        for (key, id, name) in orphans {
+            self.remember_lost(id);
+            let how = crate::protocol::How::Cut("its writer was lost".to_owned());
+            self.with_pipe(&name, |pipe, ctx| pipe.finish(key, how, ctx));
+        }
+        let is_short = |(key, (id, name)): (&StreamKey, &(Uuid, Arc<str>))| {
+            let pipe = self.pipes.get(name)?;
+            let is_short = pipe.len(*key)? > pipe.end(*key)?;
+            let end = pipe.end(*key)?;
+            (is_short && !self.writers.contains_key(id)).then(|| (*key, name.clone(), end))
+        };
+        let short: Vec<_> = self.streams.iter().filter_map(is_short).collect();
+        for (key, name, end) in short {
+            let why = "its last bytes never came";
+            self.with_pipe(&name, |pipe, ctx| pipe.cut_short(key, end, why, ctx));
+        }
+    }
+
+    /// A stream whose bytes are damaged ends where the damage begins.
+    pub(super) fn cut_damaged(&mut self, key: StreamKey, at: u64, why: &str) {
+        let Some((id, name)) = self.streams.get(&key).cloned() else {
+            return;
+        };
+        self.out.push_back(Output::Log(format!(
+            "a stream of the pipe {name:?} is cut behind its first {at} bytes: {why}"
+        )));
+        let why = "the satellite's disk did not give its bytes back";
+        self.cut(id, why);
+        self.with_pipe(&name, |pipe, ctx| pipe.cut_short(key, at, why, ctx));
+    }
+}

@@ -1,0 +1,432 @@
+//! When bytes go to disk, what is written down, and what is safe by that (rules 4, 11, 12 and 16).
+//!
+//! Bytes for which nobody listens are saved as they come. Bytes that listeners get live are kept in
+//! memory until all of them have confirmed, and saved if that takes too long or room is short. A
+//! writer is told that bytes are safe when either has happened, and a sync after the saving.
+//! Decisions are recorded before anything that follows from them is sent.
+//!
+//! With a store that is not durable everything is safe as soon as it is taken in, as far as that goes.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::writing::{Stage, Writer};
+use super::{Broker, Now, Output};
+use crate::pipe::{Changed, Pipe};
+use crate::protocol::Outcome;
+use crate::store::record::{Record, WriterRecord};
+use crate::store::{Store, StreamKey};
+
+/// How long listeners may take to confirm a byte before it is saved for them.
+const SAVE_AFTER: Duration = Duration::from_millis(500);
+
+/// The same once the writer has said that there is no more, and waits for its answer.
+const SAVE_LAST_AFTER: Duration = Duration::from_millis(50);
+
+/// After how long what nobody waits for is synced: so much of what listeners have confirmed can come
+/// once more if the machine loses its power, and what they took leaves the disk only then.
+const SYNC_AFTER: Duration = Duration::from_secs(1);
+
+/// After how long a full disk is tried again.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
+
+/// The most of one stream that may be unsafe, in bytes: what its writer has to keep for that long.
+pub(super) const MAX_UNSAFE: u64 = 24 << 20;
+
+/// What will be safe once the log is synced up to some place.
+#[derive(Debug)]
+struct Pending {
+    /// The place in the log.
+    written: u64,
+    stream: Uuid,
+    /// Bytes of the stream below this place are saved by then.
+    saved: u64,
+    /// Whether its finish is recorded by then.
+    is_finished: bool,
+}
+
+/// What is to be saved, recorded and synced.
+#[derive(Debug, Default)]
+pub(super) struct Saving {
+    /// Streams with bytes in memory, by the time at which they are to be saved.
+    due: BTreeSet<(Now, StreamKey)>,
+    times: HashMap<StreamKey, Now>,
+    /// Streams that were saved because those who take them did not confirm, and have not since.
+    stalled: HashSet<StreamKey>,
+    /// What has changed since the last records.
+    pub changed: BTreeSet<Changed>,
+    /// What waits for a sync, in the order of the log.
+    pending: VecDeque<Pending>,
+    /// Whether the store has something to look after: a sync has come to its end.
+    pub is_touched: bool,
+    /// When to sync what nobody waits for.
+    sync_at: Option<Now>,
+    /// Until when a full disk is left alone.
+    full_until: Option<Now>,
+    /// Why it is full, if it is.
+    pub full: Option<String>,
+}
+
+impl Saving {
+    /// A stream is gone.
+    pub fn forget(&mut self, stream: StreamKey) {
+        self.nothing_due(stream);
+        self.stalled.remove(&stream);
+    }
+
+    /// A stream has nothing that is to be saved.
+    fn nothing_due(&mut self, stream: StreamKey) {
+        if let Some(due) = self.times.remove(&stream) {
+            self.due.remove(&(due, stream));
+        }
+    }
+
+    /// A stream is to be saved at this time, or earlier if that was said before.
+    fn save_by(&mut self, stream: StreamKey, due: Now) {
+        match self.times.get(&stream) {
+            Some(before) if *before <= due => return,
+            Some(before) => {
+                self.due.remove(&(*before, stream));
+            }
+            None => {}
+        }
+        self.times.insert(stream, due);
+        self.due.insert((due, stream));
+    }
+
+    /// Whether something is to be written down.
+    fn is_behind(&self) -> bool {
+        let is_unplaced = |pending: &Pending| pending.written == u64::MAX;
+        self.is_touched || !self.changed.is_empty() || self.pending.back().is_some_and(is_unplaced)
+    }
+
+    /// When something is to be done.
+    pub fn deadline(&self) -> Option<Now> {
+        let due = self.due.first().map(|(due, _)| *due);
+        let due = match (due, self.full_until) {
+            (Some(due), Some(until)) => Some(due.max(until)),
+            (None, until) => until,
+            (due, None) => due,
+        };
+        due.into_iter().chain(self.sync_at).min()
+    }
+}
+
+impl<S: Store> Broker<S> {
+    /// Something is to be recorded.
+    pub(super) fn note_changed(&mut self, changed: Changed) {
+        if self.store.is_durable() {
+            self.saving.changed.insert(changed);
+        }
+    }
+
+    /// Bytes of a stream were taken in.
+    pub(super) fn note_unsaved(&mut self, stream: Uuid) {
+        let Some(writer) = self.writers.get_mut(&stream) else {
+            return;
+        };
+        if !self.store.is_durable() {
+            writer.safe = writer.next;
+            self.owe(stream);
+            return self.answer_if_safe(stream);
+        }
+        let key = writer.key;
+        let is_late = self.is_late(key);
+        let wait = if is_late { Duration::ZERO } else { SAVE_AFTER };
+        self.saving.save_by(key, self.now + wait);
+    }
+
+    /// Whether nobody takes a stream, or those who do have stopped to.
+    fn is_late(&self, key: StreamKey) -> bool {
+        let known = self.streams.get(&key);
+        let pipe = known.and_then(|(_, name)| self.pipes.get(name));
+        self.saving.stalled.contains(&key) || pipe.is_none_or(|pipe| pipe.is_free(key))
+    }
+
+    /// A writer has said that there is no more.
+    pub(super) fn note_finished(&mut self, stream: Uuid) {
+        let Some(writer) = self.writers.get_mut(&stream) else {
+            return;
+        };
+        let (key, is_answered) = (writer.key, matches!(writer.stage, Stage::Answered(_)));
+        if is_answered {
+            return;
+        }
+        if !self.store.is_durable() {
+            writer.is_finish_safe = true;
+            writer.safe = writer.next;
+            return self.answer_if_safe(stream);
+        }
+        let wait = if self.is_late(key) {
+            Duration::ZERO
+        } else {
+            SAVE_LAST_AFTER
+        };
+        // Even with nothing in memory, for the finish itself is to be synced.
+        self.saving.save_by(key, self.now + wait);
+    }
+
+    /// Bytes of a stream were let go, for everyone who got them has confirmed them: they are safe.
+    pub(super) fn note_released(&mut self, key: StreamKey, needed: u64) {
+        if !self.store.is_durable() {
+            return;
+        }
+        let Some((stream, _)) = self.streams.get(&key) else {
+            return;
+        };
+        let stream = *stream;
+        self.make_safe(stream, needed);
+        let is_open = self
+            .writers
+            .get(&stream)
+            .is_none_or(|writer| writer.stage == Stage::Open);
+        if is_open {
+            // They go on taking, so what lies in memory gets its time anew.
+            self.saving.forget(key);
+            if self.has_unsaved(key) {
+                self.saving.save_by(key, self.now + SAVE_AFTER);
+            }
+        }
+    }
+
+    fn has_unsaved(&self, key: StreamKey) -> bool {
+        let known = self.streams.get(&key);
+        let end = known.and_then(|(_, name)| self.pipes.get(name)?.end(key));
+        self.store.saved(key).is_some_and(|saved| Some(saved) < end)
+    }
+
+    fn make_safe(&mut self, stream: Uuid, safe: u64) {
+        let Some(writer) = self.writers.get_mut(&stream) else {
+            return;
+        };
+        if safe > writer.safe {
+            writer.safe = safe.min(writer.next);
+            let want = writer.want;
+            self.owe(stream);
+            // It may have been at the limit of what may be unsafe.
+            self.note_want(stream, want);
+        }
+    }
+
+    /// Answers a writer that waits for nothing more.
+    pub(super) fn answer_if_safe(&mut self, stream: Uuid) {
+        let is_due = self.writers.get(&stream).is_some_and(|writer| {
+            !writer.wait && writer.stage == Stage::Finished && writer.is_safe()
+        });
+        if is_due {
+            self.answer(stream, Outcome::Kept);
+        }
+    }
+
+    /// Saves what is due.
+    pub(super) fn save_due(&mut self) {
+        if self
+            .saving
+            .sync_at
+            .take_if(|due| *due <= self.now)
+            .is_some()
+        {
+            self.store.sync();
+        }
+        if self.saving.full_until.is_some_and(|until| until > self.now) {
+            return;
+        }
+        if self.saving.full_until.take().is_some() {
+            self.room.touch();
+        }
+        while let Some((due, key)) = self.saving.due.first().copied()
+            && due <= self.now
+        {
+            self.saving.stalled.insert(key);
+            if !self.save(key) {
+                return;
+            }
+        }
+    }
+
+    /// Saves what a stream has in memory. Returns whether there was room.
+    fn save(&mut self, key: StreamKey) -> bool {
+        loop {
+            match self.store.save(key) {
+                Ok(0) => break,
+                Ok(freed) => self.room.free(freed),
+                Err(full) => {
+                    self.disk_is_full(full.0);
+                    self.expect_sync(key);
+                    return false;
+                }
+            }
+        }
+        self.saving.nothing_due(key);
+        self.expect_sync(key);
+        true
+    }
+
+    fn expect_sync(&mut self, key: StreamKey) {
+        let Some((stream, _)) = self.streams.get(&key) else {
+            return;
+        };
+        let Some(writer) = self.writers.get(stream) else {
+            return;
+        };
+        let saved = self.store.saved(key).unwrap_or(writer.next);
+        self.saving.pending.push_back(Pending {
+            // Right behind what is about to be recorded, its finish included.
+            written: u64::MAX,
+            stream: *stream,
+            saved,
+            is_finished: writer.stage == Stage::Finished,
+        });
+    }
+
+    fn disk_is_full(&mut self, why: String) {
+        self.saving.full_until = Some(self.now + TRY_AGAIN);
+        if self.saving.full.replace(why.clone()).is_none() {
+            self.out
+                .push_back(Output::Log(format!("writers wait: {why}")));
+        }
+    }
+
+    /// Saves streams, those first that have waited longest, until a good part of the memory is free.
+    pub(super) fn make_room(&mut self) {
+        if !self.store.is_durable() || self.saving.full_until.is_some() {
+            return;
+        }
+        while self.room.is_short()
+            && let Some((_, key)) = self.saving.due.first().copied()
+        {
+            if !self.save(key) {
+                return;
+            }
+        }
+    }
+
+    /// Writes down what has been decided, before anything that follows from it is sent. Returns
+    /// whether that was possible.
+    pub(super) fn record(&mut self) -> bool {
+        if !self.store.is_durable() || !self.saving.is_behind() {
+            return true;
+        }
+        self.saving.is_touched = false;
+        for changed in std::mem::take(&mut self.saving.changed) {
+            if let Some(record) = self.record_of(changed) {
+                self.store.put(&record);
+            }
+        }
+        if self.store.wants_checkpoint() {
+            self.checkpoint();
+        }
+        if let Err(full) = self.store.flush() {
+            self.disk_is_full(full.0);
+            return false;
+        }
+        let written = self.store.written();
+        let fresh = self.saving.pending.iter_mut().rev();
+        for pending in fresh.take_while(|pending| pending.written == u64::MAX) {
+            pending.written = written;
+        }
+        self.saving.full = None;
+        self.go_on_syncing();
+        if self.saving.pending.is_empty() && self.store.written() > self.store.synced() {
+            self.saving.sync_at.get_or_insert(self.now + SYNC_AFTER);
+        }
+        true
+    }
+
+    /// Notes what the last sync has made safe, and begins the next if there is need.
+    pub(super) fn go_on_syncing(&mut self) {
+        if self.saving.pending.is_empty() {
+            return;
+        }
+        let synced = self.store.synced();
+        while let Some(Pending {
+            stream,
+            saved,
+            is_finished,
+            ..
+        }) = self
+            .saving
+            .pending
+            .front()
+            .filter(|pending| pending.written <= synced)
+        {
+            let (stream, saved, is_finished) = (*stream, *saved, *is_finished);
+            self.saving.pending.pop_front();
+            self.make_safe(stream, saved);
+            if let Some(writer) = self.writers.get_mut(&stream) {
+                writer.is_finish_safe |= is_finished;
+            }
+            self.answer_if_safe(stream);
+        }
+        if !self.saving.pending.is_empty() {
+            self.store.sync();
+        }
+    }
+
+    fn checkpoint(&mut self) {
+        let streams = self.streams.keys().map(|key| Changed::Stream(*key));
+        let writers = self.writers.keys().map(|id| Changed::Writer(*id));
+        let listeners = self.listeners.keys().map(|key| Changed::Listener(*key));
+        let parts = self.pipes.values().flat_map(Pipe::parts);
+        let all = streams.chain(writers).chain(listeners).chain(parts);
+        let all: Vec<_> = all.filter_map(|it| self.record_of(it)).collect();
+        if let Err(full) = self.store.checkpoint(&mut all.into_iter()) {
+            self.disk_is_full(full.0);
+        }
+    }
+
+    /// What is to be written down of something, or that it is no more.
+    fn record_of(&self, changed: Changed) -> Option<Record> {
+        match changed {
+            Changed::Stream(key) => {
+                let known = self.streams.get(&key);
+                let record = known
+                    .and_then(|(id, name)| self.pipes.get(name)?.stream_record(key, *id, name));
+                Some(record.unwrap_or(Record::Gone { key: key.0 }))
+            }
+            Changed::Progress(key) => {
+                let (_, name) = self.streams.get(&key)?;
+                self.pipes.get(name)?.progress_record(key)
+            }
+            Changed::Writer(stream) => Some(match self.writers.get(&stream) {
+                Some(writer) => Record::Writer(writer_record(stream, writer)),
+                None => Record::WriterGone { stream },
+            }),
+            Changed::Listener(key) => {
+                let known = self.listeners.get(&key).and_then(|id| {
+                    let taker = self.takers.get(id)?;
+                    let pipe = self.pipes.get(&taker.pipe)?;
+                    pipe.listener_record(key, *id, taker.client, &taker.pipe)
+                });
+                Some(known.unwrap_or(Record::ListenerGone { key: key.0 }))
+            }
+            Changed::Part(listener, stream) => {
+                let known = self.listeners.get(&listener).and_then(|id| {
+                    let taker = self.takers.get(id)?;
+                    self.pipes.get(&taker.pipe)?.part_record(listener, stream)
+                });
+                Some(known.unwrap_or(Record::PartGone {
+                    listener: listener.0,
+                    stream: stream.0,
+                }))
+            }
+        }
+    }
+}
+
+fn writer_record(stream: Uuid, writer: &Writer) -> WriterRecord {
+    WriterRecord {
+        stream,
+        key: writer.key.0,
+        client: writer.client,
+        pipe: writer.pipe.to_string(),
+        wait: writer.wait,
+        outcome: match writer.stage {
+            Stage::Answered(outcome) => Some(outcome),
+            Stage::Open | Stage::Finished => None,
+        },
+        len: writer.len,
+    }
+}

@@ -1,0 +1,341 @@
+//! What a pipe writes down of its streams and listeners, and how it is made again from that
+//! (rule 16).
+//!
+//! It decides nothing. What a record says no more than is needed: how far the sending had come is
+//! not in it, for what was sent and not confirmed is sent again.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::listener::{Feed, Listener, Phase, TapQueue};
+use super::stream::{Finish, Stream, Takers};
+use super::{Context, ListenerKey, Pipe};
+use crate::protocol::How;
+use crate::store::record::{FinishRecord, ListenerRecord, PartRecord, Record, StreamRecord};
+use crate::store::{Store, StreamKey};
+
+/// Something of which the last record is no longer true, in the order in which they are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Changed {
+    /// A writer, by its stream. A stream without one is being cut.
+    Writer(Uuid),
+    /// A stream.
+    Stream(StreamKey),
+    /// How much of a stream was taken.
+    Progress(StreamKey),
+    /// A listener.
+    Listener(ListenerKey),
+    /// A listener's part in a stream.
+    Part(ListenerKey, StreamKey),
+}
+
+/// The records.
+impl Pipe {
+    /// What is to be known of a stream; nothing if it is gone.
+    #[must_use]
+    pub fn stream_record(&self, key: StreamKey, id: Uuid, pipe: &Arc<str>) -> Option<Record> {
+        let stream = self.streams.get(&key)?;
+        Some(Record::Stream(Box::new(StreamRecord {
+            key: key.0,
+            id,
+            pipe: pipe.to_string(),
+            label: stream.label.clone(),
+            marker: stream.marker,
+            taken: stream.taken,
+            needed: stream.needed(),
+            discarded: stream.discarded,
+            finish: stream.finish.as_ref().map(|finish| FinishRecord {
+                how: finish.how.clone(),
+                arrival: finish.arrival,
+                len: finish.len,
+                taken: stream.finish_taken,
+            }),
+            claimed: match stream.takers {
+                Takers::Claimed(listener) => Some(listener.0),
+                Takers::Shared(_) => None,
+            },
+        })))
+    }
+
+    /// How much of a stream was taken.
+    #[must_use]
+    pub fn progress_record(&self, key: StreamKey) -> Option<Record> {
+        let stream = self.streams.get(&key)?;
+        Some(Record::Progress {
+            key: key.0,
+            taken: stream.taken,
+            needed: stream.needed(),
+        })
+    }
+
+    /// What is to be known of a listener; nothing if it is gone.
+    #[must_use]
+    pub fn listener_record(
+        &self,
+        key: ListenerKey,
+        id: Uuid,
+        client: Uuid,
+        pipe: &Arc<str>,
+    ) -> Option<Record> {
+        let listener = self.listeners.get(&key)?;
+        Some(Record::Listener(ListenerRecord {
+            key: key.0,
+            id,
+            client,
+            pipe: pipe.to_string(),
+            mode: listener.mode,
+            is_accepting: listener.is_accepting(),
+            is_queued: listener.phase == Phase::Queued,
+            joined: listener.joined.0,
+            until: listener.until,
+        }))
+    }
+
+    /// What is to be known of a listener's part in a stream; nothing if it is over.
+    #[must_use]
+    pub fn part_record(&self, listener: ListenerKey, stream: StreamKey) -> Option<Record> {
+        let feed = self.listeners.get(&listener)?.feeds.get(&stream)?;
+        Some(Record::Part(PartRecord {
+            listener: listener.0,
+            stream: stream.0,
+            backlog: feed.backlog,
+            limit: feed.limit,
+            before: feed.before,
+            from: feed.from,
+        }))
+    }
+
+    /// All parts that listeners have in streams.
+    pub fn parts(&self) -> impl Iterator<Item = Changed> {
+        let parts = |(key, listener): (&ListenerKey, &Box<Listener>)| {
+            let key = *key;
+            let streams: Vec<_> = listener.feeds.keys().copied().collect();
+            streams
+                .into_iter()
+                .map(move |stream| Changed::Part(key, stream))
+        };
+        self.listeners.iter().flat_map(parts)
+    }
+}
+
+/// After a restart. First all streams, then all listeners, then all parts, then [`Pipe::settle_all`].
+impl Pipe {
+    /// A stream that was there, of which the bytes up to `end` are.
+    pub fn restore_stream(&mut self, record: StreamRecord, end: u64) {
+        let key = StreamKey(record.key);
+        let mut stream = Stream::new(record.id, record.label);
+        stream.marker = record.marker;
+        stream.next = end.max(record.needed);
+        stream.taken = record.taken;
+        stream.released = record.needed;
+        stream.discarded = record.discarded;
+        stream.finish = record.finish.map(|finish| {
+            stream.finish_taken = finish.taken;
+            Finish {
+                how: finish.how,
+                arrival: finish.arrival,
+                len: finish.len,
+            }
+        });
+        self.kept += stream.kept();
+        if stream.finish.is_none() {
+            self.open.insert(key);
+        }
+        if let Some(listener) = record.claimed {
+            stream.takers = Takers::Claimed(ListenerKey(listener));
+        }
+        self.streams.insert(key, Box::new(stream));
+    }
+
+    /// A listener that was there.
+    pub fn restore_listener(&mut self, record: &ListenerRecord) {
+        let key = ListenerKey(record.key);
+        let mut listener = Listener::new(record.mode, StreamKey(record.joined), 0);
+        listener.until = record.until;
+        listener.phase = match (record.is_queued, record.is_accepting) {
+            (true, _) => Phase::Queued,
+            (false, true) => Phase::Live,
+            (false, false) => Phase::Draining,
+        };
+        if record.is_queued {
+            self.queue.push_back(key);
+        }
+        self.listeners.insert(key, Box::new(listener));
+    }
+
+    /// A part that a listener had in a stream. Returns whether both are there.
+    pub fn restore_part(&mut self, record: &PartRecord) -> bool {
+        let (key, stream_key) = (ListenerKey(record.listener), StreamKey(record.stream));
+        let Some(stream) = self.streams.get_mut(&stream_key) else {
+            return false;
+        };
+        let Some(listener) = self.listeners.get_mut(&key) else {
+            return false;
+        };
+        let from = if listener.is_tap() {
+            stream.taps.insert(key);
+            stream.next
+        } else {
+            stream.return_taker(key, record.from)
+        };
+        let feed = Feed {
+            from: record.from,
+            sent: from,
+            confirmed: from,
+            backlog: record.backlog,
+            limit: record.limit,
+            before: record.before,
+            complete: record.limit.is_some_and(|limit| limit <= from),
+            rank: None,
+            tap: listener
+                .is_tap()
+                .then(|| Box::new(TapQueue::new(stream.id))),
+        };
+        listener.feeds.insert(stream_key, feed).is_none()
+    }
+
+    /// Puts right what the end of the last run left half done, and offers what nobody has.
+    pub fn settle_all<S: Store>(&mut self, ctx: &mut Context<'_, S>) {
+        for (key, stream) in &mut self.streams {
+            if let Takers::Claimed(listener) = stream.takers
+                && self
+                    .listeners
+                    .get(&listener)
+                    .is_none_or(|one| !one.feeds.contains_key(key))
+            {
+                stream.drop_taker(listener, 0);
+            }
+        }
+        let shared: Vec<_> = self.streams.keys().copied().collect();
+        for key in shared {
+            self.trim(key, ctx);
+            self.end_taps(key);
+            let stream = &self.streams[&key];
+            if stream.is_free() && (stream.finish.is_some() || stream.is_spent()) {
+                self.settle(key, ctx);
+            }
+            let Some(stream) = self.streams.get(&key) else {
+                continue;
+            };
+            let taps = stream.taps.iter().copied();
+            for listener in stream.takers().into_iter().chain(taps).collect::<Vec<_>>() {
+                self.refresh(listener, key, ctx);
+            }
+        }
+        let over: Vec<_> = self.listeners.keys().copied().collect();
+        for key in over {
+            self.close_limited(key, ctx);
+        }
+    }
+
+    /// A listener of an earlier run is there again, at this turn, having been sent chunks of this
+    /// cost. What it has not confirmed is sent once more.
+    pub fn rejoin<S: Store>(
+        &mut self,
+        key: ListenerKey,
+        turns: u64,
+        cost: u64,
+        window: u64,
+        ctx: &mut Context<'_, S>,
+    ) {
+        let Some(listener) = self.listeners.get_mut(&key) else {
+            return;
+        };
+        listener.confirmed_turns = turns;
+        listener.spent = cost;
+        listener.window = window;
+        for stream in listener.feeds.keys().copied().collect::<Vec<_>>() {
+            self.refresh(key, stream, ctx);
+        }
+    }
+
+    /// The bytes of a stream below `at` that are not there were confirmed by everyone.
+    pub fn skip_to<S: Store>(&mut self, key: StreamKey, at: u64, ctx: &mut Context<'_, S>) {
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
+        let kept = stream.kept();
+        stream.next = stream.next.max(at);
+        self.kept += stream.kept() - kept;
+        for listener in stream.takers() {
+            let feed = self
+                .listeners
+                .get_mut(&listener)
+                .and_then(|taker| taker.feeds.get_mut(&key));
+            if let Some(feed) = feed {
+                let before = feed.confirmed;
+                feed.sent = feed.sent.max(at);
+                feed.confirmed = before.max(at);
+                let confirmed = feed.confirmed;
+                if let Some(stream) = self.streams.get_mut(&key) {
+                    stream.move_taker(before, confirmed);
+                }
+            }
+            self.refresh(listener, key, ctx);
+        }
+        if !self.streams[&key].is_claimed() {
+            self.take(key, at);
+        }
+        self.trim(key, ctx);
+    }
+
+    /// The bytes of a finished stream from `at` on never come again.
+    pub fn cut_short<S: Store>(
+        &mut self,
+        key: StreamKey,
+        at: u64,
+        why: &str,
+        ctx: &mut Context<'_, S>,
+    ) {
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
+        if let Some(finish) = stream.finish.as_mut().filter(|finish| finish.len > at) {
+            finish.len = at;
+            finish.how = How::Cut(why.to_owned());
+            let kept = stream.kept();
+            stream.next = stream.next.min(at);
+            self.kept -= kept - stream.kept();
+        }
+        let taps = stream.taps.iter().copied();
+        let takers: Vec<_> = stream.takers().into_iter().chain(taps).collect();
+        let is_free = stream.is_free();
+        self.end_taps(key);
+        ctx.effects.change(Changed::Stream(key));
+        for listener in takers {
+            self.refresh(listener, key, ctx);
+        }
+        if is_free && self.streams[&key].is_spent() {
+            self.settle(key, ctx);
+        }
+    }
+}
+
+/// What the saving of bytes asks.
+impl Pipe {
+    /// Whether nobody gets a stream, taps aside.
+    #[must_use]
+    pub fn is_free(&self, key: StreamKey) -> bool {
+        self.streams.get(&key).is_none_or(|stream| stream.is_free())
+    }
+
+    /// The first byte of a stream that somebody may still need.
+    #[must_use]
+    pub fn needed(&self, key: StreamKey) -> Option<u64> {
+        self.streams.get(&key).map(|stream| stream.needed())
+    }
+
+    /// How many bytes a stream has, if it has finished.
+    #[must_use]
+    pub fn len(&self, key: StreamKey) -> Option<u64> {
+        let finish = self.streams.get(&key)?.finish.as_ref()?;
+        Some(finish.len)
+    }
+
+    /// What has been taken in of a stream.
+    #[must_use]
+    pub fn end(&self, key: StreamKey) -> Option<u64> {
+        self.streams.get(&key).map(|stream| stream.next)
+    }
+}

@@ -1,0 +1,163 @@
+//! The directory in which everything lies: its files' names, its lock, and its own syncing.
+//!
+//! Never deletes a file of which it does not know what it is, nor one that is called damaged.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::OpenError;
+use super::reserve::RESERVE;
+
+/// What the name of a file ends with that is not wholly written.
+const UNFINISHED: &str = ".tmp";
+
+/// The directory, locked for as long as this lives.
+#[derive(Debug)]
+pub struct Directory {
+    path: PathBuf,
+    handle: File,
+    _lock: File,
+}
+
+/// What was found in it.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Segments' numbers, in order.
+    pub segments: Vec<u32>,
+    /// State files' numbers, in order.
+    pub states: Vec<u32>,
+    /// Files that were not wholly written.
+    pub unfinished: Vec<PathBuf>,
+    /// Bytes in files kept because something in them is damaged.
+    pub damaged: u64,
+}
+
+impl Directory {
+    /// Opens or makes it.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        let handle = File::open(path)?;
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path.join("lock"))?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(OpenError::InUse(path.into())),
+            Err(error) => return Err(OpenError::Io(error.into())),
+        }
+        Ok(Self {
+            path: path.into(),
+            handle,
+            _lock: lock,
+        })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What lies in it.
+    pub fn list(&self) -> io::Result<Listing> {
+        let mut listing = Listing::default();
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else {
+                continue;
+            };
+            if let Some(number) = number(&name, "log-") {
+                listing.segments.push(number);
+            } else if let Some(number) = number(&name, "state-") {
+                listing.states.push(number);
+            } else if name.starts_with("state-") && name.contains(UNFINISHED) {
+                listing.unfinished.push(entry.path());
+            } else if name.starts_with("damaged-") {
+                listing.damaged += entry.metadata()?.len();
+            }
+        }
+        listing.segments.sort_unstable();
+        listing.states.sort_unstable();
+        Ok(listing)
+    }
+
+    /// A segment's path.
+    #[must_use]
+    pub fn segment(&self, number: u32) -> PathBuf {
+        self.path.join(format!("log-{number:016x}"))
+    }
+
+    /// A state file's path.
+    #[must_use]
+    pub fn state(&self, number: u32) -> PathBuf {
+        self.path.join(format!("state-{number:016x}"))
+    }
+
+    /// The path of a state file that is being written.
+    #[must_use]
+    pub fn unfinished_state(&self, number: u32) -> PathBuf {
+        self.path.join(format!("state-{number:016x}{UNFINISHED}"))
+    }
+
+    /// The reserve's path.
+    #[must_use]
+    pub fn reserve(&self) -> PathBuf {
+        self.path.join(RESERVE)
+    }
+
+    /// Gives a damaged file a name under which it stays until somebody looks at it.
+    pub fn set_aside(&self, file: &Path) -> io::Result<()> {
+        fs::rename(file, self.aside(file))
+    }
+
+    /// Keeps a copy of a damaged file that is about to be cut.
+    pub fn copy_aside(&self, file: &Path) -> io::Result<u64> {
+        fs::copy(file, self.aside(file))
+    }
+
+    fn aside(&self, file: &Path) -> PathBuf {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let mut path = self.path.join(format!("damaged-{name}"));
+        let mut count = 1;
+        while path.exists() {
+            count += 1;
+            path = self.path.join(format!("damaged-{name}-{count}"));
+        }
+        path
+    }
+
+    /// Makes the names of files that were made outlive a loss of power.
+    pub fn sync(&self) -> io::Result<()> {
+        self.handle.sync_all()
+    }
+}
+
+/// Makes a file that is not there yet, for its owner alone.
+pub fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+}
+
+/// Opens a file that is there, to go on with it.
+pub fn reopen(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(path)
+}
+
+fn number(name: &str, prefix: &str) -> Option<u32> {
+    let digits = name.strip_prefix(prefix)?;
+    if digits.len() != 16 {
+        return None;
+    }
+    u32::from_str_radix(digits, 16).ok()
+}

@@ -1,0 +1,381 @@
+//! What is known in memory of every chunk: where a saved one lies, and those not saved yet.
+//!
+//! Owns the charge of each chunk, so that all that [`append`](Index::append) costs is given back
+//! exactly once. Never reads or writes a file.
+
+use std::collections::hash_map::Entry as Slot;
+use std::collections::{HashMap, VecDeque};
+
+use super::frame::{LONG, Place};
+use super::segments::Segments;
+use crate::protocol::cost;
+use crate::store::{Chunk, Mark, StreamKey};
+
+/// What a saved chunk still costs: the room of its entry here, with what its list has in spare.
+pub const INDEX_COST: u64 = 64;
+
+/// Chunks shorter than this are worth putting together.
+pub const SMALL: usize = 4 << 10;
+
+/// So many small chunks in a row are put together.
+pub const RUN: usize = 256;
+
+/// A saved chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    at: u64,
+    tail: u64,
+    arrival: u64,
+    position: u64,
+    segment: u32,
+    /// Its length; the highest bit says that its room was paid for.
+    len: u32,
+}
+
+const PAID: u32 = 1 << 31;
+
+impl Entry {
+    /// A chunk that lies at `place`. One that was found at the start has been paid for by nobody.
+    #[must_use]
+    pub fn new(mark: Mark, place: Place, is_paid: bool) -> Self {
+        // Bodies are at most `MAX_BODY` long.
+        let len = u32::try_from(mark.len).unwrap_or(PAID - 1) & !PAID;
+        Self {
+            at: mark.at,
+            tail: mark.tail,
+            arrival: mark.arrival,
+            position: place.position,
+            segment: place.segment,
+            len: if is_paid { len | PAID } else { len },
+        }
+    }
+
+    /// What is known of it.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark {
+            tail: self.tail,
+            arrival: self.arrival,
+            at: self.at,
+            len: (self.len & !PAID) as usize,
+        }
+    }
+
+    /// Where its entry begins in the log.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place {
+            segment: self.segment,
+            position: self.position,
+        }
+    }
+
+    /// Payload bytes of the stream up to its end.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.at + u64::from(self.len & !PAID)
+    }
+
+    /// What it takes in the log.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        LONG as u64 + u64::from(self.len & !PAID)
+    }
+
+    /// What it still costs.
+    #[must_use]
+    pub fn charge(&self) -> u64 {
+        if self.len & PAID == 0 { 0 } else { INDEX_COST }
+    }
+}
+
+/// Where a chunk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lying<'a> {
+    /// In the log.
+    Saved(Entry),
+    /// In memory.
+    Memory(&'a Chunk),
+}
+
+/// What is kept of one stream.
+#[derive(Debug, Default)]
+struct Kept {
+    saved: VecDeque<Entry>,
+    memory: VecDeque<Chunk>,
+    /// Bytes below this place were released, or never were here.
+    floor: u64,
+    /// How many of the last saved chunks are small.
+    run: u32,
+}
+
+/// All streams.
+#[derive(Debug, Default)]
+pub struct Index {
+    streams: HashMap<StreamKey, Kept>,
+}
+
+impl Kept {
+    fn push(&mut self, entry: Entry) {
+        if self.saved.len() == self.saved.capacity() {
+            // Doubling would leave up to half of a long list empty, which nobody paid for.
+            self.saved.reserve_exact((self.saved.len() / 2).max(1));
+        }
+        let is_small = entry.mark().len < SMALL;
+        self.run = if is_small { self.run + 1 } else { 0 };
+        self.saved.push_back(entry);
+    }
+
+    fn saved_end(&self) -> u64 {
+        self.saved.back().map_or(self.floor, Entry::end)
+    }
+
+    fn release(&mut self, at: u64, segments: &mut Segments) -> u64 {
+        let mut freed = 0;
+        while let Some(entry) = self.saved.front().filter(|entry| entry.end() <= at) {
+            freed += entry.charge();
+            self.floor = self.floor.max(entry.end());
+            segments.release(entry);
+            self.saved.pop_front();
+        }
+        while self.saved.is_empty()
+            && let Some(chunk) = self.memory.front().filter(|chunk| chunk.mark.end() <= at)
+        {
+            freed += cost(chunk.payload.len());
+            self.floor = self.floor.max(chunk.mark.end());
+            self.memory.pop_front();
+        }
+        // A stream that once waited long must not hold the room of its lists for ever.
+        if self.saved.len() < self.saved.capacity() / 4 {
+            self.saved.shrink_to(self.saved.len() * 2);
+        }
+        if self.memory.is_empty() {
+            self.memory.shrink_to(4);
+        }
+        freed
+    }
+}
+
+impl Index {
+    /// Keeps a chunk in memory.
+    pub fn append(&mut self, stream: StreamKey, chunk: Chunk) {
+        let kept = match self.streams.entry(stream) {
+            Slot::Occupied(slot) => slot.into_mut(),
+            Slot::Vacant(slot) => slot.insert(Kept {
+                floor: chunk.mark.at,
+                ..Kept::default()
+            }),
+        };
+        kept.memory.push_back(chunk);
+    }
+
+    /// Where the chunk is that the byte at `at` lies in.
+    #[must_use]
+    pub fn find(&self, stream: StreamKey, at: u64) -> Option<Lying<'_>> {
+        let kept = self.streams.get(&stream)?;
+        if at < kept.saved_end() {
+            let after = kept.saved.partition_point(|entry| entry.at <= at);
+            let entry = kept.saved.get(after.checked_sub(1)?)?;
+            (at < entry.end()).then_some(Lying::Saved(*entry))
+        } else {
+            let after = kept.memory.partition_point(|chunk| chunk.mark.at <= at);
+            let chunk = kept.memory.get(after.checked_sub(1)?)?;
+            (at < chunk.mark.end()).then_some(Lying::Memory(chunk))
+        }
+    }
+
+    /// Forgets what lies below `at`; returns what that gives back.
+    pub fn release(&mut self, stream: StreamKey, at: u64, segments: &mut Segments) -> u64 {
+        let kept = self.streams.get_mut(&stream);
+        kept.map_or(0, |kept| kept.release(at, segments))
+    }
+
+    /// Forgets a stream; returns what that gives back.
+    pub fn remove(&mut self, stream: StreamKey, segments: &mut Segments) -> u64 {
+        let kept = self.streams.remove(&stream);
+        kept.map_or(0, |mut kept| kept.release(u64::MAX, segments))
+    }
+
+    /// The place below which a stream's bytes are saved or released.
+    #[must_use]
+    pub fn saved(&self, stream: StreamKey) -> Option<u64> {
+        let kept = self.streams.get(&stream)?;
+        let first = kept.memory.front().map(|chunk| chunk.mark.at);
+        Some(first.unwrap_or_else(|| kept.saved_end()))
+    }
+
+    /// The oldest chunk that a stream has in memory.
+    #[must_use]
+    pub fn oldest(&self, stream: StreamKey) -> Option<&Chunk> {
+        self.streams.get(&stream)?.memory.front()
+    }
+
+    /// Takes note that the oldest chunk in memory lies at `place` now; returns what that gives back.
+    pub fn move_oldest(&mut self, stream: StreamKey, place: Place, segments: &mut Segments) -> u64 {
+        let Some(kept) = self.streams.get_mut(&stream) else {
+            return 0;
+        };
+        let Some(chunk) = kept.memory.pop_front() else {
+            return 0;
+        };
+        let entry = Entry::new(chunk.mark, place, true);
+        segments.keep(&entry);
+        kept.push(entry);
+        if kept.memory.is_empty() {
+            kept.memory.shrink_to(0);
+        }
+        cost(chunk.payload.len()).saturating_sub(entry.charge())
+    }
+
+    /// The last saved chunks of a stream, if they are many and small.
+    pub fn take_run(&mut self, stream: StreamKey) -> Option<Vec<Entry>> {
+        let kept = self.streams.get_mut(&stream)?;
+        let run = kept.saved.len().min(kept.run as usize);
+        if run < RUN {
+            return None;
+        }
+        // Counted anew whether or not they can be put together, so as not to try at every chunk.
+        kept.run = 0;
+        let entries: Vec<_> = kept
+            .saved
+            .range(kept.saved.len() - run..)
+            .copied()
+            .collect();
+        let is_whole = entries.windows(2).all(|two| two[0].end() == two[1].at);
+        is_whole.then_some(entries)
+    }
+
+    /// Puts one entry in the place of the last `count`; returns what that gives back.
+    pub fn merge(
+        &mut self,
+        stream: StreamKey,
+        count: usize,
+        mark: Mark,
+        place: Place,
+        segments: &mut Segments,
+    ) -> u64 {
+        let Some(kept) = self.streams.get_mut(&stream) else {
+            return 0;
+        };
+        let from = kept.saved.len().saturating_sub(count);
+        let mut charged = 0;
+        for entry in kept.saved.drain(from..) {
+            charged += entry.charge();
+            segments.release(&entry);
+        }
+        let entry = Entry::new(mark, place, charged > 0);
+        segments.keep(&entry);
+        kept.push(entry);
+        charged - entry.charge()
+    }
+
+    /// Takes note that a chunk lies at another place now; nothing if it was not at `from`.
+    pub fn relocate(
+        &mut self,
+        stream: StreamKey,
+        at: u64,
+        from: Place,
+        to: Place,
+        segments: &mut Segments,
+    ) {
+        let Some(entry) = self.exact(stream, at, from) else {
+            return;
+        };
+        segments.release(entry);
+        entry.segment = to.segment;
+        entry.position = to.position;
+        segments.keep(entry);
+    }
+
+    /// The mark of the chunk that begins at `at`, if it is the one that lies at `place`.
+    #[must_use]
+    pub fn lies_at(&mut self, stream: StreamKey, at: u64, place: Place) -> Option<Mark> {
+        self.exact(stream, at, place).map(|entry| entry.mark())
+    }
+
+    fn exact(&mut self, stream: StreamKey, at: u64, place: Place) -> Option<&mut Entry> {
+        let kept = self.streams.get_mut(&stream)?;
+        let index = kept
+            .saved
+            .binary_search_by_key(&at, |entry| entry.at)
+            .ok()?;
+        let entry = kept.saved.get_mut(index)?;
+        (entry.place() == place).then_some(entry)
+    }
+
+    /// Takes in a chunk found in the log: it stands for all found before that it covers.
+    pub fn find_again(&mut self, stream: StreamKey, entry: Entry) {
+        let kept = self.streams.entry(stream).or_default();
+        if kept.saved_end() <= entry.at {
+            kept.push(entry);
+            return;
+        }
+        let from = kept.saved.partition_point(|old| old.at < entry.at);
+        let to = kept.saved.partition_point(|old| old.at < entry.end());
+        let before = from.checked_sub(1).and_then(|index| kept.saved.get(index));
+        if before.is_some_and(|before| before.end() >= entry.end()) {
+            // All of it lies in an earlier chunk, and a stream's bytes are always the same.
+            return;
+        }
+        kept.saved.drain(from..to);
+        kept.saved.insert(from, entry);
+    }
+
+    /// Forgets a stream that was found.
+    pub fn forget(&mut self, stream: StreamKey) {
+        self.streams.remove(&stream);
+    }
+
+    /// The streams of which chunks were found.
+    #[must_use]
+    pub fn found(&self) -> Vec<StreamKey> {
+        let mut found: Vec<_> = self.streams.keys().copied().collect();
+        found.sort_unstable();
+        found
+    }
+
+    /// Keeps of what was found of a stream only the bytes from `needed` on up to the first gap.
+    /// Returns the place of that gap or end, and where bytes go on behind a gap.
+    pub fn settle(
+        &mut self,
+        stream: StreamKey,
+        needed: u64,
+        segments: &mut Segments,
+    ) -> (u64, Option<u64>) {
+        let Some(kept) = self.streams.get_mut(&stream) else {
+            return (needed, None);
+        };
+        kept.saved.retain(|entry| entry.end() > needed);
+        kept.floor = needed;
+        let mut end = needed;
+        let mut whole = 0;
+        for entry in &kept.saved {
+            if entry.at > end {
+                break;
+            }
+            end = entry.end();
+            whole += 1;
+        }
+        let behind = kept.saved.get(whole).map(|entry| entry.at);
+        kept.saved.truncate(whole);
+        kept.saved.shrink_to_fit();
+        for entry in &kept.saved {
+            segments.keep(entry);
+        }
+        kept.run = 0;
+        if kept.saved.is_empty() {
+            self.streams.remove(&stream);
+        }
+        (end, behind)
+    }
+
+    /// About how many bytes of memory it takes, without the payloads.
+    #[cfg(test)]
+    pub fn memory(&self) -> usize {
+        let slots = self.streams.capacity() * (size_of::<(StreamKey, Kept)>() + 1) * 8 / 7;
+        let lists = self.streams.values().map(|kept| {
+            kept.saved.capacity() * size_of::<Entry>() + kept.memory.capacity() * size_of::<Chunk>()
+        });
+        slots + lists.sum::<usize>()
+    }
+}

@@ -1,0 +1,327 @@
+//! What is done with a directory before the store begins: which state holds, what of the log counts,
+//! and what becomes of what is damaged.
+//!
+//! Three kinds of damage are told apart. What lies at the log's end and had not been synced is a
+//! crash's doing, and is cut off: nobody had been promised it. Should whole entries lie behind it,
+//! which a loss of power can leave, a copy is kept. Everything else is a disk's doing: its segment is
+//! never deleted, and only the streams whose bytes are missing are harmed.
+
+use std::fs::{self, File};
+use std::io;
+use std::sync::Arc;
+
+use super::OpenError;
+use super::directory::{Directory, Listing, reopen};
+use super::frame::{FILE_HEADER, FileHeader, FileKind, Place};
+use super::index::Index;
+use super::log::Log;
+use super::pass::{Pass, Source};
+use super::segments::Segments;
+use super::state;
+use crate::store::{Recovered, StreamKey};
+
+/// What a directory holds, made ready to be gone on with.
+#[derive(Debug)]
+pub struct Recovery {
+    /// What is known.
+    pub recovered: Recovered,
+    /// Where the chunks lie.
+    pub index: Index,
+    /// The segments.
+    pub segments: Segments,
+    /// The segment to go on with, and its length.
+    pub current: (u32, u64),
+    /// The number of the state file that holds, 0 if there is none, and its length.
+    pub state: (u32, u64),
+    /// Whether that file is damaged, so that a checkpoint is due and it is kept after that.
+    pub is_partial: bool,
+}
+
+/// The state file that holds.
+#[derive(Debug, Default)]
+struct Chosen {
+    number: u32,
+    size: u64,
+    recovered: Recovered,
+    /// Whether records are missing, so that nothing may be taken for nobody's.
+    is_partial: bool,
+    /// State files that are damaged.
+    damaged: Vec<u32>,
+}
+
+/// Reads a directory, and puts right what a crash left. A directory of a later program is refused
+/// before anything in it is touched.
+pub fn recover(directory: &Arc<Directory>) -> Result<Recovery, OpenError> {
+    let listing = directory.list()?;
+    let sources = open_all(directory, &listing)?;
+    let chosen = choose(directory, &listing)?;
+    let is_partial = chosen.is_partial;
+    let floor = Place {
+        segment: chosen.number,
+        position: 0,
+    };
+    let base = chosen.recovered.clone();
+    let mut pass = Pass::run(chosen.recovered, &sources, floor, None);
+    let torn = pass.torn();
+    if let Some(torn) = torn.filter(|torn| *torn < pass.last) {
+        let last = pass.last;
+        pass = Pass::run(base, &sources, floor, Some(torn));
+        pass.recovered.notes.push(format!(
+            "what follows byte {} of {} up to {} was not stored before a loss of power; a copy is kept",
+            torn.position,
+            directory.segment(torn.segment).display(),
+            directory.segment(last.segment).display(),
+        ));
+    }
+    let mut segments = Segments::new(Arc::clone(directory), listing.damaged);
+    for source in &sources {
+        segments.add(source.number, source.len);
+    }
+    if let Some(torn) = torn {
+        cut(directory, &sources, torn, &mut pass, &mut segments)?;
+    }
+    note_holes(directory, &mut pass, torn, &mut segments);
+    if is_partial {
+        for source in &sources {
+            segments.set_damaged(source.number);
+        }
+    }
+    settle(&mut pass, &mut segments);
+    for path in &listing.unfinished {
+        fs::remove_file(path)?;
+    }
+    let current = current(directory, &mut segments, chosen.number)?;
+    sync(directory, &sources, chosen.number.min(current.0))?;
+    for number in chosen.damaged {
+        segments.add_aside(fs::metadata(directory.state(number))?.len());
+        directory.set_aside(&directory.state(number))?;
+    }
+    for number in listing.states {
+        // Older ones say nothing that this one does not.
+        let path = directory.state(number);
+        if number < chosen.number && path.exists() {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(Recovery {
+        recovered: pass.recovered,
+        index: pass.index,
+        segments,
+        current,
+        state: (chosen.number, chosen.size),
+        is_partial,
+    })
+}
+
+fn open_all(directory: &Directory, listing: &Listing) -> Result<Vec<Source>, OpenError> {
+    for number in &listing.states {
+        let path = directory.state(*number);
+        if let FileHeader::Newer(version) = state::header(&File::open(&path)?, FileKind::State) {
+            return Err(OpenError::TooNew { path, version });
+        }
+    }
+    let mut sources = Vec::new();
+    for number in &listing.segments {
+        let path = directory.segment(*number);
+        let file = File::open(&path)?;
+        if let FileHeader::Newer(version) = state::header(&file, FileKind::Log) {
+            return Err(OpenError::TooNew { path, version });
+        }
+        let len = file.metadata()?.len();
+        sources.push(Source {
+            number: *number,
+            file,
+            len,
+        });
+    }
+    Ok(sources)
+}
+
+/// The newest whole state file; if none is whole, what can be read of the newest.
+fn choose(directory: &Directory, listing: &Listing) -> Result<Chosen, OpenError> {
+    let mut chosen = Chosen::default();
+    let mut partial = None;
+    for number in listing.states.iter().rev() {
+        let path = directory.state(*number);
+        let state = state::read(&path, *number)?;
+        if state.is_whole {
+            chosen.number = *number;
+            chosen.size = state.size;
+            apply(&mut chosen.recovered, state);
+            break;
+        }
+        let note = format!(
+            "{} is damaged; it is kept under another name",
+            path.display()
+        );
+        chosen.recovered.notes.push(note);
+        chosen.damaged.push(*number);
+        partial.get_or_insert((*number, state));
+    }
+    // A state file that is damaged can be done without only if every record since the one before it,
+    // or since the first segment, is there.
+    let newest = listing.segments.last().copied().unwrap_or(0);
+    let is_there = |number: u32| listing.segments.binary_search(&number).is_ok();
+    if !(chosen.number.max(1)..newest).all(is_there) {
+        chosen.is_partial = true;
+        let note = "no whole list of streams is left, so some may be missing; their bytes are kept";
+        chosen.recovered.notes.push(note.into());
+        if let Some((number, state)) = partial {
+            chosen.number = number;
+            chosen.size = state.size;
+            chosen.damaged.retain(|damaged| *damaged != number);
+            apply(&mut chosen.recovered, state);
+        }
+    }
+    Ok(chosen)
+}
+
+fn apply(recovered: &mut Recovered, state: state::StateFile) {
+    for record in state.records {
+        recovered.apply(record);
+    }
+}
+
+/// Cuts the log off at `torn`, keeping copies of what is whole behind it.
+fn cut(
+    directory: &Directory,
+    sources: &[Source],
+    torn: Place,
+    pass: &mut Pass,
+    segments: &mut Segments,
+) -> io::Result<()> {
+    for source in sources
+        .iter()
+        .filter(|source| source.number >= torn.segment)
+    {
+        let path = directory.segment(source.number);
+        let is_first = source.number == torn.segment;
+        let from = if is_first { torn.position } else { 0 };
+        let has_whole = has_whole_entry(source, from);
+        if is_first && torn.position >= FILE_HEADER as u64 {
+            if has_whole {
+                segments.add_aside(directory.copy_aside(&path)?);
+            }
+            let note = format!(
+                "cut off the last {} bytes of {}, which were not wholly written before a crash",
+                source.len - torn.position,
+                path.display()
+            );
+            pass.recovered.notes.push(note);
+            reopen(&path)?.set_len(torn.position)?;
+            segments.resize(source.number, torn.position);
+        } else {
+            if has_whole {
+                directory.set_aside(&path)?;
+                segments.add_aside(source.len);
+            } else {
+                fs::remove_file(&path)?;
+            }
+            segments.forget(source.number);
+        }
+    }
+    Ok(())
+}
+
+fn has_whole_entry(source: &Source, from: u64) -> bool {
+    let mut scanner = super::scan::Scanner::new(&source.file, source.number, source.len, from);
+    while let Some(found) = scanner.advance() {
+        if matches!(found, super::scan::Found::Entry(place, _) if place.position > from) {
+            return true;
+        }
+    }
+    false
+}
+
+fn note_holes(
+    directory: &Directory,
+    pass: &mut Pass,
+    torn: Option<Place>,
+    segments: &mut Segments,
+) {
+    let holes = std::mem::take(&mut pass.holes);
+    for hole in holes {
+        if torn.is_some_and(|torn| hole.from >= torn) {
+            continue;
+        }
+        segments.set_damaged(hole.from.segment);
+        pass.recovered.notes.push(format!(
+            "bytes {} to {} of {} are damaged; the file is kept",
+            hole.from.position,
+            hole.to,
+            directory.segment(hole.from.segment).display()
+        ));
+    }
+}
+
+/// Keeps of the chunks what somebody needs and what begins there without a gap.
+fn settle(pass: &mut Pass, segments: &mut Segments) {
+    let bad = std::mem::take(&mut pass.bad);
+    let mut keys = pass.index.found();
+    keys.extend(bad.keys().map(|key| StreamKey(*key)));
+    keys.sort_unstable();
+    keys.dedup();
+    for key in keys {
+        let Some(stream) = pass.recovered.streams.get(&key.0) else {
+            pass.index.forget(key);
+            continue;
+        };
+        let needed = stream.needed;
+        let (end, behind) = pass.index.settle(key, needed, segments);
+        let damaged = bad.get(&key.0).and_then(|bad| {
+            let mut bad = bad.iter();
+            bad.find(|mark| mark.at <= end && mark.end() > end).copied()
+        });
+        let sentence = match (damaged, behind) {
+            (Some(mark), _) => format!(
+                "bytes {end} to {} were damaged on the satellite's disk",
+                mark.end()
+            ),
+            (None, Some(next)) => {
+                format!("bytes {end} to {next} are missing on the satellite's disk")
+            }
+            (None, None) => {
+                if end > needed {
+                    pass.recovered.ends.insert(key.0, end);
+                }
+                continue;
+            }
+        };
+        pass.recovered.ends.insert(key.0, end);
+        pass.recovered.damaged.insert(key.0, sentence);
+    }
+}
+
+/// The segment to go on with: the newest if it is sound, else a new one.
+fn current(
+    directory: &Directory,
+    segments: &mut Segments,
+    state: u32,
+) -> Result<(u32, u64), OpenError> {
+    let newest = segments.newest().unwrap_or(0);
+    let found = segments.get(newest);
+    let sound = found.filter(|segment| !segment.is_damaged && newest >= state);
+    if let Some(len) = sound.map(|segment| segment.size) {
+        segments.go_on(newest);
+        return Ok((newest, len));
+    }
+    // The segment of a state file may have been lost whole, and is made anew.
+    let next = if newest < state {
+        Some(state)
+    } else {
+        newest.checked_add(1)
+    };
+    let next = next.ok_or_else(|| io::Error::other("there are no more numbers for files"))?;
+    Log::make(directory, next)?;
+    segments.add(next, 0);
+    Ok((next, FILE_HEADER as u64))
+}
+
+/// Makes safe what the process before may have left to the operating system: who reads it now may
+/// promise it to others.
+fn sync(directory: &Directory, sources: &[Source], from: u32) -> io::Result<()> {
+    for source in sources.iter().filter(|source| source.number >= from) {
+        source.file.sync_all()?;
+    }
+    directory.sync()
+}

@@ -1,0 +1,213 @@
+//! The thread that makes the log outlive a loss of power, so that the loop never waits for a disk.
+//!
+//! Owns the order of what must be on the disk before what: segments, then their names, then a state
+//! file under a temporary name, then its rename, then that name. It tells how far it came and never
+//! decides what to delete.
+//!
+//! # After a sync that failed
+//!
+//! Linux tells of a failed write-back once, and then counts the pages as clean: a later `fdatasync`
+//! of the same file succeeds without having written them. So after one failure nothing is ever said
+//! to be synced again by this process, and the store refuses to take more; a restart reads what is
+//! really there.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use super::directory::{Directory, create};
+use super::reserve::Reserve;
+
+/// How a file's bytes are made safe; tests put in one that fails.
+pub type SyncFile = fn(&File) -> io::Result<()>;
+
+/// What is to be made safe, in this order.
+#[derive(Debug)]
+pub struct Job {
+    /// Segments, oldest first.
+    pub files: Vec<Arc<File>>,
+    /// Whether files were made.
+    pub directory: bool,
+    /// The log's length that this covers.
+    pub upto: u64,
+    /// A state file's number and bytes.
+    pub state: Option<(u32, Vec<u8>)>,
+}
+
+/// How far it came.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// What of the log outlives a loss of power.
+    pub synced: u64,
+    /// Jobs that are not done yet.
+    pub running: usize,
+    /// Why nothing can be made safe any more.
+    pub failed: Option<String>,
+    /// The state file that came to its end: its number, and its length or why it is not there.
+    pub state: Option<(u32, Result<u64, String>)>,
+}
+
+/// The thread's handle. Dropping it lets the thread finish what it was given.
+#[derive(Debug)]
+pub struct Syncer {
+    progress: Arc<Mutex<Progress>>,
+    jobs: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Worker {
+    directory: Arc<Directory>,
+    reserve: Arc<Reserve>,
+    progress: Arc<Mutex<Progress>>,
+    sync_file: SyncFile,
+}
+
+impl Syncer {
+    /// Starts the thread.
+    pub fn start(
+        directory: Arc<Directory>,
+        reserve: Arc<Reserve>,
+        sync_file: SyncFile,
+        wake: Box<dyn Fn() + Send>,
+    ) -> io::Result<Self> {
+        let progress = Arc::new(Mutex::new(Progress::default()));
+        let worker = Worker {
+            directory,
+            reserve,
+            progress: Arc::clone(&progress),
+            sync_file,
+        };
+        let (jobs, inbox) = channel();
+        let thread = std::thread::Builder::new()
+            .name("sync".into())
+            .spawn(move || worker.run(&inbox, &wake))?;
+        Ok(Self {
+            progress,
+            jobs: Some(jobs),
+            thread: Some(thread),
+        })
+    }
+
+    /// How far it came.
+    pub fn progress(&self) -> MutexGuard<'_, Progress> {
+        lock(&self.progress)
+    }
+
+    /// Gives it something to do.
+    pub fn send(&self, job: Job) {
+        self.progress().running += 1;
+        let is_sent = self
+            .jobs
+            .as_ref()
+            .is_some_and(|jobs| jobs.send(job).is_ok());
+        if !is_sent {
+            let mut progress = self.progress();
+            progress.running -= 1;
+            progress
+                .failed
+                .get_or_insert_with(|| "the sync thread is gone".into());
+        }
+    }
+
+    /// Waits until everything that it was given is done, and ends it.
+    pub fn finish(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic there has nothing to add: what it did not reach is not called synced.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Syncer {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+impl Worker {
+    fn run(&self, inbox: &Receiver<Job>, wake: &dyn Fn()) {
+        while let Ok(job) = inbox.recv() {
+            self.work(job);
+            lock(&self.progress).running -= 1;
+            wake();
+        }
+    }
+
+    fn work(&self, job: Job) {
+        let has_failed = lock(&self.progress).failed.is_some();
+        let result = if has_failed {
+            Err(io::Error::other("an earlier sync failed"))
+        } else {
+            self.sync(&job)
+        };
+        let synced = match result {
+            Ok(()) => {
+                lock(&self.progress).synced = job.upto;
+                true
+            }
+            Err(error) => {
+                let failed = format!("the disk failed to store what was written: {error}");
+                lock(&self.progress).failed.get_or_insert(failed);
+                false
+            }
+        };
+        if let Some((number, bytes)) = job.state {
+            let result = if synced {
+                self.write_state(number, &bytes)
+            } else {
+                Err(io::Error::other("the log before it could not be synced"))
+            };
+            let told = match result {
+                Ok(()) => Ok(bytes.len() as u64),
+                Err(error) => {
+                    let _ = fs::remove_file(self.directory.unfinished_state(number));
+                    Err(error.to_string())
+                }
+            };
+            lock(&self.progress).state = Some((number, told));
+        }
+    }
+
+    fn sync(&self, job: &Job) -> io::Result<()> {
+        for file in &job.files {
+            (self.sync_file)(file)?;
+        }
+        if job.directory {
+            self.directory.sync()?;
+        }
+        Ok(())
+    }
+
+    fn write_state(&self, number: u32, bytes: &[u8]) -> io::Result<()> {
+        let path = self.directory.unfinished_state(number);
+        let write = || -> io::Result<()> {
+            let _ = fs::remove_file(&path);
+            let mut file = create(&path)?;
+            file.write_all(bytes)?;
+            (self.sync_file)(&file)
+        };
+        match write() {
+            Err(error) if is_full(&error) && self.reserve.give_up() => write()?,
+            other => other?,
+        }
+        fs::rename(&path, self.directory.state(number))?;
+        self.directory.sync()
+    }
+}
+
+/// Whether an error says that the disk, or the user's part of it, is full.
+#[must_use]
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
+    // What it holds is whole after every statement, so a panic elsewhere does not spoil it.
+    progress.lock().unwrap_or_else(PoisonError::into_inner)
+}

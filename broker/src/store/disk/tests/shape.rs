@@ -1,0 +1,198 @@
+//! The store in good days: opening, reading, checkpoints, putting small chunks together.
+
+use std::io;
+
+use super::*;
+
+#[test]
+fn a_second_store_in_the_same_directory_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (first, _) = open(dir.path(), settings(1 << 20));
+    let second = Disk::open(dir.path(), settings(1 << 20), Box::new(|| ()));
+    assert!(matches!(second, Err(OpenError::InUse(_))));
+    drop(first);
+    open(dir.path(), settings(1 << 20));
+}
+
+#[test]
+fn a_later_programs_directory_is_left_alone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut header = frame::file_header(frame::FileKind::Log);
+    header[8] = 200;
+    let crc = crc32fast::hash(&header[..12]);
+    header[12..].copy_from_slice(&crc.to_le_bytes());
+    let path = dir.path().join("log-0000000000000001");
+    fs::write(&path, header).expect("writes");
+    let opened = Disk::open(dir.path(), settings(1 << 20), Box::new(|| ()));
+    assert!(matches!(
+        opened,
+        Err(OpenError::TooNew { version: 200, .. })
+    ));
+    assert_eq!(fs::read(&path).expect("reads"), header);
+    assert_eq!(names(dir.path()), ["lock", "log-0000000000000001"]);
+}
+
+#[test]
+fn files_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("new/store");
+    let (mut store, _) = open(&path, settings(1 << 20));
+    store.checkpoint(&[record(1, 0)]);
+    let mode = |path: &Path| fs::metadata(path).expect("is there").permissions().mode() & 0o777;
+    assert_eq!(mode(&path), 0o700);
+    for name in names(&path) {
+        assert_eq!(mode(&path.join(&name)), 0o600, "{name}");
+    }
+}
+
+#[test]
+fn what_was_saved_is_there_after_a_restart() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (mut store, _) = open(dir.path(), settings(16 << 20));
+    for stream in 1..=3 {
+        store.put(stream, 0);
+    }
+    assert_eq!(store.save(1, 0, 10), Ok(cost(10) - INDEX_COST));
+    assert_eq!(store.save(2, 0, 100_000), Ok(cost(100_000) - INDEX_COST));
+    store.save(1, 10, 200_000).expect("room");
+    store.disk.append(StreamKey(1), chunk(1, 200_010, 5));
+    assert_eq!(store.disk.saved(StreamKey(1)), Some(200_010));
+    assert_eq!(
+        store.bytes(1, 3),
+        content(1, 3, 200_015),
+        "before it is flushed"
+    );
+    store.settle();
+    assert_eq!(
+        store.disk.synced(),
+        store.disk.log.total() - 28,
+        "all but the mark"
+    );
+    drop(store);
+    let (store, recovered) = open(dir.path(), settings(16 << 20));
+    assert_eq!(recovered.ends, [(1, 200_010), (2, 100_000)].into());
+    assert!(recovered.damaged.is_empty());
+    assert_eq!(recovered.notes, Vec::<String>::new());
+    assert_eq!(recovered.streams.len(), 3);
+    assert_eq!((recovered.arrivals, recovered.keys), (11, 4));
+    assert_eq!(store.bytes(1, 3), content(1, 3, 200_010));
+    assert_eq!(store.bytes(2, 99_999), content(2, 99_999, 100_000));
+    assert_eq!(store.disk.chunk(StreamKey(3), 0), Ok(None));
+}
+
+#[test]
+fn a_checkpoint_makes_older_segments_go() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (mut store, _) = open(dir.path(), settings(1 << 20));
+    store.put(1, 0);
+    store.save(1, 0, 70_000).expect("room");
+    store.settle();
+    assert!(store.disk.wants_checkpoint());
+    store.checkpoint(&[record(1, 0)]);
+    assert!(!store.disk.wants_checkpoint());
+    let first = "log-0000000000000001".to_owned();
+    assert!(names(dir.path()).contains(&first), "its bytes are needed");
+    store.save(1, 70_000, 70_000).expect("room");
+    store.put(1, 70_000);
+    assert_eq!(store.disk.release(StreamKey(1), 70_000), INDEX_COST);
+    store.disk.flush().expect("flushes");
+    assert!(names(dir.path()).contains(&first), "not yet said on disk");
+    store.settle();
+    assert!(!names(dir.path()).contains(&first));
+    store.checkpoint(&[record(1, 70_000)]);
+    drop(store);
+    let states = names(dir.path());
+    let states = states.iter().filter(|name| name.starts_with("state-"));
+    assert_eq!(states.count(), 1, "the older one is gone");
+    let (store, recovered) = open(dir.path(), settings(1 << 20));
+    assert_eq!(recovered.streams[&1].needed, 70_000);
+    assert_eq!(store.bytes(1, 70_000), content(1, 70_000, 140_000));
+}
+
+#[test]
+fn a_million_lines_become_few_chunks() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (mut store, _) = open(dir.path(), settings(64 << 20));
+    store.put(1, 0);
+    let (mut given, mut back) = (0, 0);
+    let lines = 10_000;
+    for line in 0..lines {
+        given += cost(50);
+        back += store.save(1, line * 50, 50).expect("room");
+    }
+    let held = given - back;
+    assert!(
+        held <= INDEX_COST * 400,
+        "{held} are held for {lines} lines"
+    );
+    assert_eq!(store.bytes(1, 0), content(1, 0, lines * 50));
+    store.settle();
+    let crashed = copy(dir.path());
+    back += store.disk.release(StreamKey(1), lines * 50);
+    assert_eq!(given, back);
+    let (store, recovered) = open(crashed.path(), settings(64 << 20));
+    assert_eq!(recovered.ends[&1], lines * 50);
+    assert_eq!(store.bytes(1, 0), content(1, 0, lines * 50));
+    let mut store = store;
+    assert_eq!(
+        store.disk.remove(StreamKey(1)),
+        0,
+        "nobody has paid for these"
+    );
+}
+
+#[test]
+fn many_streams_need_few_files_and_little_memory() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (mut store, _) = open(dir.path(), settings(256 << 20));
+    let streams: u64 = 100_000;
+    let empty = store.disk.index.memory();
+    for stream in 1..=streams {
+        store.put(stream, 0);
+        store.save(stream, 0, 100).expect("room");
+        if store.disk.wants_checkpoint() && store.disk.log.segment() < 5 {
+            let records: Vec<_> = (1..=stream).map(|stream| record(stream, 0)).collect();
+            store.checkpoint(&records);
+        }
+    }
+    store.settle();
+    let each = (store.disk.index.memory() - empty) / usize::try_from(streams).expect("fits");
+    assert!(each < 300, "{each} bytes for a stream");
+    assert!(names(dir.path()).len() < 10, "{:?}", names(dir.path()));
+    drop(store);
+    let (store, recovered) = open(dir.path(), settings(256 << 20));
+    assert_eq!(recovered.ends.len(), 100_000);
+    assert_eq!(store.bytes(streams, 0), content(streams, 0, 100));
+}
+
+#[test]
+fn a_sync_that_failed_is_never_forgotten() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (wake, syncs) = channel();
+    let wake = Box::new(move || {
+        let _ = wake.send(());
+    });
+    let fail: SyncFile = |_| Err(io::Error::other("a broken disk"));
+    let (disk, _) = Disk::open_with(dir.path(), settings(1 << 20), wake, fail).expect("opens");
+    let mut store = Open { disk, syncs };
+    let before = store.disk.synced();
+    store.put(1, 0);
+    store.save(1, 0, 10).expect("not known yet");
+    store.disk.flush().expect("flushes");
+    store.disk.sync();
+    store.syncs.recv().expect("the thread lives");
+    assert_eq!(store.disk.synced(), before);
+    assert!(
+        store
+            .disk
+            .flush()
+            .is_err_and(|full| full.0.contains("a broken disk"))
+    );
+    assert!(store.save(1, 10, 10).is_err());
+    assert_eq!(
+        store.bytes(1, 0),
+        content(1, 0, 20),
+        "it can still be taken"
+    );
+}

@@ -1,0 +1,150 @@
+//! What a satellite writes down of what was decided: the state of each stream, writer and listener.
+//!
+//! Each record replaces the one before it of the same thing, so that the latest of each, in any
+//! order, are all there is to know. Owns their form; what they mean is [`crate::broker`]'s.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::protocol::{How, Mode, Outcome};
+
+/// One thing that is known. Keys are places in the order of opening and joining.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Record {
+    /// A stream.
+    Stream(Box<StreamRecord>),
+    /// How much of a stream was taken: a stream's record brought up to date.
+    Progress {
+        /// The stream's key.
+        key: u64,
+        /// Bytes below this place were confirmed by a listener.
+        taken: u64,
+        /// Bytes below this place are nobody's any more.
+        needed: u64,
+    },
+    /// A stream that is no more.
+    Gone {
+        /// Its key.
+        key: u64,
+    },
+    /// A writer that has not closed its stream.
+    Writer(WriterRecord),
+    /// A writer that is no more.
+    WriterGone {
+        /// Its stream's UUID.
+        stream: Uuid,
+    },
+    /// A listener.
+    Listener(ListenerRecord),
+    /// A listener that is no more, nor its parts.
+    ListenerGone {
+        /// Its key.
+        key: u64,
+    },
+    /// A listener's part in a stream.
+    Part(PartRecord),
+    /// A listener's part in a stream that is over.
+    PartGone {
+        /// The listener's key.
+        listener: u64,
+        /// The stream's key.
+        stream: u64,
+    },
+}
+
+/// A stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamRecord {
+    /// Its key.
+    pub key: u64,
+    /// The UUID its writer gave it.
+    pub id: Uuid,
+    /// Its pipe.
+    pub pipe: String,
+    /// Who writes.
+    pub label: String,
+    /// Whether it is an `--eof` that waits.
+    pub marker: bool,
+    /// Bytes below this place were confirmed by a listener.
+    pub taken: u64,
+    /// Bytes below this place are nobody's any more.
+    pub needed: u64,
+    /// Whether something of it was discarded.
+    pub discarded: bool,
+    /// How it finished, once it has.
+    pub finish: Option<FinishRecord>,
+    /// The key of the listener that has it for itself.
+    pub claimed: Option<u64>,
+}
+
+/// How a stream finished.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinishRecord {
+    /// How.
+    pub how: How,
+    /// Its place in the order of arrival.
+    pub arrival: u64,
+    /// All bytes of the stream.
+    pub len: u64,
+    /// Whether a listener has confirmed it.
+    pub taken: bool,
+}
+
+/// A writer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriterRecord {
+    /// Its stream's UUID.
+    pub stream: Uuid,
+    /// Its stream's key.
+    pub key: u64,
+    /// Its client's UUID.
+    pub client: Uuid,
+    /// Its pipe.
+    pub pipe: String,
+    /// Whether it waits until listeners have confirmed everything.
+    pub wait: bool,
+    /// Its answer, if it has one.
+    pub outcome: Option<Outcome>,
+    /// How many bytes it wrote, once it has finished.
+    pub len: Option<u64>,
+}
+
+/// A listener.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerRecord {
+    /// Its key.
+    pub key: u64,
+    /// Its UUID.
+    pub id: Uuid,
+    /// Its client's UUID.
+    pub client: Uuid,
+    /// Its pipe.
+    pub pipe: String,
+    /// How it takes part.
+    pub mode: Mode,
+    /// Whether streams that open are for it too.
+    pub is_accepting: bool,
+    /// Whether it waits for a stream of its own.
+    pub is_queued: bool,
+    /// The place in the order of streams at which it joined.
+    pub joined: u64,
+    /// Once an `--eof` has come: the place in the order of arrival at which it did.
+    pub until: Option<u64>,
+}
+
+/// A listener's part in a stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartRecord {
+    /// The listener's key.
+    pub listener: u64,
+    /// The stream's key.
+    pub stream: u64,
+    /// Bytes below this place lay there when the part began.
+    pub backlog: u64,
+    /// Where it stops without a finish, if an `--eof` came.
+    pub limit: Option<u64>,
+    /// If the stream had finished before: how many of its bytes others had taken.
+    pub before: u64,
+    /// Where it began.
+    pub from: u64,
+}

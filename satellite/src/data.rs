@@ -1,0 +1,57 @@
+//! The directory in which a satellite keeps what waits.
+//!
+//! Owns how much of its disk may be used, and the pipe through which the end of a sync is told. What
+//! is in the directory is [`skypipe_broker::store::disk`]'s.
+
+use std::fs;
+use std::io::{PipeReader, Write as _, pipe};
+use std::path::Path;
+
+use anyhow::Context as _;
+use skypipe_broker::store::Recovered;
+use skypipe_broker::store::disk::{Disk, Settings};
+
+/// What of the free disk may be used where nobody said how much, in percent.
+const SHARE: u64 = 90;
+
+/// The directory, opened.
+pub(crate) struct Data {
+    /// The store on it.
+    pub store: Disk,
+    /// What was found there.
+    pub recovered: Recovered,
+    /// Where a byte tells the end of each sync.
+    pub synced: PipeReader,
+}
+
+/// Opens the directory, and makes it if there is none.
+pub(crate) fn open(directory: &Path, budget: Option<u64>) -> anyhow::Result<Data> {
+    let cannot = || format!("cannot keep data in {}", directory.display());
+    fs::create_dir_all(directory).with_context(cannot)?;
+    let budget = match budget {
+        Some(budget) => budget,
+        None => available(directory).with_context(cannot)?,
+    };
+    let (synced, teller) = pipe().context("cannot make a pipe")?;
+    let wake = move || {
+        // The other end is closed only when the satellite ends.
+        let _ = (&teller).write_all(b"s");
+    };
+    let (store, recovered) =
+        Disk::open(directory, Settings::new(budget), Box::new(wake)).with_context(cannot)?;
+    Ok(Data {
+        store,
+        recovered,
+        synced,
+    })
+}
+
+/// The share of what is free, what the directory itself holds included.
+fn available(directory: &Path) -> anyhow::Result<u64> {
+    let found = rustix::fs::statvfs(directory)?;
+    let mut free = found.f_bavail.saturating_mul(found.f_frsize);
+    for entry in fs::read_dir(directory)? {
+        free += entry?.metadata()?.len();
+    }
+    Ok(free / 100 * SHARE)
+}

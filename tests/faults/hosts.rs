@@ -1,0 +1,103 @@
+//! Other machines, as far as the kernel plays them: namespaces of their own for the network and for
+//! what is mounted.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::common::Environment;
+use crate::common::process::Process;
+
+/// The programs needed, and the Debian packages that they are in.
+const TOOLS: [(&str, &str); 4] = [
+    ("unshare", "util-linux"),
+    ("nsenter", "util-linux"),
+    ("ip", "iproute2"),
+    ("iptables", "iptables"),
+];
+
+/// Whether there can be hosts here. A test that needs them says why there are none, and is over; it
+/// fails instead if `SKYPIPE_NO_SKIP` is set, as it is where a change is judged.
+pub fn are_possible(home: &Environment) -> bool {
+    let needed = TOOLS.iter().find(|(tool, _)| {
+        let script = format!("PATH=$PATH:/usr/sbin:/sbin; command -v {tool}");
+        home.shell(&script).done().code != Some(0)
+    });
+    let why = match needed {
+        Some((tool, package)) => format!("{tool} is not there: apt-get install {package}"),
+        None if home.shell(UNSHARE_TRIAL).done().code != Some(0) => {
+            "namespaces are not allowed here: be root".to_owned()
+        }
+        None => return true,
+    };
+    let must = std::env::var_os("SKYPIPE_NO_SKIP").is_some();
+    assert!(!must, "{why}");
+    eprintln!("SKIPPED: {why}");
+    false
+}
+
+const UNSHARE_TRIAL: &str = "unshare --net --mount mount -t tmpfs none /mnt";
+
+/// A host: it is there as long as its first process is.
+pub struct Host {
+    first: Process,
+    /// What it has for itself, in the words of `unshare` and `nsenter`.
+    own: &'static [&'static str],
+    home: String,
+}
+
+impl Host {
+    /// A host without a network but its own.
+    pub fn new(home: &Environment) -> Self {
+        let host = Self::start(home, &["--net", "--mount"]);
+        host.does(home, "ip link set lo up");
+        host
+    }
+
+    /// The same host, with disks of its own.
+    pub fn with_disks(home: &Environment) -> Self {
+        Self::start(home, &["--mount"])
+    }
+
+    fn start(home: &Environment, own: &'static [&'static str]) -> Self {
+        let mut command = Command::new("unshare");
+        command.args(own).args(["sh", "-c", "echo ready; exec cat"]);
+        let first = home.run(command, "a host").piped().start();
+        first.shows("ready\n");
+        let home = home.home().to_str().expect("its path is plain").to_owned();
+        Self { first, own, home }
+    }
+
+    /// How programs are started there.
+    pub fn entrance(&self) -> Vec<String> {
+        let pid = self.first.pid().to_string();
+        let wd = format!("--wd={}", self.home);
+        let words = [&["nsenter", "--target", &pid], self.own, &[&wd, "--"]].concat();
+        words.into_iter().map(str::to_owned).collect()
+    }
+
+    /// Does something there, as a script says.
+    pub fn does(&self, home: &Environment, script: &str) {
+        let mut command = Command::new("nsenter");
+        command.args(&self.entrance()[1..]).args(["sh", "-ec"]);
+        command.arg(format!("PATH=$PATH:/usr/sbin:/sbin\n{script}"));
+        home.run(command, script).done().success();
+    }
+
+    /// Joins this host and another by a wire, each with its address.
+    pub fn join(&self, home: &Environment, address: &str, other: &Self, its: &str) {
+        let pid = other.first.pid();
+        let wire = format!("ip link add wire type veth peer name wire netns {pid}");
+        self.does(home, &wire);
+        for (host, address) in [(self, address), (other, its)] {
+            let up = format!("ip address add {address}/24 dev wire; ip link set wire up");
+            host.does(home, &up);
+        }
+    }
+
+    /// Mounts a disk of so many MiB at `path`.
+    pub fn mount(&self, home: &Environment, path: &Path, mib: u64) {
+        let path = path.display();
+        let mount = format!("mkdir -p {path}; mount -t tmpfs -o size={mib}m none {path}");
+        self.does(home, &mount);
+    }
+}

@@ -1,0 +1,375 @@
+//! What must be true of every history, whoever was killed in it: said of what programs were given,
+//! what they have printed and how they ended, and of nothing else.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::lines::head;
+
+/// How a listener takes part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Default,
+    Follow,
+    One,
+    Tap,
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// By the test, without a word or with a signal.
+    Killed,
+    /// By itself: its exit code, and what it said on stderr.
+    Exited(i32, String),
+}
+
+/// One writer.
+pub struct Writer {
+    pub content: Vec<u8>,
+    pub end: End,
+}
+
+/// All writers, by the numbers that their lines say.
+pub type Writers = BTreeMap<usize, Writer>;
+
+/// One listener.
+pub struct Listener {
+    pub mode: Mode,
+    pub printed: Vec<u8>,
+    pub end: End,
+    /// When it was started and when its end was seen, by a clock that all in a history share.
+    pub started: u64,
+    pub ended: u64,
+}
+
+/// What a history held.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Summary {
+    /// Writers that exited with 0, and bytes of theirs.
+    pub kept: usize,
+    pub bytes: usize,
+    /// Writers and listeners that were given up for their silence though nobody killed them.
+    pub given_up: usize,
+    /// Bytes that were printed once more, of those that a killed listener had printed.
+    pub again: usize,
+}
+
+/// What one listener printed of one writer: without a gap and without a repeat, so that the places of
+/// its first byte and of the one behind its last are all there is to know.
+type Runs = BTreeMap<usize, Range<usize>>;
+
+/// Whether all is as it must be once everyone has come to an end.
+pub fn check(writers: &Writers, listeners: &[Listener]) -> Result<Summary, String> {
+    let mut all = Vec::new();
+    for (place, listener) in listeners.iter().enumerate() {
+        let mode = listener.mode;
+        let runs = Reading::of(writers, listener)
+            .map_err(|why| format!("listener {place} ({mode:?}, {:?}): {why}", listener.end))?;
+        truthful(writers, listener, &runs)
+            .map_err(|why| format!("listener {place} ({mode:?}, {:?}): {why}", listener.end))?;
+        all.push(runs);
+    }
+    let mut summary = Summary::default();
+    for (place, writer) in writers {
+        match &writer.end {
+            End::Killed => {}
+            End::Exited(0, said) if said.is_empty() => {
+                arrived(*place, writer, listeners, &all)?;
+                summary.kept += 1;
+                summary.bytes += writer.content.len();
+            }
+            End::Exited(3, said) if said.contains("had given this writer up") => {
+                summary.given_up += 1;
+            }
+            End::Exited(code, said) => {
+                return Err(format!("writer {place} exits with {code}: {said}"));
+            }
+        }
+    }
+    shared_out(listeners, &all)?;
+    summary.again = never_again(listeners, &all)?;
+    let is_given_up = |listener: &&Listener| is_lost(&listener.end);
+    summary.given_up += listeners.iter().filter(is_given_up).count();
+    Ok(summary)
+}
+
+fn is_lost(end: &End) -> bool {
+    matches!(end, End::Exited(3, said) if said.contains("had given this listener up"))
+}
+
+/// How a listener's output is read.
+struct Reading<'w> {
+    writers: &'w Writers,
+    may_skip: bool,
+    runs: Runs,
+}
+
+impl<'w> Reading<'w> {
+    fn of(writers: &'w Writers, listener: &Listener) -> Result<Runs, String> {
+        let mut reading = Self {
+            writers,
+            may_skip: listener.mode == Mode::Tap,
+            runs: Runs::new(),
+        };
+        for piece in listener.printed.split_inclusive(|byte| *byte == b'\n') {
+            match head(piece) {
+                Some((writer, at)) => reading.piece(writer, at, piece)?,
+                None => reading.fragment(piece)?,
+            }
+        }
+        Ok(reading.runs)
+    }
+
+    /// A line, or the beginning of one, behind which a newline may have been added.
+    fn piece(&mut self, writer: usize, at: usize, piece: &[u8]) -> Result<(), String> {
+        let known = self.writers.get(&writer);
+        let rest = known.and_then(|known| known.content.get(at..));
+        let bare = piece.strip_suffix(b"\n").unwrap_or(piece);
+        let length = match rest {
+            Some(rest) if rest.starts_with(piece) => piece.len(),
+            Some(rest) if rest.starts_with(bare) => bare.len(),
+            _ => return Err(format!("nobody wrote {:?}", String::from_utf8_lossy(piece))),
+        };
+        let next = self.runs.entry(writer).or_insert(at..at);
+        let is_skip = self.may_skip && at > next.end;
+        if at != next.end && !is_skip {
+            let (start, end) = (next.start, next.end);
+            let what = if at < end { "a repeat" } else { "a gap" };
+            return Err(format!(
+                "{what}: byte {at} of writer {writer} behind {start}..{end}"
+            ));
+        }
+        next.end = at + length;
+        Ok(())
+    }
+
+    /// A piece of a line without its head: the rest of one that was begun, the beginning of one that
+    /// stops within its head, or the rest of one whose beginning somebody else got.
+    fn fragment(&mut self, piece: &[u8]) -> Result<(), String> {
+        let bare = piece.strip_suffix(b"\n").unwrap_or(piece);
+        let going_on = |text: &[u8]| {
+            let mut fitting = self
+                .runs
+                .iter()
+                .filter(|(writer, run)| self.writers[*writer].content[run.end..].starts_with(text));
+            let first = fitting.next().map(|(writer, run)| (*writer, run.end));
+            first.filter(|_| fitting.next().is_none())
+        };
+        let found = going_on(piece).map(|place| (place, piece.len()));
+        let found = found.or_else(|| Some((going_on(bare)?, bare.len())));
+        if let Some(((writer, at), length)) = found.filter(|(_, length)| *length > 0) {
+            self.runs.entry(writer).or_insert(at..at).end = at + length;
+            return Ok(());
+        }
+        let everywhere = self.writers.iter().flat_map(|(writer, known)| {
+            let found = memchr::memmem::find_iter(&known.content, bare);
+            found.map(|at| (*writer, at))
+        });
+        let places: Vec<_> = everywhere.take(2).collect();
+        match places[..] {
+            [] => Err(format!("nobody wrote {:?}", String::from_utf8_lossy(piece))),
+            [(writer, at)] => self.piece(writer, at, piece),
+            // Nothing can be told from so little, which only those that were killed leave.
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Rule 15: who exits with 0 has every stream up to its end; and nobody fails for nothing.
+fn truthful(writers: &Writers, listener: &Listener, runs: &Runs) -> Result<(), String> {
+    let known = ["was cut", "this is the rest of", "had given this listener"];
+    match &listener.end {
+        End::Killed => {}
+        End::Exited(0, said) if said.is_empty() => {
+            let short = runs
+                .iter()
+                .find(|(writer, run)| run.end < writers[*writer].content.len());
+            if let Some((writer, run)) = short {
+                let whole = writers[writer].content.len();
+                return Err(format!("{run:?} of writer {writer}, which has {whole}"));
+            }
+        }
+        End::Exited(3, said) if known.iter().any(|words| said.contains(words)) => {}
+        End::Exited(..) => return Err("it failed for nothing".to_owned()),
+    }
+    if listener.mode == Mode::One && (runs.len() > 1 || runs.values().any(|run| run.start > 0)) {
+        return Err(format!("that is not one whole stream: {runs:?}"));
+    }
+    Ok(())
+}
+
+/// Rules 10, 11 and 12: every byte of a writer that was told that all is well has been printed.
+fn arrived(
+    place: usize,
+    writer: &Writer,
+    listeners: &[Listener],
+    all: &[Runs],
+) -> Result<(), String> {
+    let takers = listeners
+        .iter()
+        .zip(all)
+        .filter(|(it, _)| it.mode != Mode::Tap);
+    let mut runs: Vec<_> = takers
+        .filter_map(|(_, runs)| runs.get(&place).cloned())
+        .collect();
+    runs.sort_by_key(|run| run.start);
+    let mut reached = 0;
+    for run in &runs {
+        if run.start > reached {
+            break;
+        }
+        reached = reached.max(run.end);
+    }
+    let length = writer.content.len();
+    if reached < length {
+        return Err(format!(
+            "byte {reached} of {length} of writer {place}, which was told that all is well, was \
+             never printed; what was: {runs:?}"
+        ));
+    }
+    Ok(())
+}
+
+/// Rule 7: no stream is done by two of those who share a queue.
+fn shared_out(listeners: &[Listener], all: &[Runs]) -> Result<(), String> {
+    let mut done = BTreeMap::new();
+    for (place, (listener, runs)) in listeners.iter().zip(all).enumerate() {
+        if listener.mode != Mode::One || listener.end != End::Exited(0, String::new()) {
+            continue;
+        }
+        for writer in runs.keys() {
+            if let Some(other) = done.insert(*writer, place) {
+                return Err(format!(
+                    "{other} and {place} have both done the work of writer {writer}"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Rule 16: what a listener that came to its own end has printed is never given to one that comes
+/// later. Returns how many bytes were, of those that a killed one had printed.
+fn never_again(listeners: &[Listener], all: &[Runs]) -> Result<usize, String> {
+    let mut again = 0;
+    let takers = || {
+        let numbered = listeners.iter().zip(all).enumerate();
+        numbered.filter(|(_, (listener, _))| listener.mode != Mode::Tap)
+    };
+    for (first, (before, runs)) in takers() {
+        for (second, (after, later)) in takers().filter(|(_, (it, _))| it.started > before.ended) {
+            for (writer, run) in runs {
+                let Some(more) = later.get(writer) else {
+                    continue;
+                };
+                let both = run
+                    .end
+                    .min(more.end)
+                    .saturating_sub(run.start.max(more.start));
+                if both == 0 {
+                    continue;
+                }
+                if before.end != End::Killed && !is_lost(&before.end) {
+                    return Err(format!(
+                        "{more:?} of writer {writer} came to listener {second} ({:?}) when \
+                         listener {first} ({:?}, {:?}) had ended with {run:?}",
+                        after.mode, before.mode, before.end
+                    ));
+                }
+                again += both;
+            }
+        }
+    }
+    Ok(again)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lines::content;
+
+    const LENGTH: usize = 5_000;
+
+    fn one_writer() -> Writers {
+        let end = End::Exited(0, String::new());
+        let writer = Writer {
+            content: content(7, LENGTH),
+            end,
+        };
+        Writers::from([(7, writer)])
+    }
+
+    /// Listeners that came one after the other and printed these parts of what the writer wrote.
+    fn listeners(writers: &Writers, mode: Mode, parts: &[&[Range<usize>]]) -> Vec<Listener> {
+        let text = |part: &Range<usize>| writers[&7].content[part.clone()].to_vec();
+        let numbered = parts.iter().zip(1..);
+        numbered
+            .map(|(parts, number)| Listener {
+                mode,
+                printed: parts.iter().flat_map(text).collect(),
+                end: End::Killed,
+                started: number * 10,
+                ended: number * 10 + 5,
+            })
+            .collect()
+    }
+
+    #[track_caller]
+    fn fault(verdict: Result<Summary, String>, words: &str) {
+        let why = verdict.expect_err("it is a fault");
+        assert!(why.contains(words), "{why}");
+    }
+
+    #[test]
+    fn a_history_of_parts_that_meet_anywhere_is_well() {
+        let writers = one_writer();
+        let all = writers[&7].content.len();
+        for place in 0..all {
+            let parts: [&[_]; 2] = [&[0..place], &[place..all]];
+            let heard = listeners(&writers, Mode::Default, &parts);
+            let summary = check(&writers, &heard);
+            // What cannot be told from so little may count as missing, never as a fault of another kind.
+            if let Err(why) = summary {
+                assert!(why.contains("was never printed"), "{place}: {why}");
+            }
+        }
+        let heard = listeners(&writers, Mode::Default, &[&[0..3_000], &[2_000..all]]);
+        assert!(check(&writers, &heard).is_ok_and(|summary| summary.again > 900));
+    }
+
+    #[test]
+    fn gaps_repeats_and_what_is_missing_are_found() {
+        let writers = one_writer();
+        let all = writers[&7].content.len();
+        let lines: Vec<_> = memchr::memchr_iter(b'\n', &writers[&7].content)
+            .map(|at| at + 1)
+            .collect();
+        let (one, two) = (lines[10], lines[20]);
+        let heard = |parts: &[&[_]]| listeners(&writers, Mode::Default, parts);
+        fault(check(&writers, &heard(&[&[0..one, two..all]])), "a gap");
+        fault(check(&writers, &heard(&[&[0..two, one..all]])), "a repeat");
+        fault(
+            check(&writers, &heard(&[&[0..one], &[two..all]])),
+            "was never printed",
+        );
+        fault(check(&writers, &heard(&[&[0..two]])), "was never printed");
+        let mut twice = heard(&[&[0..two], &[one..all]]);
+        twice[0].end = End::Exited(3, "the rest was cut".to_owned());
+        fault(check(&writers, &twice), "had ended with");
+        twice[0].end = End::Exited(0, String::new());
+        fault(check(&writers, &twice), "which has");
+    }
+
+    #[test]
+    fn work_that_is_done_twice_is_found() {
+        let writers = one_writer();
+        let all = writers[&7].content.len();
+        let mut heard = listeners(&writers, Mode::One, &[&[0..all], &[0..all]]);
+        assert!(check(&writers, &heard).is_ok());
+        for listener in &mut heard {
+            listener.end = End::Exited(0, String::new());
+        }
+        fault(check(&writers, &heard), "have both done the work");
+    }
+}

@@ -1,0 +1,77 @@
+//! The satellite that starts by itself, killed: the next one has what waited (rule 16).
+
+use rustix::process::{Signal, kill_process};
+
+use crate::common::Environment;
+use crate::common::satellite::local_pid;
+use crate::common::wait;
+use crate::common::watchdog::{is_local_satellite, number};
+use crate::lines::content;
+
+/// Kills the satellite that runs, and waits until it is gone.
+fn kill(home: &Environment) -> u32 {
+    let pid = local_pid(home).expect("one runs");
+    kill_process(number(pid), Signal::KILL).expect("it is ours");
+    wait::until("it is gone", || !is_local_satellite(pid));
+    pid
+}
+
+#[test]
+fn rule_16_what_waits_is_there_for_the_next_satellite() {
+    let home = Environment::here();
+    let stream = content(1, 3_000_000);
+    home.skypipe(&["-w", "x"]).fed(&stream).printed("");
+    let first = kill(&home);
+    home.skypipe(&["-w", "x"])
+        .fed("after the crash\n")
+        .printed("");
+    assert_ne!(local_pid(&home), Some(first));
+    assert_eq!(home.listed("x").waiting, 2);
+    assert!(home.skypipe(&["x"]).done().success() == stream);
+    home.skypipe(&["x"]).done().printed("after the crash\n");
+}
+
+#[test]
+fn rule_16_who_listens_and_who_writes_go_on_with_the_next_satellite() {
+    let home = Environment::here();
+    let listener = home.skypipe(&["x"]).start();
+    home.until_listeners("x", 1);
+    let writer = home.skypipe(&["x"]).piped().start();
+    writer.say("before\n");
+    listener.shows("before\n");
+    kill(&home);
+    writer.say("after\n");
+    listener.shows("after\n");
+    writer.close_stdin();
+    writer.outcome().printed("");
+    listener.outcome().printed("before\nafter\n");
+}
+
+#[test]
+fn what_was_given_up_with_a_reset_does_not_come_back() {
+    let home = Environment::here();
+    home.skypipe(&["-w", "x"]).fed("lost\n").printed("");
+    let reset = home.skypipe(&["--reset", "--yes"]).done();
+    reset.told(0, "has stopped");
+    home.skypipe(&["-w", "x"]).fed("new\n").printed("");
+    home.skypipe(&["x"]).done().printed("new\n");
+    assert!(home.is_gone("x"));
+}
+
+#[test]
+fn its_directory_can_be_elsewhere_or_nowhere() {
+    let home = Environment::here();
+    let elsewhere = home.home().join("elsewhere");
+    let used = home.skypipe(&["-w", "x"]).var("SKYPIPE_DATA", &elsewhere);
+    used.fed("kept\n").printed("");
+    assert!(elsewhere.is_dir() && !home.home().join(".local/share/skypipe").exists());
+    kill(&home);
+    let reader = home.skypipe(&["x"]).var("SKYPIPE_DATA", &elsewhere);
+    reader.done().printed("kept\n");
+    kill(&home);
+    let nowhere = home.skypipe(&["-w", "x"]).var("SKYPIPE_DATA", "memory");
+    nowhere.fed("lost\n").printed("");
+    kill(&home);
+    assert_eq!(home.listed("x").waiting, 0);
+    assert!(!home.home().join(".local/share/skypipe").exists());
+}

@@ -1,0 +1,297 @@
+//! A disk on virtual time: what was written survives a kill, what was synced a loss of power.
+//!
+//! The log outlives the broker that writes it. It keeps everything in the order in which it was
+//! written, so that a crash leaves a beginning of it.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::rc::Rc;
+
+use skypipe_broker::protocol::cost;
+use skypipe_broker::store::{
+    Chunk, Damaged, DiskUse, Full, Mark, Record, Recovered, Store, StreamKey,
+};
+
+/// What of a chunk's cost stays when it is saved.
+const INDEX_COST: u64 = 64;
+
+/// Something in the log.
+#[derive(Debug, Clone)]
+enum Entry {
+    Record(Record),
+    Chunk(StreamKey, Chunk),
+}
+
+/// The platter.
+#[derive(Debug, Default)]
+struct Log {
+    entries: Vec<Entry>,
+    /// How much of it has been written, and how much is synced.
+    flushed: usize,
+    synced: usize,
+    /// How much will be synced when the sync under way has come to its end.
+    syncing: Option<usize>,
+    /// Saved bytes that are still needed, and what they may come to.
+    used: u64,
+    budget: u64,
+    /// Whether syncs are skipped, a fault put in on purpose.
+    skips_syncs: bool,
+}
+
+/// How a satellite came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Killed: all that was written is there.
+    Killed,
+    /// Its machine lost power: what was not synced may be lost, this part of it in thousandths.
+    PowerLoss(u64),
+}
+
+/// A disk, for one broker after the other.
+#[derive(Debug, Clone, Default)]
+pub struct Disk(Rc<RefCell<Log>>);
+
+impl Disk {
+    /// An empty disk of so many bytes.
+    pub fn new(budget: u64, skips_syncs: bool) -> Self {
+        let log = Log {
+            budget,
+            skips_syncs,
+            ..Log::default()
+        };
+        Self(Rc::new(RefCell::new(log)))
+    }
+
+    /// Saved bytes that are still needed.
+    pub fn used(&self) -> u64 {
+        self.0.borrow().used
+    }
+
+    /// Whether a sync has begun that has not come to its end.
+    pub fn is_syncing(&self) -> bool {
+        self.0.borrow().syncing.is_some()
+    }
+
+    /// The sync comes to its end.
+    pub fn synced(&self) {
+        let mut log = self.0.borrow_mut();
+        if let Some(synced) = log.syncing.take() {
+            log.synced = synced;
+        }
+    }
+
+    /// What a satellite finds that is started after the last one ended so.
+    pub fn restart(&self, end: End) -> (Simulated, Recovered) {
+        let mut log = self.0.borrow_mut();
+        log.syncing = None;
+        let kept = match end {
+            End::Killed => log.flushed,
+            End::PowerLoss(part) => {
+                let unsafe_part = (log.flushed - log.synced) as u64;
+                log.synced + usize::try_from(unsafe_part * part / 1000).expect("logs are short")
+            }
+        };
+        log.entries.truncate(kept);
+        (log.flushed, log.synced) = (kept, kept);
+        let mut recovered = Recovered::default();
+        let mut saved: HashMap<StreamKey, BTreeMap<u64, Chunk>> = HashMap::new();
+        for entry in &log.entries {
+            match entry.clone() {
+                Entry::Record(record) => recovered.apply(record),
+                Entry::Chunk(stream, chunk) => {
+                    recovered.note_arrival(chunk.mark.arrival);
+                    saved
+                        .entry(stream)
+                        .or_default()
+                        .insert(chunk.mark.at, chunk);
+                }
+            }
+        }
+        let mut streams = HashMap::new();
+        log.used = 0;
+        for (key, record) in &recovered.streams {
+            let mut kept = Kept::default();
+            let mut end = record.needed;
+            for chunk in saved
+                .remove(&StreamKey(*key))
+                .unwrap_or_default()
+                .into_values()
+            {
+                if chunk.mark.end() > end {
+                    assert!(chunk.mark.at <= end, "bytes are saved in order");
+                    end = chunk.mark.end();
+                    log.used += chunk.payload.len() as u64;
+                    kept.saved.push_back(chunk);
+                }
+            }
+            recovered.ends.insert(*key, end);
+            if !kept.saved.is_empty() {
+                streams.insert(StreamKey(*key), kept);
+            }
+        }
+        drop(log);
+        let disk = Some(self.clone());
+        (Simulated { disk, streams }, recovered)
+    }
+}
+
+/// What is kept of one stream.
+#[derive(Debug, Default)]
+struct Kept {
+    saved: VecDeque<Chunk>,
+    memory: VecDeque<Chunk>,
+}
+
+impl Kept {
+    fn get(&self, at: u64) -> Option<&Chunk> {
+        let mut chunks = self.saved.iter().chain(&self.memory);
+        chunks.find(|chunk| chunk.mark.at <= at && at < chunk.mark.end())
+    }
+}
+
+/// The store of one broker: on a disk, or in memory alone.
+#[derive(Debug, Default)]
+pub struct Simulated {
+    disk: Option<Disk>,
+    streams: HashMap<StreamKey, Kept>,
+}
+
+impl Simulated {
+    fn log(&self) -> Option<std::cell::RefMut<'_, Log>> {
+        self.disk.as_ref().map(|disk| disk.0.borrow_mut())
+    }
+}
+
+impl Store for Simulated {
+    fn append(&mut self, stream: StreamKey, chunk: Chunk) {
+        let kept = self.streams.entry(stream).or_default();
+        if let Some(last) = kept.memory.back().or(kept.saved.back()) {
+            assert_eq!(last.mark.end(), chunk.mark.at, "chunks follow one another");
+        }
+        kept.memory.push_back(chunk);
+    }
+
+    fn mark(&self, stream: StreamKey, at: u64) -> Option<Mark> {
+        let chunk = self.streams.get(&stream)?.get(at)?;
+        Some(chunk.mark.from(at))
+    }
+
+    fn chunk(&self, stream: StreamKey, at: u64) -> Result<Option<Chunk>, Damaged> {
+        let found = self.streams.get(&stream).and_then(|kept| kept.get(at));
+        Ok(found.map(|chunk| {
+            let mark = chunk.mark.from(at);
+            let payload = chunk.payload.slice(chunk.payload.len() - mark.len..);
+            Chunk { payload, mark }
+        }))
+    }
+
+    fn release(&mut self, stream: StreamKey, at: u64) -> u64 {
+        let Some(kept) = self.streams.get_mut(&stream) else {
+            return 0;
+        };
+        let (mut freed, mut bytes) = (0, 0);
+        while let Some(chunk) = kept.saved.front().filter(|chunk| chunk.mark.end() <= at) {
+            freed += INDEX_COST;
+            bytes += chunk.payload.len() as u64;
+            kept.saved.pop_front();
+        }
+        while let Some(chunk) = kept.memory.front().filter(|chunk| chunk.mark.end() <= at) {
+            freed += cost(chunk.payload.len());
+            kept.memory.pop_front();
+        }
+        if let Some(mut log) = self.log() {
+            log.used -= bytes;
+        }
+        freed
+    }
+
+    fn remove(&mut self, stream: StreamKey) -> u64 {
+        let freed = self.release(stream, u64::MAX);
+        self.streams.remove(&stream);
+        freed
+    }
+
+    fn is_durable(&self) -> bool {
+        self.disk.is_some()
+    }
+
+    fn save(&mut self, stream: StreamKey) -> Result<u64, Full> {
+        let Some(disk) = self.disk.clone() else {
+            return Ok(0);
+        };
+        let mut log = disk.0.borrow_mut();
+        let Some(kept) = self.streams.get_mut(&stream) else {
+            return Ok(0);
+        };
+        let Some(chunk) = kept.memory.front() else {
+            return Ok(0);
+        };
+        let len = chunk.payload.len() as u64;
+        if log.used + len > log.budget {
+            return Err(Full("the disk is full".to_owned()));
+        }
+        log.used += len;
+        log.entries.push(Entry::Chunk(stream, chunk.clone()));
+        kept.saved.extend(kept.memory.pop_front());
+        Ok(cost(usize::try_from(len).expect("chunks are short")) - INDEX_COST)
+    }
+
+    fn saved(&self, stream: StreamKey) -> Option<u64> {
+        let kept = self.streams.get(&stream)?;
+        let first = kept.memory.front().map(|chunk| chunk.mark.at);
+        first.or(kept.saved.back().map(|chunk| chunk.mark.end()))
+    }
+
+    fn put(&mut self, record: &Record) {
+        if let Some(mut log) = self.log() {
+            log.entries.push(Entry::Record(record.clone()));
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), Full> {
+        if let Some(mut log) = self.log() {
+            log.flushed = log.entries.len();
+        }
+        Ok(())
+    }
+
+    fn written(&self) -> u64 {
+        self.log().map_or(0, |log| log.entries.len() as u64)
+    }
+
+    fn synced(&self) -> u64 {
+        self.log().map_or(0, |log| {
+            if log.skips_syncs {
+                log.flushed as u64
+            } else {
+                log.synced as u64
+            }
+        })
+    }
+
+    fn sync(&mut self) {
+        if let Some(mut log) = self.log() {
+            let flushed = log.flushed;
+            log.syncing.get_or_insert(flushed);
+        }
+    }
+
+    fn wants_checkpoint(&self) -> bool {
+        false
+    }
+
+    fn checkpoint(&mut self, _: &mut dyn Iterator<Item = Record>) -> Result<(), Full> {
+        Ok(())
+    }
+
+    fn disk(&self) -> Option<DiskUse> {
+        self.log().map(|log| DiskUse {
+            used: log.used,
+            budget: log.budget,
+        })
+    }
+
+    fn kept(&self) -> String {
+        "simulated".to_owned()
+    }
+}

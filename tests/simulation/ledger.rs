@@ -1,0 +1,166 @@
+//! What must be true of every history in which the satellite keeps what it has on a disk, however
+//! often it is killed: said of what programs were given and have printed, and of nothing else.
+//!
+//! Every line that is written says who wrote it and which of his lines it is, so that a glance at
+//! what was printed tells a gap from a repeat.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use skypipe_broker::protocol::Mode;
+
+use super::check::Verdict;
+use super::client::{Client, Role, State};
+use super::rng::{Rng, mix};
+
+/// The pipe that is read by `--one` listeners alone.
+pub const QUEUE: &str = "q";
+
+/// A line: `writer:number:letters`.
+pub fn line(writer: usize, number: usize) -> Vec<u8> {
+    let seed = mix((writer as u64) << 32 | number as u64);
+    let mut line = format!("{writer}:{number}:").into_bytes();
+    let letters = (0..seed % 60).map(|place| b'a' + (mix(seed + place) % 26) as u8);
+    line.extend(letters);
+    line.push(b'\n');
+    line
+}
+
+/// So many lines of one writer, in pieces that end with a line.
+pub fn stdin(writer: usize, lines: usize, rng: &mut Rng) -> Vec<Bytes> {
+    let mut pieces = Vec::new();
+    let mut piece = Vec::new();
+    let mut most = rng.index(40) + 1;
+    for number in 0..lines {
+        piece.extend(line(writer, number));
+        most -= 1;
+        if most == 0 || number + 1 == lines {
+            pieces.push(Bytes::from(std::mem::take(&mut piece)));
+            most = rng.index(40) + 1;
+        }
+    }
+    pieces
+}
+
+/// What one listener printed of one writer: its first line and the one behind the last whole one.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    first: usize,
+    next: usize,
+    /// Whether a part of the next line followed.
+    is_open: bool,
+}
+
+/// What a listener printed, by writer.
+fn printed(client: &Client) -> Result<BTreeMap<usize, Run>, String> {
+    let mut runs: BTreeMap<usize, Run> = BTreeMap::new();
+    let text = &client.queued[..client.printed];
+    for found in text.split_inclusive(|byte| *byte == b'\n') {
+        let words = String::from_utf8_lossy(found);
+        let mut fields = words.trim_end().splitn(3, ':');
+        let (Some(Ok(writer)), Some(Ok(number)), Some(_)) = (
+            fields.next().map(str::parse::<usize>),
+            fields.next().map(str::parse::<usize>),
+            fields.next(),
+        ) else {
+            // Cut within its head: nothing more of this stream can follow.
+            continue;
+        };
+        let whole = line(writer, number);
+        let run = runs.entry(writer).or_insert(Run {
+            first: number,
+            next: number,
+            is_open: false,
+        });
+        if run.is_open {
+            return Err(format!("writer {writer} goes on behind a broken line"));
+        }
+        let is_tap = client.role == (Role::Listen { mode: Mode::Tap });
+        if is_tap && number > run.next {
+            // It was too slow, and says so.
+            run.next = number;
+        }
+        if number != run.next {
+            return Err(format!(
+                "line {number} of writer {writer} where {} was expected",
+                run.next
+            ));
+        }
+        if found == whole {
+            run.next += 1;
+        } else if whole.starts_with(words.trim_end().as_bytes()) {
+            run.is_open = true;
+        } else {
+            return Err(format!("a line that nobody wrote: {words:?}"));
+        }
+    }
+    Ok(runs)
+}
+
+/// Whether all is as it must be once everyone has come to an end. `lost_power` says whether the
+/// satellite's machine ever did.
+pub fn check(clients: &[Client], lost_power: bool) -> Verdict {
+    let mut reached: BTreeMap<usize, Vec<Run>> = BTreeMap::new();
+    let mut finished_in_queue: BTreeMap<usize, usize> = BTreeMap::new();
+    for (place, client) in clients.iter().enumerate() {
+        let Role::Listen { mode } = client.role else {
+            continue;
+        };
+        let runs = printed(client).map_err(|why| format!("client {place} ({mode:?}): {why}"))?;
+        if mode == Mode::Tap {
+            continue;
+        }
+        for (writer, run) in runs {
+            reached.entry(writer).or_default().push(run);
+            if client.code == Some(0) && mode == Mode::One {
+                *finished_in_queue.entry(writer).or_default() += 1;
+            }
+        }
+    }
+    for (writer, client) in clients.iter().enumerate() {
+        let Role::Write { .. } = client.role else {
+            continue;
+        };
+        if client.code != Some(0) {
+            continue;
+        }
+        let lines = client.given.iter().filter(|byte| **byte == b'\n').count();
+        let runs = reached.get(&writer).cloned().unwrap_or_default();
+        if let Some(missing) = (0..lines).find(|line| {
+            !runs
+                .iter()
+                .any(|run| run.first <= *line && *line < run.next)
+        }) {
+            return Err(format!(
+                "line {missing} of {lines} of writer {writer}, which was told that all is well, \
+                 was never printed"
+            ));
+        }
+    }
+    match finished_in_queue.iter().find(|(_, count)| **count > 1) {
+        Some((writer, count)) if !lost_power => Err(format!(
+            "{count} of those who share a queue have done the work of writer {writer}"
+        )),
+        _ => exits(clients, lost_power),
+    }
+}
+
+/// Nobody fails who was not made to.
+fn exits(clients: &[Client], lost_power: bool) -> Verdict {
+    let is_dead = |client: &Client| client.state == State::Killed || client.signal.is_some();
+    let somebody_died = clients.iter().any(is_dead);
+    for (place, client) in clients.iter().enumerate() {
+        let Some(code) = client.code else {
+            continue;
+        };
+        let is_well = match client.role {
+            _ if client.signal.is_some() => true,
+            Role::Write { .. } | Role::Ask(_) => code == 0 || (code == 3 && lost_power),
+            Role::Listen { .. } => code == 0 || (code == 3 && (somebody_died || lost_power)),
+        };
+        if !is_well {
+            return Err(format!("client {place} ({:?}) exits {code}", client.role));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,222 @@
+//! Histories of a satellite with a disk that is killed again and again, and of a machine that loses
+//! its power: then nothing more happens, all is drained, and the [ledger](super::ledger) must be right.
+
+use std::time::Duration;
+
+use skypipe::session::{Job, Question, Signal};
+use skypipe_broker::protocol::{Mode, Reply};
+
+use super::check::Verdict;
+use super::client::Role;
+use super::disk::{Disk, End};
+use super::ledger::{self, QUEUE};
+use super::network::Weather;
+use super::plan::{Actor, Fault, Plan};
+use super::rng::Rng;
+use super::scenario::{Failure, Stats};
+use super::world::World;
+
+/// After how long a silent client is lost; no failure of the network lasts so long.
+const LOST: Duration = Duration::from_secs(20);
+
+/// The longest failure of the network.
+const LONGEST_CUT: u64 = 3_000_000;
+
+/// How often somebody comes to drain the pipes at most.
+const MOST_ROUNDS: usize = 200;
+
+/// A fault in the satellite that is put in on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plant {
+    /// It takes for synced what is not.
+    SkipsSyncs,
+    /// It acknowledges bytes as soon as they come in.
+    AcknowledgesEarly,
+}
+
+impl Plant {
+    /// The fault that `SKYPIPE_PLANT` names.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "skip-sync" => Some(Self::SkipsSyncs),
+            "early-ack" => Some(Self::AcknowledgesEarly),
+            _ => None,
+        }
+    }
+}
+
+/// Runs the history of this seed.
+///
+/// # Errors
+///
+/// When something was lost or came twice, or somebody failed.
+pub fn run(seed: u64, plant: Option<Plant>, stats: &mut Stats) -> Result<(), Failure> {
+    let mut rng = Rng::new(seed ^ 0x5eed);
+    // One history in three is one of lost power.
+    let loses_power = seed % 3 == 2;
+    let plan = draw(loses_power, &mut rng);
+    let chaos = plan.chaos;
+    let budget = rng.pick(&[300_000, 2_000_000, 1 << 40]);
+    let disk = Disk::new(budget, plant == Some(Plant::SkipsSyncs));
+    let mut world = World::on_disk(plan, disk, rng);
+    world.acknowledges_early = plant == Some(Plant::AcknowledgesEarly);
+    let verdict = world.restarts(chaos, loses_power);
+    stats.coverage.add(&world.check.coverage);
+    verdict.map_err(|why| Failure {
+        seed,
+        at: world.now,
+        why,
+    })
+}
+
+fn draw(loses_power: bool, rng: &mut Rng) -> Plan {
+    let chaos = Duration::from_secs(rng.pick(&[3, 8, 20]));
+    let count = rng.index(14) + 3;
+    let actors: Vec<_> = (0..count).map(|place| actor(place, chaos, rng)).collect();
+    let mut faults = Vec::new();
+    for _ in 0..rng.between(1, 6) {
+        let end = if loses_power && rng.chance(60) {
+            End::PowerLoss(rng.between(0, 1000))
+        } else {
+            End::Killed
+        };
+        faults.push((rng.micros(0, micros(chaos)), Fault::KillSatellite(end)));
+    }
+    for _ in 0..rng.between(0, 10) {
+        let client = rng.index(count);
+        let at = rng.micros(0, micros(chaos));
+        faults.push((at, fault(client, rng)));
+    }
+    faults.sort_by_key(|(at, _)| *at);
+    Plan {
+        memory: rng.pick(&[64 << 10, 256 << 10, 4 << 20]),
+        writer_lost: LOST,
+        listener_lost: LOST,
+        weather: Weather {
+            low: rng.pick(&[50, 500, 5_000]),
+            high: rng.pick(&[6_000, 20_000, 80_000]),
+            late: rng.pick(&[0, 0, 2]),
+        },
+        actors,
+        faults,
+        chaos,
+    }
+}
+
+fn actor(place: usize, chaos: Duration, rng: &mut Rng) -> Actor {
+    let queue = rng.chance(35);
+    let pipe = if queue { QUEUE } else { "p" }.to_owned();
+    let mut actor = Actor {
+        at: rng.micros(0, micros(chaos) * 4 / 5),
+        job: Job::Ask(Question::Status),
+        timeout: None,
+        stdin: Vec::new(),
+        ends: true,
+        pace: rng.pick(&[10, 500, 5_000, 60_000]),
+        head: None,
+    };
+    if rng.chance(55) {
+        let lines = rng.pick(&[0, 1, 30, 300, 2_000]);
+        let pieces = ledger::stdin(place, lines, rng);
+        let pause = rng.pick(&[100, 20_000, 300_000]);
+        let piece = |bytes| (rng.micros(0, pause), bytes);
+        actor.stdin = pieces.into_iter().map(piece).collect();
+        let wait = rng.chance(20);
+        actor.job = Job::Write {
+            pipe,
+            wait,
+            inferred: false,
+            label: format!("writer {place}"),
+        };
+    } else {
+        let mode = match rng.between(0, 9) {
+            _ if queue => Mode::One,
+            0..5 => Mode::Default,
+            5..9 => Mode::Follow,
+            _ => Mode::Tap,
+        };
+        actor.job = Job::Listen { pipe, mode };
+    }
+    actor
+}
+
+fn fault(client: usize, rng: &mut Rng) -> Fault {
+    match rng.between(0, 99) {
+        0..40 => Fault::Break {
+            client,
+            tell_satellite: rng.chance(60),
+            tell_client: rng.chance(70),
+        },
+        40..55 => Fault::CutOff(client, rng.micros(0, LONGEST_CUT)),
+        55..75 => Fault::Kill(client),
+        75..80 => Fault::Signal(client, Signal::Terminate),
+        _ => Fault::Stall(client, rng.micros(0, LONGEST_CUT)),
+    }
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).expect("spans are short")
+}
+
+impl World {
+    fn restarts(&mut self, chaos: Duration, lost_power: bool) -> Verdict {
+        self.run_until(chaos)?;
+        self.calm();
+        self.run_until(self.now + LOST * 2)?;
+        self.drain_all()?;
+        self.end_followers()?;
+        self.drain_all()?;
+        if let Some(place) = (0..self.clients.len()).find(|place| self.clients[*place].runs()) {
+            return Err(format!("{} does not come to its end", self.name(place)));
+        }
+        if self.used() > 0 || self.disk_used() > 0 {
+            let (used, disk) = (self.used(), self.disk_used());
+            return Err(format!(
+                "{used} bytes of memory and {disk} of disk used for nothing"
+            ));
+        }
+        self.check.coverage.hit("settled");
+        ledger::check(&self.clients, lost_power)
+    }
+
+    /// Listeners come until no pipe is left in which something waits.
+    fn drain_all(&mut self) -> Verdict {
+        for round in 0..MOST_ROUNDS {
+            self.comes(Job::Ask(Question::List));
+            self.run_until(self.now + Duration::from_secs(8))?;
+            let Some(Reply::Pipes { pipes, .. }) =
+                self.clients.last().and_then(|it| it.answers.first())
+            else {
+                return Err("nobody answers".to_owned());
+            };
+            let Some(pipe) = pipes.iter().find(|pipe| pipe.waiting > 0) else {
+                return Ok(());
+            };
+            let (name, listeners) = (pipe.name.clone(), pipe.listeners);
+            // A remainder, of which others had a part, is not for a `--one`.
+            let mode = if name == QUEUE && round % 4 > 0 {
+                Mode::One
+            } else {
+                Mode::Default
+            };
+            if mode == Mode::One && listeners > 100 {
+                return Err("the queue does not become empty".to_owned());
+            }
+            self.comes(Job::Listen { pipe: name, mode });
+            self.run_until(self.now + Duration::from_secs(8))?;
+        }
+        Err("the pipes do not become empty".to_owned())
+    }
+
+    /// `--eof` ends who listens, a signal those that wait for a stream of their own.
+    fn end_followers(&mut self) -> Verdict {
+        self.comes(Job::Ask(Question::Eof("p".to_owned())));
+        self.run_until(self.now + LOST)?;
+        for place in 0..self.clients.len() {
+            if self.clients[place].role == (Role::Listen { mode: Mode::One }) {
+                self.fail(Fault::Signal(place, Signal::Interrupt))?;
+            }
+        }
+        self.run_until(self.now + LOST)
+    }
+}

@@ -42,3 +42,17 @@ pub fn cut(bytes: &[u8], at: usize) -> usize {
         at
     }
 }
+
+/// Two texts that may be too long to be shown.
+#[track_caller]
+pub fn assert_same(got: &[u8], expected: &[u8]) {
+    let place = got
+        .iter()
+        .zip(expected)
+        .position(|(one, other)| one != other);
+    let (have, want) = (got.len(), expected.len());
+    assert!(
+        got == expected,
+        "{have} bytes of {want}, another one at {place:?}"
+    );
+}

@@ -9,6 +9,7 @@ mod common;
 mod answers;
 mod arena;
 mod brim;
+mod claims;
 mod hosts;
 mod kills;
 mod ledger;

@@ -85,6 +85,8 @@ pub enum Fault {
 pub struct Plan {
     /// The budget for payloads, in bytes.
     pub memory: u64,
+    /// The most payload bytes that one pipe may keep.
+    pub quota: u64,
     /// After how long a silent writer is lost.
     pub writer_lost: Duration,
     /// After how long a silent listener is lost.
@@ -128,6 +130,7 @@ impl Plan {
         let faults = draw_faults(flavour, &actors, chaos, rng);
         Self {
             memory,
+            quota: u64::MAX,
             writer_lost: Duration::from_secs(rng.pick(&[4, 12, 60])),
             listener_lost: Duration::from_secs(rng.pick(&[2, 4, 10])),
             weather: Weather {

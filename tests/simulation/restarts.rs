@@ -90,6 +90,7 @@ fn draw(loses_power: bool, rng: &mut Rng) -> Plan {
     faults.sort_by_key(|(at, _)| *at);
     Plan {
         memory: rng.pick(&[64 << 10, 256 << 10, 4 << 20]),
+        quota: rng.pick(&[20_000, 200_000, u64::MAX, u64::MAX]),
         writer_lost: LOST,
         listener_lost: LOST,
         weather: Weather {
@@ -122,6 +123,8 @@ fn actor(place: usize, chaos: Duration, rng: &mut Rng) -> Actor {
         let piece = |bytes| (rng.micros(0, pause), bytes);
         actor.stdin = pieces.into_iter().map(piece).collect();
         let wait = rng.chance(20);
+        // Some have nothing more to say and do not go.
+        actor.ends = rng.chance(85);
         actor.job = Job::Write {
             pipe,
             wait,
@@ -163,10 +166,18 @@ impl World {
         self.run_until(chaos)?;
         self.calm();
         self.run_until(self.now + LOST * 2)?;
+        // With those ahead who have nothing more to say, what can be taken must not get stuck.
+        self.drain_some()?;
+        for client in self.clients.iter_mut().filter(|client| !client.ends) {
+            client.ends = true;
+            client.stdin_due = self.now;
+        }
         self.drain_all()?;
         self.end_followers()?;
         self.drain_all()?;
+        self.end_the_rest()?;
         if let Some(place) = (0..self.clients.len()).find(|place| self.clients[*place].runs()) {
+            self.show();
             return Err(format!("{} does not come to its end", self.name(place)));
         }
         if self.used() > 0 || self.disk_used() > 0 {
@@ -177,6 +188,23 @@ impl World {
         }
         self.check.coverage.hit("settled");
         ledger::check(&self.clients, lost_power)
+    }
+
+    /// A few listeners come, one after the other.
+    fn drain_some(&mut self) -> Verdict {
+        for (pipe, mode) in [
+            ("p", Mode::Default),
+            (QUEUE, Mode::One),
+            ("p", Mode::Default),
+            (QUEUE, Mode::One),
+        ] {
+            self.comes(Job::Listen {
+                pipe: pipe.to_owned(),
+                mode,
+            });
+            self.run_until(self.now + Duration::from_secs(8))?;
+        }
+        Ok(())
     }
 
     /// Listeners come until no pipe is left in which something waits.
@@ -200,20 +228,29 @@ impl World {
                 Mode::Default
             };
             if mode == Mode::One && listeners > 100 {
+                self.show();
                 return Err("the queue does not become empty".to_owned());
             }
             self.comes(Job::Listen { pipe: name, mode });
             self.run_until(self.now + Duration::from_secs(8))?;
         }
+        self.show();
         Err("the pipes do not become empty".to_owned())
     }
 
-    /// `--eof` ends who listens, a signal those that wait for a stream of their own.
+    /// `--eof` ends who listens.
     fn end_followers(&mut self) -> Verdict {
         self.comes(Job::Ask(Question::Eof("p".to_owned())));
-        self.run_until(self.now + LOST)?;
+        self.run_until(self.now + LOST)
+    }
+
+    /// A signal ends those that wait at the queue.
+    fn end_the_rest(&mut self) -> Verdict {
         for place in 0..self.clients.len() {
-            if self.clients[place].role == (Role::Listen { mode: Mode::One }) {
+            let Role::Listen { mode } = self.clients[place].role else {
+                continue;
+            };
+            if matches!(mode, Mode::One | Mode::Default) {
                 self.fail(Fault::Signal(place, Signal::Interrupt))?;
             }
         }

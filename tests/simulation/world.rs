@@ -97,7 +97,7 @@ impl World {
             since: 1_790_000_000,
             pid: 1,
             memory: plan.memory,
-            quota: u64::MAX,
+            quota: plan.quota,
             writer_lost: plan.writer_lost,
             listener_lost: plan.listener_lost,
             idle: None,
@@ -301,6 +301,11 @@ impl World {
     /// Whether the ledger watches, and not the checker.
     pub fn is_on_disk(&self) -> bool {
         self.disk.is_some()
+    }
+
+    /// Prints all that the satellite knows, if that is asked for.
+    pub fn show(&self) {
+        self.trace(|| format!("{:#?}", self.broker));
     }
 
     /// Prints what happens, if that is asked for.

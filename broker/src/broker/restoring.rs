@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::listening::Taker;
 use super::writing::{Stage, Writer};
 use super::{Broker, Output, Settings, is_reserved};
-use crate::pipe::ListenerKey;
+use crate::pipe::{Changed, ListenerKey};
 use crate::protocol::Outcome;
 use crate::store::record::WriterRecord;
 use crate::store::{Recovered, Store, StreamKey};
@@ -89,7 +89,11 @@ impl<S: Store> Broker<S> {
     fn restore_writer(&mut self, record: &WriterRecord) {
         let key = StreamKey(record.key);
         let name: Arc<str> = Arc::from(&*record.pipe);
-        let pipe = self.pipes.get(&name);
+        let is_its = self
+            .streams
+            .get(&key)
+            .is_some_and(|(id, _)| *id == record.stream);
+        let pipe = self.pipes.get(&name).filter(|_| is_its);
         let len = pipe.and_then(|pipe| pipe.len(key)).or(record.len);
         let end = pipe.and_then(|pipe| pipe.end(key));
         // Of a stream that is gone everything was there.
@@ -100,11 +104,11 @@ impl<S: Store> Broker<S> {
             (None, None, Some(_)) => Stage::Open,
             // Its stream was the last that was written down to go.
             (None, Some(_), None) => Stage::Answered(Outcome::Taken),
-            (None, None, None) => return,
+            (None, None, None) => return self.note_changed(Changed::Writer(record.stream)),
         };
         let mut writer = Writer::new(record.client, name, key, record.wait, stage, next, len);
         // What a store finds it has synced.
-        (writer.safe, writer.is_finish_safe) = (next, true);
+        (writer.safe, writer.is_finish_safe) = (next, len.is_some());
         writer.is_restored = true;
         self.writers.insert(record.stream, writer);
         self.clients
@@ -163,13 +167,12 @@ impl<S: Store> Broker<S> {
         let is_short = |(key, (id, name)): (&StreamKey, &(Uuid, Arc<str>))| {
             let pipe = self.pipes.get(name)?;
             let is_short = pipe.len(*key)? > pipe.end(*key)?;
-            let end = pipe.end(*key)?;
-            (is_short && !self.writers.contains_key(id)).then(|| (*key, name.clone(), end))
+            let comes_back = self.writers.get(id).is_some_and(Writer::is_awaited);
+            (is_short && !comes_back).then(|| (*key, name.clone()))
         };
         let short: Vec<_> = self.streams.iter().filter_map(is_short).collect();
-        for (key, name, end) in short {
-            let why = "its last bytes never came";
-            self.with_pipe(&name, |pipe, ctx| pipe.cut_short(key, end, why, ctx));
+        for (key, name) in short {
+            self.with_pipe(&name, |pipe, ctx| pipe.end_short(key, ctx));
         }
     }
 

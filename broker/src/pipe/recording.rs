@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::listener::{Feed, Listener, Phase, TapQueue};
 use super::stream::{Finish, Stream, Takers};
 use super::{Context, ListenerKey, Pipe};
-use crate::protocol::How;
+use crate::protocol::{How, Outcome};
 use crate::store::record::{FinishRecord, ListenerRecord, PartRecord, Record, StreamRecord};
 use crate::store::{Store, StreamKey};
 
@@ -278,6 +278,41 @@ impl Pipe {
             self.take(key, at);
         }
         self.trim(key, ctx);
+    }
+
+    /// The bytes of a finished stream that are missing never come again. If it was cut, they were lost
+    /// with it. If it had ended, its writer was told so because all who got it had confirmed all of it:
+    /// it is gone.
+    pub fn end_short<S: Store>(&mut self, key: StreamKey, ctx: &mut Context<'_, S>) {
+        let Some(stream) = self.streams.get(&key) else {
+            return;
+        };
+        let (next, finish) = (stream.next, stream.finish.clone());
+        match finish {
+            Some(Finish {
+                how: How::Cut(why), ..
+            }) => self.cut_short(key, next, &why, ctx),
+            Some(_) => self.forget_taken(key, ctx),
+            None => {}
+        }
+    }
+
+    fn forget_taken<S: Store>(&mut self, key: StreamKey, ctx: &mut Context<'_, S>) {
+        let Some(stream) = self.streams.get(&key) else {
+            return;
+        };
+        let taps = stream.taps.iter().copied();
+        let all: Vec<_> = stream.takers().into_iter().chain(taps).collect();
+        self.remove(key, Outcome::Taken, ctx);
+        for listener in all {
+            let taker = self.listeners.get_mut(&listener);
+            if taker.and_then(|taker| taker.drop_feed(key)).is_some() {
+                ctx.effects.feeds -= 1;
+                ctx.effects.change(Changed::Part(listener, key));
+            }
+            self.end_if_over(listener, ctx.effects);
+            ctx.effects.awake.push(listener);
+        }
     }
 
     /// The bytes of a finished stream from `at` on never come again.

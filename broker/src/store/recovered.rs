@@ -27,8 +27,8 @@ pub struct Recovered {
     pub damaged: BTreeMap<u64, String>,
     /// More than every place in the order of arrival that was found.
     pub arrivals: u64,
-    /// More than every stream's key that was found, even of streams that are no more: bytes of such
-    /// a stream may lie in the log for long, and a new stream of its key would be taken for it.
+    /// More than every key that was found, even of what is no more: bytes of such a stream may lie in
+    /// the log for long, and a new stream of its key would be taken for it.
     pub keys: u64,
     /// What is worth a line in the log.
     pub notes: Vec<String>,
@@ -56,12 +56,14 @@ impl Recovered {
                 self.streams.remove(&key);
             }
             Record::Writer(writer) => {
+                self.note_key(writer.key);
                 self.writers.insert(writer.stream, writer);
             }
             Record::WriterGone { stream } => {
                 self.writers.remove(&stream);
             }
             Record::Listener(listener) => {
+                self.note_key(listener.key);
                 self.listeners.insert(listener.key, listener);
             }
             Record::ListenerGone { key } => {
@@ -86,7 +88,7 @@ impl Recovered {
         self.arrivals = self.arrivals.max(arrival + 1);
     }
 
-    /// Takes note of a stream's key.
+    /// Takes note of a key of a stream or a listener.
     pub fn note_key(&mut self, key: u64) {
         self.keys = self.keys.max(key.saturating_add(1));
     }

@@ -4,6 +4,7 @@
 //! owns what a process has beside the broker: settings, where to listen and whether that is
 //! allowed, limits of the system, signals and the log. It never decides anything about pipes.
 
+mod allocator;
 mod data;
 mod limits;
 mod listen;
@@ -40,6 +41,7 @@ pub use crate::settings::{Refusal, Settings};
 /// when another satellite uses it.
 pub fn run(listen: &Listen, settings: &Settings, ready: impl FnOnce(&str)) -> anyhow::Result<()> {
     settings.allow(listen)?;
+    allocator::share_one_arena();
     let clients = limits::clients(limits::raise_descriptors());
     // Before there is a socket to leave behind, so that from here on every end is an orderly one.
     let stop = signals::stop_descriptor().context("cannot set up the handling of signals")?;

@@ -21,12 +21,25 @@ pub struct Listed {
 impl Environment {
     /// The line of the pipe `name` (`(default)` for the one without a name); none, and all is zero.
     pub fn listed(&self, name: &str) -> Listed {
-        let table = self.skypipe(&["--list"]).done().success();
-        let table = String::from_utf8(table).expect("names are UTF-8 here");
+        let table = self.table();
         let line = table
             .lines()
             .find(|line| line.split_whitespace().next() == Some(name));
         line.map(read).unwrap_or_default()
+    }
+
+    /// The lines of all pipes, behind their names.
+    pub fn listing(&self) -> Vec<(String, Listed)> {
+        let read = |line: &str| {
+            let name = line.split_whitespace().next().unwrap_or_default();
+            (name.to_owned(), read(line))
+        };
+        self.table().lines().skip(1).map(read).collect()
+    }
+
+    fn table(&self) -> String {
+        let table = self.skypipe(&["--list"]).done().success();
+        String::from_utf8(table).expect("names are UTF-8 here")
     }
 
     /// Whether nothing waits in the pipe `name` and nobody uses it.

@@ -11,6 +11,7 @@
     reason = "each test program uses another part of what is here"
 )]
 
+pub mod dealer;
 pub mod gathered;
 pub mod listing;
 pub mod outcome;
@@ -90,6 +91,11 @@ impl Environment {
     /// Everything started from now on looks for its satellite there.
     pub fn leads_to(&mut self, endpoint: &str) {
         self.endpoint = Some(endpoint.to_owned());
+    }
+
+    /// Kills the satellite on a port, if there is one.
+    pub fn end_sky(&mut self) {
+        drop(self.sky.take());
     }
 
     /// Takes the satellite on a port away, to be ended; what is started looks for it all the same.

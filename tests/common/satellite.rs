@@ -63,18 +63,34 @@ impl Satellite {
         self.process.outcome()
     }
 
-    /// The most memory it has had in use at once, in bytes: `VmHWM` of `/proc/PID/status`.
+    /// The most memory it has had in use at once, in bytes.
     pub fn peak_memory(&self) -> u64 {
         peak_memory(self.process.pid())
+    }
+
+    /// The memory it has in use, in bytes.
+    pub fn memory(&self) -> u64 {
+        memory(self.process.pid(), "VmRSS:")
+    }
+
+    /// How many files and sockets it has open.
+    pub fn open_files(&self) -> usize {
+        let directory = format!("/proc/{}/fd", self.process.pid());
+        fs::read_dir(directory).expect("the process runs").count()
     }
 }
 
 /// The most memory that the process `pid` has had in use at once, in bytes.
 pub fn peak_memory(pid: u32) -> u64 {
+    memory(pid, "VmHWM:")
+}
+
+/// A figure of `/proc/PID/status`, in bytes.
+fn memory(pid: u32, figure: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let peak = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    let kib: u64 = peak.and_then(|kib| kib.parse().ok()).expect("Linux tells");
+    let line = status.lines().find_map(|line| line.strip_prefix(figure));
+    let value = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    let kib: u64 = value.and_then(|kib| kib.parse().ok()).expect("Linux tells");
     kib << 10
 }
 

@@ -84,6 +84,25 @@ fn rule_15_a_remainder_is_still_one_after_a_restart() {
 }
 
 #[test]
+fn rule_16_what_was_confirmed_of_an_open_stream_is_not_for_the_next() {
+    let mut sky = Environment::sky(&DATA);
+    let writer = sky.skypipe(&["x"]).piped().start();
+    writer.say("taken\n");
+    let first = sky.skypipe(&["x"]).start();
+    first.shows("taken\n");
+    sky.until_taken("x");
+    first.signal(Signal::TERM);
+    assert_eq!(first.outcome().code, Some(143));
+    sky.kill_and_restart_sky(&DATA);
+    let next = sky.skypipe(&["x"]).start();
+    sky.until_listeners("x", 1);
+    writer.say("rest\n");
+    writer.close_stdin();
+    writer.outcome().printed("");
+    next.outcome().printed("rest\n");
+}
+
+#[test]
 fn rule_11_a_writer_that_waits_for_listeners_waits_on() {
     let mut sky = Environment::sky(&DATA);
     let stream = content(1, 3_000_000);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use skypipe_broker::protocol::{How, MAGIC, Mode, REVISION, Reply, Request, cost, decode, encode};
 use uuid::Uuid;
 
-use crate::old::dealer;
+use crate::common::dealer::dealer;
 
 /// A reply, with the payload of a chunk.
 pub type Heard = (Reply, Option<Vec<u8>>);

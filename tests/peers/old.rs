@@ -1,25 +1,11 @@
 //! A client of SKYPIPE/0.1: a bare DEALER socket, as the original had it.
 
 use std::collections::VecDeque;
-use std::sync::LazyLock;
 
 use skypipe_broker::protocol::v01::MAGIC;
 
 use crate::common::Environment;
-use crate::common::wait::PATIENCE;
-
-/// All sockets of the tests live here. It is never ended, so what a dropped socket had to send goes.
-pub static CONTEXT: LazyLock<zmq::Context> = LazyLock::new(zmq::Context::new);
-
-/// A DEALER that is connected to a satellite, or about to be.
-pub fn dealer(endpoint: &str) -> zmq::Socket {
-    let socket = CONTEXT.socket(zmq::DEALER).expect("there are sockets left");
-    let patience = PATIENCE.as_millis().try_into().expect("it is short");
-    socket.set_rcvtimeo(patience).expect("it is a time");
-    socket.set_sndtimeo(patience).expect("it is a time");
-    socket.connect(endpoint).expect("it is an endpoint");
-    socket
-}
+use crate::common::dealer::dealer;
 
 /// A peer of the original protocol. To drop it is to vanish, once all that it said has left.
 pub struct Old {

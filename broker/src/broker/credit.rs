@@ -28,6 +28,12 @@ const OWN_WINDOW: u64 = 64 << 10;
 const OWN_WINDOW_OF_MANY: u64 = 8 << 10;
 const MANY: usize = 100;
 
+/// What libzmq takes for a connection, in bytes (measured: some 56 KiB, for its queues and buffers),
+/// and how many connections are nothing to speak of. Beyond those the budget pays for them, up to
+/// half of it.
+const CONNECTION: u64 = 56 << 10;
+const FEW: usize = 100;
+
 /// What all taps together may hold beyond the budget; less where that is small, but always a chunk
 /// that is under way and one that comes.
 const TAPS: u64 = 8 << 20;
@@ -36,6 +42,8 @@ const TAPS: u64 = 8 << 20;
 #[derive(Debug)]
 pub(super) struct Room {
     budget: u64,
+    /// What connections take of it.
+    connections: u64,
     /// The cost of what is held.
     held: u64,
     /// Credit that was given and has not been used.
@@ -48,6 +56,7 @@ impl Room {
     pub fn new(budget: u64) -> Self {
         Self {
             budget,
+            connections: 0,
             held: 0,
             granted: 0,
             changed: false,
@@ -64,17 +73,24 @@ impl Room {
 
     /// What may still be given to anyone.
     pub fn left(&self) -> u64 {
-        self.budget.saturating_sub(self.used())
+        (self.budget - self.connections).saturating_sub(self.used())
+    }
+
+    /// So many clients are connected.
+    pub fn note_connections(&mut self, count: usize) {
+        let cost = count.saturating_sub(FEW) as u64 * CONNECTION;
+        self.connections = cost.min(self.budget / 2);
     }
 
     /// Whether little is left.
     pub fn is_short(&self) -> bool {
-        self.left() < self.budget / 4
+        self.left() < self.budget / 2
     }
 
     /// What may still be given to those who are being drained.
     fn left_in_reserve(&self) -> u64 {
-        (self.budget + RESERVE.min(self.budget / 4)).saturating_sub(self.used())
+        let most = self.budget - self.connections + RESERVE.min(self.budget / 4);
+        most.saturating_sub(self.used())
     }
 
     fn own_window(&self, listeners: usize) -> u64 {
@@ -123,6 +139,7 @@ impl<S: Store> Broker<S> {
         if !std::mem::take(&mut self.room.changed) {
             return;
         }
+        self.room.note_connections(self.clients.connected());
         if !self.wanting.is_empty() {
             self.make_room();
         }

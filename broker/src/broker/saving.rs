@@ -327,7 +327,9 @@ impl<S: Store> Broker<S> {
         for pending in fresh.take_while(|pending| pending.written == u64::MAX) {
             pending.written = written;
         }
-        self.saving.full = None;
+        if self.saving.full_until.is_none() {
+            self.saving.full = None;
+        }
         self.go_on_syncing();
         if self.saving.pending.is_empty() && self.store.written() > self.store.synced() {
             self.saving.sync_at.get_or_insert(self.now + SYNC_AFTER);

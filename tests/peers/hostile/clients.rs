@@ -9,6 +9,7 @@ use skypipe_broker::protocol::{
 use uuid::Uuid;
 
 use super::flood::{Chance, Kind, command, flood};
+use super::sky;
 use super::watch::Watch;
 use crate::common::Environment;
 use crate::new::New;
@@ -219,7 +220,7 @@ fn everything(chance: &mut Chance, count: u64) -> Vec<Bytes> {
 
 #[test]
 fn every_request_with_chance_in_every_field() {
-    let environment = Environment::sky_within(&[], Duration::from_secs(120));
+    let environment = sky();
     let watch = Watch::over(&environment);
     flood(
         &environment,
@@ -258,7 +259,7 @@ fn tidy_up(environment: &Environment) {
 
 #[test]
 fn chunks_out_of_order_and_beyond_the_credit_of_an_open_stream() {
-    let environment = Environment::sky(&[]);
+    let environment = sky();
     let watch = Watch::over(&environment);
     let client = New::at(environment.on_port().endpoint());
     let stream = Uuid::new_v4();
@@ -295,7 +296,7 @@ fn chunks_out_of_order_and_beyond_the_credit_of_an_open_stream() {
 /// Streams and listeners are their clients' alone, even for those who know their names.
 #[test]
 fn what_belongs_to_others() {
-    let environment = Environment::sky(&[]);
+    let environment = sky();
     let watch = Watch::over(&environment);
     let endpoint = environment.on_port().endpoint();
     let (victim, thief) = (New::at(endpoint), New::at(endpoint));
@@ -344,7 +345,7 @@ fn what_belongs_to_others() {
 /// Both protocols on one connection.
 #[test]
 fn a_peer_that_changes_its_protocol_back_and_forth() {
-    let environment = Environment::sky(&[]);
+    let environment = sky();
     let watch = Watch::over(&environment);
     let endpoint = environment.on_port().endpoint();
     for round in 0..50 {

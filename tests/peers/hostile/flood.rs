@@ -8,9 +8,9 @@ use skypipe_broker::protocol::{How, MAGIC, REVISION, Reply, Request, encode};
 use uuid::Uuid;
 
 use crate::common::Environment;
+use crate::common::dealer::dealer;
 use crate::common::wait::{PATIENCE, holds_within};
 use crate::new::understand;
-use crate::old::dealer;
 
 /// How many messages of each kind.
 pub const MESSAGES: u64 = 100_000;

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use super::flood::Chance;
+use super::sky;
 use super::watch::Watch;
 use crate::common::Environment;
 use crate::common::wait::PATIENCE;
@@ -52,7 +53,7 @@ fn is_closed(stream: &mut TcpStream) -> bool {
 /// They cost a descriptor for ten seconds each, and no longer.
 #[test]
 fn five_hundred_connections_that_say_nothing_or_half_a_greeting() {
-    let environment = Environment::sky(&[]);
+    let environment = sky();
     let watch = Watch::over(&environment);
     let whole = greeting();
     let mut streams = say_everywhere(&environment, |number| whole[..number % 64].to_vec());
@@ -64,7 +65,7 @@ fn five_hundred_connections_that_say_nothing_or_half_a_greeting() {
 
 #[test]
 fn five_hundred_connections_that_speak_something_else() {
-    let environment = Environment::sky(&[]);
+    let environment = sky();
     let watch = Watch::over(&environment);
     let others: [&[u8]; 5] = [
         b"GET / HTTP/1.1\r\nHost: satellite\r\n\r\n",
@@ -82,7 +83,7 @@ fn five_hundred_connections_that_speak_something_else() {
 
 #[test]
 fn five_hundred_connections_of_random_bytes_behind_a_part_of_a_greeting() {
-    let environment = Environment::sky(&[]);
+    let environment = sky();
     let watch = Watch::over(&environment);
     let whole = greeting();
     let streams = say_everywhere(&environment, |number| {
@@ -96,7 +97,7 @@ fn five_hundred_connections_of_random_bytes_behind_a_part_of_a_greeting() {
 
 #[test]
 fn frames_that_claim_to_be_huge() {
-    let environment = Environment::sky(&[]);
+    let environment = sky();
     let watch = Watch::over(&environment);
     let streams = say_everywhere(&environment, |number| {
         let length = [u64::MAX, u64::MAX >> 1, 1 << 40, 1 << 32, 2 << 20][number % 5];
@@ -113,7 +114,7 @@ fn frames_that_claim_to_be_huge() {
 /// Connections that come and go without a word.
 #[test]
 fn ten_thousand_connections_one_after_the_other() {
-    let environment = Environment::sky(&[]);
+    let environment = sky();
     let watch = Watch::over(&environment);
     for _ in 0..10_000 {
         drop(connect(&environment));
@@ -124,7 +125,7 @@ fn ten_thousand_connections_one_after_the_other() {
 /// A greeting that is whole, messages that are not.
 #[test]
 fn messages_that_break_off() {
-    let environment = Environment::sky(&[]);
+    let environment = sky();
     let watch = Watch::over(&environment);
     let streams = say_everywhere(&environment, |number| {
         let frame = b"\x01\x09SKYPIPE/1";

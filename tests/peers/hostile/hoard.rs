@@ -8,10 +8,11 @@ use uuid::Uuid;
 
 use super::flood::{Flooder, MESSAGES, command};
 use super::watch::Watch;
+use super::{DEADLINE, ON_DISK, sky};
 use crate::common::Environment;
+use crate::common::dealer::CONTEXT;
 use crate::common::wait::{PATIENCE, until};
 use crate::new::New;
-use crate::old::CONTEXT;
 
 /// What all streams that a satellite keeps may take up beside their bytes: a hundred thousand with
 /// names of 200 bytes and labels of 255.
@@ -65,8 +66,17 @@ fn discard_all(client: &New, count: u64) {
 }
 
 #[test]
-fn streams_without_a_byte() {
-    let environment = Environment::sky_within(&[], Duration::from_secs(120));
+fn streams_without_a_byte_in_memory() {
+    streams_without_a_byte(&[]);
+}
+
+#[test]
+fn streams_without_a_byte_on_disk() {
+    streams_without_a_byte(&ON_DISK);
+}
+
+fn streams_without_a_byte(flags: &[&str]) {
+    let environment = Environment::sky_within(flags, DEADLINE);
     let endpoint = environment.on_port().endpoint();
     let watch = Watch::alone_over(&environment);
     twice(&watch, || {
@@ -124,7 +134,7 @@ const ANSWERS_MEMORY: u64 = 64 << 20;
 
 #[test]
 fn answers_that_nobody_reads() {
-    let environment = Environment::sky_within(&[], Duration::from_secs(120));
+    let environment = sky();
     let endpoint = environment.on_port().endpoint();
     let lister = New::at(endpoint);
     for number in 0..100 {
@@ -170,7 +180,7 @@ fn answers_that_nobody_reads() {
 
 #[test]
 fn listeners_without_number() {
-    let environment = Environment::sky_within(&[], Duration::from_secs(120));
+    let environment = sky();
     let endpoint = environment.on_port().endpoint();
     let watch = Watch::alone_over(&environment);
     let (mut new, mut old) = (Flooder::at(endpoint, 1), Flooder::at(endpoint, 2));
@@ -204,8 +214,17 @@ fn listeners_without_number() {
 }
 
 #[test]
-fn ends_without_number() {
-    let environment = Environment::sky_within(&[], Duration::from_secs(120));
+fn ends_without_number_in_memory() {
+    ends_without_number(&[]);
+}
+
+#[test]
+fn ends_without_number_on_disk() {
+    ends_without_number(&ON_DISK);
+}
+
+fn ends_without_number(flags: &[&str]) {
+    let environment = Environment::sky_within(flags, DEADLINE);
     let endpoint = environment.on_port().endpoint();
     let watch = Watch::alone_over(&environment);
     twice(&watch, || {
@@ -226,10 +245,20 @@ fn ends_without_number() {
     watch.all_is_well_but(STREAMS_MEMORY);
 }
 
-/// Chunks of a byte are paid for like what they take up.
 #[test]
-fn bytes_one_by_one_fill_the_budget_and_no_more() {
-    let environment = Environment::sky_within(&["--memory", "16MiB"], Duration::from_secs(120));
+fn bytes_one_by_one_fill_the_memory_and_no_more() {
+    bytes_one_by_one(&["--memory", "16MiB"]);
+}
+
+#[test]
+fn bytes_one_by_one_fill_the_disk_and_no_more() {
+    let flags = ["--memory", "16MiB", "--disk", "16MiB"];
+    bytes_one_by_one(&[&ON_DISK[..], &flags].concat());
+}
+
+/// Chunks of a byte are paid for like what they take up.
+fn bytes_one_by_one(flags: &[&str]) {
+    let environment = Environment::sky_within(flags, DEADLINE);
     let endpoint = environment.on_port().endpoint();
     let watch = Watch::alone_over(&environment);
     let client = New::at(endpoint);

@@ -8,8 +8,23 @@ mod hoard;
 mod strangers;
 mod watch;
 
+use std::time::Duration;
+
 use skypipe_broker::protocol::{How, Mode, REVISION, Request};
 use uuid::Uuid;
+
+use crate::common::Environment;
+
+/// How long one of these tests may take.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// What makes a satellite keep what waits on disk, in the test's own directory.
+const ON_DISK: [&str; 2] = ["--data", "data"];
+
+/// A satellite that keeps what waits on disk.
+fn sky() -> Environment {
+    Environment::sky_within(&ON_DISK, DEADLINE)
+}
 
 /// One request of each kind, about these streams, listeners and pipes.
 fn requests(stream: Uuid, listener: Uuid, pipe: &str) -> Vec<Request> {

@@ -5,10 +5,8 @@ use skypipe_broker::protocol::{MAGIC, MAX_CHUNK, MAX_COMMAND, Request, encode, v
 use uuid::Uuid;
 
 use super::flood::{Chance, Kind, command, flood};
-use super::requests;
 use super::watch::Watch;
-use crate::common::Environment;
-use std::time::Duration;
+use super::{requests, sky};
 
 fn message(command: impl Into<Bytes>) -> Vec<Bytes> {
     vec![Bytes::from_static(MAGIC), command.into()]
@@ -190,7 +188,7 @@ fn old_nonsense(chance: &mut Chance, _: u64) -> Vec<Bytes> {
 }
 
 fn attack(kinds: &[Kind]) {
-    let environment = Environment::sky_within(&[], Duration::from_secs(120));
+    let environment = sky();
     let watch = Watch::over(&environment);
     flood(&environment, kinds);
     watch.all_is_well();
@@ -241,7 +239,7 @@ fn requests_of_a_stranger() {
 /// libzmq closes such a connection before the frame takes up memory; ours comes back each time.
 #[test]
 fn frames_that_are_too_long_for_any_message() {
-    let environment = Environment::sky(&[]);
+    let environment = sky();
     let watch = Watch::over(&environment);
     let endpoint = environment.on_port().endpoint();
     let long = Bytes::from(vec![0; MAX_CHUNK + (1 << 16)]);

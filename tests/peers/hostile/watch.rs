@@ -1,6 +1,5 @@
 //! What must hold of a satellite under attack.
 
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -133,15 +132,9 @@ fn program_works(environment: &Environment) {
 }
 
 fn figures(environment: &Environment) -> Figures {
-    let pid = environment.on_port().process().pid();
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    let descriptors = fs::read_dir(format!("/proc/{pid}/fd"))
-        .expect("it runs")
-        .count();
+    let satellite = environment.on_port();
     Figures {
-        memory: kib.expect("Linux tells") << 10,
-        descriptors,
+        memory: satellite.memory(),
+        descriptors: satellite.open_files(),
     }
 }

@@ -1,0 +1,116 @@
+//! A satellite that finds a hundred thousand streams on its disk when it starts.
+
+use std::time::{Duration, Instant};
+
+use skypipe_broker::protocol::{How, Reply, Request};
+use uuid::Uuid;
+
+use crate::common::Environment;
+use crate::common::listing::Listed;
+use crate::new::New;
+use crate::on_disk::{DATA, OnDisk};
+
+const PIPES: usize = 10_000;
+
+/// In each pipe.
+const STREAMS: usize = 10;
+
+/// How long the first answer may take, on any disk.
+const FIRST_ANSWER: Duration = Duration::from_secs(5);
+
+/// How much memory a stream that waits may take, in bytes.
+const MEMORY_OF_A_STREAM: u64 = 1 << 10;
+
+/// How many files and sockets a satellite has open at most, whatever waits.
+const OPEN_FILES: usize = 40;
+
+fn name(pipe: usize) -> String {
+    format!("pipe-{pipe}")
+}
+
+fn text(pipe: usize, stream: usize) -> String {
+    format!("stream {stream} of pipe {pipe}\n")
+}
+
+/// Makes one stream in each pipe of a thousand.
+fn write_a_thousand(client: &New, first: usize, number: usize) {
+    let streams: Vec<_> = (first..first + 1000)
+        .map(|pipe| {
+            let (stream, text) = (Uuid::new_v4(), text(pipe, number));
+            client.open(stream, &name(pipe));
+            client.data(stream, 0, text.as_bytes());
+            let len = text.len() as u64;
+            client.say(&Request::Finish {
+                stream,
+                len,
+                how: How::End,
+            });
+            stream
+        })
+        .collect();
+    for n in 0..streams.len() {
+        let mut k = 0;
+        loop {
+            match client.hear_within(std::time::Duration::from_secs(5)) {
+                None => panic!("pipes from {first}, number {number}: finished {n}, others {k}"),
+                Some((Reply::Finished { .. }, _)) => break,
+                Some((Reply::Error { .. }, _)) => panic!("error"),
+                _ => k += 1,
+            }
+        }
+    }
+    for stream in streams {
+        client.say(&Request::Close { stream });
+    }
+}
+
+/// How long a satellite takes from its start to its first answer, and what that tells.
+fn first_answer(sky: &mut Environment) -> (Duration, String) {
+    let start = Instant::now();
+    sky.restart_sky(&DATA);
+    let told = sky.skypipe(&["--check"]).done().success();
+    let took = start.elapsed();
+    (took, String::from_utf8_lossy(&told).into_owned())
+}
+
+#[test]
+fn rule_16_a_hundred_thousand_streams_are_there_seconds_after_a_kill() {
+    let mut sky = OnDisk::sky();
+    sky.skypipe(&["--check"]).done().success();
+    let empty = sky.on_port().memory();
+    let client = New::at(sky.on_port().endpoint());
+    for number in 0..STREAMS {
+        for first in (0..PIPES).step_by(1000) {
+            write_a_thousand(&client, first, number);
+        }
+    }
+    drop(client);
+    drop(sky.take_sky().kill());
+    let (took, told) = first_answer(&mut sky);
+    println!("the first answer came after {took:?}:\n{told}");
+    assert!(told.contains("100000 streams"), "{told}");
+    assert!(took < FIRST_ANSWER, "the first answer took {took:?}");
+    let memory = sky.on_port().memory().saturating_sub(empty) / (PIPES * STREAMS) as u64;
+    let files = sky.on_port().open_files();
+    println!("a stream takes {memory} bytes of memory; {files} files are open");
+    assert!(memory < MEMORY_OF_A_STREAM, "a stream takes {memory} bytes");
+    assert!(files < OPEN_FILES, "{files} files are open");
+    let (pipes, streams) = (sky.listing(), STREAMS as u64);
+    assert_eq!(pipes.len(), PIPES);
+    for (name, listed) in &pipes {
+        let bytes = listed.bytes;
+        let waits = Listed {
+            waiting: streams,
+            bytes,
+            ..Listed::default()
+        };
+        assert_eq!(*listed, waits, "{name}");
+    }
+    for pipe in [0, 4711, PIPES - 1] {
+        for number in 0..STREAMS {
+            let run = sky.skypipe(&["-r", &name(pipe)]).done();
+            run.printed(text(pipe, number));
+        }
+        assert!(sky.is_gone(&name(pipe)));
+    }
+}

@@ -238,6 +238,7 @@ impl<S: Store> Broker<S> {
             }
             Input::Timeout => self.timeout(),
             Input::Stop => {
+                self.save_all();
                 self.out.push_back(Output::Log("asked to stop".to_owned()));
                 self.out.push_back(Output::Stop);
             }
@@ -250,7 +251,10 @@ impl<S: Store> Broker<S> {
         loop {
             // Nothing leaves before the decisions that it follows from are written down.
             if !self.record() {
-                return None;
+                // But that the satellite ends, and why writers wait, follows from nothing.
+                let is_told = |out: &Output| matches!(out, Output::Log(_) | Output::Stop);
+                let place = self.out.iter().position(is_told)?;
+                return self.out.remove(place);
             }
             if let Some(output) = self.out.pop_front() {
                 return Some(output);
@@ -264,11 +268,15 @@ impl<S: Store> Broker<S> {
                 self.awake_set.remove(&listener);
                 self.serve(listener);
             }
-            if self.out.is_empty() {
-                self.record();
+            if self.out.is_empty() && (!self.record() || self.is_quiet()) {
                 return None;
             }
         }
+    }
+
+    /// Whether nothing has come of the last recording.
+    fn is_quiet(&self) -> bool {
+        self.out.is_empty() && self.unacknowledged.is_empty() && !self.saving.is_behind()
     }
 
     /// When [`Input::Timeout`] is due.

@@ -167,6 +167,10 @@ pub const SCRAP: u64 = 1024;
 /// that they never fill, and a listener's confirmations come every 1 MiB or so at most anyway.
 pub const MAX_TURNS_OPEN: usize = 512;
 
+/// The most bytes of one stream, and the most turns and cost of one listener: more than anybody
+/// writes in a lifetime, and few enough that sums of them are numbers still.
+pub const MAX_BYTES: u64 = 1 << 60;
+
 /// The longest command frame, in bytes. The longest that makes sense is a page of a listing.
 pub const MAX_COMMAND: usize = 1 << 16;
 

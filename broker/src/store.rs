@@ -128,7 +128,8 @@ pub trait Store {
     /// byte is not kept.
     fn mark(&self, stream: StreamKey, at: u64) -> Option<Mark>;
 
-    /// The chunk that the byte at `at` lies in, from that byte on; nothing if it is not kept.
+    /// The chunk that the byte at `at` lies in, from that byte on; nothing if it is not kept, or
+    /// cannot be read just now for want of something that the system has too little of.
     ///
     /// # Errors
     ///

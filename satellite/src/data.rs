@@ -3,11 +3,12 @@
 //! Owns how much of its disk may be used, and the pipe through which the end of a sync is told. What
 //! is in the directory is [`skypipe_broker::store::disk`]'s.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io::{PipeReader, Write as _, pipe};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use skypipe_broker::store::Recovered;
 use skypipe_broker::store::disk::{Disk, Settings};
 
@@ -27,7 +28,7 @@ pub(crate) struct Data {
 /// Opens the directory, and makes it if there is none.
 pub(crate) fn open(directory: &Path, budget: Option<u64>) -> anyhow::Result<Data> {
     let cannot = || format!("cannot keep data in {}", directory.display());
-    fs::create_dir_all(directory).with_context(cannot)?;
+    make(directory).with_context(cannot)?;
     let budget = match budget {
         Some(budget) => budget,
         None => available(directory).with_context(cannot)?,
@@ -46,12 +47,29 @@ pub(crate) fn open(directory: &Path, budget: Option<u64>) -> anyhow::Result<Data
     })
 }
 
+/// Makes the directory, for this user alone; one that is there must be as safe.
+fn make(directory: &Path) -> anyhow::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)?;
+    let found = fs::metadata(directory)?;
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        bail!("it belongs to somebody else, who could read what is kept there");
+    }
+    if found.mode() & 0o022 != 0 {
+        bail!("others can write to it: take that right from them (chmod go-w)");
+    }
+    Ok(())
+}
+
 /// The share of what is free, what the directory itself holds included.
 fn available(directory: &Path) -> anyhow::Result<u64> {
     let found = rustix::fs::statvfs(directory)?;
     let mut free = found.f_bavail.saturating_mul(found.f_frsize);
     for entry in fs::read_dir(directory)? {
-        free += entry?.metadata()?.len();
+        // A satellite that uses the directory may remove one meanwhile.
+        free += entry?.metadata().map_or(0, |found| found.len());
     }
     Ok(free / 100 * SHARE)
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 
 use skypipe_broker::protocol::cost;
+use skypipe_broker::store::record::StreamRecord;
 use skypipe_broker::store::{
     Chunk, Damaged, DiskUse, Full, Mark, Record, Recovered, Store, StreamKey,
 };
@@ -34,6 +35,12 @@ struct Log {
     /// Saved bytes that are still needed, and what they may come to.
     used: u64,
     budget: u64,
+    /// How much of each stream was released, and how much by the last flush: its bytes below may not be
+    /// there any more.
+    released: HashMap<StreamKey, u64>,
+    deleted: HashMap<StreamKey, u64>,
+    /// How many of the next flushes are refused.
+    refusals: u32,
     /// Whether syncs are skipped, a fault put in on purpose.
     skips_syncs: bool,
 }
@@ -72,6 +79,11 @@ impl Disk {
         self.0.borrow().syncing.is_some()
     }
 
+    /// The next flushes are refused.
+    pub fn refuse(&self, flushes: u32) {
+        self.0.borrow_mut().refusals = flushes;
+    }
+
     /// The sync comes to its end.
     pub fn synced(&self) {
         let mut log = self.0.borrow_mut();
@@ -98,6 +110,13 @@ impl Disk {
         for entry in &log.entries {
             match entry.clone() {
                 Entry::Record(record) => recovered.apply(record),
+                // What was released may be gone once that is synced, and surely after a kill.
+                Entry::Chunk(stream, chunk)
+                    if end == End::Killed
+                        && log
+                            .deleted
+                            .get(&stream)
+                            .is_some_and(|released| chunk.mark.end() <= *released) => {}
                 Entry::Chunk(stream, chunk) => {
                     recovered.note_arrival(chunk.mark.arrival);
                     saved
@@ -107,6 +126,9 @@ impl Disk {
                 }
             }
         }
+        let needed = |(key, record): (&u64, &StreamRecord)| (StreamKey(*key), record.needed);
+        log.released = recovered.streams.iter().map(needed).collect();
+        log.deleted = log.released.clone();
         let mut streams = HashMap::new();
         log.used = 0;
         for (key, record) in &recovered.streams {
@@ -201,6 +223,8 @@ impl Store for Simulated {
         }
         if let Some(mut log) = self.log() {
             log.used -= bytes;
+            let released = log.released.entry(stream).or_default();
+            *released = at.max(*released);
         }
         freed
     }
@@ -250,7 +274,12 @@ impl Store for Simulated {
 
     fn flush(&mut self) -> Result<(), Full> {
         if let Some(mut log) = self.log() {
+            if log.refusals > 0 {
+                log.refusals -= 1;
+                return Err(Full("the disk is full".to_owned()));
+            }
             log.flushed = log.entries.len();
+            log.deleted = log.released.clone();
         }
         Ok(())
     }

@@ -76,6 +76,8 @@ pub enum Fault {
     Congest(usize),
     /// The satellite restarts with nothing kept.
     Restart,
+    /// The disk takes nothing for so many times.
+    DiskRefuses(u32),
     /// The satellite, which has a disk, ends so and is started again.
     KillSatellite(End),
 }

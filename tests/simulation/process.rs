@@ -265,6 +265,7 @@ impl World {
             }
             Fault::Stall(client, span) => self.clients[client].stalled = self.now + span,
             Fault::Restart => self.restart(End::Killed),
+            Fault::DiskRefuses(times) => self.disk_refuses(times),
             Fault::KillSatellite(end) => self.restart(end),
         }
         Ok(())

@@ -293,6 +293,13 @@ impl World {
         }
     }
 
+    /// The satellite's disk takes nothing for so many times.
+    pub fn disk_refuses(&mut self, times: u32) {
+        if let Some(disk) = &self.disk {
+            disk.refuse(times);
+        }
+    }
+
     /// What the satellite's disk holds.
     pub fn disk_used(&self) -> u64 {
         self.disk.as_ref().map_or(0, Disk::used)

@@ -113,6 +113,7 @@ impl<S: Store> Broker<S> {
         if force {
             self.drop_all();
         }
+        self.save_all();
         self.reply(peer, &Reply::Stopping);
         self.out
             .push_back(Output::Log("a client asked to stop".to_owned()));

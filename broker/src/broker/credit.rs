@@ -84,7 +84,7 @@ impl Room {
 
     /// Whether little is left.
     pub fn is_short(&self) -> bool {
-        self.left() < self.budget / 2
+        self.left() < (self.budget - self.connections) / 2
     }
 
     /// What may still be given to those who are being drained.
@@ -165,11 +165,17 @@ impl<S: Store> Broker<S> {
         let quota = self.quota_left(&writer.pipe);
         let wanted = writer
             .wants()
-            .min((writer.received + WINDOW).saturating_sub(writer.limit))
-            .min(MAX_UNSAFE.saturating_sub(writer.next - writer.safe + ahead));
+            .min((writer.received + WINDOW).saturating_sub(writer.limit));
         if wanted == 0 {
             return false;
         }
+        let wanted = wanted.min(self.may_be_unsafe(id));
+        if wanted == 0 {
+            return self.wait_until_safe(id);
+        }
+        let Some(writer) = self.writers.get(&id) else {
+            return false;
+        };
         let in_hand = writer.want.saturating_sub(writer.limit).min(wanted);
         let mut enough = wanted.min(SCRAP.saturating_sub(ahead).max(cost(1)));
         let share = SHARE.max(self.room.left() / (waiting + 1));
@@ -201,6 +207,33 @@ impl<S: Store> Broker<S> {
         wants_more
     }
 
+    /// How much more of a stream may be unsafe.
+    fn may_be_unsafe(&self, id: Uuid) -> u64 {
+        self.writers.get(&id).map_or(0, |writer| {
+            let pending = writer.next.saturating_sub(writer.safe) + writer.limit - writer.received;
+            MAX_UNSAFE.saturating_sub(pending)
+        })
+    }
+
+    /// A writer has as much unsafe as may be. If that is for want of disk, confirmed bytes under a
+    /// `--one` are let go. Returns whether the writer stays among those who wait for room.
+    fn wait_until_safe(&mut self, id: Uuid) -> bool {
+        if self.saving.full.is_none() {
+            // It is asked again when something of it has become safe.
+            return false;
+        }
+        self.let_go(id);
+        let has_room = self.may_be_unsafe(id) > 0;
+        if has_room {
+            self.room.touch();
+        } else if let Some(writer) = self.writers.get_mut(&id)
+            && !std::mem::replace(&mut writer.is_full, true)
+        {
+            self.owe(id);
+        }
+        true
+    }
+
     /// A stream under `--one` that does not fit lets its confirmed bytes go. Returns what its pipe may
     /// still keep.
     fn let_go(&mut self, id: Uuid) -> u64 {
@@ -213,7 +246,7 @@ impl<S: Store> Broker<S> {
     }
 
     /// What one pipe may still be given beside what it keeps and has been promised.
-    fn quota_left(&self, pipe: &str) -> u64 {
+    pub(super) fn quota_left(&self, pipe: &str) -> u64 {
         let used = self
             .pipes
             .get(pipe)

@@ -111,7 +111,11 @@ impl<S: Store> Broker<S> {
             self.old_finish(client, pipe, stream);
             return;
         }
-        if self.room.left() < cost(payload.len()) {
+        let price = cost(payload.len());
+        if self.room.left() < price {
+            self.make_room();
+        }
+        if self.room.left().min(self.quota_left(pipe)) < price {
             self.cut(
                 stream,
                 "no room was left, and its protocol (0.1) cannot wait",

@@ -53,11 +53,14 @@ impl<S: Store> Broker<S> {
         for writer in recovered.writers.into_values() {
             broker.restore_writer(&writer);
         }
-        broker.settle_all();
+        for name in broker.pipes.keys().cloned().collect::<Vec<_>>() {
+            broker.with_pipe(&name, |pipe, ctx| pipe.settle_all(ctx));
+        }
         for (key, why) in damaged {
             let end = ends.get(&key).copied().unwrap_or(0);
             broker.cut_damaged(StreamKey(key), end, &why);
         }
+        broker.end_what_stays_away();
         broker
     }
 
@@ -118,11 +121,8 @@ impl<S: Store> Broker<S> {
         self.schedule_check(record.client);
     }
 
-    /// Offers what nobody has, ends what cannot come back, and forgets what is unused.
-    fn settle_all(&mut self) {
-        for name in self.pipes.keys().cloned().collect::<Vec<_>>() {
-            self.with_pipe(&name, |pipe, ctx| pipe.settle_all(ctx));
-        }
+    /// Answers whom it can, and ends what cannot come back.
+    fn end_what_stays_away(&mut self) {
         for stream in self.writers.keys().copied().collect::<Vec<_>>() {
             self.answer_if_safe(stream);
         }
@@ -167,12 +167,13 @@ impl<S: Store> Broker<S> {
         let is_short = |(key, (id, name)): (&StreamKey, &(Uuid, Arc<str>))| {
             let pipe = self.pipes.get(name)?;
             let is_short = pipe.len(*key)? > pipe.end(*key)?;
-            let comes_back = self.writers.get(id).is_some_and(Writer::is_awaited);
-            (is_short && !comes_back).then(|| (*key, name.clone()))
+            let writer = self.writers.get(id);
+            let comes_back = writer.is_some_and(Writer::is_awaited);
+            (is_short && !comes_back).then(|| (*key, writer.is_some(), name.clone()))
         };
         let short: Vec<_> = self.streams.iter().filter_map(is_short).collect();
-        for (key, name) in short {
-            self.with_pipe(&name, |pipe, ctx| pipe.end_short(key, ctx));
+        for (key, is_answered, name) in short {
+            self.with_pipe(&name, |pipe, ctx| pipe.end_short(key, is_answered, ctx));
         }
     }
 

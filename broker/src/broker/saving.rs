@@ -97,7 +97,7 @@ impl Saving {
     }
 
     /// Whether something is to be written down.
-    fn is_behind(&self) -> bool {
+    pub fn is_behind(&self) -> bool {
         let is_unplaced = |pending: &Pending| pending.written == u64::MAX;
         self.is_touched || !self.changed.is_empty() || self.pending.back().is_some_and(is_unplaced)
     }
@@ -110,7 +110,10 @@ impl Saving {
             (None, until) => until,
             (due, None) => due,
         };
-        due.into_iter().chain(self.sync_at).min()
+        let sync_at = self
+            .sync_at
+            .map(|at| self.full_until.map_or(at, |until| at.max(until)));
+        due.into_iter().chain(sync_at).min()
     }
 }
 
@@ -289,6 +292,15 @@ impl<S: Store> Broker<S> {
         }
     }
 
+    /// Saves all that is in memory, as far as there is room: the satellite ends.
+    pub(super) fn save_all(&mut self) {
+        while let Some((_, key)) = self.saving.due.first().copied() {
+            if !self.save(key) {
+                return;
+            }
+        }
+    }
+
     /// Saves streams, those first that have waited longest, until a good part of the memory is free.
     pub(super) fn make_room(&mut self) {
         if !self.store.is_durable() || self.saving.full_until.is_some() {
@@ -319,6 +331,7 @@ impl<S: Store> Broker<S> {
             self.checkpoint();
         }
         if let Err(full) = self.store.flush() {
+            self.saving.is_touched = true;
             self.disk_is_full(full.0);
             return false;
         }

@@ -7,7 +7,9 @@ use uuid::Uuid;
 
 use super::{Broker, MAX_FEEDS, MAX_STREAMS, Peer, is_reserved};
 use crate::pipe::{Changed, Pipe};
-use crate::protocol::{BASE_CREDIT, Code, How, MAX_CHUNK, MAX_LABEL, Outcome, Reply, SCRAP, cost};
+use crate::protocol::{
+    BASE_CREDIT, Code, How, MAX_BYTES, MAX_CHUNK, MAX_LABEL, Outcome, Reply, SCRAP, cost,
+};
 use crate::store::{Store, StreamKey};
 
 /// How far a writer is.
@@ -125,7 +127,7 @@ impl Writer {
 
     /// The most bytes that there may be.
     pub fn most(&self) -> u64 {
-        self.len.unwrap_or(u64::MAX)
+        self.len.unwrap_or(MAX_BYTES)
     }
 
     /// Whether all that it wrote is safe, and its finish.
@@ -240,6 +242,10 @@ impl<S: Store> Broker<S> {
         }
         self.withdraw(stream);
         self.skip_to(stream, from);
+        if from > self.writers[&stream].next {
+            let message = "the writer no longer has what this satellite expects";
+            return self.refuse(peer, Code::Unknown, message, Some(stream));
+        }
         let pipe = self.writers[&stream].pipe.clone();
         let credit = if self.writers[&stream].is_awaited() {
             self.first_credit(&pipe)
@@ -255,10 +261,6 @@ impl<S: Store> Broker<S> {
         let (next, limit) = (writer.next, writer.limit);
         if from < writer.safe {
             self.owe(stream);
-        }
-        if from > next {
-            let message = "the writer no longer has what this satellite expects";
-            return self.refuse(peer, Code::Unknown, message, Some(stream));
         }
         self.reply(
             peer,
@@ -411,6 +413,7 @@ impl<S: Store> Broker<S> {
     }
 
     pub(super) fn forget_writer(&mut self, stream: Uuid) {
+        self.withdraw(stream);
         let Some(writer) = self.writers.remove(&stream) else {
             return;
         };

@@ -45,12 +45,10 @@ impl Drop for Counted {
 pub(super) enum Read {
     /// A chunk, or a piece of one.
     Chunk(Chunk),
-    /// Too much is on its way.
+    /// Too much is on its way, or the system has no means to read just now.
     NotNow,
     /// Nothing can be read there any more.
     Damaged(Damaged),
-    /// Nothing is there.
-    Nothing,
 }
 
 impl Reads {
@@ -86,16 +84,18 @@ impl Reads {
         store.is_durable() && store.saved(stream).is_some_and(|saved| at < saved)
     }
 
-    /// The bytes at `at`, `most` of them at most.
+    /// The bytes at `at`, `most` of them at most. Who is idle, with nothing unconfirmed, gets a piece
+    /// however much is on its way to others.
     pub(super) fn read<S: Store>(
         &self,
         store: &S,
         stream: StreamKey,
         at: u64,
         most: usize,
+        is_idle: bool,
     ) -> Read {
         let is_read_back = Self::is_read_back(store, stream, at);
-        if is_read_back && self.is_full() {
+        if is_read_back && self.is_full() && !is_idle {
             return Read::NotNow;
         }
         match store.chunk(stream, at) {
@@ -107,7 +107,7 @@ impl Reads {
                 chunk.payload.truncate(chunk.mark.len);
                 Read::Chunk(chunk)
             }
-            Ok(None) => Read::Nothing,
+            Ok(None) => Read::NotNow,
             Err(damaged) => Read::Damaged(damaged),
         }
     }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::listener::{Feed, Listener, Phase, TapQueue};
 use super::stream::{Finish, Stream, Takers};
 use super::{Context, ListenerKey, Pipe};
-use crate::protocol::{How, Outcome};
+use crate::protocol::{How, MAX_BYTES, Outcome};
 use crate::store::record::{FinishRecord, ListenerRecord, PartRecord, Record, StreamRecord};
 use crate::store::{Store, StreamKey};
 
@@ -212,8 +212,11 @@ impl Pipe {
             self.trim(key, ctx);
             self.end_taps(key);
             let stream = &self.streams[&key];
-            if stream.is_free() && (stream.finish.is_some() || stream.is_spent()) {
+            if stream.is_free() && stream.finish.is_some() {
                 self.settle(key, ctx);
+            } else if stream.is_free() {
+                // Those who are to get it may not have been written down any more.
+                self.offer(key, ctx);
             }
             let Some(stream) = self.streams.get(&key) else {
                 continue;
@@ -242,6 +245,8 @@ impl Pipe {
         let Some(listener) = self.listeners.get_mut(&key) else {
             return;
         };
+        // No peer ever comes so far, and what it says is added to.
+        let (turns, cost) = (turns.min(MAX_BYTES), cost.min(MAX_BYTES));
         listener.confirmed_turns = turns;
         listener.spent = cost;
         listener.window = window;
@@ -274,16 +279,19 @@ impl Pipe {
             }
             self.refresh(listener, key, ctx);
         }
-        if !self.streams[&key].is_claimed() {
-            self.take(key, at);
-        }
+        self.take(key, at);
         self.trim(key, ctx);
     }
 
-    /// The bytes of a finished stream that are missing never come again. If it was cut, they were lost
-    /// with it. If it had ended, its writer was told so because all who got it had confirmed all of it:
-    /// it is gone.
-    pub fn end_short<S: Store>(&mut self, key: StreamKey, ctx: &mut Context<'_, S>) {
+    /// The bytes of a finished stream that are missing never come again. If its writer has its answer,
+    /// then because all who got it had confirmed all of it: it is gone. Else they were lost with the
+    /// satellite.
+    pub fn end_short<S: Store>(
+        &mut self,
+        key: StreamKey,
+        is_answered: bool,
+        ctx: &mut Context<'_, S>,
+    ) {
         let Some(stream) = self.streams.get(&key) else {
             return;
         };
@@ -292,7 +300,11 @@ impl Pipe {
             Some(Finish {
                 how: How::Cut(why), ..
             }) => self.cut_short(key, next, &why, ctx),
-            Some(_) => self.forget_taken(key, ctx),
+            Some(_) if is_answered => self.forget_taken(key, ctx),
+            Some(_) => {
+                let why = "the satellite was stopped before all of it was stored";
+                self.cut_short(key, next, why, ctx);
+            }
             None => {}
         }
     }

@@ -3,14 +3,17 @@
 //!
 //! It never decides who gets a stream; that is settled when an item's turn comes.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
+use uuid::Uuid;
 
 use super::listener::{Feed, Listener, Phase, Rank, Sent, SentWhat};
 use super::reading::{Read, Reads};
 use super::stream::Stream;
 use super::{Context, Effects, Ended, Item, ListenerKey, Next, Pipe};
 use crate::broker::Now;
-use crate::protocol::{Mode, cost};
+use crate::protocol::{How, Mode, cost};
 use crate::store::{Chunk, Store, StreamKey};
 
 /// The longest line that is kept whole where streams are merged, in bytes (rule 13).
@@ -39,7 +42,7 @@ impl Pipe {
             return Next::Nothing;
         };
         if listener.resend < listener.unconfirmed.len() {
-            return resend(listener, ctx);
+            return resend(listener, &self.streams, ctx);
         }
         if matches!(listener.phase, Phase::Queued | Phase::Done) {
             return Next::Nothing;
@@ -130,7 +133,7 @@ impl Pipe {
             None => None,
         };
         let Some((sent, item)) = sent else {
-            return if ctx.effects.reads.is_full() {
+            return if std::mem::take(&mut ctx.effects.is_short) {
                 Next::Wait(ctx.now + READ_AGAIN)
             } else {
                 Next::Nothing
@@ -297,10 +300,19 @@ fn rank<S: Store>(key: StreamKey, stream: &Stream, feed: &Feed, store: &S) -> Op
 }
 
 /// Bytes of one chunk, if they can be had now.
-fn read<S: Store>(key: StreamKey, at: u64, len: usize, ctx: &mut Context<'_, S>) -> Option<Bytes> {
-    match ctx.effects.reads.read(ctx.store, key, at, len) {
-        Read::Chunk(chunk) => (chunk.mark.len == len).then_some(chunk.payload),
-        Read::NotNow | Read::Nothing => None,
+fn read<S: Store>(
+    key: StreamKey,
+    at: u64,
+    len: usize,
+    is_idle: bool,
+    ctx: &mut Context<'_, S>,
+) -> Option<Bytes> {
+    match ctx.effects.reads.read(ctx.store, key, at, len, is_idle) {
+        Read::Chunk(chunk) if chunk.mark.len == len => Some(chunk.payload),
+        Read::Chunk(_) | Read::NotNow => {
+            ctx.effects.is_short = true;
+            None
+        }
         Read::Damaged(damaged) => {
             ctx.effects.damaged.push((key, at, damaged));
             None
@@ -352,7 +364,7 @@ fn send_from_store<S: Store>(
     if !listener.has_room(cost(mark.len)) {
         return None;
     }
-    let payload = read(key, at, mark.len, ctx)?;
+    let payload = read(key, at, mark.len, listener.unconfirmed.is_empty(), ctx)?;
     let feed = listener.feeds.get_mut(&key)?;
     feed.sent = mark.end();
     feed.complete = feed.limit == Some(feed.sent);
@@ -446,7 +458,11 @@ fn note_line(listener: &mut Listener, key: StreamKey, tail: u64) {
 }
 
 /// Sends once more what a new connection did not bring to its listener.
-fn resend<S: Store>(listener: &mut Listener, ctx: &mut Context<'_, S>) -> Next {
+fn resend<S: Store>(
+    listener: &mut Listener,
+    streams: &BTreeMap<StreamKey, Box<Stream>>,
+    ctx: &mut Context<'_, S>,
+) -> Next {
     let turn = listener.confirmed_turns + listener.resend as u64;
     let item = match &listener.unconfirmed[listener.resend].what {
         SentWhat::Chunk {
@@ -457,15 +473,20 @@ fn resend<S: Store>(listener: &mut Listener, ctx: &mut Context<'_, S>) -> Next {
             missed,
             own,
         } => {
-            let kept = own.clone().or_else(|| read(*stream, *at, *len, ctx));
-            let Some(payload) = kept else {
+            let stream = *stream;
+            let kept = own.clone().or_else(|| read(stream, *at, *len, true, ctx));
+            if let Some(payload) = kept {
+                Item::Chunk {
+                    stream: *id,
+                    at: *at,
+                    missed: *missed,
+                    payload,
+                }
+            } else if std::mem::take(&mut ctx.effects.is_short) {
                 return Next::Wait(ctx.now + READ_AGAIN);
-            };
-            Item::Chunk {
-                stream: *id,
-                at: *at,
-                missed: *missed,
-                payload,
+            } else {
+                let label = streams.get(&stream).map(|stream| stream.label.clone());
+                Item::Ended(end_damaged(listener, stream, label.unwrap_or_default()))
             }
         }
         SentWhat::Ended { ended, .. } => Item::Ended(ended.clone()),
@@ -473,4 +494,32 @@ fn resend<S: Store>(listener: &mut Listener, ctx: &mut Context<'_, S>) -> Next {
     };
     listener.resend += 1;
     Next::Item(turn, item)
+}
+
+/// The turns of a stream that are to be sent again, and whose bytes cannot be read back any more,
+/// become its end.
+fn end_damaged(listener: &mut Listener, key: StreamKey, label: String) -> Ended {
+    let how = How::Cut("the satellite's disk did not give its bytes back".to_owned());
+    let mut ended = Ended {
+        stream: Uuid::nil(),
+        how,
+        label,
+        before: 0,
+        missed: 0,
+    };
+    for sent in listener.unconfirmed.iter_mut().skip(listener.resend) {
+        if let SentWhat::Chunk { stream, id, .. } = &sent.what
+            && *stream == key
+        {
+            ended.stream = *id;
+            sent.what = SentWhat::Ended {
+                stream: key,
+                ended: ended.clone(),
+            };
+        }
+    }
+    if let Some(feed) = listener.feeds.get_mut(&key) {
+        feed.complete = true;
+    }
+    ended
 }

@@ -1,6 +1,8 @@
 //! The rules, each by its number, on one pipe and nothing around it.
 
+use super::listener::SentWhat;
 use super::*;
+use crate::protocol::{Mode, cost};
 use crate::store::Memory;
 
 /// A pipe with a memory store, and a language for stories about it.

@@ -59,6 +59,7 @@ use self::directory::Directory;
 use self::frame::{Header, Kind, Meta, Place};
 use self::index::{Index, Lying};
 use self::log::{BUFFER, Log};
+use self::reading::Unread;
 use self::reserve::Reserve;
 use self::segments::Segments;
 use self::syncer::{SyncFile, Syncer};
@@ -197,7 +198,11 @@ impl Store for Disk {
     fn chunk(&self, stream: StreamKey, at: u64) -> Result<Option<Chunk>, Damaged> {
         let (whole, payload) = match self.index.find(stream, at) {
             None => return Ok(None),
-            Some(Lying::Saved(entry)) => (entry.mark(), self.payload(stream, entry)?),
+            Some(Lying::Saved(entry)) => match self.payload(stream, entry) {
+                Ok(payload) => (entry.mark(), payload),
+                Err(Unread::NotNow) => return Ok(None),
+                Err(Unread::Damaged(damaged)) => return Err(damaged),
+            },
             Some(Lying::Memory(chunk)) => (chunk.mark, chunk.payload.clone()),
         };
         let mark = whole.from(at);

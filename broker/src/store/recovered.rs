@@ -64,6 +64,8 @@ impl Recovered {
             }
             Record::Listener(listener) => {
                 self.note_key(listener.key);
+                // An `--eof` came then, and what comes now is later.
+                self.arrivals = self.arrivals.max(listener.until.unwrap_or(0));
                 self.listeners.insert(listener.key, listener);
             }
             Record::ListenerGone { key } => {

@@ -95,6 +95,7 @@ fn twice(watch: &Watch<'_>, attack: impl Fn()) {
     let once = watch.more_memory();
     attack();
     let twice = watch.more_memory();
+    println!("it took up {} MiB, then {} MiB", once >> 20, twice >> 20);
     assert!(
         twice < STREAMS_MEMORY && twice < once + (16 << 20),
         "{once} bytes, then {twice}"

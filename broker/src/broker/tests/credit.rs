@@ -273,12 +273,10 @@ fn credit_is_counted_anew_from_each_opening() {
     pen.write(&mut story, 1000);
     story.hello("again", "w");
     story.say("again", &reopening("w", "p", 0));
-    let Reply::Opened {
-        next: 1000, limit, ..
-    } = story.reply("again")
-    else {
+    let (Reply::Opened { next, limit, .. }, _) = story.hear("again").remove(0) else {
         panic!("not opened")
     };
+    assert_eq!(next, 1000);
     assert_eq!(limit, BASE_CREDIT);
     assert_eq!(story.broker.used(), cost(1000) + BASE_CREDIT);
 }

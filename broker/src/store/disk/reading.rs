@@ -5,15 +5,36 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use bytes::Bytes;
+use rustix::io::Errno;
 
 use super::Disk;
 use super::frame::{Header, Kind, LONG};
 use super::index::Entry;
 use crate::store::{Damaged, StreamKey};
 
+/// Why a payload could not be read.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// The system is short of something, such as descriptors.
+    NotNow,
+    /// It is not what was saved any more.
+    Damaged(Damaged),
+}
+
+/// Whether an error says that the system is short of something, and nothing about the disk.
+fn is_shortage(error: &io::Error) -> bool {
+    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN];
+    let number = error.raw_os_error().map(Errno::from_raw_os_error);
+    number.is_some_and(|number| shortages.contains(&number))
+}
+
 impl Disk {
     /// The payload of a saved chunk.
-    pub(super) fn payload(&self, stream: StreamKey, entry: Entry) -> Result<Bytes, Damaged> {
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read now, or never again.
+    pub(super) fn payload(&self, stream: StreamKey, entry: Entry) -> Result<Bytes, Unread> {
         let place = entry.place();
         let len = entry.mark().len;
         if place.segment == self.log.segment()
@@ -22,14 +43,17 @@ impl Disk {
             return Ok(Bytes::copy_from_slice(&bytes[LONG..]));
         }
         self.read(stream, entry).map_err(|why| {
+            if is_shortage(&why) {
+                return Unread::NotNow;
+            }
             self.segments.note_damaged(place.segment);
-            Damaged(format!(
+            Unread::Damaged(Damaged(format!(
                 "bytes {} to {} were damaged on the satellite's disk ({} at {}: {why})",
                 entry.mark().at,
                 entry.end(),
                 self.directory.segment(place.segment).display(),
                 place.position,
-            ))
+            )))
         })
     }
 

@@ -1,0 +1,136 @@
+//! What benchmarks share: a satellite, its clients, and bytes through them.
+
+#![allow(dead_code, reason = "each benchmark uses another part of what is here")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const SKYPIPE: &str = env!("CARGO_BIN_EXE_skypipe");
+
+/// A number from the environment.
+pub fn setting(name: &str, default: f64) -> f64 {
+    std::env::var(name)
+        .ok()
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(default)
+}
+
+/// The value in the middle.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// A satellite on a port of its own, which ends with this value.
+pub struct Satellite {
+    process: Child,
+    endpoint: String,
+}
+
+impl Satellite {
+    /// One that is told these flags.
+    pub fn start(flags: &[&str]) -> Self {
+        let mut process = Command::new(SKYPIPE)
+            .args(["--satellite", "127.0.0.1:0"])
+            .args(flags)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the satellite starts");
+        let mut line = String::new();
+        let stderr = process.stderr.as_mut().expect("its stderr is piped");
+        BufReader::new(stderr)
+            .read_line(&mut line)
+            .expect("it says where it listens");
+        let endpoint = line
+            .split("listening on ")
+            .nth(1)
+            .expect("an endpoint")
+            .trim()
+            .to_owned();
+        Self { process, endpoint }
+    }
+
+    /// `skypipe ARGUMENTS`, started.
+    pub fn client(&self, args: &[&str]) -> Child {
+        Command::new(SKYPIPE)
+            .args(args)
+            .env("SATELLITE", &self.endpoint)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a client starts")
+    }
+
+    /// A listener that the satellite knows of.
+    pub fn listen(&self, pipe: &str, how: &[&str]) -> Child {
+        let child = self.client(&[&["-r", pipe], how].concat());
+        self.until_listed(|row| row.starts_with(pipe));
+        child
+    }
+
+    /// Asks for the pipes until one of them looks like this.
+    pub fn until_listed(&self, good: impl Fn(&str) -> bool) {
+        let mut is_there = false;
+        while !is_there {
+            let list = self.client(&["--list"]).wait_with_output();
+            let rows = String::from_utf8(list.expect("a list").stdout).expect("text");
+            is_there = rows.lines().any(&good);
+        }
+    }
+
+    /// How long so many bytes take from a writer to a listener that is there.
+    pub fn bulk(&self, bytes: u64) -> Duration {
+        let listener = self.listen("bulk", &[]);
+        let writer = self.client(&["-w", "bulk"]);
+        pump(bytes, writer, listener)
+    }
+}
+
+impl Drop for Satellite {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Writes so many bytes to one process and reads them from the other.
+pub fn pump(bytes: u64, mut writer: Child, mut listener: Child) -> Duration {
+    let mut input = writer.stdin.take().expect("its stdin is piped");
+    let mut output = listener.stdout.take().expect("its stdout is piped");
+    // The first byte is not timed: it waits for connections to stand.
+    input.write_all(b"\n").expect("the writer reads");
+    output.read_exact(&mut [0]).expect("the first byte arrives");
+    let begin = Instant::now();
+    let feeder = std::thread::spawn(move || feed(input, bytes));
+    let mut block = vec![0; 1 << 20];
+    let mut left = bytes;
+    while left > 0 {
+        let size = output.read(&mut block).expect("the listener writes") as u64;
+        assert!(size > 0, "{left} bytes are missing");
+        left -= size;
+    }
+    let time = begin.elapsed();
+    feeder.join().expect("the feeder ends");
+    writer.wait().expect("the writer ends");
+    drop(output);
+    listener.wait().expect("the listener ends");
+    time
+}
+
+/// Writes so many bytes to a process.
+pub fn feed(mut input: ChildStdin, bytes: u64) {
+    let block = vec![b'x'; 1 << 20];
+    let mut left = bytes;
+    while left > 0 {
+        let size = usize::try_from(left).unwrap_or(usize::MAX).min(block.len());
+        input.write_all(&block[..size]).expect("the writer reads");
+        left -= size as u64;
+    }
+}
+
+/// Ends a process.
+pub fn end(mut process: Child) {
+    let _ = process.kill();
+    let _ = process.wait();
+}

@@ -1,0 +1,221 @@
+//! How listeners and streams come to their end: what a confirmation means, what is no longer needed,
+//! and what becomes of that which nobody takes any more (rules 5, 6, 10 and 12).
+
+use super::listener::{Feed, Phase, SentWhat};
+use super::{Changed, Context, Effects, ListenerKey, Pipe};
+use crate::protocol::{Mode, Outcome};
+use crate::store::{Store, StreamKey};
+
+impl Pipe {
+    /// A default listener or a tap ends when all that it was getting has finished (rule 5).
+    pub(super) fn end_if_over(&mut self, key: ListenerKey, effects: &mut Effects) {
+        let Some(listener) = self.listeners.get_mut(&key) else {
+            return;
+        };
+        let ends = matches!(listener.mode, Mode::Default | Mode::Tap) && listener.is_accepting();
+        if ends
+            && !listener
+                .feeds
+                .keys()
+                .any(|stream| self.open.contains(stream))
+        {
+            listener.phase = Phase::Draining;
+            effects.change(Changed::Listener(key));
+        }
+    }
+
+    /// Makes a live listener stop, in each unfinished stream, where that stands now.
+    pub(super) fn limit_feeds(&mut self, key: ListenerKey, effects: &mut Effects) {
+        let Some(listener) = self.listeners.get_mut(&key) else {
+            return;
+        };
+        listener.phase = Phase::Draining;
+        listener.until = Some(effects.arrivals);
+        effects.change(Changed::Listener(key));
+        for (stream, feed) in &mut listener.feeds {
+            if self.open.contains(stream) {
+                let next = self.streams[stream].next;
+                feed.limit = Some(next);
+                effects.change(Changed::Part(key, *stream));
+                feed.complete = match &feed.tap {
+                    Some(tap) => tap.chunks.is_empty(),
+                    None => feed.sent >= next,
+                };
+            }
+        }
+    }
+
+    /// Ends the feeds that have confirmed all up to their limit.
+    pub(super) fn close_limited<S: Store>(&mut self, key: ListenerKey, ctx: &mut Context<'_, S>) {
+        let Some(listener) = self.listeners.get(&key) else {
+            return;
+        };
+        let is_over = |feed: &Feed| feed.tap.is_none() && feed.limit == Some(feed.confirmed);
+        let over: Vec<_> = listener
+            .feeds
+            .iter()
+            .filter(|(_, feed)| is_over(feed))
+            .map(|(stream, _)| *stream)
+            .collect();
+        for stream in over {
+            self.give_up(key, stream, ctx);
+        }
+    }
+
+    /// Takes in one confirmed turn.
+    pub(super) fn confirm_one<S: Store>(
+        &mut self,
+        key: ListenerKey,
+        what: &SentWhat,
+        ctx: &mut Context<'_, S>,
+    ) {
+        match what {
+            SentWhat::Chunk {
+                stream, at, len, ..
+            } => self.confirm_chunk(key, *stream, at + *len as u64, ctx),
+            SentWhat::Ended { stream: key_of, .. } => {
+                let key_of = *key_of;
+                let is_tap = self.listeners.get(&key).is_some_and(|one| one.is_tap());
+                if let Some(stream) = self.streams.get_mut(&key_of)
+                    && !is_tap
+                {
+                    stream.finish_taken = true;
+                    ctx.effects.change(Changed::Stream(key_of));
+                    let next = stream.next;
+                    self.take(key_of, next);
+                }
+                self.give_up(key, key_of, ctx);
+            }
+            SentWhat::Done(_) => {
+                self.leave(key, ctx);
+                ctx.effects.ended.push(key);
+            }
+        }
+    }
+
+    pub(super) fn confirm_chunk<S: Store>(
+        &mut self,
+        key: ListenerKey,
+        stream_key: StreamKey,
+        end: u64,
+        ctx: &mut Context<'_, S>,
+    ) {
+        let Some(feed) = self
+            .listeners
+            .get_mut(&key)
+            .and_then(|listener| listener.feeds.get_mut(&stream_key))
+        else {
+            return;
+        };
+        let before = feed.confirmed;
+        feed.confirmed = before.max(end);
+        let confirmed = feed.confirmed;
+        let (is_tap, is_over) = (feed.tap.is_some(), feed.limit == Some(feed.confirmed));
+        if is_tap {
+            return;
+        }
+        if let Some(stream) = self.streams.get_mut(&stream_key)
+            && !stream.is_claimed()
+        {
+            stream.move_taker(before, confirmed);
+            self.take(stream_key, end);
+            self.trim(stream_key, ctx);
+        }
+        if is_over {
+            self.give_up(key, stream_key, ctx);
+        }
+    }
+
+    /// Notes that everything of a stream below `at` has been confirmed by somebody.
+    pub(super) fn take(&mut self, key: StreamKey, at: u64) {
+        if let Some(stream) = self.streams.get_mut(&key) {
+            stream.taken = stream.taken.max(at);
+        }
+    }
+
+    /// Lets chunks go that nobody needs any more.
+    pub(super) fn trim<S: Store>(&mut self, key: StreamKey, ctx: &mut Context<'_, S>) {
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
+        let needed = stream.needed();
+        ctx.effects.change(Changed::Progress(key));
+        if needed > stream.released {
+            let kept = stream.kept();
+            stream.released = needed;
+            self.kept -= kept - stream.kept();
+            ctx.effects.freed += ctx.store.release(key, needed);
+            ctx.effects.released.push((key, needed));
+        }
+    }
+
+    /// Ends a listener's part in a stream, whatever the reason.
+    pub(super) fn give_up<S: Store>(
+        &mut self,
+        key: ListenerKey,
+        stream: StreamKey,
+        ctx: &mut Context<'_, S>,
+    ) {
+        let listener = self.listeners.get_mut(&key);
+        if let Some(feed) = listener.and_then(|listener| listener.drop_feed(stream)) {
+            self.end_part(key, stream, &feed, ctx);
+        }
+    }
+
+    pub(super) fn end_part<S: Store>(
+        &mut self,
+        key: ListenerKey,
+        stream: StreamKey,
+        feed: &Feed,
+        ctx: &mut Context<'_, S>,
+    ) {
+        ctx.effects.feeds -= 1;
+        ctx.effects.change(Changed::Part(key, stream));
+        if let Some(left) = self.streams.get_mut(&stream) {
+            if left.is_claimed() {
+                ctx.effects.change(Changed::Stream(stream));
+            }
+            left.taps.remove(&key);
+            left.drop_taker(key, feed.confirmed);
+        }
+        self.trim(stream, ctx);
+        self.settle(stream, ctx);
+    }
+
+    /// Looks after a stream that perhaps nobody takes any more: it is gone if nothing of it waits,
+    /// else it is offered again.
+    pub(super) fn settle<S: Store>(&mut self, key: StreamKey, ctx: &mut Context<'_, S>) {
+        let Some(stream) = self.streams.get(&key) else {
+            return;
+        };
+        if !stream.is_free() {
+            return;
+        }
+        if stream.is_spent() {
+            let outcome = if stream.discarded {
+                Outcome::Discarded
+            } else {
+                Outcome::Taken
+            };
+            self.remove(key, outcome, ctx);
+        } else if !self.free.contains(&key) {
+            self.offer(key, ctx);
+        }
+    }
+
+    /// Forgets a stream. Taps that are still to be told of it hold what they need themselves.
+    pub(super) fn remove<S: Store>(
+        &mut self,
+        key: StreamKey,
+        outcome: Outcome,
+        ctx: &mut Context<'_, S>,
+    ) {
+        ctx.effects.freed += ctx.store.remove(key);
+        ctx.effects.gone.push((key, outcome));
+        ctx.effects.change(Changed::Stream(key));
+        self.open.remove(&key);
+        self.free.remove(&key);
+        let gone = self.streams.remove(&key);
+        self.kept -= gone.map_or(0, |stream| stream.kept());
+    }
+}

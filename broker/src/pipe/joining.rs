@@ -1,0 +1,169 @@
+//! What listeners do to a pipe: they join, confirm, come back and leave; and the orders about all of
+//! them, `--eof` and `--discard` (rules 3 and 6 to 10).
+
+use super::listener::Listener;
+use super::stream::{Finish, Stream};
+use super::{Changed, Context, ListenerKey, Pipe, UnknownTurn};
+use crate::protocol::{How, Mode, Outcome, cost};
+use crate::store::{Store, StreamKey};
+use uuid::Uuid;
+
+impl Pipe {
+    /// A listener joins (rules 3, 7, 8, 9). `joined` is the place in the order of streams that the
+    /// next one to open will have.
+    pub fn join<S: Store>(
+        &mut self,
+        key: ListenerKey,
+        mode: Mode,
+        window: u64,
+        joined: StreamKey,
+        ctx: &mut Context<'_, S>,
+    ) {
+        let listener = Listener::new(mode, joined, window);
+        self.listeners.insert(key, Box::new(listener));
+        ctx.effects.change(Changed::Listener(key));
+        match mode {
+            Mode::One => self.join_one(key, ctx),
+            Mode::Tap => self.join_tap(key, ctx.effects),
+            Mode::Follow => self.join_live(key, ctx),
+            Mode::Default => match self.oldest_waiting() {
+                Some(stream) if !self.open.contains(&stream) => self.claim(key, stream, ctx),
+                _ => self.join_live(key, ctx),
+            },
+        }
+        ctx.effects.awake.push(key);
+    }
+
+    /// Takes in that the first `turns` turns are confirmed, and the new window.
+    ///
+    /// # Errors
+    ///
+    /// When so many turns have not been sent.
+    pub fn confirm<S: Store>(
+        &mut self,
+        key: ListenerKey,
+        turns: u64,
+        window: u64,
+        ctx: &mut Context<'_, S>,
+    ) -> Result<(), UnknownTurn> {
+        let Some(listener) = self.listeners.get_mut(&key) else {
+            return Err(UnknownTurn);
+        };
+        if turns > listener.confirmed_turns + listener.resend as u64 {
+            return Err(UnknownTurn);
+        }
+        listener.window = listener.window.max(window);
+        ctx.effects.awake.push(key);
+        while let Some(listener) = self.listeners.get_mut(&key)
+            && listener.confirmed_turns < turns
+            && let Some(sent) = listener.unconfirmed.pop_front()
+        {
+            listener.confirmed_turns += 1;
+            listener.resend = listener.resend.saturating_sub(1);
+            if listener.is_tap() {
+                ctx.effects.taps = ctx.effects.taps.saturating_sub(sent.cost);
+            }
+            self.confirm_one(key, &sent.what, ctx);
+        }
+        Ok(())
+    }
+
+    /// A listener is there again on a new connection: everything from turn `arrived` on is sent
+    /// once more.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be at that turn.
+    pub fn resume(&mut self, key: ListenerKey, arrived: u64) -> Result<(), UnknownTurn> {
+        let listener = self.listeners.get_mut(&key).ok_or(UnknownTurn)?;
+        let index = arrived
+            .checked_sub(listener.confirmed_turns)
+            .ok_or(UnknownTurn)?;
+        if arrived > listener.next_turn() {
+            return Err(UnknownTurn);
+        }
+        listener.resend = usize::try_from(index).map_err(|_| UnknownTurn)?;
+        Ok(())
+    }
+
+    /// A listener goes, by its own will or lost. What it has not confirmed is back in its place
+    /// (rule 10).
+    pub fn leave<S: Store>(&mut self, key: ListenerKey, ctx: &mut Context<'_, S>) {
+        self.queue.retain(|one| *one != key);
+        let Some(mut listener) = self.listeners.remove(&key) else {
+            return;
+        };
+        ctx.effects.change(Changed::Listener(key));
+        if listener.is_tap() {
+            let held: u64 = listener.unconfirmed.iter().map(|sent| sent.cost).sum();
+            let queued: u64 = listener
+                .feeds
+                .values()
+                .filter_map(|feed| feed.tap.as_ref())
+                .flat_map(|tap| &tap.chunks)
+                .map(|(chunk, _)| cost(chunk.payload.len()))
+                .sum();
+            ctx.effects.taps = ctx.effects.taps.saturating_sub(held + queued);
+        }
+        for (stream, feed) in std::mem::take(&mut listener.feeds) {
+            self.end_part(key, stream, &feed, ctx);
+        }
+    }
+
+    /// `--eof`: every listener that is live gets what was taken in before, and ends (rule 6). If
+    /// there was none but taps, an empty stream waits under `marker`.
+    pub fn eof<S: Store>(&mut self, marker: StreamKey, ctx: &mut Context<'_, S>) {
+        let was_live = self.is_live();
+        let accepting = self
+            .listeners
+            .iter()
+            .filter(|(_, listener)| listener.is_accepting());
+        let accepting: Vec<_> = accepting.map(|(key, _)| *key).collect();
+        for key in &accepting {
+            self.limit_feeds(*key, ctx.effects);
+            ctx.effects.awake.push(*key);
+        }
+        for key in accepting {
+            self.close_limited(key, ctx);
+        }
+        if !was_live {
+            let mut stream = Stream::new(Uuid::nil(), "--eof".to_owned());
+            stream.marker = true;
+            stream.finish = Some(Finish {
+                how: How::End,
+                arrival: ctx.effects.arrivals,
+                len: 0,
+            });
+            ctx.effects.arrivals += 1;
+            self.streams.insert(marker, Box::new(stream));
+            ctx.effects.change(Changed::Stream(marker));
+            self.free.insert(marker);
+        }
+    }
+
+    /// Drops what waits and nobody takes; returns the streams and payload bytes it was.
+    pub fn discard<S: Store>(&mut self, ctx: &mut Context<'_, S>) -> (u64, u64) {
+        let (mut streams, mut bytes) = (0, 0);
+        for key in std::mem::take(&mut self.free) {
+            let stream = &self.streams[&key];
+            streams += 1;
+            bytes += stream.untaken();
+            self.remove(key, Outcome::Discarded, ctx);
+        }
+        for key in self.open.clone() {
+            let Some(stream) = self.streams.get_mut(&key) else {
+                continue;
+            };
+            if stream.is_free() && stream.taken < stream.next {
+                streams += 1;
+                bytes += stream.untaken();
+                stream.discarded = true;
+                ctx.effects.change(Changed::Stream(key));
+                let next = stream.next;
+                self.take(key, next);
+                self.trim(key, ctx);
+            }
+        }
+        (streams, bytes)
+    }
+}

@@ -1,0 +1,194 @@
+//! How streams find listeners: by age, to one alone or to all who are live (rules 3, 4, 7, 9 and 10).
+
+use super::listener::{Feed, Phase, TapQueue};
+use super::stream::Takers;
+use super::{Changed, Context, Effects, ListenerKey, Pipe};
+use crate::protocol::Mode;
+use crate::store::{Store, StreamKey};
+
+impl Pipe {
+    /// The stream that a new default listener looks at first (rule 3).
+    pub(super) fn oldest_waiting(&self) -> Option<StreamKey> {
+        let is_waiting = |key: &&StreamKey| {
+            let stream = &self.streams[*key];
+            !stream.is_claimed() && stream.taken < stream.next
+        };
+        let open = self.open.iter().find(is_waiting);
+        open.into_iter().chain(self.free.first()).min().copied()
+    }
+
+    /// The stream for a new `--one`, if there is any: the oldest that is whole and nobody's, one
+    /// that has come to something before one that is still empty (rule 7).
+    pub(super) fn join_one<S: Store>(&mut self, key: ListenerKey, ctx: &mut Context<'_, S>) {
+        let fits = |key: &&StreamKey| {
+            let stream = &self.streams[*key];
+            stream.is_free() && stream.is_whole()
+        };
+        let begun = self
+            .open
+            .iter()
+            .filter(fits)
+            .find(|key| self.streams[*key].next > 0);
+        let finished = self.free.iter().find(fits);
+        let best = begun.into_iter().chain(finished).min();
+        match best.or_else(|| self.open.iter().find(fits)).copied() {
+            Some(stream) => self.claim(key, stream, ctx),
+            None => self.queue.push_back(key),
+        }
+    }
+
+    /// A new live listener gets each unfinished stream from the first byte nobody has confirmed.
+    pub(super) fn join_live<S: Store>(&mut self, key: ListenerKey, ctx: &mut Context<'_, S>) {
+        for stream in self.open.clone() {
+            if !self.streams[&stream].is_claimed() {
+                let backlog = self.streams[&stream].next;
+                self.share(key, stream, backlog, ctx);
+            }
+        }
+    }
+
+    pub(super) fn join_tap(&mut self, key: ListenerKey, effects: &mut Effects) {
+        for stream in self.open.clone() {
+            if !self.streams[&stream].is_claimed() {
+                self.add_tap(key, stream, effects);
+            }
+        }
+    }
+
+    /// Shows a stream that opens to all taps.
+    pub(super) fn watch(&mut self, key: StreamKey, effects: &mut Effects) {
+        let taps = self
+            .listeners
+            .iter()
+            .filter(|(_, one)| one.is_tap() && one.is_accepting());
+        for tap in taps.map(|(key, _)| *key).collect::<Vec<_>>() {
+            self.add_tap(tap, key, effects);
+        }
+    }
+
+    pub(super) fn add_tap(&mut self, listener: ListenerKey, key: StreamKey, effects: &mut Effects) {
+        let stream = self
+            .streams
+            .get_mut(&key)
+            .expect("a stream that is shown is there");
+        stream.taps.insert(listener);
+        let feed = Feed {
+            from: stream.next,
+            sent: stream.next,
+            confirmed: stream.next,
+            backlog: 0,
+            limit: None,
+            before: 0,
+            complete: false,
+            rank: None,
+            tap: Some(Box::new(TapQueue::new(stream.id))),
+        };
+        let tap = self
+            .listeners
+            .get_mut(&listener)
+            .expect("a tap is a listener");
+        tap.feeds.insert(key, feed);
+        effects.feeds += 1;
+        effects.change(Changed::Part(listener, key));
+    }
+
+    /// Offers a stream that nobody has: to the `--one` that has waited longest if it is whole, else
+    /// to all who are live, else it waits (rules 4, 7, 10).
+    pub(super) fn offer<S: Store>(&mut self, key: StreamKey, ctx: &mut Context<'_, S>) {
+        let stream = &self.streams[&key];
+        if stream.is_whole()
+            && let Some(one) = self.queue.pop_front()
+        {
+            self.claim(one, key, ctx);
+            return;
+        }
+        let live = self
+            .listeners
+            .iter()
+            .filter(|(_, one)| one.is_accepting() && !one.is_tap());
+        for listener in live.map(|(key, _)| *key).collect::<Vec<_>>() {
+            self.share(listener, key, 0, ctx);
+            self.end_if_over(listener, ctx.effects);
+        }
+        let stream = &self.streams[&key];
+        if stream.is_free() && stream.finish.is_some() {
+            self.free.insert(key);
+        }
+    }
+
+    /// Gives a listener a part in a stream, from the first byte that nobody has confirmed.
+    pub(super) fn share<S: Store>(
+        &mut self,
+        listener: ListenerKey,
+        key: StreamKey,
+        backlog: u64,
+        ctx: &mut Context<'_, S>,
+    ) {
+        let stream = self
+            .streams
+            .get_mut(&key)
+            .expect("a stream that is shared is there");
+        if stream.is_claimed() {
+            return;
+        }
+        stream.add_taker(listener);
+        self.add_feed(listener, key, backlog, ctx);
+    }
+
+    /// Gives a stream to one listener alone.
+    pub(super) fn claim<S: Store>(
+        &mut self,
+        listener: ListenerKey,
+        key: StreamKey,
+        ctx: &mut Context<'_, S>,
+    ) {
+        let stream = self
+            .streams
+            .get_mut(&key)
+            .expect("a stream that is claimed is there");
+        stream.takers = Takers::Claimed(listener);
+        ctx.effects.change(Changed::Stream(key));
+        ctx.effects.change(Changed::Listener(listener));
+        let claimant = self
+            .listeners
+            .get_mut(&listener)
+            .expect("a claimant is a listener");
+        if claimant.mode != Mode::Follow {
+            claimant.phase = Phase::Draining;
+        }
+        self.add_feed(listener, key, u64::MAX, ctx);
+    }
+
+    pub(super) fn add_feed<S: Store>(
+        &mut self,
+        listener: ListenerKey,
+        key: StreamKey,
+        backlog: u64,
+        ctx: &mut Context<'_, S>,
+    ) {
+        self.free.remove(&key);
+        let stream = &self.streams[&key];
+        let feed = Feed {
+            from: stream.taken,
+            sent: stream.taken,
+            confirmed: stream.taken,
+            backlog,
+            limit: None,
+            before: if stream.finish.is_some() {
+                stream.taken
+            } else {
+                0
+            },
+            complete: false,
+            rank: None,
+            tap: None,
+        };
+        if let Some(taker) = self.listeners.get_mut(&listener)
+            && taker.feeds.insert(key, feed).is_none()
+        {
+            ctx.effects.feeds += 1;
+        }
+        ctx.effects.change(Changed::Part(listener, key));
+        self.refresh(listener, key, ctx);
+    }
+}

@@ -97,7 +97,7 @@ impl Host {
     /// Mounts a disk of so many MiB at `path`.
     pub fn mount(&self, home: &Environment, path: &Path, mib: u64) {
         let path = path.display();
-        let mount = format!("mkdir -p {path}; mount -t tmpfs -o size={mib}m none {path}");
+        let mount = format!("mkdir -p {path}; mount -t tmpfs -o size={mib}m,mode=700 none {path}");
         self.does(home, &mount);
     }
 }

@@ -30,7 +30,7 @@ const MANY: usize = 100;
 
 /// What libzmq takes for a connection, in bytes (measured: some 56 KiB, for its queues and buffers),
 /// and how many connections are nothing to speak of. Beyond those the budget pays for them, up to
-/// half of it.
+/// three quarters of it.
 const CONNECTION: u64 = 56 << 10;
 const FEW: usize = 100;
 
@@ -79,7 +79,7 @@ impl Room {
     /// So many clients are connected.
     pub fn note_connections(&mut self, count: usize) {
         let cost = count.saturating_sub(FEW) as u64 * CONNECTION;
-        self.connections = cost.min(self.budget / 2);
+        self.connections = cost.min(self.budget / 4 * 3);
     }
 
     /// Whether little is left.

@@ -7,14 +7,16 @@
 //!
 //! With a store that is not durable everything is safe as soon as it is taken in, as far as that goes.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::listening::Taker;
 use super::writing::{Stage, Writer};
 use super::{Broker, Now, Output};
-use crate::pipe::{Changed, Pipe};
+use crate::pipe::{Changed, ListenerKey, Pipe};
 use crate::protocol::Outcome;
 use crate::store::record::{Record, WriterRecord};
 use crate::store::{Store, StreamKey};
@@ -386,12 +388,44 @@ impl<S: Store> Broker<S> {
         let listeners = self.listeners.keys().map(|key| Changed::Listener(*key));
         let parts = self.pipes.values().flat_map(Pipe::parts);
         let all = streams.chain(writers).chain(listeners).chain(parts);
-        let all: Vec<_> = all.filter_map(|it| self.record_of(it)).collect();
-        if let Err(full) = self.store.checkpoint(&mut all.into_iter()) {
+        let known = Known {
+            pipes: &self.pipes,
+            streams: &self.streams,
+            writers: &self.writers,
+            listeners: &self.listeners,
+            takers: &self.takers,
+        };
+        // One after the other, for together they may be more than the memory that there is.
+        let mut records = all.filter_map(|it| known.record_of(it));
+        let written = self.store.checkpoint(&mut records);
+        drop(records);
+        if let Err(full) = written {
             self.disk_is_full(full.0);
         }
     }
 
+    fn record_of(&self, changed: Changed) -> Option<Record> {
+        let known = Known {
+            pipes: &self.pipes,
+            streams: &self.streams,
+            writers: &self.writers,
+            listeners: &self.listeners,
+            takers: &self.takers,
+        };
+        known.record_of(changed)
+    }
+}
+
+/// What records are made from.
+struct Known<'a> {
+    pipes: &'a BTreeMap<Arc<str>, Pipe>,
+    streams: &'a HashMap<StreamKey, (Uuid, Arc<str>)>,
+    writers: &'a HashMap<Uuid, Writer>,
+    listeners: &'a HashMap<ListenerKey, Uuid>,
+    takers: &'a HashMap<Uuid, Taker>,
+}
+
+impl Known<'_> {
     /// What is to be written down of something, or that it is no more.
     fn record_of(&self, changed: Changed) -> Option<Record> {
         match changed {

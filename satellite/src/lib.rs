@@ -46,18 +46,14 @@ pub fn run(listen: &Listen, settings: &Settings, ready: impl FnOnce(&str)) -> an
     // Before there is a socket to leave behind, so that from here on every end is an orderly one.
     let stop = signals::stop_descriptor().context("cannot set up the handling of signals")?;
     let for_broker = for_broker(listen, settings, clients);
-    match &settings.data {
-        Some(directory) => {
-            let data = data::open(directory, settings.disk)?;
-            let broker = Broker::restore(for_broker, data.store, data.recovered);
-            let server = bind(listen)?.woken_by(data.synced);
-            serve(server, broker, stop.as_fd(), ready)
-        }
-        None => {
-            let broker = Broker::new(for_broker, Memory::default());
-            serve(bind(listen)?, broker, stop.as_fd(), ready)
-        }
-    }
+    let Some(directory) = &settings.data else {
+        let broker = Broker::new(for_broker, Memory::default());
+        return serve(bind(listen)?, broker, stop.as_fd(), ready);
+    };
+    let data = data::open(directory, settings.disk)?;
+    let broker = Broker::restore(for_broker, data.store, data.recovered);
+    let server = bind(listen)?.woken_by(data.synced);
+    serve(server, broker, stop.as_fd(), ready)
 }
 
 fn serve<S: Store>(

@@ -100,12 +100,11 @@ fn report(status: &Status, place: &Place, now: SystemTime) -> String {
             format!("{} of {} used", size(status.used), size(status.memory)),
         ),
     ];
-    lines
-        .into_iter()
-        .chain(disk)
-        .chain(trouble)
+    let lines = lines.into_iter().chain(disk).chain(trouble);
+    let lines: Vec<_> = lines
         .map(|(name, value)| format!("{name:<9}  {value}\n"))
-        .collect()
+        .collect();
+    lines.concat()
 }
 
 /// How long something is past, in the largest unit of which there are two.

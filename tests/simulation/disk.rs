@@ -128,7 +128,8 @@ impl Disk {
         }
         let needed = |(key, record): (&u64, &StreamRecord)| (StreamKey(*key), record.needed);
         log.released = recovered.streams.iter().map(needed).collect();
-        log.deleted = log.released.clone();
+        let released = log.released.clone();
+        log.deleted = released;
         let mut streams = HashMap::new();
         log.used = 0;
         for (key, record) in &recovered.streams {
@@ -279,7 +280,8 @@ impl Store for Simulated {
                 return Err(Full("the disk is full".to_owned()));
             }
             log.flushed = log.entries.len();
-            log.deleted = log.released.clone();
+            let released = log.released.clone();
+            log.deleted = released;
         }
         Ok(())
     }

@@ -153,7 +153,7 @@ fn fault(client: usize, rng: &mut Rng) -> Fault {
         40..55 => Fault::CutOff(client, rng.micros(0, LONGEST_CUT)),
         55..75 => Fault::Kill(client),
         75..80 => Fault::Signal(client, Signal::Terminate),
-        80..86 => Fault::DiskRefuses(1 + (client % 4) as u32),
+        80..86 => Fault::DiskRefuses(rng.pick(&[1, 2, 4])),
         _ => Fault::Stall(client, rng.micros(0, LONGEST_CUT)),
     }
 }

@@ -44,6 +44,7 @@ pub enum Event {
 }
 
 /// Everything there is.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct World {
     /// The time.
     pub now: Duration,
@@ -261,8 +262,7 @@ impl World {
                 Output::Send { peer, frames, .. } if self.disk.is_none() => {
                     self.check.reply(peer, frames)?;
                 }
-                Output::Send { .. } => {}
-                Output::Log(_) => {}
+                Output::Send { .. } | Output::Log(_) => {}
                 Output::Stop => return Err("the satellite stops".to_owned()),
             }
         }

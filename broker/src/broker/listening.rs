@@ -127,7 +127,7 @@ impl<S: Store> Broker<S> {
             self.with_pipe(&name, |pipe, _| pipe.resume(key, turns))
         } else {
             self.with_pipe(&name, |pipe, ctx| {
-                pipe.rejoin(key, turns, cost, window, ctx)
+                pipe.rejoin(key, turns, cost, window, ctx);
             });
             Ok(())
         };

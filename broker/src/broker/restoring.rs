@@ -10,9 +10,9 @@ use uuid::Uuid;
 use super::listening::Taker;
 use super::writing::{Stage, Writer};
 use super::{Broker, Output, Settings, is_reserved};
-use crate::pipe::{Changed, ListenerKey};
-use crate::protocol::Outcome;
-use crate::store::record::WriterRecord;
+use crate::pipe::{Changed, ListenerKey, Pipe};
+use crate::protocol::{How, Outcome};
+use crate::store::record::{ListenerRecord, WriterRecord};
 use crate::store::{Recovered, Store, StreamKey};
 
 impl<S: Store> Broker<S> {
@@ -54,7 +54,7 @@ impl<S: Store> Broker<S> {
             broker.restore_writer(&writer);
         }
         for name in broker.pipes.keys().cloned().collect::<Vec<_>>() {
-            broker.with_pipe(&name, |pipe, ctx| pipe.settle_all(ctx));
+            broker.with_pipe(&name, Pipe::settle_all);
         }
         for (key, why) in damaged {
             let end = ends.get(&key).copied().unwrap_or(0);
@@ -64,11 +64,11 @@ impl<S: Store> Broker<S> {
         broker
     }
 
-    fn restore_pipe(&mut self, name: &Arc<str>) -> &mut crate::pipe::Pipe {
+    fn restore_pipe(&mut self, name: &Arc<str>) -> &mut Pipe {
         self.pipes.entry(name.clone()).or_default()
     }
 
-    fn restore_listener(&mut self, key: u64, record: &crate::store::record::ListenerRecord) {
+    fn restore_listener(&mut self, key: u64, record: &ListenerRecord) {
         let name: Arc<str> = Arc::from(&*record.pipe);
         self.restore_pipe(&name).restore_listener(record);
         let key = ListenerKey(key);
@@ -161,7 +161,7 @@ impl<S: Store> Broker<S> {
         let orphans: Vec<_> = self.streams.iter().filter_map(is_orphan).collect();
         for (key, id, name) in orphans {
             self.remember_lost(id);
-            let how = crate::protocol::How::Cut("its writer was lost".to_owned());
+            let how = How::Cut("its writer was lost".to_owned());
             self.with_pipe(&name, |pipe, ctx| pipe.finish(key, how, ctx));
         }
         let is_short = |(key, (id, name)): (&StreamKey, &(Uuid, Arc<str>))| {

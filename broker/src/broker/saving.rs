@@ -258,7 +258,7 @@ impl<S: Store> Broker<S> {
                 Ok(0) => break,
                 Ok(freed) => self.room.free(freed),
                 Err(full) => {
-                    self.disk_is_full(full.0);
+                    self.disk_is_full(&full.0);
                     self.expect_sync(key);
                     return false;
                 }
@@ -286,9 +286,9 @@ impl<S: Store> Broker<S> {
         });
     }
 
-    fn disk_is_full(&mut self, why: String) {
+    fn disk_is_full(&mut self, why: &str) {
         self.saving.full_until = Some(self.now + TRY_AGAIN);
-        if self.saving.full.replace(why.clone()).is_none() {
+        if self.saving.full.replace(why.to_owned()).is_none() {
             self.out
                 .push_back(Output::Log(format!("writers wait: {why}")));
         }
@@ -334,7 +334,7 @@ impl<S: Store> Broker<S> {
         }
         if let Err(full) = self.store.flush() {
             self.saving.is_touched = true;
-            self.disk_is_full(full.0);
+            self.disk_is_full(&full.0);
             return false;
         }
         let written = self.store.written();
@@ -400,7 +400,7 @@ impl<S: Store> Broker<S> {
         let written = self.store.checkpoint(&mut records);
         drop(records);
         if let Err(full) = written {
-            self.disk_is_full(full.0);
+            self.disk_is_full(&full.0);
         }
     }
 

@@ -108,14 +108,10 @@ impl Pipe {
 
     /// All parts that listeners have in streams.
     pub fn parts(&self) -> impl Iterator<Item = Changed> {
-        let parts = |(key, listener): (&ListenerKey, &Box<Listener>)| {
-            let key = *key;
-            let streams: Vec<_> = listener.feeds.keys().copied().collect();
-            streams
-                .into_iter()
-                .map(move |stream| Changed::Part(key, stream))
-        };
-        self.listeners.iter().flat_map(parts)
+        self.listeners.iter().flat_map(|(key, listener)| {
+            let streams = listener.feeds.keys();
+            streams.map(|stream| Changed::Part(*key, *stream))
+        })
     }
 }
 

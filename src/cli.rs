@@ -87,7 +87,8 @@ const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 usage, 3 a stream was cut or came incomplete, 4 no satellite,
 124 --timeout, 129/130/143 ended by a signal.
 
-SATELLITE=tcp://host:port names the satellite; without it, one starts by itself on this machine.";
+SATELLITE=tcp://host:port names the satellite; without it, one starts by itself on this machine.
+SKYPIPE_DATA=DIR is where that one keeps what waits, SKYPIPE_DATA=memory lets it keep nothing on disk.";
 
 /// What the command line asks for.
 #[derive(Debug)]

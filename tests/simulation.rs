@@ -84,8 +84,8 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// Runs one history; a panic in it is a failure of it.
-fn attempt(seed: u64, plant: Option<Kind>, stats: &mut Stats) -> Result<(), Failure> {
-    catch_unwind(AssertUnwindSafe(|| run(seed, plant, stats))).unwrap_or_else(|panic| {
+fn attempt(seed: u64, run: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text
             .or_else(|| panic.downcast_ref::<&str>().copied())
@@ -118,7 +118,7 @@ fn histories(flavour: Flavour, wanted: &[&'static str]) {
         .collect();
     for seed in &mine {
         let mut stats = Stats::default();
-        if let Err(failure) = attempt(*seed, plant, &mut stats) {
+        if let Err(failure) = attempt(*seed, || run(*seed, plant, &mut stats)) {
             println!("{failure}");
             failures.push(failure);
         }
@@ -168,24 +168,6 @@ fn histories_with_restarts() {
 /// How many histories of a satellite with a disk there are in an ordinary run.
 const RESTARTS: u64 = 5_000;
 
-fn attempt_restarts(
-    seed: u64,
-    plant: Option<restarts::Plant>,
-    stats: &mut Stats,
-) -> Result<(), Failure> {
-    catch_unwind(AssertUnwindSafe(|| restarts::run(seed, plant, stats))).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("no words");
-        Err(Failure {
-            seed,
-            at: std::time::Duration::ZERO,
-            why: format!("panic: {text}"),
-        })
-    })
-}
-
 /// Rules 10, 11, 12 and 16 with a disk: `SKYPIPE_SEED`, `SKYPIPE_SEEDS` and `SKYPIPE_PLANT` as above,
 /// the faults being `skip-sync` and `early-ack`.
 #[test]
@@ -201,7 +183,7 @@ fn histories_of_a_satellite_that_is_killed_and_loses_power() {
     let mut failures = Vec::new();
     for seed in seeds {
         let mut stats = Stats::default();
-        if let Err(failure) = attempt_restarts(seed, plant, &mut stats) {
+        if let Err(failure) = attempt(seed, || restarts::run(seed, plant, &mut stats)) {
             println!("{failure}");
             failures.push(failure);
         }
@@ -225,7 +207,12 @@ fn planted_faults_of_a_disk_are_found() {
         restarts::Plant::AcknowledgesEarly,
     ] {
         let failures: Vec<_> = (0..200)
-            .filter_map(|seed| attempt_restarts(seed, Some(kind), &mut Stats::default()).err())
+            .filter_map(|seed| {
+                attempt(seed, || {
+                    restarts::run(seed, Some(kind), &mut Stats::default())
+                })
+                .err()
+            })
             .collect();
         let first = failures
             .first()
@@ -250,7 +237,7 @@ fn planted_faults_are_found() {
         let mut found = Vec::new();
         for seed in 0..60 {
             let mut stats = Stats::default();
-            let failure = attempt(seed, Some(kind), &mut stats).err();
+            let failure = attempt(seed, || run(seed, Some(kind), &mut stats)).err();
             planted += u32::from(stats.planted);
             found.extend(failure.filter(|_| stats.planted));
         }

@@ -18,6 +18,7 @@ mod credit;
 mod listening;
 mod losing;
 mod old;
+mod recording;
 mod restoring;
 mod saving;
 #[cfg(test)]

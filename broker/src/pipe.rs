@@ -27,8 +27,10 @@ mod listener;
 mod offering;
 mod reading;
 mod recording;
+mod restoring;
 mod schedule;
 mod stream;
+mod tapping;
 #[cfg(test)]
 mod tests;
 mod writing;
@@ -240,5 +242,24 @@ impl Pipe {
         self.listeners
             .get(&key)
             .map_or(0, |listener| listener.confirmed_turns)
+    }
+
+    /// Whether nobody gets a stream, taps aside.
+    #[must_use]
+    pub fn is_free(&self, key: StreamKey) -> bool {
+        self.streams.get(&key).is_none_or(|stream| stream.is_free())
+    }
+
+    /// How many bytes a stream has, if it has finished.
+    #[must_use]
+    pub fn len(&self, key: StreamKey) -> Option<u64> {
+        let finish = self.streams.get(&key)?.finish.as_ref()?;
+        Some(finish.len)
+    }
+
+    /// What has been taken in of a stream.
+    #[must_use]
+    pub fn end(&self, key: StreamKey) -> Option<u64> {
+        self.streams.get(&key).map(|stream| stream.next)
     }
 }

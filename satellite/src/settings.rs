@@ -14,7 +14,7 @@ use crate::size;
 /// What a satellite can be told.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Settings {
-    /// The memory for what waits, at least 4MiB; when it is used up, writers wait
+    /// The memory for what is under way, and without --data for what waits, at least 4MiB
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = memory)]
     pub memory: u64,
 

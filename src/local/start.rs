@@ -47,8 +47,8 @@ pub fn ensure(directory: &Directory) -> Result<(), String> {
     start(directory)?;
     if let Some(service) = service() {
         notice(&format!(
-            "a satellite was started for you inside {service} and may end with it, and what waits \
-             then is lost; to prevent that, use skypipe once outside of it before"
+            "a satellite was started for you inside {service} and may end with it; to prevent \
+             that, use skypipe once outside of it before"
         ));
     }
     if first {

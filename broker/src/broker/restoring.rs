@@ -26,30 +26,22 @@ impl<S: Store> Broker<S> {
         }
         let (ends, damaged) = (recovered.ends, recovered.damaged);
         for (key, record) in recovered.streams {
-            broker.next_key = broker.next_key.max(key);
             let name: Arc<str> = Arc::from(&*record.pipe);
-            let id = if record.marker {
-                Uuid::from_u64_pair(super::OLD_IDS, key)
-            } else {
-                record.id
-            };
-            broker.streams.insert(StreamKey(key), (id, name.clone()));
+            broker
+                .streams
+                .insert(StreamKey(key), (record.id, name.clone()));
             let end = ends.get(&key).copied().unwrap_or(0);
             broker.restore_pipe(&name).restore_stream(record, end);
         }
         for (key, record) in &recovered.listeners {
-            broker.next_key = broker.next_key.max(*key);
             broker.restore_listener(*key, record);
         }
-        let mut is_known = Vec::new();
         for part in recovered.parts.values() {
-            let name = broker
-                .streams
-                .get(&StreamKey(part.stream))
-                .map(|(_, name)| name.clone());
-            is_known.extend(name.map(|name| broker.restore_pipe(&name).restore_part(part)));
+            let known = broker.streams.get(&StreamKey(part.stream)).cloned();
+            let is_known =
+                known.is_some_and(|(_, name)| broker.restore_pipe(&name).restore_part(part));
+            broker.effects.feeds += usize::from(is_known);
         }
-        broker.effects.feeds = is_known.into_iter().filter(|known| *known).count();
         for writer in recovered.writers.into_values() {
             broker.restore_writer(&writer);
         }

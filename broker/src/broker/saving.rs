@@ -7,18 +7,15 @@
 //!
 //! With a store that is not durable everything is safe as soon as it is taken in, as far as that goes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::listening::Taker;
-use super::writing::{Stage, Writer};
+use super::writing::Stage;
 use super::{Broker, Now, Output};
-use crate::pipe::{Changed, ListenerKey, Pipe};
+use crate::pipe::Changed;
 use crate::protocol::Outcome;
-use crate::store::record::{Record, WriterRecord};
 use crate::store::{Store, StreamKey};
 
 /// How long listeners may take to confirm a byte before it is saved for them.
@@ -286,7 +283,7 @@ impl<S: Store> Broker<S> {
         });
     }
 
-    fn disk_is_full(&mut self, why: &str) {
+    pub(super) fn disk_is_full(&mut self, why: &str) {
         self.saving.full_until = Some(self.now + TRY_AGAIN);
         if self.saving.full.replace(why.to_owned()).is_none() {
             self.out
@@ -324,11 +321,7 @@ impl<S: Store> Broker<S> {
             return true;
         }
         self.saving.is_touched = false;
-        for changed in std::mem::take(&mut self.saving.changed) {
-            if let Some(record) = self.record_of(changed) {
-                self.store.put(&record);
-            }
-        }
+        self.put_changed();
         if self.store.wants_checkpoint() {
             self.checkpoint();
         }
@@ -380,102 +373,5 @@ impl<S: Store> Broker<S> {
         if !self.saving.pending.is_empty() {
             self.store.sync();
         }
-    }
-
-    fn checkpoint(&mut self) {
-        let streams = self.streams.keys().map(|key| Changed::Stream(*key));
-        let writers = self.writers.keys().map(|id| Changed::Writer(*id));
-        let listeners = self.listeners.keys().map(|key| Changed::Listener(*key));
-        let parts = self.pipes.values().flat_map(Pipe::parts);
-        let all = streams.chain(writers).chain(listeners).chain(parts);
-        let known = Known {
-            pipes: &self.pipes,
-            streams: &self.streams,
-            writers: &self.writers,
-            listeners: &self.listeners,
-            takers: &self.takers,
-        };
-        // One after the other, for together they may be more than the memory that there is.
-        let mut records = all.filter_map(|it| known.record_of(it));
-        let written = self.store.checkpoint(&mut records);
-        drop(records);
-        if let Err(full) = written {
-            self.disk_is_full(&full.0);
-        }
-    }
-
-    fn record_of(&self, changed: Changed) -> Option<Record> {
-        let known = Known {
-            pipes: &self.pipes,
-            streams: &self.streams,
-            writers: &self.writers,
-            listeners: &self.listeners,
-            takers: &self.takers,
-        };
-        known.record_of(changed)
-    }
-}
-
-/// What records are made from.
-struct Known<'a> {
-    pipes: &'a BTreeMap<Arc<str>, Pipe>,
-    streams: &'a HashMap<StreamKey, (Uuid, Arc<str>)>,
-    writers: &'a HashMap<Uuid, Writer>,
-    listeners: &'a HashMap<ListenerKey, Uuid>,
-    takers: &'a HashMap<Uuid, Taker>,
-}
-
-impl Known<'_> {
-    /// What is to be written down of something, or that it is no more.
-    fn record_of(&self, changed: Changed) -> Option<Record> {
-        match changed {
-            Changed::Stream(key) => {
-                let known = self.streams.get(&key);
-                let record = known
-                    .and_then(|(id, name)| self.pipes.get(name)?.stream_record(key, *id, name));
-                Some(record.unwrap_or(Record::Gone { key: key.0 }))
-            }
-            Changed::Progress(key) => {
-                let (_, name) = self.streams.get(&key)?;
-                self.pipes.get(name)?.progress_record(key)
-            }
-            Changed::Writer(stream) => Some(match self.writers.get(&stream) {
-                Some(writer) => Record::Writer(writer_record(stream, writer)),
-                None => Record::WriterGone { stream },
-            }),
-            Changed::Listener(key) => {
-                let known = self.listeners.get(&key).and_then(|id| {
-                    let taker = self.takers.get(id)?;
-                    let pipe = self.pipes.get(&taker.pipe)?;
-                    pipe.listener_record(key, *id, taker.client, &taker.pipe)
-                });
-                Some(known.unwrap_or(Record::ListenerGone { key: key.0 }))
-            }
-            Changed::Part(listener, stream) => {
-                let known = self.listeners.get(&listener).and_then(|id| {
-                    let taker = self.takers.get(id)?;
-                    self.pipes.get(&taker.pipe)?.part_record(listener, stream)
-                });
-                Some(known.unwrap_or(Record::PartGone {
-                    listener: listener.0,
-                    stream: stream.0,
-                }))
-            }
-        }
-    }
-}
-
-fn writer_record(stream: Uuid, writer: &Writer) -> WriterRecord {
-    WriterRecord {
-        stream,
-        key: writer.key.0,
-        client: writer.client,
-        pipe: writer.pipe.to_string(),
-        wait: writer.wait,
-        outcome: match writer.stage {
-            Stage::Answered(outcome) => Some(outcome),
-            Stage::Open | Stage::Finished => None,
-        },
-        len: writer.len,
     }
 }

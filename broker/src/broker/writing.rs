@@ -174,7 +174,7 @@ impl<S: Store> Broker<S> {
         }
         if resume || from > 0 {
             let message = "this satellite does not know the stream: it was restarted, and what it \
-                           kept in memory is lost";
+                           had of it is lost";
             return self.refuse(peer, Code::Unknown, message, Some(stream));
         }
         let Some(name) = self.name(peer, &pipe, Some(stream)) else {

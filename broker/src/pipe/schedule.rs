@@ -1,5 +1,5 @@
 //! What a listener is sent next, and when: by the age of what lay there, then as it arrived, line
-//! by line (rules 3, 4, 8, 9 and 13).
+//! by line (rules 3, 4, 8 and 13).
 //!
 //! It never decides who gets a stream; that is settled when an item's turn comes.
 
@@ -11,19 +11,17 @@ use uuid::Uuid;
 use super::listener::{Feed, Listener, Phase, Rank, Sent, SentWhat};
 use super::reading::{Read, Reads};
 use super::stream::Stream;
-use super::{Context, Effects, Ended, Item, ListenerKey, Next, Pipe};
+use super::tapping::{send_to_tap, tap_rank};
+use super::{Context, Ended, Item, ListenerKey, Next, Pipe};
 use crate::broker::Now;
 use crate::protocol::{How, Mode, cost};
-use crate::store::{Chunk, Store, StreamKey};
+use crate::store::{Store, StreamKey};
 
 /// The longest line that is kept whole where streams are merged, in bytes (rule 13).
 const LINE_KEPT_WHOLE: u64 = 1 << 20;
 
 /// How long others wait for the end of a line that has begun (rule 13).
 const LINE_PATIENCE: Now = Now::from_secs(1);
-
-/// The most that one tap may be behind, in bytes of cost: enough for a few full chunks.
-const TAP_ROOM: u64 = 4 << 20;
 
 /// After how long reading back is tried again, when too much was on its way.
 const READ_AGAIN: Now = Now::from_millis(5);
@@ -211,73 +209,6 @@ impl Pipe {
             }
         }
     }
-
-    /// Shows a new chunk to a tap, or counts it as missed if the tap is too far behind (rule 9).
-    pub(super) fn show_tap(
-        &mut self,
-        key: ListenerKey,
-        stream: StreamKey,
-        chunk: &Chunk,
-        effects: &mut Effects,
-    ) {
-        let Some(listener) = self.listeners.get_mut(&key) else {
-            return;
-        };
-        let queued: u64 = listener
-            .feeds
-            .values()
-            .filter_map(|feed| feed.tap.as_ref())
-            .flat_map(|tap| {
-                tap.chunks
-                    .iter()
-                    .map(|(chunk, _)| cost(chunk.payload.len()))
-            })
-            .sum();
-        let unconfirmed: u64 = listener.unconfirmed.iter().map(|sent| sent.cost).sum();
-        let price = cost(chunk.payload.len());
-        let Some(feed) = listener.feeds.get_mut(&stream) else {
-            return;
-        };
-        let Some(tap) = feed.tap.as_mut().filter(|_| feed.limit.is_none()) else {
-            return;
-        };
-        let fits = effects.taps + price <= effects.taps_limit;
-        if fits && queued + unconfirmed + price <= TAP_ROOM {
-            effects.taps += price;
-            tap.chunks
-                .push_back((chunk.clone(), std::mem::take(&mut tap.missed)));
-        } else {
-            tap.missed += chunk.payload.len() as u64;
-        }
-    }
-
-    /// Tells the taps of a stream of its finish, in its turn, once all of it was there.
-    pub(super) fn end_taps(&mut self, key: StreamKey) {
-        let Some(stream) = self.streams.get(&key).filter(|it| it.is_complete()) else {
-            return;
-        };
-        let Some(finish) = &stream.finish else {
-            return;
-        };
-        for tap in &stream.taps {
-            let ended = Ended {
-                stream: stream.id,
-                how: finish.how.clone(),
-                label: stream.label.clone(),
-                before: 0,
-                missed: 0,
-            };
-            let feed = self
-                .listeners
-                .get_mut(tap)
-                .and_then(|tap| tap.feeds.get_mut(&key));
-            if let Some(feed) = feed.filter(|feed| feed.limit.is_none())
-                && let Some(tap) = &mut feed.tap
-            {
-                tap.ended.get_or_insert((finish.arrival, ended));
-            }
-        }
-    }
 }
 
 /// Where a feed's next item stands in turn, if there is one.
@@ -317,15 +248,6 @@ fn read<S: Store>(
             ctx.effects.damaged.push((key, at, damaged));
             None
         }
-    }
-}
-
-fn tap_rank(feed: &Feed) -> Option<Rank> {
-    let tap = feed.tap.as_ref().filter(|_| !feed.complete)?;
-    match (tap.chunks.front(), &tap.ended) {
-        (Some((chunk, _)), _) => Some(Rank::Live(chunk.mark.arrival)),
-        (None, Some((arrival, _))) => Some(Rank::Live(*arrival)),
-        (None, None) => None,
     }
 }
 
@@ -392,54 +314,11 @@ fn send_from_store<S: Store>(
     ))
 }
 
-/// Sends the oldest of what a tap holds.
-fn send_to_tap(listener: &mut Listener, key: StreamKey) -> Option<(Sent, Item)> {
-    let tap = listener.feeds.get(&key)?.tap.as_ref()?;
-    let Some(price) = tap
-        .chunks
-        .front()
-        .map(|(chunk, _)| cost(chunk.payload.len()))
-    else {
-        let (_, mut ended) = tap.ended.clone()?;
-        ended.missed = tap.missed;
-        let sent = send_ended(listener, key, ended)?;
-        if let Some(tap) = listener
-            .feeds
-            .get_mut(&key)
-            .and_then(|feed| feed.tap.as_mut())
-        {
-            tap.missed = 0;
-        }
-        return Some(sent);
-    };
-    if !listener.has_room(price) {
-        return None;
-    }
-    let feed = listener.feeds.get_mut(&key)?;
-    let tap = feed.tap.as_mut()?;
-    let (chunk, missed) = tap.chunks.pop_front()?;
-    let id = tap.id;
-    feed.complete = feed.limit.is_some() && tap.chunks.is_empty();
-    note_line(listener, key, chunk.mark.tail);
-    let own = Some(chunk.payload.clone());
-    let what = SentWhat::Chunk {
-        stream: key,
-        id,
-        at: chunk.mark.at,
-        len: chunk.mark.len,
-        missed,
-        own,
-    };
-    let item = Item::Chunk {
-        stream: id,
-        at: chunk.mark.at,
-        missed,
-        payload: chunk.payload,
-    };
-    Some((Sent { what, cost: price }, item))
-}
-
-fn send_ended(listener: &mut Listener, key: StreamKey, ended: Ended) -> Option<(Sent, Item)> {
+pub(super) fn send_ended(
+    listener: &mut Listener,
+    key: StreamKey,
+    ended: Ended,
+) -> Option<(Sent, Item)> {
     if !listener.has_room(0) {
         return None;
     }
@@ -453,7 +332,7 @@ fn send_ended(listener: &mut Listener, key: StreamKey, ended: Ended) -> Option<(
 }
 
 /// Remembers whether the output now stands inside a line of this stream.
-fn note_line(listener: &mut Listener, key: StreamKey, tail: u64) {
+pub(super) fn note_line(listener: &mut Listener, key: StreamKey, tail: u64) {
     listener.in_line = (1..=LINE_KEPT_WHOLE).contains(&tail).then_some(key);
 }
 

@@ -1,0 +1,119 @@
+//! What the broker writes down: what has changed since the last time, or at a checkpoint everything.
+//!
+//! When that is to be done is decided in `saving`, what a record holds of a pipe in [`crate::pipe`].
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::Broker;
+use super::listening::Taker;
+use super::writing::{Stage, Writer};
+use crate::pipe::{Changed, ListenerKey, Pipe};
+use crate::store::record::{Record, WriterRecord};
+use crate::store::{Store, StreamKey};
+
+impl<S: Store> Broker<S> {
+    /// Hands the records of what has changed to the store.
+    pub(super) fn put_changed(&mut self) {
+        let changed = std::mem::take(&mut self.saving.changed);
+        let (known, store) = self.known();
+        for record in changed.into_iter().filter_map(|it| known.record_of(it)) {
+            store.put(&record);
+        }
+    }
+
+    /// Lets the store begin anew with the records of everything.
+    pub(super) fn checkpoint(&mut self) {
+        let (known, store) = self.known();
+        let streams = known.streams.keys().map(|key| Changed::Stream(*key));
+        let writers = known.writers.keys().map(|id| Changed::Writer(*id));
+        let listeners = known.listeners.keys().map(|key| Changed::Listener(*key));
+        let parts = known.pipes.values().flat_map(Pipe::parts);
+        let all = streams.chain(writers).chain(listeners).chain(parts);
+        // One after the other, for together they may be more than the memory that there is.
+        let mut records = all.filter_map(|it| known.record_of(it));
+        let written = store.checkpoint(&mut records);
+        drop(records);
+        if let Err(full) = written {
+            self.disk_is_full(&full.0);
+        }
+    }
+
+    /// What records are made from, and where they go.
+    fn known(&mut self) -> (Known<'_>, &mut S) {
+        let known = Known {
+            pipes: &self.pipes,
+            streams: &self.streams,
+            writers: &self.writers,
+            listeners: &self.listeners,
+            takers: &self.takers,
+        };
+        (known, &mut self.store)
+    }
+}
+
+/// What records are made from.
+struct Known<'a> {
+    pipes: &'a BTreeMap<Arc<str>, Pipe>,
+    streams: &'a HashMap<StreamKey, (Uuid, Arc<str>)>,
+    writers: &'a HashMap<Uuid, Writer>,
+    listeners: &'a HashMap<ListenerKey, Uuid>,
+    takers: &'a HashMap<Uuid, Taker>,
+}
+
+impl Known<'_> {
+    /// What is to be written down of something, or that it is no more.
+    fn record_of(&self, changed: Changed) -> Option<Record> {
+        match changed {
+            Changed::Stream(key) => {
+                let known = self.streams.get(&key);
+                let record = known
+                    .and_then(|(id, name)| self.pipes.get(name)?.stream_record(key, *id, name));
+                Some(record.unwrap_or(Record::Gone { key: key.0 }))
+            }
+            Changed::Progress(key) => {
+                let (_, name) = self.streams.get(&key)?;
+                self.pipes.get(name)?.progress_record(key)
+            }
+            Changed::Writer(stream) => Some(match self.writers.get(&stream) {
+                Some(writer) => Record::Writer(writer_record(stream, writer)),
+                None => Record::WriterGone { stream },
+            }),
+            Changed::Listener(key) => {
+                let known = self.listeners.get(&key).and_then(|id| {
+                    let taker = self.takers.get(id)?;
+                    let pipe = self.pipes.get(&taker.pipe)?;
+                    pipe.listener_record(key, *id, taker.client, &taker.pipe)
+                });
+                Some(known.unwrap_or(Record::ListenerGone { key: key.0 }))
+            }
+            Changed::Part(listener, stream) => {
+                let known = self.listeners.get(&listener).and_then(|id| {
+                    let taker = self.takers.get(id)?;
+                    self.pipes.get(&taker.pipe)?.part_record(listener, stream)
+                });
+                Some(known.unwrap_or(Record::PartGone {
+                    listener: listener.0,
+                    stream: stream.0,
+                }))
+            }
+        }
+    }
+}
+
+fn writer_record(stream: Uuid, writer: &Writer) -> WriterRecord {
+    WriterRecord {
+        stream,
+        key: writer.key.0,
+        client: writer.client,
+        pipe: writer.pipe.to_string(),
+        wait: writer.wait,
+        outcome: match writer.stage {
+            Stage::Answered(outcome) => Some(outcome),
+            Stage::Open | Stage::Finished => None,
+        },
+        len: writer.len,
+    }
+}

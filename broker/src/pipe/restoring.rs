@@ -1,0 +1,251 @@
+//! A pipe is made again from what was written down of it, and its streams and listeners go on or come
+//! to an end (rule 16).
+//!
+//! It never reads a record that is not of its own pipe; [`crate::broker`] hands them out.
+
+use super::listener::{Feed, Listener, Phase, TapQueue};
+use super::stream::{Finish, Stream, Takers};
+use super::{Changed, Context, ListenerKey, Pipe};
+use crate::protocol::{How, MAX_BYTES, Outcome};
+use crate::store::record::{ListenerRecord, PartRecord, StreamRecord};
+use crate::store::{Store, StreamKey};
+
+/// After a restart. First all streams, then all listeners, then all parts, then [`Pipe::settle_all`].
+impl Pipe {
+    /// A stream that was there, of which the bytes up to `end` are.
+    pub fn restore_stream(&mut self, record: StreamRecord, end: u64) {
+        let key = StreamKey(record.key);
+        let mut stream = Stream::new(record.id, record.label);
+        stream.marker = record.marker;
+        stream.next = end.max(record.needed);
+        stream.taken = record.taken;
+        stream.released = record.needed;
+        stream.discarded = record.discarded;
+        stream.finish = record.finish.map(|finish| {
+            stream.finish_taken = finish.taken;
+            Finish {
+                how: finish.how,
+                arrival: finish.arrival,
+                len: finish.len,
+            }
+        });
+        self.kept += stream.kept();
+        if stream.finish.is_none() {
+            self.open.insert(key);
+        }
+        if let Some(listener) = record.claimed {
+            stream.takers = Takers::Claimed(ListenerKey(listener));
+        }
+        self.streams.insert(key, Box::new(stream));
+    }
+
+    /// A listener that was there.
+    pub fn restore_listener(&mut self, record: &ListenerRecord) {
+        let key = ListenerKey(record.key);
+        let mut listener = Listener::new(record.mode, StreamKey(record.joined), 0);
+        listener.until = record.until;
+        listener.phase = match (record.is_queued, record.is_accepting) {
+            (true, _) => Phase::Queued,
+            (false, true) => Phase::Live,
+            (false, false) => Phase::Draining,
+        };
+        if record.is_queued {
+            self.queue.push_back(key);
+        }
+        self.listeners.insert(key, Box::new(listener));
+    }
+
+    /// A part that a listener had in a stream. Returns whether both are there.
+    pub fn restore_part(&mut self, record: &PartRecord) -> bool {
+        let (key, stream_key) = (ListenerKey(record.listener), StreamKey(record.stream));
+        let Some(stream) = self.streams.get_mut(&stream_key) else {
+            return false;
+        };
+        let Some(listener) = self.listeners.get_mut(&key) else {
+            return false;
+        };
+        let from = if listener.is_tap() {
+            stream.taps.insert(key);
+            stream.next
+        } else {
+            stream.return_taker(key, record.from)
+        };
+        let feed = Feed {
+            from: record.from,
+            sent: from,
+            confirmed: from,
+            backlog: record.backlog,
+            limit: record.limit,
+            before: record.before,
+            complete: record.limit.is_some_and(|limit| limit <= from),
+            rank: None,
+            tap: listener
+                .is_tap()
+                .then(|| Box::new(TapQueue::new(stream.id))),
+        };
+        listener.feeds.insert(stream_key, feed).is_none()
+    }
+
+    /// Puts right what the end of the last run left half done, and offers what nobody has.
+    pub fn settle_all<S: Store>(&mut self, ctx: &mut Context<'_, S>) {
+        for (key, stream) in &mut self.streams {
+            if let Takers::Claimed(listener) = stream.takers
+                && self
+                    .listeners
+                    .get(&listener)
+                    .is_none_or(|one| !one.feeds.contains_key(key))
+            {
+                stream.drop_taker(listener, 0);
+            }
+        }
+        let shared: Vec<_> = self.streams.keys().copied().collect();
+        for key in shared {
+            self.trim(key, ctx);
+            self.end_taps(key);
+            let stream = &self.streams[&key];
+            if stream.is_free() && stream.finish.is_some() {
+                self.settle(key, ctx);
+            } else if stream.is_free() {
+                // Those who are to get it may not have been written down any more.
+                self.offer(key, ctx);
+            }
+            let Some(stream) = self.streams.get(&key) else {
+                continue;
+            };
+            let taps = stream.taps.iter().copied();
+            for listener in stream.takers().into_iter().chain(taps).collect::<Vec<_>>() {
+                self.refresh(listener, key, ctx);
+            }
+        }
+        let over: Vec<_> = self.listeners.keys().copied().collect();
+        for key in over {
+            self.close_limited(key, ctx);
+        }
+    }
+
+    /// A listener of an earlier run is there again, at this turn, having been sent chunks of this
+    /// cost. What it has not confirmed is sent once more.
+    pub fn rejoin<S: Store>(
+        &mut self,
+        key: ListenerKey,
+        turns: u64,
+        cost: u64,
+        window: u64,
+        ctx: &mut Context<'_, S>,
+    ) {
+        let Some(listener) = self.listeners.get_mut(&key) else {
+            return;
+        };
+        // No peer ever comes so far, and what it says is added to.
+        let (turns, cost) = (turns.min(MAX_BYTES), cost.min(MAX_BYTES));
+        listener.confirmed_turns = turns;
+        listener.spent = cost;
+        listener.window = window;
+        for stream in listener.feeds.keys().copied().collect::<Vec<_>>() {
+            self.refresh(key, stream, ctx);
+        }
+    }
+
+    /// The bytes of a stream below `at` that are not there were confirmed by everyone.
+    pub fn skip_to<S: Store>(&mut self, key: StreamKey, at: u64, ctx: &mut Context<'_, S>) {
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
+        let kept = stream.kept();
+        stream.next = stream.next.max(at);
+        self.kept += stream.kept() - kept;
+        for listener in stream.takers() {
+            let feed = self
+                .listeners
+                .get_mut(&listener)
+                .and_then(|taker| taker.feeds.get_mut(&key));
+            if let Some(feed) = feed {
+                let before = feed.confirmed;
+                feed.sent = feed.sent.max(at);
+                feed.confirmed = before.max(at);
+                let confirmed = feed.confirmed;
+                if let Some(stream) = self.streams.get_mut(&key) {
+                    stream.move_taker(before, confirmed);
+                }
+            }
+            self.refresh(listener, key, ctx);
+        }
+        self.take(key, at);
+        self.trim(key, ctx);
+    }
+
+    /// The bytes of a finished stream that are missing never come again. If its writer has its answer,
+    /// then because all who got it had confirmed all of it: it is gone. Else they were lost with the
+    /// satellite.
+    pub fn end_short<S: Store>(
+        &mut self,
+        key: StreamKey,
+        is_answered: bool,
+        ctx: &mut Context<'_, S>,
+    ) {
+        let Some(stream) = self.streams.get(&key) else {
+            return;
+        };
+        let (next, finish) = (stream.next, stream.finish.clone());
+        match finish {
+            Some(Finish {
+                how: How::Cut(why), ..
+            }) => self.cut_short(key, next, &why, ctx),
+            Some(_) if is_answered => self.forget_taken(key, ctx),
+            Some(_) => {
+                let why = "the satellite was stopped before all of it was stored";
+                self.cut_short(key, next, why, ctx);
+            }
+            None => {}
+        }
+    }
+
+    fn forget_taken<S: Store>(&mut self, key: StreamKey, ctx: &mut Context<'_, S>) {
+        let Some(stream) = self.streams.get(&key) else {
+            return;
+        };
+        let taps = stream.taps.iter().copied();
+        let all: Vec<_> = stream.takers().into_iter().chain(taps).collect();
+        self.remove(key, Outcome::Taken, ctx);
+        for listener in all {
+            let taker = self.listeners.get_mut(&listener);
+            if taker.and_then(|taker| taker.drop_feed(key)).is_some() {
+                ctx.effects.feeds -= 1;
+                ctx.effects.change(Changed::Part(listener, key));
+            }
+            self.end_if_over(listener, ctx.effects);
+            ctx.effects.awake.push(listener);
+        }
+    }
+
+    /// The bytes of a finished stream from `at` on never come again.
+    pub fn cut_short<S: Store>(
+        &mut self,
+        key: StreamKey,
+        at: u64,
+        why: &str,
+        ctx: &mut Context<'_, S>,
+    ) {
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
+        if let Some(finish) = stream.finish.as_mut().filter(|finish| finish.len > at) {
+            finish.len = at;
+            finish.how = How::Cut(why.to_owned());
+            let kept = stream.kept();
+            stream.next = stream.next.min(at);
+            self.kept -= kept - stream.kept();
+        }
+        let taps = stream.taps.iter().copied();
+        let takers: Vec<_> = stream.takers().into_iter().chain(taps).collect();
+        let is_free = stream.is_free();
+        self.end_taps(key);
+        ctx.effects.change(Changed::Stream(key));
+        for listener in takers {
+            self.refresh(listener, key, ctx);
+        }
+        if is_free && self.streams[&key].is_spent() {
+            self.settle(key, ctx);
+        }
+    }
+}

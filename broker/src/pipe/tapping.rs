@@ -1,0 +1,137 @@
+//! What a tap is shown: it holds its own bytes, so that it keeps nothing from anybody and slows nobody
+//! down, and skips what it has no room for (rule 9).
+
+use super::listener::{Feed, Listener, Rank, Sent, SentWhat};
+use super::schedule::{note_line, send_ended};
+use super::{Effects, Ended, Item, ListenerKey, Pipe};
+use crate::protocol::cost;
+use crate::store::{Chunk, StreamKey};
+
+/// The most that one tap may be behind, in bytes of cost: enough for a few full chunks.
+const TAP_ROOM: u64 = 4 << 20;
+
+impl Pipe {
+    /// Shows a new chunk to a tap, or counts it as missed if the tap is too far behind (rule 9).
+    pub(super) fn show_tap(
+        &mut self,
+        key: ListenerKey,
+        stream: StreamKey,
+        chunk: &Chunk,
+        effects: &mut Effects,
+    ) {
+        let Some(listener) = self.listeners.get_mut(&key) else {
+            return;
+        };
+        let queued: u64 = listener
+            .feeds
+            .values()
+            .filter_map(|feed| feed.tap.as_ref())
+            .flat_map(|tap| {
+                tap.chunks
+                    .iter()
+                    .map(|(chunk, _)| cost(chunk.payload.len()))
+            })
+            .sum();
+        let unconfirmed: u64 = listener.unconfirmed.iter().map(|sent| sent.cost).sum();
+        let price = cost(chunk.payload.len());
+        let Some(feed) = listener.feeds.get_mut(&stream) else {
+            return;
+        };
+        let Some(tap) = feed.tap.as_mut().filter(|_| feed.limit.is_none()) else {
+            return;
+        };
+        let fits = effects.taps + price <= effects.taps_limit;
+        if fits && queued + unconfirmed + price <= TAP_ROOM {
+            effects.taps += price;
+            tap.chunks
+                .push_back((chunk.clone(), std::mem::take(&mut tap.missed)));
+        } else {
+            tap.missed += chunk.payload.len() as u64;
+        }
+    }
+
+    /// Tells the taps of a stream of its finish, in its turn, once all of it was there.
+    pub(super) fn end_taps(&mut self, key: StreamKey) {
+        let Some(stream) = self.streams.get(&key).filter(|it| it.is_complete()) else {
+            return;
+        };
+        let Some(finish) = &stream.finish else {
+            return;
+        };
+        for tap in &stream.taps {
+            let ended = Ended {
+                stream: stream.id,
+                how: finish.how.clone(),
+                label: stream.label.clone(),
+                before: 0,
+                missed: 0,
+            };
+            let feed = self
+                .listeners
+                .get_mut(tap)
+                .and_then(|tap| tap.feeds.get_mut(&key));
+            if let Some(feed) = feed.filter(|feed| feed.limit.is_none())
+                && let Some(tap) = &mut feed.tap
+            {
+                tap.ended.get_or_insert((finish.arrival, ended));
+            }
+        }
+    }
+}
+
+/// Where a tap's next item stands in turn, if there is one.
+pub(super) fn tap_rank(feed: &Feed) -> Option<Rank> {
+    let tap = feed.tap.as_ref().filter(|_| !feed.complete)?;
+    match (tap.chunks.front(), &tap.ended) {
+        (Some((chunk, _)), _) => Some(Rank::Live(chunk.mark.arrival)),
+        (None, Some((arrival, _))) => Some(Rank::Live(*arrival)),
+        (None, None) => None,
+    }
+}
+
+/// Sends the oldest of what a tap holds.
+pub(super) fn send_to_tap(listener: &mut Listener, key: StreamKey) -> Option<(Sent, Item)> {
+    let tap = listener.feeds.get(&key)?.tap.as_ref()?;
+    let Some(price) = tap
+        .chunks
+        .front()
+        .map(|(chunk, _)| cost(chunk.payload.len()))
+    else {
+        let (_, mut ended) = tap.ended.clone()?;
+        ended.missed = tap.missed;
+        let sent = send_ended(listener, key, ended)?;
+        if let Some(tap) = listener
+            .feeds
+            .get_mut(&key)
+            .and_then(|feed| feed.tap.as_mut())
+        {
+            tap.missed = 0;
+        }
+        return Some(sent);
+    };
+    if !listener.has_room(price) {
+        return None;
+    }
+    let feed = listener.feeds.get_mut(&key)?;
+    let tap = feed.tap.as_mut()?;
+    let (chunk, missed) = tap.chunks.pop_front()?;
+    let id = tap.id;
+    feed.complete = feed.limit.is_some() && tap.chunks.is_empty();
+    note_line(listener, key, chunk.mark.tail);
+    let own = Some(chunk.payload.clone());
+    let what = SentWhat::Chunk {
+        stream: key,
+        id,
+        at: chunk.mark.at,
+        len: chunk.mark.len,
+        missed,
+        own,
+    };
+    let item = Item::Chunk {
+        stream: id,
+        at: chunk.mark.at,
+        missed,
+        payload: chunk.payload,
+    };
+    Some((Sent { what, cost: price }, item))
+}

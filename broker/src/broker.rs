@@ -37,6 +37,7 @@ use self::credit::Room;
 use self::listening::Taker;
 use self::saving::Saving;
 use self::writing::Writer;
+use crate::keys::KeyId;
 use crate::pipe::{Context, Effects, ListenerKey, Pipe};
 use crate::protocol::{
     self, Code, Limits, MAGIC, MAX_CHUNK, REVISION, Reply, Request, decode, encode, v01,
@@ -80,6 +81,8 @@ pub enum Input {
     Received {
         /// From whom.
         peer: Peer,
+        /// The key with which the connection was let in, at a satellite that has keys.
+        key: Option<KeyId>,
         /// Its frames.
         frames: Vec<Bytes>,
     },
@@ -229,7 +232,7 @@ impl<S: Store> Broker<S> {
     pub fn handle(&mut self, now: Now, input: Input) {
         self.now = self.now.max(now);
         match input {
-            Input::Received { peer, frames } => self.received(&peer, &frames),
+            Input::Received { peer, key, frames } => self.received(&peer, key, &frames),
             Input::Disconnected { peer } => self.disconnected(&peer),
             Input::Congested { peer } => self.congested(peer),
             Input::Taken { peer } => self.taken_by_old(&peer),
@@ -337,7 +340,7 @@ impl<S: Store> Broker<S> {
 
 /// Messages.
 impl<S: Store> Broker<S> {
-    fn received(&mut self, peer: &Peer, frames: &[Bytes]) {
+    fn received(&mut self, peer: &Peer, _key: Option<KeyId>, frames: &[Bytes]) {
         match frames {
             [magic, command] if magic == MAGIC => self.command(peer, command, None),
             [magic, command, payload] if magic == MAGIC => {

@@ -6,6 +6,7 @@
 
 pub mod broker;
 pub mod frame;
+pub mod keys;
 pub mod pipe;
 pub mod protocol;
 pub mod server;

@@ -238,7 +238,11 @@ impl<'a, S: Store> Rounds<'a, S> {
             self.tell(Input::Disconnected { peer });
         } else {
             self.departures.heard(self.now, &peer);
-            self.tell(Input::Received { peer, frames });
+            self.tell(Input::Received {
+                peer,
+                key: None,
+                frames,
+            });
         }
     }
 

@@ -48,6 +48,7 @@ fn feed(broker: &mut Broker<Memory>, peer: &Peer, frames: Vec<Bytes>) {
     broker.handle(
         Duration::ZERO,
         Input::Received {
+            key: None,
             peer: peer.clone(),
             frames,
         },

@@ -207,7 +207,11 @@ impl World {
                     return Ok(());
                 }
                 let peer = peer.clone();
-                self.tell_broker(Input::Received { peer, frames })
+                self.tell_broker(Input::Received {
+                    peer,
+                    key: None,
+                    frames,
+                })
             }
             Event::Down(conn, frames) if self.conns[conn].down => {
                 self.receive(self.conns[conn].client, conn, frames)
@@ -425,7 +429,7 @@ impl World {
 
 /// What a satellite says to a chunk or a finish that takes it for safe at once.
 fn early_answer(input: &Input) -> Option<Output> {
-    let Input::Received { peer, frames } = input else {
+    let Input::Received { peer, frames, .. } = input else {
         return None;
     };
     let Ok(Request::Finish { stream, .. }) = decode(frames.get(1)?) else {
@@ -459,7 +463,7 @@ pub fn reply_in(frames: &[Bytes]) -> Option<Reply> {
 /// What goes into a satellite, in a line.
 pub fn told(input: &Input) -> String {
     match input {
-        Input::Received { peer, frames } => {
+        Input::Received { peer, frames, .. } => {
             let len = frames.get(2).map_or(0, Bytes::len);
             format!("{:?} {:?} +{len}", peer.0, decode::<Request>(&frames[1]))
         }

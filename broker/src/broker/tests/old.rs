@@ -229,6 +229,7 @@ fn listening_and_unlistening_in_one_breath_loses_and_doubles_nothing() {
         story.broker.handle(
             story.now,
             Input::Received {
+                key: None,
                 peer: peer("r"),
                 frames,
             },

@@ -135,6 +135,7 @@ impl Story {
             .map(|frame| Bytes::copy_from_slice(frame))
             .collect();
         self.happen(Input::Received {
+            key: None,
             peer: peer(from),
             frames,
         });
@@ -152,6 +153,7 @@ impl Story {
             self.broker.handle(
                 self.now,
                 Input::Received {
+                    key: None,
                     peer: peer(from),
                     frames,
                 },

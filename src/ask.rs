@@ -22,13 +22,13 @@ use crate::session::{Job, Question};
 use crate::tell::{hint, notice, words};
 
 /// What came of a question.
-struct Inquiry {
-    code: u8,
-    answers: Vec<Reply>,
+pub(crate) struct Inquiry {
+    pub code: u8,
+    pub answers: Vec<Reply>,
     /// What there was to say on the way, not said yet.
-    notices: Vec<String>,
+    pub notices: Vec<String>,
     /// What there was to say to a terminal.
-    hints: Vec<String>,
+    pub hints: Vec<String>,
 }
 
 /// Puts `question` to the satellite, shows the answer, and returns the exit code.
@@ -58,7 +58,7 @@ pub fn ask(question: &Question, timeout: Option<Duration>) -> Result<u8, Failure
 }
 
 /// Puts one question to the satellite at `place`, which is started first if `start` says so.
-fn inquire(
+pub(crate) fn inquire(
     question: Question,
     place: &Place,
     start: bool,
@@ -91,7 +91,7 @@ fn is_running(path: &Path) -> Result<bool, Failure> {
 }
 
 /// Prints what was asked for. A reader that has seen enough is no failure.
-fn show(text: &str) -> Result<u8, Failure> {
+pub(crate) fn show(text: &str) -> Result<u8, Failure> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::failed(format!(
             "stdout cannot be written: {}",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args as _, CommandFactory, FromArgMatches, Parser};
-use skypipe_broker::protocol::{Mode, name_fault};
+use skypipe_broker::protocol::{MAX_KEY_NAME, Mode, Rights, name_fault};
 use skypipe_satellite::{Listen, Settings};
 
 use crate::session::Question;
@@ -69,6 +69,33 @@ struct Flags {
     /// With --reset: do not ask, even if something waits and is then lost
     #[arg(long, help_heading = "Commands")]
     yes: bool,
+    /// Let another machine in: print an invitation for it, with --read or --write for that alone
+    #[arg(long, help_heading = "Keys")]
+    invite: bool,
+    /// With --invite: only for pipes of this name, in which * stands for anything; may be repeated
+    #[arg(long, value_name = "PATTERN", help_heading = "Keys")]
+    pipe: Vec<String>,
+    /// With --invite: only for so long (12h, 30days)
+    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Keys")]
+    expires: Option<Duration>,
+    /// Use the satellite of an invitation, which is read from stdin or asked for
+    #[arg(long, help_heading = "Keys")]
+    join: bool,
+    /// Forget the satellite that was joined
+    #[arg(long, help_heading = "Keys")]
+    leave: bool,
+    /// Show who was invited
+    #[arg(long, help_heading = "Keys")]
+    keys: bool,
+    /// End the key of this name, for good
+    #[arg(long, help_heading = "Keys")]
+    revoke: bool,
+    /// Make a phrase of six words with which machines join that have an access key only
+    #[arg(long, help_heading = "Keys")]
+    phrase: bool,
+    /// Let no phrase join any more
+    #[arg(long, help_heading = "Keys")]
+    no_phrase: bool,
     /// Put a satellite in the sky
     #[arg(long, help_heading = "Commands")]
     setup: bool,
@@ -87,7 +114,9 @@ const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 usage, 3 a stream was cut or came incomplete, 4 no satellite,
 124 --timeout, 129/130/143 ended by a signal.
 
-SATELLITE=tcp://host:port names the satellite; without it, one starts by itself on this machine.
+SATELLITE=tcp://host:port names the satellite, SATELLITE=skypipe://... is an invitation to one; without
+it, it is the one that was joined, or else one that starts by itself on this machine. SKYPIPE_PHRASE is
+the phrase, for scripts that join.
 SKYPIPE_DATA=DIR is where that one keeps what waits, SKYPIPE_DATA=memory lets it keep nothing on disk.";
 
 /// What the command line asks for.
@@ -101,12 +130,37 @@ pub enum Command {
     Check(Option<Duration>),
     /// Stop this machine's satellite; `true` without asking.
     Reset(bool),
+    /// Let another machine in.
+    Invite(Invite),
+    /// Use the satellite of an invitation.
+    Join,
+    /// Forget it.
+    Leave,
+    /// Show who was invited.
+    Keys,
+    /// End the key of this name.
+    Revoke(String),
+    /// Make a phrase; `false` to have none any more.
+    Phrase(bool),
     /// Put a satellite in the sky.
     Setup,
     /// Be a satellite at this address and port.
     Satellite(Listen, Settings),
     /// Be this machine's satellite.
     LocalSatellite(Settings),
+}
+
+/// Who is let in, and to what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invite {
+    /// The name of the key; the satellite makes one if it is empty.
+    pub name: String,
+    /// What it allows.
+    pub rights: Rights,
+    /// In which pipes; none is all.
+    pub pipes: Vec<String>,
+    /// For how long.
+    pub expires: Option<Duration>,
 }
 
 /// Bytes in or out of a pipe.
@@ -229,6 +283,14 @@ impl Flags {
             Some("--discard") => Command::Ask(Question::Discard(name), timeout),
             Some("--check") => Command::Check(timeout),
             Some("--reset") => Command::Reset(self.yes),
+            Some("--invite") => Command::Invite(self.invitation()?),
+            Some("--join") => Command::Join,
+            Some("--leave") => Command::Leave,
+            Some("--keys") => Command::Keys,
+            Some("--revoke") if name.is_empty() => return Err("say whose key".to_owned()),
+            Some("--revoke") => Command::Revoke(name),
+            Some("--phrase") => Command::Phrase(true),
+            Some("--no-phrase") => Command::Phrase(false),
             Some("--setup") => Command::Setup,
             Some(_) => Command::LocalSatellite(self.settings),
             None => Command::Pipe(Pipe {
@@ -247,6 +309,13 @@ impl Flags {
             (self.discard, "--discard"),
             (self.check, "--check"),
             (self.reset, "--reset"),
+            (self.invite, "--invite"),
+            (self.join, "--join"),
+            (self.leave, "--leave"),
+            (self.keys, "--keys"),
+            (self.revoke, "--revoke"),
+            (self.phrase, "--phrase"),
+            (self.no_phrase, "--no-phrase"),
             (self.setup, "--setup"),
             (self.satellite.is_some(), "--satellite"),
             (self.local_satellite, "--local-satellite"),
@@ -265,16 +334,31 @@ impl Flags {
             (self.wait, "--wait"),
         ]);
         let asks = ["--eof", "--list", "--discard", "--check"];
-        if let (Some(way), Some(_)) = (ways.first(), command) {
+        let is_right = |way: &&str| is(&["--invite"]) && ["--read", "--write"].contains(way);
+        if let Some(way) = ways.iter().find(|way| !is_right(way))
+            && command.is_some()
+        {
             return Some((*way).to_owned());
+        }
+        if !is(&["--invite"]) {
+            if !self.pipe.is_empty() {
+                return Some("--pipe without --invite".to_owned());
+            }
+            if self.expires.is_some() {
+                return Some("--expires without --invite".to_owned());
+            }
         }
         if self.timeout.is_some() && command.is_some() && !is(&asks) {
             return Some("--timeout".to_owned());
         }
         if let Some(name) = &self.name
             && command.is_some()
-            && !is(&["--eof", "--discard"])
+            && !is(&["--eof", "--discard", "--invite", "--revoke"])
         {
+            if is(&["--join"]) {
+                // Whoever runs `ps` could read it.
+                return Some("an invitation on the command line".to_owned());
+            }
             return Some(format!("the name {name:?}"));
         }
         if self.yes && !is(&["--reset"]) {
@@ -286,6 +370,28 @@ impl Flags {
             }
             _ => None,
         }
+    }
+
+    /// Who is let in. Without `--read` and `--write` it is another machine of the user's own.
+    fn invitation(self) -> Result<Invite, String> {
+        let manage = !self.read && !self.write;
+        let name = self.name.unwrap_or_default();
+        if name.len() > MAX_KEY_NAME {
+            return Err("a key's name has at most 64 bytes".to_owned());
+        }
+        if manage && !self.pipe.is_empty() {
+            return Err("--pipe goes with --read or --write: who may invite others has all pipes".to_owned());
+        }
+        Ok(Invite {
+            name,
+            rights: Rights {
+                read: self.read || manage,
+                write: self.write || manage,
+                manage,
+            },
+            pipes: self.pipe,
+            expires: self.expires,
+        })
     }
 
     /// Which way the bytes go. `--one`, `--follow` and `--tap` imply reading, `--wait` writing.

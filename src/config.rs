@@ -5,14 +5,17 @@
 
 use std::env;
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use directories::BaseDirs;
+use skypipe_broker::keys::token::Token;
 use skypipe_broker::protocol::MAX_LABEL;
+use zeroize::Zeroizing;
 
 use crate::exit::Failure;
 use crate::tell::words;
@@ -30,11 +33,20 @@ const DATA: &str = ".local/share/skypipe";
 /// The longest host name that DNS can express, in bytes.
 const MAX_HOST: usize = 253;
 
+/// The invitation of the satellite that was joined, below the home directory. Not a matter of
+/// `XDG_CONFIG_HOME`, for the same reason.
+const JOINED: &str = ".config/skypipe/satellite";
+
+/// The longest file that is taken for an invitation, in bytes.
+const MAX_INVITATION: u64 = 4096;
+
 /// Where the satellite is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// Somewhere in the network.
+    /// Somewhere in the network, and without keys.
     Sky(Endpoint),
+    /// Somewhere in the network, for those who hold an invitation.
+    Invited(Endpoint, Box<Token>),
     /// On this machine, in this directory, started when needed.
     Here(PathBuf),
 }
@@ -42,7 +54,7 @@ pub enum Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Sky(endpoint) => endpoint.fmt(f),
+            Self::Sky(endpoint) | Self::Invited(endpoint, _) => endpoint.fmt(f),
             Self::Here(directory) => directory.display().fmt(f),
         }
     }
@@ -137,14 +149,17 @@ fn is_host_name(text: &str) -> bool {
     text.len() <= MAX_HOST && !of_digits && labels.split('.').all(good)
 }
 
-/// The satellite that `SATELLITE` names, else this machine's own.
+/// The satellite that `SATELLITE` names, else the one that was joined, else this machine's own.
 ///
 /// # Errors
 ///
-/// When `SATELLITE` or the home directory makes no sense.
+/// When `SATELLITE`, the invitation or the home directory makes no sense.
 pub fn place() -> Result<Place, Failure> {
-    match named_satellite()? {
-        Some(endpoint) => Ok(Place::Sky(endpoint)),
+    if let Some(place) = named_satellite()? {
+        return Ok(place);
+    }
+    match joined_satellite()? {
+        Some(place) => Ok(place),
         None => here().map(Place::Here),
     }
 }
@@ -153,18 +168,70 @@ pub fn place() -> Result<Place, Failure> {
 ///
 /// # Errors
 ///
-/// When it is no `tcp://host:port`.
-pub fn named_satellite() -> Result<Option<Endpoint>, Failure> {
+/// When it is neither `tcp://host:port` nor an invitation.
+pub fn named_satellite() -> Result<Option<Place>, Failure> {
     let Some(value) = env::var_os("SATELLITE").filter(|value| !value.is_empty()) else {
         return Ok(None);
     };
     let text = value
         .to_str()
         .ok_or_else(|| Failure::usage("SATELLITE is no UTF-8"))?;
-    text.parse().map(Some).map_err(|why| {
+    if text.trim_start().starts_with("skypipe:") {
+        // It is a secret, and must not be repeated.
+        let place = invited(text).map_err(|why| {
+            Failure::usage(format!("the invitation in SATELLITE makes no sense: {why}"))
+        });
+        return place.map(Some);
+    }
+    text.parse().map(Place::Sky).map(Some).map_err(|why| {
         Failure::usage(format!(
-            "SATELLITE={text} makes no sense: {why} (it looks like tcp://host:9000)"
+            "SATELLITE={text} makes no sense: {why} (it looks like tcp://host:9000, or is an \
+             invitation)"
         ))
+    })
+}
+
+/// The place of an invitation.
+///
+/// # Errors
+///
+/// When the text is none; the sentence holds nothing of it.
+pub fn invited(text: &str) -> Result<Place, String> {
+    let token = Token::parse(text).map_err(|fault| fault.to_string())?;
+    let endpoint = format!("tcp://{}:{}", token.host, token.port);
+    let endpoint = endpoint.parse().map_err(str::to_owned)?;
+    Ok(Place::Invited(endpoint, Box::new(token)))
+}
+
+/// Where the invitation of the satellite that was joined is kept.
+///
+/// # Errors
+///
+/// When the home directory cannot be what it should be.
+pub fn joined() -> Result<PathBuf, Failure> {
+    Ok(home()?.join(JOINED))
+}
+
+fn joined_satellite() -> Result<Option<Place>, Failure> {
+    let path = joined()?;
+    let shown = path.display();
+    let fault = |error: &io::Error| Failure::failed(format!("{shown}: {}", words(error)));
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(fault(&error)),
+    };
+    if file.metadata().map_err(|error| fault(&error))?.mode() & 0o077 != 0 {
+        return Err(Failure::failed(format!(
+            "others can read your invitation in {shown}: take that right from them (chmod 600)"
+        )));
+    }
+    let mut text = Zeroizing::new(String::with_capacity(8192));
+    file.take(MAX_INVITATION)
+        .read_to_string(&mut text)
+        .map_err(|error| fault(&error))?;
+    invited(&text).map(Some).map_err(|why| {
+        Failure::failed(format!("the invitation in {shown} makes no sense: {why}"))
     })
 }
 

@@ -8,8 +8,11 @@ pub mod cli;
 pub mod config;
 pub mod direction;
 pub mod exit;
+pub mod keys;
 pub mod link;
 pub mod local;
+pub mod members;
+pub mod seal;
 pub mod session;
 pub mod tell;
 
@@ -17,7 +20,7 @@ use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use skypipe_broker::protocol::Mode;
 use skypipe_satellite::{Listen, Refusal, Settings};
@@ -26,9 +29,10 @@ use uuid::Uuid;
 use crate::cli::{Command, Pipe, Stop, Way};
 use crate::config::{PROGRAM, Place};
 use crate::direction::Direction;
-use crate::exit::{DONE, Failure};
+use crate::exit::{DONE, Failure, UNREACHABLE};
+use crate::keys::Identity;
 use crate::link::Told;
-use crate::link::route::{Route, Tcp};
+use crate::link::route::{Curve, Route, Tcp};
 use crate::local::Local;
 use crate::session::{Config, Job};
 
@@ -56,6 +60,13 @@ fn carry_out(command: Command) -> Result<u8, Failure> {
         Command::Ask(question, timeout) => ask::ask(&question, timeout),
         Command::Check(timeout) => ask::check::check(timeout),
         Command::Reset(yes) => ask::reset::reset(yes),
+        Command::Invite(invite) => members::invite::invite(&invite),
+        Command::Join => members::join::join(),
+        Command::Leave => members::join::leave(),
+        Command::Keys => members::list(),
+        Command::Revoke(name) => members::revoke::revoke(&name),
+        Command::Phrase(true) => members::phrase::renew(),
+        Command::Phrase(false) => members::phrase::remove(),
         Command::Setup => setup(),
         Command::Satellite(listen, settings) => satellite(&listen, &settings),
         Command::LocalSatellite(settings) => local::serve(&settings),
@@ -109,6 +120,7 @@ fn converse(
     timeout: Option<Duration>,
     tell: &mut dyn FnMut(Told),
 ) -> Result<u8, Failure> {
+    let identity = identity(place)?;
     let config = Config {
         client: Uuid::new_v4(),
         id: Uuid::new_v4(),
@@ -116,15 +128,43 @@ fn converse(
         timeout,
         program: PROGRAM.to_owned(),
         endpoint: place.to_string(),
+        identity,
     };
     let route: Arc<dyn Route> = match place {
-        Place::Sky(endpoint) => Arc::new(Tcp::new(endpoint.clone())),
+        Place::Sky(endpoint) => Arc::new(Tcp::new(endpoint.clone(), None)),
+        Place::Invited(endpoint, token) => {
+            let pair = token.seed.curve();
+            let curve = Curve {
+                satellite: token.satellite,
+                public: pair.public,
+                secret: pair.secret,
+            };
+            Arc::new(Tcp::new(endpoint.clone(), Some(curve)))
+        }
         Place::Here(path) => Arc::new(Local {
             path: path.clone(),
             start,
         }),
     };
     link::run(config, route, tell).map_err(|error| Failure::failed(tell::words(&error)))
+}
+
+/// Who this machine is at `place`, if that is for those who were invited.
+fn identity(place: &Place) -> Result<Option<Identity>, Failure> {
+    let Place::Invited(_, token) = place else {
+        return Ok(None);
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.unwrap_or_default().as_secs();
+    if token.expires.is_some_and(|end| end <= now) {
+        return Err(Failure {
+            code: UNREACHABLE,
+            sentence: format!(
+                "your invitation to the satellite at {place} has expired: ask for a new one"
+            ),
+        });
+    }
+    Ok(Some(Identity::new(token, members::random)))
 }
 
 /// There is no deployment yet, and that is said.

@@ -20,6 +20,7 @@
 //! ```
 
 mod asking;
+mod cargo;
 mod listening;
 #[cfg(test)]
 mod tests;
@@ -30,9 +31,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skypipe_broker::protocol::{
-    Code, Limits, MAGIC, MAX_CHUNK, Mode, REVISION, Reply, Request, decode, encode,
+    Code, Limits, MAGIC, MAX_CHUNK, Mode, NewKey, OwnKey, Phrase, REVISION, Reply, Request, decode,
+    encode,
 };
 use uuid::Uuid;
+
+use crate::keys::{Identity, Keyring};
 
 use self::asking::Asker;
 use self::listening::Listener;
@@ -97,6 +101,20 @@ pub enum Question {
     Status,
     /// Stop; `true` even if something waits.
     Stop(bool),
+    /// What the client's own key is: the answer is [`Reply::Welcome`].
+    Own,
+    /// Let somebody in.
+    Invite(NewKey),
+    /// Which keys there are; pages arrive as several answers.
+    Keys,
+    /// End the key of this name.
+    Revoke(String),
+    /// Keep a box of keys up to this generation for the holder of the key of this name.
+    Box(String, u32, Bytes),
+    /// What the phrase opens.
+    Phrase,
+    /// Keep what a phrase opens, with a box of keys up to this generation, or nothing any more.
+    SetPhrase(u32, Option<Phrase>),
 }
 
 /// What a session is told at its start.
@@ -114,6 +132,8 @@ pub struct Config {
     pub program: String,
     /// Where the satellite is, for messages.
     pub endpoint: String,
+    /// Who the client is, at a satellite that has keys: its streams are sealed.
+    pub identity: Option<Identity>,
 }
 
 /// The signals that end a client.
@@ -154,6 +174,8 @@ pub enum Input {
     Received(Vec<Bytes>),
     /// The current connection is broken, or could not be made; with the reason if one is known.
     Disconnected(Option<String>),
+    /// The satellite does not let this client in, nor will it: why, and what to do.
+    Refused(String),
     /// Stdin gave these bytes (never none), at most `MAX_CHUNK`, cut at a line end if possible.
     Read(Bytes),
     /// Stdin is at its end.
@@ -221,6 +243,8 @@ struct Common {
     moved: Now,
     /// Why the last connection failed.
     reason: Option<String>,
+    /// What seals and opens, at a satellite that has keys, once it has answered.
+    keyring: Option<Keyring>,
 }
 
 /// What a session is for.
@@ -248,7 +272,10 @@ impl Session {
                 wait,
                 inferred,
                 label,
-            } => Role::Write(Writer::new(pipe, wait, inferred, label)),
+            } => {
+                let seals = config.identity.is_some();
+                Role::Write(Writer::new(pipe, wait, inferred, label, seals))
+            }
             Job::Listen { pipe, mode } => Role::Listen(Listener::new(pipe, mode)),
             Job::Ask(question) => Role::Ask(Asker::new(question)),
         };
@@ -263,6 +290,7 @@ impl Session {
             attempts: 0,
             moved: Now::ZERO,
             reason: None,
+            keyring: None,
         };
         let mut session = Self { common, role };
         session.connect();
@@ -283,6 +311,10 @@ impl Session {
             Input::Disconnected(reason) => {
                 common.reason = reason.or(common.reason.take());
                 self.part();
+            }
+            Input::Refused(why) => {
+                let code = if common.limits.is_none() { 4 } else { 1 };
+                common.fail(code, &why);
             }
             Input::Timeout => self.timeout(),
             Input::Signal(signal) => self.signal(signal),
@@ -382,8 +414,26 @@ impl Session {
         common.heard = common.now;
         match reply {
             Reply::Welcome {
-                program, limits, ..
-            } => self.welcome(&program, limits),
+                program,
+                limits,
+                key,
+                satellite,
+                revision,
+            } => {
+                self.take_keys(key.as_ref());
+                self.welcome(&program, limits);
+                if let Role::Ask(asker) = &mut self.role {
+                    let welcome = Reply::Welcome {
+                        satellite,
+                        revision,
+                        program,
+                        limits,
+                        key,
+                    };
+                    asker.welcomed(&mut self.common, welcome);
+                }
+            }
+            Reply::Boxed { boxed } => self.take_box(&boxed),
             Reply::Pong => common.attempts = 0,
             Reply::Error {
                 code: Code::Stranger,
@@ -409,6 +459,9 @@ impl Session {
 
     fn welcome(&mut self, program: &str, limits: Limits) {
         let common = &mut self.common;
+        if common.stage == Stage::Over {
+            return;
+        }
         let is_first = common.limits.replace(limits).is_none();
         common.stage = Stage::Up;
         common.next_ping = common.now + common.beat();
@@ -423,9 +476,42 @@ impl Session {
             );
             common.out.push_back(Output::Hint(hint));
         }
-        if let Role::Ask(asker) = &mut self.role {
-            asker.ask(common);
+    }
+
+    /// The satellite says which key this is, and has kept a box for it.
+    fn take_keys(&mut self, key: Option<&OwnKey>) {
+        let common = &mut self.common;
+        let Some(identity) = &common.config.identity else {
+            return;
+        };
+        let Some(own) = key else {
+            return common.fail(1, "the satellite is not one of keys, but your invitation is");
+        };
+        match identity.keyring(own.boxed.as_deref()) {
+            Ok(keyring) => self.renew(keyring),
+            // A question needs no keys, and may be the way to get some.
+            Err(_) if matches!(self.role, Role::Ask(_)) => {}
+            Err(fault) => common.fail(1, &fault.to_string()),
         }
+    }
+
+    /// There are newer keys, as after somebody's was revoked.
+    fn take_box(&mut self, boxed: &[u8]) {
+        let Some(identity) = &self.common.config.identity else {
+            return;
+        };
+        match identity.keyring(Some(boxed)) {
+            Ok(keyring) => self.renew(keyring),
+            Err(fault) => self.common.fail(1, &fault.to_string()),
+        }
+    }
+
+    fn renew(&mut self, keyring: Keyring) {
+        let common = &mut self.common;
+        if let Role::Write(writer) = &mut self.role {
+            writer.renew(common, &keyring);
+        }
+        common.keyring = Some(keyring);
     }
 
     fn timeout(&mut self) {

@@ -15,6 +15,8 @@
 mod asking;
 mod clients;
 mod credit;
+mod guarding;
+mod inviting;
 mod listening;
 mod losing;
 mod old;
@@ -34,10 +36,11 @@ use uuid::Uuid;
 
 use self::clients::Clients;
 use self::credit::Room;
+use self::inviting::Unsaved;
 use self::listening::Taker;
 use self::saving::Saving;
 use self::writing::Writer;
-use crate::keys::KeyId;
+use crate::keys::{KeyId, Roll};
 use crate::pipe::{Context, Effects, ListenerKey, Pipe};
 use crate::protocol::{
     self, Code, Limits, MAGIC, MAX_CHUNK, REVISION, Reply, Request, decode, encode, v01,
@@ -101,6 +104,8 @@ pub enum Input {
         /// Whose.
         peer: Peer,
     },
+    /// The keys of the oldest [`Output::SaveKeys`] not yet reported are on disk, or why not.
+    KeysSaved(Result<(), String>),
     /// A sync of the store has come to its end.
     Synced,
     /// Time has passed and all that had arrived has been handed in.
@@ -121,6 +126,9 @@ pub enum Output {
         /// Whether success is to be reported as [`Input::Taken`]; failures always are.
         report: bool,
     },
+    /// Put the keys on disk, whole and synced, in place of those that are there, and report
+    /// [`Input::KeysSaved`].
+    SaveKeys(Bytes),
     /// Worth a line in the log.
     Log(String),
     /// End the loop.
@@ -187,6 +195,12 @@ pub struct Broker<S> {
     /// When to offer a congested peer of the original protocol its message again.
     retries: BTreeSet<(Now, Peer)>,
     saving: Saving,
+    /// Who may do what; everybody everything, if there is none.
+    roll: Option<Roll>,
+    /// Where others reach the satellite, for invitations.
+    address: Option<String>,
+    /// Rolls on their way to the disk.
+    unsaved: VecDeque<Unsaved>,
     /// Since when nothing waits and nobody is connected.
     idle_since: Option<Now>,
 }
@@ -224,6 +238,9 @@ impl<S: Store> Broker<S> {
             line_waits: BTreeSet::new(),
             retries: BTreeSet::new(),
             saving: Saving::default(),
+            roll: None,
+            address: None,
+            unsaved: VecDeque::new(),
             idle_since,
         }
     }
@@ -236,6 +253,7 @@ impl<S: Store> Broker<S> {
             Input::Disconnected { peer } => self.disconnected(&peer),
             Input::Congested { peer } => self.congested(peer),
             Input::Taken { peer } => self.taken_by_old(&peer),
+            Input::KeysSaved(saved) => self.roll_saved(saved),
             Input::Synced => {
                 self.saving.is_touched = true;
                 self.go_on_syncing();
@@ -243,6 +261,8 @@ impl<S: Store> Broker<S> {
             Input::Timeout => self.timeout(),
             Input::Stop => {
                 self.save_all();
+                // When each key was used last.
+                self.save_roll(None, None);
                 self.out.push_back(Output::Log("asked to stop".to_owned()));
                 self.out.push_back(Output::Stop);
             }
@@ -255,8 +275,10 @@ impl<S: Store> Broker<S> {
         loop {
             // Nothing leaves before the decisions that it follows from are written down.
             if !self.record() {
-                // But that the satellite ends, and why writers wait, follows from nothing.
-                let is_told = |out: &Output| matches!(out, Output::Log(_) | Output::Stop);
+                // But that the satellite ends, and why writers wait, follows from nothing, and keys
+                // are kept elsewhere.
+                let is_told =
+                    |out: &Output| matches!(out, Output::Log(_) | Output::SaveKeys(_) | Output::Stop);
                 let place = self.out.iter().position(is_told)?;
                 return self.out.remove(place);
             }
@@ -340,12 +362,17 @@ impl<S: Store> Broker<S> {
 
 /// Messages.
 impl<S: Store> Broker<S> {
-    fn received(&mut self, peer: &Peer, _key: Option<KeyId>, frames: &[Bytes]) {
+    fn received(&mut self, peer: &Peer, key: Option<KeyId>, frames: &[Bytes]) {
+        if !self.has_valid_key(peer, key) {
+            return;
+        }
         match frames {
-            [magic, command] if magic == MAGIC => self.command(peer, command, None),
+            [magic, command] if magic == MAGIC => self.command(peer, key, command, None),
             [magic, command, payload] if magic == MAGIC => {
-                self.command(peer, command, Some(payload.clone()));
+                self.command(peer, key, command, Some(payload.clone()));
             }
+            // That protocol knows neither rights nor seals.
+            [magic, ..] if magic == v01::MAGIC && self.roll.is_some() => {}
             [magic, rest @ ..] if magic == v01::MAGIC => self.old_message(peer, rest),
             [magic, ..] if magic == MAGIC => {
                 self.refuse(
@@ -359,7 +386,13 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    fn command(&mut self, peer: &Peer, command: &[u8], payload: Option<Bytes>) {
+    fn command(
+        &mut self,
+        peer: &Peer,
+        key: Option<KeyId>,
+        command: &[u8],
+        payload: Option<Bytes>,
+    ) {
         let request = match decode::<Request>(command) {
             Ok(request) => request,
             Err(error) => return self.refuse(peer, Code::Malformed, &error.to_string(), None),
@@ -374,12 +407,29 @@ impl<S: Store> Broker<S> {
             program,
         } = request
         {
-            return self.hello(peer, client, revision, &program);
+            return self.hello(peer, key, client, revision, &program);
         }
         let heard = self.clients.heard(peer, self.now);
         let Some(client) = heard.filter(|client| !self.clients.is_old(*client)) else {
             return self.refuse(peer, Code::Stranger, "say Hello first", None);
         };
+        if !self.is_clients_key(client, key) {
+            return self.refuse(peer, Code::Stranger, "say Hello first", None);
+        }
+        if self.is_allowed(peer, key, &request) {
+            self.obey(peer, key, client, request, payload);
+        }
+    }
+
+    /// Does what a client says that may say so.
+    fn obey(
+        &mut self,
+        peer: &Peer,
+        key: Option<KeyId>,
+        client: Uuid,
+        request: Request,
+        payload: Option<Bytes>,
+    ) {
         match request {
             Request::Hello { .. } => {}
             Request::Ping => self.reply(peer, &Reply::Pong),
@@ -449,14 +499,27 @@ impl<S: Store> Broker<S> {
             }
             Request::Leave { listener } => self.leave(client, listener),
             Request::Eof { pipe } => self.eof(peer, &pipe),
-            Request::List { after } => self.list(peer, after.as_deref()),
+            Request::List { after } => self.list(peer, key, after.as_deref()),
             Request::Discard { pipe } => self.discard(peer, &pipe),
-            Request::Status => self.status(peer),
+            Request::Status => self.status(peer, key),
             Request::Stop { force } => self.stop(peer, force),
+            Request::Invite(new) => self.invite(peer, new),
+            Request::Keys { after } => self.keys(peer, after.as_deref()),
+            Request::Revoke { name } => self.revoke(peer, &name),
+            Request::Box { name, epoch, boxed } => self.keep_box(peer, &name, epoch, &boxed),
+            Request::Phrase => self.phrase(peer),
+            Request::SetPhrase { epoch, phrase } => self.set_phrase(peer, epoch, phrase),
         }
     }
 
-    fn hello(&mut self, peer: &Peer, client: Uuid, revision: u16, program: &str) {
+    fn hello(
+        &mut self,
+        peer: &Peer,
+        key: Option<KeyId>,
+        client: Uuid,
+        revision: u16,
+        program: &str,
+    ) {
         if revision != REVISION {
             let message = format!(
                 "this satellite ({}) speaks revision {REVISION} of SKYPIPE/1 and {program} speaks \
@@ -468,6 +531,10 @@ impl<S: Store> Broker<S> {
         if is_reserved(client) {
             return self.refuse(peer, Code::Malformed, "that UUID is reserved", None);
         }
+        if !self.is_clients_key(client, key) {
+            let message = "that client has another key";
+            return self.refuse(peer, Code::Denied, message, None);
+        }
         if !self.clients.knows(client) && self.clients.len() >= self.settings.clients {
             let message = format!("this satellite has its {} clients", self.settings.clients);
             return self.refuse(peer, Code::Limit, &message, None);
@@ -475,12 +542,17 @@ impl<S: Store> Broker<S> {
         if let Some(earlier) = self.clients.connect(client, peer, self.now) {
             self.out_of_reach(earlier);
         }
+        if let Some(client) = self.clients.get_mut(client) {
+            client.key = key;
+        }
+        self.note_use(key);
         self.schedule_check(client);
         let welcome = Reply::Welcome {
             satellite: self.settings.satellite,
             revision: REVISION,
             program: self.settings.program.clone(),
             limits: self.limits(),
+            key: self.own_key(key),
         };
         self.reply(peer, &welcome);
     }

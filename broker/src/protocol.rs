@@ -125,8 +125,20 @@
 //!
 //! # Asking
 //!
-//! [`Request::List`], [`Request::Discard`], [`Request::Eof`], [`Request::Status`] and
-//! [`Request::Stop`] each get one answer, in order.
+//! [`Request::List`], [`Request::Discard`], [`Request::Eof`], [`Request::Status`],
+//! [`Request::Stop`] and all that follow it each get one answer, in order.
+//!
+//! # Keys
+//!
+//! A satellite that others can reach speaks ZeroMQ's CURVE, and knows each connection by the public
+//! key of its client. What the key allows is checked for every command; what it does not is answered
+//! with [`Code::Denied`], and so is everything once the key has ended. A client may hold but one key,
+//! and go on only with the key it began with.
+//!
+//! Streams are sealed there: their bytes are records that the writer sealed and listeners open, and
+//! they finish with [`How::Proven`]. The satellite takes them as any bytes. The form of the records,
+//! of boxes and of what the phrase opens is the clients' own affair (`src/seal.rs` and `src/keys`
+//! of the client in this repository).
 //!
 //! # Refusals
 //!
@@ -134,12 +146,19 @@
 //! is about, if any. A message that cannot be decoded, is too long or has frames too many is
 //! answered with [`Code::Malformed`] or silence; none ends the satellite.
 
+mod keys;
 pub mod v01;
 
 use std::fmt;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use self::keys::{
+    KeyInfo, MAX_BOX, MAX_KEY_NAME, MAX_KEYS_PAGE, MAX_PATTERN, MAX_PATTERNS, MAX_PROOF, NewKey,
+    OwnKey, Phrase, PublicKey, Rights,
+};
 
 /// The first frame of every SKYPIPE/1 message.
 pub const MAGIC: &[u8] = b"SKYPIPE/1";
@@ -160,8 +179,9 @@ pub const CHUNK_OVERHEAD: u64 = 256;
 pub const BASE_CREDIT: u64 = 4096;
 
 /// A writer need not send as long as less credit than this is left and it has more in hand, and the
-/// satellite counts less than this as none: smaller chunks cost more than they carry.
-pub const SCRAP: u64 = 1024;
+/// satellite counts less than this as none: smaller chunks cost more than they carry. The records of
+/// a sealed stream, which cannot be cut, cost at most this.
+pub const SCRAP: u64 = 4096;
 
 /// The most unconfirmed turns of one listener. ZeroMQ's queues hold more messages than this, so
 /// that they never fill, and a listener's confirmations come every 1 MiB or so at most anyway.
@@ -207,6 +227,9 @@ pub enum Mode {
 pub enum How {
     /// The writer's stdin closed.
     End,
+    /// The writer's stdin closed, and its stream was sealed: the proof of the end, of at most
+    /// [`MAX_PROOF`] bytes, which listeners check.
+    Proven(Bytes),
     /// The writer was interrupted, killed or lost; the sentence, of at most [`MAX_LABEL`] bytes, says
     /// why.
     Cut(String),
@@ -248,6 +271,8 @@ pub enum Code {
     Denied,
     /// Something waits, so the satellite does not stop.
     Waiting,
+    /// The satellite's disk refused what it was to keep.
+    Disk,
 }
 
 /// What a client says.
@@ -363,6 +388,36 @@ pub enum Request {
         /// Even if something waits, which is then lost.
         force: bool,
     },
+    /// Lets somebody in.
+    Invite(NewKey),
+    /// Asks for a page of the keys, in the order of their names.
+    Keys {
+        /// Only names after this one; none for the first page.
+        after: Option<String>,
+    },
+    /// Ends a key. One that has been ended before is ended once more, gladly.
+    Revoke {
+        /// Its name.
+        name: String,
+    },
+    /// Keeps a box for the holder of a key, in place of the one before.
+    Box {
+        /// The key's name.
+        name: String,
+        /// The newest generation of keys in it.
+        epoch: u32,
+        /// The box, of at most [`MAX_BOX`] bytes.
+        boxed: Bytes,
+    },
+    /// Asks for what the phrase opens.
+    Phrase,
+    /// Keeps what a new phrase opens, or nothing any more.
+    SetPhrase {
+        /// The newest generation of keys in its box.
+        epoch: u32,
+        /// What it opens.
+        phrase: Option<Phrase>,
+    },
 }
 
 /// Where a listener is that comes back.
@@ -446,6 +501,8 @@ pub enum Reply {
         program: String,
         /// What the client keeps to.
         limits: Limits,
+        /// The client's key, at a satellite that has keys: whoever writes there seals.
+        key: Option<OwnKey>,
     },
     /// Answers `Ping`.
     Pong,
@@ -546,6 +603,34 @@ pub enum Reply {
     Status(Status),
     /// Answers `Stop`.
     Stopping,
+    /// Answers `Invite`.
+    Invited {
+        /// The key's name.
+        name: String,
+    },
+    /// Answers `Keys`.
+    Keys {
+        /// At most [`MAX_KEYS_PAGE`].
+        keys: Vec<KeyInfo>,
+        /// Whether there are more after the last of these.
+        more: bool,
+        /// The newest generation of keys in any box.
+        epoch: u32,
+    },
+    /// Answers `Revoke`.
+    Revoked {
+        /// Whether its holder could read, so that the reading key is to be renewed.
+        could_read: bool,
+    },
+    /// Answers `Box` and `SetPhrase`.
+    Kept,
+    /// Answers `Phrase`.
+    Phrase(Option<Phrase>),
+    /// Tells the holder of a key of a new box, in place of the one in `Welcome`.
+    Boxed {
+        /// The box.
+        boxed: Bytes,
+    },
     /// Refuses something.
     Error {
         /// For programs.

@@ -298,6 +298,7 @@ impl<'a, S: Store> Rounds<'a, S> {
                     frames,
                     report,
                 } => self.send(peer, &frames, report)?,
+                Output::SaveKeys(_) => self.tell(Input::KeysSaved(Ok(()))),
                 Output::Log(line) => (self.log)(&line),
                 Output::Stop => return Ok(true),
             }

@@ -6,6 +6,7 @@
 
 mod allocator;
 mod data;
+mod keys;
 mod limits;
 mod listen;
 mod log;
@@ -13,21 +14,28 @@ mod settings;
 mod signals;
 mod size;
 
+use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use skypipe_broker::broker::{self, Broker};
+use skypipe_broker::keys::Roll;
+use skypipe_broker::keys::seed::Pair;
 use skypipe_broker::server::Server;
 use skypipe_broker::store::{Memory, Store};
 use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::keys::Keys;
 
 pub use crate::listen::Listen;
 use crate::log::Log;
 pub use crate::settings::{Refusal, Settings};
 
 /// Is a satellite until SIGTERM, SIGINT, SIGHUP or a client stops it, or it has been idle for as
-/// long as the settings say. What it has to tell goes to stderr.
+/// long as the settings say. What it has to tell goes to stderr, but for its first invitation, which
+/// goes to stdout, once.
 ///
 /// `ready` is called once, when clients can connect, with the endpoint to connect to: for port 0,
 /// that names the port which the system chose.
@@ -40,32 +48,78 @@ pub use crate::settings::{Refusal, Settings};
 /// when the system refuses the address, the socket fails, or the data directory cannot be used, as
 /// when another satellite uses it.
 pub fn run(listen: &Listen, settings: &Settings, ready: impl FnOnce(&str)) -> anyhow::Result<()> {
-    settings.allow(listen)?;
+    let is_private = settings.is_private(listen)?;
     allocator::share_one_arena();
     let clients = limits::clients(limits::raise_descriptors());
     // Before there is a socket to leave behind, so that from here on every end is an orderly one.
     let stop = signals::stop_descriptor().context("cannot set up the handling of signals")?;
     let for_broker = for_broker(listen, settings, clients);
+    let since = for_broker.since;
     let Some(directory) = &settings.data else {
         let broker = Broker::new(for_broker, Memory::default());
-        return serve(bind(listen)?, broker, stop.as_fd(), ready);
+        return serve(bind(listen, None)?, broker, None, stop.as_fd(), ready);
     };
     let data = data::open(directory, settings.disk)?;
     let broker = Broker::restore(for_broker, data.store, data.recovered);
-    let server = bind(listen)?.woken_by(data.synced);
-    serve(server, broker, stop.as_fd(), ready)
+    if !is_private {
+        let server = bind(listen, None)?.woken_by(data.synced);
+        return serve(server, broker, None, stop.as_fd(), ready);
+    }
+    let keys = Keys::open(directory)?;
+    let server = bind(listen, Some(&keys.pair))?.woken_by(data.synced);
+    let (roll, address) = roll(&keys, server.endpoint(), settings, since)?;
+    let broker = broker.guarded_by(roll, address);
+    serve(server, broker, Some(&keys), stop.as_fd(), ready)
+}
+
+/// Who may connect, and the address for invitations, if it was told. A satellite without a roll makes
+/// its first one, and prints the first invitation.
+fn roll(
+    keys: &Keys,
+    endpoint: &str,
+    settings: &Settings,
+    since: u64,
+) -> anyhow::Result<(Roll, Option<String>)> {
+    let bound = endpoint.strip_prefix("tcp://").unwrap_or(endpoint);
+    let bound: SocketAddr = bound.parse().context("a private satellite listens on tcp")?;
+    let address = settings.public.as_ref().map(|public| {
+        let has_port = public.contains(':') && !public.ends_with(']');
+        if has_port { public.clone() } else { format!("{public}:{}", bound.port()) }
+    });
+    if let Some(roll) = keys.roll()? {
+        return Ok((roll, address));
+    }
+    let reached_at = address.clone().unwrap_or_else(|| keys::reached_at(bound));
+    let roll = keys.found(bound, &reached_at, since, |invitation| {
+        let mut line = Zeroizing::new(String::with_capacity(invitation.len() + 1));
+        line.push_str(invitation);
+        line.push('\n');
+        // Not through a buffer, in which it would stay.
+        rustix::io::retry_on_intr(|| rustix::io::write(rustix::stdio::stdout(), line.as_bytes()))?;
+        Ok(())
+    })?;
+    log::say(
+        "the line above is the first invitation, for you alone, and is not shown again: paste it \
+         into skypipe --join",
+    );
+    Ok((roll, address))
 }
 
 fn serve<S: Store>(
     server: Server,
     mut broker: Broker<S>,
+    keys: Option<&Keys>,
     stop: BorrowedFd<'_>,
     ready: impl FnOnce(&str),
 ) -> anyhow::Result<()> {
     let mut log = Log::default();
     ready(server.endpoint());
+    let mut save = |roll: &[u8]| match keys {
+        Some(keys) => keys.save(roll).map_err(|error| error.to_string()),
+        None => Ok(()),
+    };
     server
-        .run(&mut broker, stop, &mut |line| log.line(line))
+        .run(&mut broker, stop, &mut |line| log.line(line), &mut save)
         .context("the satellite's socket failed")
 }
 
@@ -74,11 +128,11 @@ pub fn announce(endpoint: &str) {
     log::say(&format!("listening on {endpoint}"));
 }
 
-fn bind(listen: &Listen) -> anyhow::Result<Server> {
+fn bind(listen: &Listen, pair: Option<&Pair>) -> anyhow::Result<Server> {
     let endpoint = listen
         .endpoint()
         .context("the path of a satellite's socket must be UTF-8")?;
-    limits::private_files(|| Server::bind(&endpoint))
+    limits::private_files(|| Server::bind(&endpoint, pair))
         .with_context(|| format!("cannot listen on {endpoint}"))
 }
 

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use clap::Args;
 
+use skypipe_broker::keys::token::is_host;
+
 use crate::listen::Listen;
-use crate::size;
+use crate::{keys, size};
 
 /// What a satellite can be told.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -30,8 +32,16 @@ pub struct Settings {
     #[arg(long, value_name = "SIZE", value_parser = quota)]
     pub pipe_limit: Option<u64>,
 
-    /// Listen where other machines can connect, though all of them may then read and write
-    #[arg(long)]
+    /// Let in only who was invited, on this machine, too; elsewhere that is so anyway
+    #[arg(long, requires = "data")]
+    pub private: bool,
+
+    /// Under which address other machines reach the satellite, for invitations
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = address)]
+    pub public: Option<String>,
+
+    /// Listen where other machines can connect, without keys, so that all of them may read and write
+    #[arg(long, conflicts_with_all = ["private", "public"])]
     pub insecure: bool,
 
     /// After how long without a sign of life a writer's stream is cut
@@ -60,19 +70,25 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 impl Settings {
-    /// Whether a satellite with these settings may listen there.
+    /// Whether a satellite with these settings lets in only who was invited.
     ///
     /// # Errors
     ///
-    /// When other machines could connect and nobody said that they may.
-    pub fn allow(&self, listen: &Listen) -> Result<(), Refusal> {
-        if self.insecure || listen.is_local() {
-            return Ok(());
+    /// When it has to have keys and nowhere to keep them, or has some and is to do without.
+    pub fn is_private(&self, listen: &Listen) -> Result<bool, Refusal> {
+        let has_keys = self.data.as_deref().is_some_and(keys::are_in);
+        match &self.data {
+            Some(data) if has_keys && self.insecure => Err(Refusal(format!(
+                "what {} keeps is sealed for those who have keys: --insecure needs another directory",
+                data.display()
+            ))),
+            None if !self.insecure && !listen.is_local() => Err(Refusal(format!(
+                "other machines can reach {listen}, so the satellite needs keys: add --data DIR, \
+                 where they and what waits are kept, or --insecure if everybody there may read and \
+                 write"
+            ))),
+            _ => Ok(!self.insecure && (self.private || has_keys || !listen.is_local())),
         }
-        Err(Refusal(format!(
-            "whoever can reach {listen} could read and write every pipe there: listen on \
-             127.0.0.1, or add --insecure if that is what you want"
-        )))
     }
 }
 
@@ -108,6 +124,20 @@ fn quota(text: &str) -> Result<u64, String> {
     match size::parse(text)? {
         bytes if bytes < MIN_QUOTA => Err("a pipe needs at least 1MiB".to_owned()),
         bytes => Ok(bytes),
+    }
+}
+
+/// A host that can stand in an invitation, with or without a port.
+fn address(text: &str) -> Result<String, String> {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !text.ends_with(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    if is_host(host) && port.is_none_or(is_port) {
+        Ok(text.to_owned())
+    } else {
+        Err("write it like sky.example.org or sky.example.org:9000".to_owned())
     }
 }
 
@@ -167,15 +197,31 @@ mod tests {
     }
 
     #[test]
-    fn other_machines_connect_only_when_told_so() {
+    fn other_machines_connect_only_with_keys_or_when_told_so() {
         let open: Listen = "0.0.0.0:9000".parse().unwrap();
         let local: Listen = "9000".parse().unwrap();
-        let refusal = settings("").unwrap().allow(&open).unwrap_err().to_string();
+        let private = |flags: &str, listen| settings(flags).unwrap().is_private(listen);
+        let refusal = private("", &open).unwrap_err().to_string();
         assert!(
             refusal.contains("0.0.0.0:9000") && refusal.contains("--insecure"),
             "{refusal}"
         );
-        assert_eq!(settings("").unwrap().allow(&local), Ok(()));
-        assert_eq!(settings("--insecure").unwrap().allow(&open), Ok(()));
+        assert_eq!(private("", &local), Ok(false));
+        assert_eq!(private("--insecure", &open), Ok(false));
+        assert_eq!(private("--data /nowhere", &open), Ok(true));
+        assert_eq!(private("--data /nowhere", &local), Ok(false));
+        assert_eq!(private("--data /nowhere --private", &local), Ok(true));
+        assert!(settings("--private").is_err());
+        assert!(settings("--private --data /nowhere --insecure").is_err());
+    }
+
+    #[test]
+    fn addresses_for_invitations_are_checked() {
+        for good in ["sky", "sky.example.org:9000", "10.0.0.1", "[::1]", "[::1]:9"] {
+            assert_eq!(address(good).as_deref(), Ok(good));
+        }
+        for bad in ["", ":9000", "sky:0", "sky:x", "tcp://sky", "a b", "::1"] {
+            assert!(address(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -66,7 +66,7 @@ fn report(status: &Status, place: &Place, now: SystemTime) -> String {
         .unwrap_or(UNIX_EPOCH);
     let age = now.duration_since(since).unwrap_or_default();
     let runs = match place {
-        Place::Sky(_) => place.to_string(),
+        Place::Sky(_) | Place::Invited(..) => place.to_string(),
         Place::Here(_) => format!("on this machine, in {place}"),
     };
     let waiting = if status.waiting == 0 {

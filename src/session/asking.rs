@@ -2,7 +2,7 @@
 
 use skypipe_broker::protocol::{Reply, Request};
 
-use super::{Common, Output, Question};
+use super::{Common, Output, Question, Stage};
 
 #[derive(Debug)]
 pub(super) struct Asker {
@@ -18,15 +18,32 @@ impl Asker {
         }
     }
 
-    /// Asks, on a connection that stands.
-    pub fn ask(&mut self, common: &mut Common) {
-        self.is_asked = true;
+    /// The connection stands: asks, unless the welcome itself is the answer.
+    pub fn welcomed(&mut self, common: &mut Common, welcome: Reply) {
+        if common.stage != Stage::Over && !self.is_asked {
+            self.is_asked = true;
+            if self.question == Question::Own {
+                return self.answered(common, welcome);
+            }
+            self.ask(common);
+        }
+    }
+
+    fn ask(&mut self, common: &mut Common) {
         let request = match self.question.clone() {
             Question::Eof(pipe) => Request::Eof { pipe },
             Question::List => Request::List { after: None },
             Question::Discard(pipe) => Request::Discard { pipe },
             Question::Status => Request::Status,
             Question::Stop(force) => Request::Stop { force },
+            // Its answer has come unasked.
+            Question::Own => Request::Ping,
+            Question::Invite(new) => Request::Invite(new),
+            Question::Keys => Request::Keys { after: None },
+            Question::Revoke(name) => Request::Revoke { name },
+            Question::Box(name, epoch, boxed) => Request::Box { name, epoch, boxed },
+            Question::Phrase => Request::Phrase,
+            Question::SetPhrase(epoch, phrase) => Request::SetPhrase { epoch, phrase },
         };
         common.send(&request, None);
     }
@@ -52,13 +69,24 @@ impl Asker {
         if !self.is_asked {
             return;
         }
+        self.answered(common, reply);
+    }
+
+    fn answered(&mut self, common: &mut Common, reply: Reply) {
         let next_page = match &reply {
-            Reply::Pipes { pipes, more: true } => pipes.last().map(|last| last.name.clone()),
+            Reply::Pipes { pipes, more: true } => pipes.last().map(|last| Request::List {
+                after: Some(last.name.clone()),
+            }),
+            Reply::Keys {
+                keys, more: true, ..
+            } => keys.last().map(|last| Request::Keys {
+                after: Some(last.name.clone()),
+            }),
             _ => None,
         };
         common.out.push_back(Output::Answer(reply));
-        if next_page.is_some() {
-            return common.send(&Request::List { after: next_page }, None);
+        if let Some(next_page) = next_page {
+            return common.send(&next_page, None);
         }
         common.send(&Request::Bye, None);
         common.exit(0);

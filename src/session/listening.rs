@@ -9,6 +9,8 @@ use skypipe_broker::protocol::{
 };
 use uuid::Uuid;
 
+use crate::seal::{Fault, Opener};
+
 use super::{Common, Input, LARGE, Now, Output};
 
 /// How much may be on its way to stdout, in bytes of credit: enough for a gigabit over 60 ms.
@@ -63,6 +65,8 @@ pub(super) struct Listener {
     cost: u64,
     /// The next byte of each stream that goes on, or that is still remembered.
     positions: HashMap<Uuid, u64>,
+    /// What opens them, at a satellite that has keys.
+    readers: HashMap<Uuid, Reader>,
     /// How many of them go on.
     going_on: usize,
     /// Streams whose finish has arrived, the latest last: a satellite that was restarted may send them
@@ -92,6 +96,7 @@ impl Listener {
             confirmed: 0,
             cost: 0,
             positions: HashMap::new(),
+            readers: HashMap::new(),
             going_on: 0,
             ended: VecDeque::new(),
             last: None,
@@ -220,10 +225,13 @@ impl Listener {
                 missed,
                 ..
             } if self.is_next(common, turn) => {
-                self.missed += missed;
                 if self.remember_end(stream) {
+                    let Some((how, before)) = self.proven(common, stream, how, before, missed) else {
+                        return;
+                    };
                     self.pending.push_back(Pending::Ended(how, label, before));
                 } else {
+                    self.missed += missed;
                     self.pending.push_back(Pending::Again(0));
                 }
                 self.settle(common);
@@ -278,14 +286,12 @@ impl Listener {
             self.going_on += 1;
             at
         });
-        if at > expected {
-            if self.mode != Mode::Tap {
-                return common.fail(3, "a part of a stream is missing");
-            }
+        if at > expected && self.mode != Mode::Tap {
+            return common.fail(3, "a part of a stream is missing");
+        }
+        if common.keyring.is_none() {
             // What the satellite has not said, because it was restarted, counts as well.
-            self.missed += at - expected;
-        } else {
-            self.missed += missed;
+            self.missed += missed.max(at.saturating_sub(expected));
         }
         let known = expected.saturating_sub(at).min(payload.len() as u64);
         payload.advance(usize::try_from(known).unwrap_or(usize::MAX));
@@ -295,7 +301,77 @@ impl Listener {
         }
         self.positions
             .insert(stream, expected.max(at) + payload.len() as u64);
-        self.print(common, stream, payload, price);
+        if let Some(payload) = self.open(common, stream, payload) {
+            self.print(common, stream, payload, price);
+        }
+    }
+
+    /// What the writer sealed; nothing, and the end of all, if it is not as it was.
+    fn open(&mut self, common: &mut Common, stream: Uuid, payload: Bytes) -> Option<Bytes> {
+        let Some(keyring) = &common.keyring else {
+            return Some(payload);
+        };
+        let reader = reader(&mut self.readers, stream, &self.pipe, self.mode);
+        let opened = reader.opener.open(keyring.epochs(), &payload, self.mode == Mode::Tap);
+        match opened {
+            Ok(opened) => {
+                reader.began.get_or_insert(opened.position);
+                self.missed += opened.skipped;
+                Some(opened.plain)
+            }
+            Err(fault) => self.distrust(common, &fault),
+        }
+    }
+
+    /// How a stream finished, and how much of it others had had, as far as its writer proves it.
+    fn proven(
+        &mut self,
+        common: &mut Common,
+        stream: Uuid,
+        how: How,
+        before: u64,
+        missed: u64,
+    ) -> Option<(How, u64)> {
+        let Some(keyring) = &common.keyring else {
+            self.missed += missed;
+            if matches!(how, How::Proven(_)) {
+                common.fail(1, "the stream is sealed, and this client has no keys");
+                return None;
+            }
+            return Some((how, before));
+        };
+        let reader = reader(&mut self.readers, stream, &self.pipe, self.mode);
+        let proven = match &how {
+            How::Proven(proof) => {
+                let is_tap = self.mode == Mode::Tap;
+                reader.opener.end(keyring.epochs(), proof, is_tap).map(Some)
+            }
+            // An `--eof` that waited has neither bytes nor a writer.
+            How::End if reader.began.is_none() => Ok(None),
+            How::End => Err(Fault::Altered),
+            // Whatever is missing, it is told.
+            How::Cut(_) => Ok(None),
+        };
+        match proven {
+            Ok(None) => {
+                self.missed += missed;
+                Some((how, before))
+            }
+            Ok(Some(end)) => {
+                self.missed += end.skipped;
+                let began = reader.began.unwrap_or(end.len);
+                Some((how, if before > 0 { began } else { 0 }))
+            }
+            Err(fault) => self.distrust(common, &fault),
+        }
+    }
+
+    /// Something came that no writer put in. What it belongs to waits again, for others to see.
+    fn distrust<T>(&mut self, common: &mut Common, fault: &Fault) -> Option<T> {
+        self.leave(common);
+        common.send(&Request::Bye, None);
+        common.fail(1, &format!("what came from the satellite cannot be trusted: {fault}"));
+        None
     }
 
     /// Notes that a stream's finish has arrived; returns whether it is the first time.
@@ -309,6 +385,7 @@ impl Listener {
             && let Some(over) = self.ended.pop_front()
         {
             self.positions.remove(&over);
+            self.readers.remove(&over);
         }
         true
     }
@@ -390,4 +467,33 @@ impl Listener {
             common.send(&confirm, None);
         }
     }
+}
+
+/// One stream of a satellite that has keys, as it is read.
+#[derive(Debug)]
+struct Reader {
+    opener: Opener,
+    /// The place of the first byte that came.
+    began: Option<u64>,
+}
+
+/// The reader of a stream. A `--one` gets streams from their first byte alone (rule 7); others begin
+/// wherever the satellite lets them.
+fn reader<'a>(
+    readers: &'a mut HashMap<Uuid, Reader>,
+    stream: Uuid,
+    pipe: &str,
+    mode: Mode,
+) -> &'a mut Reader {
+    readers.entry(stream).or_insert_with(|| {
+        let opener = Opener::new(stream, pipe);
+        let opener = match mode {
+            Mode::One => opener.due_at(0),
+            Mode::Default | Mode::Follow | Mode::Tap => opener,
+        };
+        Reader {
+            opener,
+            began: None,
+        }
+    })
 }

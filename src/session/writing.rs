@@ -1,7 +1,8 @@
 //! A writer: what it has in hand, what it may send, what it must send again.
 //!
-//! Chunks get their numbers when they are sent, and those that a satellite has not got when a
-//! connection breaks are cut anew for the next one. Everything not acknowledged is kept.
+//! Chunks get their places when they are sent, and those that a satellite has not got when a
+//! connection breaks are cut anew for the next one. Everything not acknowledged is kept. Places and
+//! lengths are those of the bytes as they are sent, sealed or not; lines are those of what was read.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,6 +12,9 @@ use skypipe_broker::protocol::{
     CHUNK_OVERHEAD, Code, How, MAX_CHUNK, Outcome, Reply, Request, SCRAP, cost,
 };
 
+use crate::keys::Keyring;
+
+use super::cargo::{Cargo, Piece, Seal};
 use super::{Common, Input, LARGE, Now, Output, Signal, chunk_limit};
 
 /// The most that is read ahead of what may be sent, in bytes and in pieces: what a satellite gives
@@ -34,7 +38,7 @@ const SLOW: Duration = Duration::from_secs(2);
 /// A chunk that was sent and is not acknowledged.
 #[derive(Debug)]
 struct Sent {
-    bytes: Bytes,
+    cargo: Cargo,
     /// The unfinished line at its end.
     tail: u64,
     at: Now,
@@ -64,8 +68,11 @@ pub(super) struct Writer {
     is_attached: bool,
     /// Whether `Open` has been sent on this connection.
     is_asked: bool,
-    /// Read and not sent.
-    unsent: VecDeque<Bytes>,
+    /// How what was read becomes what is sent.
+    seal: Seal,
+    /// Read and not sent, or to be sent again.
+    unsent: VecDeque<Piece>,
+    /// In how many bytes that is sent.
     unsent_bytes: usize,
     /// Sent and not acknowledged; the first begins with the byte `acked` of the stream.
     sent: VecDeque<Sent>,
@@ -93,7 +100,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub fn new(pipe: String, wait: bool, inferred: bool, label: String) -> Self {
+    pub fn new(pipe: String, wait: bool, inferred: bool, label: String, seals: bool) -> Self {
+        let seal = if seals { Seal::Awaited } else { Seal::None };
         Self {
             pipe,
             wait,
@@ -102,6 +110,7 @@ impl Writer {
             is_opened: false,
             is_attached: false,
             is_asked: false,
+            seal,
             unsent: VecDeque::new(),
             unsent_bytes: 0,
             sent: VecDeque::new(),
@@ -128,7 +137,7 @@ impl Writer {
     pub fn is_busy(&self) -> bool {
         self.sent
             .front()
-            .is_some_and(|sent| sent.bytes.len() >= LARGE)
+            .is_some_and(|sent| sent.cargo.wire.len() >= LARGE)
     }
 
     pub fn deadline(&self) -> Option<Now> {
@@ -154,6 +163,17 @@ impl Writer {
         common.send(&open, None);
     }
 
+    /// There are keys to seal with, the first or newer ones.
+    pub fn renew(&mut self, common: &mut Common, keyring: &Keyring) {
+        let Some(identity) = &common.config.identity else {
+            return;
+        };
+        let (stream, random) = (common.config.id, identity.random());
+        if let Err(fault) = self.seal.renew(keyring, stream, &self.pipe, random) {
+            common.fail(1, &fault);
+        }
+    }
+
     pub fn detach(&mut self) {
         self.is_attached = false;
         self.is_asked = false;
@@ -164,8 +184,9 @@ impl Writer {
     pub fn happened(&mut self, common: &mut Common, input: Input) {
         match input {
             Input::Read(bytes) if !bytes.is_empty() => {
-                self.unsent_bytes += bytes.len();
-                self.unsent.push_back(bytes);
+                let piece = Piece::Read(bytes);
+                self.unsent_bytes += self.seal.wire_len(&piece);
+                self.unsent.push_back(piece);
             }
             Input::ReadEnd => self.read_end(common),
             Input::ReadFailed(why) => {
@@ -273,32 +294,39 @@ impl Writer {
         }
         self.is_opened = true;
         self.is_attached = true;
-        self.take_back(next);
+        if !self.take_back(next) {
+            let message = "the satellite resumed the stream where it cannot have been";
+            return common.fail(3, message);
+        }
         self.spent = 0;
         self.limit = limit;
         self.asked = 0;
     }
 
-    /// What was sent and did not arrive is to be sent once more, in chunks as there is credit.
-    fn take_back(&mut self, next: u64) {
+    /// What was sent and did not arrive is to be sent once more, in chunks as there is credit. Returns
+    /// whether the satellite's place is one where a chunk, or a record in one, begins.
+    fn take_back(&mut self, next: u64) -> bool {
         while self.sent_bytes > next
             && let Some(mut lost) = self.sent.pop_back()
         {
-            let start = self.sent_bytes - lost.bytes.len() as u64;
-            let arrived = next.saturating_sub(start);
-            let rest = lost
-                .bytes
-                .split_off(usize::try_from(arrived).unwrap_or(usize::MAX));
-            self.sent_bytes -= rest.len() as u64;
-            self.unsent_bytes += rest.len();
-            self.unsent.push_front(rest);
-            if !lost.bytes.is_empty() {
+            let start = self.sent_bytes - lost.cargo.wire.len() as u64;
+            let arrived = usize::try_from(next.saturating_sub(start)).unwrap_or(usize::MAX);
+            let had = lost.cargo.split_to(arrived);
+            if had.wire.len() != arrived {
+                return false;
+            }
+            self.sent_bytes -= lost.cargo.wire.len() as u64;
+            self.unsent_bytes += lost.cargo.wire.len();
+            self.unsent.push_front(Piece::Sent(lost.cargo));
+            if !had.is_empty() {
                 let before = self.sent.back().map_or(self.acked_tail, |sent| sent.tail);
-                lost.tail = tail_after(before, &lost.bytes);
-                self.sent.push_back(lost);
+                let tail = tail_after(before, &had.plain);
+                let (cargo, at) = (had, lost.at);
+                self.sent.push_back(Sent { cargo, tail, at });
             }
         }
         self.tail = self.sent.back().map_or(self.acked_tail, |sent| sent.tail);
+        true
     }
 
     fn acknowledged(&mut self, common: &mut Common, next: u64) {
@@ -306,15 +334,15 @@ impl Writer {
             && let Some(mut sent) = self.sent.pop_front()
         {
             let missing = usize::try_from(next - self.acked).unwrap_or(usize::MAX);
-            if missing < sent.bytes.len() {
+            if missing < sent.cargo.wire.len() {
                 // Some of a chunk, as after a restart.
-                let done = sent.bytes.split_to(missing);
-                self.acked = next;
-                self.acked_tail = tail_after(self.acked_tail, &done);
+                let done = sent.cargo.split_to(missing);
+                self.acked += done.wire.len() as u64;
+                self.acked_tail = tail_after(self.acked_tail, &done.plain);
                 self.sent.push_front(sent);
                 return common.progress();
             }
-            self.acked += sent.bytes.len() as u64;
+            self.acked += sent.cargo.wire.len() as u64;
             self.acked_tail = sent.tail;
             let took = common.now.saturating_sub(sent.at);
             if took < QUICK {
@@ -346,8 +374,8 @@ impl Writer {
         if !self.is_attached {
             return;
         }
-        while let Some(bytes) = self.take_piece(common) {
-            self.send_chunk(common, bytes);
+        while let Some(cargo) = self.take_piece(common) {
+            self.send_chunk(common, cargo);
         }
         let want = self.want();
         if want > self.limit && want > self.asked {
@@ -363,11 +391,11 @@ impl Writer {
         self.finish(common);
     }
 
-    fn send_chunk(&mut self, common: &mut Common, bytes: Bytes) {
-        self.tail = tail_after(self.tail, &bytes);
+    fn send_chunk(&mut self, common: &mut Common, cargo: Cargo) {
+        self.tail = tail_after(self.tail, &cargo.plain);
         let at = self.sent_bytes;
-        self.sent_bytes += bytes.len() as u64;
-        self.spent += cost(bytes.len());
+        self.sent_bytes += cargo.wire.len() as u64;
+        self.spent += cost(cargo.wire.len());
         let want = self.want();
         self.asked = self.asked.max(want);
         let data = Request::Data {
@@ -376,38 +404,36 @@ impl Writer {
             tail: self.tail,
             want,
         };
-        common.send(&data, Some(bytes.clone()));
+        common.send(&data, Some(cargo.wire.clone()));
         self.sent.push_back(Sent {
-            bytes,
+            cargo,
             tail: self.tail,
             at: common.now,
         });
     }
 
     /// The next chunk, as long as credit and line ends allow.
-    fn take_piece(&mut self, common: &Common) -> Option<Bytes> {
+    fn take_piece(&mut self, common: &Common) -> Option<Cargo> {
         let front = self.unsent.front_mut()?;
         let credit = (self.limit.saturating_sub(self.spent)).saturating_sub(CHUNK_OVERHEAD);
         let most = usize::try_from(credit).unwrap_or(usize::MAX);
         let most = most.min(self.chunk).min(chunk_limit(common));
-        if most < front.len().min(scrap()) {
-            return None;
-        }
-        let piece = if front.len() <= most {
-            self.unsent.pop_front()?
+        let before = self.seal.wire_len(front);
+        let (cargo, is_left) = self.seal.take(front, most, scrap())?;
+        self.unsent_bytes -= before;
+        if is_left {
+            self.unsent_bytes += self.seal.wire_len(front);
         } else {
-            let end = memchr::memrchr(b'\n', &front[..most]).map_or(most, |at| at + 1);
-            front.split_to(end)
-        };
-        self.unsent_bytes -= piece.len();
-        Some(piece)
+            self.unsent.pop_front();
+        }
+        Some(cargo)
     }
 
     /// The limit that would let all that is in hand be sent.
     fn want(&self) -> u64 {
         // No more than will be used: credit that lies idle may be what others wait for. Where lines
         // need more chunks than this, the rest is asked for when they have been sent.
-        let chunks = |bytes: &Bytes| bytes.len().div_ceil(self.chunk) as u64;
+        let chunks = |piece: &Piece| self.seal.wire_len(piece).div_ceil(self.chunk) as u64;
         let overhead: u64 = self.unsent.iter().map(chunks).sum::<u64>() * CHUNK_OVERHEAD;
         if self.unsent_bytes == 0 {
             0
@@ -422,10 +448,14 @@ impl Writer {
         };
         if !std::mem::replace(&mut self.is_finish_sent, true) {
             let len = self.sent_bytes;
+            let how = match &end.how {
+                How::End => self.seal.end(),
+                how => how.clone(),
+            };
             let finish = Request::Finish {
                 stream: common.config.id,
                 len,
-                how: end.how.clone(),
+                how,
             };
             common.send(&finish, None);
         }

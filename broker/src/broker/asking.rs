@@ -7,6 +7,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{Broker, OLD_IDS, Output, Peer};
+use crate::keys::KeyId;
 use crate::pipe::Pipe;
 use crate::protocol::{Code, MAX_PAGE, PipeInfo, Reply, Status};
 use crate::store::{Store, StreamKey};
@@ -31,9 +32,10 @@ impl<S: Store> Broker<S> {
         self.reply(peer, &Reply::EofTaken);
     }
 
-    pub(super) fn list(&mut self, peer: &Peer, after: Option<&str>) {
+    pub(super) fn list(&mut self, peer: &Peer, key: Option<KeyId>, after: Option<&str>) {
         let from = after.map_or(Bound::Unbounded, |name| Bound::Excluded(Arc::from(name)));
-        let mut range = self.pipes.range::<Arc<str>, _>((from, Bound::Unbounded));
+        let range = self.pipes.range::<Arc<str>, _>((from, Bound::Unbounded));
+        let mut range = range.filter(|(name, _)| self.sees(key, name));
         let mut pipes: Vec<PipeInfo> = range
             .by_ref()
             .take(MAX_PAGE)
@@ -59,17 +61,19 @@ impl<S: Store> Broker<S> {
         self.reply(peer, &Reply::Discarded { streams, bytes });
     }
 
-    pub(super) fn status(&mut self, peer: &Peer) {
-        let status = self.how_it_is();
+    pub(super) fn status(&mut self, peer: &Peer, key: Option<KeyId>) {
+        let status = self.how_it_is(key);
         self.reply(peer, &Reply::Status(status));
     }
 
-    fn how_it_is(&self) -> Status {
-        let pipes = self.pipes.values().map(Pipe::waiting);
-        let (waiting, bytes) =
-            pipes.fold((0, 0), |(streams, bytes), (more_streams, more_bytes)| {
-                (streams + more_streams, bytes + more_bytes)
-            });
+    /// The numbers are of the pipes that the asking one may know of.
+    fn how_it_is(&self, key: Option<KeyId>) -> Status {
+        let seen = self.pipes.iter().filter(|(name, _)| self.sees(key, name));
+        let sum = |(pipes, streams, bytes), (_, pipe): (_, &Pipe)| {
+            let (more_streams, more_bytes) = pipe.waiting();
+            (pipes + 1, streams + more_streams, bytes + more_bytes)
+        };
+        let (pipes, waiting, bytes) = seen.fold((0, 0, 0), sum);
         Status {
             program: self.settings.program.clone(),
             since: self.settings.since,
@@ -79,7 +83,7 @@ impl<S: Store> Broker<S> {
             used: self.room.used(),
             disk: self.store.disk().map(|disk| (disk.used, disk.budget)),
             trouble: self.saving.full.clone(),
-            pipes: self.pipes.len() as u64,
+            pipes,
             waiting,
             bytes,
             clients: self.clients.connected() as u64,
@@ -102,7 +106,7 @@ impl<S: Store> Broker<S> {
             let message = "this satellite is stopped where it was started";
             return self.refuse(peer, Code::Denied, message, None);
         }
-        let status = self.how_it_is();
+        let status = self.how_it_is(None);
         if status.waiting > 0 && !force {
             let message = format!(
                 "{} streams with {} bytes wait",

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::old::OldPeer;
 use super::{Now, Peer};
+use crate::keys::KeyId;
 
 /// One client, on a connection or between two.
 #[derive(Debug)]
@@ -22,6 +23,9 @@ pub(super) struct Client {
     pub streams: BTreeSet<Uuid>,
     /// The UUIDs of its listeners.
     pub listeners: BTreeSet<Uuid>,
+    /// The key with which it connected; none where there are no keys, or before it has come back
+    /// after a restart.
+    pub key: Option<KeyId>,
     /// What belongs to a peer of the original protocol.
     pub old: Option<OldPeer>,
     /// When it is looked at next.
@@ -59,6 +63,20 @@ impl Clients {
     /// Whether a client is a peer of the original protocol.
     pub fn is_old(&self, client: Uuid) -> bool {
         self.get(client).is_some_and(|client| client.old.is_some())
+    }
+
+    /// Those who connected with a key, the first to come first.
+    pub fn with_key(&self, key: KeyId) -> Vec<Uuid> {
+        let has_it = |(_, client): &(&Uuid, &Client)| client.key == Some(key);
+        let mut found: Vec<_> = self.by_id.iter().filter(has_it).collect();
+        found.sort_unstable_by_key(|(_, client)| client.order);
+        found.into_iter().map(|(id, _)| *id).collect()
+    }
+
+    /// Whether somebody is connected with a key.
+    pub fn has_key(&self, key: KeyId) -> bool {
+        let mut clients = self.by_id.values();
+        clients.any(|client| client.key == Some(key) && client.peer.is_some())
     }
 
     /// All of them, in no order.
@@ -102,6 +120,7 @@ impl Clients {
                 order: *came,
                 streams: BTreeSet::new(),
                 listeners: BTreeSet::new(),
+                key: None,
                 old: None,
                 check: None,
             }

@@ -3,6 +3,7 @@
 mod asking;
 mod credit;
 mod handshake;
+mod keys;
 mod limits;
 mod listening;
 mod losing;

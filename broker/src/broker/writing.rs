@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Broker, MAX_FEEDS, MAX_STREAMS, Peer, is_reserved};
 use crate::pipe::{Changed, Pipe};
 use crate::protocol::{
-    BASE_CREDIT, Code, How, MAX_BYTES, MAX_CHUNK, MAX_LABEL, Outcome, Reply, SCRAP, cost,
+    BASE_CREDIT, Code, How, MAX_BYTES, MAX_CHUNK, MAX_LABEL, MAX_PROOF, Outcome, Reply, SCRAP, cost,
 };
 use crate::store::{Store, StreamKey};
 
@@ -377,8 +377,13 @@ impl<S: Store> Broker<S> {
             );
             return self.refuse(peer, Code::Order, &message, Some(stream));
         }
-        if matches!(&how, How::Cut(why) if why.len() > MAX_LABEL) {
-            let message = "the reason of a cut has at most 255 bytes";
+        let is_long = match &how {
+            How::End => false,
+            How::Proven(proof) => proof.len() > MAX_PROOF,
+            How::Cut(why) => why.len() > MAX_LABEL,
+        };
+        if is_long {
+            let message = "a reason has at most 255 bytes, and a proof 64";
             return self.refuse(peer, Code::Malformed, message, Some(stream));
         }
         if let Some((name, key)) = self.end_writing(stream) {

@@ -22,6 +22,7 @@ fn a_client_is_welcomed_with_the_limits_that_it_keeps_to() {
         revision,
         program,
         limits,
+        key: None,
     } = story.reply("w")
     else {
         panic!("no welcome");

@@ -13,6 +13,7 @@ pub use super::words::{listening, opening, reopening, turn};
 
 use super::words::words;
 use crate::broker::{Broker, Input, Now, Output, Peer, Settings};
+use crate::keys::KeyId;
 use crate::protocol::{
     Code, How, MAGIC, MAX_COMMAND, Mode, REVISION, Reply, Request, decode, encode, v01,
 };
@@ -51,6 +52,12 @@ pub struct Story {
     pub is_stopped: bool,
     /// Connections whose queue is full.
     pub congested: HashSet<Peer>,
+    /// The keys of connections, at a satellite that has keys.
+    pub keys: HashMap<Peer, KeyId>,
+    /// Rolls that were saved, the latest last.
+    pub saved: Vec<Bytes>,
+    /// Why none can be saved, if so.
+    pub disk_fault: Option<String>,
     heard: HashMap<Peer, Vec<Heard>>,
     /// What peers of the original protocol were sent: their messages behind the magic frame.
     old_heard: HashMap<Peer, Vec<Vec<Bytes>>>,
@@ -83,6 +90,9 @@ impl Story {
             log: Vec::new(),
             is_stopped: false,
             congested: HashSet::new(),
+            keys: HashMap::new(),
+            saved: Vec::new(),
+            disk_fault: None,
             heard: HashMap::new(),
             old_heard: HashMap::new(),
         }
@@ -98,6 +108,11 @@ impl Story {
                     frames,
                     report,
                 } => self.deliver(peer, &frames, report),
+                Output::SaveKeys(roll) => {
+                    self.saved.push(roll);
+                    let saved = self.disk_fault.clone().map_or(Ok(()), Err);
+                    self.broker.handle(self.now, Input::KeysSaved(saved));
+                }
                 Output::Log(line) => self.log.push(line),
                 Output::Stop => self.is_stopped = true,
             }
@@ -134,11 +149,9 @@ impl Story {
             .iter()
             .map(|frame| Bytes::copy_from_slice(frame))
             .collect();
-        self.happen(Input::Received {
-            key: None,
-            peer: peer(from),
-            frames,
-        });
+        let peer = peer(from);
+        let key = self.keys.get(&peer).copied();
+        self.happen(Input::Received { peer, key, frames });
     }
 
     pub fn say(&mut self, from: &str, request: &Request) {

@@ -1,0 +1,181 @@
+//! Who may do what, at a satellite that has keys. Without keys everybody may do everything.
+//!
+//! The key is that of the connection (the user id that ZAP gave it, on every message), never one that
+//! a client claims. Each command is checked when it comes, so that a key that has ended is of no use
+//! from the next one on, heartbeats included.
+
+use uuid::Uuid;
+
+use super::{Broker, Now, Peer};
+use crate::keys::{Key, KeyId, Roll};
+use crate::protocol::{Code, OwnKey, Reply, Request};
+use crate::store::Store;
+
+/// What a command takes.
+enum Need<'a> {
+    /// A key that has not ended. What belongs to a client is checked to be its own elsewhere.
+    Any,
+    /// The right to listen to a pipe.
+    Read(&'a str),
+    /// The right to write into a pipe.
+    Write(&'a str),
+    /// The right to manage.
+    Manage,
+    /// The right to read in all pipes.
+    ReadAll,
+    /// The right to manage, or that it is about one's own key.
+    ManageOr(&'a str),
+}
+
+fn need(request: &Request) -> Need<'_> {
+    match request {
+        Request::Hello { .. }
+        | Request::Ping
+        | Request::Bye
+        | Request::Data { .. }
+        | Request::Want { .. }
+        | Request::Finish { .. }
+        | Request::Close { .. }
+        | Request::Confirm { .. }
+        | Request::Leave { .. }
+        | Request::List { .. }
+        | Request::Status => Need::Any,
+        Request::Open { pipe, .. } | Request::Eof { pipe } => Need::Write(pipe),
+        // Who may read may take all that waits, which comes to the same.
+        Request::Listen { pipe, .. } | Request::Discard { pipe } => Need::Read(pipe),
+        Request::Stop { .. }
+        | Request::Invite(_)
+        | Request::Keys { .. }
+        | Request::Revoke { .. }
+        | Request::SetPhrase { .. } => Need::Manage,
+        Request::Phrase => Need::ReadAll,
+        Request::Box { name, .. } => Need::ManageOr(name),
+    }
+}
+
+/// Why a key does not allow something, in words.
+fn fault(key: &Key, need: &Need<'_>) -> Option<String> {
+    let allowed = match need {
+        Need::Any => true,
+        Need::Read(pipe) => key.may_read(pipe),
+        Need::Write(pipe) => key.may_write(pipe),
+        Need::Manage => key.rights.manage,
+        Need::ReadAll => key.may_read("") && key.is_for_all_pipes(),
+        Need::ManageOr(name) => key.rights.manage || key.name == *name,
+    };
+    let what = match need {
+        _ if allowed => return None,
+        Need::Read(pipe) => format!("read from {}", named(pipe)),
+        Need::Write(pipe) => format!("write into {}", named(pipe)),
+        Need::ReadAll => "read from all pipes".to_owned(),
+        Need::Any | Need::Manage | Need::ManageOr(_) => "manage this satellite".to_owned(),
+    };
+    let name = &key.name;
+    Some(format!(
+        "your key, {name}, does not allow you to {what}: ask for an invitation that does"
+    ))
+}
+
+fn named(pipe: &str) -> String {
+    if pipe.is_empty() {
+        "the default pipe".to_owned()
+    } else {
+        pipe.to_owned()
+    }
+}
+
+impl<S: Store> Broker<S> {
+    /// Lets in those alone who have a key on the roll. `address` is the `host:port` under which others
+    /// reach the satellite, if that is known.
+    #[must_use]
+    pub fn guarded_by(mut self, roll: Roll, address: Option<String>) -> Self {
+        self.roll = Some(roll);
+        self.address = address;
+        self
+    }
+
+    /// The number of the key with this public half, if its holder may connect.
+    pub fn admit(&self, now: Now, public: &[u8; 32]) -> Option<KeyId> {
+        let wall = self.settings.since + now.as_secs();
+        self.roll.as_ref()?.admit(public, wall)
+    }
+
+    /// The time, in seconds since 1970 (UTC).
+    pub(super) fn wall(&self) -> u64 {
+        self.settings.since + self.now.as_secs()
+    }
+
+    /// Whether a connection with this key may say anything at all; tells it otherwise.
+    pub(super) fn has_valid_key(&mut self, peer: &Peer, key: Option<KeyId>) -> bool {
+        let Some(roll) = &self.roll else {
+            return true;
+        };
+        let Some(id) = key else {
+            return false;
+        };
+        let why = match roll.get(id) {
+            None => "its key was revoked",
+            Some(key) if key.has_expired(self.wall()) => "its key has expired",
+            Some(_) => return true,
+        };
+        self.expel(id, why);
+        let message = format!("{}: ask for a new invitation", why.replace("its", "your"));
+        self.refuse(peer, Code::Denied, &message, None);
+        false
+    }
+
+    /// Whether the key of a connection allows a command; tells it otherwise.
+    pub(super) fn is_allowed(&mut self, peer: &Peer, key: Option<KeyId>, request: &Request) -> bool {
+        let fault = self.key(key).and_then(|key| fault(key, &need(request)));
+        let Some(message) = fault else {
+            return true;
+        };
+        let about = match request {
+            Request::Open { stream, .. } => Some(*stream),
+            Request::Listen { listener, .. } => Some(*listener),
+            _ => None,
+        };
+        self.refuse(peer, Code::Denied, &message, about);
+        false
+    }
+
+    /// Whether a client may speak with this key: it began with the same. One that was there before a
+    /// restart has not said yet.
+    pub(super) fn is_clients_key(&self, client: Uuid, key: Option<KeyId>) -> bool {
+        let known = self.clients.get(client).and_then(|client| client.key);
+        known.is_none() || known == key
+    }
+
+    /// Whether the holder of a key may know of a pipe.
+    pub(super) fn sees(&self, key: Option<KeyId>, pipe: &str) -> bool {
+        self.key(key).is_none_or(|key| key.covers(pipe))
+    }
+
+    pub(super) fn key(&self, key: Option<KeyId>) -> Option<&Key> {
+        self.roll.as_ref()?.get(key?)
+    }
+
+    /// What a client is told of its own key when it comes.
+    pub(super) fn own_key(&self, key: Option<KeyId>) -> Option<OwnKey> {
+        self.key(key).map(|key| OwnKey {
+            name: key.name.clone(),
+            rights: key.rights,
+            boxed: key.boxed.clone(),
+            address: self.address.clone(),
+        })
+    }
+
+    /// Ends all that the holders of a key have here.
+    pub(super) fn expel(&mut self, key: KeyId, why: &str) {
+        let message = format!("{}: ask for a new invitation", why.replace("its", "your"));
+        let error = Reply::Error {
+            code: Code::Denied,
+            message,
+            about: None,
+        };
+        for client in self.clients.with_key(key) {
+            self.tell(client, &error, None);
+            self.forget(client, why);
+        }
+    }
+}

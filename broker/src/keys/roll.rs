@@ -1,0 +1,398 @@
+//! The roll: every key of a satellite, and what is kept for its holder.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{KeyId, matches};
+use crate::protocol::{
+    KeyInfo, MAX_BOX, MAX_KEY_NAME, MAX_PATTERN, MAX_PATTERNS, NewKey, Phrase, PublicKey, Rights,
+};
+
+/// The most keys that may connect, so that a roll can be held and written whole: with a box of usual
+/// size for each, a few megabytes.
+const MAX_KEYS: usize = 2_000;
+
+/// How many names of keys that have ended are remembered, so that ending one again is no error.
+const ENDED_KEPT: usize = 1_000;
+
+/// The version of the form on disk.
+const VERSION: u16 = 1;
+
+/// One key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// Its number.
+    id: u64,
+    /// Its name, of which there is only one.
+    pub name: String,
+    /// The public half with which its holder connects.
+    public: PublicKey,
+    /// The public half to which boxes for its holder are sealed.
+    boxing: PublicKey,
+    /// What it allows.
+    pub rights: Rights,
+    /// In which pipes; none is all.
+    pipes: Vec<String>,
+    /// When it ends, in seconds since 1970 (UTC).
+    expires: Option<u64>,
+    /// When it was made.
+    made: u64,
+    /// When it was used last.
+    used: Option<u64>,
+    /// The box that is kept for its holder.
+    pub boxed: Option<Bytes>,
+}
+
+impl Key {
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> KeyId {
+        KeyId(self.id)
+    }
+
+    /// Whether a pipe is among those that it is for. Who manages has all of them.
+    #[must_use]
+    pub fn covers(&self, pipe: &str) -> bool {
+        let is_meant = |pattern: &String| matches(pattern, pipe);
+        self.is_for_all_pipes() || self.pipes.iter().any(is_meant)
+    }
+
+    /// Whether it is for every pipe.
+    #[must_use]
+    pub fn is_for_all_pipes(&self) -> bool {
+        self.rights.manage || self.pipes.is_empty()
+    }
+
+    /// Whether it allows to listen to a pipe.
+    #[must_use]
+    pub fn may_read(&self, pipe: &str) -> bool {
+        (self.rights.read || self.rights.manage) && self.covers(pipe)
+    }
+
+    /// Whether it allows to write into a pipe.
+    #[must_use]
+    pub fn may_write(&self, pipe: &str) -> bool {
+        (self.rights.write || self.rights.manage) && self.covers(pipe)
+    }
+
+    /// Whether its time is over at `wall`, in seconds since 1970 (UTC).
+    #[must_use]
+    pub fn has_expired(&self, wall: u64) -> bool {
+        self.expires.is_some_and(|end| end <= wall)
+    }
+}
+
+/// Why a key cannot be as it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// Something about it breaks a rule: a sentence.
+    Malformed(&'static str),
+    /// There is one of that name, or with that public half.
+    Taken,
+    /// There are as many as there can be.
+    TooMany,
+    /// There is none of that name.
+    Unknown,
+    /// The reading key was renewed since.
+    Old,
+    /// It is the last one that may manage.
+    Last,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed(why) => why,
+            Self::Taken => "there is a key of that name already: give another, or revoke that one",
+            Self::TooMany => "this satellite has all the keys that it can keep: revoke some",
+            Self::Unknown => "there is no key of that name",
+            Self::Old => "the reading key was renewed meanwhile: try again",
+            Self::Last => "it is the last key that may invite others: invite one first",
+        })
+    }
+}
+
+/// Every key of a satellite.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Roll {
+    /// The number of the next key.
+    next: u64,
+    /// The newest generation of keys in any box.
+    epoch: u32,
+    keys: BTreeMap<KeyId, Key>,
+    by_public: HashMap<PublicKey, KeyId>,
+    /// Names of keys that were revoked, the latest last, and whether their holders could read.
+    ended: Vec<(String, bool)>,
+    phrase: Option<Phrase>,
+}
+
+/// A roll on disk.
+#[derive(Debug, Serialize, Deserialize)]
+struct Written {
+    version: u16,
+    next: u64,
+    epoch: u32,
+    keys: Vec<Key>,
+    ended: Vec<(String, bool)>,
+    phrase: Option<Phrase>,
+}
+
+impl Roll {
+    /// Reads what [`Roll::encode`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// A sentence, when it is no such thing or of another version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
+        let written: Written = rmp_serde::from_slice(bytes)
+            .map_err(|error| format!("the list of keys makes no sense: {error}"))?;
+        if written.version != VERSION {
+            return Err(format!(
+                "the list of keys is of version {}, and this program reads {VERSION}",
+                written.version
+            ));
+        }
+        let by_public = written.keys.iter().map(|key| (key.public, key.id()));
+        let by_public = by_public.collect();
+        let keys = written.keys.into_iter().map(|key| (key.id(), key));
+        Ok(Self {
+            next: written.next,
+            epoch: written.epoch,
+            keys: keys.collect(),
+            by_public,
+            ended: written.ended,
+            phrase: written.phrase,
+        })
+    }
+
+    /// The roll as it is kept on disk.
+    ///
+    /// # Panics
+    ///
+    /// Never: it holds nothing that MessagePack cannot express.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let written = Written {
+            version: VERSION,
+            next: self.next,
+            epoch: self.epoch,
+            keys: self.keys.values().cloned().collect(),
+            ended: self.ended.clone(),
+            phrase: self.phrase.clone(),
+        };
+        rmp_serde::to_vec_named(&written).expect("a roll is expressible in MessagePack")
+    }
+
+    /// Adds a key, at `wall` in seconds since 1970 (UTC); returns its name.
+    ///
+    /// # Errors
+    ///
+    /// When it breaks a rule, or is there already.
+    pub fn invite(&mut self, new: NewKey, wall: u64) -> Result<String, Fault> {
+        self.check(&new)?;
+        let id = KeyId(self.next);
+        let name = if new.name.is_empty() {
+            self.free_name()
+        } else {
+            new.name
+        };
+        if self.find(&name).is_some() || self.by_public.contains_key(&new.public) {
+            return Err(Fault::Taken);
+        }
+        self.next += 1;
+        self.epoch = self.epoch.max(new.epoch);
+        self.ended.retain(|(ended, _)| *ended != name);
+        self.by_public.insert(new.public, id);
+        let key = Key {
+            id: id.0,
+            name: name.clone(),
+            public: new.public,
+            boxing: new.boxing,
+            rights: new.rights,
+            pipes: new.pipes,
+            expires: new.expires,
+            made: wall,
+            used: None,
+            boxed: new.boxed,
+        };
+        self.keys.insert(id, key);
+        Ok(name)
+    }
+
+    fn check(&self, new: &NewKey) -> Result<(), Fault> {
+        let NewKey { rights, pipes, .. } = new;
+        if new.name.len() > MAX_KEY_NAME || new.name.chars().any(char::is_control) {
+            let fault = "a key's name has at most 64 bytes and no control characters";
+            return Err(Fault::Malformed(fault));
+        }
+        if !(rights.read || rights.write || rights.manage) {
+            return Err(Fault::Malformed("a key that allows nothing is of no use"));
+        }
+        if rights.manage && !pipes.is_empty() {
+            let fault = "a key that may invite others is for all pipes";
+            return Err(Fault::Malformed(fault));
+        }
+        if pipes.len() > MAX_PATTERNS || pipes.iter().any(|pipe| pipe.len() > MAX_PATTERN) {
+            let fault = "a key is for at most eight patterns of pipes, of at most 255 bytes each";
+            return Err(Fault::Malformed(fault));
+        }
+        if new.boxed.as_ref().is_some_and(|boxed| boxed.len() > MAX_BOX) {
+            return Err(Fault::Malformed("that box is too large"));
+        }
+        if new.boxed.is_some() && new.epoch < self.epoch {
+            return Err(Fault::Old);
+        }
+        if self.keys.len() >= MAX_KEYS {
+            return Err(Fault::TooMany);
+        }
+        Ok(())
+    }
+
+    /// A name that no key has.
+    fn free_name(&self) -> String {
+        let mut number = self.next + 1;
+        while self.find(&format!("key-{number}")).is_some() {
+            number += 1;
+        }
+        format!("key-{number}")
+    }
+
+    /// Ends a key. Returns it, if it had not been ended before, and whether its holder could read.
+    ///
+    /// # Errors
+    ///
+    /// When there never was one of that name, or nobody could invite anybody any more.
+    pub fn revoke(&mut self, name: &str) -> Result<(Option<Key>, bool), Fault> {
+        let Some(id) = self.find(name).map(Key::id) else {
+            let ended = self.ended.iter().find(|(ended, _)| ended == name);
+            return ended
+                .map(|(_, could_read)| (None, *could_read))
+                .ok_or(Fault::Unknown);
+        };
+        let managers = self.keys.values().filter(|key| key.rights.manage);
+        if self.keys[&id].rights.manage && managers.count() == 1 {
+            return Err(Fault::Last);
+        }
+        let Some(key) = self.keys.remove(&id) else {
+            return Err(Fault::Unknown);
+        };
+        self.by_public.remove(&key.public);
+        let could_read = key.rights.read || key.rights.manage;
+        if self.ended.len() >= ENDED_KEPT {
+            self.ended.remove(0);
+        }
+        self.ended.push((key.name.clone(), could_read));
+        Ok((Some(key), could_read))
+    }
+
+    /// Keeps a box for the holder of a key; returns the key.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such key, or the box is too large or old.
+    pub fn keep_box(&mut self, name: &str, epoch: u32, boxed: Bytes) -> Result<&Key, Fault> {
+        if boxed.len() > MAX_BOX {
+            return Err(Fault::Malformed("that box is too large"));
+        }
+        if epoch < self.epoch {
+            return Err(Fault::Old);
+        }
+        let Some(id) = self.find(name).map(Key::id) else {
+            return Err(Fault::Unknown);
+        };
+        self.epoch = epoch;
+        let key = self.keys.get_mut(&id).ok_or(Fault::Unknown)?;
+        key.boxed = Some(boxed);
+        Ok(key)
+    }
+
+    /// Keeps what a phrase opens, or nothing any more.
+    ///
+    /// # Errors
+    ///
+    /// When it is too large or old.
+    pub fn keep_phrase(&mut self, epoch: u32, phrase: Option<Phrase>) -> Result<(), Fault> {
+        let is_large = |phrase: &Phrase| phrase.wrapped.len().max(phrase.boxed.len()) > MAX_BOX;
+        if phrase.as_ref().is_some_and(is_large) {
+            return Err(Fault::Malformed("that box is too large"));
+        }
+        if phrase.is_some() && epoch < self.epoch {
+            return Err(Fault::Old);
+        }
+        self.epoch = self.epoch.max(epoch);
+        self.phrase = phrase;
+        Ok(())
+    }
+
+    /// What the phrase opens, if there is one.
+    #[must_use]
+    pub fn phrase(&self) -> Option<&Phrase> {
+        self.phrase.as_ref()
+    }
+
+    /// The newest generation of keys in any box.
+    #[must_use]
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// The key of a number.
+    #[must_use]
+    pub fn get(&self, id: KeyId) -> Option<&Key> {
+        self.keys.get(&id)
+    }
+
+    /// The key with this public half, unless its time is over at `wall`.
+    #[must_use]
+    pub fn admit(&self, public: &[u8; 32], wall: u64) -> Option<KeyId> {
+        let id = self.by_public.get(&PublicKey(*public))?;
+        let key = self.keys.get(id).filter(|key| !key.has_expired(wall))?;
+        Some(key.id())
+    }
+
+    /// Notes that a key is used at `wall`; returns when it was before.
+    pub fn note_use(&mut self, id: KeyId, wall: u64) -> Option<u64> {
+        let key = self.keys.get_mut(&id)?;
+        key.used.replace(wall)
+    }
+
+    /// The keys behind the name `after`, in the order of their names; at most `limit`, and whether
+    /// there are more.
+    #[must_use]
+    pub fn page(&self, after: Option<&str>, limit: usize) -> (Vec<&Key>, bool) {
+        let is_behind = |key: &&Key| after.is_none_or(|after| *key.name > *after);
+        let mut keys: Vec<_> = self.keys.values().filter(is_behind).collect();
+        keys.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let more = keys.len() > limit;
+        keys.truncate(limit);
+        (keys, more)
+    }
+
+    fn find(&self, name: &str) -> Option<&Key> {
+        self.keys.values().find(|key| key.name == name)
+    }
+}
+
+impl Key {
+    /// As it stands in a list.
+    #[must_use]
+    pub fn info(&self, is_connected: bool) -> KeyInfo {
+        KeyInfo {
+            name: self.name.clone(),
+            boxing: self.boxing,
+            rights: self.rights,
+            pipes: self.pipes.clone(),
+            expires: self.expires,
+            made: self.made,
+            used: self.used,
+            is_connected,
+            has_box: self.boxed.is_some(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

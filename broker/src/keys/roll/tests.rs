@@ -1,0 +1,189 @@
+//! What a roll lets happen.
+
+use super::*;
+
+fn key(name: &str, number: u8) -> NewKey {
+    NewKey {
+        name: name.to_owned(),
+        public: PublicKey([number; 32]),
+        boxing: PublicKey([number; 32]),
+        rights: Rights {
+            read: true,
+            write: false,
+            manage: false,
+        },
+        pipes: vec!["logs/*".to_owned()],
+        expires: Some(100),
+        epoch: 0,
+        boxed: Some(Bytes::from_static(b"box")),
+    }
+}
+
+fn manager(name: &str, number: u8) -> NewKey {
+    NewKey {
+        rights: Rights::ALL,
+        pipes: Vec::new(),
+        expires: None,
+        ..key(name, number)
+    }
+}
+
+#[test]
+fn a_key_lets_in_until_it_expires() {
+    let mut roll = Roll::default();
+    assert_eq!(roll.invite(key("a", 1), 7), Ok("a".to_owned()));
+    let id = roll.admit(&[1; 32], 99).expect("it is on the roll");
+    assert_eq!(roll.admit(&[1; 32], 100), None);
+    assert_eq!(roll.admit(&[2; 32], 7), None);
+    let key = roll.get(id).expect("it is on the roll");
+    assert!(!key.has_expired(99) && key.has_expired(100));
+    assert!(key.may_read("logs/web") && !key.may_read("logs") && !key.may_write("logs/web"));
+}
+
+#[test]
+fn who_manages_may_everything() {
+    let mut roll = Roll::default();
+    let new = NewKey {
+        rights: Rights {
+            read: false,
+            write: false,
+            manage: true,
+        },
+        ..manager("m", 1)
+    };
+    roll.invite(new, 0).expect("it is good");
+    let key = roll.get(KeyId(0)).expect("it is there");
+    assert!(key.may_read("") && key.may_write("x") && key.covers("y"));
+}
+
+#[test]
+fn a_name_and_a_public_half_are_one_keys_alone() {
+    let mut roll = Roll::default();
+    roll.invite(key("a", 1), 0).expect("it is good");
+    assert_eq!(roll.invite(key("a", 2), 0), Err(Fault::Taken));
+    assert_eq!(roll.invite(key("b", 1), 0), Err(Fault::Taken));
+    assert_eq!(roll.invite(key("", 3), 0), Ok("key-2".to_owned()));
+    roll.invite(key("key-3", 4), 0).expect("it is good");
+    assert_eq!(roll.invite(key("", 5), 0), Ok("key-4".to_owned()));
+}
+
+#[test]
+fn what_breaks_a_rule_is_refused() {
+    let none = Rights {
+        read: false,
+        write: false,
+        manage: false,
+    };
+    let long = |name: &str| NewKey {
+        name: name.to_owned(),
+        ..key("", 1)
+    };
+    let bad = [
+        long(&"x".repeat(65)),
+        long("a\nb"),
+        NewKey {
+            rights: none,
+            ..key("a", 1)
+        },
+        NewKey {
+            pipes: vec!["x".to_owned()],
+            ..manager("a", 1)
+        },
+        NewKey {
+            pipes: vec!["x".to_owned(); 9],
+            ..key("a", 1)
+        },
+        NewKey {
+            pipes: vec!["x".repeat(256)],
+            ..key("a", 1)
+        },
+        NewKey {
+            boxed: Some(vec![0; MAX_BOX + 1].into()),
+            ..key("a", 1)
+        },
+    ];
+    let mut roll = Roll::default();
+    for new in bad {
+        assert!(
+            matches!(roll.invite(new.clone(), 0), Err(Fault::Malformed(_))),
+            "{new:?}"
+        );
+    }
+    assert_eq!(roll, Roll::default());
+}
+
+#[test]
+fn a_revoked_key_is_gone_and_may_be_revoked_again() {
+    let mut roll = Roll::default();
+    roll.invite(manager("m", 1), 0).expect("it is good");
+    roll.invite(key("a", 2), 0).expect("it is good");
+    let (ended, could_read) = roll.revoke("a").expect("it is there");
+    assert!(ended.is_some_and(|key| key.name == "a") && could_read);
+    assert_eq!(roll.admit(&[2; 32], 0), None);
+    assert_eq!(roll.revoke("a"), Ok((None, true)));
+    assert_eq!(roll.revoke("b"), Err(Fault::Unknown));
+    // Its name may be another's, whose number is another.
+    roll.invite(key("a", 3), 0).expect("the name is free");
+    assert_eq!(roll.admit(&[3; 32], 0), Some(KeyId(2)));
+}
+
+#[test]
+fn somebody_can_always_invite() {
+    let mut roll = Roll::default();
+    roll.invite(manager("m", 1), 0).expect("it is good");
+    assert_eq!(roll.revoke("m"), Err(Fault::Last));
+    roll.invite(manager("n", 2), 0).expect("it is good");
+    assert!(roll.revoke("m").is_ok());
+}
+
+#[test]
+fn boxes_of_older_keys_are_refused() {
+    let mut roll = Roll::default();
+    roll.invite(key("a", 1), 0).expect("it is good");
+    let boxed = Bytes::from_static(b"new");
+    assert!(roll.keep_box("a", 2, boxed.clone()).is_ok());
+    assert_eq!(roll.epoch(), 2);
+    assert_eq!(roll.keep_box("a", 1, boxed.clone()).err(), Some(Fault::Old));
+    assert_eq!(roll.invite(key("b", 2), 0), Err(Fault::Old));
+    assert_eq!(roll.keep_box("b", 2, boxed.clone()).err(), Some(Fault::Unknown));
+    let phrase = Phrase {
+        wrapped: boxed.clone(),
+        boxing: PublicKey([0; 32]),
+        boxed,
+    };
+    assert_eq!(roll.keep_phrase(1, Some(phrase.clone())), Err(Fault::Old));
+    assert_eq!(roll.keep_phrase(3, Some(phrase.clone())), Ok(()));
+    assert_eq!(roll.phrase(), Some(&phrase));
+    assert_eq!((roll.keep_phrase(0, None), roll.epoch()), (Ok(()), 3));
+    assert_eq!(roll.phrase(), None);
+}
+
+#[test]
+fn a_roll_survives_the_disk() {
+    let mut roll = Roll::default();
+    roll.invite(manager("m", 1), 5).expect("it is good");
+    roll.invite(key("a", 2), 6).expect("it is good");
+    roll.invite(key("b", 3), 7).expect("it is good");
+    roll.revoke("a").expect("it is there");
+    roll.note_use(KeyId(2), 9);
+    assert_eq!(Roll::decode(&roll.encode()), Ok(roll.clone()));
+    assert!(Roll::decode(b"").is_err());
+    let bytes = roll.encode();
+    assert!(Roll::decode(&bytes[..bytes.len() - 1]).is_err());
+}
+
+#[test]
+fn pages_are_in_the_order_of_names() {
+    let mut roll = Roll::default();
+    for (number, name) in ["c", "a", "d", "b"].into_iter().enumerate() {
+        let number = u8::try_from(number).expect("there are four");
+        roll.invite(key(name, number), 0).expect("it is good");
+    }
+    let names = |(keys, more): (Vec<&Key>, bool)| {
+        let names: Vec<_> = keys.iter().map(|key| key.name.clone()).collect();
+        (names.concat(), more)
+    };
+    assert_eq!(names(roll.page(None, 3)), ("abc".to_owned(), true));
+    assert_eq!(names(roll.page(Some("c"), 3)), ("d".to_owned(), false));
+    assert_eq!(names(roll.page(Some("d"), 3)), (String::new(), false));
+}

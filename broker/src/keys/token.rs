@@ -1,0 +1,278 @@
+//! An invitation: one line of text that lets one machine in.
+//!
+//! Owns the text's form and what is told of one that is wrong. The module never makes keys, knows
+//! no clock (whether an invitation has expired is the caller's question), and never repeats
+//! anything of an invitation's text in an error or a log: who reads an invitation can use it.
+//!
+//! ```text
+//! skypipe://HOST:PORT/SECRET
+//! ```
+//!
+//! `HOST` is a name, an IPv4 address or an IPv6 address in brackets. `SECRET` is base64url without
+//! padding (RFC 4648, section 5) of these bytes:
+//!
+//! | bytes | what |
+//! | --- | --- |
+//! | 1 | the version: 1 |
+//! | 1 | the kind: 0, its box waits at the satellite; 1, the founder's; 2, joins with the phrase |
+//! | 32 | the public half of the satellite's pair for CURVE |
+//! | 32 | the machine's seed |
+//! | 32 | the public half of the managing key; zeros for kind 2 |
+//! | 8 | when it expires: seconds since 1970 in UTC, big-endian; 0 for never |
+//! | 4 | CRC-32 (IEEE) of all bytes before, big-endian |
+//!
+//! The checksum is there for pastes that went wrong, so that they are told as such instead of as a
+//! satellite that does not answer. It leaves out the address: a satellite may have another name
+//! from where the invitation is used, and a person may then edit it. No harm comes from a wrong
+//! one, since whatever answers there must have the satellite's secret key.
+
+use std::error::Error;
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use zeroize::Zeroizing;
+
+use super::secret::{LENGTH, Secret};
+use super::seed::Seed;
+
+const SCHEME: &str = "skypipe://";
+
+const VERSION: u8 = 1;
+
+/// The bytes of the checksum, which every version has at its end.
+const CHECKSUM: usize = 4;
+
+/// The bytes behind the slash.
+const BINARY: usize = 1 + 1 + 3 * LENGTH + 8 + CHECKSUM;
+
+/// The longest secret part that is looked at, in characters; later versions may have more in it.
+const MAX_SECRET: usize = 1024;
+
+/// The longest host: what DNS can express, in bytes.
+const MAX_HOST: usize = 253;
+
+/// An invitation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// The satellite's host, as it stands in a URL: [`is_host`] holds.
+    pub host: String,
+    /// The satellite's port, never 0.
+    pub port: u16,
+    /// How the machine comes to its keys.
+    pub kind: Kind,
+    /// The public half of the satellite's pair for CURVE.
+    pub satellite: [u8; LENGTH],
+    /// The machine's seed.
+    pub seed: Seed,
+    /// When the invitation expires, in seconds since 1970 in UTC, never 0; `None` for never.
+    pub expires: Option<u64>,
+}
+
+/// How an invited machine comes to its keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Its box waits at the satellite, made by the managing key of this public half.
+    Boxed {
+        /// The public half of the managing key, never zeros.
+        managing: [u8; LENGTH],
+    },
+    /// It is the first machine of all, whose seed everything derives from.
+    Founder,
+    /// It is given the phrase, which opens what else it needs.
+    Phrase,
+}
+
+impl Kind {
+    fn number(self) -> u8 {
+        match self {
+            Self::Boxed { .. } => 0,
+            Self::Founder => 1,
+            Self::Phrase => 2,
+        }
+    }
+}
+
+/// What is wrong with a text that should be an invitation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenFault {
+    /// It is something else.
+    Foreign,
+    /// There is white space in it.
+    Broken,
+    /// Host or port make no sense.
+    Address,
+    /// The secret part is incomplete or changed.
+    Mangled,
+    /// It is of another version of this program.
+    Version,
+    /// It is whole, but says what no satellite of this version says.
+    Content,
+}
+
+impl fmt::Display for TokenFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Foreign => "it does not begin with skypipe://",
+            Self::Broken => {
+                "it was broken over several lines, or has a space in it: it is one line"
+            }
+            Self::Address => "between skypipe:// and the next slash belongs host:port",
+            Self::Mangled => "part of it is missing or was changed: copy all of it once more",
+            Self::Version => "it is for another version of skypipe",
+            Self::Content => "its parts do not fit together",
+        })
+    }
+}
+
+impl Error for TokenFault {}
+
+impl Token {
+    /// The text to be handed over.
+    ///
+    /// # Panics
+    ///
+    /// Never: the lengths are fixed.
+    #[must_use]
+    pub fn encode(&self) -> Zeroizing<String> {
+        let binary = self.binary();
+        let mut secret = Zeroizing::new([0; BINARY.div_ceil(3) * 4]);
+        let secret =
+            Base64UrlUnpadded::encode(&binary, &mut *secret).expect("the buffer is larger");
+        let port = self.port.to_string();
+        let length = SCHEME.len() + self.host.len() + 1 + port.len() + 1 + secret.len();
+        let mut text = Zeroizing::new(String::with_capacity(length));
+        for part in [SCHEME, &self.host, ":", &port, "/", secret] {
+            text.push_str(part);
+        }
+        text
+    }
+
+    /// Reads the text of an invitation; white space around it does not matter.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the text, in words that hold nothing of it.
+    pub fn parse(text: &str) -> Result<Self, TokenFault> {
+        let text = text.trim();
+        let rest = text.strip_prefix(SCHEME).ok_or(TokenFault::Foreign)?;
+        if text.contains(char::is_whitespace) {
+            return Err(TokenFault::Broken);
+        }
+        let (address, secret) = rest.split_once('/').ok_or(TokenFault::Mangled)?;
+        let (host, port) = parse_address(address)?;
+        if secret.len() > MAX_SECRET {
+            return Err(TokenFault::Mangled);
+        }
+        let mut buffer = Zeroizing::new([0; MAX_SECRET]);
+        let binary =
+            Base64UrlUnpadded::decode(secret, &mut *buffer).map_err(|_| TokenFault::Mangled)?;
+        Self::from_binary(host, port, checked(binary)?)
+    }
+
+    /// The public half of the managing key, if the invitation names it.
+    #[must_use]
+    pub fn managing(&self) -> Option<[u8; LENGTH]> {
+        match self.kind {
+            Kind::Boxed { managing } => Some(managing),
+            Kind::Founder => Some(self.seed.managing().public),
+            Kind::Phrase => None,
+        }
+    }
+
+    fn binary(&self) -> Zeroizing<Vec<u8>> {
+        let mut binary = Zeroizing::new(Vec::with_capacity(BINARY));
+        binary.extend([VERSION, self.kind.number()]);
+        binary.extend_from_slice(&self.satellite);
+        binary.extend_from_slice(self.seed.secret().as_bytes());
+        binary.extend_from_slice(&self.managing().unwrap_or_default());
+        binary.extend_from_slice(&self.expires.unwrap_or(0).to_be_bytes());
+        let sum = crc32fast::hash(&binary);
+        binary.extend_from_slice(&sum.to_be_bytes());
+        binary
+    }
+
+    /// Reads what [`checked`] let through.
+    fn from_binary(host: &str, port: u16, binary: &[u8]) -> Result<Self, TokenFault> {
+        let mut rest = binary;
+        let [VERSION] = take(&mut rest)? else {
+            return Err(TokenFault::Version);
+        };
+        let [kind] = take(&mut rest)?;
+        let satellite = *take(&mut rest)?;
+        let seed = Seed::new(Secret::copy_of(take(&mut rest)?));
+        let managing = *take(&mut rest)?;
+        let expires = u64::from_be_bytes(*take(&mut rest)?);
+        if !rest.is_empty() {
+            return Err(TokenFault::Content);
+        }
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+            kind: parse_kind(*kind, managing, &seed)?,
+            satellite,
+            seed,
+            expires: (expires != 0).then_some(expires),
+        })
+    }
+}
+
+/// Whether `text` can stand as the host of an invitation: a name, an IPv4 address, or an IPv6
+/// address in brackets.
+#[must_use]
+pub fn is_host(text: &str) -> bool {
+    if let Some(inside) = text.strip_prefix('[') {
+        let address = inside.strip_suffix(']').map(str::parse::<Ipv6Addr>);
+        return matches!(address, Some(Ok(_)));
+    }
+    let in_names = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    let good = |label: &str| !label.is_empty() && label.bytes().all(in_names);
+    let labels = text.strip_suffix('.').unwrap_or(text);
+    let of_digits = labels
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    text.len() <= MAX_HOST
+        && labels.split('.').all(good)
+        && (!of_digits || text.parse::<Ipv4Addr>().is_ok())
+}
+
+fn parse_address(text: &str) -> Result<(&str, u16), TokenFault> {
+    let (host, port) = text.rsplit_once(':').ok_or(TokenFault::Address)?;
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    match port.parse() {
+        Ok(port) if digits && port != 0 && is_host(host) => Ok((host, port)),
+        _ => Err(TokenFault::Address),
+    }
+}
+
+fn parse_kind(number: u8, managing: [u8; LENGTH], seed: &Seed) -> Result<Kind, TokenFault> {
+    let none = managing == [0; LENGTH];
+    match number {
+        0 if !none => Ok(Kind::Boxed { managing }),
+        1 if managing == seed.managing().public => Ok(Kind::Founder),
+        2 if none => Ok(Kind::Phrase),
+        _ => Err(TokenFault::Content),
+    }
+}
+
+/// The bytes without their checksum, if it is right.
+fn checked(binary: &[u8]) -> Result<&[u8], TokenFault> {
+    let (rest, sum) = binary
+        .split_last_chunk::<CHECKSUM>()
+        .ok_or(TokenFault::Mangled)?;
+    if crc32fast::hash(rest) == u32::from_be_bytes(*sum) {
+        Ok(rest)
+    } else {
+        Err(TokenFault::Mangled)
+    }
+}
+
+/// Takes the next `N` bytes.
+fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Result<&'a [u8; N], TokenFault> {
+    let (taken, left) = rest.split_first_chunk().ok_or(TokenFault::Content)?;
+    *rest = left;
+    Ok(taken)
+}
+
+#[cfg(test)]
+mod tests;

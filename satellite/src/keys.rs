@@ -1,0 +1,265 @@
+//! The directory of a satellite's keys.
+//!
+//! Owns the files: the satellite's own secret key, the roll of those who may connect, and the access
+//! key of whoever works on the satellite's machine. All are for this user alone. What a roll says is
+//! [`skypipe_broker::keys`]'.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `satellite` | 32 random bytes, from which the satellite's key pair derives |
+//! | `roll` | the roll, replaced whole at each change |
+//! | `host` | an invitation that lets in, but opens no pipe before the phrase is given |
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use skypipe_broker::keys::Roll;
+use skypipe_broker::keys::secret::Secret;
+use skypipe_broker::keys::seed::{Pair, Seed};
+use skypipe_broker::keys::token::{Kind, Token};
+use skypipe_broker::protocol::{NewKey, PublicKey, Rights};
+use zeroize::Zeroizing;
+
+/// What the satellite's pair is derived for.
+const SATELLITE: &[u8] = b"skypipe 1 satellite";
+
+/// The largest roll that is read, in bytes: far beyond two thousand keys with boxes of usual size.
+const MAX_ROLL: u64 = 64 << 20;
+
+/// The keys of one satellite.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    directory: PathBuf,
+    /// The satellite's own pair.
+    pub pair: Pair,
+}
+
+/// Whether keys are kept below a data directory.
+pub(crate) fn are_in(data: &Path) -> bool {
+    directory(data).join("roll").exists()
+}
+
+fn directory(data: &Path) -> PathBuf {
+    data.join("keys")
+}
+
+impl Keys {
+    /// Opens the keys below a data directory; makes the directory and the satellite's own key if
+    /// there are none.
+    pub(crate) fn open(data: &Path) -> anyhow::Result<Self> {
+        let directory = directory(data);
+        let cannot = || format!("cannot keep keys in {}", directory.display());
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&directory)
+            .with_context(cannot)?;
+        let found = fs::metadata(&directory).with_context(cannot)?;
+        if found.uid() != rustix::process::geteuid().as_raw() || found.mode() & 0o077 != 0 {
+            bail!("{} is not for its owner alone (chmod 700)", directory.display());
+        }
+        let path = directory.join("satellite");
+        if !path.exists() {
+            replace(&path, &*random()?).with_context(cannot)?;
+        }
+        let mut bytes = Zeroizing::new([0; 32]);
+        File::open(&path)
+            .and_then(|mut file| file.read_exact(&mut *bytes))
+            .with_context(cannot)?;
+        let pair = Pair::derive(&Secret::from(bytes), SATELLITE);
+        Ok(Self { directory, pair })
+    }
+
+    /// The roll; none if this satellite has never had one.
+    pub(crate) fn roll(&self) -> anyhow::Result<Option<Roll>> {
+        let path = self.directory.join("roll");
+        let cannot = || format!("cannot read {}", path.display());
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            opened => opened.with_context(cannot)?,
+        };
+        let mut bytes = Vec::new();
+        file.take(MAX_ROLL)
+            .read_to_end(&mut bytes)
+            .with_context(cannot)?;
+        let roll = Roll::decode(&bytes).map_err(anyhow::Error::msg);
+        roll.with_context(cannot).map(Some)
+    }
+
+    /// Replaces the roll on disk. It is there, synced, when this returns.
+    pub(crate) fn save(&self, roll: &[u8]) -> io::Result<()> {
+        replace(&self.directory.join("roll"), roll)
+    }
+
+    /// Makes the first roll, for the founder and for whoever works on this machine. `tell` is given
+    /// the founder's invitation, once: nothing of it is kept. The roll is written after that, so that
+    /// a satellite whose invitation nobody got begins anew.
+    pub(crate) fn found(
+        &self,
+        bound: SocketAddr,
+        address: &str,
+        wall: u64,
+        tell: impl FnOnce(&str) -> io::Result<()>,
+    ) -> anyhow::Result<Roll> {
+        let mut roll = Roll::default();
+        let host = self.member(&mut roll, "host", Kind::Phrase, &beside(bound), wall)?;
+        let founder = self.member(&mut roll, "first", Kind::Founder, address, wall)?;
+        replace(&self.directory.join("host"), host.encode().as_bytes())
+            .context("cannot keep the access key of this machine")?;
+        tell(&founder.encode()).context("cannot print the first invitation")?;
+        self.save(&roll.encode()).context("cannot keep the keys")?;
+        Ok(roll)
+    }
+
+    /// Puts a key with all rights on the roll; returns the invitation.
+    fn member(
+        &self,
+        roll: &mut Roll,
+        name: &str,
+        kind: Kind,
+        address: &str,
+        wall: u64,
+    ) -> anyhow::Result<Token> {
+        let seed = Seed::new(Secret::from(random()?));
+        let new = NewKey {
+            name: name.to_owned(),
+            public: PublicKey(seed.curve().public),
+            boxing: PublicKey(seed.boxing().public),
+            rights: Rights::ALL,
+            pipes: Vec::new(),
+            expires: None,
+            epoch: 0,
+            boxed: None,
+        };
+        roll.invite(new, wall)
+            .map_err(|fault| anyhow::Error::msg(fault.to_string()))?;
+        let (host, port) = address
+            .rsplit_once(':')
+            .context("an address has a host and a port")?;
+        Ok(Token {
+            host: host.to_owned(),
+            port: port.parse().context("an address has a port")?,
+            kind,
+            satellite: self.pair.public,
+            seed,
+            expires: None,
+        })
+    }
+}
+
+/// Under which address a satellite is reached that is bound there, as far as can be told: a machine
+/// that listens everywhere is known by its name.
+pub(crate) fn reached_at(bound: SocketAddr) -> String {
+    if !bound.ip().is_unspecified() {
+        return bound.to_string();
+    }
+    let system = rustix::system::uname();
+    let name = system.nodename().to_string_lossy();
+    format!("{name}:{}", bound.port())
+}
+
+/// Under which address it is reached from its own machine.
+fn beside(bound: SocketAddr) -> String {
+    let ip = match bound.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, bound.port()).to_string()
+}
+
+fn random() -> anyhow::Result<Zeroizing<[u8; 32]>> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *bytes)
+        .map_err(|error| anyhow::Error::msg(format!("the system gives no randomness: {error}")))?;
+    Ok(bytes)
+}
+
+/// Puts a file in the place of another, for this user alone, so that a crash leaves the one or the
+/// other, whole.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let fresh = path.with_extension("new");
+    match fs::remove_file(&fresh) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&fresh)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&fresh, path)?;
+    let directory = path.parent().unwrap_or(Path::new("."));
+    File::open(directory)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_that_of_the_machine() {
+        let bound = |text: &str| text.parse().unwrap();
+        assert_eq!(reached_at(bound("10.0.0.5:9000")), "10.0.0.5:9000");
+        assert_eq!(reached_at(bound("[fe80::1]:9")), "[fe80::1]:9");
+        assert!(reached_at(bound("0.0.0.0:9000")).ends_with(":9000"));
+        assert!(!reached_at(bound("[::]:9000")).starts_with('['));
+        assert_eq!(beside(bound("0.0.0.0:9000")), "127.0.0.1:9000");
+        assert_eq!(beside(bound("[::]:9000")), "[::1]:9000");
+    }
+
+    #[test]
+    fn the_first_invitation_is_told_and_not_kept() {
+        let data = tempfile::tempdir().unwrap();
+        let keys = Keys::open(data.path()).unwrap();
+        assert!(keys.roll().unwrap().is_none() && !are_in(data.path()));
+        let mut told = String::new();
+        let bound = "127.0.0.1:9000".parse().unwrap();
+        let roll = keys.found(bound, "sky.example.org:9000", 7, |text| {
+            told = text.to_owned();
+            Ok(())
+        });
+        let roll = roll.unwrap();
+        let token = Token::parse(&told).unwrap();
+        assert_eq!((token.host.as_str(), token.port), ("sky.example.org", 9000));
+        assert_eq!(token.satellite, keys.pair.public);
+        assert!(roll.admit(&token.seed.curve().public, 8).is_some());
+        assert!(are_in(data.path()));
+        let again = Keys::open(data.path()).unwrap();
+        assert_eq!(again.pair, keys.pair);
+        assert_eq!(again.roll().unwrap(), Some(roll));
+        for entry in fs::read_dir(data.path().join("keys")).unwrap() {
+            let path = entry.unwrap().path();
+            let kept = fs::read(&path).unwrap();
+            let secret = token.seed.secret().as_bytes();
+            assert!(!kept.windows(32).any(|part| part == secret), "{path:?}");
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn without_a_reader_of_the_invitation_there_is_no_roll() {
+        let data = tempfile::tempdir().unwrap();
+        let keys = Keys::open(data.path()).unwrap();
+        let bound = "127.0.0.1:9000".parse().unwrap();
+        let deaf = |_: &str| Err(io::Error::from(ErrorKind::BrokenPipe));
+        assert!(keys.found(bound, "127.0.0.1:9000", 7, deaf).is_err());
+        assert!(keys.roll().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_directory_that_others_see_is_refused() {
+        let data = tempfile::tempdir().unwrap();
+        DirBuilder::new()
+            .mode(0o755)
+            .create(data.path().join("keys"))
+            .unwrap();
+        assert!(Keys::open(data.path()).is_err());
+    }
+}

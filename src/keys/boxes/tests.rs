@@ -1,0 +1,227 @@
+use proptest::collection::vec;
+use proptest::prelude::*;
+use skypipe_broker::keys::seed::Seed;
+
+use super::*;
+
+fn seed(byte: u8) -> Seed {
+    Seed::new(Secret::new([byte; LENGTH]))
+}
+
+fn entropy() -> Secret {
+    Secret::new([0x33; LENGTH])
+}
+
+/// The founder's managing pair, and a keyring of so many epochs and one.
+fn founder(renewals: u8) -> (Pair, Keyring) {
+    let founder = seed(1);
+    let keyring = (0..renewals).fold(Keyring::founder(&founder), |keyring, time| {
+        keyring.renewed(&[time; 2 * LENGTH]).unwrap()
+    });
+    (founder.managing(), keyring)
+}
+
+/// A box of these bytes instead of a keyring.
+fn boxed(content: &[u8], to: &Pair, managing: &Pair) -> Vec<u8> {
+    let (encapsulated, key) = kem::send(PURPOSE, &to.public, managing, &entropy()).unwrap();
+    let header = [&[VERSION], &encapsulated[..]].concat();
+    let mut sealed = content.to_vec();
+    aead::seal(&key, &header, &mut sealed);
+    [header, sealed].concat()
+}
+
+#[test]
+fn what_is_boxed_is_unboxed() {
+    let (managing, keyring) = founder(3);
+    let own = seed(2).boxing();
+    for content in [
+        keyring.for_writer(),
+        keyring.for_reader(),
+        keyring.for_manager(),
+    ] {
+        let boxed = seal(&content, &own.public, &managing, &entropy()).unwrap();
+        assert_eq!(open(&boxed, &own, &managing.public), Ok(content));
+    }
+}
+
+/// What a machine could read in a box if it looked for itself.
+fn clear(boxed: &[u8], own: &Pair, managing: &Pair) -> Vec<u8> {
+    let (header, sealed) = boxed.split_at(HEADER);
+    let encapsulated = header[1..].try_into().unwrap();
+    let key = kem::receive(PURPOSE, encapsulated, own, &managing.public).unwrap();
+    let mut buffer = sealed.to_vec();
+    aead::open(&key, header, &mut buffer).unwrap().to_vec()
+}
+
+#[test]
+fn a_writers_box_holds_no_reading_secret() {
+    let (managing, keyring) = founder(3);
+    let own = seed(2).boxing();
+    let contains = |content: &Keyring, key: &Secret| {
+        let boxed = seal(content, &own.public, &managing, &entropy()).unwrap();
+        let clear = clear(&boxed, &own, &managing);
+        clear.windows(LENGTH).any(|window| window == key.as_bytes())
+    };
+    for epoch in keyring.epochs() {
+        let secret = epoch.secret.as_ref().unwrap();
+        assert!(!contains(&keyring.for_writer(), secret));
+        assert!(contains(&keyring.for_reader(), secret));
+    }
+    assert!(contains(&keyring.for_writer(), &keyring.newest().psk));
+    assert!(!contains(&keyring.for_writer(), &managing.secret));
+    assert!(!contains(&keyring.for_reader(), &managing.secret));
+    assert!(contains(&keyring.for_manager(), &managing.secret));
+}
+
+/// Boxes are kept by satellites while clients are replaced. The bytes were computed apart from this
+/// code, from the texts of RFC 9180 and MessagePack.
+#[test]
+fn the_form_of_a_box_stays() {
+    let founder = Seed::new(Secret::new(std::array::from_fn(|at| {
+        u8::try_from(at).unwrap()
+    })));
+    let content = Keyring::founder(&founder).for_writer();
+    let own = seed(0x44).boxing();
+    let managing = founder.managing();
+    let boxed = seal(&content, &own.public, &managing, &entropy()).unwrap();
+    let hex: Vec<_> = boxed.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(
+        hex.concat(),
+        "01a04588b74683334f6e7670db45cca1288fc2c1499d78715d9456f5d99261a8235f6196b2c\
+         51a6ed0e0abd66191fbd48c1fb43d8632b1821c41dc8b2a91aa1b796dd9c7e6da3ef1e6559f\
+         f068e6160fc829c58c24d797c0ac245edbb3d3bb1ac9ede5bcb6c5fc390aaaddb649acc834a\
+         3b9f24ff1ba7cad964aa7"
+    );
+}
+
+#[test]
+fn every_changed_bit_is_noticed() {
+    let (managing, keyring) = founder(0);
+    let own = seed(2).boxing();
+    let boxed = seal(&keyring, &own.public, &managing, &entropy()).unwrap();
+    for bit in 0..boxed.len() * 8 {
+        let mut changed = boxed.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        let fault = if bit < 8 { Fault::Version } else { Fault::Seal };
+        assert_eq!(open(&changed, &own, &managing.public), Err(fault));
+    }
+}
+
+#[test]
+fn every_missing_or_added_byte_is_noticed() {
+    let (managing, keyring) = founder(0);
+    let own = seed(2).boxing();
+    let boxed = seal(&keyring, &own.public, &managing, &entropy()).unwrap();
+    for length in 0..boxed.len() {
+        let cut = open(&boxed[..length], &own, &managing.public);
+        assert_eq!(cut, Err(Fault::Seal));
+    }
+    for more in [1, MAX_BOX] {
+        let longer = [&*boxed, &vec![0; more]].concat();
+        let opened = open(&longer, &own, &managing.public);
+        assert_eq!(opened, Err(Fault::Seal));
+    }
+}
+
+#[test]
+fn a_box_from_anyone_but_the_manager_is_refused() {
+    let (managing, keyring) = founder(1);
+    let own = seed(2).boxing();
+    let impostor = seed(3).managing();
+    let boxed = seal(&keyring.for_reader(), &own.public, &impostor, &entropy()).unwrap();
+    assert_eq!(open(&boxed, &own, &managing.public), Err(Fault::Seal));
+    assert!(open(&boxed, &own, &impostor.public).is_ok());
+    // Claiming the manager's public half without the secret one does not help.
+    let claiming = Pair {
+        public: managing.public,
+        secret: impostor.secret,
+    };
+    let boxed = seal(&keyring.for_reader(), &own.public, &claiming, &entropy()).unwrap();
+    assert_eq!(open(&boxed, &own, &managing.public), Err(Fault::Seal));
+}
+
+#[test]
+fn a_box_for_another_machine_is_refused() {
+    let (managing, keyring) = founder(1);
+    let other = seed(2).boxing();
+    let boxed = seal(&keyring, &other.public, &managing, &entropy()).unwrap();
+    for own in [seed(3).boxing(), seed(2).curve(), managing.clone()] {
+        assert_eq!(open(&boxed, &own, &managing.public), Err(Fault::Seal));
+    }
+}
+
+#[test]
+fn keys_that_are_none_are_refused() {
+    let (managing, keyring) = founder(0);
+    let own = seed(2).boxing();
+    let none = [0; LENGTH];
+    let made = seal(&keyring, &none, &managing, &entropy());
+    assert_eq!(made, Err(Fault::Key));
+    let boxed = seal(&keyring, &own.public, &managing, &entropy()).unwrap();
+    assert_eq!(open(&boxed, &own, &none), Err(Fault::Seal));
+    let without = [&[VERSION], &none[..], &boxed[HEADER..]].concat();
+    assert_eq!(open(&without, &own, &managing.public), Err(Fault::Seal));
+}
+
+#[test]
+fn genuine_boxes_of_nonsense_are_refused() {
+    let (managing, keyring) = founder(0);
+    let own = seed(2).boxing();
+    for content in [&b""[..], b"nonsense", &keyring.encode()[1..]] {
+        let nonsense = boxed(content, &own, &managing);
+        let opened = open(&nonsense, &own, &managing.public);
+        assert_eq!(opened, Err(Fault::Content));
+    }
+    let genuine = boxed(&keyring.encode(), &own, &managing);
+    assert_eq!(open(&genuine, &own, &managing.public), Ok(keyring));
+}
+
+#[test]
+fn a_managing_key_that_is_not_the_senders_is_refused() {
+    let (managing, _) = founder(0);
+    let own = seed(2).boxing();
+    let foreign = Keyring::founder(&seed(3));
+    let boxed = seal(&foreign, &own.public, &managing, &entropy()).unwrap();
+    let opened = open(&boxed, &own, &managing.public);
+    assert_eq!(opened, Err(Fault::Content));
+}
+
+#[test]
+fn boxes_show_nothing_and_differ_with_their_entropy() {
+    let (managing, keyring) = founder(1);
+    let own = seed(2).boxing();
+    let one = seal(&keyring, &own.public, &managing, &entropy()).unwrap();
+    let other = Secret::new([0x34; LENGTH]);
+    let other = seal(&keyring, &own.public, &managing, &other).unwrap();
+    let clear = keyring.encode();
+    let pieces = || clear.windows(8);
+    for boxed in [&one, &other] {
+        assert!(pieces().all(|piece| boxed.windows(8).all(|window| window != piece)));
+    }
+    assert!(
+        one[1..]
+            .windows(16)
+            .all(|mine| other[1..].windows(16).all(|its| mine != its))
+    );
+}
+
+#[test]
+fn no_box_is_longer_than_said() {
+    let (managing, keyring) = founder(70);
+    let own = seed(2).boxing();
+    let boxed = seal(&keyring, &own.public, &managing, &entropy()).unwrap();
+    assert_eq!(boxed.len(), HEADER + keyring.encode().len() + aead::TAG);
+    assert_eq!(boxed.capacity(), boxed.len());
+    // Only numbers of five bytes would make it longer.
+    assert!(boxed.len() <= MAX_BOX && boxed.len() > MAX_BOX - 5 * 64);
+    assert_eq!(open(&boxed, &own, &managing.public), Ok(keyring));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_opened_without_a_panic(mut bytes in vec(any::<u8>(), 1..300)) {
+        bytes[0] = VERSION;
+        let opened = open(&bytes, &seed(2).boxing(), &seed(1).managing().public);
+        prop_assert_eq!(opened, Err(Fault::Seal));
+    }
+}

@@ -1,0 +1,119 @@
+//! Who may use a satellite that others can reach: letting machines in, joining, revoking.
+//!
+//! Owns the commands about keys. A token, a phrase or a listing goes to stdout, what is said about it
+//! to stderr. What the satellite keeps of all this it can neither read nor make ([`crate::keys`]).
+
+pub mod invite;
+pub mod join;
+mod listing;
+pub mod phrase;
+pub mod revoke;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use skypipe_broker::keys::secret::Secret;
+use skypipe_broker::keys::token::Token;
+use skypipe_broker::protocol::{OwnKey, Reply, Rights};
+use zeroize::Zeroizing;
+
+pub use self::listing::list;
+
+use crate::ask::inquire;
+use crate::config::{self, Place};
+use crate::exit::{DONE, Failure};
+use crate::keys::{Identity, Keyring};
+use crate::session::Question;
+use crate::tell::hint;
+
+/// 32 bytes that nobody has had before.
+///
+/// # Panics
+///
+/// When the system gives no randomness, without which nothing here is safe.
+#[must_use]
+pub fn random() -> Secret {
+    let mut bytes = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *bytes).expect("the system gives randomness");
+    Secret::from(bytes)
+}
+
+/// This machine, as one of those that may use a satellite.
+struct Member {
+    place: Place,
+    token: Token,
+    identity: Identity,
+}
+
+impl Member {
+    /// As the environment says, or the invitation that was joined with.
+    fn here() -> Result<Self, Failure> {
+        match config::place()? {
+            place @ Place::Invited(..) => Self::at(place),
+            Place::Sky(endpoint) => Err(Failure::usage(format!(
+                "SATELLITE={endpoint} names a satellite without an invitation to it: keys are for \
+                 those who were invited"
+            ))),
+            Place::Here(_) => Err(Failure::usage(
+                "the satellite of this machine is for you alone and has no keys; join one that \
+                 others can reach with skypipe --join, or name it in SATELLITE",
+            )),
+        }
+    }
+
+    fn at(place: Place) -> Result<Self, Failure> {
+        let Place::Invited(_, token) = &place else {
+            return Err(Failure::usage("that is no invitation"));
+        };
+        let token = (**token).clone();
+        let identity = Identity::new(&token, random);
+        Ok(Self {
+            place,
+            token,
+            identity,
+        })
+    }
+
+    /// Puts a question or an order to the satellite; returns its answers.
+    fn put(&self, question: Question) -> Result<Vec<Reply>, Failure> {
+        let inquiry = inquire(question, &self.place, false, None)?;
+        inquiry.hints.iter().for_each(|sentence| hint(sentence));
+        if inquiry.code == DONE {
+            return Ok(inquiry.answers);
+        }
+        Err(Failure {
+            code: inquiry.code,
+            sentence: inquiry.notices.join("; "),
+        })
+    }
+
+    /// What the satellite says of this machine's own key.
+    fn own_key(&self) -> Result<OwnKey, Failure> {
+        let answers = self.put(Question::Own)?;
+        let own = answers.into_iter().find_map(|answer| match answer {
+            Reply::Welcome { key, .. } => key,
+            _ => None,
+        });
+        own.ok_or_else(|| Failure::failed("the satellite has no keys"))
+    }
+
+    /// The keys that this machine has to seal and to open with.
+    fn keyring(&self, own: &OwnKey) -> Result<Keyring, Failure> {
+        let keyring = self.identity.keyring(own.boxed.as_deref());
+        keyring.map_err(|fault| Failure::failed(fault.to_string()))
+    }
+}
+
+/// What of a manager's keys goes to somebody with these rights.
+fn share(keyring: &Keyring, rights: Rights) -> Keyring {
+    match rights {
+        Rights { manage: true, .. } => keyring.for_manager(),
+        Rights { read: true, .. } => keyring.for_reader(),
+        Rights { .. } => keyring.for_writer(),
+    }
+}
+
+/// The time, in seconds since 1970 (UTC).
+fn wall() -> u64 {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH);
+    time.unwrap_or_default().as_secs()
+}

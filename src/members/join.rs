@@ -1,0 +1,183 @@
+//! `--join` and `--leave`: which satellite this machine uses.
+
+use std::env;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, IsTerminal as _, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use skypipe_broker::keys::token::{Kind, Token};
+use skypipe_broker::protocol::{OwnKey, Reply};
+use zeroize::Zeroizing;
+
+use super::{Member, random, share};
+use crate::config::{self, Place};
+use crate::exit::{DONE, Failure};
+use crate::keys::phrase::Phrase;
+use crate::keys::wrapping::Wrapped;
+use crate::keys::boxes;
+use crate::session::Question;
+use crate::tell::{notice, words};
+
+/// The longest text that is read for an invitation or a phrase, in bytes.
+const MAX_TEXT: u64 = 4096;
+
+/// Makes the satellite of an invitation this machine's, and returns the exit code.
+///
+/// # Errors
+///
+/// When there is no good invitation, another satellite was joined, or this one cannot be reached.
+pub fn join() -> Result<u8, Failure> {
+    let text = invitation()?;
+    let place = config::invited(&text)
+        .map_err(|why| Failure::usage(format!("that is no invitation: {why}")))?;
+    let mut member = Member::at(place)?;
+    let path = config::joined()?;
+    refuse_another(&path, &member)?;
+    let own = member.own_key()?;
+    if member.token.kind == Kind::Phrase {
+        member.token.kind = by_phrase(&member, &own)?;
+    } else {
+        member.keyring(&own)?;
+    }
+    keep(&path, &member.token)
+        .map_err(|error| Failure::failed(format!("{}: {}", path.display(), words(&error))))?;
+    notice(&format!(
+        "this machine now uses the satellite at {}, as {} ({})",
+        member.place, own.name, own.rights
+    ));
+    Ok(DONE)
+}
+
+/// Forgets the satellite that was joined, and returns the exit code.
+///
+/// # Errors
+///
+/// When the invitation cannot be removed.
+pub fn leave() -> Result<u8, Failure> {
+    let path = config::joined()?;
+    match fs::remove_file(&path) {
+        Ok(()) => notice(
+            "this machine uses its own satellite again; its key lives on until it is revoked",
+        ),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            notice("this machine has joined no satellite");
+        }
+        Err(error) => {
+            let path = path.display();
+            return Err(Failure::failed(format!("{path}: {}", words(&error))));
+        }
+    }
+    Ok(DONE)
+}
+
+/// What stdin holds, or a person pastes.
+fn invitation() -> Result<Zeroizing<String>, Failure> {
+    if io::stdin().is_terminal() {
+        return prompt("invitation: ");
+    }
+    let mut text = Zeroizing::new(String::with_capacity(2 * 4096));
+    let read = io::stdin().take(MAX_TEXT).read_to_string(&mut text);
+    read.map_err(|error| Failure::failed(format!("cannot read stdin: {}", words(&error))))?;
+    Ok(text)
+}
+
+/// Asks at the terminal, without showing what is typed.
+fn prompt(question: &str) -> Result<Zeroizing<String>, Failure> {
+    let answer = rpassword::prompt_password(question).map(Zeroizing::new);
+    answer.map_err(|error| {
+        Failure::failed(format!("cannot ask at the terminal: {}", words(&error)))
+    })
+}
+
+/// A machine has one satellite: that it changes must be meant.
+fn refuse_another(path: &Path, member: &Member) -> Result<(), Failure> {
+    let Ok(text) = fs::read_to_string(path).map(Zeroizing::new) else {
+        return Ok(());
+    };
+    match config::invited(&text) {
+        Ok(Place::Invited(endpoint, token)) if token.satellite != member.token.satellite => {
+            Err(Failure::failed(format!(
+                "this machine has joined the satellite at {endpoint}: skypipe --leave forgets it"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Opens with the phrase what the satellite keeps for those who know it, and has the satellite keep a
+/// box for this machine. From then on it joins like any other.
+fn by_phrase(member: &Member, own: &OwnKey) -> Result<Kind, Failure> {
+    let failed = |why: String| Failure::failed(why);
+    let answers = member.put(Question::Phrase)?;
+    let kept = answers.into_iter().find_map(|answer| match answer {
+        Reply::Phrase(phrase) => phrase,
+        _ => None,
+    });
+    let kept = kept.ok_or_else(|| {
+        failed("the satellite has no phrase: skypipe --phrase makes one on a machine that has joined".to_owned())
+    })?;
+    let wrapped = Wrapped::from_bytes(&kept.wrapped).map_err(|fault| failed(fault.to_string()))?;
+    let (seed, managing) = wrapped
+        .open(&typed_phrase()?)
+        .map_err(|fault| failed(fault.to_string()))?;
+    let keyring = boxes::open(&kept.boxed, &seed.boxing(), &managing)
+        .map_err(|fault| failed(fault.to_string()))?;
+    let pair = keyring
+        .managing()
+        .ok_or_else(|| failed("what the phrase opens lacks a key".to_owned()))?;
+    let content = share(&keyring, own.rights);
+    let boxed = boxes::seal(&content, &member.identity.boxing().public, &pair, &random())
+        .map_err(|fault| failed(fault.to_string()))?;
+    let epoch = keyring.newest().number;
+    member.put(Question::Box(own.name.clone(), epoch, boxed.into()))?;
+    Ok(Kind::Boxed { managing })
+}
+
+/// The phrase from the environment, from a file it names, or from the terminal.
+fn typed_phrase() -> Result<Phrase, Failure> {
+    let text = if let Ok(phrase) = env::var("SKYPIPE_PHRASE") {
+        Zeroizing::new(phrase)
+    } else if let Some(path) = env::var_os("SKYPIPE_PHRASE_FILE") {
+        let path = Path::new(&path);
+        let text = read_phrase(path);
+        text.map_err(|error| Failure::failed(format!("{}: {}", path.display(), words(&error))))?
+    } else {
+        let typed = prompt("phrase: ");
+        typed.map_err(|fault| {
+            let fault = fault.sentence;
+            Failure::failed(format!("{fault}; SKYPIPE_PHRASE can hold the phrase for scripts"))
+        })?
+    };
+    Phrase::parse(&text).map_err(|fault| Failure::failed(fault.to_string()))
+}
+
+fn read_phrase(path: &Path) -> io::Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::with_capacity(2 * 4096));
+    File::open(path)?.take(MAX_TEXT).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Puts the invitation where every later use finds it, for this user alone.
+fn keep(path: &Path, token: &Token) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)?;
+    let fresh = path.with_extension(format!("{}", std::process::id()));
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&fresh)?;
+    let written = file
+        .write_all(token.encode().as_bytes())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&fresh, path));
+    if written.is_err() {
+        // What is left of it is a secret, too.
+        let _ = fs::remove_file(&fresh);
+    }
+    written
+}

@@ -1,0 +1,104 @@
+//! `--keys`: who was invited.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use skypipe_broker::protocol::{KeyInfo, Reply};
+
+use super::Member;
+use crate::ask::show;
+use crate::exit::Failure;
+use crate::session::Question;
+
+const HEAD: [&str; 5] = ["KEY", "ALLOWS", "PIPES", "EXPIRES", "USED"];
+
+/// Prints the keys of the satellite, and returns the exit code.
+///
+/// # Errors
+///
+/// When this machine may not see them, or the satellite cannot be asked.
+pub fn list() -> Result<u8, Failure> {
+    let member = Member::here()?;
+    let answers = member.put(Question::Keys)?;
+    let keys = answers.iter().flat_map(|answer| match answer {
+        Reply::Keys { keys, .. } => keys.as_slice(),
+        _ => &[],
+    });
+    show(&table(keys))
+}
+
+/// One row a key, everything to the left.
+fn table<'a>(keys: impl Iterator<Item = &'a KeyInfo>) -> String {
+    let mut rows = vec![HEAD.map(str::to_owned)];
+    rows.extend(keys.map(row));
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.max().unwrap_or_default()
+    };
+    let widths = [0, 1, 2, 3, 4].map(width);
+    let line = |row: &[String; HEAD.len()]| {
+        let cells = row.iter().zip(widths);
+        let cells: Vec<_> = cells.map(|(cell, width)| format!("{cell:<width$}")).collect();
+        format!("{}\n", cells.join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+fn row(key: &KeyInfo) -> [String; HEAD.len()] {
+    let pipes = if key.pipes.is_empty() {
+        "all".to_owned()
+    } else {
+        key.pipes.join(", ")
+    };
+    let used = match key.used {
+        _ if key.is_connected => "now".to_owned(),
+        Some(used) => time(used),
+        None => "never".to_owned(),
+    };
+    let expires = key.expires.map_or_else(|| "never".to_owned(), time);
+    [key.name.clone(), key.rights.to_string(), pipes, expires, used]
+}
+
+/// A time in seconds since 1970 (UTC), as people write it.
+fn time(seconds: u64) -> String {
+    // Whoever made the key chose the number; one beyond the calendar is shown as the last day of it.
+    const LAST: u64 = 253_402_300_799;
+    let time = UNIX_EPOCH + Duration::from_secs(seconds.min(LAST));
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use skypipe_broker::protocol::{PublicKey, Rights};
+
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned() {
+        let key = |name: &str, rights, pipes: &[&str], expires, used, is_connected| KeyInfo {
+            name: name.to_owned(),
+            boxing: PublicKey([0; 32]),
+            rights,
+            pipes: pipes.iter().map(|&pipe| pipe.to_owned()).collect(),
+            expires,
+            made: 0,
+            used,
+            is_connected,
+            has_box: true,
+        };
+        let write = Rights {
+            read: false,
+            write: true,
+            manage: false,
+        };
+        let keys = [
+            key("first", Rights::ALL, &[], None, Some(1), true),
+            key("größe", write, &["logs", "x*"], Some(u64::MAX), Some(1_000_000_000), false),
+        ];
+        let expected = "\
+KEY    ALLOWS  PIPES     EXPIRES               USED
+first  all     all       never                 now
+größe  write   logs, x*  9999-12-31T23:59:59Z  2001-09-09T01:46:40Z
+";
+        assert_eq!(table(keys.iter()), expected);
+    }
+}

@@ -1,0 +1,76 @@
+//! `--phrase` and `--no-phrase`: whether machines can join with nothing but an access key and words.
+
+use bytes::Bytes;
+use skypipe_broker::keys::seed::{Pair, Seed};
+use skypipe_broker::protocol::{Phrase as Kept, PublicKey};
+
+use super::{Member, random};
+use crate::ask::show;
+use crate::exit::{DONE, Failure};
+use crate::keys::phrase::Phrase;
+use crate::keys::wrapping::Wrapped;
+use crate::keys::{Keyring, boxes};
+use crate::session::Question;
+use crate::tell::notice;
+
+/// Makes a phrase in place of the one before and prints it, and returns the exit code.
+///
+/// # Errors
+///
+/// When this machine may not, or the satellite cannot be asked.
+pub fn renew() -> Result<u8, Failure> {
+    let member = Member::here()?;
+    let keyring = member.keyring(&member.own_key()?)?;
+    let managing = managing(&keyring)?;
+    let phrase = Phrase::new(&mut |bytes| {
+        getrandom::fill(bytes).expect("the system gives randomness");
+    });
+    let seed = Seed::new(random());
+    let mut salt = [0; 16];
+    salt.copy_from_slice(&random().as_bytes()[..16]);
+    let wrapped = Wrapped::new(&phrase, salt, &seed, &managing.public)
+        .map_err(|fault| Failure::failed(fault.to_string()))?;
+    let wrapped = wrapped.to_bytes().into();
+    let kept = seal(&keyring, &managing, wrapped, PublicKey(seed.boxing().public))?;
+    member.put(Question::SetPhrase(keyring.newest().number, Some(kept)))?;
+    let code = show(&format!("{}\n", phrase.as_str()))?;
+    notice(
+        "write these six words down: with them and an access key a machine joins, and they are not \
+         shown again",
+    );
+    Ok(code)
+}
+
+/// Lets no phrase join any more, and returns the exit code.
+///
+/// # Errors
+///
+/// When this machine may not, or the satellite cannot be asked.
+pub fn remove() -> Result<u8, Failure> {
+    Member::here()?.put(Question::SetPhrase(0, None))?;
+    notice("no phrase lets a machine in any more: only invitations do");
+    Ok(DONE)
+}
+
+/// What the satellite keeps for those who know a phrase.
+pub(super) fn seal(
+    keyring: &Keyring,
+    managing: &Pair,
+    wrapped: Bytes,
+    boxing: PublicKey,
+) -> Result<Kept, Failure> {
+    let boxed = boxes::seal(&keyring.for_manager(), &boxing.0, managing, &random());
+    let boxed = boxed.map_err(|fault| Failure::failed(fault.to_string()))?;
+    Ok(Kept {
+        wrapped,
+        boxing,
+        boxed: boxed.into(),
+    })
+}
+
+/// The key with which managers seal boxes.
+pub(super) fn managing(keyring: &Keyring) -> Result<Pair, Failure> {
+    keyring.managing().ok_or_else(|| {
+        Failure::failed("your key does not allow you to manage this satellite: ask for one that does")
+    })
+}

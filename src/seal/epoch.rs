@@ -1,0 +1,58 @@
+//! One generation of keys.
+//!
+//! Owns how an epoch's keys become the key of one stream, on both sides. Never keeps keys: that is
+//! for those who build an [`Epoch`].
+
+use uuid::Uuid;
+
+use super::kem::{self, BadKey, Proof, Public, Purpose};
+use super::{STREAM_KEY, stream_info};
+use crate::keys::Epoch;
+use skypipe_broker::keys::secret::Secret;
+
+impl Epoch {
+    /// The writer's side of a stream: the encapsulated key and the stream's key.
+    pub(super) fn agree(
+        &self,
+        stream: Uuid,
+        pipe: &str,
+        entropy: &Secret,
+    ) -> Result<(Public, Secret), BadKey> {
+        let proof = Proof::Shared {
+            psk: &self.psk,
+            id: &self.psk_id(),
+        };
+        let purpose = Purpose {
+            info: &stream_info(stream, pipe),
+            export: STREAM_KEY,
+        };
+        kem::send(&self.public, &proof, purpose, entropy)
+    }
+
+    /// The reader's side of a stream. `info` is what [`stream_info`] says of it; `secret` is the
+    /// epoch's reading key.
+    pub(super) fn derive(
+        &self,
+        info: &[u8],
+        secret: &Secret,
+        encapsulated: &Public,
+    ) -> Result<Secret, BadKey> {
+        let proof = Proof::Shared {
+            psk: &self.psk,
+            id: &self.psk_id(),
+        };
+        kem::receive(
+            secret,
+            encapsulated,
+            &proof,
+            Purpose {
+                info,
+                export: STREAM_KEY,
+            },
+        )
+    }
+
+    fn psk_id(&self) -> Vec<u8> {
+        [b"skypipe epoch".as_slice(), &self.number.to_be_bytes()].concat()
+    }
+}

@@ -1,0 +1,179 @@
+//! The form of a record, and what follows of it for lengths.
+//!
+//! Owns where the fields of a record lie and the walk from record to record. Never seals or opens:
+//! what it reads may be anybody's bytes, and is no more than a claim until it has been opened.
+
+use super::kem::Public;
+use super::{Fault, Suite};
+
+/// The longest plaintext of a record. A full record has 3,840 bytes, so that a chunk of one record
+/// costs 4,096 with the 256 that the protocol counts for a chunk: the credit that a satellite
+/// always gives.
+pub const MOST_PLAIN: usize = 3776;
+
+/// What a record has beside the plaintext: header and tag.
+pub const OVERHEAD: usize = HEADER + TAG;
+
+pub(super) const HEADER: usize = 48;
+pub(super) const TAG: usize = 16;
+
+/// The length of so much plaintext when it is sealed in one piece.
+#[must_use]
+pub fn sealed_len(plain: usize) -> usize {
+    plain.saturating_add(plain.div_ceil(MOST_PLAIN).saturating_mul(OVERHEAD))
+}
+
+/// The most plaintext whose sealed form fits into so many bytes.
+#[must_use]
+pub fn plain_room(sealed: usize) -> usize {
+    let (full, rest) = (
+        sealed / (MOST_PLAIN + OVERHEAD),
+        sealed % (MOST_PLAIN + OVERHEAD),
+    );
+    full * MOST_PLAIN + rest.saturating_sub(OVERHEAD)
+}
+
+/// The longest beginning of `wire` of whole records that has at most `most` bytes: its length, and
+/// the plaintext bytes in it. For a writer that must send sealed bytes again in smaller chunks.
+#[must_use]
+pub fn whole_records(wire: &[u8], most: usize) -> (usize, usize) {
+    let (mut length, mut plain) = (0, 0);
+    for record in Records::of(wire).map_while(Result::ok) {
+        if length + record.len() > most {
+            break;
+        }
+        length += record.len();
+        plain += record.cipher.len();
+    }
+    (length, plain)
+}
+
+/// What a record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Bytes = 0,
+    End = 1,
+}
+
+/// What stands in front of a ciphertext.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Header {
+    pub suite: Suite,
+    pub kind: Kind,
+    pub plain: u16,
+    pub epoch: u32,
+    pub position: u64,
+    pub encapsulated: Public,
+}
+
+impl Header {
+    pub(super) fn encode(&self) -> [u8; HEADER] {
+        let mut bytes = [0; HEADER];
+        bytes[0] = self.suite as u8;
+        bytes[1] = self.kind as u8;
+        bytes[2..4].copy_from_slice(&self.plain.to_be_bytes());
+        bytes[4..8].copy_from_slice(&self.epoch.to_be_bytes());
+        bytes[8..16].copy_from_slice(&self.position.to_be_bytes());
+        bytes[16..].copy_from_slice(&self.encapsulated);
+        bytes
+    }
+
+    fn decode(bytes: &[u8; HEADER]) -> Result<Self, Fault> {
+        let suite = bytes[0];
+        let header = Self {
+            suite: Suite::of(suite).ok_or(Fault::UnknownSuite { suite })?,
+            kind: if bytes[1] == 0 {
+                Kind::Bytes
+            } else {
+                Kind::End
+            },
+            plain: u16::from_be_bytes(field(bytes, 2)),
+            epoch: u32::from_be_bytes(field(bytes, 4)),
+            position: u64::from_be_bytes(field(bytes, 8)),
+            encapsulated: field(bytes, 16),
+        };
+        let is_sound = match bytes[1] {
+            0 => (1..=MOST_PLAIN).contains(&usize::from(header.plain)),
+            1 => header.plain == 0,
+            _ => false,
+        };
+        if is_sound {
+            Ok(header)
+        } else {
+            Err(Fault::Altered)
+        }
+    }
+
+    /// The position of the byte after this record.
+    pub(super) fn after(&self) -> Result<u64, Fault> {
+        self.position
+            .checked_add(self.plain.into())
+            .ok_or(Fault::Altered)
+    }
+}
+
+fn field<const N: usize>(bytes: &[u8; HEADER], at: usize) -> [u8; N] {
+    std::array::from_fn(|i| bytes[at + i])
+}
+
+/// A record as it stands in a payload.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Record<'a> {
+    pub header: Header,
+    /// The header's bytes, as they were sealed.
+    pub head: &'a [u8; HEADER],
+    pub cipher: &'a [u8],
+    pub tag: &'a [u8; TAG],
+}
+
+impl<'a> Record<'a> {
+    /// The first record of these bytes, and what comes after it.
+    fn split_from(wire: &'a [u8]) -> Result<(Self, &'a [u8]), Fault> {
+        let (head, rest) = wire.split_first_chunk().ok_or(Fault::Altered)?;
+        let header = Header::decode(head)?;
+        let (cipher, rest) = rest
+            .split_at_checked(header.plain.into())
+            .ok_or(Fault::Altered)?;
+        let (tag, rest) = rest.split_first_chunk().ok_or(Fault::Altered)?;
+        Ok((
+            Self {
+                header,
+                head,
+                cipher,
+                tag,
+            },
+            rest,
+        ))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        OVERHEAD + self.cipher.len()
+    }
+}
+
+/// The records of a payload, in order. After a fault there are no more.
+#[derive(Debug, Clone)]
+pub(super) struct Records<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Records<'a> {
+    pub(super) fn of(wire: &'a [u8]) -> Self {
+        Self { rest: wire }
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<Record<'a>, Fault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let rest = std::mem::take(&mut self.rest);
+        Some(Record::split_from(rest).map(|(record, rest)| {
+            self.rest = rest;
+            record
+        }))
+    }
+}

@@ -1,0 +1,113 @@
+//! The writer's side: bytes become records.
+//!
+//! Owns the count of the bytes that were sealed, which is what keeps nonces apart. Never seals
+//! anything twice: what must be sent again is kept, sealed, by whoever sends it.
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::kem::BadKey;
+use super::record::{Header, Kind, MOST_PLAIN, OVERHEAD};
+use super::suite::Key;
+use super::{Suite, sealed_len};
+use crate::keys::Epoch;
+use skypipe_broker::keys::secret::Secret;
+
+/// Seals one stream for one epoch, byte after byte. It has no copy, as two of them would use a
+/// nonce twice.
+#[derive(Debug)]
+pub struct Sealer {
+    key: Key,
+    /// The header of the next record; what differs between records is set for each.
+    header: Header,
+}
+
+impl Sealer {
+    /// Begins with the stream's byte `position`: 0, or where the sealer of another epoch was when
+    /// that epoch was over. `entropy` is 32 random bytes that are used for nothing else, ever: two
+    /// sealers of the same entropy would have the same key.
+    ///
+    /// # Errors
+    ///
+    /// When the epoch's public key is unfit for sealing, or the pipe's name absurdly long.
+    pub fn new(
+        epoch: &Epoch,
+        entropy: &Secret,
+        stream: Uuid,
+        pipe: &str,
+        position: u64,
+        suite: Suite,
+    ) -> Result<Self, BadKey> {
+        let (encapsulated, key) = epoch.agree(stream, pipe, entropy)?;
+        Ok(Self {
+            key: Key::new(suite, &key),
+            header: Header {
+                suite,
+                kind: Kind::Bytes,
+                plain: 0,
+                epoch: epoch.number,
+                position,
+                encapsulated,
+            },
+        })
+    }
+
+    /// The epoch that it seals for.
+    #[must_use]
+    pub fn epoch(&self) -> u32 {
+        self.header.epoch
+    }
+
+    /// The stream's bytes before the next one to seal.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.header.position
+    }
+
+    /// Seals the stream's next bytes into whole records: [`sealed_len`] bytes, each record but the
+    /// last a full one. No bytes give no record.
+    ///
+    /// # Panics
+    ///
+    /// When the stream has 2⁶⁴ bytes.
+    pub fn seal(&mut self, plain: &[u8]) -> Bytes {
+        let mut wire = Vec::with_capacity(sealed_len(plain.len()));
+        for piece in plain.chunks(MOST_PLAIN) {
+            let length = u16::try_from(piece.len()).expect("a piece is at most MOST_PLAIN");
+            let header = Header {
+                plain: length,
+                ..self.header
+            };
+            self.header.position = header
+                .position
+                .checked_add(length.into())
+                .expect("no stream has 2^64 bytes");
+            self.push(&header, piece, &mut wire);
+        }
+        wire.into()
+    }
+
+    /// The proof of the end: [`OVERHEAD`] bytes. Nothing can be sealed after it.
+    #[must_use]
+    pub fn end(self) -> Bytes {
+        let mut wire = Vec::with_capacity(OVERHEAD);
+        self.push(
+            &Header {
+                kind: Kind::End,
+                ..self.header
+            },
+            &[],
+            &mut wire,
+        );
+        wire.into()
+    }
+
+    fn push(&self, header: &Header, piece: &[u8], wire: &mut Vec<u8>) {
+        let head = header.encode();
+        wire.extend_from_slice(&head);
+        let start = wire.len();
+        wire.extend_from_slice(piece);
+        let tag = self.key.seal(header.position, &head, &mut wire[start..]);
+        wire.extend_from_slice(&tag);
+    }
+}

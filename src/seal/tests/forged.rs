@@ -1,0 +1,243 @@
+//! Whatever is done to a payload on its way, nothing of it opens.
+
+use uuid::Uuid;
+
+use super::super::kem::{BadKey, Proof};
+use super::super::record::{HEADER, Header, Kind};
+use super::super::suite::Key;
+use crate::keys::Epoch;
+use super::super::{Fault, OVERHEAD, Opener, Sealer, Suite, kem};
+use super::{epoch_of, OTHER_STREAM, PIPE, STREAM, SUITES, epoch, open, opener, sealer, sealer_at, secret};
+
+fn small(suite: Suite) -> Vec<u8> {
+    let mut sealer = sealer(suite);
+    [sealer.seal(b"first"), sealer.seal(b"next")].concat()
+}
+
+/// A listener that has opened something, and so has the key at hand, and one that has not.
+fn listeners(suite: Suite) -> [Opener; 2] {
+    let mut met = opener();
+    met.open(&[epoch(1)], &small(suite), false)
+        .expect("it is as it was sealed");
+    [met.due_at(0), opener()]
+}
+
+fn fault(opener: &mut Opener, wire: &[u8]) -> Fault {
+    let due = opener.due();
+    let fault = opener
+        .open(&[epoch(1), epoch(2)], wire, true)
+        .expect_err("it is not as sealed");
+    assert_eq!(opener.due(), due, "a fault moves nothing");
+    fault
+}
+
+#[test]
+fn every_bit_counts() {
+    for suite in SUITES {
+        let wire = small(suite);
+        for mut opener in listeners(suite) {
+            for bit in 0..wire.len() * 8 {
+                let mut flipped = wire.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                fault(&mut opener, &flipped);
+            }
+            open(&mut opener, &wire);
+        }
+    }
+}
+
+/// A cut between records leaves what was sealed; that the rest is missing shows at what comes next.
+#[test]
+fn every_byte_counts() {
+    for suite in SUITES {
+        let wire = small(suite);
+        let boundary = OVERHEAD + b"first".len();
+        for mut opener in listeners(suite) {
+            for length in (0..wire.len()).filter(|length| *length != boundary) {
+                assert_eq!(fault(&mut opener, &wire[..length]), Fault::Altered);
+            }
+            for start in (1..wire.len()).filter(|start| *start != boundary) {
+                fault(&mut opener, &wire[start..]);
+            }
+            for more in [&[0][..], &[0; OVERHEAD], &wire[..HEADER]] {
+                let longer = [&wire, more].concat();
+                fault(&mut opener, &longer);
+            }
+            open(&mut opener, &wire);
+        }
+    }
+}
+
+/// The cut-off half of the test above: what is left of such a payload is no lie, only not all.
+#[test]
+fn a_cut_between_records_shows_later() {
+    let mut sealer = sealer(Suite::ChaCha);
+    let first = sealer.seal(b"first");
+    let _lost = sealer.seal(b"next");
+    let (last, proof) = (sealer.seal(b"last"), sealer.end());
+    let mut opener = opener();
+    open(&mut opener, &first);
+    let missing = |found| Some(Fault::Missing { due: 5, found });
+    assert_eq!(opener.open(&[epoch(1)], &last, false).err(), missing(9));
+    assert_eq!(opener.end(&[epoch(1)], &proof, false).err(), missing(13));
+}
+
+#[test]
+fn other_streams_and_pipes_are_others() {
+    let wire = small(Suite::AesGcm);
+    for (stream, pipe) in [
+        (OTHER_STREAM, PIPE),
+        (STREAM, "build log2"),
+        (STREAM, ""),
+        (Uuid::nil(), "build log"),
+    ] {
+        assert_eq!(fault(&mut Opener::new(stream, pipe), &wire), Fault::Altered);
+    }
+}
+
+#[test]
+fn a_record_of_another_stream_is_not_let_in() {
+    let mut sealer = sealer(Suite::AesGcm);
+    let first = sealer.seal(b"first");
+    let foreign = Sealer::new(
+        &epoch(1),
+        &secret(201),
+        OTHER_STREAM,
+        PIPE,
+        5,
+        Suite::AesGcm,
+    );
+    let foreign = foreign.expect("a good public key").seal(b"next");
+    let mut opener = opener();
+    open(&mut opener, &first);
+    assert_eq!(fault(&mut opener, &foreign), Fault::Altered);
+    let both = [first, foreign].concat();
+    assert_eq!(fault(&mut self::opener(), &both), Fault::Altered);
+}
+
+/// The number of another epoch in the header brings another key, of which nothing opens.
+#[test]
+fn epochs_are_not_exchanged() {
+    let mut wire = small(Suite::ChaCha);
+    wire[7] = 2;
+    assert_eq!(fault(&mut opener(), &wire), Fault::Altered);
+    wire[7] = 3;
+    assert_eq!(fault(&mut opener(), &wire), Fault::NoKey { epoch: 3 });
+}
+
+/// A satellite knows the public key, as it may be seen. It lacks the pre-shared key.
+#[test]
+fn nobody_forges_without_the_psk() {
+    let forger = Epoch {
+        psk: secret(99),
+        secret: None,
+        ..epoch(1)
+    };
+    for suite in SUITES {
+        let mut sealer = sealer_at(&forger, 0, suite);
+        let wire = sealer.seal(b"a forgery");
+        for mut opener in listeners(suite) {
+            assert_eq!(fault(&mut opener, &wire), Fault::Altered);
+        }
+        let end = sealer_at(&forger, 0, suite).end();
+        assert_eq!(opener().end(&[epoch(1)], &end, true), Err(Fault::Altered));
+    }
+}
+
+/// Nor does anything open that was sealed for the same psk and another reading key.
+#[test]
+fn nobody_reads_without_the_reading_key() {
+    let other = epoch_of(1, secret(1), &secret(250));
+    let wire = small(Suite::AesGcm);
+    assert_eq!(opener().open(&[other], &wire, false), Err(Fault::Altered));
+}
+
+#[test]
+fn the_records_before_a_bad_one_do_not_come_out() {
+    let wire = small(Suite::AesGcm);
+    let mut bad = wire.clone();
+    *bad.last_mut().unwrap() ^= 1;
+    let mut opener = opener();
+    assert_eq!(fault(&mut opener, &bad), Fault::Altered);
+    let payload = open(&mut opener, &wire);
+    assert_eq!(&payload.plain[..], b"firstnext");
+}
+
+#[test]
+fn unknown_suites_are_named() {
+    let mut wire = small(Suite::AesGcm);
+    for suite in [0, 3, 255] {
+        wire[0] = suite;
+        assert_eq!(fault(&mut opener(), &wire), Fault::UnknownSuite { suite });
+    }
+}
+
+/// Points of small order, with which every shared secret is zero: 0, 1 and p - 1.
+#[test]
+fn keys_of_small_order_are_refused() {
+    let mut one = [0; 32];
+    one[0] = 1;
+    let mut minus_one = [0xff; 32];
+    (minus_one[0], minus_one[31]) = (0xec, 0x7f);
+    for weak in [[0; 32], one, minus_one] {
+        let epoch = Epoch {
+            public: weak,
+            ..epoch(1)
+        };
+        let sealer = Sealer::new(&epoch, &secret(9), STREAM, PIPE, 0, Suite::AesGcm);
+        assert_eq!(sealer.err(), Some(BadKey));
+        let mut wire = small(Suite::AesGcm);
+        wire[16..48].copy_from_slice(&weak);
+        assert_eq!(fault(&mut opener(), &wire), Fault::Altered);
+    }
+}
+
+#[test]
+fn absurd_names_are_refused() {
+    let pipe = "n".repeat(1 << 20);
+    let sealer = Sealer::new(&epoch(1), &secret(9), STREAM, &pipe, 0, Suite::AesGcm);
+    assert_eq!(sealer.err(), Some(BadKey));
+    let mut opener = Opener::new(STREAM, &pipe);
+    assert_eq!(fault(&mut opener, &small(Suite::AesGcm)), Fault::Altered);
+}
+
+/// Only a holder of the keys can write this; it must not bring a listener down all the same.
+#[test]
+fn a_position_beyond_all_numbers() {
+    let mut sealer = sealer_at(&epoch(1), u64::MAX - 3, Suite::AesGcm);
+    let last = sealer.seal(b"end");
+    assert_eq!(sealer.position(), u64::MAX);
+    open(&mut opener(), &last);
+
+    let keys = epoch(1);
+    let proof = Proof::Shared {
+        psk: &keys.psk,
+        id: b"skypipe epoch\0\0\0\x01",
+    };
+    let info = [
+        b"skypipe stream 1\0",
+        STREAM.as_bytes().as_slice(),
+        PIPE.as_bytes(),
+    ]
+    .concat();
+    let purpose = kem::Purpose {
+        info: &info,
+        export: b"skypipe stream key",
+    };
+    let (encapsulated, key) = kem::send(&keys.public, &proof, purpose, &secret(5)).unwrap();
+    let (suite, kind, plain, position) = (Suite::AesGcm, Kind::Bytes, 4, u64::MAX - 3);
+    let epoch = 1;
+    let header = Header {
+        suite,
+        kind,
+        plain,
+        epoch,
+        position,
+        encapsulated,
+    };
+    let header = header.encode();
+    let mut bytes = *b"ends";
+    let tag = Key::new(suite, &key).seal(position, &header, &mut bytes);
+    let wire = [&header[..], &bytes, &tag].concat();
+    assert_eq!(fault(&mut opener(), &wire), Fault::Altered);
+}

@@ -380,7 +380,10 @@ impl Flags {
             return Err("a key's name has at most 64 bytes".to_owned());
         }
         if manage && !self.pipe.is_empty() {
-            return Err("--pipe goes with --read or --write: who may invite others has all pipes".to_owned());
+            return Err(
+                "--pipe goes with --read or --write: who may invite others has all pipes"
+                    .to_owned(),
+            );
         }
         Ok(Invite {
             name,

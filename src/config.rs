@@ -230,9 +230,9 @@ fn joined_satellite() -> Result<Option<Place>, Failure> {
     file.take(MAX_INVITATION)
         .read_to_string(&mut text)
         .map_err(|error| fault(&error))?;
-    invited(&text).map(Some).map_err(|why| {
-        Failure::failed(format!("the invitation in {shown} makes no sense: {why}"))
-    })
+    invited(&text)
+        .map(Some)
+        .map_err(|why| Failure::failed(format!("the invitation in {shown} makes no sense: {why}")))
 }
 
 /// The directory of this machine's own satellite.

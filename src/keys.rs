@@ -46,7 +46,10 @@ impl fmt::Display for Fault {
                 "this machine has a key to the satellite, but none to what is in its pipes: \
                  skypipe --join asks for the phrase",
             ),
-            Self::Box(fault) => write!(f, "the satellite keeps no good keys for this machine: {fault}"),
+            Self::Box(fault) => write!(
+                f,
+                "the satellite keeps no good keys for this machine: {fault}"
+            ),
         }
     }
 }

@@ -25,6 +25,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use skypipe_broker::protocol::Mode;
 use skypipe_satellite::{Listen, Refusal, Settings};
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use crate::cli::{Command, Pipe, Stop, Way};
 use crate::config::{PROGRAM, Place};
@@ -137,7 +138,7 @@ fn converse(
             let curve = Curve {
                 satellite: token.satellite,
                 public: pair.public,
-                secret: pair.secret,
+                secret: Zeroizing::new(*pair.secret.as_bytes()),
             };
             Arc::new(Tcp::new(endpoint.clone(), Some(curve)))
         }

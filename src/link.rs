@@ -10,7 +10,7 @@
 //! 1. Wait until the session's deadline, or until the connection, its monitor, a signal or one of
 //!    the threads (they ring `wake`) has something.
 //! 2. Look how the connection fares, hand in what came on it, a bounded number of messages, and
-//!    only when there are no more of them that it broke, if it did.
+//!    only when there are no more of them that it broke, if it did, or that this client is not let in.
 //! 3. Hand in what stdout has taken. If it has failed or its reader is gone, say that last.
 //! 4. Hand in that the deadline has come, if it has.
 //! 5. Note a signal. It stops the reading of stdin, and is handed in after what had been read.
@@ -37,7 +37,7 @@ use std::time::{Duration, Instant};
 use skypipe_broker::protocol::Reply;
 use zmq::{POLLIN, PollItem};
 
-use self::connection::Connection;
+use self::connection::{Breach, Connection};
 use self::route::Route;
 use self::signals::Signals;
 use self::stdin::{FromStdin, Reader};
@@ -214,8 +214,10 @@ impl<'a> Link<'a> {
                 self.hand_in(Input::Received(frames));
                 continue;
             }
-            if let Some(reason) = self.connection.broken() {
-                self.hand_in(Input::Disconnected(Some(reason)));
+            match self.connection.breach() {
+                Some(Breach::Broken(reason)) => self.hand_in(Input::Disconnected(Some(reason))),
+                Some(Breach::Refused(sentence)) => self.hand_in(Input::Refused(sentence)),
+                None => {}
             }
             break;
         }

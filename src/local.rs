@@ -48,7 +48,9 @@ impl Route for Local {
         }
         let endpoint = format!("ipc://{}", directory.socket()?.display());
         Ok(Way {
+            name: endpoint.clone(),
             endpoint,
+            curve: None,
             ipv6: false,
             directory: Some(directory.into_handle()),
         })

@@ -72,6 +72,7 @@ mod suite;
 mod tests;
 
 pub use fault::Fault;
+pub use kem::BadKey;
 pub use opener::{Ended, Opened, Opener};
 pub use record::{MOST_PLAIN, OVERHEAD, plain_room, sealed_len, whole_records};
 pub use sealer::Sealer;

@@ -31,8 +31,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skypipe_broker::protocol::{
-    Code, Limits, MAGIC, MAX_CHUNK, Mode, NewKey, OwnKey, Phrase, REVISION, Reply, Request, decode,
-    encode,
+    Code, Limits, MAGIC, MAX_CHUNK, Mode, NewKey, OwnKey, Phrase, REVISION, Reply, Request, SCRAP,
+    decode, encode,
 };
 use uuid::Uuid;
 
@@ -420,7 +420,7 @@ impl Session {
                 satellite,
                 revision,
             } => {
-                self.take_keys(key.as_ref());
+                self.take_keys(key.as_ref(), limits);
                 self.welcome(&program, limits);
                 if let Role::Ask(asker) = &mut self.role {
                     let welcome = Reply::Welcome {
@@ -479,15 +479,24 @@ impl Session {
     }
 
     /// The satellite says which key this is, and has kept a box for it.
-    fn take_keys(&mut self, key: Option<&OwnKey>) {
+    fn take_keys(&mut self, key: Option<&OwnKey>, limits: Limits) {
         let common = &mut self.common;
         let Some(identity) = &common.config.identity else {
             return;
         };
         let Some(own) = key else {
-            return common.fail(1, "the satellite is not one of keys, but your invitation is");
+            return common.fail(
+                1,
+                "the satellite is not one of keys, but your invitation is",
+            );
         };
         match identity.keyring(own.boxed.as_deref()) {
+            Ok(_) if limits.chunk < SCRAP => {
+                common.fail(
+                    1,
+                    "the satellite takes no chunks as long as a sealed record",
+                );
+            }
             Ok(keyring) => self.renew(keyring),
             // A question needs no keys, and may be the way to get some.
             Err(_) if matches!(self.role, Role::Ask(_)) => {}
@@ -506,8 +515,13 @@ impl Session {
         }
     }
 
+    /// Takes newer keys, and never goes back to older ones.
     fn renew(&mut self, keyring: Keyring) {
         let common = &mut self.common;
+        let known = common.keyring.as_ref().map(|known| known.newest().number);
+        if known.is_some_and(|known| known > keyring.newest().number) {
+            return;
+        }
         if let Role::Write(writer) = &mut self.role {
             writer.renew(common, &keyring);
         }

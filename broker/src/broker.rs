@@ -277,8 +277,9 @@ impl<S: Store> Broker<S> {
             if !self.record() {
                 // But that the satellite ends, and why writers wait, follows from nothing, and keys
                 // are kept elsewhere.
-                let is_told =
-                    |out: &Output| matches!(out, Output::Log(_) | Output::SaveKeys(_) | Output::Stop);
+                let is_told = |out: &Output| {
+                    matches!(out, Output::Log(_) | Output::SaveKeys(_) | Output::Stop)
+                };
                 let place = self.out.iter().position(is_told)?;
                 return self.out.remove(place);
             }
@@ -366,6 +367,12 @@ impl<S: Store> Broker<S> {
         if !self.has_valid_key(peer, key) {
             return;
         }
+        if let Some(other) = self.clients.at(peer)
+            && !self.is_clients_key(other, key)
+        {
+            // A routing id is the client's to choose: its first user has gone without notice.
+            self.disconnected(peer);
+        }
         match frames {
             [magic, command] if magic == MAGIC => self.command(peer, key, command, None),
             [magic, command, payload] if magic == MAGIC => {
@@ -386,13 +393,7 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    fn command(
-        &mut self,
-        peer: &Peer,
-        key: Option<KeyId>,
-        command: &[u8],
-        payload: Option<Bytes>,
-    ) {
+    fn command(&mut self, peer: &Peer, key: Option<KeyId>, command: &[u8], payload: Option<Bytes>) {
         let request = match decode::<Request>(command) {
             Ok(request) => request,
             Err(error) => return self.refuse(peer, Code::Malformed, &error.to_string(), None),
@@ -413,9 +414,6 @@ impl<S: Store> Broker<S> {
         let Some(client) = heard.filter(|client| !self.clients.is_old(*client)) else {
             return self.refuse(peer, Code::Stranger, "say Hello first", None);
         };
-        if !self.is_clients_key(client, key) {
-            return self.refuse(peer, Code::Stranger, "say Hello first", None);
-        }
         if self.is_allowed(peer, key, &request) {
             self.obey(peer, key, client, request, payload);
         }

@@ -2,7 +2,7 @@
 //!
 //! Owns every call into libzmq that the `zmq` crate does not offer: sending bytes that are shared
 //! with others, a ROUTER's notice that a peer has gone, the question whether one is still there,
-//! and binding without a panic. The satellite's loop and the client's both go through here. The
+//! the demand that nobody connects unasked, and binding without a panic. The satellite's loop and the client's both go through here. The
 //! module never decides what a message means, nor when to send one.
 //!
 //! This is the only module with unsafe code, and its argument is this. Sockets are borrowed, so
@@ -36,6 +36,12 @@ const COPY_RECEIVED: usize = 16 << 10;
 /// leaves out.
 const ROUTER_NOTIFY: c_int = 97;
 const NOTIFY_DISCONNECT: c_int = 2;
+
+/// `ZMQ_ZAP_ENFORCE_DOMAIN`, which `zmq-sys` leaves out.
+const ZAP_ENFORCE_DOMAIN: c_int = 93;
+
+/// What libzmq calls the name that a ZAP handler gave to a connection.
+const USER_ID: &str = "User-Id";
 
 unsafe extern "C" {
     /// A draft call, too: what a ROUTER knows of a peer, or -1 if there is none of that name.
@@ -86,8 +92,39 @@ pub fn send(socket: &mut Socket, route: Option<&Bytes>, frames: &[Bytes]) -> io:
 ///
 /// What libzmq reports; the socket can no longer be used then.
 pub fn receive(socket: &Socket, limit: usize) -> io::Result<Option<Vec<Bytes>>> {
+    let Some(first) = receive_frame(socket)? else {
+        return Ok(None);
+    };
+    receive_rest(socket, first, limit)
+}
+
+/// Takes one message, as [`receive`] does, with the name that a ZAP handler gave to its connection,
+/// read as a decimal number. There is none if no handler was asked, and with the notice of
+/// [`notify_disconnects`].
+///
+/// libzmq puts the name on every frame that came over the connection, and a ROUTER puts that of a
+/// message's first frame on the routing id before it: the routing id alone is looked at.
+///
+/// # Errors
+///
+/// As with [`receive`].
+pub fn receive_named(
+    socket: &Socket,
+    limit: usize,
+) -> io::Result<Option<(Option<u64>, Vec<Bytes>)>> {
+    let Some(mut first) = receive_frame(socket)? else {
+        return Ok(None);
+    };
+    let name = first.gets(USER_ID).and_then(|name| name.parse().ok());
+    let frames = receive_rest(socket, first, limit)?;
+    Ok(frames.map(|frames| (name, frames)))
+}
+
+/// Takes the frames behind the `first` one, which have all come if that one has.
+fn receive_rest(socket: &Socket, first: Message, limit: usize) -> io::Result<Option<Vec<Bytes>>> {
     let mut frames = Vec::with_capacity(limit.min(4));
-    while let Some(message) = receive_frame(socket)? {
+    let mut next = Some(first);
+    while let Some(message) = next {
         let more = message.get_more();
         if frames.len() < limit {
             frames.push(keep(message));
@@ -95,6 +132,7 @@ pub fn receive(socket: &Socket, limit: usize) -> io::Result<Option<Vec<Bytes>>> 
         if !more {
             return Ok(Some(frames));
         }
+        next = receive_frame(socket)?;
     }
     Ok(None)
 }
@@ -106,12 +144,25 @@ pub fn receive(socket: &Socket, limit: usize) -> io::Result<Option<Vec<Bytes>>> 
 ///
 /// When libzmq was built without its draft calls, or `socket` is no ROUTER.
 pub fn notify_disconnects(socket: &mut Socket) -> io::Result<()> {
-    let value = NOTIFY_DISCONNECT;
-    // SAFETY: the option takes a C int, and is given the place and size of one.
+    set_int(socket, ROUTER_NOTIFY, NOTIFY_DISCONNECT)
+}
+
+/// Makes `socket` turn away whoever no ZAP handler has let in, also while there is no handler, as in
+/// the last moments of a program. Without this, libzmq would let in whoever knows the public key.
+///
+/// # Errors
+///
+/// What libzmq reports.
+pub fn demand_admission(socket: &mut Socket) -> io::Result<()> {
+    set_int(socket, ZAP_ENFORCE_DOMAIN, 1)
+}
+
+fn set_int(socket: &mut Socket, option: c_int, value: c_int) -> io::Result<()> {
+    // SAFETY: the options that this module sets take a C int, and are given the place and size of one.
     let code = unsafe {
         zmq_sys::zmq_setsockopt(
             socket.as_mut_ptr(),
-            ROUTER_NOTIFY,
+            option,
             (&raw const value).cast(),
             size_of::<c_int>(),
         )

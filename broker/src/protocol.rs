@@ -432,7 +432,8 @@ pub struct Resume {
 /// The limits that a client keeps to, told in [`Reply::Welcome`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// The most payload bytes in a chunk; at most [`MAX_CHUNK`].
+    /// The most payload bytes in a chunk; at most [`MAX_CHUNK`], and at a satellite that has keys at
+    /// least [`SCRAP`], so that each sealed record fits.
     pub chunk: u64,
     /// The span within which each side is heard from, in milliseconds.
     pub heartbeat_ms: u64,

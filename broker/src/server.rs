@@ -6,17 +6,24 @@
 //! 1. Read the [clock](RunningClock).
 //! 2. Receive messages and hand each to the broker, until none is left (the socket is *drained*) or
 //!    a batch is full. An empty message is libzmq's notice that its peer has gone.
-//! 3. If drained, ask about peers whose [notice](Departures) may have been lost, once a second.
-//! 4. If somebody asked the satellite to stop, tell the broker, once.
-//! 5. If the broker's deadline has passed, tell it: but only once drained, so that no peer is taken
+//! 3. Answer a batch of the [questions](Admission) who may connect, at a satellite that has keys.
+//! 4. If drained, ask about peers whose [notice](Departures) may have been lost, once a second.
+//! 5. If somebody asked the satellite to stop, tell the broker, once.
+//! 6. If the broker's deadline has passed, tell it: but only once drained, so that no peer is taken
 //!    for silent that has spoken; a satellite too busy for that does it after so many batches that
 //!    every peer had its turn.
-//! 6. If a sync of the store has come to its end, tell the broker.
-//! 7. Do what the broker wants: send without waiting, tell it what the socket refused, log. If it
-//!    wants to end, end.
-//! 8. Wait for a message, the wish to stop, a sync's end or the deadline; after a full batch, only
-//!    look.
+//! 7. If a sync of the store has come to its end, tell the broker.
+//! 8. Do what the broker wants: send without waiting, tell it what the socket refused, keep its keys,
+//!    log. If it wants to end, end.
+//! 9. Wait for a message, a question, the wish to stop, a sync's end or the deadline; after a full
+//!    batch, only look.
+//!
+//! A satellite that has a key of its own speaks CURVE and nothing else: libzmq turns away whoever
+//! does not, and whoever does not know the satellite's public key. Each message then comes with the
+//! number of the key that its connection proved; one without is dropped, as nobody could have sent
+//! it. Without a key of its own a satellite speaks to everybody, and pays nothing for this.
 
+mod admission;
 mod clock;
 mod departures;
 
@@ -28,10 +35,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use zmq::{Context, PollItem, Socket};
 
+use self::admission::Admission;
 use self::clock::RunningClock;
 use self::departures::Departures;
 use crate::broker::{Broker, Input, Now, Output, Peer};
 use crate::frame::{self, Sent};
+use crate::keys::KeyId;
 use crate::protocol::{MAX_CHUNK, MAX_TURNS_OPEN};
 use crate::store::Store;
 
@@ -78,17 +87,29 @@ const LINGER_MS: i32 = 1000;
 const HEARTBEAT_MS: i32 = 5000;
 const HEARTBEAT_TIMEOUT_MS: i32 = 15_000;
 
-/// How long a new connection may take to say that it speaks ZeroMQ, in milliseconds: what does not
-/// (a port scanner, a browser) shall not hold a descriptor for long.
-const HANDSHAKE_MS: i32 = 10_000;
+/// How long a new connection may take to say that it speaks ZeroMQ and to prove its key, in
+/// milliseconds: what does not (a port scanner, a browser) shall not hold a descriptor for long. It
+/// is twice what a client of this version waits itself.
+const HANDSHAKE_MS: i32 = 5_000;
 
 /// How many connections may wait to be accepted: a thousand clients that all come back at once
 /// after a restart are not turned away. (The system may allow fewer.)
 const BACKLOG: i32 = 1024;
 
+/// What the loop has done around it.
+pub struct Edge<'a> {
+    /// Takes a line for the log.
+    pub log: &'a mut dyn FnMut(&str),
+    /// Keeps the broker's keys in place of those kept before, so that they outlast a loss of power
+    /// once it returns; or says why it did not.
+    pub save_keys: &'a mut dyn FnMut(&[u8]) -> Result<(), String>,
+}
+
 /// A bound socket that is not served yet. Dropping it closes it.
 pub struct Server {
+    // Closed in this order: nobody connects once there is nobody to ask.
     socket: Socket,
+    admission: Option<Admission>,
     endpoint: String,
     synced: Option<PipeReader>,
 }
@@ -98,16 +119,28 @@ impl Server {
     /// address stands in brackets, or `ipc://PATH`, which replaces a socket that is there already and
     /// stays behind afterwards.
     ///
+    /// With the `secret` half of a CURVE key, only those are let in whose keys the broker admits, and
+    /// libzmq keeps a copy of it. Without, everybody is.
+    ///
     /// # Errors
     ///
     /// When the system refuses the address or the path, or libzmq cannot make sense of it.
-    pub fn bind(endpoint: &str) -> io::Result<Self> {
-        let mut socket = Context::new().socket(zmq::ROUTER)?;
+    pub fn bind(endpoint: &str, secret: Option<&[u8; 32]>) -> io::Result<Self> {
+        let context = Context::new();
+        let mut socket = context.socket(zmq::ROUTER)?;
         configure(&mut socket, endpoint)?;
+        let admission = match secret {
+            None => None,
+            Some(secret) => {
+                make_private(&mut socket, secret)?;
+                Some(Admission::open(&context)?)
+            }
+        };
         frame::bind(&mut socket, endpoint)?;
         let bound = socket.get_last_endpoint()?;
         Ok(Self {
             socket,
+            admission,
             endpoint: bound.unwrap_or_else(|_| endpoint.to_owned()),
             synced: None,
         })
@@ -129,25 +162,25 @@ impl Server {
     }
 
     /// Serves until the broker ends it, which it is asked to do once `stop` is readable or closed
-    /// from its other side. Lines for the log go to `log`. What was sent last has left, or a second
-    /// has passed, when this returns.
+    /// from its other side. What was sent last has left, or a second has passed, when this returns.
     ///
     /// # Errors
     ///
     /// When the socket fails in a way that no peer can bring about.
-    pub fn run<S: Store>(
+    pub fn run<'a, S: Store>(
         self,
-        broker: &mut Broker<S>,
-        stop: BorrowedFd<'_>,
-        log: &mut dyn FnMut(&str),
+        broker: &'a mut Broker<S>,
+        stop: BorrowedFd<'a>,
+        edge: Edge<'a>,
     ) -> io::Result<()> {
         let start = Instant::now();
         let mut clock = RunningClock::default();
-        let mut rounds = Rounds::new(self, broker, stop, log);
+        let mut rounds = Rounds::new(self, broker, stop, edge);
         let mut pause = Duration::ZERO;
         loop {
             rounds.now = clock.advance(start.elapsed(), pause);
             let drained = rounds.receive_batch()?;
+            rounds.answer_questions()?;
             rounds.ask_about_departures(drained);
             rounds.pass_on_stop();
             rounds.pass_on_sync()?;
@@ -180,15 +213,25 @@ fn configure(socket: &mut Socket, endpoint: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes `socket` speak CURVE as a server and ask about everybody who connects.
+fn make_private(socket: &mut Socket, secret: &[u8; 32]) -> io::Result<()> {
+    socket.set_curve_server(true)?;
+    socket.set_curve_secretkey(secret)?;
+    socket.set_zap_domain(admission::DOMAIN)?;
+    frame::demand_admission(socket)
+}
+
 /// What the rounds of the loop share.
 struct Rounds<'a, S> {
+    // Closed in this order, as in `Server`.
     socket: Socket,
+    admission: Option<Admission>,
     /// Where a sync's end is told.
     synced: Option<PipeReader>,
     /// Whether it was.
     is_synced: bool,
     broker: &'a mut Broker<S>,
-    log: &'a mut dyn FnMut(&str),
+    edge: Edge<'a>,
     departures: Departures,
     now: Now,
     /// The descriptor to watch, until it has been readable.
@@ -204,14 +247,15 @@ impl<'a, S: Store> Rounds<'a, S> {
         server: Server,
         broker: &'a mut Broker<S>,
         stop: BorrowedFd<'a>,
-        log: &'a mut dyn FnMut(&str),
+        edge: Edge<'a>,
     ) -> Self {
         Self {
             socket: server.socket,
+            admission: server.admission,
             synced: server.synced,
             is_synced: false,
             broker,
-            log,
+            edge,
             departures: Departures::default(),
             now: Now::ZERO,
             stop: Some(stop),
@@ -223,26 +267,40 @@ impl<'a, S: Store> Rounds<'a, S> {
     /// Whether the socket was drained.
     fn receive_batch(&mut self) -> io::Result<bool> {
         for _ in 0..BATCH {
-            match frame::receive(&self.socket, 1 + FRAMES_SHOWN)? {
-                Some(frames) => self.take_in(frames),
+            match self.receive()? {
+                Some((key, frames)) => self.take_in(key, frames),
                 None => return Ok(true),
             }
         }
         Ok(false)
     }
 
-    fn take_in(&mut self, mut frames: Vec<Bytes>) {
+    /// A message, with the number of its connection's key at a satellite that has keys.
+    fn receive(&self) -> io::Result<Option<(Option<KeyId>, Vec<Bytes>)>> {
+        if self.admission.is_none() {
+            let frames = frame::receive(&self.socket, 1 + FRAMES_SHOWN)?;
+            return Ok(frames.map(|frames| (None, frames)));
+        }
+        let received = frame::receive_named(&self.socket, 1 + FRAMES_SHOWN)?;
+        Ok(received.map(|(name, frames)| (name.map(KeyId), frames)))
+    }
+
+    fn take_in(&mut self, key: Option<KeyId>, mut frames: Vec<Bytes>) {
         let peer = Peer(frames.remove(0));
         if frames.len() == 1 && frames[0].is_empty() {
             self.departures.forget(&peer);
             self.tell(Input::Disconnected { peer });
-        } else {
+        } else if key.is_some() || self.admission.is_none() {
             self.departures.heard(self.now, &peer);
-            self.tell(Input::Received {
-                peer,
-                key: None,
-                frames,
-            });
+            self.tell(Input::Received { peer, key, frames });
+        }
+    }
+
+    fn answer_questions(&mut self) -> io::Result<()> {
+        let (broker, now) = (&*self.broker, self.now);
+        match &mut self.admission {
+            Some(admission) => admission.answer(&mut |public| broker.admit(now, public)),
+            None => Ok(()),
         }
     }
 
@@ -298,8 +356,11 @@ impl<'a, S: Store> Rounds<'a, S> {
                     frames,
                     report,
                 } => self.send(peer, &frames, report)?,
-                Output::SaveKeys(_) => self.tell(Input::KeysSaved(Ok(()))),
-                Output::Log(line) => (self.log)(&line),
+                Output::SaveKeys(keys) => {
+                    let saved = (self.edge.save_keys)(&keys);
+                    self.tell(Input::KeysSaved(saved));
+                }
+                Output::Log(line) => (self.edge.log)(&line),
                 Output::Stop => return Ok(true),
             }
         }
@@ -346,6 +407,8 @@ impl<'a, S: Store> Rounds<'a, S> {
         );
         let synced = self.synced.as_ref().map(AsRawFd::as_raw_fd);
         items.extend(synced.map(|synced| PollItem::from_fd(synced, zmq::POLLIN)));
+        // The last one, as nothing has to be noted of it.
+        items.extend(self.admission.as_ref().map(Admission::poll_item));
         match zmq::poll(&mut items, millis) {
             Ok(_) | Err(zmq::Error::EINTR) => {}
             Err(error) => return Err(error.into()),
@@ -358,7 +421,7 @@ impl<'a, S: Store> Rounds<'a, S> {
             self.stop = None;
             self.stop_asked = true;
         }
-        self.is_synced = ready.next() == Some(true);
+        self.is_synced = synced.is_some() && ready.next() == Some(true);
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! The loop around the broker, with real sockets on this machine alone.
 
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::thread;
@@ -8,13 +10,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use skypipe_broker::broker::{Broker, Settings};
 use skypipe_broker::frame::{self, Sent};
-use skypipe_broker::protocol::{MAGIC, MAX_CHUNK, Mode, REVISION, Reply, Request, decode, encode};
-use skypipe_broker::server::Server;
+use skypipe_broker::keys::Roll;
+use skypipe_broker::protocol::{
+    MAGIC, MAX_CHUNK, Mode, NewKey, PublicKey, REVISION, Reply, Request, Rights, decode, encode,
+};
+use skypipe_broker::server::{Edge, Server};
 use skypipe_broker::store::Memory;
 use uuid::Uuid;
+use zmq::CurveKeyPair;
 
 /// How long a test waits for what has to come, in milliseconds.
 const PATIENCE_MS: i32 = 20_000;
+
+/// How many connections of each kind there are of which nothing comes.
+const STRANGERS: usize = 200;
 
 fn settings() -> Settings {
     Settings {
@@ -34,15 +43,37 @@ fn settings() -> Settings {
 
 /// Runs `play` with the endpoint of a satellite, and stops the satellite after it.
 fn with_satellite(endpoint: &str, play: impl FnOnce(&str)) {
-    let server = Server::bind(endpoint).unwrap();
+    serve(endpoint, None, &[], play);
+}
+
+/// The same with a satellite that lets in the `known` keys only. `play` gets its public key as well.
+fn with_private_satellite(
+    endpoint: &str,
+    known: &[&CurveKeyPair],
+    play: impl FnOnce(&str, &[u8; 32]),
+) {
+    let own = pair();
+    let known: Vec<_> = known.iter().map(|pair| pair.public_key).collect();
+    serve(endpoint, Some(&own.secret_key), &known, |endpoint| {
+        play(endpoint, &own.public_key);
+    });
+}
+
+fn serve(endpoint: &str, secret: Option<&[u8; 32]>, known: &[[u8; 32]], play: impl FnOnce(&str)) {
+    let server = Server::bind(endpoint, secret).unwrap();
     let endpoint = server.endpoint().to_owned();
     let (reader, writer) = UnixStream::pair().unwrap();
     thread::scope(|scope| {
         let satellite = scope.spawn(move || {
             let mut broker = Broker::new(settings(), Memory::default());
-            server.run(&mut broker, reader.as_fd(), &mut |line| {
-                eprintln!("log: {line}");
-            })
+            if secret.is_some() {
+                broker = broker.guarded_by(roll(known), None);
+            }
+            let edge = Edge {
+                log: &mut |line| eprintln!("log: {line}"),
+                save_keys: &mut |_| Ok(()),
+            };
+            server.run(&mut broker, reader.as_fd(), edge)
         });
         play(&endpoint);
         drop(writer);
@@ -50,14 +81,64 @@ fn with_satellite(endpoint: &str, play: impl FnOnce(&str)) {
     });
 }
 
+/// A roll of keys that may do everything, named by their place.
+fn roll(known: &[[u8; 32]]) -> Roll {
+    let mut roll = Roll::default();
+    for (number, public) in known.iter().enumerate() {
+        let new = NewKey {
+            name: number.to_string(),
+            public: PublicKey(*public),
+            boxing: PublicKey(*public),
+            rights: Rights::ALL,
+            pipes: Vec::new(),
+            expires: None,
+            epoch: 0,
+            boxed: None,
+        };
+        roll.invite(new, 0).unwrap();
+    }
+    roll
+}
+
+fn pair() -> CurveKeyPair {
+    CurveKeyPair::new().unwrap()
+}
+
+fn dealer() -> zmq::Socket {
+    dealer_in(&zmq::Context::new())
+}
+
+fn dealer_in(context: &zmq::Context) -> zmq::Socket {
+    let socket = context.socket(zmq::DEALER).unwrap();
+    socket.set_ipv6(true).unwrap();
+    socket.set_linger(0).unwrap();
+    socket.set_rcvtimeo(PATIENCE_MS).unwrap();
+    socket
+}
+
+/// Makes `socket` speak to the satellite of this `public` key.
+fn set_keys(socket: &zmq::Socket, public: &[u8; 32], own: &CurveKeyPair) {
+    socket.set_curve_serverkey(public).unwrap();
+    socket.set_curve_publickey(&own.public_key).unwrap();
+    socket.set_curve_secretkey(&own.secret_key).unwrap();
+}
+
 /// A client of SKYPIPE/1 without wits of its own.
 struct Client(zmq::Socket);
 
 impl Client {
     fn connect(endpoint: &str) -> Self {
-        let socket = zmq::Context::new().socket(zmq::DEALER).unwrap();
-        socket.set_ipv6(true).unwrap();
-        socket.set_rcvtimeo(PATIENCE_MS).unwrap();
+        Self::introduce(dealer(), endpoint)
+    }
+
+    /// Connects to the satellite of this `public` key.
+    fn connect_with(endpoint: &str, public: &[u8; 32], own: &CurveKeyPair) -> Self {
+        let socket = dealer();
+        set_keys(&socket, public, own);
+        Self::introduce(socket, endpoint)
+    }
+
+    fn introduce(socket: zmq::Socket, endpoint: &str) -> Self {
         socket.connect(endpoint).unwrap();
         let mut client = Self(socket);
         client.hello();
@@ -183,4 +264,140 @@ fn a_listener_whose_connection_has_ended_makes_room_for_the_next() {
         next.listen("logs");
         assert_eq!(next.hear().1.as_deref(), Some(&b"for the next\n"[..]));
     });
+}
+
+#[test]
+fn whose_key_is_known_gets_through() {
+    for endpoint in ["tcp://127.0.0.1:0", "tcp://[::1]:0"] {
+        let (ours, others) = (pair(), pair());
+        with_private_satellite(endpoint, &[&ours, &others], |endpoint, public| {
+            let mut writer = Client::connect_with(endpoint, public, &ours);
+            let mut listener = Client::connect_with(endpoint, public, &others);
+            listener.listen("logs");
+            writer.write("logs", b"a line\n");
+            assert_eq!(listener.hear().1.as_deref(), Some(&b"a line\n"[..]));
+        });
+    }
+}
+
+/// How the handshake with `endpoint` ends, for a client with these keys: the satellite's and its own.
+fn handshake(endpoint: &str, keys: Option<(&[u8; 32], &CurveKeyPair)>) -> zmq::SocketEvent {
+    let context = zmq::Context::new();
+    let socket = dealer_in(&context);
+    if let Some((public, own)) = keys {
+        set_keys(&socket, public, own);
+    }
+    let events = [
+        zmq::SocketEvent::HANDSHAKE_SUCCEEDED,
+        zmq::SocketEvent::HANDSHAKE_FAILED_NO_DETAIL,
+        zmq::SocketEvent::HANDSHAKE_FAILED_PROTOCOL,
+        zmq::SocketEvent::HANDSHAKE_FAILED_AUTH,
+    ];
+    let events = events.map(|event| i32::from(event.to_raw()));
+    socket
+        .monitor("inproc://monitor", events.iter().sum())
+        .unwrap();
+    let monitor = context.socket(zmq::PAIR).unwrap();
+    monitor.connect("inproc://monitor").unwrap();
+    monitor.set_rcvtimeo(PATIENCE_MS).unwrap();
+    socket.connect(endpoint).unwrap();
+    let told = monitor.recv_bytes(0).unwrap();
+    zmq::SocketEvent::from_raw(u16::from_ne_bytes([told[0], told[1]]))
+}
+
+#[test]
+fn nobody_else_gets_through() {
+    use zmq::SocketEvent as Event;
+    let ours = pair();
+    with_private_satellite("tcp://127.0.0.1:0", &[&ours], |endpoint, public| {
+        let known = handshake(endpoint, Some((public, &ours)));
+        assert_eq!(known, Event::HANDSHAKE_SUCCEEDED);
+        let unknown = handshake(endpoint, Some((public, &pair())));
+        assert_eq!(unknown, Event::HANDSHAKE_FAILED_AUTH);
+        let elsewhere = handshake(endpoint, Some((&pair().public_key, &ours)));
+        assert_eq!(elsewhere, Event::HANDSHAKE_FAILED_NO_DETAIL);
+        // Either side may be the first to see that the other is not of its kind.
+        let plain = handshake(endpoint, None);
+        let failures = [
+            Event::HANDSHAKE_FAILED_PROTOCOL,
+            Event::HANDSHAKE_FAILED_NO_DETAIL,
+        ];
+        assert!(failures.contains(&plain), "{plain:?}");
+    });
+}
+
+#[test]
+fn a_private_satellite_ends_while_others_are_connected_and_connect() {
+    let ours = pair();
+    let mut connected = Vec::new();
+    let mut connecting = Vec::new();
+    with_private_satellite("tcp://127.0.0.1:0", &[&ours], |endpoint, public| {
+        for _ in 0..20 {
+            connected.push(Client::connect_with(endpoint, public, &ours));
+        }
+        for _ in 0..20 {
+            let socket = dealer();
+            set_keys(&socket, public, &ours);
+            socket.connect(endpoint).unwrap();
+            connecting.push(socket);
+        }
+    });
+    assert_eq!((connected.len(), connecting.len()), (20, 20));
+}
+
+/// What is said on connections of which nothing comes, beside nothing at all: half of a greeting, all
+/// of one with nothing after it, garbage in place of the handshake, and that of another protocol.
+fn idle_talk() -> Vec<Vec<u8>> {
+    let mut greeting = [0; 64];
+    greeting[..11].copy_from_slice(&[0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3]);
+    greeting[12..17].copy_from_slice(b"CURVE");
+    vec![
+        Vec::new(),
+        greeting[..20].to_vec(),
+        greeting.to_vec(),
+        [&greeting[..], &[0xa5; 300]].concat(),
+        b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+    ]
+}
+
+#[test]
+fn connections_of_which_nothing_comes_are_closed_and_stop_nobody() {
+    let ours = pair();
+    with_private_satellite("tcp://127.0.0.1:0", &[&ours], |endpoint, public| {
+        let address = endpoint.strip_prefix("tcp://").unwrap();
+        let mut strangers = Vec::new();
+        let mut listener = Client::connect_with(endpoint, public, &ours);
+        listener.listen("logs");
+        for said in idle_talk() {
+            for _ in 0..STRANGERS {
+                let mut stranger = TcpStream::connect(address).unwrap();
+                stranger.write_all(&said).unwrap();
+                strangers.push(stranger);
+            }
+            // A new connection and a transfer work meanwhile.
+            let mut writer = Client::connect_with(endpoint, public, &ours);
+            writer.write("logs", b"a line\n");
+            assert_eq!(listener.hear().1.as_deref(), Some(&b"a line\n"[..]));
+        }
+        for stranger in &mut strangers {
+            await_end(stranger);
+        }
+        listener.say(&Request::Ping);
+        while listener.hear().0 != Reply::Pong {}
+    });
+}
+
+/// Waits until the satellite has closed the connection, whatever it says before.
+fn await_end(stranger: &mut TcpStream) {
+    let patience = Duration::from_millis(PATIENCE_MS.unsigned_abs().into());
+    stranger.set_read_timeout(Some(patience)).unwrap();
+    let mut heard = [0; 4096];
+    loop {
+        match stranger.read(&mut heard) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return,
+            Err(error) => panic!("it is not closed: {error}"),
+        }
+    }
 }

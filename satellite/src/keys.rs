@@ -20,7 +20,7 @@ use anyhow::{Context as _, bail};
 use skypipe_broker::keys::Roll;
 use skypipe_broker::keys::secret::Secret;
 use skypipe_broker::keys::seed::{Pair, Seed};
-use skypipe_broker::keys::token::{Kind, Token};
+use skypipe_broker::keys::token::{Kind, Token, is_host};
 use skypipe_broker::protocol::{NewKey, PublicKey, Rights};
 use zeroize::Zeroizing;
 
@@ -60,7 +60,10 @@ impl Keys {
             .with_context(cannot)?;
         let found = fs::metadata(&directory).with_context(cannot)?;
         if found.uid() != rustix::process::geteuid().as_raw() || found.mode() & 0o077 != 0 {
-            bail!("{} is not for its owner alone (chmod 700)", directory.display());
+            bail!(
+                "{} is not for its owner alone (chmod 700)",
+                directory.display()
+            );
         }
         let path = directory.join("satellite");
         if !path.exists() {
@@ -158,8 +161,10 @@ pub(crate) fn reached_at(bound: SocketAddr) -> String {
         return bound.to_string();
     }
     let system = rustix::system::uname();
-    let name = system.nodename().to_string_lossy();
-    format!("{name}:{}", bound.port())
+    match system.nodename().to_str() {
+        Ok(name) if is_host(name) => format!("{name}:{}", bound.port()),
+        _ => beside(bound),
+    }
 }
 
 /// Under which address it is reached from its own machine.

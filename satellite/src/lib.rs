@@ -22,7 +22,7 @@ use anyhow::Context as _;
 use skypipe_broker::broker::{self, Broker};
 use skypipe_broker::keys::Roll;
 use skypipe_broker::keys::seed::Pair;
-use skypipe_broker::server::Server;
+use skypipe_broker::server::{Edge, Server};
 use skypipe_broker::store::{Memory, Store};
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -81,10 +81,16 @@ fn roll(
     since: u64,
 ) -> anyhow::Result<(Roll, Option<String>)> {
     let bound = endpoint.strip_prefix("tcp://").unwrap_or(endpoint);
-    let bound: SocketAddr = bound.parse().context("a private satellite listens on tcp")?;
+    let bound: SocketAddr = bound
+        .parse()
+        .context("a private satellite listens on tcp")?;
     let address = settings.public.as_ref().map(|public| {
         let has_port = public.contains(':') && !public.ends_with(']');
-        if has_port { public.clone() } else { format!("{public}:{}", bound.port()) }
+        if has_port {
+            public.clone()
+        } else {
+            format!("{public}:{}", bound.port())
+        }
     });
     if let Some(roll) = keys.roll()? {
         return Ok((roll, address));
@@ -102,6 +108,12 @@ fn roll(
         "the line above is the first invitation, for you alone, and is not shown again: paste it \
          into skypipe --join",
     );
+    if settings.public.is_none() && bound.ip().is_unspecified() {
+        log::say(&format!(
+            "it names {reached_at}: where this machine goes by another name, write that in its \
+             place, and start the satellite with --public so that other invitations name it"
+        ));
+    }
     Ok((roll, address))
 }
 
@@ -114,12 +126,15 @@ fn serve<S: Store>(
 ) -> anyhow::Result<()> {
     let mut log = Log::default();
     ready(server.endpoint());
-    let mut save = |roll: &[u8]| match keys {
-        Some(keys) => keys.save(roll).map_err(|error| error.to_string()),
-        None => Ok(()),
+    let edge = Edge {
+        log: &mut |line| log.line(line),
+        save_keys: &mut |roll| match keys {
+            Some(keys) => keys.save(roll).map_err(|error| error.to_string()),
+            None => Err("this satellite keeps no keys".to_owned()),
+        },
     };
     server
-        .run(&mut broker, stop, &mut |line| log.line(line), &mut save)
+        .run(&mut broker, stop, edge)
         .context("the satellite's socket failed")
 }
 
@@ -129,10 +144,11 @@ pub fn announce(endpoint: &str) {
 }
 
 fn bind(listen: &Listen, pair: Option<&Pair>) -> anyhow::Result<Server> {
+    let secret = pair.map(|pair| pair.secret.as_bytes());
     let endpoint = listen
         .endpoint()
         .context("the path of a satellite's socket must be UTF-8")?;
-    limits::private_files(|| Server::bind(&endpoint, pair))
+    limits::private_files(|| Server::bind(&endpoint, secret))
         .with_context(|| format!("cannot listen on {endpoint}"))
 }
 

@@ -217,7 +217,13 @@ mod tests {
 
     #[test]
     fn addresses_for_invitations_are_checked() {
-        for good in ["sky", "sky.example.org:9000", "10.0.0.1", "[::1]", "[::1]:9"] {
+        for good in [
+            "sky",
+            "sky.example.org:9000",
+            "10.0.0.1",
+            "[::1]",
+            "[::1]:9",
+        ] {
             assert_eq!(address(good).as_deref(), Ok(good));
         }
         for bad in ["", ":9000", "sky:0", "sky:x", "tcp://sky", "a b", "::1"] {

@@ -10,16 +10,29 @@
 //!     ^                 |  not found                                         |
 //!     +-----------------+            connect, from any of them: Finding  <---+
 //! ```
+//!
+//! A connection that ends before it was whole may be one that will never be whole: because the
+//! satellite lets in others only, or because it is another satellite. The person is told that at once
+//! ([`Breach::Refused`]), and not left to wait while the same is tried again. Where libzmq's events
+//! ([`ending`]) leave it open, a probe ([`diagnose`]) looks, on another thread; the breach is told
+//! after it.
 
-use std::fs::File;
+mod diagnose;
+mod ending;
+mod up;
+
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
 
 use bytes::Bytes;
 use skypipe_broker::frame;
-use zmq::{Context, Socket, SocketEvent};
+use zmq::{Context, Socket};
 
+use self::diagnose::Mechanism;
+use self::ending::Ending;
+use self::up::Up;
 use super::route::{Route, Way};
 use super::wake::Waker;
 
@@ -27,26 +40,21 @@ use super::wake::Waker;
 /// over a slow network, short enough for someone who pressed Ctrl-C.
 const LINGER: i32 = 250;
 
-/// How long a host may take to accept a connection, and its program to greet as `ZeroMQ` does, in
-/// milliseconds each: a little less than the session gives an attempt, so that it learns the reason.
-const PATIENCE: i32 = 2500;
-
-/// After what time `ZeroMQ` would connect again by itself, in milliseconds: never, as the session
-/// asks for a new connection long before. (Its own "never" throws away what was received last.)
-const RECONNECT: i32 = 3_600_000;
-
 /// No message has more frames; what lies behind is dropped.
 const MAX_FRAMES: usize = 4;
 
-/// What the monitor is asked to tell.
-const EVENTS: [SocketEvent; 6] = [
-    SocketEvent::HANDSHAKE_SUCCEEDED,
-    SocketEvent::DISCONNECTED,
-    SocketEvent::CONNECT_RETRIED,
-    SocketEvent::HANDSHAKE_FAILED_NO_DETAIL,
-    SocketEvent::HANDSHAKE_FAILED_PROTOCOL,
-    SocketEvent::HANDSHAKE_FAILED_AUTH,
-];
+/// After so many connections in a row on which a CURVE satellite hung up in the handshake, it is taken
+/// for another than ours. One that is killed there is seldom back at once, to be killed there again.
+const HUNG_UP_LIMIT: u32 = 2;
+
+/// Why there is no connection any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Breach {
+    /// Another one may fare better.
+    Broken(String),
+    /// Another one would fare no better; with a sentence for the person.
+    Refused(String),
+}
 
 /// The connection of one session, or rather one after another.
 pub struct Connection {
@@ -57,7 +65,11 @@ pub struct Connection {
     /// How many there have been; each monitor needs an address of its own.
     count: u64,
     /// Why the newest connection is broken or could not be made, until that is told.
-    broken: Option<String>,
+    breach: Option<Breach>,
+    /// What the probe finds out about the newest connection, which is broken.
+    probe: Option<Receiver<Option<Mechanism>>>,
+    /// How many connections there were in a row on which a CURVE satellite hung up.
+    hung_up: u32,
 }
 
 enum State {
@@ -67,24 +79,6 @@ enum State {
         unsent: Vec<Vec<Bytes>>,
     },
     Up(Up),
-}
-
-/// A socket that is connected, or about to be.
-struct Up {
-    socket: Socket,
-    monitor: Socket,
-    phase: Phase,
-    _directory: Option<File>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// Nobody has answered yet.
-    Connecting,
-    /// A program that speaks `ZeroMQ` is at the other end.
-    Whole,
-    /// It is over, and that has been noted.
-    Broken,
 }
 
 impl Connection {
@@ -97,14 +91,17 @@ impl Connection {
             waker,
             state: State::Idle,
             count: 0,
-            broken: None,
+            breach: None,
+            probe: None,
+            hung_up: 0,
         }
     }
 
     /// Gives the connection up, if there is one, with all that is under way on it, and begins to
     /// make a new one.
     pub fn connect(&mut self) {
-        self.broken = None;
+        self.breach = None;
+        self.probe = None;
         if let State::Finding { unsent, .. } = &mut self.state {
             // The search that runs serves the new connection as well as the old one. Another thread
             // would wait for the same name server, or for the same lock.
@@ -161,7 +158,7 @@ impl Connection {
             State::Finding { unsent, .. } => unsent.push(frames),
             State::Up(up) => {
                 if let Err(error) = frame::send(&mut up.socket, None, &frames) {
-                    up.phase = Phase::Broken;
+                    up.give_up();
                     self.fail(&error);
                 }
             }
@@ -170,7 +167,7 @@ impl Connection {
 
     /// Notes what the system refused, and makes the loop look at once.
     fn fail(&mut self, error: &dyn std::error::Error) {
-        self.broken = Some(error.to_string());
+        self.breach = Some(Breach::Broken(error.to_string()));
         self.waker.wake();
     }
 
@@ -179,26 +176,85 @@ impl Connection {
     pub fn look(&mut self) {
         match &mut self.state {
             State::Idle => {}
-            State::Finding { found, unsent } => match found.try_recv() {
-                Err(TryRecvError::Empty) => {}
-                Ok(Ok(way)) => {
-                    let unsent = std::mem::take(unsent);
-                    self.go(way, unsent);
-                }
-                Ok(Err(why)) => {
-                    self.state = State::Idle;
-                    self.broken = Some(why);
-                }
-                Err(TryRecvError::Disconnected) => {
-                    self.state = State::Idle;
-                    self.broken = Some("the way to it could not be found".to_owned());
-                }
-            },
+            State::Finding { .. } => self.look_at_search(),
             State::Up(up) => {
-                if let Some(why) = up.look() {
-                    self.broken = Some(why.to_owned());
+                if let Some(ending) = up.look() {
+                    self.ended(ending);
                 }
+                self.look_at_probe();
             }
+        }
+    }
+
+    fn look_at_search(&mut self) {
+        let State::Finding { found, unsent } = &mut self.state else {
+            return;
+        };
+        let why = match found.try_recv() {
+            Err(TryRecvError::Empty) => return,
+            Ok(Ok(way)) => {
+                let unsent = std::mem::take(unsent);
+                return self.go(way, unsent);
+            }
+            Ok(Err(why)) => why,
+            Err(TryRecvError::Disconnected) => "the way to it could not be found".to_owned(),
+        };
+        self.state = State::Idle;
+        self.breach = Some(Breach::Broken(why));
+    }
+
+    fn ended(&mut self, ending: Ending) {
+        if ending == Ending::HungUp
+            && let State::Up(up) = &self.state
+            && let Some(address) = up.address
+        {
+            return self.begin_probe(address);
+        }
+        self.hung_up = 0;
+        self.breach_by(ending);
+    }
+
+    fn begin_probe(&mut self, address: SocketAddr) {
+        let (sender, found) = channel();
+        let waker = self.waker.clone();
+        let probe = move || {
+            let _ = sender.send(diagnose::mechanism(address));
+            waker.wake();
+        };
+        match thread::Builder::new().name("probe".to_owned()).spawn(probe) {
+            Ok(_) => self.probe = Some(found),
+            Err(_) => self.breach_by(Ending::HungUp),
+        }
+    }
+
+    fn look_at_probe(&mut self) {
+        let Some(found) = &self.probe else {
+            return;
+        };
+        let mechanism = match found.try_recv() {
+            Err(TryRecvError::Empty) => return,
+            Ok(mechanism) => mechanism,
+            Err(TryRecvError::Disconnected) => None,
+        };
+        self.probe = None;
+        let is_private = matches!(&self.state, State::Up(up) if up.is_private);
+        let counted = self.hung_up + 1;
+        self.hung_up = 0;
+        let ending = match (mechanism, is_private) {
+            (Some(Mechanism::Curve), true) if counted >= HUNG_UP_LIMIT => Ending::Impostor,
+            (Some(Mechanism::Curve), true) => {
+                self.hung_up = counted;
+                Ending::HungUp
+            }
+            (Some(Mechanism::Curve), false) | (Some(Mechanism::Null), true) => Ending::Mismatch,
+            (Some(Mechanism::Null), false) | (None, _) => Ending::HungUp,
+        };
+        self.breach_by(ending);
+    }
+
+    fn breach_by(&mut self, ending: Ending) {
+        if let State::Up(up) = &self.state {
+            self.breach = Some(up.breach(ending));
         }
     }
 
@@ -210,7 +266,7 @@ impl Connection {
         match frame::receive(&up.socket, MAX_FRAMES) {
             Ok(frames) => frames,
             Err(error) => {
-                up.phase = Phase::Broken;
+                up.give_up();
                 self.fail(&error);
                 None
             }
@@ -218,8 +274,8 @@ impl Connection {
     }
 
     /// Why there is no connection any more; told once for each.
-    pub fn broken(&mut self) -> Option<String> {
-        self.broken.take()
+    pub fn breach(&mut self) -> Option<Breach> {
+        self.breach.take()
     }
 
     /// What to wait for.
@@ -236,71 +292,6 @@ impl Connection {
         if let State::Up(up) = &self.state {
             let _ = up.socket.set_linger(LINGER);
         }
-    }
-}
-
-impl Up {
-    /// Sockets and monitor for the connection of this `number`.
-    ///
-    /// Neither direction has a high-water mark: what is under way is bounded by credit and windows,
-    /// and a mark would only be a second limit, kept by silence.
-    fn new(context: &Context, number: u64, way: Way) -> zmq::Result<Self> {
-        let socket = context.socket(zmq::DEALER)?;
-        socket.set_linger(0)?;
-        socket.set_sndhwm(0)?;
-        socket.set_rcvhwm(0)?;
-        socket.set_ipv6(way.ipv6)?;
-        socket.set_reconnect_ivl(RECONNECT)?;
-        socket.set_connect_timeout(PATIENCE)?;
-        socket.set_handshake_ivl(PATIENCE)?;
-        // The monitor's other end comes before the connection, or its first news would be missed.
-        let address = format!("inproc://monitor-{number}");
-        socket.monitor(
-            &address,
-            EVENTS.map(|event| i32::from(event.to_raw())).iter().sum(),
-        )?;
-        let monitor = context.socket(zmq::PAIR)?;
-        monitor.set_linger(0)?;
-        monitor.connect(&address)?;
-        socket.connect(&way.endpoint)?;
-        Ok(Self {
-            socket,
-            monitor,
-            phase: Phase::Connecting,
-            _directory: way.directory,
-        })
-    }
-
-    /// Takes all that the monitor says, since one that is not listened to stops its connection.
-    /// Returns why the connection is broken when it has just become so.
-    fn look(&mut self) -> Option<&'static str> {
-        let mut news = None;
-        while let Ok(Some(frames)) = frame::receive(&self.monitor, 1) {
-            let event = frames
-                .first()
-                .and_then(|frame| frame.first_chunk().copied());
-            let Some(event) = event.map(u16::from_ne_bytes) else {
-                continue;
-            };
-            if event == SocketEvent::HANDSHAKE_SUCCEEDED.to_raw() {
-                self.phase = Phase::Whole;
-            } else if self.phase != Phase::Broken {
-                news = Some(reason(event, self.phase));
-                self.phase = Phase::Broken;
-            }
-        }
-        news
-    }
-}
-
-/// What it means that `event` ended a connection in this `phase`.
-fn reason(event: u16, phase: Phase) -> &'static str {
-    if phase == Phase::Whole {
-        "the connection broke"
-    } else if event == SocketEvent::CONNECT_RETRIED.to_raw() {
-        "nobody answers there"
-    } else {
-        "what is there does not answer as a satellite does"
     }
 }
 

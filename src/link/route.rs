@@ -3,10 +3,13 @@
 //! Owns the interface through which a connection learns where to go, and the way through the
 //! network: names are looked up for each connection anew, since a satellite may have moved.
 
+use std::fmt;
 use std::fs::File;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use zeroize::Zeroizing;
 
 use crate::config::{Endpoint, Host};
 use crate::tell::words;
@@ -19,11 +22,36 @@ const ANSWER: Duration = Duration::from_secs(1);
 /// which a client says that it reached nobody.
 const MAX_ADDRESSES: usize = 6;
 
+/// The keys of a connection to a satellite that others can reach.
+#[derive(Clone)]
+pub struct Curve {
+    /// The satellite's public key: nothing else is spoken to.
+    pub satellite: [u8; 32],
+    /// The public half of this machine's key.
+    pub public: [u8; 32],
+    /// The secret half.
+    pub secret: Zeroizing<[u8; 32]>,
+}
+
+impl fmt::Debug for Curve {
+    /// Without the secret, which shall not get into any output.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Curve")
+            .field("satellite", &self.satellite)
+            .field("public", &self.public)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Where one connection goes.
 #[derive(Debug)]
 pub struct Way {
     /// In the words of `ZeroMQ`.
     pub endpoint: String,
+    /// In the words of whoever named the satellite.
+    pub name: String,
+    /// The keys, if the satellite is known to have one.
+    pub curve: Option<Curve>,
     /// Whether it takes IPv6.
     pub ipv6: bool,
     /// A directory that the endpoint needs to be open.
@@ -47,16 +75,18 @@ pub trait Route: Send + Sync {
 #[derive(Debug)]
 pub struct Tcp {
     endpoint: Endpoint,
+    curve: Option<Curve>,
     /// Counts the findings that had to guess, so that each guesses another address.
     turn: AtomicUsize,
 }
 
 impl Tcp {
-    /// The route to `endpoint`.
+    /// The route to `endpoint`, with these keys if the satellite there has one.
     #[must_use]
-    pub fn new(endpoint: Endpoint) -> Self {
+    pub fn new(endpoint: Endpoint, curve: Option<Curve>) -> Self {
         Self {
             endpoint,
+            curve,
             turn: AtomicUsize::new(0),
         }
     }
@@ -72,12 +102,23 @@ impl Tcp {
             .copied()
             .unwrap_or_else(guess)
     }
+
+    /// A socket address is written as `ZeroMQ` has it: an IPv6 address in brackets.
+    fn way(&self, address: SocketAddr) -> Way {
+        Way {
+            endpoint: format!("tcp://{address}"),
+            name: self.endpoint.to_string(),
+            curve: self.curve.clone(),
+            ipv6: address.is_ipv6(),
+            directory: None,
+        }
+    }
 }
 
 impl Route for Tcp {
     fn known(&self) -> Option<Way> {
         match self.endpoint.host {
-            Host::Address(ip) => Some(way(SocketAddr::new(ip, self.endpoint.port))),
+            Host::Address(ip) => Some(self.way(SocketAddr::new(ip, self.endpoint.port))),
             Host::Name(_) => None,
         }
     }
@@ -94,18 +135,9 @@ impl Route for Tcp {
         };
         match found[..] {
             [] => Err("its host has no address".to_owned()),
-            [address] => Ok(way(address)),
-            _ => Ok(way(self.choose(&found))),
+            [address] => Ok(self.way(address)),
+            _ => Ok(self.way(self.choose(&found))),
         }
-    }
-}
-
-/// A socket address is written as `ZeroMQ` has it: an IPv6 address in brackets.
-fn way(address: SocketAddr) -> Way {
-    Way {
-        endpoint: format!("tcp://{address}"),
-        ipv6: address.is_ipv6(),
-        directory: None,
     }
 }
 
@@ -116,7 +148,7 @@ mod tests {
     use super::*;
 
     fn tcp(text: &str) -> Tcp {
-        Tcp::new(text.parse().expect("it is an endpoint"))
+        Tcp::new(text.parse().expect("it is an endpoint"), None)
     }
 
     #[test]

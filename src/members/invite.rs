@@ -39,7 +39,8 @@ pub fn invite(invite: &Invite) -> Result<u8, Failure> {
         Reply::Invited { name } => Some(name),
         _ => None,
     });
-    let name = name.ok_or_else(|| Failure::failed("the satellite did not say that it let it in"))?;
+    let name =
+        name.ok_or_else(|| Failure::failed("the satellite did not say that it let it in"))?;
     let (host, port) = address(&member, &own)?;
     let token = Token {
         host,

@@ -13,9 +13,9 @@ use zeroize::Zeroizing;
 use super::{Member, random, share};
 use crate::config::{self, Place};
 use crate::exit::{DONE, Failure};
+use crate::keys::boxes;
 use crate::keys::phrase::Phrase;
 use crate::keys::wrapping::Wrapped;
-use crate::keys::boxes;
 use crate::session::Question;
 use crate::tell::{notice, words};
 
@@ -85,9 +85,8 @@ fn invitation() -> Result<Zeroizing<String>, Failure> {
 /// Asks at the terminal, without showing what is typed.
 fn prompt(question: &str) -> Result<Zeroizing<String>, Failure> {
     let answer = rpassword::prompt_password(question).map(Zeroizing::new);
-    answer.map_err(|error| {
-        Failure::failed(format!("cannot ask at the terminal: {}", words(&error)))
-    })
+    answer
+        .map_err(|error| Failure::failed(format!("cannot ask at the terminal: {}", words(&error))))
 }
 
 /// A machine has one satellite: that it changes must be meant.
@@ -115,7 +114,10 @@ fn by_phrase(member: &Member, own: &OwnKey) -> Result<Kind, Failure> {
         _ => None,
     });
     let kept = kept.ok_or_else(|| {
-        failed("the satellite has no phrase: skypipe --phrase makes one on a machine that has joined".to_owned())
+        failed(
+            "the satellite has no phrase: skypipe --phrase makes one on a machine that has joined"
+                .to_owned(),
+        )
     })?;
     let wrapped = Wrapped::from_bytes(&kept.wrapped).map_err(|fault| failed(fault.to_string()))?;
     let (seed, managing) = wrapped
@@ -146,7 +148,9 @@ fn typed_phrase() -> Result<Phrase, Failure> {
         let typed = prompt("phrase: ");
         typed.map_err(|fault| {
             let fault = fault.sentence;
-            Failure::failed(format!("{fault}; SKYPIPE_PHRASE can hold the phrase for scripts"))
+            Failure::failed(format!(
+                "{fault}; SKYPIPE_PHRASE can hold the phrase for scripts"
+            ))
         })?
     };
     Phrase::parse(&text).map_err(|fault| Failure::failed(fault.to_string()))

@@ -37,7 +37,9 @@ fn table<'a>(keys: impl Iterator<Item = &'a KeyInfo>) -> String {
     let widths = [0, 1, 2, 3, 4].map(width);
     let line = |row: &[String; HEAD.len()]| {
         let cells = row.iter().zip(widths);
-        let cells: Vec<_> = cells.map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let cells: Vec<_> = cells
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
         format!("{}\n", cells.join("  ").trim_end())
     };
     rows.iter().map(line).collect()
@@ -55,7 +57,13 @@ fn row(key: &KeyInfo) -> [String; HEAD.len()] {
         None => "never".to_owned(),
     };
     let expires = key.expires.map_or_else(|| "never".to_owned(), time);
-    [key.name.clone(), key.rights.to_string(), pipes, expires, used]
+    [
+        key.name.clone(),
+        key.rights.to_string(),
+        pipes,
+        expires,
+        used,
+    ]
 }
 
 /// A time in seconds since 1970 (UTC), as people write it.
@@ -92,7 +100,14 @@ mod tests {
         };
         let keys = [
             key("first", Rights::ALL, &[], None, Some(1), true),
-            key("größe", write, &["logs", "x*"], Some(u64::MAX), Some(1_000_000_000), false),
+            key(
+                "größe",
+                write,
+                &["logs", "x*"],
+                Some(u64::MAX),
+                Some(1_000_000_000),
+                false,
+            ),
         ];
         let expected = "\
 KEY    ALLOWS  PIPES     EXPIRES               USED

@@ -31,7 +31,12 @@ pub fn renew() -> Result<u8, Failure> {
     let wrapped = Wrapped::new(&phrase, salt, &seed, &managing.public)
         .map_err(|fault| Failure::failed(fault.to_string()))?;
     let wrapped = wrapped.to_bytes().into();
-    let kept = seal(&keyring, &managing, wrapped, PublicKey(seed.boxing().public))?;
+    let kept = seal(
+        &keyring,
+        &managing,
+        wrapped,
+        PublicKey(seed.boxing().public),
+    )?;
     member.put(Question::SetPhrase(keyring.newest().number, Some(kept)))?;
     let code = show(&format!("{}\n", phrase.as_str()))?;
     notice(
@@ -71,6 +76,8 @@ pub(super) fn seal(
 /// The key with which managers seal boxes.
 pub(super) fn managing(keyring: &Keyring) -> Result<Pair, Failure> {
     keyring.managing().ok_or_else(|| {
-        Failure::failed("your key does not allow you to manage this satellite: ask for one that does")
+        Failure::failed(
+            "your key does not allow you to manage this satellite: ask for one that does",
+        )
     })
 }

@@ -212,3 +212,23 @@ impl TryRng for Given<'_> {
 }
 
 impl TryCryptoRng for Given<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entropy_is_used_exactly_once() {
+        let entropy = Secret::new(std::array::from_fn(|i| i.to_le_bytes()[0]));
+        let mut given = Given::new(&entropy);
+        assert_eq!(given.check_used_up(), Err(BadKey));
+        assert_eq!(given.try_next_u32(), Ok(0x0302_0100));
+        assert_eq!(given.try_next_u64(), Ok(0x0b0a_0908_0706_0504));
+        let mut rest = [0; 20];
+        assert_eq!(given.try_fill_bytes(&mut rest), Ok(()));
+        assert_eq!(rest, entropy.as_bytes()[12..]);
+        assert_eq!(given.check_used_up(), Ok(()));
+        assert_eq!(given.try_next_u32(), Ok(0));
+        assert_eq!(given.check_used_up(), Err(BadKey));
+    }
+}

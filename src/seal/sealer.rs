@@ -70,6 +70,7 @@ impl Sealer {
     /// # Panics
     ///
     /// When the stream has 2⁶⁴ bytes.
+    #[must_use = "these bytes cannot be sealed again"]
     pub fn seal(&mut self, plain: &[u8]) -> Bytes {
         let mut wire = Vec::with_capacity(sealed_len(plain.len()));
         for piece in plain.chunks(MOST_PLAIN) {

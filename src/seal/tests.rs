@@ -4,6 +4,7 @@ mod end;
 mod forged;
 mod form;
 mod garbage;
+mod holder;
 mod keys;
 mod lengths;
 mod order;

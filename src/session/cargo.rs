@@ -82,7 +82,13 @@ impl Seal {
     /// # Errors
     ///
     /// When that key is none.
-    pub fn renew(&mut self, keyring: &Keyring, stream: Uuid, pipe: &str, random: Random) -> Result<(), String> {
+    pub fn renew(
+        &mut self,
+        keyring: &Keyring,
+        stream: Uuid,
+        pipe: &str,
+        random: Random,
+    ) -> Result<(), String> {
         let newest = keyring.newest();
         let position = match self {
             Self::None | Self::Ended(_) => return Ok(()),
@@ -125,6 +131,11 @@ impl Seal {
         }
         match piece {
             Piece::Sent(cargo) => {
+                let most = if cargo.is_sealed {
+                    most
+                } else {
+                    line_end(&cargo.plain, most)
+                };
                 let taken = cargo.split_to(most);
                 (!taken.is_empty()).then(|| (taken, !cargo.is_empty()))
             }

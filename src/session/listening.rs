@@ -226,7 +226,8 @@ impl Listener {
                 ..
             } if self.is_next(common, turn) => {
                 if self.remember_end(stream) {
-                    let Some((how, before)) = self.proven(common, stream, how, before, missed) else {
+                    let Some((how, before)) = self.proven(common, stream, how, before, missed)
+                    else {
                         return;
                     };
                     self.pending.push_back(Pending::Ended(how, label, before));
@@ -312,7 +313,9 @@ impl Listener {
             return Some(payload);
         };
         let reader = reader(&mut self.readers, stream, &self.pipe, self.mode);
-        let opened = reader.opener.open(keyring.epochs(), &payload, self.mode == Mode::Tap);
+        let opened = reader
+            .opener
+            .open(keyring.epochs(), &payload, self.mode == Mode::Tap);
         match opened {
             Ok(opened) => {
                 reader.began.get_or_insert(opened.position);
@@ -370,7 +373,10 @@ impl Listener {
     fn distrust<T>(&mut self, common: &mut Common, fault: &Fault) -> Option<T> {
         self.leave(common);
         common.send(&Request::Bye, None);
-        common.fail(1, &format!("what came from the satellite cannot be trusted: {fault}"));
+        common.fail(
+            1,
+            &format!("what came from the satellite cannot be trusted: {fault}"),
+        );
         None
     }
 

@@ -7,9 +7,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::Bytes;
 use skypipe_broker::protocol::{
-    CHUNK_OVERHEAD, Code, How, MAX_CHUNK, Outcome, Reply, Request, SCRAP, cost,
+    CHUNK_OVERHEAD, Code, How, MAX_CHUNK, Outcome, Reply, Request, cost,
 };
 
 use crate::keys::Keyring;
@@ -27,6 +26,9 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How long after a satellite without room for another stream it is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Bytes that are worth a chunk even if more is in hand; sealed ones go in whole records anyway.
+const WORTH: usize = 768;
 
 /// The size of the first chunks, and the least. Chunks grow to [`MAX_CHUNK`] while they are
 /// acknowledged quickly, so that on a slow line none takes so long that the peer seems dead.
@@ -419,7 +421,7 @@ impl Writer {
         let most = usize::try_from(credit).unwrap_or(usize::MAX);
         let most = most.min(self.chunk).min(chunk_limit(common));
         let before = self.seal.wire_len(front);
-        let (cargo, is_left) = self.seal.take(front, most, scrap())?;
+        let (cargo, is_left) = self.seal.take(front, most, WORTH)?;
         self.unsent_bytes -= before;
         if is_left {
             self.unsent_bytes += self.seal.wire_len(front);
@@ -468,9 +470,4 @@ fn tail_after(before: u64, bytes: &[u8]) -> u64 {
         Some(at) => (bytes.len() - at - 1) as u64,
         None => before + bytes.len() as u64,
     }
-}
-
-/// Payload that is worth a chunk even if more is in hand.
-fn scrap() -> usize {
-    usize::try_from(SCRAP - CHUNK_OVERHEAD).unwrap_or(usize::MAX)
 }

@@ -136,6 +136,7 @@ impl Client {
             timeout: actor.timeout,
             program: "skypipe 1.0.0".to_owned(),
             endpoint: "sim://satellite".to_owned(),
+            identity: None,
         };
         let role = match actor.job {
             Job::Write { wait, inferred, .. } => Role::Write { wait, inferred },

@@ -266,7 +266,7 @@ impl World {
                 Output::Send { peer, frames, .. } if self.disk.is_none() => {
                     self.check.reply(peer, frames)?;
                 }
-                Output::Send { .. } | Output::Log(_) => {}
+                Output::Send { .. } | Output::SaveKeys(_) | Output::Log(_) => {}
                 Output::Stop => return Err("the satellite stops".to_owned()),
             }
         }

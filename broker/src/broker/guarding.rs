@@ -125,7 +125,12 @@ impl<S: Store> Broker<S> {
     }
 
     /// Whether the key of a connection allows a command; tells it otherwise.
-    pub(super) fn is_allowed(&mut self, peer: &Peer, key: Option<KeyId>, request: &Request) -> bool {
+    pub(super) fn is_allowed(
+        &mut self,
+        peer: &Peer,
+        key: Option<KeyId>,
+        request: &Request,
+    ) -> bool {
         let fault = self.key(key).and_then(|key| fault(key, &need(request)));
         let Some(message) = fault else {
             return true;

@@ -80,7 +80,8 @@ impl<S: Store> Broker<S> {
         match roll.revoke(name) {
             Ok((ended, could_read)) => {
                 if let Some(key) = ended {
-                    self.out.push_back(Output::Log(format!("the key {name} is revoked")));
+                    self.out
+                        .push_back(Output::Log(format!("the key {name} is revoked")));
                     self.expel(key.id(), "its key was revoked");
                 }
                 self.save_roll(Some((peer.clone(), Reply::Revoked { could_read })), None);

@@ -239,7 +239,11 @@ impl Roll {
             let fault = "a key is for at most eight patterns of pipes, of at most 255 bytes each";
             return Err(Fault::Malformed(fault));
         }
-        if new.boxed.as_ref().is_some_and(|boxed| boxed.len() > MAX_BOX) {
+        if new
+            .boxed
+            .as_ref()
+            .is_some_and(|boxed| boxed.len() > MAX_BOX)
+        {
             return Err(Fault::Malformed("that box is too large"));
         }
         if new.boxed.is_some() && new.epoch < self.epoch {

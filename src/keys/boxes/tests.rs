@@ -23,7 +23,13 @@ fn founder(renewals: u8) -> (Pair, Keyring) {
 
 /// A box of these bytes instead of a keyring.
 fn boxed(content: &[u8], to: &Pair, managing: &Pair) -> Vec<u8> {
-    let (encapsulated, key) = kem::send(PURPOSE, &to.public, managing, &entropy()).unwrap();
+    let (encapsulated, key) = kem::send(
+        &to.public,
+        &Proof::Sender(&managing.secret),
+        PURPOSE,
+        &entropy(),
+    )
+    .unwrap();
     let header = [&[VERSION], &encapsulated[..]].concat();
     let mut sealed = content.to_vec();
     aead::seal(&key, &header, &mut sealed);
@@ -48,7 +54,13 @@ fn what_is_boxed_is_unboxed() {
 fn clear(boxed: &[u8], own: &Pair, managing: &Pair) -> Vec<u8> {
     let (header, sealed) = boxed.split_at(HEADER);
     let encapsulated = header[1..].try_into().unwrap();
-    let key = kem::receive(PURPOSE, encapsulated, own, &managing.public).unwrap();
+    let key = kem::receive(
+        &own.secret,
+        encapsulated,
+        &Proof::Sender(&managing.public),
+        PURPOSE,
+    )
+    .unwrap();
     let mut buffer = sealed.to_vec();
     aead::open(&key, header, &mut buffer).unwrap().to_vec()
 }

@@ -1,5 +1,7 @@
 //! A connection against bare sockets.
 
+mod private;
+
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
@@ -80,7 +82,15 @@ fn router() -> (Socket, String) {
 }
 
 fn tcp(endpoint: &str) -> Tcp {
-    Tcp::new(endpoint.parse().expect("it is an endpoint"))
+    Tcp::new(endpoint.parse().expect("it is an endpoint"), None)
+}
+
+/// Why the connection broke, which another one need not.
+fn broken(connection: &mut Connection) -> Option<String> {
+    connection.breach().map(|breach| match breach {
+        Breach::Broken(reason) => reason,
+        Breach::Refused(sentence) => panic!("refused: {sentence}"),
+    })
 }
 
 fn message(text: &'static str) -> Vec<Bytes> {
@@ -92,11 +102,11 @@ fn nobody_there_is_told_once() {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|gone| gone.local_addr());
     let mut bench = Bench::new(tcp(&format!("tcp://{}", free.expect("loopback is there"))));
     bench.connection.connect();
-    assert_eq!(bench.until(Connection::broken), "nobody answers there");
+    assert_eq!(bench.until(broken), "nobody answers there");
     bench.connection.look();
-    assert_eq!(bench.connection.broken(), None);
+    assert_eq!(bench.connection.breach(), None);
     bench.connection.connect();
-    assert_eq!(bench.until(Connection::broken), "nobody answers there");
+    assert_eq!(bench.until(broken), "nobody answers there");
 }
 
 #[test]
@@ -111,7 +121,9 @@ fn what_is_sent_before_the_way_is_found_arrives() {
     bench.connection.connect();
     bench.connection.send(message("first"));
     tell.send(Ok(Way {
+        name: endpoint.clone(),
         endpoint,
+        curve: None,
         ipv6: false,
         directory: None,
     }))
@@ -129,7 +141,7 @@ fn a_way_that_is_not_found_is_told() {
     let mut bench = Bench::new(Told(std::sync::Mutex::new(Sent(told))));
     bench.connection.connect();
     tell.send(Err("it is gone".to_owned())).expect("it waits");
-    assert_eq!(bench.until(Connection::broken), "it is gone");
+    assert_eq!(bench.until(broken), "it is gone");
 }
 
 #[test]
@@ -150,7 +162,7 @@ fn last_words_are_heard_before_the_end() {
         while connection.receive().is_some() {
             heard += 1;
         }
-        connection.broken()
+        broken(connection)
     });
     assert_eq!((heard, reason.as_str()), (1000, "the connection broke"));
 }
@@ -164,6 +176,6 @@ fn what_is_no_satellite_is_called_so() {
     let (stranger, _): (TcpStream, _) = listener.accept().expect("it connects");
     io::Write::write_all(&mut &stranger, b"HTTP/1.1 400 Bad Request\r\n\r\n").expect("it is open");
     drop(stranger);
-    let reason = bench.until(Connection::broken);
+    let reason = bench.until(broken);
     assert_eq!(reason, "what is there does not answer as a satellite does");
 }

@@ -73,7 +73,7 @@ fn too_early() {
 fn too_late() {
     let [first, other, _] = stream(Suite::AesGcm);
     let mut sealer = sealer(Suite::AesGcm);
-    sealer.seal(b"first");
+    let _first = sealer.seal(b"first");
     let early = sealer.end();
     let mut opener = listener(&[&first, &other]);
     for may_skip in [false, true] {
@@ -138,6 +138,8 @@ fn an_end_is_no_bytes() {
     for wire in [proof.clone(), [&first[..], &other, &proof].concat()] {
         assert_eq!(opener().open(&[epoch(1)], &wire, true), Err(Fault::Altered));
     }
+    let mut due = listener(&[&first]);
+    assert_eq!(end(&mut due, &other, true), Err(Fault::Altered));
     let mut as_end = first[..OVERHEAD].to_vec();
     as_end[1..4].copy_from_slice(&[1, 0, 0]);
     assert_eq!(end(&mut opener(), &as_end, true), Err(Fault::Altered));

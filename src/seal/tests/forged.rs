@@ -2,12 +2,13 @@
 
 use uuid::Uuid;
 
-use super::super::kem::{BadKey, Proof};
-use super::super::record::{HEADER, Header, Kind};
-use super::super::suite::Key;
+use super::super::kem::BadKey;
+use super::super::record::HEADER;
+use super::super::{Fault, OVERHEAD, Opener, Sealer, Suite};
+use super::{
+    OTHER_STREAM, PIPE, STREAM, SUITES, epoch, epoch_of, open, opener, sealer, sealer_at, secret,
+};
 use crate::keys::Epoch;
-use super::super::{Fault, OVERHEAD, Opener, Sealer, Suite, kem};
-use super::{epoch_of, OTHER_STREAM, PIPE, STREAM, SUITES, epoch, open, opener, sealer, sealer_at, secret};
 
 fn small(suite: Suite) -> Vec<u8> {
     let mut sealer = sealer(suite);
@@ -199,45 +200,4 @@ fn absurd_names_are_refused() {
     assert_eq!(sealer.err(), Some(BadKey));
     let mut opener = Opener::new(STREAM, &pipe);
     assert_eq!(fault(&mut opener, &small(Suite::AesGcm)), Fault::Altered);
-}
-
-/// Only a holder of the keys can write this; it must not bring a listener down all the same.
-#[test]
-fn a_position_beyond_all_numbers() {
-    let mut sealer = sealer_at(&epoch(1), u64::MAX - 3, Suite::AesGcm);
-    let last = sealer.seal(b"end");
-    assert_eq!(sealer.position(), u64::MAX);
-    open(&mut opener(), &last);
-
-    let keys = epoch(1);
-    let proof = Proof::Shared {
-        psk: &keys.psk,
-        id: b"skypipe epoch\0\0\0\x01",
-    };
-    let info = [
-        b"skypipe stream 1\0",
-        STREAM.as_bytes().as_slice(),
-        PIPE.as_bytes(),
-    ]
-    .concat();
-    let purpose = kem::Purpose {
-        info: &info,
-        export: b"skypipe stream key",
-    };
-    let (encapsulated, key) = kem::send(&keys.public, &proof, purpose, &secret(5)).unwrap();
-    let (suite, kind, plain, position) = (Suite::AesGcm, Kind::Bytes, 4, u64::MAX - 3);
-    let epoch = 1;
-    let header = Header {
-        suite,
-        kind,
-        plain,
-        epoch,
-        position,
-        encapsulated,
-    };
-    let header = header.encode();
-    let mut bytes = *b"ends";
-    let tag = Key::new(suite, &key).seal(position, &header, &mut bytes);
-    let wire = [&header[..], &bytes, &tag].concat();
-    assert_eq!(fault(&mut opener(), &wire), Fault::Altered);
 }

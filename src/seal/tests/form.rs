@@ -4,9 +4,9 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::keys::Epoch;
 use super::super::{Opened, Opener, Sealer, Suite};
-use super::{epoch_of, bytes, secret};
+use super::{bytes, epoch_of, secret};
+use crate::keys::Epoch;
 
 const PLAIN: &[u8] = b"over the sky";
 const POSITION: u64 = 0x01_0203_0405;

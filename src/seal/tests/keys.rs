@@ -1,8 +1,8 @@
 //! Who has which keys, and which of them a listener keeps.
 
+use super::super::{Fault, Opener, Sealer, Suite};
+use super::{PIPE, STREAM, epoch, epoch_of, open, opener, sealer, sealer_at, secret};
 use crate::keys::Epoch;
-use super::super::{Fault, Opener, Suite};
-use super::{epoch_of, STREAM, epoch, open, opener, sealer, sealer_at, secret};
 
 #[test]
 fn those_who_may_only_write_cannot_read_what_they_wrote() {
@@ -51,6 +51,18 @@ fn the_last_keys_are_kept() {
         .expect("the key is at hand");
 }
 
+/// Two sealers of one epoch have two keys, and each record opens with its own.
+#[test]
+fn keys_of_one_epoch_are_told_apart() {
+    let mut one = sealer(Suite::AesGcm);
+    let first = one.seal(b"first");
+    let two = Sealer::new(&epoch(1), &secret(9), STREAM, PIPE, 5, Suite::AesGcm);
+    let second = two.expect("a good public key").seal(b"second");
+    let mut opener = opener();
+    open(&mut opener, &first);
+    open(&mut opener, &second);
+}
+
 #[test]
 fn only_the_last_keys_are_kept() {
     let mut opener = opener();
@@ -87,10 +99,7 @@ fn a_key_belongs_to_its_psk() {
 fn an_epoch_is_made_of_its_seed() {
     assert_eq!(epoch(1), epoch(1));
     assert_ne!(epoch(1).public, epoch(2).public);
-    assert_eq!(
-        epoch_of(8, secret(1), &secret(101)).public,
-        epoch(1).public
-    );
+    assert_eq!(epoch_of(8, secret(1), &secret(101)).public, epoch(1).public);
 }
 
 /// Sessions are printed when something is looked for; their keys are not.
@@ -98,7 +107,7 @@ fn an_epoch_is_made_of_its_seed() {
 fn keys_are_never_printed() {
     let epoch = epoch_of(1, secret(0xab), &secret(0xcd));
     let mut sealer = sealer_at(&epoch, 0, Suite::AesGcm);
-    let mut opener = Opener::new(STREAM, super::PIPE);
+    let mut opener = Opener::new(STREAM, PIPE);
     let keys = [epoch.clone()];
     opener
         .open(&keys, &sealer.seal(b"x"), false)

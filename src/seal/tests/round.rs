@@ -2,11 +2,11 @@
 
 use proptest::prelude::*;
 
-use crate::keys::Epoch;
 use super::super::{MOST_PLAIN, Opener, Sealer, Suite};
 use super::{
     PIPE, STREAM, SUITES, cut, epoch, open, opener, records, sealer, sealer_at, secret, text,
 };
+use crate::keys::Epoch;
 
 /// Pieces of a stream as a writer reads them: mostly short, at times longer than a record.
 fn lengths() -> impl Strategy<Value = Vec<usize>> {

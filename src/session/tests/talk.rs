@@ -59,6 +59,7 @@ impl Talk {
             timeout: None,
             program: "skypipe 1.0.0".to_owned(),
             endpoint: "tcp://sky:9000".to_owned(),
+            identity: None,
         };
         change(&mut config);
         let mut talk = Self {
@@ -153,6 +154,7 @@ impl Talk {
             revision: REVISION,
             program,
             limits,
+            key: None,
         });
     }
 

@@ -401,6 +401,7 @@ fn a_satellites_own_limit_for_chunks_is_kept() {
         revision,
         program,
         mut limits,
+        key,
     } = welcome()
     else {
         unreachable!("a welcome is a Welcome");
@@ -411,6 +412,7 @@ fn a_satellites_own_limit_for_chunks_is_kept() {
         revision,
         program,
         limits,
+        key,
     });
     talk.opened(0, ENOUGH);
     talk.said();
@@ -435,5 +437,6 @@ fn welcome() -> Reply {
         revision: 1,
         program,
         limits,
+        key: None,
     }
 }

@@ -22,7 +22,7 @@ impl Checker {
                 Ok(())
             }
             Input::Timeout => self.timeout(),
-            Input::Taken { .. } | Input::Synced | Input::Stop => Ok(()),
+            Input::Taken { .. } | Input::Synced | Input::KeysSaved(_) | Input::Stop => Ok(()),
         }
     }
 

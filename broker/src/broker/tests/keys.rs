@@ -77,8 +77,14 @@ fn commands(pipe: &str) -> Vec<(&'static str, Request)> {
     vec![
         ("ping", Request::Ping),
         ("open", opening("s", &pipe())),
-        ("listen", super::story::listening("l", &pipe(), Mode::Default, None)),
-        ("tap", super::story::listening("t", &pipe(), Mode::Tap, None)),
+        (
+            "listen",
+            super::story::listening("l", &pipe(), Mode::Default, None),
+        ),
+        (
+            "tap",
+            super::story::listening("t", &pipe(), Mode::Tap, None),
+        ),
         ("eof", Request::Eof { pipe: pipe() }),
         ("discard", Request::Discard { pipe: pipe() }),
         ("list", Request::List { after: None }),
@@ -88,10 +94,28 @@ fn commands(pipe: &str) -> Vec<(&'static str, Request)> {
         ("leave", Request::Leave { listener }),
         ("invite", Request::Invite(new)),
         ("keys", Request::Keys { after: None }),
-        ("revoke", Request::Revoke { name: "new".to_owned() }),
-        ("box", Request::Box { name: "spare".to_owned(), epoch: 0, boxed }),
+        (
+            "revoke",
+            Request::Revoke {
+                name: "new".to_owned(),
+            },
+        ),
+        (
+            "box",
+            Request::Box {
+                name: "spare".to_owned(),
+                epoch: 0,
+                boxed,
+            },
+        ),
         ("phrase", Request::Phrase),
-        ("set phrase", Request::SetPhrase { epoch: 0, phrase: None }),
+        (
+            "set phrase",
+            Request::SetPhrase {
+                epoch: 0,
+                phrase: None,
+            },
+        ),
         ("stop", Request::Stop { force: true }),
     ]
 }
@@ -101,8 +125,18 @@ fn commands(pipe: &str) -> Vec<(&'static str, Request)> {
 fn allowed(who: &str, is_logs: bool) -> &'static [&'static str] {
     match who {
         "manager" => &[
-            "open", "listen", "tap", "eof", "discard", "invite", "keys", "revoke", "box", "phrase",
-            "set phrase", "stop",
+            "open",
+            "listen",
+            "tap",
+            "eof",
+            "discard",
+            "invite",
+            "keys",
+            "revoke",
+            "box",
+            "phrase",
+            "set phrase",
+            "stop",
         ],
         "reader" => &["listen", "tap", "discard", "phrase"],
         "writer" => &["open", "eof"],
@@ -120,10 +154,15 @@ fn every_command_is_allowed_to_those_alone_who_may() {
             let mut story = guarded();
             for (what, command) in commands(pipe) {
                 story.say(who, &command);
-                let refused = story
-                    .hear(who)
-                    .iter()
-                    .any(|(reply, _)| matches!(reply, Reply::Error { code: Code::Denied, .. }));
+                let refused = story.hear(who).iter().any(|(reply, _)| {
+                    matches!(
+                        reply,
+                        Reply::Error {
+                            code: Code::Denied,
+                            ..
+                        }
+                    )
+                });
                 let may = everybody.contains(&what)
                     || allowed(who, pipe.starts_with("logs")).contains(&what);
                 assert_eq!(refused, !may, "{who}: {what} {pipe}");
@@ -152,7 +191,15 @@ fn without_a_key_on_the_roll_nothing_is_answered_or_done() {
         }
         story.send("x", &[v01::MAGIC, b"LISTEN", b"logs"]);
         let heard = story.hear("x");
-        let denied = |(reply, _): &_| matches!(reply, Reply::Error { code: Code::Denied, .. });
+        let denied = |(reply, _): &_| {
+            matches!(
+                reply,
+                Reply::Error {
+                    code: Code::Denied,
+                    ..
+                }
+            )
+        };
         assert!(heard.iter().all(denied), "{heard:?}");
         assert_eq!(heard.is_empty(), key.is_none());
     }
@@ -221,7 +268,11 @@ fn pipes_one_may_not_use_are_not_shown() {
         let Reply::Status(status) = story.reply(who) else {
             panic!("a status");
         };
-        assert_eq!((status.bytes, status.pipes), (bytes, seen.len() as u64), "{who}");
+        assert_eq!(
+            (status.bytes, status.pipes),
+            (bytes, seen.len() as u64),
+            "{who}"
+        );
     }
 }
 
@@ -237,10 +288,18 @@ fn a_revoked_key_is_out_at_once_with_all_it_had() {
         story.hear(who);
     }
     for (name, could_read) in [("writer", false), ("reader", true), ("reader", true)] {
-        story.say("manager", &Request::Revoke { name: name.to_owned() });
+        story.say(
+            "manager",
+            &Request::Revoke {
+                name: name.to_owned(),
+            },
+        );
         let heard = story.hear("manager");
         let revoked = Reply::Revoked { could_read };
-        assert!(heard.iter().any(|(reply, _)| *reply == revoked), "{heard:?}");
+        assert!(
+            heard.iter().any(|(reply, _)| *reply == revoked),
+            "{heard:?}"
+        );
     }
     // They are told, and whatever they say is refused.
     assert_eq!(story.refusal("writer").0, Code::Denied);
@@ -262,7 +321,12 @@ fn the_cut_of_a_revoked_writer_is_told() {
     story.open("writer", "s", "logs");
     story.write("writer", "s", 0, b"half");
     assert!(story.drain("reader", "l").contains("half"));
-    story.say("manager", &Request::Revoke { name: "writer".to_owned() });
+    story.say(
+        "manager",
+        &Request::Revoke {
+            name: "writer".to_owned(),
+        },
+    );
     let told = story.drain("reader", "l");
     assert!(told.contains("cut (its key was revoked)"), "{told}");
 }
@@ -288,7 +352,12 @@ fn an_expired_key_is_out_at_its_next_sign_of_life() {
     let heard = story.hear("guest");
     assert!(!heard.is_empty());
     for (reply, _) in heard {
-        let Reply::Error { code: Code::Denied, message, .. } = reply else {
+        let Reply::Error {
+            code: Code::Denied,
+            message,
+            ..
+        } = reply
+        else {
             panic!("refused: {reply:?}");
         };
         assert!(message.contains("expired"), "{message}");
@@ -334,7 +403,12 @@ fn a_new_box_reaches_its_holder_at_once() {
     };
     story.say("manager", &put(1));
     assert_eq!(story.reply("manager"), Reply::Kept);
-    assert_eq!(story.reply("reader"), Reply::Boxed { boxed: boxed.clone() });
+    assert_eq!(
+        story.reply("reader"),
+        Reply::Boxed {
+            boxed: boxed.clone()
+        }
+    );
     assert_eq!(story.told("writer"), "");
     // Its own box anybody may put in place, and one of older keys nobody.
     story.say("reader", &put(1));
@@ -352,7 +426,13 @@ fn what_the_phrase_opens_is_kept_and_let_go() {
         boxed: Bytes::from_static(b"box"),
     };
     for kept in [Some(phrase), None] {
-        story.say("manager", &Request::SetPhrase { epoch: 0, phrase: kept.clone() });
+        story.say(
+            "manager",
+            &Request::SetPhrase {
+                epoch: 0,
+                phrase: kept.clone(),
+            },
+        );
         assert_eq!(story.reply("manager"), Reply::Kept);
         story.say("reader", &Request::Phrase);
         assert_eq!(story.reply("reader"), Reply::Phrase(kept));
@@ -369,7 +449,12 @@ fn nothing_of_keys_is_promised_before_it_is_saved() {
     assert!(message.contains("no space"), "{message}");
     assert_eq!(story.broker.admit(story.now, &[50; 32]), None);
     // But who was to be out stays out.
-    story.say("manager", &Request::Revoke { name: "reader".to_owned() });
+    story.say(
+        "manager",
+        &Request::Revoke {
+            name: "reader".to_owned(),
+        },
+    );
     assert_eq!(story.refusal("manager").0, Code::Disk);
     assert_eq!(story.broker.admit(story.now, &[1; 32]), None);
     story.disk_fault = None;
@@ -393,14 +478,20 @@ fn when_a_key_was_used_last_is_kept_but_not_every_time() {
     story.hello("reader", "reader");
     assert_eq!(story.saved.len(), before + 1);
     story.say("manager", &Request::Keys { after: None });
-    let Reply::Keys { keys, more: false, .. } = story.reply("manager") else {
+    let Reply::Keys {
+        keys, more: false, ..
+    } = story.reply("manager")
+    else {
         panic!("keys");
     };
     let used: Vec<_> = keys
         .iter()
         .map(|key| (key.name.as_str(), key.used, key.is_connected))
         .collect();
-    assert!(used.contains(&("reader", Some(START + 61), true)), "{used:?}");
+    assert!(
+        used.contains(&("reader", Some(START + 61), true)),
+        "{used:?}"
+    );
     assert!(used.contains(&("spare", None, false)), "{used:?}");
 }
 
@@ -411,8 +502,13 @@ fn a_satellite_without_keys_says_so() {
     for command in [
         Request::Invite(new_key("new", READ, &[], 50)),
         Request::Keys { after: None },
-        Request::Revoke { name: "x".to_owned() },
-        Request::SetPhrase { epoch: 0, phrase: None },
+        Request::Revoke {
+            name: "x".to_owned(),
+        },
+        Request::SetPhrase {
+            epoch: 0,
+            phrase: None,
+        },
     ] {
         story.say("a", &command);
         let (code, message) = story.refusal("a");

@@ -145,7 +145,10 @@ fn boxes_of_older_keys_are_refused() {
     assert_eq!(roll.epoch(), 2);
     assert_eq!(roll.keep_box("a", 1, boxed.clone()).err(), Some(Fault::Old));
     assert_eq!(roll.invite(key("b", 2), 0), Err(Fault::Old));
-    assert_eq!(roll.keep_box("b", 2, boxed.clone()).err(), Some(Fault::Unknown));
+    assert_eq!(
+        roll.keep_box("b", 2, boxed.clone()).err(),
+        Some(Fault::Unknown)
+    );
     let phrase = Phrase {
         wrapped: boxed.clone(),
         boxing: PublicKey([0; 32]),

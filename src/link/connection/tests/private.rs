@@ -1,0 +1,264 @@
+//! Satellites that have keys, those that have none, and what is neither.
+
+use std::io::{PipeWriter, Read as _, Write as _, pipe};
+use std::os::fd::AsRawFd as _;
+use std::thread::JoinHandle;
+
+use zeroize::Zeroizing;
+use zmq::CurveKeyPair;
+
+use super::*;
+use crate::link::route::Curve;
+
+/// What a person is told within, whatever is wrong with a satellite that answers.
+const AT_ONCE: Duration = Duration::from_secs(2);
+
+/// How often a thing is tried that may come about in several ways.
+const TRIES: usize = 20;
+
+/// A CURVE ROUTER that lets in one key, and sends everything back. It ends when this is dropped.
+struct Satellite {
+    endpoint: String,
+    public: [u8; 32],
+    stop: Option<PipeWriter>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Satellite {
+    fn start(at: &str, admitted: [u8; 32]) -> Self {
+        let pair = CurveKeyPair::new().expect("CURVE is there");
+        Self::start_with(at, &pair, admitted)
+    }
+
+    fn start_with(at: &str, pair: &CurveKeyPair, admitted: [u8; 32]) -> Self {
+        let context = Context::new();
+        let router = context.socket(zmq::ROUTER).expect("a socket");
+        router.set_linger(0).expect("an option");
+        router.set_ipv6(true).expect("an option");
+        router.set_curve_server(true).expect("an option");
+        router.set_curve_secretkey(&pair.secret_key).expect("a key");
+        router.set_zap_domain("test").expect("an option");
+        let zap = context.socket(zmq::REP).expect("a socket");
+        zap.bind("inproc://zeromq.zap.01").expect("it is free");
+        router.bind(at).expect("loopback is there");
+        let bound = router.get_last_endpoint().expect("it is bound");
+        let (hears, stop) = pipe().expect("descriptors are left");
+        let serve = move || loop {
+            let mut items = [
+                PollItem::from_fd(hears.as_raw_fd(), POLLIN),
+                router.as_poll_item(POLLIN),
+                zap.as_poll_item(POLLIN),
+            ];
+            zmq::poll(&mut items, -1).expect("the sockets are good");
+            if items[0].is_readable() || items[0].is_error() {
+                return;
+            }
+            let (message, question) = (items[1].is_readable(), items[2].is_readable());
+            if message {
+                let frames = router.recv_multipart(0).expect("it is there");
+                router.send_multipart(frames, 0).expect("it goes");
+            }
+            if question {
+                let asked = zap.recv_multipart(0).expect("it is there");
+                let code = if asked[6] == admitted { "200" } else { "400" };
+                let answer = [&b"1.0"[..], &asked[1], code.as_bytes(), b"", b"1", b""];
+                zap.send_multipart(answer, 0).expect("it goes");
+            }
+        };
+        Self {
+            endpoint: bound.expect("it is text"),
+            public: pair.public_key,
+            stop: Some(stop),
+            thread: Some(thread::spawn(serve)),
+        }
+    }
+}
+
+impl Drop for Satellite {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A test that fails says why by itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn pair() -> CurveKeyPair {
+    CurveKeyPair::new().expect("CURVE is there")
+}
+
+fn keys(satellite: [u8; 32], pair: &CurveKeyPair) -> Curve {
+    Curve {
+        satellite,
+        public: pair.public_key,
+        secret: Zeroizing::new(pair.secret_key),
+    }
+}
+
+fn bench(endpoint: &str, curve: Option<Curve>) -> Bench {
+    Bench::new(Tcp::new(
+        endpoint.parse().expect("it is an endpoint"),
+        curve,
+    ))
+}
+
+/// What a connection is told at once, of which the person then reads.
+fn refused(bench: &mut Bench) -> String {
+    let began = Instant::now();
+    bench.connection.connect();
+    let breach = bench.until(Connection::breach);
+    assert!(began.elapsed() < AT_ONCE, "{breach:?}");
+    match breach {
+        Breach::Refused(sentence) => sentence,
+        Breach::Broken(reason) => panic!("not refused, but broken: {reason}"),
+    }
+}
+
+fn echo(bench: &mut Bench) {
+    bench.connection.connect();
+    bench.connection.send(message("word"));
+    assert_eq!(bench.until(Connection::receive), message("word"));
+}
+
+#[test]
+fn who_is_known_gets_through_over_both_protocols_of_the_internet() {
+    for at in ["tcp://127.0.0.1:*", "tcp://[::1]:*"] {
+        let ours = pair();
+        let satellite = Satellite::start(at, ours.public_key);
+        echo(&mut bench(
+            &satellite.endpoint,
+            Some(keys(satellite.public, &ours)),
+        ));
+    }
+}
+
+#[test]
+fn a_plain_client_of_a_private_satellite_is_told_at_once() {
+    for at in ["tcp://127.0.0.1:*", "tcp://[::1]:*"] {
+        let satellite = Satellite::start(at, [0; 32]);
+        for _ in 0..TRIES {
+            let sentence = refused(&mut bench(&satellite.endpoint, None));
+            let expected = format!("the satellite at {} is private", satellite.endpoint);
+            assert!(sentence.starts_with(&expected), "{sentence}");
+        }
+    }
+}
+
+#[test]
+fn a_client_with_keys_at_a_satellite_without_any_is_told_at_once() {
+    let (_router, endpoint) = router();
+    for _ in 0..TRIES {
+        let sentence = refused(&mut bench(
+            &endpoint,
+            Some(keys(pair().public_key, &pair())),
+        ));
+        let expected = format!("the satellite at {endpoint} has no keys");
+        assert!(sentence.starts_with(&expected), "{sentence}");
+    }
+}
+
+#[test]
+fn whose_key_is_not_known_is_told_at_once() {
+    for at in ["tcp://127.0.0.1:*", "tcp://[::1]:*"] {
+        let satellite = Satellite::start(at, pair().public_key);
+        let mut bench = bench(&satellite.endpoint, Some(keys(satellite.public, &pair())));
+        let sentence = refused(&mut bench);
+        assert!(
+            sentence.contains("does not know this machine's key"),
+            "{sentence}"
+        );
+    }
+}
+
+#[test]
+fn whose_key_is_revoked_is_told_when_the_connection_is_made_anew() {
+    let (ours, theirs) = (pair(), pair());
+    let satellite = Satellite::start_with("tcp://127.0.0.1:*", &theirs, ours.public_key);
+    let mut bench = bench(&satellite.endpoint, Some(keys(satellite.public, &ours)));
+    echo(&mut bench);
+    let endpoint = satellite.endpoint.clone();
+    drop(satellite);
+    assert_eq!(bench.until(broken), "the connection broke");
+    let _satellite = Satellite::start_with(&endpoint, &theirs, pair().public_key);
+    let sentence = refused(&mut bench);
+    assert!(
+        sentence.contains("does not know this machine's key"),
+        "{sentence}"
+    );
+}
+
+#[test]
+fn another_satellite_in_the_place_of_ours_is_told_at_the_second_try() {
+    for at in ["tcp://127.0.0.1:*", "tcp://[::1]:*"] {
+        let ours = pair();
+        let satellite = Satellite::start(at, ours.public_key);
+        let mut bench = bench(&satellite.endpoint, Some(keys(pair().public_key, &ours)));
+        let began = Instant::now();
+        bench.connection.connect();
+        let first = bench.until(broken);
+        assert_eq!(first, "what is there does not answer as a satellite does");
+        let sentence = refused(&mut bench);
+        assert!(began.elapsed() < AT_ONCE);
+        assert!(sentence.contains("it has another key"), "{sentence}");
+    }
+}
+
+/// What a host does with a connection.
+#[derive(Clone, Copy)]
+enum Act {
+    /// Closes it, as a proxy does whose satellite is down.
+    Close,
+    /// Greets as a CURVE satellite does, and closes it in the middle of the handshake.
+    Greet,
+}
+
+/// A host that does this with its connections, one after another, and is gone then.
+fn host(acts: &'static [Act]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
+    let address = listener.local_addr().expect("it is bound");
+    thread::spawn(move || {
+        for act in acts {
+            let (mut stream, _) = listener.accept().expect("it connects");
+            if matches!(act, Act::Greet) {
+                let mut greeting = [0; 64];
+                greeting[..11].copy_from_slice(&[0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3]);
+                greeting[12..17].copy_from_slice(b"CURVE");
+                stream.write_all(&greeting).expect("it is open");
+                // A probe says no more than this, and a client no less before its handshake.
+                let _ = stream.read_exact(&mut [0; 11]);
+            }
+        }
+    });
+    format!("tcp://{address}")
+}
+
+#[test]
+fn a_proxy_whose_satellite_is_down_is_tried_again() {
+    let endpoint = host(&[Act::Close; 10]);
+    let mut bench = bench(&endpoint, Some(keys(pair().public_key, &pair())));
+    for _ in 0..5 {
+        bench.connection.connect();
+        bench.until(broken);
+    }
+}
+
+#[test]
+fn a_satellite_killed_in_the_handshake_is_tried_again() {
+    let mut bench = bench(&host(&[Act::Greet]), Some(keys(pair().public_key, &pair())));
+    for _ in 0..3 {
+        bench.connection.connect();
+        bench.until(broken);
+    }
+}
+
+#[test]
+fn two_hang_ups_that_are_not_in_a_row_are_no_proof() {
+    use Act::{Close, Greet};
+    let acts = &[Greet, Greet, Close, Close, Greet, Greet];
+    let mut bench = bench(&host(acts), Some(keys(pair().public_key, &pair())));
+    for _ in 0..3 {
+        bench.connection.connect();
+        bench.until(broken);
+    }
+}

@@ -1,0 +1,155 @@
+//! One pair of sockets: the DEALER and its monitor.
+//!
+//! Owns the options of both, and the words in which the person is told of an ending. Never decides
+//! whether another connection is made.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use skypipe_broker::frame;
+use zmq::{Context, Socket};
+
+use super::Breach;
+use super::ending::{self, EVENTS, Ending, News};
+use crate::link::route::{Curve, Way};
+
+/// How long a host may take to accept a connection, and its program to shake hands as `ZeroMQ` does,
+/// in milliseconds each: a little less than the session gives an attempt, so that it learns the reason.
+const PATIENCE: i32 = 2500;
+
+/// After what time `ZeroMQ` would connect again by itself, in milliseconds: never, as the session
+/// asks for a new connection long before. (Its own "never" throws away what was received last.)
+const RECONNECT: i32 = 3_600_000;
+
+/// A socket that is connected, or about to be.
+pub(super) struct Up {
+    pub(super) socket: Socket,
+    pub(super) monitor: Socket,
+    /// Where a probe would go; there is none for a socket of this machine.
+    pub(super) address: Option<SocketAddr>,
+    /// Whether it has keys.
+    pub(super) is_private: bool,
+    phase: Phase,
+    began: Instant,
+    /// The satellite in the person's words.
+    name: String,
+    _directory: Option<File>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Nobody has answered yet.
+    Connecting,
+    /// A program that speaks `ZeroMQ` is at the other end, and has our satellite's key if it has any.
+    Whole,
+    /// It is over, and that has been noted.
+    Broken,
+}
+
+impl Up {
+    /// Sockets and monitor for the connection of this `number`.
+    ///
+    /// Neither direction has a high-water mark: what is under way is bounded by credit and windows,
+    /// and a mark would only be a second limit, kept by silence.
+    pub(super) fn new(context: &Context, number: u64, way: Way) -> zmq::Result<Self> {
+        let socket = context.socket(zmq::DEALER)?;
+        socket.set_linger(0)?;
+        socket.set_sndhwm(0)?;
+        socket.set_rcvhwm(0)?;
+        socket.set_ipv6(way.ipv6)?;
+        socket.set_reconnect_ivl(RECONNECT)?;
+        socket.set_connect_timeout(PATIENCE)?;
+        socket.set_handshake_ivl(PATIENCE)?;
+        if let Some(curve) = &way.curve {
+            set_keys(&socket, curve)?;
+        }
+        // The monitor's other end comes before the connection, or its first news would be missed.
+        let address = format!("inproc://monitor-{number}");
+        socket.monitor(
+            &address,
+            EVENTS.map(|event| i32::from(event.to_raw())).iter().sum(),
+        )?;
+        let monitor = context.socket(zmq::PAIR)?;
+        monitor.set_linger(0)?;
+        monitor.connect(&address)?;
+        socket.connect(&way.endpoint)?;
+        Ok(Self {
+            socket,
+            monitor,
+            address: address_of(&way.endpoint),
+            is_private: way.curve.is_some(),
+            phase: Phase::Connecting,
+            began: Instant::now(),
+            name: way.name,
+            _directory: way.directory,
+        })
+    }
+
+    /// Takes all that the monitor says, since one that is not listened to stops its connection.
+    /// Returns how the connection ended when it has just done so.
+    pub(super) fn look(&mut self) -> Option<Ending> {
+        let mut ended = None;
+        let patience = Duration::from_millis(PATIENCE.unsigned_abs().into());
+        while let Ok(Some(frames)) = frame::receive(&self.monitor, 1) {
+            let frame = frames.first();
+            let news = frame.and_then(|frame| ending::read(frame, self.began, patience));
+            match (news, self.phase) {
+                (None, _) | (_, Phase::Broken) => {}
+                (Some(News::Whole), _) => self.phase = Phase::Whole,
+                (Some(News::Over(_)), Phase::Whole) => ended = Some(Ending::Broke),
+                (Some(News::Over(ending)), Phase::Connecting) => ended = Some(ending),
+            }
+            if ended.is_some() {
+                self.phase = Phase::Broken;
+            }
+        }
+        ended
+    }
+
+    /// Takes no more notice of what the monitor says: the connection is known to be broken.
+    pub(super) fn give_up(&mut self) {
+        self.phase = Phase::Broken;
+    }
+
+    /// What an `ending` means for whoever wants a connection.
+    pub(super) fn breach(&self, ending: Ending) -> Breach {
+        let name = &self.name;
+        let sentence = match ending {
+            Ending::Broke => return Breach::Broken("the connection broke".to_owned()),
+            Ending::Nobody => return Breach::Broken("nobody answers there".to_owned()),
+            Ending::HungUp | Ending::Strange => {
+                let reason = "what is there does not answer as a satellite does";
+                return Breach::Broken(reason.to_owned());
+            }
+            Ending::Mismatch if self.is_private => format!(
+                "the satellite at {name} has no keys, but your invitation is to one that has: ask \
+                 whoever invited you where that one is"
+            ),
+            Ending::Mismatch => format!(
+                "the satellite at {name} is private: it lets in only who was invited (run skypipe \
+                 --invite there, and skypipe --join here)"
+            ),
+            Ending::Unknown => format!(
+                "the satellite at {name} does not know this machine's key: it was revoked, has \
+                 expired, or is another satellite's; ask for a new invitation"
+            ),
+            Ending::Impostor => format!(
+                "what answers at {name} is not the satellite of your invitation: it has another \
+                 key; if the satellite was set up anew, ask for a new invitation"
+            ),
+        };
+        Breach::Refused(sentence)
+    }
+}
+
+/// libzmq keeps copies of its own of all three.
+fn set_keys(socket: &Socket, curve: &Curve) -> zmq::Result<()> {
+    socket.set_curve_serverkey(&curve.satellite)?;
+    socket.set_curve_publickey(&curve.public)?;
+    socket.set_curve_secretkey(&*curve.secret)
+}
+
+fn address_of(endpoint: &str) -> Option<SocketAddr> {
+    endpoint.strip_prefix("tcp://")?.parse().ok()
+}

@@ -17,6 +17,7 @@ mod simulation {
     pub mod disk;
     pub mod facts;
     pub mod ledger;
+    pub mod members;
     pub mod model;
     pub mod network;
     pub mod plan;

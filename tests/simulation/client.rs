@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
+use skypipe::keys::Identity;
 use skypipe::session::{Config, Job, Question, Session, Signal};
 use skypipe_broker::protocol::{Mode, Reply, Request, SCRAP, cost};
 use uuid::Uuid;
@@ -127,7 +128,7 @@ pub struct Client {
 
 impl Client {
     /// A program that has not been started.
-    pub fn new(actor: Actor, rng: &mut Rng) -> Self {
+    pub fn new(actor: Actor, identity: Option<Identity>, rng: &mut Rng) -> Self {
         let id = rng.uuid();
         let config = Config {
             client: rng.uuid(),
@@ -136,7 +137,7 @@ impl Client {
             timeout: actor.timeout,
             program: "skypipe 1.0.0".to_owned(),
             endpoint: "sim://satellite".to_owned(),
-            identity: None,
+            identity,
         };
         let role = match actor.job {
             Job::Write { wait, inferred, .. } => Role::Write { wait, inferred },

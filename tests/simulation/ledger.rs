@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use skypipe::session::Question;
 use skypipe_broker::protocol::Mode;
 
 use super::check::Verdict;
@@ -155,6 +156,8 @@ fn exits(clients: &[Client], lost_power: bool) -> Verdict {
         };
         let is_well = match client.role {
             _ if client.signal.is_some() => true,
+            // It may have been asked, or not, of a satellite that was killed before it answered.
+            Role::Ask(Question::Box(..)) => code <= 1,
             Role::Write { .. } | Role::Ask(_) => code == 0 || (code == 3 && lost_power),
             Role::Listen { .. } => code == 0 || (code == 3 && (somebody_died || lost_power)),
         };

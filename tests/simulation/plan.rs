@@ -78,6 +78,8 @@ pub enum Fault {
     Restart,
     /// The disk takes nothing for so many times.
     DiskRefuses(u32),
+    /// Somebody's key is revoked, and the reading key renewed.
+    RenewKeys,
     /// The satellite, which has a disk, ends so and is started again.
     KillSatellite(End),
 }

@@ -9,6 +9,7 @@ use skypipe_broker::protocol::{Mode, Request, decode};
 use super::check::Verdict;
 use super::client::{Role, State};
 use super::disk::End;
+use super::members::Members;
 use super::network::Conn;
 use super::plan::Fault;
 use super::world::{Event, World, reply_in};
@@ -265,6 +266,11 @@ impl World {
             }
             Fault::Stall(client, span) => self.clients[client].stalled = self.now + span,
             Fault::Restart => self.restart(End::Killed),
+            Fault::RenewKeys => {
+                if let Some(renewal) = self.members.as_mut().map(Members::renewal) {
+                    self.comes(renewal);
+                }
+            }
             Fault::DiskRefuses(times) => self.disk_refuses(times),
             Fault::KillSatellite(end) => self.restart(end),
         }

@@ -10,6 +10,7 @@ use super::check::Verdict;
 use super::client::Role;
 use super::disk::{Disk, End};
 use super::ledger::{self, QUEUE};
+use super::members::{self, Members};
 use super::network::Weather;
 use super::plan::{Actor, Fault, Plan};
 use super::rng::Rng;
@@ -58,7 +59,10 @@ pub fn run(seed: u64, plant: Option<Plant>, stats: &mut Stats) -> Result<(), Fai
     let chaos = plan.chaos;
     let budget = rng.pick(&[300_000, 2_000_000, 1 << 40]);
     let disk = Disk::new(budget, plant == Some(Plant::SkipsSyncs));
-    let mut world = World::on_disk(plan, disk, rng);
+    // Two histories in five are of a satellite that has keys.
+    members::begin();
+    let members = (seed % 5 < 2).then(Members::new);
+    let mut world = World::on_disk(plan, disk, members, rng);
     world.acknowledges_early = plant == Some(Plant::AcknowledgesEarly);
     let verdict = world.restarts(chaos, loses_power);
     stats.coverage.add(&world.check.coverage);
@@ -154,6 +158,7 @@ fn fault(client: usize, rng: &mut Rng) -> Fault {
         55..75 => Fault::Kill(client),
         75..80 => Fault::Signal(client, Signal::Terminate),
         80..86 => Fault::DiskRefuses(rng.pick(&[1, 2, 4])),
+        86..90 => Fault::RenewKeys,
         _ => Fault::Stall(client, rng.micros(0, LONGEST_CUT)),
     }
 }

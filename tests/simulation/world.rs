@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skypipe_broker::broker::{Broker, Input, Output, Settings};
+use skypipe_broker::keys::Roll;
 use skypipe_broker::protocol::{MAGIC, Outcome, Reply, Request, decode, encode};
 
 use super::check::{Checker, Verdict};
 use super::client::Client;
 use super::disk::{Disk, End, Simulated};
+use super::members::{self, Members};
 use super::network::{Conn, Weather};
 use super::plan::{Fault, Plan};
 use super::plant::{Kind, Plant};
@@ -68,6 +70,8 @@ pub struct World {
     pub history: Option<History>,
     /// Whether the satellite acknowledges bytes as soon as they come in: a fault put in on purpose.
     pub acknowledges_early: bool,
+    /// The keys, at a satellite that has some: clients seal what they write then.
+    pub members: Option<Members>,
     /// The satellite's disk, if it has one. Then the ledger watches in the place of the checker.
     disk: Option<Disk>,
     /// Whether the end of a sync is planned.
@@ -83,15 +87,21 @@ pub struct World {
 impl World {
     /// The world at the beginning of a plan.
     pub fn new(plan: Plan, plant: Option<Kind>, rng: Rng) -> Self {
-        Self::with(plan, plant, None, rng)
+        Self::with(plan, plant, None, None, rng)
     }
 
-    /// The world of a satellite that keeps what it has on a disk.
-    pub fn on_disk(plan: Plan, disk: Disk, rng: Rng) -> Self {
-        Self::with(plan, None, Some(disk), rng)
+    /// The world of a satellite that keeps what it has on a disk, and perhaps has keys.
+    pub fn on_disk(plan: Plan, disk: Disk, members: Option<Members>, rng: Rng) -> Self {
+        Self::with(plan, None, Some(disk), members, rng)
     }
 
-    fn with(plan: Plan, plant: Option<Kind>, disk: Option<Disk>, mut rng: Rng) -> Self {
+    fn with(
+        plan: Plan,
+        plant: Option<Kind>,
+        disk: Option<Disk>,
+        members: Option<Members>,
+        mut rng: Rng,
+    ) -> Self {
         let settings = Settings {
             satellite: rng.uuid(),
             program: "skypipe 1.0.0".to_owned(),
@@ -117,7 +127,8 @@ impl World {
             plant,
             history: std::env::var_os("SKYPIPE_SHRINK").map(|_| History::new()),
             acknowledges_early: false,
-            broker: start(&settings, disk.as_ref(), End::Killed),
+            broker: start(&settings, disk.as_ref(), members.as_ref(), End::Killed),
+            members,
             disk,
             is_syncing: false,
             settings,
@@ -139,7 +150,8 @@ impl World {
     /// A program joins the world; it starts when it says.
     pub fn enter(&mut self, actor: super::plan::Actor) {
         let at = actor.at;
-        let client = Client::new(actor, &mut self.rng);
+        let identity = self.members.as_ref().map(Members::identity);
+        let client = Client::new(actor, identity, &mut self.rng);
         self.clients.push(client);
         self.plan(at, Event::Start(self.clients.len() - 1));
     }
@@ -209,7 +221,7 @@ impl World {
                 let peer = peer.clone();
                 self.tell_broker(Input::Received {
                     peer,
-                    key: None,
+                    key: self.members.is_some().then_some(members::KEY),
                     frames,
                 })
             }
@@ -254,7 +266,16 @@ impl World {
         if !swallowed {
             self.broker.handle(now, input);
         }
-        let mut said: Vec<_> = std::iter::from_fn(|| self.broker.poll()).collect();
+        let mut said = Vec::new();
+        while let Some(output) = self.broker.poll() {
+            if let Output::SaveKeys(roll) = &output
+                && let Some(members) = &mut self.members
+            {
+                members.roll = Roll::decode(roll)?;
+                self.broker.handle(now, Input::KeysSaved(Ok(())));
+            }
+            said.push(output);
+        }
         if self.acknowledges_early {
             said.extend(early);
         }
@@ -396,7 +417,8 @@ impl World {
         self.events
             .retain(|_, event| !matches!(event, Event::Synced));
         self.is_syncing = false;
-        self.broker = start(&self.settings, self.disk.as_ref(), end);
+        let members = self.members.as_ref();
+        self.broker = start(&self.settings, self.disk.as_ref(), members, end);
         self.booted = self.now;
         if let Some(history) = &mut self.history {
             history.clear();
@@ -445,13 +467,22 @@ fn early_answer(input: &Input) -> Option<Output> {
 }
 
 /// A satellite on what the disk holds.
-fn start(settings: &Settings, disk: Option<&Disk>, end: End) -> Broker<Simulated> {
-    match disk {
+fn start(
+    settings: &Settings,
+    disk: Option<&Disk>,
+    members: Option<&Members>,
+    end: End,
+) -> Broker<Simulated> {
+    let broker = match disk {
         None => Broker::new(settings.clone(), Simulated::default()),
         Some(disk) => {
             let (store, recovered) = disk.restart(end);
             Broker::restore(settings.clone(), store, recovered)
         }
+    };
+    match members {
+        None => broker,
+        Some(members) => broker.guarded_by(members.roll.clone(), None),
     }
 }
 

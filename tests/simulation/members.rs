@@ -1,0 +1,95 @@
+//! A satellite that has keys, and clients that seal: all of one key, which is renewed now and then.
+
+use std::cell::Cell;
+
+use skypipe::keys::{Identity, Keyring, boxes};
+use skypipe::session::{Job, Question};
+use skypipe_broker::keys::secret::Secret;
+use skypipe_broker::keys::seed::Seed;
+use skypipe_broker::keys::token::{Kind, Token};
+use skypipe_broker::keys::{KeyId, Roll};
+use skypipe_broker::protocol::{NewKey, PublicKey, Rights};
+
+/// The name of the key.
+const NAME: &str = "first";
+
+/// The number of the key.
+pub const KEY: KeyId = KeyId(0);
+
+/// What the satellite and the clients of a history know.
+#[derive(Debug)]
+pub struct Members {
+    /// Who may connect, as it was saved last.
+    pub roll: Roll,
+    token: Token,
+    keyring: Keyring,
+}
+
+impl Members {
+    /// The founder alone.
+    pub fn new() -> Self {
+        let seed = Seed::new(Secret::new([1; 32]));
+        let mut roll = Roll::default();
+        let new = NewKey {
+            name: NAME.to_owned(),
+            public: PublicKey(seed.curve().public),
+            boxing: PublicKey(seed.boxing().public),
+            rights: Rights::ALL,
+            pipes: Vec::new(),
+            expires: None,
+            epoch: 0,
+            boxed: None,
+        };
+        roll.invite(new, 0).expect("it is the first");
+        let keyring = Keyring::founder(&seed);
+        let token = Token {
+            host: "sky".to_owned(),
+            port: 9000,
+            kind: Kind::Founder,
+            satellite: [2; 32],
+            seed,
+            expires: None,
+        };
+        Self {
+            roll,
+            token,
+            keyring,
+        }
+    }
+
+    /// Who every client is.
+    pub fn identity(&self) -> Identity {
+        Identity::new(&self.token, fresh)
+    }
+
+    /// What a manager says who renews the reading key.
+    pub fn renewal(&mut self) -> Job {
+        let mut random = [0; 64];
+        random[..32].copy_from_slice(fresh().as_bytes());
+        random[32..].copy_from_slice(fresh().as_bytes());
+        self.keyring = self.keyring.renewed(&random).expect("it is a manager's");
+        let managing = self.keyring.managing().expect("it is a manager's");
+        let to = self.token.seed.boxing().public;
+        let boxed = boxes::seal(&self.keyring, &to, &managing, &fresh()).expect("the key is good");
+        let epoch = self.keyring.newest().number;
+        Job::Ask(Question::Box(NAME.to_owned(), epoch, boxed.into()))
+    }
+}
+
+thread_local! {
+    static GIVEN: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Begins anew with what is fresh, so that each history is the same each time.
+pub fn begin() {
+    GIVEN.set(0);
+}
+
+/// Bytes that nobody else has had in this history.
+fn fresh() -> Secret {
+    let given = GIVEN.get() + 1;
+    GIVEN.set(given);
+    let mut bytes = [7; 32];
+    bytes[..8].copy_from_slice(&given.to_le_bytes());
+    Secret::new(bytes)
+}

@@ -116,7 +116,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 a stream was cut or came incomplete, 4 
 
 SATELLITE=tcp://host:port names the satellite, SATELLITE=skypipe://... is an invitation to one; without
 it, it is the one that was joined, or else one that starts by itself on this machine. SKYPIPE_PHRASE is
-the phrase, for scripts that join.
+the phrase for scripts that join, SKYPIPE_PHRASE_FILE names a file that holds it.
 SKYPIPE_DATA=DIR is where that one keeps what waits, SKYPIPE_DATA=memory lets it keep nothing on disk.";
 
 /// What the command line asks for.
@@ -149,6 +149,10 @@ pub enum Command {
     /// Be this machine's satellite.
     LocalSatellite(Settings),
 }
+
+/// The shortest and the longest time for which a key can be.
+const SHORTEST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
 /// Who is let in, and to what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -262,6 +266,12 @@ impl Flags {
         if let Some(fault) = self.name.as_deref().and_then(name_fault) {
             return Err(fault.to_owned());
         }
+        if self.name.as_deref().is_some_and(is_invitation) {
+            // Whoever runs `ps` can read it by now, and `--list` would show it to more.
+            return Err(
+                "that is an invitation, and a secret: paste it into skypipe --join".to_owned(),
+            );
+        }
         let commands = self.commands();
         if let [first, second, ..] = commands[..] {
             return Err(format!("{first} and {second} do not go together"));
@@ -355,10 +365,6 @@ impl Flags {
             && command.is_some()
             && !is(&["--eof", "--discard", "--invite", "--revoke"])
         {
-            if is(&["--join"]) {
-                // Whoever runs `ps` could read it.
-                return Some("an invitation on the command line".to_owned());
-            }
             return Some(format!("the name {name:?}"));
         }
         if self.yes && !is(&["--reset"]) {
@@ -384,6 +390,12 @@ impl Flags {
                 "--pipe goes with --read or --write: who may invite others has all pipes"
                     .to_owned(),
             );
+        }
+        if self
+            .expires
+            .is_some_and(|span| span < SHORTEST || span > LONGEST)
+        {
+            return Err("--expires takes from a second to a hundred years".to_owned());
         }
         Ok(Invite {
             name,
@@ -424,6 +436,11 @@ impl Flags {
             }),
         }
     }
+}
+
+/// Whether somebody gives an invitation where it does not belong.
+fn is_invitation(name: &str) -> bool {
+    name.to_ascii_lowercase().contains("skypipe://")
 }
 
 /// The names of those flags that were given.

@@ -176,7 +176,7 @@ pub fn named_satellite() -> Result<Option<Place>, Failure> {
     let text = value
         .to_str()
         .ok_or_else(|| Failure::usage("SATELLITE is no UTF-8"))?;
-    if text.trim_start().starts_with("skypipe:") {
+    if text.to_ascii_lowercase().contains("skypipe:") {
         // It is a secret, and must not be repeated.
         let place = invited(text).map_err(|why| {
             Failure::usage(format!("the invitation in SATELLITE makes no sense: {why}"))

@@ -2,12 +2,14 @@
 //!
 //! Owns who a client is ([`Identity`]) and, beside it, the keys that seal and open streams
 //! ([`keyring`]), the boxes in which the satellite keeps them for each machine ([`boxes`]) and the
-//! phrase that lets a machine in without another one ([`phrase`], [`wrapping`]). Pure: no file, prompt or socket.
+//! phrase that lets a machine in without another one ([`phrase`], [`wrapping`]), and what makes managers
+//! sure of one another's invitations ([`voucher`]). Pure: no file, prompt or socket.
 
 mod aead;
 pub mod boxes;
 pub mod keyring;
 pub mod phrase;
+pub mod voucher;
 pub mod wrapping;
 
 use std::fmt;

@@ -172,7 +172,8 @@ fn identity(place: &Place) -> Result<Option<Identity>, Failure> {
 fn setup() -> Result<u8, Failure> {
     Err(Failure::failed(
         "this version does not put a satellite in the sky by itself yet: run skypipe --satellite \
-         ADDRESS:PORT on a host of your own, and set SATELLITE=tcp://host:port here",
+         ADDRESS:PORT --data DIR on a host of your own, and paste the line that it prints into skypipe \
+         --join here",
     ))
 }
 

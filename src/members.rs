@@ -12,8 +12,10 @@ pub mod revoke;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use skypipe_broker::keys::secret::Secret;
+use skypipe_broker::keys::seed::Pair;
 use skypipe_broker::keys::token::Token;
-use skypipe_broker::protocol::{OwnKey, Reply, Rights};
+use skypipe_broker::protocol::{NewBox, OwnKey, PublicKey, Reply, Rights};
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 pub use self::listing::list;
@@ -21,7 +23,7 @@ pub use self::listing::list;
 use crate::ask::inquire;
 use crate::config::{self, Place};
 use crate::exit::{DONE, Failure};
-use crate::keys::{Identity, Keyring};
+use crate::keys::{Identity, Keyring, boxes, voucher};
 use crate::session::Question;
 use crate::tell::hint;
 
@@ -54,8 +56,9 @@ impl Member {
                  those who were invited"
             ))),
             Place::Here(_) => Err(Failure::usage(
-                "the satellite of this machine is for you alone and has no keys; join one that \
-                 others can reach with skypipe --join, or name it in SATELLITE",
+                "this machine uses its own satellite, which is for you alone and has no keys: join one \
+                 that others can reach with skypipe --join, or set SATELLITE to an invitation (on the \
+                 machine of a satellite its file keys/host holds one)",
             )),
         }
     }
@@ -96,11 +99,49 @@ impl Member {
         own.ok_or_else(|| Failure::failed("the satellite has no keys"))
     }
 
+    /// The keys of a manager, and the managing key among them. From here on there is a box and a voucher
+    /// for this machine, too: without them others could not renew its keys. (The founder begins without.)
+    fn manages(&self, own: &OwnKey) -> Result<(Keyring, Pair), Failure> {
+        let keyring = self.keyring(own)?;
+        let managing = keyring.managing().ok_or_else(|| {
+            Failure::failed(format!(
+                "your key, {}, does not allow you to manage this satellite: ask for one that does",
+                own.name
+            ))
+        })?;
+        if own.boxed.is_none() || !own.is_vouched {
+            let boxing = PublicKey(self.identity.boxing().public);
+            let new = new_box(&own.name, boxing, &keyring, own.rights, &managing, None)?;
+            self.put(Question::Box(new))?;
+        }
+        Ok((keyring, managing))
+    }
+
     /// The keys that this machine has to seal and to open with.
     fn keyring(&self, own: &OwnKey) -> Result<Keyring, Failure> {
         let keyring = self.identity.keyring(own.boxed.as_deref());
         keyring.map_err(|fault| Failure::failed(fault.to_string()))
     }
+}
+
+/// A box for the machine with this boxing key, and a voucher.
+fn new_box(
+    name: &str,
+    boxing: PublicKey,
+    keyring: &Keyring,
+    rights: Rights,
+    managing: &Pair,
+    renewal: Option<Uuid>,
+) -> Result<NewBox, Failure> {
+    let boxed = boxes::seal(&share(keyring, rights), &boxing.0, managing, &random());
+    let boxed = boxed.map_err(|fault| Failure::failed(format!("the box for {name}: {fault}")))?;
+    Ok(NewBox {
+        name: name.to_owned(),
+        epoch: keyring.newest().number,
+        renewal,
+        boxed: boxed.into(),
+        voucher: Some(voucher::vouch(managing, boxing, rights).into()),
+    })
 }
 
 /// What of a manager's keys goes to somebody with these rights.

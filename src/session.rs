@@ -31,8 +31,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skypipe_broker::protocol::{
-    Code, Limits, MAGIC, MAX_CHUNK, Mode, NewKey, OwnKey, Phrase, REVISION, Reply, Request, SCRAP,
-    decode, encode,
+    Code, Limits, MAGIC, MAX_CHUNK, Mode, NewBox, NewKey, OwnKey, Phrase, REVISION, Reply, Request,
+    SCRAP, decode, encode,
 };
 use uuid::Uuid;
 
@@ -109,8 +109,8 @@ pub enum Question {
     Keys,
     /// End the key of this name.
     Revoke(String),
-    /// Keep a box of keys up to this generation for the holder of the key of this name.
-    Box(String, u32, Bytes),
+    /// Keep a box for the holder of a key.
+    Box(NewBox),
     /// What the phrase opens.
     Phrase,
     /// Keep what a phrase opens, with a box of keys up to this generation, or nothing any more.

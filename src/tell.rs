@@ -30,7 +30,8 @@ pub fn words(error: &io::Error) -> String {
 }
 
 /// Sentences quote what other people's programs call themselves; that must not move the cursor.
-fn printable(sentence: &str) -> String {
+#[must_use]
+pub fn printable(sentence: &str) -> String {
     sentence
         .chars()
         .map(|c| {

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each benchmark uses another part of what is here")]
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -37,18 +38,36 @@ impl Satellite {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the satellite starts");
-        let mut line = String::new();
-        let stderr = process.stderr.as_mut().expect("its stderr is piped");
-        BufReader::new(stderr)
-            .read_line(&mut line)
-            .expect("it says where it listens");
-        let endpoint = line
-            .split("listening on ")
-            .nth(1)
-            .expect("an endpoint")
-            .trim()
-            .to_owned();
+        let stderr = process.stderr.take().expect("its stderr is piped");
+        let endpoint = BufReader::new(stderr).lines().find_map(|line| {
+            let line = line.expect("it says where it listens");
+            line.strip_prefix("listening on ").map(str::to_owned)
+        });
+        let endpoint = endpoint.expect("an endpoint");
         Self { process, endpoint }
+    }
+
+    /// One that keeps what waits in this directory, and lets in only who has its first invitation.
+    pub fn private(data: &Path) -> Self {
+        let mut process = Command::new(SKYPIPE)
+            .args(["--satellite", "127.0.0.1:0", "--private", "--data"])
+            .arg(data)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the satellite starts");
+        let stdout = process.stdout.take().expect("its stdout is piped");
+        let mut endpoint = String::new();
+        BufReader::new(stdout)
+            .read_line(&mut endpoint)
+            .expect("it prints its first invitation");
+        let endpoint = endpoint.trim().to_owned();
+        Self { process, endpoint }
+    }
+
+    /// Where it is, as `SATELLITE` is written.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
     }
 
     /// `skypipe ARGUMENTS`, started.

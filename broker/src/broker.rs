@@ -197,8 +197,12 @@ pub struct Broker<S> {
     saving: Saving,
     /// Who may do what; everybody everything, if there is none.
     roll: Option<Roll>,
+    /// The calendar's time, in seconds since 1970 (UTC).
+    wall: u64,
     /// Where others reach the satellite, for invitations.
     address: Option<String>,
+    /// When it was saved last, in seconds since 1970 (UTC).
+    roll_saved: Option<u64>,
     /// Rolls on their way to the disk.
     unsaved: VecDeque<Unsaved>,
     /// Since when nothing waits and nobody is connected.
@@ -214,6 +218,7 @@ impl<S: Store> Broker<S> {
             is_recorded: store.is_durable(),
             ..Effects::default()
         };
+        let wall = settings.since;
         // Nobody is here yet, and perhaps nobody ever comes.
         let idle_since = settings.idle.map(|_| Now::ZERO);
         Self {
@@ -239,7 +244,9 @@ impl<S: Store> Broker<S> {
             retries: BTreeSet::new(),
             saving: Saving::default(),
             roll: None,
+            wall,
             address: None,
+            roll_saved: None,
             unsaved: VecDeque::new(),
             idle_since,
         }
@@ -253,7 +260,7 @@ impl<S: Store> Broker<S> {
             Input::Disconnected { peer } => self.disconnected(&peer),
             Input::Congested { peer } => self.congested(peer),
             Input::Taken { peer } => self.taken_by_old(&peer),
-            Input::KeysSaved(saved) => self.roll_saved(saved),
+            Input::KeysSaved(saved) => self.keys_saved(saved),
             Input::Synced => {
                 self.saving.is_touched = true;
                 self.go_on_syncing();
@@ -504,7 +511,7 @@ impl<S: Store> Broker<S> {
             Request::Invite(new) => self.invite(peer, new),
             Request::Keys { after } => self.keys(peer, after.as_deref()),
             Request::Revoke { name } => self.revoke(peer, &name),
-            Request::Box { name, epoch, boxed } => self.keep_box(peer, &name, epoch, &boxed),
+            Request::Box(new) => self.keep_box(peer, key, new),
             Request::Phrase => self.phrase(peer),
             Request::SetPhrase { epoch, phrase } => self.set_phrase(peer, epoch, phrase),
         }

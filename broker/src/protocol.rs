@@ -156,8 +156,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use self::keys::{
-    KeyInfo, MAX_BOX, MAX_KEY_NAME, MAX_KEYS_PAGE, MAX_PATTERN, MAX_PATTERNS, MAX_PROOF, NewKey,
-    OwnKey, Phrase, PublicKey, Rights,
+    KeyInfo, MAX_BOX, MAX_KEY_NAME, MAX_KEYS_PAGE, MAX_PATTERN, MAX_PATTERNS, MAX_PROOF,
+    MAX_VOUCHER, NewBox, NewKey, OwnKey, Phrase, PublicKey, Rights,
 };
 
 /// The first frame of every SKYPIPE/1 message.
@@ -182,6 +182,14 @@ pub const BASE_CREDIT: u64 = 4096;
 /// satellite counts less than this as none: smaller chunks cost more than they carry. The records of
 /// a sealed stream, which cannot be cut, cost at most this.
 pub const SCRAP: u64 = 4096;
+
+/// The length of the pieces in which a satellite may pass on what it had put by, counted from where a
+/// chunk begins, and the most of several small chunks that it may put together to one. A chunk of a
+/// sealed stream is made of full records, but for its last, so that no piece ends within one.
+pub const PIECE: usize = 17 * RECORD;
+
+/// The length of a full record of a sealed stream, with which it costs [`SCRAP`].
+pub const RECORD: usize = 3840;
 
 /// The most unconfirmed turns of one listener. ZeroMQ's queues hold more messages than this, so
 /// that they never fill, and a listener's confirmations come every 1 MiB or so at most anyway.
@@ -400,15 +408,8 @@ pub enum Request {
         /// Its name.
         name: String,
     },
-    /// Keeps a box for the holder of a key, in place of the one before.
-    Box {
-        /// The key's name.
-        name: String,
-        /// The newest generation of keys in it.
-        epoch: u32,
-        /// The box, of at most [`MAX_BOX`] bytes.
-        boxed: Bytes,
-    },
+    /// Keeps a box for the holder of a key. Who does not manage may do so for himself, once.
+    Box(NewBox),
     /// Asks for what the phrase opens.
     Phrase,
     /// Keeps what a new phrase opens, or nothing any more.

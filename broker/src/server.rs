@@ -3,7 +3,7 @@
 //! Owns the socket, its options and the clock. It never looks into a message beyond counting its
 //! frames, and never decides anything about a pipe. Each round of the loop does this:
 //!
-//! 1. Read the [clock](RunningClock).
+//! 1. Read the [clock](RunningClock), and at a satellite that has keys the calendar.
 //! 2. Receive messages and hand each to the broker, until none is left (the socket is *drained*) or
 //!    a batch is full. An empty message is libzmq's notice that its peer has gone.
 //! 3. Answer a batch of the [questions](Admission) who may connect, at a satellite that has keys.
@@ -30,7 +30,7 @@ mod departures;
 use std::io::{self, PipeReader, Read as _};
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use zmq::{Context, PollItem, Socket};
@@ -179,6 +179,7 @@ impl Server {
         let mut pause = Duration::ZERO;
         loop {
             rounds.now = clock.advance(start.elapsed(), pause);
+            rounds.tell_time();
             let drained = rounds.receive_batch()?;
             rounds.answer_questions()?;
             rounds.ask_about_departures(drained);
@@ -296,10 +297,18 @@ impl<'a, S: Store> Rounds<'a, S> {
         }
     }
 
+    /// Keys expire by the calendar.
+    fn tell_time(&mut self) {
+        if self.admission.is_some() {
+            let time = SystemTime::now().duration_since(UNIX_EPOCH);
+            self.broker.tell_time(time.unwrap_or_default().as_secs());
+        }
+    }
+
     fn answer_questions(&mut self) -> io::Result<()> {
-        let (broker, now) = (&*self.broker, self.now);
+        let broker = &*self.broker;
         match &mut self.admission {
-            Some(admission) => admission.answer(&mut |public| broker.admit(now, public)),
+            Some(admission) => admission.answer(&mut |public| broker.admit(public)),
             None => Ok(()),
         }
     }

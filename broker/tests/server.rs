@@ -94,6 +94,7 @@ fn roll(known: &[[u8; 32]]) -> Roll {
             expires: None,
             epoch: 0,
             boxed: None,
+            voucher: None,
         };
         roll.invite(new, 0).unwrap();
     }

@@ -137,6 +137,7 @@ impl Keys {
             expires: None,
             epoch: 0,
             boxed: None,
+            voucher: None,
         };
         roll.invite(new, wall)
             .map_err(|fault| anyhow::Error::msg(fault.to_string()))?;

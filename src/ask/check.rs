@@ -83,24 +83,25 @@ fn report(status: &Status, place: &Place, now: SystemTime) -> String {
         .disk
         .map(|(used, budget)| ("disk", format!("{} of {} used", size(used), size(budget))));
     let trouble = status.trouble.clone().map(|why| ("waits", why));
+    let known = |line: (&'static str, String)| (status.pid > 0).then_some(line);
+    let memory = format!("{} of {} used", size(status.used), size(status.memory));
     let lines = [
-        ("satellite", runs),
-        ("version", status.program.clone()),
-        ("process", status.pid.to_string()),
-        (
+        Some(("satellite", runs)),
+        Some(("version", status.program.clone())),
+        // The rest is told to those who manage the satellite.
+        known(("process", status.pid.to_string())),
+        Some((
             "since",
             format!("{}, {}", humantime::format_rfc3339_seconds(since), ago(age)),
-        ),
-        ("clients", status.clients.to_string()),
-        ("pipes", status.pipes.to_string()),
-        ("waiting", waiting),
-        ("kept", kept.to_owned()),
-        (
-            "memory",
-            format!("{} of {} used", size(status.used), size(status.memory)),
-        ),
+        )),
+        known(("clients", status.clients.to_string())),
+        Some(("pipes", status.pipes.to_string())),
+        Some(("waiting", waiting)),
+        known(("kept", kept.to_owned())),
+        known(("memory", memory)),
     ];
-    let lines = lines.into_iter().chain(disk).chain(trouble);
+    let lines = lines.into_iter().flatten();
+    let lines = lines.chain(disk).chain(trouble);
     let lines: Vec<_> = lines
         .map(|(name, value)| format!("{name:<9}  {value}\n"))
         .collect();

@@ -6,6 +6,8 @@ use std::fmt::Write;
 
 use skypipe_broker::protocol::PipeInfo;
 
+use crate::tell::printable;
+
 const HEAD: [&str; 5] = ["PIPE", "WAITING", "BYTES", "WRITERS", "LISTENERS"];
 
 /// One row a pipe, names to the left and numbers to the right; `full` behind a pipe whose writers
@@ -28,7 +30,7 @@ fn row(pipe: &PipeInfo) -> ([String; HEAD.len()], &'static str) {
     let name = if pipe.name.is_empty() {
         "(default)"
     } else {
-        &pipe.name
+        &printable(&pipe.name)
     };
     let [waiting, bytes, writers, listeners] =
         [pipe.waiting, pipe.bytes, pipe.writers, pipe.listeners].map(|number| number.to_string());

@@ -1,15 +1,16 @@
 //! `--invite`: lets another machine in.
 
-use bytes::Bytes;
-use skypipe_broker::keys::seed::Seed;
-use skypipe_broker::keys::token::{Kind, Token};
-use skypipe_broker::protocol::{NewKey, OwnKey, PublicKey, Reply};
+use std::net::IpAddr;
 
-use super::{Member, random, share, wall};
+use skypipe_broker::keys::seed::Seed;
+use skypipe_broker::keys::token::{Kind, Token, is_host};
+use skypipe_broker::protocol::{NewBox, NewKey, OwnKey, PublicKey, Reply};
+
+use super::{Member, new_box, random, wall};
 use crate::ask::show;
 use crate::cli::Invite;
 use crate::exit::Failure;
-use crate::keys::{Fault, boxes};
+use crate::keys::Fault;
 use crate::session::Question;
 use crate::tell::notice;
 
@@ -22,17 +23,27 @@ pub fn invite(invite: &Invite) -> Result<u8, Failure> {
     let member = Member::here()?;
     let own = member.own_key()?;
     let seed = Seed::new(random());
-    let (kind, epoch, boxed) = keys_for(&member, &own, invite, &seed)?;
-    let expires = invite.expires.map(|span| wall() + span.as_secs());
+    let boxing = PublicKey(seed.boxing().public);
+    let share = keys_for(&member, &own, invite, boxing)?;
+    let expires = invite
+        .expires
+        .map(|span| wall().saturating_add(span.as_secs()));
+    let (kind, keys) = match share {
+        Some((managing, keys)) => (Kind::Boxed { managing }, Some(keys)),
+        None => (Kind::Phrase, None),
+    };
+    let epoch = keys.as_ref().map_or(0, |keys| keys.epoch);
+    let (boxed, voucher) = keys.map(|keys| (keys.boxed, keys.voucher)).unzip();
     let new = NewKey {
         name: invite.name.clone(),
         public: PublicKey(seed.curve().public),
-        boxing: PublicKey(seed.boxing().public),
+        boxing,
         rights: invite.rights,
         pipes: invite.pipes.clone(),
         expires,
         epoch,
         boxed,
+        voucher: voucher.flatten(),
     };
     let answers = member.put(Question::Invite(new))?;
     let name = answers.iter().find_map(|answer| match answer {
@@ -54,42 +65,57 @@ pub fn invite(invite: &Invite) -> Result<u8, Failure> {
     line.push('\n');
     let code = show(&line)?;
     let how = match kind {
-        Kind::Phrase => "and asks for the phrase there",
+        Kind::Phrase => "which asks for the phrase there",
         Kind::Boxed { .. } | Kind::Founder => "or set SATELLITE to it",
     };
     notice(&format!(
         "whoever has the line above can use the satellite as {name}: paste it into skypipe --join \
          on the other machine, {how}"
     ));
+    if is_loopback(&token.host) {
+        notice(&format!(
+            "it names {}, which only this machine can reach: write the satellite's own name in its \
+             place, or start the satellite with --public",
+            token.host
+        ));
+    }
     Ok(code)
 }
 
-/// What an invited machine gets to open pipes with. An inviter that has no keys for that itself, as on
-/// the satellite's own machine, leaves it to the phrase.
+fn is_loopback(host: &str) -> bool {
+    let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
+}
+
+/// What an invited machine gets to open pipes with, and who vouches for it: the managing key's public
+/// half, and its box. An inviter that has no keys for that itself, as on the satellite's own machine,
+/// leaves it to the phrase.
 fn keys_for(
     member: &Member,
     own: &OwnKey,
     invite: &Invite,
-    seed: &Seed,
-) -> Result<(Kind, u32, Option<Bytes>), Failure> {
-    let keyring = match member.identity.keyring(own.boxed.as_deref()) {
-        Ok(keyring) => keyring,
-        Err(Fault::NoBox) => return Ok((Kind::Phrase, 0, None)),
-        Err(fault) => return Err(Failure::failed(fault.to_string())),
-    };
-    let Some(managing) = keyring.managing() else {
-        return Err(Failure::failed(format!(
-            "your key, {}, does not allow you to invite others",
-            own.name
-        )));
-    };
-    let content = share(&keyring, invite.rights);
-    let boxed = boxes::seal(&content, &seed.boxing().public, &managing, &random());
-    let boxed = boxed.map_err(|fault| Failure::failed(fault.to_string()))?;
-    let kind = Kind::Boxed {
-        managing: managing.public,
-    };
-    Ok((kind, keyring.newest().number, Some(boxed.into())))
+    boxing: PublicKey,
+) -> Result<Option<([u8; 32], NewBox)>, Failure> {
+    if let Err(Fault::NoBox) = member.identity.keyring(own.boxed.as_deref()) {
+        let reads_all = (invite.rights.read || invite.rights.manage) && invite.pipes.is_empty();
+        if !reads_all {
+            return Err(Failure::usage(
+                "this machine has no keys to hand on, so it can only let in who knows the phrase, and \
+                 the phrase is for those who may read everywhere: say this on a machine that has joined",
+            ));
+        }
+        return Ok(None);
+    }
+    let (keyring, managing) = member.manages(own)?;
+    let new = new_box(
+        &invite.name,
+        boxing,
+        &keyring,
+        invite.rights,
+        &managing,
+        None,
+    )?;
+    Ok(Some((managing.public, new)))
 }
 
 /// Where the invited machine finds the satellite: where the satellite says, else where this one does.
@@ -98,6 +124,7 @@ fn address(member: &Member, own: &OwnKey) -> Result<(String, u16), Failure> {
         return Ok((member.token.host.clone(), member.token.port));
     };
     let parts = address.rsplit_once(':');
+    let parts = parts.filter(|(host, _)| is_host(host));
     let parts = parts.and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)));
     parts.ok_or_else(|| Failure::failed("the satellite's address makes no sense"))
 }

@@ -7,10 +7,10 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use skypipe_broker::keys::token::{Kind, Token};
-use skypipe_broker::protocol::{OwnKey, Reply};
+use skypipe_broker::protocol::{OwnKey, PublicKey, Reply};
 use zeroize::Zeroizing;
 
-use super::{Member, random, share};
+use super::{Member, new_box};
 use crate::config::{self, Place};
 use crate::exit::{DONE, Failure};
 use crate::keys::boxes;
@@ -37,6 +37,8 @@ pub fn join() -> Result<u8, Failure> {
     let own = member.own_key()?;
     if member.token.kind == Kind::Phrase {
         member.token.kind = by_phrase(&member, &own)?;
+    } else if own.rights.manage {
+        member.manages(&own)?;
     } else {
         member.keyring(&own)?;
     }
@@ -46,6 +48,9 @@ pub fn join() -> Result<u8, Failure> {
         "this machine now uses the satellite at {}, as {} ({})",
         member.place, own.name, own.rights
     ));
+    if config::named_satellite()?.is_some() {
+        notice("but where SATELLITE is set, as it is here, that one is used");
+    }
     Ok(DONE)
 }
 
@@ -58,7 +63,8 @@ pub fn leave() -> Result<u8, Failure> {
     let path = config::joined()?;
     match fs::remove_file(&path) {
         Ok(()) => notice(
-            "this machine uses its own satellite again; its key lives on until it is revoked",
+            "this machine uses its own satellite again; its key lives on until it is revoked, but cannot \
+             be had again",
         ),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             notice("this machine has joined no satellite");
@@ -89,15 +95,16 @@ fn prompt(question: &str) -> Result<Zeroizing<String>, Failure> {
         .map_err(|error| Failure::failed(format!("cannot ask at the terminal: {}", words(&error))))
 }
 
-/// A machine has one satellite: that it changes must be meant.
+/// A machine has one satellite, and one key there: that it changes must be meant.
 fn refuse_another(path: &Path, member: &Member) -> Result<(), Failure> {
     let Ok(text) = fs::read_to_string(path).map(Zeroizing::new) else {
         return Ok(());
     };
     match config::invited(&text) {
-        Ok(Place::Invited(endpoint, token)) if token.satellite != member.token.satellite => {
+        Ok(Place::Invited(endpoint, token)) if token.seed != member.token.seed => {
             Err(Failure::failed(format!(
-                "this machine has joined the satellite at {endpoint}: skypipe --leave forgets it"
+                "this machine has joined the satellite at {endpoint} already: skypipe --leave forgets \
+                 that, and the key with it"
             )))
         }
         _ => Ok(()),
@@ -128,11 +135,9 @@ fn by_phrase(member: &Member, own: &OwnKey) -> Result<Kind, Failure> {
     let pair = keyring
         .managing()
         .ok_or_else(|| failed("what the phrase opens lacks a key".to_owned()))?;
-    let content = share(&keyring, own.rights);
-    let boxed = boxes::seal(&content, &member.identity.boxing().public, &pair, &random())
-        .map_err(|fault| failed(fault.to_string()))?;
-    let epoch = keyring.newest().number;
-    member.put(Question::Box(own.name.clone(), epoch, boxed.into()))?;
+    let boxing = PublicKey(member.identity.boxing().public);
+    let new = new_box(&own.name, boxing, &keyring, own.rights, &pair, None)?;
+    member.put(Question::Box(new))?;
     Ok(Kind::Boxed { managing })
 }
 

@@ -8,6 +8,7 @@ use super::Member;
 use crate::ask::show;
 use crate::exit::Failure;
 use crate::session::Question;
+use crate::tell::printable;
 
 const HEAD: [&str; 5] = ["KEY", "ALLOWS", "PIPES", "EXPIRES", "USED"];
 
@@ -37,12 +38,16 @@ fn table<'a>(keys: impl Iterator<Item = &'a KeyInfo>) -> String {
     let widths = [0, 1, 2, 3, 4].map(width);
     let line = |row: &[String; HEAD.len()]| {
         let cells = row.iter().zip(widths);
-        let cells: Vec<_> = cells
-            .map(|(cell, width)| format!("{cell:<width$}"))
-            .collect();
+        let cells: Vec<_> = cells.map(|(cell, width)| padded(cell, width)).collect();
         format!("{}\n", cells.join("  ").trim_end())
     };
     rows.iter().map(line).collect()
+}
+
+/// A cell with blanks behind it. (A formatter's width has a limit, and what a satellite says has not.)
+fn padded(cell: &str, width: usize) -> String {
+    let blanks = width.saturating_sub(cell.chars().count());
+    format!("{cell}{}", " ".repeat(blanks))
 }
 
 fn row(key: &KeyInfo) -> [String; HEAD.len()] {
@@ -57,13 +62,15 @@ fn row(key: &KeyInfo) -> [String; HEAD.len()] {
         None => "never".to_owned(),
     };
     let expires = key.expires.map_or_else(|| "never".to_owned(), time);
-    [
+    let cells = [
         key.name.clone(),
         key.rights.to_string(),
         pipes,
         expires,
         used,
-    ]
+    ];
+    // Others chose the names; they must not move the cursor.
+    cells.map(|cell| printable(&cell))
 }
 
 /// A time in seconds since 1970 (UTC), as people write it.
@@ -92,6 +99,7 @@ mod tests {
             used,
             is_connected,
             has_box: true,
+            voucher: None,
         };
         let write = Rights {
             read: false,

@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 use skypipe_broker::keys::seed::{Pair, Seed};
-use skypipe_broker::protocol::{Phrase as Kept, PublicKey};
+use skypipe_broker::protocol::{Phrase as Kept, PublicKey, Rights};
 
 use super::{Member, random};
 use crate::ask::show;
 use crate::exit::{DONE, Failure};
 use crate::keys::phrase::Phrase;
 use crate::keys::wrapping::Wrapped;
-use crate::keys::{Keyring, boxes};
+use crate::keys::{Keyring, boxes, voucher};
 use crate::session::Question;
 use crate::tell::notice;
 
@@ -20,8 +20,7 @@ use crate::tell::notice;
 /// When this machine may not, or the satellite cannot be asked.
 pub fn renew() -> Result<u8, Failure> {
     let member = Member::here()?;
-    let keyring = member.keyring(&member.own_key()?)?;
-    let managing = managing(&keyring)?;
+    let (keyring, managing) = member.manages(&member.own_key()?)?;
     let phrase = Phrase::new(&mut |bytes| {
         getrandom::fill(bytes).expect("the system gives randomness");
     });
@@ -66,18 +65,11 @@ pub(super) fn seal(
 ) -> Result<Kept, Failure> {
     let boxed = boxes::seal(&keyring.for_manager(), &boxing.0, managing, &random());
     let boxed = boxed.map_err(|fault| Failure::failed(fault.to_string()))?;
+    let voucher = voucher::vouch(managing, boxing, Rights::ALL).into();
     Ok(Kept {
         wrapped,
         boxing,
         boxed: boxed.into(),
-    })
-}
-
-/// The key with which managers seal boxes.
-pub(super) fn managing(keyring: &Keyring) -> Result<Pair, Failure> {
-    keyring.managing().ok_or_else(|| {
-        Failure::failed(
-            "your key does not allow you to manage this satellite: ask for one that does",
-        )
+        voucher,
     })
 }

@@ -4,13 +4,15 @@
 //! key before writers do, so that what is sealed with it can be read. Should the renewal break off,
 //! the same command goes on with it: a key that was revoked can be revoked again.
 
-use skypipe_broker::protocol::{KeyInfo, Reply};
+use skypipe_broker::keys::seed::Pair;
+use skypipe_broker::protocol::{KeyInfo, OwnKey, PublicKey, Reply, Rights};
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::phrase::{managing, seal};
-use super::{Member, random, share};
+use super::phrase::seal;
+use super::{Member, new_box, random};
 use crate::exit::{DONE, Failure};
-use crate::keys::{Keyring, boxes};
+use crate::keys::{Keyring, voucher};
 use crate::session::Question;
 use crate::tell::notice;
 
@@ -27,7 +29,8 @@ pub fn revoke(name: &str) -> Result<u8, Failure> {
             "that is the key of this machine itself: revoke it from another one",
         ));
     }
-    let keyring = member.identity.keyring(own.boxed.as_deref());
+    // Before anything is done: whoever manages has a box and a voucher by now.
+    let manager = member.manages(&own);
     let answers = member.put(Question::Revoke(name.to_owned()))?;
     let could_read = answers
         .iter()
@@ -36,9 +39,7 @@ pub fn revoke(name: &str) -> Result<u8, Failure> {
         notice(&format!("the key {name} is revoked"));
         return Ok(DONE);
     }
-    let renewed = keyring
-        .map_err(|fault| Failure::failed(fault.to_string()))
-        .and_then(|keyring| renew(&member, &keyring));
+    let renewed = manager.and_then(|(keyring, managing)| renew(&member, &own, &keyring, &managing));
     match renewed {
         Ok(()) => {
             notice(&format!(
@@ -54,9 +55,9 @@ pub fn revoke(name: &str) -> Result<u8, Failure> {
     }
 }
 
-/// Gives everybody who is left a new reading key.
-fn renew(member: &Member, keyring: &Keyring) -> Result<(), Failure> {
-    let managing = managing(keyring)?;
+/// Gives everybody who is left a new reading key: this machine first, which begins the generation, so
+/// that whoever is invited from then on gets it too.
+fn renew(member: &Member, own: &OwnKey, keyring: &Keyring, managing: &Pair) -> Result<(), Failure> {
     let mut fresh = Zeroizing::new([0; 64]);
     let (psk, reading) = fresh.split_at_mut(32);
     psk.copy_from_slice(random().as_bytes());
@@ -64,22 +65,41 @@ fn renew(member: &Member, keyring: &Keyring) -> Result<(), Failure> {
     let renewed = keyring
         .renewed(&fresh)
         .ok_or_else(|| Failure::failed("there have been too many renewals"))?;
-    let epoch = renewed.newest().number;
+    let renewal = Some(Uuid::new_v4());
+    let boxing = PublicKey(member.identity.boxing().public);
+    let new = new_box(&own.name, boxing, &renewed, own.rights, managing, renewal)?;
+    member.put(Question::Box(new))?;
     for key in readers_first(member.put(Question::Keys)?) {
-        let content = share(&renewed, key.rights);
-        let boxed = boxes::seal(&content, &key.boxing.0, &managing, &random())
-            .map_err(|fault| Failure::failed(format!("the box for {}: {fault}", key.name)))?;
-        member.put(Question::Box(key.name, epoch, boxed.into()))?;
+        let vouched = key
+            .voucher
+            .as_ref()
+            .is_some_and(|voucher| voucher::is_vouched(managing, key.boxing, key.rights, voucher));
+        if vouched && key.name != own.name {
+            let new = new_box(
+                &key.name, key.boxing, &renewed, key.rights, managing, renewal,
+            )?;
+            member.put(Question::Box(new))?;
+        } else if !vouched && key.has_box {
+            notice(&format!(
+                "no manager vouches for the key {}, so it gets no new reading key",
+                key.name
+            ));
+        }
     }
     let answers = member.put(Question::Phrase)?;
     let kept = answers.into_iter().find_map(|answer| match answer {
         Reply::Phrase(phrase) => phrase,
         _ => None,
     });
-    if let Some(kept) = kept {
-        let kept = seal(&renewed, &managing, kept.wrapped, kept.boxing)?;
-        member.put(Question::SetPhrase(epoch, Some(kept)))?;
+    let Some(kept) = kept else {
+        return Ok(());
+    };
+    if !voucher::is_vouched(managing, kept.boxing, Rights::ALL, &kept.voucher) {
+        notice("no manager vouches for the phrase, so it gets no new reading key");
+        return Ok(());
     }
+    let kept = seal(&renewed, managing, kept.wrapped, kept.boxing)?;
+    member.put(Question::SetPhrase(renewed.newest().number, Some(kept)))?;
     Ok(())
 }
 

@@ -4,10 +4,14 @@ use skypipe_broker::protocol::{Reply, Request};
 
 use super::{Common, Output, Question, Stage};
 
+/// The most pages of an answer: a satellite with a hundred thousand pipes has a thousand.
+const MOST_PAGES: u32 = 10_000;
+
 #[derive(Debug)]
 pub(super) struct Asker {
     question: Question,
     is_asked: bool,
+    pages: u32,
 }
 
 impl Asker {
@@ -15,6 +19,7 @@ impl Asker {
         Self {
             question,
             is_asked: false,
+            pages: 0,
         }
     }
 
@@ -41,7 +46,7 @@ impl Asker {
             Question::Invite(new) => Request::Invite(new),
             Question::Keys => Request::Keys { after: None },
             Question::Revoke(name) => Request::Revoke { name },
-            Question::Box(name, epoch, boxed) => Request::Box { name, epoch, boxed },
+            Question::Box(new) => Request::Box(new),
             Question::Phrase => Request::Phrase,
             Question::SetPhrase(epoch, phrase) => Request::SetPhrase { epoch, phrase },
         };
@@ -84,6 +89,10 @@ impl Asker {
             }),
             _ => None,
         };
+        self.pages += 1;
+        if self.pages > MOST_PAGES {
+            return common.fail(1, "the satellite's answer has no end");
+        }
         common.out.push_back(Output::Answer(reply));
         if let Some(next_page) = next_page {
             return common.send(&next_page, None);

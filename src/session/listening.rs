@@ -61,8 +61,9 @@ pub(super) struct Listener {
     pending: VecDeque<Pending>,
     /// Turns that the satellite has been told are printed.
     confirmed: u64,
-    /// What all chunks that arrived cost.
+    /// What all chunks that arrived cost, and what they may.
     cost: u64,
+    window: u64,
     /// The next byte of each stream that goes on, or that is still remembered.
     positions: HashMap<Uuid, u64>,
     /// What opens them, at a satellite that has keys.
@@ -95,6 +96,7 @@ impl Listener {
             pending: VecDeque::new(),
             confirmed: 0,
             cost: 0,
+            window: WINDOW,
             positions: HashMap::new(),
             readers: HashMap::new(),
             going_on: 0,
@@ -127,6 +129,7 @@ impl Listener {
     }
 
     pub fn attach(&mut self, common: &mut Common) {
+        self.window = self.window.max(self.consumed + WINDOW);
         let listen = Request::Listen {
             listener: common.config.id,
             pipe: self.pipe.clone(),
@@ -213,6 +216,9 @@ impl Listener {
                 let payload = payload.unwrap_or_default();
                 if self.is_next(common, turn) {
                     self.cost += cost(payload.len());
+                    if self.cost > self.window {
+                        return common.fail(1, "the satellite sends more than it was asked for");
+                    }
                     self.chunk(common, stream, at, missed, payload);
                 }
             }
@@ -238,13 +244,20 @@ impl Listener {
                 self.settle(common);
             }
             Reply::Done { turn, missed, .. } if self.is_next(common, turn) => {
+                if self.mode == Mode::One && self.ended.len() != 1 {
+                    // It has exactly one stream, and no `--eof` sends it home (rules 6 and 7).
+                    return common.fail(1, "the satellite says that it is over before it is");
+                }
                 self.missed += missed;
                 self.pending.push_back(Pending::Done);
                 self.settle(common);
             }
-            Reply::Closed { .. } => {
+            Reply::Closed { .. } if self.done.is_some() => {
                 common.send(&Request::Bye, None);
                 common.exit(self.code);
+            }
+            Reply::Closed { .. } => {
+                common.fail(1, "the satellite says that it is over before it is");
             }
             Reply::Error { code, message, .. } => self.refused(common, code, &message),
             _ => {}
@@ -288,7 +301,12 @@ impl Listener {
             at
         });
         if at > expected && self.mode != Mode::Tap {
-            return common.fail(3, "a part of a stream is missing");
+            // A satellite that has lost its memory says so; where there are seals it is not believed.
+            let code = if common.keyring.is_some() { 1 } else { 3 };
+            return common.fail(code, "a part of a stream is missing");
+        }
+        if self.mode == Mode::One && self.positions.len() > 1 {
+            return common.fail(1, "a second stream came where there is to be one");
         }
         if common.keyring.is_none() {
             // What the satellite has not said, because it was restarted, counts as well.
@@ -358,7 +376,9 @@ impl Listener {
         match proven {
             Ok(None) => {
                 self.missed += missed;
-                Some((how, before))
+                // What the satellite counts are sealed bytes.
+                let began = reader.began.unwrap_or(before);
+                Some((how, if before > 0 { began } else { 0 }))
             }
             Ok(Some(end)) => {
                 self.missed += end.skipped;
@@ -465,6 +485,7 @@ impl Listener {
     pub fn advance(&mut self, common: &mut Common) {
         if common.is_up() && self.is_attached && self.printed > self.confirmed {
             self.confirmed = self.printed;
+            self.window = self.window.max(self.consumed + WINDOW);
             let confirm = Request::Confirm {
                 listener: common.config.id,
                 turns: self.printed,

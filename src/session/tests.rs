@@ -5,5 +5,6 @@ mod connection;
 mod ending;
 mod listening;
 mod random;
+mod sealed;
 mod talk;
 mod writing;

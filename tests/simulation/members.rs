@@ -8,7 +8,8 @@ use skypipe_broker::keys::secret::Secret;
 use skypipe_broker::keys::seed::Seed;
 use skypipe_broker::keys::token::{Kind, Token};
 use skypipe_broker::keys::{KeyId, Roll};
-use skypipe_broker::protocol::{NewKey, PublicKey, Rights};
+use skypipe_broker::protocol::{NewBox, NewKey, PublicKey, Rights};
+use uuid::Uuid;
 
 /// The name of the key.
 const NAME: &str = "first";
@@ -39,6 +40,7 @@ impl Members {
             expires: None,
             epoch: 0,
             boxed: None,
+            voucher: None,
         };
         roll.invite(new, 0).expect("it is the first");
         let keyring = Keyring::founder(&seed);
@@ -72,7 +74,13 @@ impl Members {
         let to = self.token.seed.boxing().public;
         let boxed = boxes::seal(&self.keyring, &to, &managing, &fresh()).expect("the key is good");
         let epoch = self.keyring.newest().number;
-        Job::Ask(Question::Box(NAME.to_owned(), epoch, boxed.into()))
+        Job::Ask(Question::Box(NewBox {
+            name: NAME.to_owned(),
+            epoch,
+            renewal: Some(Uuid::from_u64_pair(0, epoch.into())),
+            boxed: boxed.into(),
+            voucher: None,
+        }))
     }
 }
 

@@ -74,6 +74,24 @@ impl<S: Store> Broker<S> {
             (pipes + 1, streams + more_streams, bytes + more_bytes)
         };
         let (pipes, waiting, bytes) = seen.fold((0, 0, 0), sum);
+        // How the satellite is otherwise is a matter of those who manage it.
+        let is_hidden = self.key(key).is_some_and(|key| !key.rights.manage);
+        if is_hidden {
+            return Status {
+                program: self.settings.program.clone(),
+                since: self.settings.since,
+                pid: 0,
+                kept: String::new(),
+                memory: 0,
+                used: 0,
+                disk: None,
+                trouble: None,
+                pipes,
+                waiting,
+                bytes,
+                clients: 0,
+            };
+        }
         Status {
             program: self.settings.program.clone(),
             since: self.settings.since,

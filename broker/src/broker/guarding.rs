@@ -6,7 +6,7 @@
 
 use uuid::Uuid;
 
-use super::{Broker, Now, Peer};
+use super::{Broker, Peer};
 use crate::keys::{Key, KeyId, Roll};
 use crate::protocol::{Code, OwnKey, Reply, Request};
 use crate::store::Store;
@@ -49,7 +49,7 @@ fn need(request: &Request) -> Need<'_> {
         | Request::Revoke { .. }
         | Request::SetPhrase { .. } => Need::Manage,
         Request::Phrase => Need::ReadAll,
-        Request::Box { name, .. } => Need::ManageOr(name),
+        Request::Box(new) => Need::ManageOr(&new.name),
     }
 }
 
@@ -95,14 +95,14 @@ impl<S: Store> Broker<S> {
     }
 
     /// The number of the key with this public half, if its holder may connect.
-    pub fn admit(&self, now: Now, public: &[u8; 32]) -> Option<KeyId> {
-        let wall = self.settings.since + now.as_secs();
-        self.roll.as_ref()?.admit(public, wall)
+    pub fn admit(&self, public: &[u8; 32]) -> Option<KeyId> {
+        self.roll.as_ref()?.admit(public, self.wall)
     }
 
-    /// The time, in seconds since 1970 (UTC).
-    pub(super) fn wall(&self) -> u64 {
-        self.settings.since + self.now.as_secs()
+    /// The calendar's time, in seconds since 1970 (UTC), by which keys expire. The broker's own time
+    /// stands still while the machine sleeps.
+    pub fn tell_time(&mut self, wall: u64) {
+        self.wall = wall;
     }
 
     /// Whether a connection with this key may say anything at all; tells it otherwise.
@@ -115,10 +115,13 @@ impl<S: Store> Broker<S> {
         };
         let why = match roll.get(id) {
             None => "its key was revoked",
-            Some(key) if key.has_expired(self.wall()) => "its key has expired",
+            Some(key) if key.has_expired(self.wall) => "its key has expired",
             Some(_) => return true,
         };
-        self.expel(id, why);
+        // It was told when it ended, if that was noticed then.
+        if self.clients.at(peer).is_some() {
+            self.expel(id, why);
+        }
         let message = format!("{}: ask for a new invitation", why.replace("its", "your"));
         self.refuse(peer, Code::Denied, &message, None);
         false
@@ -166,6 +169,7 @@ impl<S: Store> Broker<S> {
             name: key.name.clone(),
             rights: key.rights,
             boxed: key.boxed.clone(),
+            is_vouched: key.voucher.is_some(),
             address: self.address.clone(),
         })
     }

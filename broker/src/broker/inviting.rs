@@ -7,10 +7,11 @@ use bytes::Bytes;
 
 use super::{Broker, Output, Peer};
 use crate::keys::{Fault, KeyId, Roll};
-use crate::protocol::{Code, MAX_KEYS_PAGE, NewKey, Phrase, Reply};
+use crate::protocol::{Code, MAX_KEYS_PAGE, NewBox, NewKey, Phrase, Reply};
 use crate::store::Store;
 
-/// How long a key's last use may lie back before it is written down anew, in seconds.
+/// How often it is written down at most when keys were used last, in seconds. The end of a satellite
+/// writes it down, too.
 const USE_KEPT_EVERY: u64 = 60;
 
 /// A roll on its way to the disk.
@@ -20,31 +21,39 @@ pub(super) struct Unsaved {
     answer: Option<(Peer, Reply)>,
     /// The roll to go back to if it does not get there.
     before: Option<Roll>,
+    /// A new box in it, and whose.
+    boxed: Option<(KeyId, Bytes)>,
 }
 
 impl<S: Store> Broker<S> {
     pub(super) fn invite(&mut self, peer: &Peer, new: NewKey) {
-        let wall = self.wall();
+        let wall = self.wall;
         self.change_roll(peer, |roll| {
             let name = roll.invite(new, wall)?;
             Ok(Reply::Invited { name })
         });
     }
 
-    pub(super) fn keep_box(&mut self, peer: &Peer, name: &str, epoch: u32, boxed: &Bytes) {
+    pub(super) fn keep_box(&mut self, peer: &Peer, key: Option<KeyId>, new: NewBox) {
+        let Some(by) = key else {
+            return self.refuse_keyless(peer);
+        };
+        let boxed = new.boxed.clone();
         let mut holder = None;
         self.change_roll(peer, |roll| {
-            holder = Some(roll.keep_box(name, epoch, boxed.clone())?.id());
+            holder = Some(roll.keep_box(new, by)?.id());
             Ok(Reply::Kept)
         });
-        let Some(holder) = holder else {
-            return;
-        };
-        let news = Reply::Boxed {
-            boxed: boxed.clone(),
-        };
+        // It is told when it has been saved.
+        if let (Some(holder), Some(unsaved)) = (holder, self.unsaved.back_mut()) {
+            unsaved.boxed = Some((holder, boxed));
+        }
+    }
+
+    fn tell_holders(&mut self, holder: KeyId, boxed: Bytes, but: Option<&Peer>) {
+        let news = Reply::Boxed { boxed };
         for client in self.clients.with_key(holder) {
-            if self.clients.peer(client) != Some(peer) {
+            if self.clients.peer(client) != but {
                 self.tell(client, &news, None);
             }
         }
@@ -92,12 +101,15 @@ impl<S: Store> Broker<S> {
 
     /// Notes that the holder of a key has come.
     pub(super) fn note_use(&mut self, key: Option<KeyId>) {
-        let wall = self.wall();
+        let wall = self.wall;
         let (Some(roll), Some(key)) = (&mut self.roll, key) else {
             return;
         };
-        let before = roll.note_use(key, wall);
-        if before.is_none_or(|before| before + USE_KEPT_EVERY <= wall) {
+        roll.note_use(key, wall);
+        if self
+            .roll_saved
+            .is_none_or(|saved| saved + USE_KEPT_EVERY <= wall)
+        {
             self.save_roll(None, None);
         }
     }
@@ -114,30 +126,40 @@ impl<S: Store> Broker<S> {
     }
 
     pub(super) fn save_roll(&mut self, answer: Option<(Peer, Reply)>, before: Option<Roll>) {
+        self.roll_saved = Some(self.wall);
         if let Some(roll) = &self.roll {
             let bytes = Bytes::from(roll.encode());
             self.out.push_back(Output::SaveKeys(bytes));
-            self.unsaved.push_back(Unsaved { answer, before });
+            let boxed = None;
+            self.unsaved.push_back(Unsaved {
+                answer,
+                before,
+                boxed,
+            });
         }
     }
 
     /// The oldest roll on its way has come to the disk, or has not.
-    pub(super) fn roll_saved(&mut self, saved: Result<(), String>) {
-        let Some(Unsaved { answer, before }) = self.unsaved.pop_front() else {
+    pub(super) fn keys_saved(&mut self, saved: Result<(), String>) {
+        let Some(unsaved) = self.unsaved.pop_front() else {
             return;
         };
         let Err(why) = saved else {
-            if let Some((peer, reply)) = answer {
+            if let Some((holder, boxed)) = unsaved.boxed {
+                let but = unsaved.answer.as_ref().map(|(peer, _)| peer);
+                self.tell_holders(holder, boxed, but);
+            }
+            if let Some((peer, reply)) = unsaved.answer {
                 self.reply(&peer, &reply);
             }
             return;
         };
         self.out
             .push_back(Output::Log(format!("the keys cannot be saved: {why}")));
-        if let Some(before) = before {
-            self.roll = Some(before);
+        if let (Some(before), Some(now)) = (unsaved.before, &mut self.roll) {
+            *now = before.without_those_revoked(now);
         }
-        if let Some((peer, _)) = answer {
+        if let Some((peer, _)) = unsaved.answer {
             let message = format!("the satellite cannot save its keys: {why}");
             self.refuse(&peer, Code::Disk, &message, None);
         }

@@ -5,10 +5,12 @@ use std::fmt;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{KeyId, matches};
 use crate::protocol::{
-    KeyInfo, MAX_BOX, MAX_KEY_NAME, MAX_PATTERN, MAX_PATTERNS, NewKey, Phrase, PublicKey, Rights,
+    KeyInfo, MAX_BOX, MAX_KEY_NAME, MAX_PATTERN, MAX_PATTERNS, MAX_VOUCHER, NewBox, NewKey, Phrase,
+    PublicKey, Rights,
 };
 
 /// The most keys that may connect, so that a roll can be held and written whole: with a box of usual
@@ -44,6 +46,8 @@ pub struct Key {
     used: Option<u64>,
     /// The box that is kept for its holder.
     pub boxed: Option<Bytes>,
+    /// What makes managers sure of it.
+    pub voucher: Option<Bytes>,
 }
 
 impl Key {
@@ -109,8 +113,14 @@ impl fmt::Display for Fault {
             Self::Taken => "there is a key of that name already: give another, or revoke that one",
             Self::TooMany => "this satellite has all the keys that it can keep: revoke some",
             Self::Unknown => "there is no key of that name",
-            Self::Old => "the reading key was renewed meanwhile: try again",
-            Self::Last => "it is the last key that may invite others: invite one first",
+            Self::Old => {
+                "the reading key is being renewed: try again. If that goes on, somebody's --revoke \
+                 broke off and is to be said again there"
+            }
+            Self::Last => {
+                "it is the last key that can let others in: invite a machine of your own first, and \
+                 let it join"
+            }
         })
     }
 }
@@ -120,8 +130,9 @@ impl fmt::Display for Fault {
 pub struct Roll {
     /// The number of the next key.
     next: u64,
-    /// The newest generation of keys in any box.
+    /// The newest generation of keys in any box, and the renewal that made it.
     epoch: u32,
+    renewal: Option<Uuid>,
     keys: BTreeMap<KeyId, Key>,
     by_public: HashMap<PublicKey, KeyId>,
     /// Names of keys that were revoked, the latest last, and whether their holders could read.
@@ -135,6 +146,7 @@ struct Written {
     version: u16,
     next: u64,
     epoch: u32,
+    renewal: Option<Uuid>,
     keys: Vec<Key>,
     ended: Vec<(String, bool)>,
     phrase: Option<Phrase>,
@@ -161,6 +173,7 @@ impl Roll {
         Ok(Self {
             next: written.next,
             epoch: written.epoch,
+            renewal: written.renewal,
             keys: keys.collect(),
             by_public,
             ended: written.ended,
@@ -179,6 +192,7 @@ impl Roll {
             version: VERSION,
             next: self.next,
             epoch: self.epoch,
+            renewal: self.renewal,
             keys: self.keys.values().cloned().collect(),
             ended: self.ended.clone(),
             phrase: self.phrase.clone(),
@@ -203,7 +217,6 @@ impl Roll {
             return Err(Fault::Taken);
         }
         self.next += 1;
-        self.epoch = self.epoch.max(new.epoch);
         self.ended.retain(|(ended, _)| *ended != name);
         self.by_public.insert(new.public, id);
         let key = Key {
@@ -217,6 +230,7 @@ impl Roll {
             made: wall,
             used: None,
             boxed: new.boxed,
+            voucher: new.voucher,
         };
         self.keys.insert(id, key);
         Ok(name)
@@ -246,7 +260,8 @@ impl Roll {
         {
             return Err(Fault::Malformed("that box is too large"));
         }
-        if new.boxed.is_some() && new.epoch < self.epoch {
+        check_voucher(new.voucher.as_ref())?;
+        if new.boxed.is_some() && new.epoch != self.epoch {
             return Err(Fault::Old);
         }
         if self.keys.len() >= MAX_KEYS {
@@ -276,8 +291,9 @@ impl Roll {
                 .map(|(_, could_read)| (None, *could_read))
                 .ok_or(Fault::Unknown);
         };
-        let managers = self.keys.values().filter(|key| key.rights.manage);
-        if self.keys[&id].rights.manage && managers.count() == 1 {
+        // Without a box a manager has no keys to hand on.
+        let can_invite = |key: &&Key| key.rights.manage && key.boxed.is_some() && key.id() != id;
+        if self.keys[&id].rights.manage && !self.keys.values().any(|key| can_invite(&key)) {
             return Err(Fault::Last);
         }
         let Some(key) = self.keys.remove(&id) else {
@@ -292,24 +308,29 @@ impl Roll {
         Ok((Some(key), could_read))
     }
 
-    /// Keeps a box for the holder of a key; returns the key.
+    /// Keeps a box for the holder of a key; returns the key. `by` is who says so.
     ///
     /// # Errors
     ///
-    /// When there is no such key, or the box is too large or old.
-    pub fn keep_box(&mut self, name: &str, epoch: u32, boxed: Bytes) -> Result<&Key, Fault> {
-        if boxed.len() > MAX_BOX {
+    /// When there is no such key, the box is too large or old, or not `by`'s to give.
+    pub fn keep_box(&mut self, new: NewBox, by: KeyId) -> Result<&Key, Fault> {
+        if new.boxed.len() > MAX_BOX {
             return Err(Fault::Malformed("that box is too large"));
         }
-        if epoch < self.epoch {
+        check_voucher(new.voucher.as_ref())?;
+        let manages = self.get(by).is_some_and(|by| by.rights.manage);
+        let key = self.find(&new.name).ok_or(Fault::Unknown)?;
+        let (id, is_first) = (key.id(), key.id() == by && key.boxed.is_none());
+        let begins = manages && new.renewal.is_some() && new.epoch > self.epoch;
+        let goes_on = manages && new.renewal.is_some() && new.renewal == self.renewal;
+        if begins {
+            (self.epoch, self.renewal) = (new.epoch, new.renewal);
+        } else if new.epoch != self.epoch || !(goes_on || is_first) {
             return Err(Fault::Old);
         }
-        let Some(id) = self.find(name).map(Key::id) else {
-            return Err(Fault::Unknown);
-        };
-        self.epoch = epoch;
         let key = self.keys.get_mut(&id).ok_or(Fault::Unknown)?;
-        key.boxed = Some(boxed);
+        key.boxed = Some(new.boxed);
+        key.voucher = new.voucher.or(key.voucher.take());
         Ok(key)
     }
 
@@ -323,10 +344,10 @@ impl Roll {
         if phrase.as_ref().is_some_and(is_large) {
             return Err(Fault::Malformed("that box is too large"));
         }
-        if phrase.is_some() && epoch < self.epoch {
+        check_voucher(phrase.as_ref().map(|phrase| &phrase.voucher))?;
+        if phrase.is_some() && epoch != self.epoch {
             return Err(Fault::Old);
         }
-        self.epoch = self.epoch.max(epoch);
         self.phrase = phrase;
         Ok(())
     }
@@ -357,10 +378,11 @@ impl Roll {
         Some(key.id())
     }
 
-    /// Notes that a key is used at `wall`; returns when it was before.
-    pub fn note_use(&mut self, id: KeyId, wall: u64) -> Option<u64> {
-        let key = self.keys.get_mut(&id)?;
-        key.used.replace(wall)
+    /// Notes that a key is used at `wall`.
+    pub fn note_use(&mut self, id: KeyId, wall: u64) {
+        if let Some(key) = self.keys.get_mut(&id) {
+            key.used = Some(wall);
+        }
     }
 
     /// The keys behind the name `after`, in the order of their names; at most `limit`, and whether
@@ -375,9 +397,25 @@ impl Roll {
         (keys, more)
     }
 
+    /// Takes those off who were revoked since: `now` is the roll that knows.
+    #[must_use]
+    pub fn without_those_revoked(mut self, now: &Self) -> Self {
+        self.keys.retain(|id, _| now.keys.contains_key(id));
+        self.by_public.retain(|_, id| now.keys.contains_key(id));
+        self.ended.clone_from(&now.ended);
+        self
+    }
+
     fn find(&self, name: &str) -> Option<&Key> {
         self.keys.values().find(|key| key.name == name)
     }
+}
+
+fn check_voucher(voucher: Option<&Bytes>) -> Result<(), Fault> {
+    if voucher.is_some_and(|voucher| voucher.len() > MAX_VOUCHER) {
+        return Err(Fault::Malformed("that voucher is too long"));
+    }
+    Ok(())
 }
 
 impl Key {
@@ -394,6 +432,7 @@ impl Key {
             used: self.used,
             is_connected,
             has_box: self.boxed.is_some(),
+            voucher: self.voucher.clone(),
         }
     }
 }

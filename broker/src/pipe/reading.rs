@@ -10,13 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
+use crate::protocol::PIECE;
 use crate::store::{Chunk, Damaged, Store, StreamKey};
 
 /// The most that may be on its way, in bytes.
 const MOST: u64 = 16 << 20;
-
-/// Once half of that is, no more than this at a time, in bytes.
-const PIECE: usize = 64 << 10;
 
 /// What was read back and is on its way, in bytes.
 #[derive(Debug, Clone, Default)]
@@ -57,7 +55,7 @@ impl Reads {
         self.0.load(Ordering::Relaxed) >= MOST
     }
 
-    /// How long the next piece may be that is read back.
+    /// How long the next piece may be that is read back: short ones once half of [`MOST`] is on its way.
     pub(super) fn piece(&self) -> usize {
         if self.0.load(Ordering::Relaxed) < MOST / 2 {
             usize::MAX

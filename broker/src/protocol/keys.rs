@@ -8,6 +8,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::Uuid;
 
 /// The longest name of a key, in bytes.
 pub const MAX_KEY_NAME: usize = 64;
@@ -23,6 +24,9 @@ pub const MAX_KEYS_PAGE: usize = 20;
 
 /// The longest box, in bytes: the keys of sixty-four generations, with room to spare.
 pub const MAX_BOX: usize = 16 << 10;
+
+/// The longest voucher, in bytes.
+pub const MAX_VOUCHER: usize = 32;
 
 /// The proof of a sealed stream's end, in bytes at most.
 pub const MAX_PROOF: usize = 64;
@@ -127,6 +131,25 @@ pub struct NewKey {
     pub epoch: u32,
     /// The box, sealed for its holder; none if its holder joins with the phrase.
     pub boxed: Option<Bytes>,
+    /// What makes managers sure of `boxing` and `rights`, of at most [`MAX_VOUCHER`] bytes; none if no
+    /// manager made the key.
+    pub voucher: Option<Bytes>,
+}
+
+/// A box for the holder of a key, in place of the one before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewBox {
+    /// The key's name.
+    pub name: String,
+    /// The newest generation of keys in it.
+    pub epoch: u32,
+    /// Which renewal it belongs to, if it is one: two at once must not make one generation of two
+    /// kinds.
+    pub renewal: Option<Uuid>,
+    /// The box, of at most [`MAX_BOX`] bytes.
+    pub boxed: Bytes,
+    /// A voucher for the key, in place of the one before.
+    pub voucher: Option<Bytes>,
 }
 
 /// One key in a list.
@@ -150,6 +173,8 @@ pub struct KeyInfo {
     pub is_connected: bool,
     /// Whether a box is kept for its holder.
     pub has_box: bool,
+    /// What makes managers sure of `boxing` and `rights`.
+    pub voucher: Option<Bytes>,
 }
 
 /// What a client is told of its own key.
@@ -161,6 +186,8 @@ pub struct OwnKey {
     pub rights: Rights,
     /// The box that is kept for it.
     pub boxed: Option<Bytes>,
+    /// Whether a voucher is kept for it.
+    pub is_vouched: bool,
     /// Under which `host:port` others reach the satellite, if it was told.
     pub address: Option<String>,
 }
@@ -174,4 +201,6 @@ pub struct Phrase {
     pub boxing: PublicKey,
     /// The box.
     pub boxed: Bytes,
+    /// What makes managers sure of `boxing`.
+    pub voucher: Bytes,
 }

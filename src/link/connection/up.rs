@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use skypipe_broker::frame;
+use skypipe_broker::protocol::MAX_CHUNK;
 use zmq::{Context, Socket};
 
 use super::Breach;
@@ -37,6 +38,9 @@ pub(super) struct Up {
     _directory: Option<File>,
 }
 
+/// The longest frame that is taken in, in bytes: a chunk, or a page of a listing, and what CURVE adds.
+const LONGEST_FRAME: i64 = MAX_CHUNK as i64 + (4 << 10);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// Nobody has answered yet.
@@ -57,6 +61,7 @@ impl Up {
         socket.set_linger(0)?;
         socket.set_sndhwm(0)?;
         socket.set_rcvhwm(0)?;
+        socket.set_maxmsgsize(LONGEST_FRAME)?;
         socket.set_ipv6(way.ipv6)?;
         socket.set_reconnect_ivl(RECONNECT)?;
         socket.set_connect_timeout(PATIENCE)?;
@@ -127,8 +132,9 @@ impl Up {
                  whoever invited you where that one is"
             ),
             Ending::Mismatch => format!(
-                "the satellite at {name} is private: it lets in only who was invited (run skypipe \
-                 --invite there, and skypipe --join here)"
+                "the satellite at {name} is private: it lets in only who was invited: whoever \
+                 has joined it makes an invitation with skypipe --invite, and skypipe --join takes it \
+                 here"
             ),
             Ending::Unknown => format!(
                 "the satellite at {name} does not know this machine's key: it was revoked, has \

@@ -410,10 +410,7 @@ fn rule_13_under_one_nothing_is_added() {
     talk.chunk(0, A, 0, "no newline");
     talk.chunk(1, B, 0, "a second stream, which no satellite would send");
     talk.write_all();
-    assert_eq!(
-        talk.printed(),
-        "no newlinea second stream, which no satellite would send"
-    );
+    assert_eq!((talk.printed(), talk.exit), ("no newline", Some(1)));
 }
 
 #[test]

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use uuid::Uuid;
 
 use super::story::{Story, id, opening, peer};
 use crate::keys::{KeyId, Roll};
 use crate::protocol::{
-    Code, How, MAGIC, Mode, NewKey, OwnKey, Phrase, PublicKey, REVISION, Reply, Request, Rights,
-    encode, v01,
+    Code, How, MAGIC, Mode, NewBox, NewKey, OwnKey, Phrase, PublicKey, REVISION, Reply, Request,
+    Rights, encode, v01,
 };
 
 /// What a key of the story is for, by its name.
@@ -45,7 +46,18 @@ fn new_key(name: &str, rights: Rights, pipes: &[&str], number: u8) -> NewKey {
         expires: None,
         epoch: 0,
         boxed: Some(Bytes::copy_from_slice(name.as_bytes())),
+        voucher: None,
     }
+}
+
+fn new_box(name: &str, epoch: u32, renewal: Option<Uuid>, boxed: &Bytes) -> Request {
+    Request::Box(NewBox {
+        name: name.to_owned(),
+        epoch,
+        renewal,
+        boxed: boxed.clone(),
+        voucher: None,
+    })
 }
 
 /// A satellite with a key of each kind, on whose connections their holders have said hello; beside
@@ -100,14 +112,7 @@ fn commands(pipe: &str) -> Vec<(&'static str, Request)> {
                 name: "new".to_owned(),
             },
         ),
-        (
-            "box",
-            Request::Box {
-                name: "spare".to_owned(),
-                epoch: 0,
-                boxed,
-            },
-        ),
+        ("box", new_box("spare", 1, Some(id("r")), &boxed)),
         ("phrase", Request::Phrase),
         (
             "set phrase",
@@ -311,7 +316,7 @@ fn a_revoked_key_is_out_at_once_with_all_it_had() {
     assert!(story.drain("manager", "l3").contains("job"));
     story.say("manager", &Request::Status);
     assert!(matches!(story.reply("manager"), Reply::Status(status) if status.waiting == 1));
-    assert_eq!(story.broker.admit(story.now, &[1; 32]), None);
+    assert_eq!(story.broker.admit(&[1; 32]), None);
 }
 
 #[test]
@@ -338,7 +343,7 @@ fn an_expired_key_is_out_at_its_next_sign_of_life() {
     new.expires = Some(START + 30);
     story.say("manager", &Request::Invite(new));
     assert!(matches!(story.reply("manager"), Reply::Invited { .. }));
-    let key = story.broker.admit(story.now, &[60; 32]).expect("it is new");
+    let key = story.broker.admit(&[60; 32]).expect("it is new");
     story.keys.insert(peer("guest"), key);
     story.hello("guest", "guest");
     story.listen("guest", "l", "logs", Mode::Follow);
@@ -347,7 +352,8 @@ fn an_expired_key_is_out_at_its_next_sign_of_life() {
     story.say("guest", &Request::Ping);
     assert_eq!(story.reply("guest"), Reply::Pong);
     story.now += Duration::from_secs(1);
-    assert_eq!(story.broker.admit(story.now, &[60; 32]), None);
+    story.broker.tell_time(START + 30);
+    assert_eq!(story.broker.admit(&[60; 32]), None);
     story.say("guest", &Request::Ping);
     let heard = story.hear("guest");
     assert!(!heard.is_empty());
@@ -387,34 +393,90 @@ fn who_comes_is_told_its_key_and_its_box() {
         name: "logreader".to_owned(),
         rights: READ,
         boxed: Some(Bytes::from_static(b"logreader")),
+        is_vouched: false,
         address: Some("sky:9000".to_owned()),
     };
     assert_eq!(key, Some(expected));
 }
 
 #[test]
-fn a_new_box_reaches_its_holder_at_once() {
+fn a_new_box_reaches_its_holder_once_it_is_saved() {
     let mut story = guarded();
-    let boxed = Bytes::from_static(b"fresh");
-    let put = |epoch| Request::Box {
-        name: "reader".to_owned(),
-        epoch,
+    let (boxed, ours, theirs) = (Bytes::from_static(b"fresh"), id("ours"), id("theirs"));
+    story.disk_fault = Some("no space".to_owned());
+    story.say("manager", &new_box("reader", 1, Some(ours), &boxed));
+    assert_eq!(story.refusal("manager").0, Code::Disk);
+    assert_eq!(story.told("reader"), "");
+    story.disk_fault = None;
+    story.say("manager", &new_box("reader", 1, Some(ours), &boxed));
+    assert_eq!(story.reply("manager"), Reply::Kept);
+    let news = Reply::Boxed {
         boxed: boxed.clone(),
     };
-    story.say("manager", &put(1));
-    assert_eq!(story.reply("manager"), Reply::Kept);
-    assert_eq!(
-        story.reply("reader"),
-        Reply::Boxed {
-            boxed: boxed.clone()
-        }
-    );
+    assert_eq!(story.reply("reader"), news);
     assert_eq!(story.told("writer"), "");
-    // Its own box anybody may put in place, and one of older keys nobody.
-    story.say("reader", &put(1));
-    assert_eq!(story.reply("reader"), Reply::Kept);
-    story.say("manager", &put(0));
-    assert_eq!(story.refusal("manager").0, Code::Denied);
+    // It goes on with the same renewal, and no other one may make this generation again.
+    story.say("manager", &new_box("writer", 1, Some(ours), &boxed));
+    assert_eq!(story.reply("manager"), Reply::Kept);
+    for (epoch, renewal) in [(1, Some(theirs)), (1, None), (0, Some(ours)), (2, None)] {
+        story.say("manager", &new_box("reader", epoch, renewal, &boxed));
+        assert_eq!(
+            story.refusal("manager").0,
+            Code::Denied,
+            "{epoch} {renewal:?}"
+        );
+    }
+}
+
+#[test]
+fn who_does_not_manage_gives_himself_one_box_and_begins_no_generation() {
+    let mut story = guarded();
+    let boxed = Bytes::from_static(b"own");
+    story.say("writer", &new_box("writer", 0, None, &boxed));
+    assert_eq!(story.refusal("writer").0, Code::Denied, "there is one");
+    let mut new = new_key("guest", READ, &[], 60);
+    new.boxed = None;
+    story.say("manager", &Request::Invite(new));
+    story.hear("manager");
+    let key = story.broker.admit(&[60; 32]).expect("it is new");
+    story.keys.insert(peer("guest"), key);
+    story.hello("guest", "guest");
+    for (epoch, renewal) in [(u32::MAX, None), (1, Some(id("r")))] {
+        story.say("guest", &new_box("guest", epoch, renewal, &boxed));
+        assert_eq!(story.refusal("guest").0, Code::Denied);
+    }
+    story.say("guest", &new_box("guest", 0, None, &boxed));
+    assert_eq!(story.reply("guest"), Reply::Kept);
+    story.say("guest", &new_box("guest", 0, None, &boxed));
+    assert_eq!(story.refusal("guest").0, Code::Denied, "once");
+    story.say("manager", &Request::Invite(new_key("later", READ, &[], 61)));
+    assert!(matches!(story.reply("manager"), Reply::Invited { .. }));
+}
+
+#[test]
+fn a_key_that_was_revoked_does_not_come_back_with_a_roll_that_was_not_saved() {
+    let mut story = guarded();
+    let invite = Request::Invite(new_key("new", READ, &[], 50));
+    let revoke = Request::Revoke {
+        name: "reader".to_owned(),
+    };
+    story.disk_fault = Some("no space".to_owned());
+    story.say_at_once("manager", &[invite, revoke]);
+    assert_eq!(story.broker.admit(&[1; 32]), None);
+    assert_eq!(story.broker.admit(&[50; 32]), None);
+}
+
+#[test]
+fn what_else_a_satellite_does_is_told_to_those_who_manage_it() {
+    let mut story = guarded();
+    for (who, knows) in [("manager", true), ("reader", false), ("logwriter", false)] {
+        story.say(who, &Request::Status);
+        let Reply::Status(status) = story.reply(who) else {
+            panic!("a status");
+        };
+        let tells = status.pid > 0 && status.clients > 0 && !status.kept.is_empty();
+        assert_eq!(tells, knows, "{who}");
+    }
 }
 
 #[test]
@@ -424,6 +486,7 @@ fn what_the_phrase_opens_is_kept_and_let_go() {
         wrapped: Bytes::from_static(b"wrapped"),
         boxing: PublicKey([1; 32]),
         boxed: Bytes::from_static(b"box"),
+        voucher: Bytes::from_static(b"voucher"),
     };
     for kept in [Some(phrase), None] {
         story.say(
@@ -447,7 +510,7 @@ fn nothing_of_keys_is_promised_before_it_is_saved() {
     let (code, message) = story.refusal("manager");
     assert_eq!(code, Code::Disk);
     assert!(message.contains("no space"), "{message}");
-    assert_eq!(story.broker.admit(story.now, &[50; 32]), None);
+    assert_eq!(story.broker.admit(&[50; 32]), None);
     // But who was to be out stays out.
     story.say(
         "manager",
@@ -456,7 +519,7 @@ fn nothing_of_keys_is_promised_before_it_is_saved() {
         },
     );
     assert_eq!(story.refusal("manager").0, Code::Disk);
-    assert_eq!(story.broker.admit(story.now, &[1; 32]), None);
+    assert_eq!(story.broker.admit(&[1; 32]), None);
     story.disk_fault = None;
     story.say("manager", &Request::Invite(new_key("new", READ, &[], 50)));
     assert!(matches!(story.reply("manager"), Reply::Invited { name } if name == "new"));

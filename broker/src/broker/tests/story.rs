@@ -100,6 +100,7 @@ impl Story {
 
     /// Hands one input in and does all that the broker wants thereupon.
     pub fn happen(&mut self, input: Input) {
+        self.broker.tell_time(1_700_000_000 + self.now.as_secs());
         self.broker.handle(self.now, input);
         while let Some(output) = self.broker.poll() {
             match output {
@@ -163,14 +164,10 @@ impl Story {
         let (last, others) = requests.split_last().expect("there is something to say");
         for request in others {
             let frames = vec![Bytes::from_static(MAGIC), Bytes::from(encode(request))];
-            self.broker.handle(
-                self.now,
-                Input::Received {
-                    key: None,
-                    peer: peer(from),
-                    frames,
-                },
-            );
+            let peer = peer(from);
+            let key = self.keys.get(&peer).copied();
+            self.broker
+                .handle(self.now, Input::Received { peer, key, frames });
         }
         self.say(from, last);
     }

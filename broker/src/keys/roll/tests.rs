@@ -16,6 +16,7 @@ fn key(name: &str, number: u8) -> NewKey {
         expires: Some(100),
         epoch: 0,
         boxed: Some(Bytes::from_static(b"box")),
+        voucher: None,
     }
 }
 
@@ -132,32 +133,53 @@ fn somebody_can_always_invite() {
     let mut roll = Roll::default();
     roll.invite(manager("m", 1), 0).expect("it is good");
     assert_eq!(roll.revoke("m"), Err(Fault::Last));
-    roll.invite(manager("n", 2), 0).expect("it is good");
+    let boxless = NewKey {
+        boxed: None,
+        ..manager("n", 2)
+    };
+    roll.invite(boxless, 0).expect("it is good");
+    assert_eq!(
+        roll.revoke("m"),
+        Err(Fault::Last),
+        "n has nothing to hand on"
+    );
+    roll.invite(manager("o", 3), 0).expect("it is good");
     assert!(roll.revoke("m").is_ok());
 }
 
 #[test]
 fn boxes_of_older_keys_are_refused() {
     let mut roll = Roll::default();
-    roll.invite(key("a", 1), 0).expect("it is good");
+    roll.invite(manager("m", 1), 0).expect("it is good");
     let boxed = Bytes::from_static(b"new");
-    assert!(roll.keep_box("a", 2, boxed.clone()).is_ok());
+    let new = |name: &str, epoch| NewBox {
+        name: name.to_owned(),
+        epoch,
+        renewal: Some(Uuid::nil()),
+        boxed: boxed.clone(),
+        voucher: Some(boxed.clone()),
+    };
+    let by = KeyId(0);
+    assert!(roll.keep_box(new("m", 2), by).is_ok());
     assert_eq!(roll.epoch(), 2);
-    assert_eq!(roll.keep_box("a", 1, boxed.clone()).err(), Some(Fault::Old));
+    assert_eq!(roll.keep_box(new("m", 1), by).err(), Some(Fault::Old));
     assert_eq!(roll.invite(key("b", 2), 0), Err(Fault::Old));
-    assert_eq!(
-        roll.keep_box("b", 2, boxed.clone()).err(),
-        Some(Fault::Unknown)
-    );
+    assert_eq!(roll.keep_box(new("b", 2), by).err(), Some(Fault::Unknown));
     let phrase = Phrase {
         wrapped: boxed.clone(),
         boxing: PublicKey([0; 32]),
-        boxed,
+        boxed: boxed.clone(),
+        voucher: boxed,
     };
-    assert_eq!(roll.keep_phrase(1, Some(phrase.clone())), Err(Fault::Old));
-    assert_eq!(roll.keep_phrase(3, Some(phrase.clone())), Ok(()));
+    for epoch in [1, 3] {
+        assert_eq!(
+            roll.keep_phrase(epoch, Some(phrase.clone())),
+            Err(Fault::Old)
+        );
+    }
+    assert_eq!(roll.keep_phrase(2, Some(phrase.clone())), Ok(()));
     assert_eq!(roll.phrase(), Some(&phrase));
-    assert_eq!((roll.keep_phrase(0, None), roll.epoch()), (Ok(()), 3));
+    assert_eq!((roll.keep_phrase(0, None), roll.epoch()), (Ok(()), 2));
     assert_eq!(roll.phrase(), None);
 }
 

@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 
 use super::frame::{LONG, Place};
 use super::segments::Segments;
-use crate::protocol::cost;
+use crate::protocol::{PIECE, cost};
 use crate::store::{Chunk, Mark, StreamKey};
 
 /// What a saved chunk still costs: the room of its entry here, with what its list has in spare.
@@ -17,7 +17,7 @@ pub const INDEX_COST: u64 = 64;
 /// Chunks shorter than this are worth putting together.
 pub const SMALL: usize = 4 << 10;
 
-/// So many small chunks in a row are put together.
+/// So many small chunks in a row are put together, or fewer if they are a [`PIECE`].
 pub const RUN: usize = 256;
 
 /// A saved chunk.
@@ -105,8 +105,9 @@ struct Kept {
     memory: VecDeque<Chunk>,
     /// Bytes below this place were released, or never were here.
     floor: u64,
-    /// How many of the last saved chunks are small.
+    /// How many of the last saved chunks are small, and how many bytes they have.
     run: u32,
+    run_bytes: u32,
 }
 
 /// All streams.
@@ -122,7 +123,13 @@ impl Kept {
             self.saved.reserve_exact((self.saved.len() / 2).max(1));
         }
         let is_small = entry.mark().len < SMALL;
-        self.run = if is_small { self.run + 1 } else { 0 };
+        if is_small {
+            self.run += 1;
+            let len = u32::try_from(entry.mark().len).unwrap_or(u32::MAX);
+            self.run_bytes = self.run_bytes.saturating_add(len);
+        } else {
+            (self.run, self.run_bytes) = (0, 0);
+        }
         self.saved.push_back(entry);
     }
 
@@ -231,11 +238,22 @@ impl Index {
     pub fn take_run(&mut self, stream: StreamKey) -> Option<Vec<Entry>> {
         let kept = self.streams.get_mut(&stream)?;
         let run = kept.saved.len().min(kept.run as usize);
-        if run < RUN {
+        if run < RUN && (kept.run_bytes as usize) + SMALL <= PIECE {
             return None;
         }
         // Counted anew whether or not they can be put together, so as not to try at every chunk.
-        kept.run = 0;
+        (kept.run, kept.run_bytes) = (0, 0);
+        // No more than a piece, so that it is never cut where no chunk ended.
+        let mut room = PIECE;
+        let fits = |entry: &&Entry| {
+            let len = entry.mark().len;
+            room.checked_sub(len).inspect(|left| room = *left).is_some()
+        };
+        let last = kept.saved.iter().rev().take(run);
+        let run = last.take_while(fits).count();
+        if run < 2 {
+            return None;
+        }
         let entries: Vec<_> = kept
             .saved
             .range(kept.saved.len() - run..)
@@ -362,7 +380,7 @@ impl Index {
         for entry in &kept.saved {
             segments.keep(entry);
         }
-        kept.run = 0;
+        (kept.run, kept.run_bytes) = (0, 0);
         if kept.saved.is_empty() {
             self.streams.remove(&stream);
         }

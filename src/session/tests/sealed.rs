@@ -1,0 +1,579 @@
+//! At a satellite that has keys: what a writer seals, what a listener trusts.
+
+use std::cell::Cell;
+
+use bytes::Bytes;
+use skypipe_broker::keys::secret::Secret;
+use skypipe_broker::keys::seed::Seed;
+use skypipe_broker::keys::token::{Kind, Token};
+use skypipe_broker::protocol::{
+    CHUNK_OVERHEAD, Code, How, Limits, MAGIC, MAX_CHUNK, Mode, OwnKey, REVISION, Reply, Request,
+    Rights, SCRAP, cost, encode,
+};
+use uuid::Uuid;
+
+use super::talk::{A, B, OWN, Talk, asker, write_job};
+use crate::keys::{Identity, Keyring, boxes};
+use crate::seal::{MOST_PLAIN, Opener, Sealer, Suite, sealed_len};
+use crate::session::{Input, Job, Question};
+
+/// More credit than any test uses.
+const ENOUGH: u64 = 1 << 30;
+
+thread_local! {
+    static GIVEN: Cell<u8> = const { Cell::new(0) };
+}
+
+fn fresh() -> Secret {
+    GIVEN.set(GIVEN.get() + 1);
+    Secret::new([GIVEN.get(); 32])
+}
+
+fn seed() -> Seed {
+    Seed::new(Secret::new([100; 32]))
+}
+
+fn token(kind: Kind) -> Token {
+    Token {
+        host: "sky".to_owned(),
+        port: 9000,
+        kind,
+        satellite: [2; 32],
+        seed: seed(),
+        expires: None,
+    }
+}
+
+fn founder() -> Identity {
+    Identity::new(&token(Kind::Founder), fresh)
+}
+
+/// The founder's keyring after so many renewals, and the box of it.
+fn renewed(times: u8) -> (Keyring, Bytes) {
+    let keyring = (0..times).fold(Keyring::founder(&seed()), |keyring, time| {
+        keyring.renewed(&[time; 64]).expect("the founder manages")
+    });
+    let managing = keyring.managing().expect("the founder manages");
+    let boxed = boxes::seal(&keyring, &seed().boxing().public, &managing, &fresh());
+    (keyring, boxed.expect("the key is good").into())
+}
+
+fn welcome(talk: &mut Talk, boxed: Option<Bytes>) {
+    welcome_with(talk, boxed, MAX_CHUNK as u64);
+}
+
+fn welcome_with(talk: &mut Talk, boxed: Option<Bytes>, chunk: u64) {
+    talk.reply(&Reply::Welcome {
+        satellite: Uuid::max(),
+        revision: REVISION,
+        program: "skypipe 1.0.0".to_owned(),
+        limits: Limits {
+            chunk,
+            heartbeat_ms: 2500,
+            writer_lost_ms: 60_000,
+            listener_lost_ms: 10_000,
+        },
+        key: Some(OwnKey {
+            name: "first".to_owned(),
+            rights: Rights::ALL,
+            boxed,
+            is_vouched: true,
+            address: None,
+        }),
+    });
+}
+
+fn talk(job: Job) -> Talk {
+    Talk::with(job, |config| config.identity = Some(founder()))
+}
+
+/// A writer whose stream is open.
+fn writer(limit: u64) -> Talk {
+    let mut talk = talk(write_job(false));
+    welcome(&mut talk, None);
+    talk.opened(0, limit);
+    talk.said();
+    talk
+}
+
+fn listener(mode: Mode) -> Talk {
+    let pipe = "p".to_owned();
+    let mut talk = talk(Job::Listen { pipe, mode });
+    welcome(&mut talk, None);
+    talk.reply(&Reply::Listening { listener: OWN });
+    talk.said();
+    talk
+}
+
+/// The chunks that were sent, with their places.
+fn chunks(talk: &mut Talk) -> Vec<(u64, Bytes)> {
+    let data = |(request, payload)| match request {
+        Request::Data { at, .. } => Some((at, payload?)),
+        _ => None,
+    };
+    talk.take_sent().into_iter().filter_map(data).collect()
+}
+
+/// What chunks say to somebody who has these keys.
+fn opened(keyring: &Keyring, chunks: &[(u64, Bytes)]) -> String {
+    let mut opener = Opener::new(OWN, "p");
+    let mut text = Vec::new();
+    for (_, wire) in chunks {
+        let opened = opener.open(keyring.epochs(), wire, false);
+        text.extend_from_slice(&opened.expect("it is as it was sealed").plain);
+    }
+    String::from_utf8(text).expect("tests write text")
+}
+
+fn sealer(stream: Uuid) -> Sealer {
+    sealer_at(stream, 0)
+}
+
+fn sealer_at(stream: Uuid, position: u64) -> Sealer {
+    let keyring = Keyring::founder(&seed());
+    let sealer = Sealer::new(
+        keyring.newest(),
+        &fresh(),
+        stream,
+        "p",
+        position,
+        Suite::best(),
+    );
+    sealer.expect("the key is good")
+}
+
+fn chunk(talk: &mut Talk, turn: u64, stream: Uuid, at: u64, wire: &[u8]) {
+    let chunk = Reply::Chunk {
+        listener: OWN,
+        turn,
+        stream,
+        at,
+        missed: 0,
+    };
+    talk.receive(&[MAGIC, &encode(&chunk), wire]);
+}
+
+#[test]
+fn rule_17_a_writer_seals_what_it_sends_and_proves_its_end() {
+    let mut talk = writer(ENOUGH);
+    talk.read("a secret\n");
+    talk.read("another\n");
+    talk.happen(Input::ReadEnd);
+    let sent = talk.take_sent();
+    let text = "a secret\nanother\n";
+    assert!(sent.iter().all(|(_, payload)| {
+        payload
+            .as_ref()
+            .is_none_or(|wire| !wire.windows(6).any(|part| part == b"secret"))
+    }));
+    let wire: Vec<_> = sent
+        .iter()
+        .filter_map(|(_, payload)| payload.clone())
+        .collect();
+    let length: usize = wire.iter().map(Bytes::len).sum();
+    let Some((
+        Request::Finish {
+            len,
+            how: How::Proven(proof),
+            ..
+        },
+        None,
+    )) = sent.last()
+    else {
+        panic!("a proven end: {:?}", sent.last());
+    };
+    assert_eq!(*len, length as u64);
+    let keyring = Keyring::founder(&seed());
+    let mut opener = Opener::new(OWN, "p").due_at(0);
+    let plain = opener.open(keyring.epochs(), &wire.concat(), false);
+    assert_eq!(plain.expect("it opens").plain, text.as_bytes());
+    let end = opener.end(keyring.epochs(), proof, false);
+    assert_eq!(end.expect("it is proven").len, text.len() as u64);
+}
+
+#[test]
+fn nothing_is_sent_that_is_not_sealed() {
+    let mut talk = talk(write_job(false));
+    talk.read("early\n");
+    talk.opened(0, ENOUGH);
+    assert_eq!(chunks(&mut talk), []);
+    welcome(&mut talk, None);
+    let sent = chunks(&mut talk);
+    assert_eq!(opened(&Keyring::founder(&seed()), &sent), "early\n");
+}
+
+#[test]
+fn rule_13_tails_are_those_of_the_lines_that_were_read() {
+    let mut talk = writer(ENOUGH);
+    talk.read("half a ");
+    talk.read("line\nand");
+    let tail = |(request, _)| match request {
+        Request::Data { tail, .. } => Some(tail),
+        _ => None,
+    };
+    let tails: Vec<_> = talk.take_sent().into_iter().filter_map(tail).collect();
+    assert_eq!(tails, [7, 3]);
+}
+
+#[test]
+fn a_record_fits_the_credit_that_a_satellite_always_gives() {
+    assert_eq!(sealed_len(MOST_PLAIN) as u64 + CHUNK_OVERHEAD, SCRAP);
+    let mut talk = writer(SCRAP);
+    talk.read(&"x".repeat(3 * MOST_PLAIN));
+    let first = chunks(&mut talk);
+    assert_eq!(first.len(), 1);
+    assert_eq!(first[0].1.len(), sealed_len(MOST_PLAIN));
+    talk.ack(0, 2 * SCRAP - 1);
+    assert_eq!(chunks(&mut talk), [], "a record is never cut");
+    talk.ack(0, 2 * SCRAP);
+    assert_eq!(chunks(&mut talk).len(), 1);
+}
+
+#[test]
+fn rule_16_what_is_sent_again_is_the_same_bytes_cut_between_records() {
+    let mut talk = writer(ENOUGH);
+    let text = "x".repeat(3 * MOST_PLAIN);
+    talk.read(&text);
+    talk.happen(Input::ReadEnd);
+    let sent = chunks(&mut talk);
+    assert_eq!(sent.len(), 1, "one chunk of three records");
+    talk.break_off();
+    talk.pass(std::time::Duration::from_secs(1));
+    welcome(&mut talk, None);
+    let record = sealed_len(MOST_PLAIN);
+    talk.opened(record as u64, cost(record) + 300);
+    let again = chunks(&mut talk);
+    assert_eq!(
+        again,
+        [(record as u64, sent[0].1.slice(record..2 * record))]
+    );
+    talk.ack(0, ENOUGH);
+    let last = talk.take_sent();
+    assert_eq!(last[0].1.as_deref(), Some(&sent[0].1[2 * record..]));
+    assert!(matches!(
+        last[1].0,
+        Request::Finish {
+            how: How::Proven(_),
+            ..
+        }
+    ));
+}
+
+#[test]
+fn a_satellite_cannot_go_on_within_a_record() {
+    let mut talk = writer(ENOUGH);
+    talk.read("text");
+    talk.break_off();
+    talk.pass(std::time::Duration::from_secs(1));
+    welcome(&mut talk, None);
+    talk.opened(10, ENOUGH);
+    assert_eq!(talk.exit, Some(3));
+}
+
+#[test]
+fn the_end_is_proven_again_in_the_same_way() {
+    let mut talk = writer(ENOUGH);
+    talk.read("text");
+    talk.happen(Input::ReadEnd);
+    let first = talk.take_sent().pop().expect("a finish");
+    talk.break_off();
+    talk.pass(std::time::Duration::from_secs(1));
+    let (_, boxed) = renewed(1);
+    welcome(&mut talk, Some(boxed));
+    let len = sealed_len(4) as u64;
+    talk.opened(len, ENOUGH);
+    assert_eq!(talk.take_sent().pop(), Some(first));
+}
+
+#[test]
+fn newer_keys_seal_what_is_written_from_then_on() {
+    let mut talk = writer(ENOUGH);
+    talk.read("old\n");
+    let (keyring, boxed) = renewed(2);
+    talk.reply(&Reply::Boxed { boxed });
+    talk.read("new\n");
+    let (_, older) = renewed(1);
+    talk.reply(&Reply::Boxed { boxed: older });
+    talk.read("newer\n");
+    let sent = chunks(&mut talk);
+    let epochs: Vec<_> = sent.iter().map(|(_, wire)| wire[7]).collect();
+    assert_eq!(epochs, [0, 2, 2], "never back to older ones");
+    assert_eq!(opened(&keyring, &sent), "old\nnew\nnewer\n");
+}
+
+#[test]
+fn a_box_that_is_none_ends_it() {
+    let mut talk = writer(ENOUGH);
+    talk.reply(&Reply::Boxed {
+        boxed: Bytes::from_static(b"made up"),
+    });
+    assert_eq!(talk.exit, Some(1));
+}
+
+#[test]
+fn a_machine_without_keys_is_told_to_join() {
+    let identity = Identity::new(&token(Kind::Phrase), fresh);
+    let mut talk = Talk::with(write_job(false), |config| {
+        config.identity = Some(identity.clone())
+    });
+    welcome(&mut talk, None);
+    assert_eq!(talk.exit, Some(1));
+    assert!(talk.notices[0].contains("--join"), "{:?}", talk.notices);
+    // But it may ask, which is how it gets them.
+    let mut talk = Talk::with(Job::Ask(Question::Phrase), |config| {
+        config.identity = Some(identity);
+    });
+    welcome(&mut talk, None);
+    assert!(
+        talk.take_sent()
+            .iter()
+            .any(|(request, _)| *request == Request::Phrase)
+    );
+}
+
+#[test]
+fn a_satellite_that_takes_no_record_or_has_no_keys_is_left() {
+    let mut talk = talk(write_job(false));
+    welcome_with(&mut talk, None, SCRAP - 1);
+    assert_eq!(talk.exit, Some(1));
+    let mut talk = self::talk(write_job(false));
+    talk.welcome();
+    assert_eq!(talk.exit, Some(1));
+}
+
+#[test]
+fn rule_17_a_listener_prints_what_was_sealed() {
+    let mut talk = listener(Mode::Default);
+    let mut sealer = sealer(A);
+    let (one, two) = (sealer.seal(b"one\n"), sealer.seal(b"two\n"));
+    chunk(&mut talk, 0, A, 0, &one);
+    chunk(&mut talk, 1, A, one.len() as u64, &two);
+    talk.ended(2, A, How::Proven(sealer.end()), 0);
+    talk.done(3);
+    talk.write_all();
+    assert_eq!(talk.printed(), "one\ntwo\n");
+    talk.reply(&Reply::Closed { listener: OWN });
+    assert_eq!((talk.exit, &talk.notices[..]), (Some(0), &[][..]));
+}
+
+#[test]
+fn what_is_altered_missing_moved_or_repeated_is_told_and_not_printed() {
+    let sealed = || {
+        let mut sealer = sealer(A);
+        let chunks = ["one\n", "two\n", "three\n"].map(|text| sealer.seal(text.as_bytes()));
+        (chunks, sealer.end())
+    };
+    let ([one, two, three], _) = sealed();
+    let mut altered = two.to_vec();
+    altered[60] ^= 1;
+    let (first, second) = (one.len() as u64, (one.len() + two.len()) as u64);
+    let elsewhere = sealer(B).seal(b"two\n");
+    for (what, stream, at, wire) in [
+        ("altered", A, first, &altered[..]),
+        ("moved up", A, first, &three[..]),
+        ("repeated", A, first, &one[..]),
+        ("of another stream", A, first, &elsewhere[..]),
+        ("in another stream", B, 0, &two[..]),
+        ("cut", A, first, &two[..two.len() - 1]),
+        ("no seal", A, first, b"two\n"),
+        ("with a gap", A, second, &three[..]),
+    ] {
+        let mut talk = listener(Mode::Follow);
+        chunk(&mut talk, 0, A, 0, &one);
+        talk.write_all();
+        chunk(&mut talk, 1, stream, at, wire);
+        talk.write_all();
+        assert_eq!(talk.printed(), "one\n", "{what}");
+        assert_eq!(talk.exit, Some(1), "{what}");
+        assert!(!talk.notices.is_empty(), "{what}");
+    }
+}
+
+#[test]
+fn an_end_that_its_writer_did_not_prove_is_told() {
+    let ends = |len: usize| {
+        let mut sealer = sealer(A);
+        let wire = sealer.seal(&b"one\ntwo\n"[..len]);
+        (wire, sealer.end())
+    };
+    let (wire, _) = ends(8);
+    let (_, too_early) = ends(4);
+    let others = sealer(B).end();
+    for how in [
+        How::End,
+        How::Proven(too_early),
+        How::Proven(others),
+        How::Proven(Bytes::new()),
+        How::Proven(wire.slice(..64)),
+    ] {
+        let mut talk = listener(Mode::Default);
+        chunk(&mut talk, 0, A, 0, &wire);
+        talk.ended(1, A, how.clone(), 0);
+        assert_eq!(talk.exit, Some(1), "{how:?}");
+    }
+}
+
+#[test]
+fn what_comes_behind_a_proven_end_is_told() {
+    let mut talk = listener(Mode::Follow);
+    let mut sealer = sealer(A);
+    let wire = sealer.seal(b"one\n");
+    chunk(&mut talk, 0, A, 0, &wire);
+    talk.ended(1, A, How::Proven(sealer.end()), 0);
+    chunk(&mut talk, 2, A, wire.len() as u64, &wire);
+    talk.write_all();
+    assert_eq!((talk.exit, talk.printed()), (Some(1), "one\n"));
+}
+
+#[test]
+fn an_eof_that_waited_needs_no_proof_and_a_cut_none_either() {
+    let mut talk = listener(Mode::Default);
+    talk.ended(0, A, How::End, 0);
+    talk.done(1);
+    talk.reply(&Reply::Closed { listener: OWN });
+    assert_eq!(talk.exit, Some(0));
+    let mut talk = listener(Mode::Default);
+    let wire = sealer(A).seal(b"half");
+    chunk(&mut talk, 0, A, 0, &wire);
+    talk.ended(1, A, How::Cut("interrupted".to_owned()), 0);
+    talk.done(2);
+    talk.write_all();
+    talk.reply(&Reply::Closed { listener: OWN });
+    assert_eq!((talk.exit, talk.printed()), (Some(3), "half"));
+}
+
+#[test]
+fn rule_7_a_one_begins_with_the_first_byte() {
+    for mode in [Mode::One, Mode::Default] {
+        let mut talk = listener(mode);
+        let mut sealer = sealer_at(A, 100);
+        chunk(&mut talk, 0, A, 6500, &sealer.seal(b"late"));
+        let refused = (mode == Mode::One).then_some(1);
+        assert_eq!(talk.exit, refused, "{mode:?}");
+        let mut talk = listener(mode);
+        talk.ended(0, A, How::Proven(sealer.end()), 0);
+        assert_eq!(talk.exit, refused, "{mode:?}, all of it");
+    }
+}
+
+#[test]
+fn rule_15_a_remainder_says_how_many_of_the_bytes_that_were_written_others_had() {
+    let mut talk = listener(Mode::Default);
+    let mut sealer = sealer_at(A, 1000);
+    chunk(&mut talk, 0, A, 1064, &sealer.seal(b"rest"));
+    talk.ended(1, A, How::Proven(sealer.end()), 1064);
+    talk.done(2);
+    talk.write_all();
+    talk.reply(&Reply::Closed { listener: OWN });
+    assert_eq!(talk.exit, Some(3));
+    assert!(
+        talk.notices[0].contains("first 1000 bytes"),
+        "{:?}",
+        talk.notices
+    );
+}
+
+#[test]
+fn rule_16_what_a_restarted_satellite_sends_again_is_dropped() {
+    let mut talk = listener(Mode::Default);
+    let mut sealer = sealer(A);
+    let (one, two) = (sealer.seal(b"one\n"), sealer.seal(b"two\n"));
+    chunk(&mut talk, 0, A, 0, &one);
+    chunk(&mut talk, 1, A, 0, &one);
+    chunk(&mut talk, 2, A, 0, &[&one[..], &two[..]].concat());
+    talk.write_all();
+    assert_eq!((talk.printed(), talk.exit), ("one\ntwo\n", None));
+}
+
+#[test]
+fn rule_9_a_tap_says_how_many_of_the_bytes_that_were_written_it_missed() {
+    let mut talk = listener(Mode::Tap);
+    let mut sealer = sealer(A);
+    let wire = [&b"one\n"[..], &[b'x'; 1000], b"two\n"].map(|text| sealer.seal(text));
+    chunk(&mut talk, 0, A, 0, &wire[0]);
+    let at = (wire[0].len() + wire[1].len()) as u64;
+    let chunk = Reply::Chunk {
+        listener: OWN,
+        turn: 1,
+        stream: A,
+        at,
+        missed: wire[1].len() as u64,
+    };
+    talk.receive(&[MAGIC, &encode(&chunk), &wire[2]]);
+    talk.write_all();
+    talk.pass(std::time::Duration::from_secs(2));
+    assert_eq!((talk.printed(), talk.exit), ("one\ntwo\n", None));
+    assert!(
+        talk.notices[0].contains("missed 1000 bytes"),
+        "{:?}",
+        talk.notices
+    );
+}
+
+#[test]
+fn a_listener_without_keys_does_not_print_what_is_sealed_as_if_it_were_whole() {
+    let mut talk = Talk::listener(Mode::Default);
+    talk.ended(0, A, How::Proven(sealer(A).end()), 0);
+    assert_eq!(talk.exit, Some(1));
+}
+
+#[test]
+fn rule_7_a_one_is_over_after_its_stream_and_not_before() {
+    let mut talk = listener(Mode::One);
+    let mut sealer = sealer(A);
+    let wire = sealer.seal(b"half of a job\n");
+    chunk(&mut talk, 0, A, 0, &wire);
+    talk.done(1);
+    assert_eq!(talk.exit, Some(1));
+    let mut talk = listener(Mode::One);
+    chunk(&mut talk, 0, A, 0, &wire);
+    talk.reply(&Reply::Closed { listener: OWN });
+    assert_eq!(talk.exit, Some(1));
+    let mut talk = listener(Mode::One);
+    chunk(&mut talk, 0, A, 0, &wire);
+    let others = self::sealer(B).seal(b"of another\n");
+    chunk(&mut talk, 1, B, 0, &others);
+    assert_eq!(talk.exit, Some(1));
+}
+
+#[test]
+fn a_satellite_sends_no_more_than_it_was_asked_for() {
+    let mut talk = listener(Mode::Default);
+    let mut sealer = sealer(A);
+    let mut at = 0;
+    for turn in 0..20 {
+        let wire = sealer.seal(&vec![b'x'; 1_000_000]);
+        chunk(&mut talk, turn, A, at, &wire);
+        at += wire.len() as u64;
+        if talk.exit.is_some() {
+            break;
+        }
+    }
+    assert_eq!(talk.exit, Some(1));
+    assert!(at < 10_000_000, "{at}");
+}
+
+#[test]
+fn who_is_refused_exits_at_once() {
+    let refused = || Input::Refused("you are not on the list".to_owned());
+    let mut talk = talk(write_job(false));
+    talk.happen(refused());
+    assert_eq!(talk.exit, Some(4));
+    assert_eq!(talk.notices, ["you are not on the list"]);
+    let mut talk = writer(ENOUGH);
+    talk.happen(refused());
+    assert_eq!(talk.exit, Some(1));
+    let mut talk = writer(ENOUGH);
+    talk.refuse(Code::Denied, None);
+    assert_eq!(talk.exit, Some(1));
+}
+
+#[test]
+fn the_own_key_is_what_the_welcome_says() {
+    let mut talk = asker(Question::Own);
+    welcome(&mut talk, None);
+    assert!(
+        matches!(&talk.answers[..], [Reply::Welcome { key: Some(key), .. }] if key.name == "first")
+    );
+    assert_eq!(talk.exit, Some(0));
+}

@@ -504,7 +504,7 @@ impl<S: Store> Broker<S> {
             Request::Invite(new) => self.invite(peer, new),
             Request::Keys { after } => self.keys(peer, after.as_deref()),
             Request::Revoke { name } => self.revoke(peer, &name),
-            Request::Box { name, epoch, boxed } => self.keep_box(peer, &name, epoch, &boxed),
+            Request::Box { name, epoch, boxed } => self.keep_box(peer, key, &name, epoch, &boxed),
             Request::Phrase => self.phrase(peer),
             Request::SetPhrase { epoch, phrase } => self.set_phrase(peer, epoch, phrase),
         }

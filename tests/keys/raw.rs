@@ -168,8 +168,13 @@ impl Raw {
 
     /// The next reply.
     pub fn hear(&self) -> Reply {
+        self.hear_with_payload().0
+    }
+
+    /// The next reply, with the payload of a chunk.
+    pub fn hear_with_payload(&self) -> (Reply, Option<Vec<u8>>) {
         let frames = self.socket.recv_multipart(0).expect("a reply comes");
-        understand(&frames)
+        (understand(&frames), frames.into_iter().nth(2))
     }
 
     /// The next reply of this name; others are dropped.

@@ -31,9 +31,22 @@ impl<S: Store> Broker<S> {
         });
     }
 
-    pub(super) fn keep_box(&mut self, peer: &Peer, name: &str, epoch: u32, boxed: &Bytes) {
+    pub(super) fn keep_box(
+        &mut self,
+        peer: &Peer,
+        key: Option<KeyId>,
+        name: &str,
+        epoch: u32,
+        boxed: &Bytes,
+    ) {
+        let may_renew = self.key(key).is_some_and(|key| key.rights.manage);
         let mut holder = None;
         self.change_roll(peer, |roll| {
+            // Else whoever has any key could claim the last generation that there can be, and nobody
+            // could renew or invite any more.
+            if epoch > roll.epoch() && !may_renew {
+                return Err(Fault::Early);
+            }
             holder = Some(roll.keep_box(name, epoch, boxed.clone())?.id());
             Ok(Reply::Kept)
         });
@@ -148,7 +161,7 @@ impl<S: Store> Broker<S> {
             Fault::Malformed(_) => Code::Malformed,
             Fault::TooMany => Code::Limit,
             Fault::Unknown => Code::Unknown,
-            Fault::Taken | Fault::Old | Fault::Last => Code::Denied,
+            Fault::Taken | Fault::Old | Fault::Early | Fault::Last => Code::Denied,
         };
         self.refuse(peer, code, &fault.to_string(), None);
     }

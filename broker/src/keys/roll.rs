@@ -98,6 +98,8 @@ pub enum Fault {
     Unknown,
     /// The reading key was renewed since.
     Old,
+    /// It is of a reading key that nobody who manages has made known.
+    Early,
     /// It is the last one that may manage.
     Last,
 }
@@ -110,6 +112,7 @@ impl fmt::Display for Fault {
             Self::TooMany => "this satellite has all the keys that it can keep: revoke some",
             Self::Unknown => "there is no key of that name",
             Self::Old => "the reading key was renewed meanwhile: try again",
+            Self::Early => "only who may invite others renews the reading key",
             Self::Last => "it is the last key that may invite others: invite one first",
         })
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use skypipe_broker::keys::token::Token;
 
 use crate::common::Environment;
-use crate::common::process::Run;
+use crate::common::outcome::Outcome;
 use crate::common::satellite::Satellite;
 
 /// What makes a satellite of this machine private.
@@ -123,7 +123,12 @@ pub fn holding(invitation: &str) -> Environment {
 /// Lets another machine in, with what is said behind `--invite`; returns its invitation.
 pub fn invite(manager: &Environment, arguments: &[&str]) -> String {
     let outcome = manager.skypipe(&[&["--invite"], arguments].concat()).done();
-    let line = outcome.told(0, "whoever has the line above can use the satellite as");
+    invitation_words(outcome, "on the other machine, or set SATELLITE to it")
+}
+
+/// The invitation that `--invite` printed, with these words about it.
+pub fn invitation_words(outcome: Outcome, words: &str) -> String {
+    let line = outcome.told(0, words);
     let line = String::from_utf8(line).expect("it is text");
     let line = line.strip_suffix('\n').expect("it is a line");
     assert!(Token::parse(line).is_ok(), "it is an invitation alone");
@@ -147,11 +152,6 @@ pub fn keys(manager: &Environment) -> Vec<Vec<String>> {
         cells.map(str::to_owned).collect()
     };
     table.lines().skip(1).map(cells).collect()
-}
-
-/// A program that has nothing left to wait for but the network.
-pub fn reading<'a>(machine: &Environment, arguments: impl AsRef<[&'a str]>) -> Run {
-    machine.skypipe(arguments.as_ref())
 }
 
 /// The file in which a machine keeps the invitation that it joined with.

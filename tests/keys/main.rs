@@ -8,12 +8,11 @@
 mod common;
 
 mod arena;
-// mod door;
-// mod joining;
+mod door;
 mod owning;
-// mod phrase;
-// mod pipes;
+mod phrase;
+mod pipes;
 mod raw;
-// mod refused;
-// mod revoking;
+mod refused;
+mod revoking;
 mod table;

@@ -23,7 +23,9 @@ pub fn invite(invite: &Invite) -> Result<u8, Failure> {
     let own = member.own_key()?;
     let seed = Seed::new(random());
     let (kind, epoch, boxed) = keys_for(&member, &own, invite, &seed)?;
-    let expires = invite.expires.map(|span| wall() + span.as_secs());
+    let expires = invite
+        .expires
+        .map(|span| wall().saturating_add(span.as_secs()));
     let new = NewKey {
         name: invite.name.clone(),
         public: PublicKey(seed.curve().public),

@@ -10,6 +10,7 @@ use skypipe_broker::keys::token::{Kind, Token};
 use skypipe_broker::protocol::{OwnKey, Reply};
 use zeroize::Zeroizing;
 
+use super::prompt::prompt;
 use super::{Member, random, share};
 use crate::config::{self, Place};
 use crate::exit::{DONE, Failure};
@@ -80,13 +81,6 @@ fn invitation() -> Result<Zeroizing<String>, Failure> {
     let read = io::stdin().take(MAX_TEXT).read_to_string(&mut text);
     read.map_err(|error| Failure::failed(format!("cannot read stdin: {}", words(&error))))?;
     Ok(text)
-}
-
-/// Asks at the terminal, without showing what is typed.
-fn prompt(question: &str) -> Result<Zeroizing<String>, Failure> {
-    let answer = rpassword::prompt_password(question).map(Zeroizing::new);
-    answer
-        .map_err(|error| Failure::failed(format!("cannot ask at the terminal: {}", words(&error))))
 }
 
 /// A machine has one satellite: that it changes must be meant.

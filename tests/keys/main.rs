@@ -9,6 +9,7 @@ mod common;
 
 mod arena;
 mod door;
+mod joining;
 mod owning;
 mod phrase;
 mod pipes;

@@ -101,6 +101,45 @@ fn a_satellite_that_comes_back_has_its_keys_and_invites_nobody() {
 }
 
 #[test]
+fn the_access_key_leads_to_where_the_satellite_is_now() {
+    let mut sky = Sky::new();
+    let before = sky.access_key();
+    let data = sky.host().home().join("data");
+    let data = data.to_str().expect("it is text");
+    sky.kill();
+    // Another port, unless the system gives the one that has just become free.
+    let here = Environment::here();
+    let taken = std::net::TcpListener::bind(sky.endpoint().trim_start_matches("tcp://"));
+    let again = here.satellite(&["--data", data]);
+    assert_ne!(again.endpoint(), sky.endpoint());
+    assert_ne!(sky.access_key(), before);
+    assert_eq!(mode(&sky.keys().join("host")), 0o600);
+    let host = holding(&sky.access_key());
+    assert_eq!(keys(&host).len(), 2);
+    drop((taken, again));
+    // One that was taken away stays away.
+    fs::remove_file(sky.keys().join("host")).expect("it is there");
+    let again = here.satellite(&["--data", data]);
+    assert!(!sky.keys().join("host").exists());
+    drop(again);
+}
+
+#[test]
+fn check_speaks_of_a_private_satellite_as_of_any() {
+    let sky = Sky::new();
+    let laptop = sky.manager();
+    let check = laptop.skypipe(&["--check"]).done().success();
+    let check = String::from_utf8(check).expect("it is text");
+    assert!(check.contains(sky.endpoint()), "{check}");
+    assert!(!check.contains("skypipe://"), "{check}");
+    let mut stranger = Environment::here();
+    stranger.leads_to(sky.endpoint());
+    let outcome = stranger.skypipe(&["--check"]).done();
+    assert_eq!(outcome.code, Some(4), "{outcome}");
+    assert!(outcome.stderr.contains("is private"), "{outcome}");
+}
+
+#[test]
 fn a_directory_of_keys_makes_a_satellite_private_without_saying_so() {
     let mut sky = Sky::new();
     let laptop = sky.manager();

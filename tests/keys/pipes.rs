@@ -35,6 +35,7 @@ fn both() -> (Sky, Environment, Environment) {
     (sky, laptop, phone)
 }
 
+#[track_caller]
 fn gone(machine: &Environment, pipe: &str) {
     wait::until("the pipe is gone", || machine.is_gone(pipe));
 }
@@ -230,7 +231,7 @@ fn where_a_listener_dies_the_next_one_takes_over() {
     laptop.skypipe(&["jobs"]).fed(&bytes).printed("");
     let dead = laptop.skypipe(&["--one", "jobs"]).held().start();
     let mut stdout = dead.take_stdout();
-    stdout.read_exact(&mut [0; 100_000]).expect("it comes");
+    stdout.read_exact(&mut vec![0; 100_000]).expect("it comes");
     let next = laptop.skypipe(&["--one", "jobs"]).start();
     laptop.until_listeners("jobs", 2);
     dead.signal(Signal::KILL);

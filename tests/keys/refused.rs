@@ -159,7 +159,7 @@ fn who_joins_is_told_as_well_and_has_not_joined() {
     let token = invite(&laptop, &["phone"]);
     revoke(&laptop, "phone");
     let other = changed(sky.first(), |token| {
-        token.satellite = seed(7).curve().public
+        token.satellite = seed(7).curve().public;
     });
     for (token, sentence) in [
         (token, "does not know this machine's key"),

@@ -318,12 +318,11 @@ fn every_command_is_for_those_keys_alone_that_allow_it() {
         for ((number, own), expected) in (0..).zip(KEYS).zip(expected) {
             let before = arena.view();
             let raw = Raw::at(&arena.there, &seed(100 + number));
-            let replies = match request(row, own, &raw.hello()) {
-                Some(request) => raw.ask(&request),
-                None => {
-                    raw.send(&original(row));
-                    raw.ask(&Request::Ping).into_iter().collect()
-                }
+            let replies = if let Some(request) = request(row, own, &raw.hello()) {
+                raw.ask(&request)
+            } else {
+                raw.send(&original(row));
+                raw.ask(&Request::Ping)
             };
             let first = replies.first().map_or("-".to_owned(), word);
             if first != expected {

@@ -8,7 +8,9 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
+};
 use signal_hook::consts::SIGINT;
 use signal_hook::{SigId, flag, low_level};
 use zeroize::Zeroizing;
@@ -50,8 +52,13 @@ impl Hidden {
             before,
             interrupt,
         };
+        // The same as while the answer is read: what is typed before that, Ctrl-C among it, is kept.
         let mut silent = hidden.before.clone();
-        silent.local_modes.remove(LocalModes::ECHO);
+        silent
+            .local_modes
+            .remove(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG);
+        silent.special_codes[SpecialCodeIndex::VMIN] = 1;
+        silent.special_codes[SpecialCodeIndex::VTIME] = 0;
         tcsetattr(&hidden.terminal, OptionalActions::Now, &silent)?;
         Ok(hidden)
     }

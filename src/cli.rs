@@ -209,6 +209,14 @@ pub enum Stop {
 ///
 /// When there is nothing to do but to show or to refuse something.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Stop> {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    if arguments.iter().any(is_invitation) {
+        return Err(Stop::Usage(
+            "an invitation is a secret, and on a command line others can see it: paste it into \
+             skypipe --join, or set SATELLITE to it"
+                .to_owned(),
+        ));
+    }
     let matches = Flags::command()
         .try_get_matches_from(arguments)
         .map_err(|error| stop(&error))?;
@@ -216,6 +224,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
     flags
         .ask(setting_given(&matches).as_deref())
         .map_err(Stop::Usage)
+}
+
+/// Whether there is an invitation in it, perhaps with something around it.
+fn is_invitation(argument: &OsString) -> bool {
+    argument.to_string_lossy().contains("skypipe://")
 }
 
 fn stop(error: &clap::Error) -> Stop {

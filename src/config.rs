@@ -33,6 +33,9 @@ const DATA: &str = ".local/share/skypipe";
 /// The longest host name that DNS can express, in bytes.
 const MAX_HOST: usize = 253;
 
+/// The longest part of a host name between two dots, in bytes.
+const MAX_LABEL_OF_HOST: usize = 63;
+
 /// The invitation of the satellite that was joined, below the home directory. Not a matter of
 /// `XDG_CONFIG_HOME`, for the same reason.
 const JOINED: &str = ".config/skypipe/satellite";
@@ -184,11 +187,22 @@ pub fn named_satellite() -> Result<Option<Place>, Failure> {
         return place.map(Some);
     }
     text.parse().map(Place::Sky).map(Some).map_err(|why| {
+        let shown = if could_be_secret(text) {
+            "SATELLITE".to_owned()
+        } else {
+            format!("SATELLITE={text}")
+        };
         Failure::usage(format!(
-            "SATELLITE={text} makes no sense: {why} (it looks like tcp://host:9000, or is an \
-             invitation)"
+            "{shown} makes no sense: {why} (it looks like tcp://host:9000, or is an invitation)"
         ))
     })
+}
+
+/// Whether a text could be an invitation that came to harm, which must not be repeated: some part of
+/// it is longer than any that a host has.
+fn could_be_secret(text: &str) -> bool {
+    text.split(['.', ':', '/'])
+        .any(|part| part.len() > MAX_LABEL_OF_HOST)
 }
 
 /// The place of an invitation.

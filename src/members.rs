@@ -7,6 +7,7 @@ pub mod invite;
 pub mod join;
 mod listing;
 pub mod phrase;
+mod prompt;
 pub mod revoke;
 
 use std::time::{SystemTime, UNIX_EPOCH};

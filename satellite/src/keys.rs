@@ -30,6 +30,9 @@ const SATELLITE: &[u8] = b"skypipe 1 satellite";
 /// The largest roll that is read, in bytes: far beyond two thousand keys with boxes of usual size.
 const MAX_ROLL: u64 = 64 << 20;
 
+/// The longest access key that is read, in bytes.
+const MAX_HOST: usize = 4096;
+
 /// The keys of one satellite.
 #[derive(Debug)]
 pub(crate) struct Keys {
@@ -118,6 +121,30 @@ impl Keys {
         Ok(roll)
     }
 
+    /// Has the access key of this machine name the address at which the satellite is bound now, which
+    /// may be another at each start. One that was taken away stays away.
+    pub(crate) fn lead_host(&self, bound: SocketAddr) -> anyhow::Result<()> {
+        let cannot = "cannot keep the access key of this machine";
+        let path = self.directory.join("host");
+        let mut text = Zeroizing::new(String::with_capacity(MAX_HOST));
+        match File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            opened => opened
+                .and_then(|file| file.take(MAX_HOST as u64).read_to_string(&mut text))
+                .context(cannot)?,
+        };
+        let Ok(mut host) = Token::parse(&text) else {
+            return Ok(());
+        };
+        let address = beside(bound);
+        (host.host, host.port) = split(&address)?;
+        let moved = host.encode();
+        if *moved == *text {
+            return Ok(());
+        }
+        replace(&path, moved.as_bytes()).context(cannot)
+    }
+
     /// Puts a key with all rights on the roll; returns the invitation.
     fn member(
         &self,
@@ -141,12 +168,10 @@ impl Keys {
         };
         roll.invite(new, wall)
             .map_err(|fault| anyhow::Error::msg(fault.to_string()))?;
-        let (host, port) = address
-            .rsplit_once(':')
-            .context("an address has a host and a port")?;
+        let (host, port) = split(address)?;
         Ok(Token {
-            host: host.to_owned(),
-            port: port.parse().context("an address has a port")?,
+            host,
+            port,
             kind,
             satellite: self.pair.public,
             seed,
@@ -176,6 +201,14 @@ fn beside(bound: SocketAddr) -> String {
         ip => ip,
     };
     SocketAddr::new(ip, bound.port()).to_string()
+}
+
+fn split(address: &str) -> anyhow::Result<(String, u16)> {
+    let (host, port) = address
+        .rsplit_once(':')
+        .context("an address has a host and a port")?;
+    let port = port.parse().context("an address has a port")?;
+    Ok((host.to_owned(), port))
 }
 
 fn random() -> anyhow::Result<Zeroizing<[u8; 32]>> {

@@ -93,6 +93,7 @@ fn roll(
         }
     });
     if let Some(roll) = keys.roll()? {
+        keys.lead_host(bound)?;
         return Ok((roll, address));
     }
     let reached_at = address.clone().unwrap_or_else(|| keys::reached_at(bound));

@@ -10,6 +10,7 @@ use skypipe_broker::keys::token::{Kind, Token};
 use skypipe_broker::protocol::{OwnKey, PublicKey, Reply};
 use zeroize::Zeroizing;
 
+use super::prompt::prompt;
 use super::{Member, new_box};
 use crate::config::{self, Place};
 use crate::exit::{DONE, Failure};

@@ -54,7 +54,12 @@ fn row(key: &KeyInfo) -> [String; HEAD.len()] {
     let pipes = if key.pipes.is_empty() {
         "all".to_owned()
     } else {
-        key.pipes.join(", ")
+        let shown = |pipe: &String| match pipe.as_str() {
+            "" => "(default)".to_owned(),
+            pipe => pipe.to_owned(),
+        };
+        let pipes: Vec<_> = key.pipes.iter().map(shown).collect();
+        pipes.join(", ")
     };
     let used = match key.used {
         _ if key.is_connected => "now".to_owned(),
@@ -111,16 +116,16 @@ mod tests {
             key(
                 "größe",
                 write,
-                &["logs", "x*"],
+                &["", "logs", "x*"],
                 Some(u64::MAX),
                 Some(1_000_000_000),
                 false,
             ),
         ];
         let expected = "\
-KEY    ALLOWS  PIPES     EXPIRES               USED
-first  all     all       never                 now
-größe  write   logs, x*  9999-12-31T23:59:59Z  2001-09-09T01:46:40Z
+KEY    ALLOWS  PIPES                EXPIRES               USED
+first  all     all                  never                 now
+größe  write   (default), logs, x*  9999-12-31T23:59:59Z  2001-09-09T01:46:40Z
 ";
         assert_eq!(table(keys.iter()), expected);
     }

@@ -1,0 +1,72 @@
+//! Questions at the terminal whose answers are secrets.
+//!
+//! Owns the time in which the terminal shows nothing of what is typed: it begins before the question is
+//! there, since whoever sees the question may paste at once, and ends however the question ends.
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
+};
+use signal_hook::consts::SIGINT;
+use signal_hook::{SigId, flag, low_level};
+use zeroize::Zeroizing;
+
+use crate::exit::Failure;
+use crate::tell::words;
+
+/// Asks at the terminal, without showing what is typed.
+pub(super) fn prompt(question: &str) -> Result<Zeroizing<String>, Failure> {
+    let asked = Hidden::begin().and_then(|hidden| {
+        let answer = rpassword::prompt_password(question).map(Zeroizing::new);
+        drop(hidden);
+        answer
+    });
+    if let Err(error) = &asked
+        && error.kind() == ErrorKind::Interrupted
+    {
+        // Only now that the terminal is as it was.
+        let _ = low_level::emulate_default_handler(SIGINT);
+    }
+    asked.map_err(|error| Failure::failed(format!("cannot ask at the terminal: {}", words(&error))))
+}
+
+/// The terminal, as long as it shows nothing, with what it was like before.
+struct Hidden {
+    terminal: File,
+    before: Termios,
+    interrupt: SigId,
+}
+
+impl Hidden {
+    fn begin() -> io::Result<Self> {
+        let terminal = File::open("/dev/tty")?;
+        let before = tcgetattr(&terminal)?;
+        // Ctrl-C must not end the program before the terminal is as it was.
+        let interrupt = flag::register(SIGINT, Arc::new(AtomicBool::new(false)))?;
+        let hidden = Self {
+            terminal,
+            before,
+            interrupt,
+        };
+        // The same as while the answer is read: what is typed before that, Ctrl-C among it, is kept.
+        let mut silent = hidden.before.clone();
+        silent
+            .local_modes
+            .remove(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG);
+        silent.special_codes[SpecialCodeIndex::VMIN] = 1;
+        silent.special_codes[SpecialCodeIndex::VTIME] = 0;
+        tcsetattr(&hidden.terminal, OptionalActions::Now, &silent)?;
+        Ok(hidden)
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
+        low_level::unregister(self.interrupt);
+    }
+}

@@ -1,0 +1,254 @@
+//! Clients that are not our program: a bare DEALER with whatever keys it likes.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use skypipe_broker::keys::secret::Secret;
+use skypipe_broker::keys::seed::{Pair, Seed};
+use skypipe_broker::keys::token::Token;
+use skypipe_broker::protocol::{
+    Code, MAGIC, NewKey, PublicKey, REVISION, Reply, Request, Rights, decode, encode,
+};
+use uuid::Uuid;
+use zmq::SocketEvent;
+
+use crate::common::dealer::CONTEXT;
+use crate::common::wait::PATIENCE;
+
+/// To read, and nothing else.
+pub const READ: Rights = Rights {
+    read: true,
+    write: false,
+    manage: false,
+};
+
+/// To write, and nothing else.
+pub const WRITE: Rights = Rights {
+    read: false,
+    write: true,
+    manage: false,
+};
+
+/// What a connection tells its monitor.
+const EVENTS: [SocketEvent; 4] = [
+    SocketEvent::HANDSHAKE_SUCCEEDED,
+    SocketEvent::HANDSHAKE_FAILED_NO_DETAIL,
+    SocketEvent::HANDSHAKE_FAILED_PROTOCOL,
+    SocketEvent::HANDSHAKE_FAILED_AUTH,
+];
+
+/// Where a satellite is, and which key it has.
+#[derive(Debug, Clone)]
+pub struct There {
+    /// `tcp://` and so on.
+    pub endpoint: String,
+    /// The public half of its pair.
+    pub satellite: [u8; 32],
+}
+
+impl There {
+    /// What an invitation says of it.
+    pub fn of(token: &Token) -> Self {
+        Self {
+            endpoint: format!("tcp://{}:{}", token.host, token.port),
+            satellite: token.satellite,
+        }
+    }
+}
+
+/// A seed that is like no other of the test.
+pub fn seed(number: u8) -> Seed {
+    Seed::new(Secret::copy_of(&[number; 32]))
+}
+
+/// A key for the holder of `seed`, as managers make them.
+pub fn new_key(name: &str, seed: &Seed, rights: Rights, pipes: &[&str]) -> NewKey {
+    NewKey {
+        name: name.to_owned(),
+        public: PublicKey(seed.curve().public),
+        boxing: PublicKey(seed.boxing().public),
+        rights,
+        pipes: pipes.iter().map(|&pipe| pipe.to_owned()).collect(),
+        expires: None,
+        epoch: 0,
+        boxed: None,
+    }
+}
+
+/// A reply in a word: its name, or the code of a refusal.
+pub fn word(reply: &Reply) -> String {
+    let text = match reply {
+        Reply::Error { code, .. } => format!("{code:?}"),
+        reply => format!("{reply:?}"),
+    };
+    let end = text.find(|c: char| !c.is_alphanumeric());
+    text[..end.unwrap_or(text.len())].to_owned()
+}
+
+/// A DEALER and its monitor.
+pub struct Raw {
+    socket: zmq::Socket,
+    monitor: zmq::Socket,
+    /// What it calls itself.
+    pub client: Uuid,
+}
+
+impl Raw {
+    /// One that has not said anything; without a pair it speaks in the open.
+    pub fn stranger(there: &There, pair: Option<&Pair>) -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let socket = CONTEXT.socket(zmq::DEALER).expect("there are sockets left");
+        let patience = PATIENCE.as_millis().try_into().expect("it is short");
+        socket.set_rcvtimeo(patience).expect("it is a time");
+        socket.set_linger(0).expect("it is a time");
+        socket
+            .set_ipv6(there.endpoint.contains('['))
+            .expect("there is IPv6");
+        if let Some(pair) = pair {
+            let set = socket
+                .set_curve_serverkey(&there.satellite)
+                .and_then(|()| socket.set_curve_publickey(&pair.public))
+                .and_then(|()| socket.set_curve_secretkey(pair.secret.as_bytes()));
+            set.expect("libzmq has CURVE");
+        }
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let address = format!("inproc://keys-{number}");
+        let events = EVENTS.map(|event| i32::from(event.to_raw())).iter().sum();
+        socket.monitor(&address, events).expect("it is an address");
+        let monitor = CONTEXT.socket(zmq::PAIR).expect("there are sockets left");
+        monitor.set_rcvtimeo(patience).expect("it is a time");
+        monitor.connect(&address).expect("the monitor is there");
+        socket.connect(&there.endpoint).expect("it is an endpoint");
+        let client = Uuid::new_v4();
+        Self {
+            socket,
+            monitor,
+            client,
+        }
+    }
+
+    /// One that is welcome.
+    pub fn at(there: &There, seed: &Seed) -> Self {
+        Self::named(there, seed, Uuid::new_v4())
+    }
+
+    /// The same, as this client.
+    pub fn named(there: &There, seed: &Seed, client: Uuid) -> Self {
+        let mut raw = Self::stranger(there, Some(&seed.curve()));
+        raw.client = client;
+        raw.say(&raw.hello());
+        let reply = raw.hear();
+        assert!(matches!(reply, Reply::Welcome { .. }), "{reply:?}");
+        raw
+    }
+
+    /// Its first words.
+    pub fn hello(&self) -> Request {
+        Request::Hello {
+            client: self.client,
+            revision: REVISION,
+            program: "a test".to_owned(),
+        }
+    }
+
+    /// Says a command, with a payload if it is one that has some.
+    pub fn say(&self, request: &Request) {
+        let command = encode(request);
+        if matches!(request, Request::Data { .. }) {
+            self.send(&[MAGIC, &command, b"line\n"]);
+        } else {
+            self.send(&[MAGIC, &command]);
+        }
+    }
+
+    /// Sends any message.
+    pub fn send(&self, frames: &[&[u8]]) {
+        let sent = self.socket.send_multipart(frames, 0);
+        sent.expect("a queue without a limit takes all");
+    }
+
+    /// The next reply.
+    pub fn hear(&self) -> Reply {
+        self.hear_with_payload().0
+    }
+
+    /// The next reply, with the payload of a chunk.
+    pub fn hear_with_payload(&self) -> (Reply, Option<Vec<u8>>) {
+        let frames = self.socket.recv_multipart(0).expect("a reply comes");
+        (understand(&frames), frames.into_iter().nth(2))
+    }
+
+    /// The next reply of this name; others are dropped.
+    pub fn hear_word(&self, wanted: &str) -> Reply {
+        loop {
+            let reply = self.hear();
+            if word(&reply) == wanted {
+                return reply;
+            }
+            assert!(!matches!(reply, Reply::Error { .. }), "{reply:?}");
+        }
+    }
+
+    /// A reply that has come already.
+    pub fn heard(&self) -> Option<Reply> {
+        let frames = self.socket.recv_multipart(zmq::DONTWAIT).ok()?;
+        Some(understand(&frames))
+    }
+
+    /// Says a command, and returns all that comes of it: what came before the answers to two
+    /// questions asked one after the other, the second of which comes after anything that the
+    /// satellite had to write down.
+    pub fn ask(&self, request: &Request) -> Vec<Reply> {
+        self.say(request);
+        let mut replies = Vec::new();
+        for _ in 0..2 {
+            self.say(&Request::Ping);
+            loop {
+                match self.hear() {
+                    Reply::Pong => break,
+                    reply => replies.push(reply),
+                }
+            }
+        }
+        replies
+    }
+
+    /// The one reply to a command that has one.
+    #[track_caller]
+    pub fn answer(&self, request: &Request) -> Reply {
+        let mut replies = self.ask(request);
+        assert_eq!(replies.len(), 1, "{request:?}: {replies:?}");
+        replies.remove(0)
+    }
+
+    /// A command is refused, for this reason, and nothing else comes of it.
+    #[track_caller]
+    pub fn is_refused(&self, request: &Request, code: Code) -> String {
+        match self.answer(request) {
+            Reply::Error {
+                code: c, message, ..
+            } if c == code => message,
+            reply => panic!("{request:?}: {reply:?}"),
+        }
+    }
+
+    /// The next event of the connection.
+    fn event(&self) -> SocketEvent {
+        let frames = self.monitor.recv_multipart(0).expect("something happens");
+        let number = frames[0].first_chunk().expect("an event has a number");
+        SocketEvent::from_raw(u16::from_ne_bytes(*number))
+    }
+
+    /// The connection is refused, and nothing of what was said was answered.
+    pub fn is_shut_out(&self) -> SocketEvent {
+        let event = self.event();
+        assert_ne!(event, SocketEvent::HANDSHAKE_SUCCEEDED);
+        let ready = self.socket.poll(zmq::POLLIN, 0).expect("it can be polled");
+        assert_eq!(ready, 0, "something was answered");
+        event
+    }
+}
+
+fn understand(frames: &[Vec<u8>]) -> Reply {
+    assert_eq!(frames[0], MAGIC);
+    decode(&frames[1]).expect("the satellite makes sense")
+}

@@ -1,0 +1,258 @@
+//! The end of a key: who had it is out, and what is written from then on it opens no more.
+
+use std::fs;
+use std::time::Duration;
+
+use bytes::Bytes;
+use skypipe_broker::keys::token::Token;
+use skypipe_broker::protocol::{Mode, Reply, Request};
+use uuid::Uuid;
+
+use crate::arena::{Sky, holding, invite, joined, keys, revoke};
+use crate::raw::{Raw, There};
+
+/// Within which time somebody who is connected is out.
+const SECONDS: Duration = Duration::from_secs(5);
+
+#[test]
+fn a_revoked_key_is_out_at_once() {
+    let sky = Sky::new();
+    let laptop = sky.manager();
+    let host = joined(&invite(&laptop, &["web", "--read", "--write"]));
+    let follow = host.skypipe(&["--follow", "a"]).start();
+    let writer = host.skypipe(&["b"]).piped().start();
+    writer.say("half\n");
+    let reader = laptop.skypipe(&["b"]).start();
+    reader.shows("half\n");
+    laptop.until_listeners("a", 1);
+    let began = std::time::Instant::now();
+    revoke(&laptop, "web");
+    let sentence = "your key was revoked: ask for a new invitation";
+    follow.outcome().told(1, sentence);
+    writer.outcome().told(1, sentence);
+    assert!(began.elapsed() < SECONDS);
+    // Whoever reads what it wrote is told.
+    let told = reader.outcome().told(3, "was cut: its key was revoked");
+    assert_eq!(told, b"half\n");
+    for arguments in [&["--list"][..], &["-r", "a"], &["-w", "a"], &["--keys"]] {
+        let outcome = host.skypipe(arguments).done();
+        outcome.told(4, "does not know this machine's key: it was revoked");
+    }
+    assert!(keys(&laptop).iter().all(|key| key[0] != "web"));
+}
+
+#[test]
+fn revoking_is_repeated_gladly_and_never_leaves_nobody() {
+    let sky = Sky::new();
+    let laptop = sky.manager();
+    invite(&laptop, &["web", "--read"]);
+    revoke(&laptop, "web");
+    revoke(&laptop, "web");
+    let outcome = laptop.skypipe(&["--revoke", "nobody"]).done();
+    outcome.told(1, "there is no key of that name");
+    let outcome = laptop.skypipe(&["--revoke", "first"]).done();
+    outcome.told(
+        2,
+        "that is the key of this machine itself: revoke it from another one",
+    );
+    // The access key beside the satellite is one that manages, so it counts, and can go.
+    revoke(&laptop, "host");
+    let phone = joined(&invite(&laptop, &["phone"]));
+    revoke(&phone, "first");
+    laptop.skypipe(&["--list"]).done().told(4, "it was revoked");
+    let outcome = phone.skypipe(&["--revoke", "phone"]).done();
+    outcome.told(2, "that is the key of this machine itself");
+    assert_eq!(keys(&phone).len(), 1);
+    phone.skypipe(&["x"]).fed("still here\n").printed("");
+    phone.skypipe(&["x"]).done().printed("still here\n");
+}
+
+#[test]
+fn revoking_a_writer_renews_nothing() {
+    let sky = Sky::new();
+    let laptop = sky.manager();
+    invite(&laptop, &["web", "--write"]);
+    let outcome = laptop.skypipe(&["--revoke", "web"]).done();
+    assert_eq!(outcome.stderr, "skypipe: the key web is revoked\n");
+    invite(&laptop, &["tv", "--read"]);
+    let outcome = laptop.skypipe(&["--revoke", "tv"]).done();
+    assert_eq!(
+        outcome.stderr,
+        "skypipe: the key tv is revoked; what is written from now on is sealed with a new reading \
+         key\n"
+    );
+}
+
+/// The generations of the reading key with which the records are sealed that are to be had from a
+/// pipe, in order, each once: bytes 4 to 8 of each. A raw client taps them and takes nothing.
+struct Tap {
+    raw: Raw,
+    epochs: Vec<u32>,
+}
+
+impl Tap {
+    fn on(pipe: &str, invitation: &str) -> Self {
+        let token = Token::parse(invitation).expect("it is an invitation");
+        let raw = Raw::at(&There::of(&token), &token.seed);
+        raw.say(&Request::Listen {
+            listener: Uuid::new_v4(),
+            pipe: pipe.to_owned(),
+            mode: Mode::Tap,
+            window: 1 << 30,
+            resume: None,
+        });
+        raw.hear_word("Listening");
+        let epochs = Vec::new();
+        Self { raw, epochs }
+    }
+
+    /// Watches until records of the generation `wanted` pass.
+    fn until(&mut self, wanted: u32) {
+        while self.epochs.last() != Some(&wanted) {
+            let (reply, payload) = self.raw.hear_with_payload();
+            if matches!(reply, Reply::Chunk { .. }) {
+                self.note(&payload.expect("a chunk has one"));
+            }
+        }
+    }
+
+    fn note(&mut self, mut records: &[u8]) {
+        while let Some((head, rest)) = records.split_first_chunk::<48>() {
+            let plain = u16::from_be_bytes([head[2], head[3]]);
+            let epoch = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
+            if self.epochs.last() != Some(&epoch) {
+                self.epochs.push(epoch);
+            }
+            records = &rest[usize::from(plain) + 16..];
+        }
+    }
+}
+
+#[test]
+fn an_open_stream_goes_on_with_a_new_reading_key() {
+    let sky = Sky::new();
+    let laptop = sky.manager();
+    let tv = joined(&invite(&laptop, &["tv", "--read"]));
+    let phone = joined(&invite(&laptop, &["phone", "--read"]));
+    let host = joined(&invite(&laptop, &["web", "--write"]));
+    let mut tap = Tap::on("news", sky.first());
+    let before = phone.skypipe(&["news"]).start();
+    let out = tv.skypipe(&["news"]).start();
+    laptop.until_listeners("news", 3);
+    let writer = host.skypipe(&["news"]).piped().start();
+    writer.say("one\n");
+    before.shows("one\n");
+    out.shows("one\n");
+    tap.until(0);
+    revoke(&laptop, "tv");
+    out.outcome().told(1, "your key was revoked");
+    writer.say("two\n");
+    before.shows("two\n");
+    tap.until(1);
+    assert_eq!(tap.epochs, [0, 1]);
+    // Who comes later is given what is needed as well, even with an invitation from before.
+    laptop.until_listeners("news", 2);
+    let after = phone.skypipe(&["news"]).start();
+    laptop.until_listeners("news", 3);
+    writer.say("three\n");
+    after.shows("three\n");
+    let new = joined(&invite(&laptop, &["new", "--read"]));
+    let newest = new.skypipe(&["news"]).start();
+    laptop.until_listeners("news", 4);
+    writer.say("four\n");
+    writer.close_stdin();
+    writer.outcome().printed("");
+    before.outcome().printed("one\ntwo\nthree\nfour\n");
+    after.outcome().printed("three\nfour\n");
+    newest.outcome().printed("four\n");
+}
+
+#[test]
+fn what_was_written_before_is_read_by_those_who_stay() {
+    let sky = Sky::new();
+    let laptop = sky.manager();
+    invite(&laptop, &["tv", "--read"]);
+    let host = holding(&invite(&laptop, &["web", "--write"]));
+    let phone = holding(&invite(&laptop, &["phone", "--read"]));
+    for (number, name) in [(1, "tv"), (2, "tablet"), (3, "watch")] {
+        host.skypipe(&["x"]).fed(format!("{number}\n")).printed("");
+        if number > 1 {
+            invite(&laptop, &[name, "--read"]);
+        }
+        revoke(&laptop, name);
+    }
+    host.skypipe(&["x"]).fed("4\n").printed("");
+    let later = holding(&invite(&laptop, &["later", "--read"]));
+    phone.skypipe(&["x"]).done().printed("1\n");
+    laptop.skypipe(&["x"]).done().printed("2\n");
+    later.skypipe(&["x"]).done().printed("3\n");
+    later.skypipe(&["x"]).done().printed("4\n");
+}
+
+#[test]
+fn nothing_of_the_old_machine_opens_what_was_written_after() {
+    use skypipe::keys::{Identity, boxes};
+    let sky = Sky::new();
+    let laptop = sky.manager();
+    let token = invite(&laptop, &["tv", "--read"]);
+    let tv = Token::parse(&token).expect("it is an invitation");
+    let raw = Raw::stranger(&There::of(&tv), Some(&tv.seed.curve()));
+    raw.say(&raw.hello());
+    let Reply::Welcome { key: Some(own), .. } = raw.hear() else {
+        panic!("a welcome with a key");
+    };
+    let old = own.boxed.expect("an invitation has a box");
+    revoke(&laptop, "tv");
+    // What it was given says nothing of the newer key, and nothing newer opens with what it has.
+    let identity = Identity::new(&tv, skypipe::members::random);
+    let keyring = identity.keyring(Some(&old)).expect("it was good");
+    assert_eq!(keyring.newest().number, 0);
+    let managing = tv.managing().expect("it names the managing key");
+    let roll = fs::read(sky.keys().join("roll")).expect("it is there");
+    let founder = Token::parse(sky.first()).expect("it is an invitation");
+    let raw = Raw::stranger(&There::of(&founder), Some(&founder.seed.curve()));
+    raw.say(&raw.hello());
+    let Reply::Welcome { key: Some(own), .. } = raw.hear() else {
+        panic!("a welcome with a key");
+    };
+    let newer: Bytes = own.boxed.expect("a renewal makes one for everybody");
+    assert!(contains(&roll, &newer) && !contains(&roll, &old));
+    assert!(boxes::open(&newer, &founder.seed.boxing(), &managing).is_ok());
+    assert!(boxes::open(&newer, &tv.seed.boxing(), &managing).is_err());
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+#[test]
+fn revoked_keys_stay_out_when_the_satellite_comes_back() {
+    let mut sky = Sky::new();
+    let laptop = sky.manager();
+    let web = joined(&invite(&laptop, &["web"]));
+    web.skypipe(&["x"]).fed("before\n").printed("");
+    revoke(&laptop, "web");
+    sky.kill();
+    sky.restart();
+    web.skypipe(&["--list"]).done().told(4, "it was revoked");
+    laptop.skypipe(&["x"]).done().printed("before\n");
+    laptop.skypipe(&["x"]).fed("after\n").printed("");
+    laptop.skypipe(&["x"]).done().printed("after\n");
+}
+
+#[test]
+fn who_was_away_when_its_key_was_revoked_is_told_when_it_is_back() {
+    let mut sky = Sky::new();
+    let laptop = sky.manager();
+    let web = joined(&invite(&laptop, &["web"]));
+    let listener = web.skypipe(&["--follow", "x"]).start();
+    laptop.until_listeners("x", 1);
+    listener.signal(rustix::process::Signal::STOP);
+    revoke(&laptop, "web");
+    sky.kill();
+    sky.restart();
+    listener.signal(rustix::process::Signal::CONT);
+    let outcome = listener.outcome();
+    assert_eq!(outcome.code, Some(1), "{outcome}");
+    outcome.told(1, "revoked");
+}

@@ -238,6 +238,10 @@ impl Listener {
                 self.settle(common);
             }
             Reply::Done { turn, missed, .. } if self.is_next(common, turn) => {
+                // Others may be finished by an `--eof` in the middle of a stream (rule 6).
+                if self.mode == Mode::One && self.going_on > 0 && common.keyring.is_some() {
+                    return self.distrust(common, &Fault::Endless);
+                }
                 self.missed += missed;
                 self.pending.push_back(Pending::Done);
                 self.settle(common);
@@ -287,10 +291,11 @@ impl Listener {
             self.going_on += 1;
             at
         });
-        if at > expected && self.mode != Mode::Tap {
-            return common.fail(3, "a part of a stream is missing");
-        }
+        // In a sealed stream, what is missing shows when it is opened.
         if common.keyring.is_none() {
+            if at > expected && self.mode != Mode::Tap {
+                return common.fail(3, "a part of a stream is missing");
+            }
             // What the satellite has not said, because it was restarted, counts as well.
             self.missed += missed.max(at.saturating_sub(expected));
         }
@@ -322,7 +327,10 @@ impl Listener {
                 self.missed += opened.skipped;
                 Some(opened.plain)
             }
-            Err(fault) => self.distrust(common, &fault),
+            Err(fault) => {
+                self.distrust(common, &fault);
+                None
+            }
         }
     }
 
@@ -365,19 +373,21 @@ impl Listener {
                 let began = reader.began.unwrap_or(end.len);
                 Some((how, if before > 0 { began } else { 0 }))
             }
-            Err(fault) => self.distrust(common, &fault),
+            Err(fault) => {
+                self.distrust(common, &fault);
+                None
+            }
         }
     }
 
     /// Something came that no writer put in. What it belongs to waits again, for others to see.
-    fn distrust<T>(&mut self, common: &mut Common, fault: &Fault) -> Option<T> {
+    fn distrust(&mut self, common: &mut Common, fault: &Fault) {
         self.leave(common);
         common.send(&Request::Bye, None);
         common.fail(
             1,
             &format!("what came from the satellite cannot be trusted: {fault}"),
         );
-        None
     }
 
     /// Notes that a stream's finish has arrived; returns whether it is the first time.

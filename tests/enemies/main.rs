@@ -6,7 +6,11 @@
 mod common;
 
 mod arena;
+mod boxes;
+mod disk;
 mod dump;
+mod liar;
 mod memory;
 mod recorder;
+mod tampering;
 mod watched;

@@ -12,5 +12,6 @@ mod dump;
 mod liar;
 mod memory;
 mod recorder;
+mod strangers;
 mod tampering;
 mod watched;

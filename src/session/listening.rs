@@ -238,8 +238,9 @@ impl Listener {
                 self.settle(common);
             }
             Reply::Done { turn, missed, .. } if self.is_next(common, turn) => {
-                // Others may be finished by an `--eof` in the middle of a stream (rule 6).
-                if self.mode == Mode::One && self.going_on > 0 && common.keyring.is_some() {
+                // Others may be finished by an `--eof` before or in the middle of a stream (rule 6).
+                let is_endless = self.going_on > 0 || self.ended.is_empty();
+                if self.mode == Mode::One && is_endless && common.keyring.is_some() {
                     return self.distrust(common, &Fault::Endless);
                 }
                 self.missed += missed;
@@ -357,8 +358,8 @@ impl Listener {
                 let is_tap = self.mode == Mode::Tap;
                 reader.opener.end(keyring.epochs(), proof, is_tap).map(Some)
             }
-            // An `--eof` that waited has neither bytes nor a writer.
-            How::End if reader.began.is_none() => Ok(None),
+            // An `--eof` that waited has neither bytes nor a writer, and is not for a `--one`.
+            How::End if reader.began.is_none() && self.mode != Mode::One => Ok(None),
             How::End => Err(Fault::Altered),
             // Whatever is missing, it is told.
             How::Cut(_) => Ok(None),

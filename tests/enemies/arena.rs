@@ -35,6 +35,8 @@ impl Arena {
 
     /// What belongs to a satellite that has just been started for the first time.
     pub fn of(mut environment: Environment, satellite: Satellite) -> Self {
+        // It was printed before the satellite listened, but is read by a thread of its own.
+        satellite.process().shows("\n");
         let printed = satellite.process().shown();
         let printed = String::from_utf8(printed).expect("an invitation is text");
         let invitation = printed.trim_end().to_owned();

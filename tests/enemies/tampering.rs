@@ -215,7 +215,7 @@ fn an_end_that_comes_early_or_is_another_ones_is_noticed() {
 #[test]
 fn a_stream_for_one_listener_whose_end_is_withheld_is_noticed() {
     let mut story = Story::new();
-    for count in [1, 3, CHUNKS + 1] {
+    for count in [0, 1, 3, CHUNKS + 1] {
         let mut script = story.with(|chunks| chunks.truncate(count));
         script.push(Step::Done);
         story.is_noticed_without_end(&["--one"], &script, count);
@@ -262,6 +262,10 @@ fn what_goes_unnoticed_are_whole_streams_ends_of_pipes_and_missing_beginnings() 
         let outcome = story.liar.read(mode, PIPE, &script);
         outcome.printed(&story.text[..3 * PART]);
     }
+    // Nothing of this ends who waits for one stream.
+    let empty = [Step::Ended(Uuid::nil(), How::End), Step::Done];
+    story.liar.read("-r", PIPE, &empty).printed("");
+    story.is_noticed_without_end(&["--one"], &empty, 0);
     // The whole stream once more, for another listener.
     let script = [story.stream.truly(), vec![Step::Done]].concat();
     for _ in 0..2 {

@@ -228,7 +228,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
 
 /// Whether there is an invitation in it, perhaps with something around it.
 fn is_invitation(argument: &OsString) -> bool {
-    argument.to_string_lossy().contains("skypipe://")
+    let text = argument.to_string_lossy().to_ascii_lowercase();
+    text.contains("skypipe://")
 }
 
 fn stop(error: &clap::Error) -> Stop {
@@ -278,12 +279,6 @@ impl Flags {
     fn ask(self, setting: Option<&str>) -> Result<Command, String> {
         if let Some(fault) = self.name.as_deref().and_then(name_fault) {
             return Err(fault.to_owned());
-        }
-        if self.name.as_deref().is_some_and(is_invitation) {
-            // Whoever runs `ps` can read it by now, and `--list` would show it to more.
-            return Err(
-                "that is an invitation, and a secret: paste it into skypipe --join".to_owned(),
-            );
         }
         let commands = self.commands();
         if let [first, second, ..] = commands[..] {
@@ -449,11 +444,6 @@ impl Flags {
             }),
         }
     }
-}
-
-/// Whether somebody gives an invitation where it does not belong.
-fn is_invitation(name: &str) -> bool {
-    name.to_ascii_lowercase().contains("skypipe://")
 }
 
 /// The names of those flags that were given.

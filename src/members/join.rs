@@ -89,13 +89,6 @@ fn invitation() -> Result<Zeroizing<String>, Failure> {
     Ok(text)
 }
 
-/// Asks at the terminal, without showing what is typed.
-fn prompt(question: &str) -> Result<Zeroizing<String>, Failure> {
-    let answer = rpassword::prompt_password(question).map(Zeroizing::new);
-    answer
-        .map_err(|error| Failure::failed(format!("cannot ask at the terminal: {}", words(&error))))
-}
-
 /// A machine has one satellite, and one key there: that it changes must be meant.
 fn refuse_another(path: &Path, member: &Member) -> Result<(), Failure> {
     let Ok(text) = fs::read_to_string(path).map(Zeroizing::new) else {

@@ -24,6 +24,8 @@ pub enum Fault {
         /// That of the byte that came.
         found: u64,
     },
+    /// It breaks off, and nothing proves that this is its end.
+    Endless,
     /// It is sealed for an epoch that was not given.
     NoKey {
         /// The epoch.
@@ -60,6 +62,7 @@ impl fmt::Display for Fault {
                     "the stream goes back: byte {due} was due, byte {found} came"
                 )
             }
+            Self::Endless => f.write_str("the stream breaks off without an end"),
             Self::NoKey { epoch } => write!(
                 f,
                 "the stream is sealed for reading key {epoch}, which this machine does not have"

@@ -244,9 +244,10 @@ impl Listener {
                 self.settle(common);
             }
             Reply::Done { turn, missed, .. } if self.is_next(common, turn) => {
-                if self.mode == Mode::One && self.ended.len() != 1 {
-                    // It has exactly one stream, and no `--eof` sends it home (rules 6 and 7).
-                    return common.fail(1, "the satellite says that it is over before it is");
+                // Others may be finished by an `--eof` before or in the middle of a stream (rule 6).
+                let is_endless = self.going_on > 0 || self.ended.len() != 1;
+                if self.mode == Mode::One && is_endless {
+                    return self.endless(common);
                 }
                 self.missed += missed;
                 self.pending.push_back(Pending::Done);
@@ -300,15 +301,14 @@ impl Listener {
             self.going_on += 1;
             at
         });
-        if at > expected && self.mode != Mode::Tap {
-            // A satellite that has lost its memory says so; where there are seals it is not believed.
-            let code = if common.keyring.is_some() { 1 } else { 3 };
-            return common.fail(code, "a part of a stream is missing");
-        }
         if self.mode == Mode::One && self.positions.len() > 1 {
             return common.fail(1, "a second stream came where there is to be one");
         }
+        // In a sealed stream, what is missing shows when it is opened.
         if common.keyring.is_none() {
+            if at > expected && self.mode != Mode::Tap {
+                return common.fail(3, "a part of a stream is missing");
+            }
             // What the satellite has not said, because it was restarted, counts as well.
             self.missed += missed.max(at.saturating_sub(expected));
         }
@@ -340,7 +340,10 @@ impl Listener {
                 self.missed += opened.skipped;
                 Some(opened.plain)
             }
-            Err(fault) => self.distrust(common, &fault),
+            Err(fault) => {
+                self.distrust(common, &fault);
+                None
+            }
         }
     }
 
@@ -367,8 +370,8 @@ impl Listener {
                 let is_tap = self.mode == Mode::Tap;
                 reader.opener.end(keyring.epochs(), proof, is_tap).map(Some)
             }
-            // An `--eof` that waited has neither bytes nor a writer.
-            How::End if reader.began.is_none() => Ok(None),
+            // An `--eof` that waited has neither bytes nor a writer, and is not for a `--one`.
+            How::End if reader.began.is_none() && self.mode != Mode::One => Ok(None),
             How::End => Err(Fault::Altered),
             // Whatever is missing, it is told.
             How::Cut(_) => Ok(None),
@@ -385,19 +388,34 @@ impl Listener {
                 let began = reader.began.unwrap_or(end.len);
                 Some((how, if before > 0 { began } else { 0 }))
             }
-            Err(fault) => self.distrust(common, &fault),
+            Err(fault) => {
+                self.distrust(common, &fault);
+                None
+            }
         }
     }
 
+    /// A `--one` is to go without its stream's end, as when a satellite lost its power and the stream
+    /// with it. One that has seals need not believe that.
+    fn endless(&mut self, common: &mut Common) {
+        if common.keyring.is_some() {
+            return self.distrust(common, &Fault::Endless);
+        }
+        common.send(&Request::Bye, None);
+        common.fail(
+            3,
+            "the stream came incomplete: the satellite has lost the rest",
+        );
+    }
+
     /// Something came that no writer put in. What it belongs to waits again, for others to see.
-    fn distrust<T>(&mut self, common: &mut Common, fault: &Fault) -> Option<T> {
+    fn distrust(&mut self, common: &mut Common, fault: &Fault) {
         self.leave(common);
         common.send(&Request::Bye, None);
         common.fail(
             1,
             &format!("what came from the satellite cannot be trusted: {fault}"),
         );
-        None
     }
 
     /// Notes that a stream's finish has arrived; returns whether it is the first time.

@@ -10,6 +10,7 @@ mod answers;
 mod arena;
 mod brim;
 mod claims;
+mod damage;
 mod hosts;
 mod kills;
 mod ledger;

@@ -71,6 +71,7 @@ pub fn new_key(name: &str, seed: &Seed, rights: Rights, pipes: &[&str]) -> NewKe
         expires: None,
         epoch: 0,
         boxed: None,
+        voucher: None,
     }
 }
 

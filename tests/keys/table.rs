@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use skypipe_broker::keys::token::Token;
 use skypipe_broker::protocol::{
-    Code, How, KeyInfo, Mode, NewKey, Phrase, PublicKey, Reply, Request, Resume, Rights, v01,
+    Code, How, KeyInfo, Mode, NewBox, NewKey, Phrase, PublicKey, Reply, Request, Resume, Rights,
+    v01,
 };
 use uuid::Uuid;
 use zmq::SocketEvent;
@@ -58,12 +59,12 @@ invite             Invited      Denied       Denied       Denied       Denied   
 keys               Keys         Denied       Denied       Denied       Denied       Denied
 revoke             Revoked      Denied       Denied       Denied       Denied       Denied
 revoke manager     Revoked      Denied       Denied       Denied       Denied       Denied
-box of another     Kept         Denied       Denied       Denied       Denied       Denied
 box of its own     Kept         Kept         Kept         Kept         Kept         Kept
 box of tomorrow    -            Denied       Denied       Denied       Denied       Denied
 phrase             Phrase       Phrase       Denied       Phrase       Denied       Denied
 set phrase         Kept         Denied       Denied       Denied       Denied       Denied
 no phrase          Kept         Denied       Denied       Denied       Denied       Denied
+box of another     Kept         Denied       Denied       Denied       Denied       Denied
 0.1 hello          -            -            -            -            -            -
 0.1 data           -            -            -            -            -            -
 0.1 listen         -            -            -            -            -            -
@@ -179,6 +180,7 @@ fn a_phrase(number: u8) -> Phrase {
         wrapped: Bytes::copy_from_slice(&[number; 9]),
         boxing: PublicKey([number; 32]),
         boxed: Bytes::copy_from_slice(&[number; 7]),
+        voucher: Bytes::copy_from_slice(&[number; 32]),
     }
 }
 
@@ -223,10 +225,14 @@ fn request(row: &str, own: &str, hello: &Request) -> Option<Request> {
     let (verb, pipe) = row.split_once(' ').unwrap_or((row, ""));
     let (stream, listener) = (Uuid::new_v4(), Uuid::new_v4());
     let name = || pipe.to_owned();
-    let a_box = |name: &str| Request::Box {
-        name: name.to_owned(),
-        epoch: 0,
-        boxed: Bytes::from_static(b"box"),
+    let a_box = |name: &str, epoch, renewal| {
+        Request::Box(NewBox {
+            name: name.to_owned(),
+            epoch,
+            renewal,
+            boxed: Bytes::from_static(b"box"),
+            voucher: None,
+        })
     };
     let set = |phrase| Request::SetPhrase { epoch: 0, phrase };
     let (turns, window, cost) = (1, 1 << 20, 300);
@@ -259,15 +265,11 @@ fn request(row: &str, own: &str, hello: &Request) -> Option<Request> {
         ("revoke", _) => Request::Revoke {
             name: "both".to_owned(),
         },
-        ("box", "of another") => a_box("first"),
+        ("box", "of another") => a_box("first", 1, Some(Uuid::from_u128(1))),
         // For who may do that, another command stands here that has no answer.
         ("box", "of tomorrow") if own == "manager" => Request::Leave { listener },
-        ("box", "of tomorrow") => Request::Box {
-            name: own.to_owned(),
-            epoch: u32::MAX,
-            boxed: Bytes::from_static(b"box"),
-        },
-        ("box", _) => a_box(own),
+        ("box", "of tomorrow") => a_box(own, u32::MAX, Some(Uuid::from_u128(2))),
+        ("box", _) => a_box(own, 0, None),
         ("phrase", _) => Request::Phrase,
         ("set", _) => set(Some(a_phrase(2))),
         ("no", _) => set(None),

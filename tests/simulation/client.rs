@@ -124,12 +124,15 @@ pub struct Client {
     pub notices: usize,
     /// Answers shown.
     pub answers: Vec<Reply>,
+    /// Whether it seals, or opens what is sealed.
+    pub is_sealed: bool,
 }
 
 impl Client {
     /// A program that has not been started.
     pub fn new(actor: Actor, identity: Option<Identity>, rng: &mut Rng) -> Self {
         let id = rng.uuid();
+        let is_sealed = identity.is_some();
         let config = Config {
             client: rng.uuid(),
             id,
@@ -181,6 +184,7 @@ impl Client {
             output_closed: false,
             notices: 0,
             answers: Vec::new(),
+            is_sealed,
         }
     }
 

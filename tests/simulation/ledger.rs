@@ -159,7 +159,12 @@ fn exits(clients: &[Client], lost_power: bool) -> Verdict {
             // It may have been asked, or not, of a satellite that was killed before it answered.
             Role::Ask(Question::Box(..)) => code <= 1,
             Role::Write { .. } | Role::Ask(_) => code == 0 || (code == 3 && lost_power),
-            Role::Listen { .. } => code == 0 || (code == 3 && (somebody_died || lost_power)),
+            // What was lost with the power cannot be told from what was taken out, where there are seals.
+            Role::Listen { .. } => {
+                code == 0
+                    || (code == 3 && (somebody_died || lost_power))
+                    || (code == 1 && lost_power && client.is_sealed)
+            }
         };
         if !is_well {
             return Err(format!("client {place} ({:?}) exits {code}", client.role));

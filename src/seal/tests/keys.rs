@@ -146,6 +146,7 @@ fn faults_are_sentences() {
             Fault::Repeated { due: 9, found: 3 },
             "the stream goes back: byte 9 was due, byte 3 came",
         ),
+        (Fault::Endless, "the stream breaks off without an end"),
         (
             Fault::NoKey { epoch: 4 },
             "the stream is sealed for reading key 4, which this machine does not have",

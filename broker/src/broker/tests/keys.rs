@@ -480,25 +480,6 @@ fn what_else_a_satellite_does_is_told_to_those_who_manage_it() {
 }
 
 #[test]
-fn only_who_manages_begins_a_new_generation() {
-    let mut story = guarded();
-    for who in ["reader", "writer", "logreader", "logwriter"] {
-        let put = |epoch| Request::Box {
-            name: who.to_owned(),
-            epoch,
-            boxed: Bytes::from_static(b"mine"),
-        };
-        story.say(who, &put(u32::MAX));
-        assert_eq!(story.refusal(who).0, Code::Denied, "{who}");
-        story.say(who, &put(0));
-        assert_eq!(story.reply(who), Reply::Kept, "{who}");
-    }
-    // So that whoever manages can go on inviting.
-    story.say("manager", &Request::Invite(new_key("new", READ, &[], 50)));
-    assert!(matches!(story.reply("manager"), Reply::Invited { .. }));
-}
-
-#[test]
 fn what_the_phrase_opens_is_kept_and_let_go() {
     let mut story = guarded();
     let phrase = Phrase {

@@ -1,0 +1,337 @@
+//! A satellite that is not what it says. It has the keys of a satellite, takes what a writer sends as a
+//! true one does, and gives listeners whatever it likes.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use skypipe_broker::keys::secret::Secret;
+use skypipe_broker::keys::seed::{Pair, Seed};
+use skypipe_broker::keys::token::{Kind, Token};
+use skypipe_broker::protocol::{
+    How, Limits, MAGIC, Outcome as Fate, OwnKey, REVISION, Reply, Request, Rights, decode, encode,
+};
+use uuid::Uuid;
+
+use crate::common::Environment;
+use crate::common::dealer::CONTEXT;
+use crate::common::outcome::Outcome;
+use crate::common::process::Process;
+use crate::common::wait;
+
+/// More than any of these writers sends.
+const CREDIT: u64 = 1 << 40;
+
+/// A chunk of so many bytes holds one full record.
+const CHUNK: u64 = 4096;
+
+/// How long it listens before it looks whether its client still runs, in milliseconds.
+const LOOK: i32 = 5;
+
+/// A stream as its writer sealed it.
+#[derive(Clone)]
+pub struct Sealed {
+    pub id: Uuid,
+    pub chunks: Vec<Bytes>,
+    pub how: How,
+}
+
+/// What a listener is given, in turns.
+#[derive(Clone)]
+pub enum Step {
+    /// A chunk, which is said to stand at this place.
+    Chunk(Uuid, u64, Bytes),
+    /// A stream's finish.
+    Ended(Uuid, How),
+    /// A box of keys, which is no turn.
+    Boxed(Bytes),
+    Done,
+}
+
+/// What it does with whoever connects.
+pub struct Liar {
+    socket: zmq::Socket,
+    pub environment: Environment,
+    /// The founder's seed.
+    pub seed: Seed,
+    satellite: [u8; 32],
+    port: u16,
+    /// What it says of the client's key.
+    pub key: Option<OwnKey>,
+    /// The longest chunk that it says it takes.
+    pub chunk: u64,
+    /// What it says of credit.
+    pub credit: u64,
+    /// Which byte it says it expects in a stream that is opened.
+    pub expected: u64,
+    /// Which bytes it says it has, beyond those that it has.
+    pub boast: u64,
+    /// What it sends writers once it has a chunk of theirs.
+    pub boxed: Option<Bytes>,
+    script: Vec<Step>,
+    turns: u64,
+    taken: Option<Sealed>,
+}
+
+pub fn secret() -> Secret {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).expect("the system gives randomness");
+    Secret::new(bytes)
+}
+
+impl Liar {
+    /// One to which everything used in its environment goes, as the founder.
+    pub fn new() -> Self {
+        let pair = Pair::derive(&secret(), b"a satellite");
+        let socket = CONTEXT.socket(zmq::ROUTER).expect("there are sockets left");
+        socket.set_curve_server(true).expect("it has CURVE");
+        socket
+            .set_curve_secretkey(pair.secret.as_bytes())
+            .expect("it is a key");
+        socket.set_rcvtimeo(LOOK).expect("it is a time");
+        socket.set_linger(0).expect("it is a time");
+        socket.bind("tcp://127.0.0.1:*").expect("loopback is there");
+        let bound = socket.get_last_endpoint().expect("it is bound");
+        let bound = bound.expect("an endpoint is text");
+        let port = bound.rsplit(':').next().and_then(|port| port.parse().ok());
+        let mut liar = Self {
+            socket,
+            environment: Environment::here(),
+            seed: Seed::new(secret()),
+            satellite: pair.public,
+            port: port.expect("it is bound to a port"),
+            key: Some(own_key(None)),
+            chunk: CHUNK,
+            credit: CREDIT,
+            expected: 0,
+            boast: 0,
+            boxed: None,
+            script: Vec::new(),
+            turns: 0,
+            taken: None,
+        };
+        let founder = liar.invitation(liar.seed.clone(), Kind::Founder);
+        liar.environment.leads_to(&founder);
+        liar
+    }
+
+    /// An invitation to it.
+    pub fn invitation(&self, seed: Seed, kind: Kind) -> String {
+        let token = Token {
+            host: "127.0.0.1".to_owned(),
+            port: self.port,
+            kind,
+            satellite: self.satellite,
+            seed,
+            expires: None,
+        };
+        token.encode().to_string()
+    }
+
+    /// What a writer of these bytes sends.
+    pub fn written(&mut self, pipe: &str, bytes: impl AsRef<[u8]>) -> Sealed {
+        self.write(pipe, bytes).printed("");
+        self.taken.take().expect("there was a stream")
+    }
+
+    /// How a writer of these bytes ends.
+    pub fn write(&mut self, pipe: &str, bytes: impl AsRef<[u8]>) -> Outcome {
+        let writer = self.environment.skypipe(&["-w", pipe]).piped().start();
+        writer.say(bytes);
+        writer.close_stdin();
+        self.serve(writer)
+    }
+
+    /// How a listener ends who is given this.
+    pub fn read(&mut self, mode: &str, pipe: &str, script: &[Step]) -> Outcome {
+        self.script = script.to_vec();
+        let listener = self.environment.skypipe(&[mode, pipe]).start();
+        self.serve(listener)
+    }
+
+    /// Answers a client until it ends.
+    pub fn serve(&mut self, client: Process) -> Outcome {
+        let is_over = wait::holds_within(wait::PATIENCE, || {
+            self.answer_one();
+            !client.runs()
+        });
+        assert!(is_over, "the client has not ended");
+        // What it said last is nothing to the next one.
+        while self.receive().is_some() {}
+        client.outcome()
+    }
+
+    fn receive(&self) -> Option<VecDeque<Vec<u8>>> {
+        self.socket.recv_multipart(0).ok().map(VecDeque::from)
+    }
+
+    fn answer_one(&mut self) {
+        let Some(mut frames) = self.receive() else {
+            return;
+        };
+        let route = frames.pop_front().unwrap_or_default();
+        let [_, command, payload @ ..] = frames.make_contiguous() else {
+            return;
+        };
+        let request = decode(command).expect("our own client makes sense");
+        let payload = payload.first().cloned().unwrap_or_default();
+        self.answer(&route, request, payload.into());
+    }
+
+    fn answer(&mut self, route: &[u8], request: Request, payload: Bytes) {
+        match request {
+            Request::Hello { .. } => self.say(route, &self.welcome()),
+            Request::Ping => self.say(route, &Reply::Pong),
+            Request::Open { stream, .. } => self.open(route, stream),
+            Request::Data { stream, at, .. } => self.take(route, stream, at, payload),
+            Request::Finish { stream, how, .. } => self.finish(route, stream, how),
+            Request::Listen { listener, .. } => self.perform(route, listener),
+            Request::Confirm {
+                listener, turns, ..
+            } if turns == self.turns => self.say(route, &Reply::Closed { listener }),
+            _ => {}
+        }
+    }
+
+    fn say(&self, route: &[u8], reply: &Reply) {
+        // A client that has gone is not told.
+        let _ = self
+            .socket
+            .send_multipart([route, MAGIC, &encode(reply)], 0);
+    }
+
+    fn welcome(&self) -> Reply {
+        Reply::Welcome {
+            satellite: Uuid::from_u128(1),
+            revision: REVISION,
+            program: "skypipe 99.0.0".to_owned(),
+            limits: Limits {
+                chunk: self.chunk,
+                heartbeat_ms: 5000,
+                writer_lost_ms: 60_000,
+                listener_lost_ms: 60_000,
+            },
+            key: self.key.clone(),
+        }
+    }
+
+    fn open(&mut self, route: &[u8], stream: Uuid) {
+        self.taken = Some(Sealed {
+            id: stream,
+            chunks: Vec::new(),
+            how: How::End,
+        });
+        let (next, limit) = (self.expected, self.credit);
+        let opened = Reply::Opened {
+            stream,
+            next,
+            limit,
+        };
+        self.say(route, &opened);
+    }
+
+    fn take(&mut self, route: &[u8], stream: Uuid, at: u64, payload: Bytes) {
+        let next = (at + payload.len() as u64).saturating_add(self.boast);
+        if let Some(taken) = &mut self.taken {
+            taken.chunks.push(payload);
+        }
+        let (limit, full) = (self.credit, false);
+        let ack = Reply::Ack {
+            stream,
+            next,
+            limit,
+            full,
+        };
+        self.say(route, &ack);
+        if let Some(boxed) = self.boxed.clone() {
+            self.say(route, &Reply::Boxed { boxed });
+        }
+    }
+
+    fn finish(&mut self, route: &[u8], stream: Uuid, how: How) {
+        if let Some(taken) = &mut self.taken {
+            taken.how = how;
+        }
+        let outcome = Fate::Kept;
+        self.say(route, &Reply::Finished { stream, outcome });
+    }
+
+    /// Gives a listener all that the script has.
+    fn perform(&mut self, route: &[u8], listener: Uuid) {
+        self.say(route, &Reply::Listening { listener });
+        self.turns = 0;
+        for step in std::mem::take(&mut self.script) {
+            let turn = self.turns;
+            self.turns += u64::from(!matches!(step, Step::Boxed(_)));
+            match step {
+                Step::Chunk(stream, at, payload) => {
+                    let chunk = Reply::Chunk {
+                        listener,
+                        turn,
+                        stream,
+                        at,
+                        missed: 0,
+                    };
+                    let frames = [route, MAGIC, &encode(&chunk), &payload];
+                    let _ = self.socket.send_multipart(frames, 0);
+                }
+                Step::Ended(stream, how) => self.say(
+                    route,
+                    &Reply::Ended {
+                        listener,
+                        turn,
+                        stream,
+                        how,
+                        label: "somebody".to_owned(),
+                        before: 0,
+                        missed: 0,
+                    },
+                ),
+                Step::Boxed(boxed) => self.say(route, &Reply::Boxed { boxed }),
+                Step::Done => self.say(
+                    route,
+                    &Reply::Done {
+                        listener,
+                        turn,
+                        missed: 0,
+                    },
+                ),
+            }
+        }
+    }
+}
+
+/// A key with all rights, and this box for its holder.
+pub fn own_key(boxed: Option<Bytes>) -> OwnKey {
+    OwnKey {
+        name: "first".to_owned(),
+        rights: Rights::ALL,
+        boxed,
+        is_vouched: true,
+        address: None,
+    }
+}
+
+/// These chunks of a stream one behind the other, as if there were no others.
+pub fn in_a_row(stream: Uuid, from: u64, chunks: &[Bytes]) -> Vec<Step> {
+    let mut at = from;
+    let step = |chunk: &Bytes| {
+        let step = Step::Chunk(stream, at, chunk.clone());
+        at += chunk.len() as u64;
+        step
+    };
+    chunks.iter().map(step).collect()
+}
+
+impl Sealed {
+    /// The stream, as it is given by who is true.
+    pub fn truly(&self) -> Vec<Step> {
+        let mut steps = in_a_row(self.id, 0, &self.chunks);
+        steps.push(Step::Ended(self.id, self.how.clone()));
+        steps
+    }
+
+    /// The length of all its chunks.
+    pub fn len(&self) -> u64 {
+        self.chunks.iter().map(|chunk| chunk.len() as u64).sum()
+    }
+}

@@ -373,6 +373,10 @@ impl Flags {
             && command.is_some()
             && !is(&["--eof", "--discard", "--invite", "--revoke"])
         {
+            if is(&["--join"]) {
+                // Whatever it is of one, it is not repeated.
+                return Some("an invitation on the command line".to_owned());
+            }
             return Some(format!("the name {name:?}"));
         }
         if self.yes && !is(&["--reset"]) {

@@ -2,7 +2,7 @@
 //!
 //! Owns the form of a sealed stream: [`Sealer`] makes it, [`Opener`] checks and undoes it. Never
 //! touches a socket, a file, a clock or the system's randomness, and never decides who may have
-//! which keys: an [`Epoch`] comes from outside.
+//! which keys: an [`Epoch`](crate::keys::Epoch) comes from outside.
 //!
 //! # What it protects
 //!

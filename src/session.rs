@@ -250,8 +250,8 @@ struct Common {
 /// What a session is for.
 #[derive(Debug)]
 enum Role {
-    Write(Writer),
-    Listen(Listener),
+    Write(Box<Writer>),
+    Listen(Box<Listener>),
     Ask(Asker),
 }
 
@@ -274,9 +274,9 @@ impl Session {
                 label,
             } => {
                 let seals = config.identity.is_some();
-                Role::Write(Writer::new(pipe, wait, inferred, label, seals))
+                Role::Write(Box::new(Writer::new(pipe, wait, inferred, label, seals)))
             }
-            Job::Listen { pipe, mode } => Role::Listen(Listener::new(pipe, mode)),
+            Job::Listen { pipe, mode } => Role::Listen(Box::new(Listener::new(pipe, mode))),
             Job::Ask(question) => Role::Ask(Asker::new(question)),
         };
         let common = Common {

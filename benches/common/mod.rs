@@ -132,7 +132,9 @@ pub fn pump(bytes: u64, mut writer: Child, mut listener: Child) -> Duration {
     let time = begin.elapsed();
     feeder.join().expect("the feeder ends");
     writer.wait().expect("the writer ends");
-    drop(output);
+    // Up to its end: who goes before that leaves the rest in the pipe.
+    let rest = std::io::copy(&mut output, &mut std::io::sink());
+    assert_eq!(rest.expect("the listener ends"), 0, "no byte too many");
     listener.wait().expect("the listener ends");
     time
 }

@@ -12,7 +12,7 @@ use crate::cli::Invite;
 use crate::exit::Failure;
 use crate::keys::Fault;
 use crate::session::Question;
-use crate::tell::notice;
+use crate::tell::{hint, notice};
 
 /// Prints an invitation, and returns the exit code.
 ///
@@ -72,8 +72,8 @@ pub fn invite(invite: &Invite) -> Result<u8, Failure> {
         "whoever has the line above can use the satellite as {name}: paste it into skypipe --join \
          on the other machine, {how}"
     ));
-    if is_loopback(&token.host) {
-        notice(&format!(
+    if kind == Kind::Phrase && is_loopback(&token.host) {
+        hint(&format!(
             "it names {}, which only this machine can reach: write the satellite's own name in its \
              place, or start the satellite with --public",
             token.host

@@ -18,6 +18,10 @@ use crate::tell::notice;
 /// # Errors
 ///
 /// When this machine may not, or the satellite cannot be asked.
+///
+/// # Panics
+///
+/// When the system gives no randomness, without which nothing here is safe.
 pub fn renew() -> Result<u8, Failure> {
     let member = Member::here()?;
     let (keyring, managing) = member.manages(&member.own_key()?)?;

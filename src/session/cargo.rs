@@ -59,7 +59,7 @@ pub(super) enum Seal {
     /// By a key that is not known before the satellite has answered.
     Awaited,
     /// By this.
-    With(Sealer),
+    With(Box<Sealer>),
     /// All has been sealed; the proof of the end.
     Ended(Bytes),
 }
@@ -98,7 +98,7 @@ impl Seal {
         };
         let sealer = Sealer::new(newest, &random(), stream, pipe, position, Suite::best())
             .map_err(|fault| fault.to_string())?;
-        *self = Self::With(sealer);
+        *self = Self::With(Box::new(sealer));
         Ok(())
     }
 

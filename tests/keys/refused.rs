@@ -65,8 +65,8 @@ fn all_of_it(address: &str) {
     let mut stranger = Environment::here();
     stranger.leads_to(endpoint);
     let sentence = format!(
-        "the satellite at {endpoint} is private: it lets in only who was invited (run skypipe \
-         --invite there, and skypipe --join here)"
+        "the satellite at {endpoint} is private: it lets in only who was invited: whoever has joined \
+         it makes an invitation with skypipe --invite, and skypipe --join takes it here"
     );
     is_told(&stranger, &sentence);
     // And nothing of all that has left a trace.

@@ -92,6 +92,15 @@ impl Arena {
             founder,
             _sky: sky,
         };
+        // Who has a box can let others in, so that keys can be ended.
+        let own = Request::Box(NewBox {
+            name: "first".to_owned(),
+            epoch: 0,
+            renewal: None,
+            boxed: Bytes::from_static(b"box"),
+            voucher: None,
+        });
+        assert_eq!(word(&arena.founder.answer(&own)), "Kept");
         for (number, name) in (0..).zip(KEYS) {
             arena.let_in(kind(name, number));
         }

@@ -39,7 +39,7 @@ pub(super) struct Up {
 }
 
 /// The longest frame that is taken in, in bytes: a chunk, or a page of a listing, and what CURVE adds.
-const LONGEST_FRAME: i64 = MAX_CHUNK as i64 + (4 << 10);
+const LONGEST_FRAME: usize = MAX_CHUNK + (4 << 10);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -61,7 +61,7 @@ impl Up {
         socket.set_linger(0)?;
         socket.set_sndhwm(0)?;
         socket.set_rcvhwm(0)?;
-        socket.set_maxmsgsize(LONGEST_FRAME)?;
+        socket.set_maxmsgsize(LONGEST_FRAME.try_into().unwrap_or(i64::MAX))?;
         socket.set_ipv6(way.ipv6)?;
         socket.set_reconnect_ivl(RECONNECT)?;
         socket.set_connect_timeout(PATIENCE)?;

@@ -119,8 +119,8 @@ fn opened(keyring: &Keyring, chunks: &[(u64, Bytes)]) -> String {
     let mut opener = Opener::new(OWN, "p");
     let mut text = Vec::new();
     for (_, wire) in chunks {
-        let opened = opener.open(keyring.epochs(), wire, false);
-        text.extend_from_slice(&opened.expect("it is as it was sealed").plain);
+        let payload = opener.open(keyring.epochs(), wire, false);
+        text.extend_from_slice(&payload.expect("it is as it was sealed").plain);
     }
     String::from_utf8(text).expect("tests write text")
 }
@@ -314,7 +314,7 @@ fn a_box_that_is_none_ends_it() {
 fn a_machine_without_keys_is_told_to_join() {
     let identity = Identity::new(&token(Kind::Phrase), fresh);
     let mut talk = Talk::with(write_job(false), |config| {
-        config.identity = Some(identity.clone())
+        config.identity = Some(identity.clone());
     });
     welcome(&mut talk, None);
     assert_eq!(talk.exit, Some(1));

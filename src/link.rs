@@ -22,6 +22,7 @@
 //! to exit, what it had sent gets a moment to leave, and the threads are left where they are: one
 //! may be waiting in a read or a write that nothing but the end of the program ends.
 
+mod allocator;
 mod chunker;
 mod connection;
 pub mod route;
@@ -70,6 +71,7 @@ pub enum Told {
 ///
 /// When the system refuses a thread, a descriptor or the waiting itself.
 pub fn run(config: Config, route: Arc<dyn Route>, tell: &mut dyn FnMut(Told)) -> io::Result<u8> {
+    allocator::reuse_large_blocks();
     let mut link = Link::new(config, route, tell)?;
     link.carry_out();
     loop {

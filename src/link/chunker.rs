@@ -2,13 +2,16 @@
 //!
 //! Owns the bytes that were read and not yet handed on. Knows nothing of descriptors and of time.
 
+use crate::seal::MOST_PLAIN;
 use bytes::Bytes;
-use skypipe_broker::protocol::MAX_CHUNK;
+
+/// The most bytes that are cut in one piece: sealed, they make one chunk as long as a chunk may be.
+const LONGEST: usize = 273 * MOST_PLAIN;
 
 /// Chunks of up to so many bytes are copied out of the buffer, so that a chunk that waits for its
 /// acknowledgement holds no memory that is much larger than itself. Longer ones take the buffer
 /// along, and a new one is begun.
-const COPIED: usize = MAX_CHUNK / 4;
+const COPIED: usize = LONGEST / 4;
 
 /// A buffer of one chunk's size that gives whole lines.
 #[derive(Debug)]
@@ -20,7 +23,7 @@ impl Chunker {
     /// An empty one.
     pub fn new() -> Self {
         Self {
-            buffer: Vec::with_capacity(MAX_CHUNK),
+            buffer: Vec::with_capacity(LONGEST),
         }
     }
 
@@ -31,7 +34,7 @@ impl Chunker {
 
     /// Whether nothing can be appended before something is cut.
     pub fn is_full(&self) -> bool {
-        self.buffer.len() >= MAX_CHUNK
+        self.buffer.len() >= LONGEST
     }
 
     /// Whether there is nothing to cut.
@@ -55,7 +58,7 @@ impl Chunker {
 
     /// The first `end` bytes, no more than a chunk holds, unless there are none.
     fn cut(&mut self, end: usize) -> Option<Bytes> {
-        let end = end.min(MAX_CHUNK);
+        let end = end.min(LONGEST);
         if end == 0 {
             return None;
         }
@@ -64,7 +67,7 @@ impl Chunker {
             self.buffer.drain(..end);
             return Some(chunk);
         }
-        let mut rest = Vec::with_capacity(MAX_CHUNK);
+        let mut rest = Vec::with_capacity(LONGEST);
         rest.extend_from_slice(&self.buffer[end..]);
         let mut chunk = std::mem::replace(&mut self.buffer, rest);
         chunk.truncate(end);
@@ -75,6 +78,7 @@ impl Chunker {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use skypipe_broker::protocol::MAX_CHUNK;
 
     use super::*;
 
@@ -82,6 +86,13 @@ mod tests {
         let mut chunker = Chunker::new();
         chunker.room().extend_from_slice(bytes);
         chunker
+    }
+
+    #[test]
+    fn what_is_cut_makes_one_chunk_sealed_or_not() {
+        let longest = crate::seal::sealed_len(LONGEST);
+        let room = crate::seal::sealed_len(MOST_PLAIN);
+        assert!(longest <= MAX_CHUNK && longest + room > MAX_CHUNK);
     }
 
     #[test]
@@ -97,25 +108,22 @@ mod tests {
 
     #[test]
     fn a_full_buffer_goes_whole_if_it_is_one_line() {
-        let mut chunker = filled(&vec![b'x'; MAX_CHUNK - 1]);
+        let mut chunker = filled(&vec![b'x'; LONGEST - 1]);
         assert_eq!(chunker.cut_lines(), None);
         chunker.room().push(b'x');
         assert!(chunker.is_full());
-        assert_eq!(
-            chunker.cut_lines().map(|chunk| chunk.len()),
-            Some(MAX_CHUNK)
-        );
+        assert_eq!(chunker.cut_lines().map(|chunk| chunk.len()), Some(LONGEST));
         assert!(chunker.is_empty());
     }
 
     #[test]
     fn a_long_chunk_is_not_copied() {
-        let mut text = vec![b'x'; MAX_CHUNK];
-        text[MAX_CHUNK - 3] = b'\n';
+        let mut text = vec![b'x'; LONGEST];
+        text[LONGEST - 3] = b'\n';
         let mut chunker = filled(&text);
         let place = chunker.room().as_ptr();
         let chunk = chunker.cut_lines().expect("there is a line");
-        assert_eq!((chunk.as_ptr(), chunk.len()), (place, MAX_CHUNK - 2));
+        assert_eq!((chunk.as_ptr(), chunk.len()), (place, LONGEST - 2));
         assert_eq!(chunker.cut_all().as_deref(), Some(&b"xx"[..]));
     }
 
@@ -130,12 +138,12 @@ mod tests {
                 bytes.resize(bytes.len() + run, b'-');
                 put.extend_from_slice(&bytes);
                 while !bytes.is_empty() {
-                    let fits = bytes.len().min(MAX_CHUNK - chunker.room().len());
+                    let fits = bytes.len().min(LONGEST - chunker.room().len());
                     chunker.room().extend(bytes.drain(..fits));
                     let chunk = if all { chunker.cut_all() } else { chunker.cut_lines() };
                     let chunk = chunk.unwrap_or_default();
-                    prop_assert!(chunk.len() <= MAX_CHUNK);
-                    prop_assert!(all || chunk.is_empty() || chunk.ends_with(b"\n") || chunk.len() == MAX_CHUNK);
+                    prop_assert!(chunk.len() <= LONGEST);
+                    prop_assert!(all || chunk.is_empty() || chunk.ends_with(b"\n") || chunk.len() == LONGEST);
                     got.extend_from_slice(&chunk);
                 }
             }

@@ -63,7 +63,12 @@ pub fn invite(invite: &Invite) -> Result<u8, Failure> {
     };
     let mut line = token.encode();
     line.push('\n');
-    let code = show(&line)?;
+    let code = show(&line).map_err(|fault| Failure {
+        sentence: format!(
+            "{fault}; nobody has the key {name} now: skypipe --revoke {name} ends it"
+        ),
+        ..fault
+    })?;
     let how = match kind {
         Kind::Phrase => "which asks for the phrase there",
         Kind::Boxed { .. } | Kind::Founder => "or set SATELLITE to it",

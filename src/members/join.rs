@@ -30,6 +30,11 @@ const MAX_TEXT: u64 = 4096;
 /// When there is no good invitation, another satellite was joined, or this one cannot be reached.
 pub fn join() -> Result<u8, Failure> {
     let text = invitation()?;
+    if text.trim().is_empty() {
+        return Err(Failure::usage(
+            "there is no invitation: paste its line, or hand it in on stdin",
+        ));
+    }
     let place = config::invited(&text)
         .map_err(|why| Failure::usage(format!("that is no invitation: {why}")))?;
     let mut member = Member::at(place)?;

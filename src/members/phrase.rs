@@ -40,8 +40,13 @@ pub fn renew() -> Result<u8, Failure> {
         wrapped,
         PublicKey(seed.boxing().public),
     )?;
-    member.put(Question::SetPhrase(keyring.newest().number, Some(kept)))?;
+    // Shown first: if that fails, the phrase before is still good.
     let code = show(&format!("{}\n", phrase.as_str()))?;
+    let set = member.put(Question::SetPhrase(keyring.newest().number, Some(kept)));
+    set.map_err(|fault| Failure {
+        sentence: format!("{fault}: the phrase above is not good, and what was before is"),
+        ..fault
+    })?;
     notice(
         "write these six words down: with them and an access key a machine joins, and they are not \
          shown again",

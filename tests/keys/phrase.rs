@@ -21,7 +21,7 @@ fn new_phrase(manager: &Environment) -> String {
 fn access_key(sky: &Sky, name: &str) -> String {
     let invited = sky.host().skypipe(&["--invite", name]);
     let outcome = invited.var("SATELLITE", sky.access_key()).done();
-    invitation_words(outcome, "and asks for the phrase there")
+    invitation_words(outcome, "which asks for the phrase there")
 }
 
 /// Has a machine join with an access key and what `SKYPIPE_PHRASE` says.
@@ -208,7 +208,7 @@ fn a_reader_that_joins_by_phrase_reads_and_manages_nothing() {
     let phrase = new_phrase(&desktop);
     let invited = sky.host().skypipe(&["--invite", "tv", "--read"]);
     let outcome = invited.var("SATELLITE", sky.access_key()).done();
-    let key = invitation_words(outcome, "and asks for the phrase there");
+    let key = invitation_words(outcome, "which asks for the phrase there");
     let tv = Environment::here();
     join(&tv, &key, &phrase).told(0, "as tv (read)");
     desktop.skypipe(&["x"]).fed("news\n").printed("");

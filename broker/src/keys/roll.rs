@@ -249,8 +249,10 @@ impl Roll {
             let fault = "a key that may invite others is for all pipes";
             return Err(Fault::Malformed(fault));
         }
-        if pipes.len() > MAX_PATTERNS || pipes.iter().any(|pipe| pipe.len() > MAX_PATTERN) {
-            let fault = "a key is for at most eight patterns of pipes, of at most 255 bytes each";
+        let is_bad = |pipe: &String| pipe.len() > MAX_PATTERN || pipe.chars().any(char::is_control);
+        if pipes.len() > MAX_PATTERNS || pipes.iter().any(is_bad) {
+            let fault = "a key is for at most eight patterns of pipes, of at most 255 bytes each and \
+                         without control characters";
             return Err(Fault::Malformed(fault));
         }
         if new

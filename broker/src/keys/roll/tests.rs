@@ -99,6 +99,10 @@ fn what_breaks_a_rule_is_refused() {
             ..key("a", 1)
         },
         NewKey {
+            pipes: vec!["a\nb".to_owned()],
+            ..key("a", 1)
+        },
+        NewKey {
             boxed: Some(vec![0; MAX_BOX + 1].into()),
             ..key("a", 1)
         },

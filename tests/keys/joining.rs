@@ -279,7 +279,6 @@ fn an_invitation_that_came_to_harm_is_told_and_never_repeated() {
             "between skypipe:// and the next slash belongs host:port",
         ),
         (secret, "it does not begin with skypipe://"),
-        ("", "it does not begin with skypipe://"),
     ] {
         let machine = Environment::here();
         let outcome = machine.skypipe(&["--join"]).fed(mangled);
@@ -296,6 +295,11 @@ fn an_invitation_that_came_to_harm_is_told_and_never_repeated() {
             outcome.told(2, &sentence);
         }
     }
+    let outcome = Environment::here().skypipe(&["--join"]).fed("\n");
+    outcome.told(
+        2,
+        "there is no invitation: paste its line, or hand it in on stdin",
+    );
 }
 
 #[test]

@@ -110,3 +110,19 @@ impl Reads {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::protocol::{CHUNK_OVERHEAD, RECORD, SCRAP};
+
+    use super::*;
+
+    #[test]
+    fn pieces_end_where_records_do() {
+        assert_eq!(RECORD as u64 + CHUNK_OVERHEAD, SCRAP);
+        let reads = Reads::default();
+        assert_eq!(reads.piece(), usize::MAX);
+        reads.0.store(MOST / 2, Ordering::Relaxed);
+        assert_eq!((reads.piece(), PIECE % RECORD), (PIECE, 0));
+    }
+}

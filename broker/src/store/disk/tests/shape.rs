@@ -3,6 +3,7 @@
 use std::io;
 
 use super::*;
+use crate::protocol::PIECE;
 
 #[test]
 fn a_second_store_in_the_same_directory_is_refused() {
@@ -140,6 +141,26 @@ fn a_million_lines_become_few_chunks() {
         0,
         "nobody has paid for these"
     );
+}
+
+/// Records of a sealed stream cannot be cut, and what is put together may be: every so many bytes.
+#[test]
+fn small_chunks_are_put_together_to_a_piece_at_most() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (mut store, _) = open(dir.path(), settings(64 << 20));
+    store.put(1, 0);
+    let (chunk, chunks) = (3000, 1000);
+    for number in 0..chunks {
+        store.save(1, number * chunk, 3000).expect("room");
+    }
+    let (mut at, mut found) = (0, 0);
+    while let Some(mark) = store.disk.mark(StreamKey(1), at) {
+        let len = mark.len as u64;
+        assert!(mark.len <= PIECE && len.is_multiple_of(chunk), "{mark:?}");
+        (at, found) = (at + len, found + 1);
+    }
+    assert_eq!(at, chunks * chunk);
+    assert!(found < chunks / 15, "{found} chunks are left");
 }
 
 #[test]

@@ -15,13 +15,12 @@
 mod common;
 
 use std::env;
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Satellite, end, median, pump, setting};
+use common::{Satellite, end, free_port, median, pump, setting, socat_process};
 use skypipe::config::{Place, place};
 use skypipe::link::route::{Curve, Tcp};
 use skypipe::session::{Config, Job};
@@ -140,16 +139,6 @@ fn socat(bytes: u64, certificate: &Path) -> Duration {
     time
 }
 
-fn socat_process(addresses: &[&str]) -> Child {
-    Command::new("socat")
-        .args(["-u", "-b262144"])
-        .args(addresses)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("socat is installed")
-}
-
 /// A certificate and its key, in one file.
 fn certificate(directory: &Path) -> std::path::PathBuf {
     let (key, both) = (directory.join("key.pem"), directory.join("both.pem"));
@@ -169,9 +158,4 @@ fn certificate(directory: &Path) -> std::path::PathBuf {
     text.extend(std::fs::read(&key).expect("a key"));
     std::fs::write(&both, text).expect("there is room");
     both
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
-    listener.local_addr().expect("an address").port()
 }

@@ -14,11 +14,10 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{ChildStdin, ChildStdout};
 use std::time::{Duration, Instant};
 
-use common::{Satellite, end, median, pump, setting};
+use common::{Satellite, end, free_port, median, pump, setting, socat_process};
 
 fn main() {
     let gigabytes = setting("GB", 1.0);
@@ -98,19 +97,4 @@ fn socat(bytes: u64) -> Duration {
     let time = pump(bytes, sender, receiver);
     end(relay);
     time
-}
-
-fn socat_process(addresses: &[&str]) -> Child {
-    Command::new("socat")
-        .args(["-u", "-b262144"])
-        .args(addresses)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("socat is installed")
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
-    listener.local_addr().expect("an address").port()
 }

@@ -20,7 +20,7 @@ use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use skypipe_broker::protocol::Mode;
 use skypipe_satellite::{Listen, Refusal, Settings};
@@ -155,9 +155,7 @@ fn identity(place: &Place) -> Result<Option<Identity>, Failure> {
     let Place::Invited(_, token) = place else {
         return Ok(None);
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.unwrap_or_default().as_secs();
-    if token.expires.is_some_and(|end| end <= now) {
+    if token.expires.is_some_and(|end| end <= members::wall()) {
         return Err(Failure {
             code: UNREACHABLE,
             sentence: format!(

@@ -155,7 +155,8 @@ fn share(keyring: &Keyring, rights: Rights) -> Keyring {
 }
 
 /// The time, in seconds since 1970 (UTC).
-fn wall() -> u64 {
+#[must_use]
+pub fn wall() -> u64 {
     let time = SystemTime::now().duration_since(UNIX_EPOCH);
     time.unwrap_or_default().as_secs()
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each benchmark uses another part of what is here")]
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -154,4 +155,21 @@ pub fn feed(mut input: ChildStdin, bytes: u64) {
 pub fn end(mut process: Child) {
     let _ = process.kill();
     let _ = process.wait();
+}
+
+/// A socat in one direction, with blocks of 256 KiB.
+pub fn socat_process(addresses: &[&str]) -> Child {
+    Command::new("socat")
+        .args(["-u", "-b262144"])
+        .args(addresses)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("socat is installed")
+}
+
+/// A port of loopback that nobody has.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    listener.local_addr().expect("an address").port()
 }

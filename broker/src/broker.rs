@@ -104,7 +104,7 @@ pub enum Input {
         /// Whose.
         peer: Peer,
     },
-    /// The keys of the oldest [`Output::SaveKeys`] not yet reported are on disk, or why not.
+    /// The keys of [`Output::SaveKeys`] are on disk, or why not.
     KeysSaved(Result<(), String>),
     /// A sync of the store has come to its end.
     Synced,
@@ -127,7 +127,7 @@ pub enum Output {
         report: bool,
     },
     /// Put the keys on disk, whole and synced, in place of those that are there, and report
-    /// [`Input::KeysSaved`].
+    /// [`Input::KeysSaved`] before anything else.
     SaveKeys(Bytes),
     /// Worth a line in the log.
     Log(String),
@@ -203,8 +203,8 @@ pub struct Broker<S> {
     address: Option<String>,
     /// When it was saved last, in seconds since 1970 (UTC).
     roll_saved: Option<u64>,
-    /// Rolls on their way to the disk.
-    unsaved: VecDeque<Unsaved>,
+    /// What has become of it since.
+    unsaved: Unsaved,
     /// Since when nothing waits and nobody is connected.
     idle_since: Option<Now>,
 }
@@ -247,7 +247,7 @@ impl<S: Store> Broker<S> {
             wall,
             address: None,
             roll_saved: None,
-            unsaved: VecDeque::new(),
+            unsaved: Unsaved::default(),
             idle_since,
         }
     }
@@ -269,7 +269,7 @@ impl<S: Store> Broker<S> {
             Input::Stop => {
                 self.save_all();
                 // When each key was used last.
-                self.save_roll(None, None);
+                self.save_roll();
                 self.out.push_back(Output::Log("asked to stop".to_owned()));
                 self.out.push_back(Output::Stop);
             }
@@ -279,14 +279,14 @@ impl<S: Store> Broker<S> {
 
     /// What to do next; nothing when all is done for now.
     pub fn poll(&mut self) -> Option<Output> {
+        if let Some(roll) = self.roll_to_save() {
+            return Some(Output::SaveKeys(roll));
+        }
         loop {
             // Nothing leaves before the decisions that it follows from are written down.
             if !self.record() {
-                // But that the satellite ends, and why writers wait, follows from nothing, and keys
-                // are kept elsewhere.
-                let is_told = |out: &Output| {
-                    matches!(out, Output::Log(_) | Output::SaveKeys(_) | Output::Stop)
-                };
+                // But that the satellite ends, and why writers wait, follows from nothing.
+                let is_told = |out: &Output| matches!(out, Output::Log(_) | Output::Stop);
                 let place = self.out.iter().position(is_told)?;
                 return self.out.remove(place);
             }

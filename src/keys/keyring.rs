@@ -92,15 +92,6 @@ impl Keyring {
         &self.epochs
     }
 
-    /// The epoch of this number, if it is known.
-    #[must_use]
-    pub fn epoch(&self, number: u32) -> Option<&Epoch> {
-        let numbers = self
-            .epochs
-            .binary_search_by_key(&number, |epoch| epoch.number);
-        numbers.ok().map(|at| &self.epochs[at])
-    }
-
     /// The epoch to write under.
     ///
     /// # Panics

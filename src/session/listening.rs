@@ -412,10 +412,13 @@ impl Listener {
     fn distrust(&mut self, common: &mut Common, fault: &Fault) {
         self.leave(common);
         common.send(&Request::Bye, None);
-        common.fail(
-            1,
-            &format!("what came from the satellite cannot be trusted: {fault}"),
+        let pipe = &self.pipe;
+        let hint = format!(
+            "it waits in the pipe {pipe:?} still: skypipe --discard drops all that waits there"
         );
+        common.out.push_back(Output::Hint(hint));
+        let message = format!("what came from the satellite cannot be trusted: {fault}");
+        common.fail(1, &message);
     }
 
     /// Notes that a stream's finish has arrived; returns whether it is the first time.

@@ -84,6 +84,11 @@ fn named(pipe: &str) -> String {
     }
 }
 
+/// What the holder of a key that has ended is told.
+fn farewell(why: &str) -> String {
+    format!("{}: ask for a new invitation", why.replace("its", "your"))
+}
+
 impl<S: Store> Broker<S> {
     /// Lets in those alone who have a key on the roll. `address` is the `host:port` under which others
     /// reach the satellite, if that is known.
@@ -122,8 +127,7 @@ impl<S: Store> Broker<S> {
         if self.clients.at(peer).is_some() {
             self.expel(id, why);
         }
-        let message = format!("{}: ask for a new invitation", why.replace("its", "your"));
-        self.refuse(peer, Code::Denied, &message, None);
+        self.refuse(peer, Code::Denied, &farewell(why), None);
         false
     }
 
@@ -176,10 +180,9 @@ impl<S: Store> Broker<S> {
 
     /// Ends all that the holders of a key have here.
     pub(super) fn expel(&mut self, key: KeyId, why: &str) {
-        let message = format!("{}: ask for a new invitation", why.replace("its", "your"));
         let error = Reply::Error {
             code: Code::Denied,
-            message,
+            message: farewell(why),
             about: None,
         };
         for client in self.clients.with_key(key) {

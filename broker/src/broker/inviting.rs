@@ -1,7 +1,8 @@
 //! What those who manage a satellite say of its keys.
 //!
-//! Nothing is answered before the roll has been saved. If it cannot be, it is as it was before, but
-//! for keys that were ended: those stay out as long as this satellite runs.
+//! Nothing is answered before the roll has been saved, once for all that was said meanwhile. If it
+//! cannot be, it is as it was before, but for keys that were ended: those stay out as long as this
+//! satellite runs.
 
 use bytes::Bytes;
 
@@ -14,15 +15,15 @@ use crate::store::Store;
 /// writes it down, too.
 const USE_KEPT_EVERY: u64 = 60;
 
-/// A roll on its way to the disk.
-#[derive(Debug)]
+/// What has become of the roll since it was saved.
+#[derive(Debug, Default)]
 pub(super) struct Unsaved {
-    /// Who is told when it is there, and what.
-    answer: Option<(Peer, Reply)>,
-    /// The roll to go back to if it does not get there.
+    /// The roll to go back to if the new one does not get to the disk; none if nothing has changed.
     before: Option<Roll>,
-    /// A new box in it, and whose.
-    boxed: Option<(KeyId, Bytes)>,
+    /// Who is told when it is there, and what.
+    answers: Vec<(Peer, Reply)>,
+    /// New boxes in it: who put each there, and for whom.
+    boxes: Vec<(Peer, KeyId, Bytes)>,
 }
 
 impl<S: Store> Broker<S> {
@@ -45,17 +46,8 @@ impl<S: Store> Broker<S> {
             Ok(Reply::Kept)
         });
         // It is told when it has been saved.
-        if let (Some(holder), Some(unsaved)) = (holder, self.unsaved.back_mut()) {
-            unsaved.boxed = Some((holder, boxed));
-        }
-    }
-
-    fn tell_holders(&mut self, holder: KeyId, boxed: Bytes, but: Option<&Peer>) {
-        let news = Reply::Boxed { boxed };
-        for client in self.clients.with_key(holder) {
-            if self.clients.peer(client) != but {
-                self.tell(client, &news, None);
-            }
+        if let Some(holder) = holder {
+            self.unsaved.boxes.push((peer.clone(), holder, boxed));
         }
     }
 
@@ -83,19 +75,16 @@ impl<S: Store> Broker<S> {
     }
 
     pub(super) fn revoke(&mut self, peer: &Peer, name: &str) {
-        let Some(roll) = &mut self.roll else {
-            return self.refuse_keyless(peer);
-        };
-        match roll.revoke(name) {
-            Ok((ended, could_read)) => {
-                if let Some(key) = ended {
-                    self.out
-                        .push_back(Output::Log(format!("the key {name} is revoked")));
-                    self.expel(key.id(), "its key was revoked");
-                }
-                self.save_roll(Some((peer.clone(), Reply::Revoked { could_read })), None);
-            }
-            Err(fault) => self.refuse_for(peer, &fault),
+        let mut ended = None;
+        self.change_roll(peer, |roll| {
+            let (key, could_read) = roll.revoke(name)?;
+            ended = key;
+            Ok(Reply::Revoked { could_read })
+        });
+        if let Some(key) = ended {
+            self.out
+                .push_back(Output::Log(format!("the key {name} is revoked")));
+            self.expel(key.id(), "its key was revoked");
         }
     }
 
@@ -106,11 +95,9 @@ impl<S: Store> Broker<S> {
             return;
         };
         roll.note_use(key, wall);
-        if self
-            .roll_saved
-            .is_none_or(|saved| saved + USE_KEPT_EVERY <= wall)
-        {
-            self.save_roll(None, None);
+        let is_kept = |saved| saved + USE_KEPT_EVERY > wall;
+        if !self.roll_saved.is_some_and(is_kept) {
+            self.save_roll();
         }
     }
 
@@ -120,48 +107,65 @@ impl<S: Store> Broker<S> {
         };
         let before = roll.clone();
         match change(roll) {
-            Ok(reply) => self.save_roll(Some((peer.clone(), reply)), Some(before)),
+            Ok(reply) => {
+                self.unsaved.before.get_or_insert(before);
+                self.unsaved.answers.push((peer.clone(), reply));
+            }
             Err(fault) => self.refuse_for(peer, &fault),
         }
     }
 
-    pub(super) fn save_roll(&mut self, answer: Option<(Peer, Reply)>, before: Option<Roll>) {
-        self.roll_saved = Some(self.wall);
-        if let Some(roll) = &self.roll {
-            let bytes = Bytes::from(roll.encode());
-            self.out.push_back(Output::SaveKeys(bytes));
-            let boxed = None;
-            self.unsaved.push_back(Unsaved {
-                answer,
-                before,
-                boxed,
-            });
+    /// Has the roll saved as it is, for the sake of when keys were used last.
+    pub(super) fn save_roll(&mut self) {
+        if self.unsaved.before.is_none() {
+            self.unsaved.before.clone_from(&self.roll);
         }
     }
 
-    /// The oldest roll on its way has come to the disk, or has not.
+    /// The roll to be saved now, if it has changed.
+    pub(super) fn roll_to_save(&mut self) -> Option<Bytes> {
+        let roll = self
+            .roll
+            .as_ref()
+            .filter(|_| self.unsaved.before.is_some())?;
+        self.roll_saved = Some(self.wall);
+        Some(roll.encode().into())
+    }
+
+    /// The roll has come to the disk, or has not.
     pub(super) fn keys_saved(&mut self, saved: Result<(), String>) {
-        let Some(unsaved) = self.unsaved.pop_front() else {
-            return;
-        };
+        let Unsaved {
+            before,
+            answers,
+            boxes,
+        } = std::mem::take(&mut self.unsaved);
         let Err(why) = saved else {
-            if let Some((holder, boxed)) = unsaved.boxed {
-                let but = unsaved.answer.as_ref().map(|(peer, _)| peer);
-                self.tell_holders(holder, boxed, but);
+            for (from, holder, boxed) in boxes {
+                self.tell_holders(&from, holder, boxed);
             }
-            if let Some((peer, reply)) = unsaved.answer {
+            for (peer, reply) in answers {
                 self.reply(&peer, &reply);
             }
             return;
         };
         self.out
             .push_back(Output::Log(format!("the keys cannot be saved: {why}")));
-        if let (Some(before), Some(now)) = (unsaved.before, &mut self.roll) {
+        if let (Some(before), Some(now)) = (before, &mut self.roll) {
             *now = before.without_those_revoked(now);
         }
-        if let Some((peer, _)) = unsaved.answer {
-            let message = format!("the satellite cannot save its keys: {why}");
+        let message = format!("the satellite cannot save its keys: {why}");
+        for (peer, _) in answers {
             self.refuse(&peer, Code::Disk, &message, None);
+        }
+    }
+
+    /// Tells the holders of a key of their new box, but for the one who made it.
+    fn tell_holders(&mut self, from: &Peer, holder: KeyId, boxed: Bytes) {
+        let news = Reply::Boxed { boxed };
+        for client in self.clients.with_key(holder) {
+            if self.clients.peer(client) != Some(from) {
+                self.tell(client, &news, None);
+            }
         }
     }
 

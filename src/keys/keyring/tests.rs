@@ -79,15 +79,6 @@ fn the_oldest_epochs_are_dropped_beyond_the_limit() {
 }
 
 #[test]
-fn epochs_are_found_by_their_number() {
-    let keyring = renewed(70);
-    for number in 0..80 {
-        let found = keyring.epoch(number).map(|epoch| epoch.number);
-        assert_eq!(found, (7..=70).contains(&number).then_some(number));
-    }
-}
-
-#[test]
 fn each_gets_what_is_due_and_no_more() {
     let keyring = renewed(3);
     let managing = keyring.managing().unwrap().secret;

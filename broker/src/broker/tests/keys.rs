@@ -454,6 +454,30 @@ fn who_does_not_manage_gives_himself_one_box_and_begins_no_generation() {
 }
 
 #[test]
+fn what_was_said_at_once_is_saved_at_once_or_not_at_all() {
+    let mut story = guarded();
+    let invite = |name: &str, number| Request::Invite(new_key(name, READ, &[], number));
+    for (fault, refused) in [(Some("no space".to_owned()), true), (None, false)] {
+        story.disk_fault = fault;
+        let before = story.saved.len();
+        story.say_at_once("manager", &[invite("one", 51), invite("two", 52)]);
+        assert_eq!(story.saved.len(), before + 1);
+        let told = story.told("manager");
+        assert_eq!(
+            told.matches("refused: Disk").count(),
+            if refused { 2 } else { 0 }
+        );
+        for number in [51, 52] {
+            assert_eq!(
+                story.broker.admit(&[number; 32]).is_none(),
+                refused,
+                "{told}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_key_that_was_revoked_does_not_come_back_with_a_roll_that_was_not_saved() {
     let mut story = guarded();
     let invite = Request::Invite(new_key("new", READ, &[], 50));

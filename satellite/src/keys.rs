@@ -22,7 +22,7 @@ use skypipe_broker::keys::secret::Secret;
 use skypipe_broker::keys::seed::{Pair, Seed};
 use skypipe_broker::keys::token::{Kind, Token, is_host};
 use skypipe_broker::protocol::{NewKey, PublicKey, Rights};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// What the satellite's pair is derived for.
 const SATELLITE: &[u8] = b"skypipe 1 satellite";
@@ -32,6 +32,9 @@ const MAX_ROLL: u64 = 64 << 20;
 
 /// The longest access key that is read, in bytes.
 const MAX_HOST: usize = 4096;
+
+/// How much of the stack is overwritten, in bytes: several times what the making of keys takes.
+const STACK: usize = 256 << 10;
 
 /// The keys of one satellite.
 #[derive(Debug)]
@@ -105,6 +108,20 @@ impl Keys {
     /// the founder's invitation, once: nothing of it is kept. The roll is written after that, so that
     /// a satellite whose invitation nobody got begins anew.
     pub(crate) fn found(
+        &self,
+        bound: SocketAddr,
+        address: &str,
+        wall: u64,
+        tell: impl FnOnce(&str) -> io::Result<()>,
+    ) -> anyhow::Result<Roll> {
+        let roll = self.make_first_roll(bound, address, wall, tell);
+        wipe_stack();
+        roll
+    }
+
+    /// Never a part of its caller, so that all it leaves on the stack lies below it.
+    #[inline(never)]
+    fn make_first_roll(
         &self,
         bound: SocketAddr,
         address: &str,
@@ -209,6 +226,16 @@ fn split(address: &str) -> anyhow::Result<(String, u16)> {
         .context("an address has a host and a port")?;
     let port = port.parse().context("an address has a port")?;
     Ok((host.to_owned(), port))
+}
+
+/// Overwrites what calls that have returned left on the stack. Secrets are wiped where they lie, but
+/// a value that is moved leaves a copy behind, and some of it may stay for as long as a process runs.
+#[inline(never)]
+#[expect(clippy::large_stack_arrays, reason = "the stack is what it is about")]
+fn wipe_stack() {
+    let mut below = [0_u8; STACK];
+    below.zeroize();
+    std::hint::black_box(&mut below);
 }
 
 fn random() -> anyhow::Result<Zeroizing<[u8; 32]>> {

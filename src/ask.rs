@@ -36,8 +36,12 @@ pub(crate) struct Inquiry {
 /// # Errors
 ///
 /// When the environment makes no sense, or the system refuses something.
-pub fn ask(question: &Question, timeout: Option<Duration>) -> Result<u8, Failure> {
-    let place = config::place()?;
+pub fn ask(
+    question: &Question,
+    timeout: Option<Duration>,
+    data: Option<&Path>,
+) -> Result<u8, Failure> {
+    let place = config::place_of(data)?;
     let starts = matches!(question, Question::Eof(_));
     let inquiry = match &place {
         Place::Here(path) if !starts && !is_running(path)? => Inquiry::of_nobody(),

@@ -2,15 +2,20 @@
 //!
 //! Owns the rules of which flags go together. Never looks at stdin, the environment or the network.
 
+mod deploy;
+
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args as _, CommandFactory, FromArgMatches, Parser};
+use skypipe_broker::keys::halves::Halves;
 use skypipe_broker::protocol::{MAX_KEY_NAME, Mode, Rights, name_fault};
 use skypipe_satellite::{Listen, Settings};
 
+pub use self::deploy::Deploy;
 use crate::session::Question;
 
 /// Named pipes in the sky
@@ -63,7 +68,7 @@ struct Flags {
     /// Show how the satellite is, without starting one
     #[arg(long, help_heading = "Commands")]
     check: bool,
-    /// Stop the satellite that started by itself on this machine
+    /// End the satellite that --setup deployed, or else stop the one that started by itself here
     #[arg(long, help_heading = "Commands")]
     reset: bool,
     /// With --reset: do not ask, even if something waits and is then lost
@@ -78,6 +83,9 @@ struct Flags {
     /// With --invite: only for so long (12h, 30days)
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Keys")]
     expires: Option<Duration>,
+    /// With --invite: for a machine that has made its keys by itself
+    #[arg(long = "for", value_name = "KEY", hide = true)]
+    halves: Option<Halves>,
     /// Use the satellite of an invitation, which is read from stdin or asked for
     #[arg(long, help_heading = "Keys")]
     join: bool,
@@ -96,15 +104,18 @@ struct Flags {
     /// Let no phrase join any more
     #[arg(long, help_heading = "Keys")]
     no_phrase: bool,
-    /// Put a satellite in the sky
-    #[arg(long, help_heading = "Commands")]
-    setup: bool,
+    /// Put a satellite in the sky, or find the one there: fly, ssh://user@host or docker; asks if not said
+    #[arg(long, value_name = "TARGET", num_args = 0..=1, help_heading = "Commands")]
+    setup: Option<Option<String>>,
     /// Be a satellite, for others to reach at this port
     #[arg(long, value_name = "[ADDRESS:]PORT", help_heading = "Commands")]
     satellite: Option<Listen>,
     /// Be the satellite that starts by itself on this machine
     #[arg(long, hide = true)]
     local_satellite: bool,
+
+    #[command(flatten, next_help_heading = "With --setup")]
+    deploy: Deploy,
 
     #[command(flatten, next_help_heading = "Satellite")]
     settings: Settings,
@@ -125,11 +136,16 @@ pub enum Command {
     /// Bytes in or out of a pipe.
     Pipe(Pipe),
     /// A question about the pipes.
-    Ask(Question, Option<Duration>),
+    Ask(Question, Option<Duration>, Option<PathBuf>),
     /// How the satellite is.
-    Check(Option<Duration>),
-    /// Stop this machine's satellite; `true` without asking.
-    Reset(bool),
+    Check(Option<Duration>, Option<PathBuf>),
+    /// End the satellite that was deployed, or stop this machine's.
+    Reset {
+        /// Whether it is done without asking.
+        yes: bool,
+        /// Whether the steps are told as JSON.
+        json: bool,
+    },
     /// Let another machine in.
     Invite(Invite),
     /// Use the satellite of an invitation.
@@ -137,13 +153,13 @@ pub enum Command {
     /// Forget it.
     Leave,
     /// Show who was invited.
-    Keys,
+    Keys(Option<PathBuf>),
     /// End the key of this name.
-    Revoke(String),
+    Revoke(String, Option<PathBuf>),
     /// Make a phrase; `false` to have none any more.
     Phrase(bool),
     /// Put a satellite in the sky.
-    Setup,
+    Setup(Setup),
     /// Be a satellite at this address and port.
     Satellite(Listen, Settings),
     /// Be this machine's satellite.
@@ -165,6 +181,21 @@ pub struct Invite {
     pub pipes: Vec<String>,
     /// For how long.
     pub expires: Option<Duration>,
+    /// The machine's public halves, if it has made its seed by itself.
+    pub halves: Option<Halves>,
+    /// The directory of the satellite, if it is on this machine.
+    pub data: Option<PathBuf>,
+}
+
+/// Where a satellite is to be deployed, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setup {
+    /// The platform; asked for if it was not said.
+    pub target: Option<String>,
+    /// The rest of the flags.
+    pub deploy: Deploy,
+    /// Under which host, and perhaps port, others reach the satellite.
+    pub public: Option<String>,
 }
 
 /// Bytes in or out of a pipe.
@@ -222,7 +253,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
         .map_err(|error| stop(&error))?;
     let flags = Flags::from_arg_matches(&matches).map_err(|error| stop(&error))?;
     flags
-        .ask(setting_given(&matches).as_deref())
+        .ask(&settings_given(&matches))
         .map_err(Stop::Usage)
 }
 
@@ -251,15 +282,16 @@ fn stop(error: &clap::Error) -> Stop {
     )
 }
 
-/// A flag of the satellite's settings that was given, if any.
-fn setting_given(matches: &ArgMatches) -> Option<String> {
+/// The flags of the satellite's settings that were given.
+fn settings_given(matches: &ArgMatches) -> Vec<String> {
     let settings = Settings::augment_args(clap::Command::new(""));
     let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
     settings
         .get_arguments()
-        .find(|argument| given(argument.get_id().as_str()))
-        .and_then(|argument| argument.get_long())
+        .filter(|argument| given(argument.get_id().as_str()))
+        .filter_map(|argument| argument.get_long())
         .map(|long| format!("--{long}"))
+        .collect()
 }
 
 /// `10` is ten seconds; anything else is read as people write durations.
@@ -276,7 +308,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 impl Flags {
     /// The one thing that all the flags together ask for.
-    fn ask(self, setting: Option<&str>) -> Result<Command, String> {
+    fn ask(self, settings: &[String]) -> Result<Command, String> {
         if let Some(fault) = self.name.as_deref().and_then(name_fault) {
             return Err(fault.to_owned());
         }
@@ -285,7 +317,7 @@ impl Flags {
             return Err(format!("{first} and {second} do not go together"));
         }
         let command = commands.first().copied();
-        if let Some(flag) = self.out_of_place(command, setting) {
+        if let Some(flag) = self.out_of_place(command, settings) {
             return Err(match command {
                 Some(command) => format!("{flag} does not go together with {command}"),
                 None => format!("{flag} makes no sense here"),
@@ -295,21 +327,25 @@ impl Flags {
             return Ok(Command::Satellite(listen, self.settings));
         }
         let (name, timeout) = (self.name.clone().unwrap_or_default(), self.timeout);
+        let data = self.settings.data.clone();
         Ok(match command {
-            Some("--eof") => Command::Ask(Question::Eof(name), timeout),
-            Some("--list") => Command::Ask(Question::List, timeout),
-            Some("--discard") => Command::Ask(Question::Discard(name), timeout),
-            Some("--check") => Command::Check(timeout),
-            Some("--reset") => Command::Reset(self.yes),
+            Some("--eof") => Command::Ask(Question::Eof(name), timeout, data),
+            Some("--list") => Command::Ask(Question::List, timeout, data),
+            Some("--discard") => Command::Ask(Question::Discard(name), timeout, data),
+            Some("--check") => Command::Check(timeout, data),
+            Some("--reset") => Command::Reset {
+                yes: self.yes,
+                json: self.deploy.json,
+            },
             Some("--invite") => Command::Invite(self.invitation()?),
             Some("--join") => Command::Join,
             Some("--leave") => Command::Leave,
-            Some("--keys") => Command::Keys,
+            Some("--keys") => Command::Keys(data),
             Some("--revoke") if name.is_empty() => return Err("say whose key".to_owned()),
-            Some("--revoke") => Command::Revoke(name),
+            Some("--revoke") => Command::Revoke(name, data),
             Some("--phrase") => Command::Phrase(true),
             Some("--no-phrase") => Command::Phrase(false),
-            Some("--setup") => Command::Setup,
+            Some("--setup") => Command::Setup(self.setup()),
             Some(_) => Command::LocalSatellite(self.settings),
             None => Command::Pipe(Pipe {
                 name,
@@ -334,14 +370,14 @@ impl Flags {
             (self.revoke, "--revoke"),
             (self.phrase, "--phrase"),
             (self.no_phrase, "--no-phrase"),
-            (self.setup, "--setup"),
+            (self.setup.is_some(), "--setup"),
             (self.satellite.is_some(), "--satellite"),
             (self.local_satellite, "--local-satellite"),
         ])
     }
 
     /// A flag that `command` has no use for.
-    fn out_of_place(&self, command: Option<&str>, setting: Option<&str>) -> Option<String> {
+    fn out_of_place(&self, command: Option<&str>, settings: &[String]) -> Option<String> {
         let is = |names: &[&str]| command.is_some_and(|command| names.contains(&command));
         let ways = given([
             (self.read, "--read"),
@@ -365,6 +401,9 @@ impl Flags {
             if self.expires.is_some() {
                 return Some("--expires without --invite".to_owned());
             }
+            if self.halves.is_some() {
+                return Some("--for without --invite".to_owned());
+            }
         }
         if self.timeout.is_some() && command.is_some() && !is(&asks) {
             return Some("--timeout".to_owned());
@@ -382,11 +421,31 @@ impl Flags {
         if self.yes && !is(&["--reset"]) {
             return Some("--yes without --reset".to_owned());
         }
-        match setting {
-            Some(flag) if !is(&["--satellite", "--local-satellite"]) => {
-                Some(format!("{flag} without --satellite"))
-            }
-            _ => None,
+        if let [flag, ..] = self.deploy.given()[..]
+            && !is(&["--setup"])
+        {
+            return Some(format!("{flag} without --setup"));
+        }
+        if self.deploy.json && !is(&["--setup", "--reset"]) {
+            return Some("--json".to_owned());
+        }
+        let is_for = |flag: &&String| match flag.as_str() {
+            "--data" => is(&asks) || is(&["--invite", "--keys", "--revoke"]),
+            "--public" => is(&["--setup"]),
+            _ => false,
+        };
+        let mut others = settings.iter().filter(|flag| !is_for(flag));
+        let first = others
+            .next()
+            .filter(|_| !is(&["--satellite", "--local-satellite"]))?;
+        Some(format!("{first} without --satellite"))
+    }
+
+    fn setup(self) -> Setup {
+        Setup {
+            target: self.setup.flatten(),
+            deploy: self.deploy,
+            public: self.settings.public,
         }
     }
 
@@ -418,6 +477,8 @@ impl Flags {
             },
             pipes: self.pipe,
             expires: self.expires,
+            halves: self.halves,
+            data: self.settings.data,
         })
     }
 

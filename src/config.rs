@@ -167,6 +167,25 @@ pub fn place() -> Result<Place, Failure> {
     }
 }
 
+/// The satellite of this machine whose data lie in the directory `data`, for whoever may read its access
+/// key; without a directory, [`place`].
+///
+/// # Errors
+///
+/// When there is no access key, or none that can be read.
+pub fn place_of(data: Option<&Path>) -> Result<Place, Failure> {
+    let Some(data) = data else {
+        return place();
+    };
+    let key = data.join("keys/host");
+    read_invitation(&key)?.ok_or_else(|| {
+        Failure::failed(format!(
+            "{}: no satellite with keys has its data there",
+            data.display()
+        ))
+    })
+}
+
 /// What `SATELLITE` names; an empty one counts as not set, as it is usual for variables.
 ///
 /// # Errors
@@ -227,10 +246,14 @@ pub fn joined() -> Result<PathBuf, Failure> {
 }
 
 fn joined_satellite() -> Result<Option<Place>, Failure> {
-    let path = joined()?;
+    read_invitation(&joined()?)
+}
+
+/// The place of the invitation in a file, if there is one.
+fn read_invitation(path: &Path) -> Result<Option<Place>, Failure> {
     let shown = path.display();
     let fault = |error: &io::Error| Failure::failed(format!("{shown}: {}", words(error)));
-    let file = match File::open(&path) {
+    let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(fault(&error)),

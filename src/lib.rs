@@ -58,17 +58,17 @@ pub fn run() -> ExitCode {
 fn carry_out(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Pipe(pipe) => transfer(pipe),
-        Command::Ask(question, timeout) => ask::ask(&question, timeout),
-        Command::Check(timeout) => ask::check::check(timeout),
-        Command::Reset(yes) => ask::reset::reset(yes),
+        Command::Ask(question, timeout, data) => ask::ask(&question, timeout, data.as_deref()),
+        Command::Check(timeout, data) => ask::check::check(timeout, data.as_deref()),
+        Command::Reset { yes, json: _ } => ask::reset::reset(yes),
         Command::Invite(invite) => members::invite::invite(&invite),
         Command::Join => members::join::join(),
         Command::Leave => members::join::leave(),
-        Command::Keys => members::list(),
-        Command::Revoke(name) => members::revoke::revoke(&name),
+        Command::Keys(data) => members::list(data.as_deref()),
+        Command::Revoke(name, data) => members::revoke::revoke(&name, data.as_deref()),
         Command::Phrase(true) => members::phrase::renew(),
         Command::Phrase(false) => members::phrase::remove(),
-        Command::Setup => setup(),
+        Command::Setup(_) => setup(),
         Command::Satellite(listen, settings) => satellite(&listen, &settings),
         Command::LocalSatellite(settings) => local::serve(&settings),
     }

@@ -5,17 +5,19 @@
 
 pub mod invite;
 pub mod join;
+pub mod letting;
 mod listing;
 pub mod phrase;
 mod prompt;
 pub mod revoke;
 
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use skypipe_broker::keys::secret::Secret;
 use skypipe_broker::keys::seed::Pair;
 use skypipe_broker::keys::token::Token;
-use skypipe_broker::protocol::{NewBox, OwnKey, PublicKey, Reply, Rights};
+use skypipe_broker::protocol::{KeyInfo, NewBox, OwnKey, PublicKey, Reply, Rights};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -48,9 +50,10 @@ struct Member {
 }
 
 impl Member {
-    /// As the environment says, or the invitation that was joined with.
-    fn here() -> Result<Self, Failure> {
-        match config::place()? {
+    /// As the environment says, or the invitation that was joined with; or whoever works on the
+    /// machine of the satellite whose directory is `data`.
+    fn here(data: Option<&Path>) -> Result<Self, Failure> {
+        match config::place_of(data)? {
             place @ Place::Invited(..) => Self::at(place),
             Place::Sky(endpoint) => Err(Failure::usage(format!(
                 "SATELLITE={endpoint} names a satellite without an invitation to it: keys are for \
@@ -59,7 +62,7 @@ impl Member {
             Place::Here(_) => Err(Failure::usage(
                 "this machine uses its own satellite, which is for you alone and has no keys: join one \
                  that others can reach with skypipe --join, or set SATELLITE to an invitation (on the \
-                 machine of a satellite its file keys/host holds one)",
+                 machine of a satellite, --data names its directory)",
             )),
         }
     }
@@ -88,6 +91,16 @@ impl Member {
             code: inquiry.code,
             sentence: inquiry.notices.join("; "),
         })
+    }
+
+    /// All keys of the satellite.
+    fn keys(&self) -> Result<Vec<KeyInfo>, Failure> {
+        let answers = self.put(Question::Keys)?;
+        let keys = answers.into_iter().flat_map(|answer| match answer {
+            Reply::Keys { keys, .. } => keys,
+            _ => Vec::new(),
+        });
+        Ok(keys.collect())
     }
 
     /// What the satellite says of this machine's own key.

@@ -18,10 +18,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use skypipe_broker::keys::Roll;
+use skypipe_broker::keys::halves::Halves;
 use skypipe_broker::keys::secret::Secret;
 use skypipe_broker::keys::seed::{Pair, Seed};
 use skypipe_broker::keys::token::{Kind, Token, is_host};
-use skypipe_broker::protocol::{NewKey, PublicKey, Rights};
+use skypipe_broker::protocol::{NewKey, Rights};
 use zeroize::{Zeroize as _, Zeroizing};
 
 /// What the satellite's pair is derived for.
@@ -29,6 +30,9 @@ const SATELLITE: &[u8] = b"skypipe 1 satellite";
 
 /// The largest roll that is read, in bytes: far beyond two thousand keys with boxes of usual size.
 const MAX_ROLL: u64 = 64 << 20;
+
+/// The name of the founder's key.
+const FIRST: &str = "first";
 
 /// The longest access key that is read, in bytes.
 const MAX_HOST: usize = 4096;
@@ -119,6 +123,20 @@ impl Keys {
         roll
     }
 
+    /// Makes the first roll, for a founder who has made his keys elsewhere, and for whoever works on
+    /// this machine.
+    pub(crate) fn found_by(
+        &self,
+        founder: &Halves,
+        bound: SocketAddr,
+        wall: u64,
+    ) -> anyhow::Result<Roll> {
+        let mut roll = self.begin_roll(bound, wall)?;
+        enroll(&mut roll, FIRST, founder, wall)?;
+        self.save(&roll.encode()).context("cannot keep the keys")?;
+        Ok(roll)
+    }
+
     /// Never a part of its caller, so that all it leaves on the stack lies below it.
     #[inline(never)]
     fn make_first_roll(
@@ -128,13 +146,19 @@ impl Keys {
         wall: u64,
         tell: impl FnOnce(&str) -> io::Result<()>,
     ) -> anyhow::Result<Roll> {
-        let mut roll = Roll::default();
-        let host = self.member(&mut roll, "host", Kind::Phrase, &beside(bound), wall)?;
-        let founder = self.member(&mut roll, "first", Kind::Founder, address, wall)?;
-        replace(&self.directory.join("host"), host.encode().as_bytes())
-            .context("cannot keep the access key of this machine")?;
+        let mut roll = self.begin_roll(bound, wall)?;
+        let founder = self.member(&mut roll, FIRST, Kind::Founder, address, wall)?;
         tell(&founder.encode()).context("cannot print the first invitation")?;
         self.save(&roll.encode()).context("cannot keep the keys")?;
+        Ok(roll)
+    }
+
+    /// A roll on which nobody is but whoever works on this machine, whose access key is kept.
+    fn begin_roll(&self, bound: SocketAddr, wall: u64) -> anyhow::Result<Roll> {
+        let mut roll = Roll::default();
+        let host = self.member(&mut roll, "host", Kind::Phrase, &beside(bound), wall)?;
+        replace(&self.directory.join("host"), host.encode().as_bytes())
+            .context("cannot keep the access key of this machine")?;
         Ok(roll)
     }
 
@@ -172,19 +196,7 @@ impl Keys {
         wall: u64,
     ) -> anyhow::Result<Token> {
         let seed = Seed::new(Secret::from(random()?));
-        let new = NewKey {
-            name: name.to_owned(),
-            public: PublicKey(seed.curve().public),
-            boxing: PublicKey(seed.boxing().public),
-            rights: Rights::ALL,
-            pipes: Vec::new(),
-            expires: None,
-            epoch: 0,
-            boxed: None,
-            voucher: None,
-        };
-        roll.invite(new, wall)
-            .map_err(|fault| anyhow::Error::msg(fault.to_string()))?;
+        enroll(roll, name, &Halves::of(&seed), wall)?;
         let (host, port) = split(address)?;
         Ok(Token {
             host,
@@ -195,6 +207,24 @@ impl Keys {
             expires: None,
         })
     }
+}
+
+/// Puts a key with all rights on the roll.
+fn enroll(roll: &mut Roll, name: &str, halves: &Halves, wall: u64) -> anyhow::Result<()> {
+    let new = NewKey {
+        name: name.to_owned(),
+        public: halves.public,
+        boxing: halves.boxing,
+        rights: Rights::ALL,
+        pipes: Vec::new(),
+        expires: None,
+        epoch: 0,
+        boxed: None,
+        voucher: None,
+    };
+    let enrolled = roll.invite(new, wall);
+    enrolled.map_err(|fault| anyhow::Error::msg(fault.to_string()))?;
+    Ok(())
 }
 
 /// Under which address a satellite is reached that is bound there, as far as can be told: a machine
@@ -307,6 +337,24 @@ mod tests {
             assert!(!kept.windows(32).any(|part| part == secret), "{path:?}");
             assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         }
+    }
+
+    #[test]
+    fn a_founder_from_elsewhere_is_let_in_and_no_secret_of_his_is_there() {
+        let data = tempfile::tempdir().unwrap();
+        let keys = Keys::open(data.path()).unwrap();
+        let seed = Seed::new(Secret::from(random().unwrap()));
+        let bound = "127.0.0.1:9000".parse().unwrap();
+        let roll = keys.found_by(&Halves::of(&seed), bound, 7).unwrap();
+        assert!(roll.admit(&seed.curve().public, 8).is_some());
+        let (listed, _) = roll.page(None, 9);
+        let listed = listed.iter().map(|key| key.info(false));
+        let all = listed.map(|key| (key.name, key.rights));
+        let all: Vec<_> = all.collect();
+        assert_eq!(all, ["first", "host"].map(|name| (name.to_owned(), Rights::ALL)));
+        assert_eq!(keys.roll().unwrap(), Some(roll));
+        let host = fs::read_to_string(data.path().join("keys/host")).unwrap();
+        assert_eq!(Token::parse(&host).unwrap().kind, Kind::Phrase);
     }
 
     #[test]

@@ -96,6 +96,9 @@ fn roll(
         keys.lead_host(bound)?;
         return Ok((roll, address));
     }
+    if let Some(founder) = &settings.founder {
+        return Ok((keys.found_by(founder, bound, since)?, address));
+    }
     let reached_at = address.clone().unwrap_or_else(|| keys::reached_at(bound));
     let roll = keys.found(bound, &reached_at, since, |invitation| {
         let mut line = Zeroizing::new(String::with_capacity(invitation.len() + 1));

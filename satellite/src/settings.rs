@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use skypipe_broker::keys::halves::Halves;
 use skypipe_broker::keys::token::is_host;
 
 use crate::listen::Listen;
@@ -40,8 +41,12 @@ pub struct Settings {
     #[arg(long, value_name = "HOST[:PORT]", value_parser = address)]
     pub public: Option<String>,
 
+    /// Let this key in first, made on another machine, instead of printing an invitation
+    #[arg(long, value_name = "KEY", hide = true, requires = "data")]
+    pub founder: Option<Halves>,
+
     /// Listen where other machines can connect, without keys, so that all of them may read and write
-    #[arg(long, conflicts_with_all = ["private", "public"])]
+    #[arg(long, conflicts_with_all = ["private", "public", "founder"])]
     pub insecure: bool,
 
     /// After how long without a sign of life a writer's stream is cut
@@ -77,6 +82,7 @@ impl Settings {
     /// When it has to have keys and nowhere to keep them, or has some and is to do without.
     pub fn is_private(&self, listen: &Listen) -> Result<bool, Refusal> {
         let has_keys = self.data.as_deref().is_some_and(keys::are_in);
+        let must_have = has_keys || self.founder.is_some();
         match &self.data {
             Some(data) if has_keys && self.insecure => Err(Refusal(format!(
                 "what {} keeps is sealed for those who have keys: --insecure needs another directory",
@@ -87,7 +93,7 @@ impl Settings {
                  where they and what waits are kept, or --insecure if everybody there may read and \
                  write"
             ))),
-            _ => Ok(!self.insecure && (self.private || has_keys || !listen.is_local())),
+            _ => Ok(!self.insecure && (self.private || must_have || !listen.is_local())),
         }
     }
 }

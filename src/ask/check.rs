@@ -20,8 +20,8 @@ use crate::tell::notice;
 /// # Errors
 ///
 /// When the environment makes no sense, or the system refuses something.
-pub fn check(timeout: Option<Duration>) -> Result<u8, Failure> {
-    let place = config::place()?;
+pub fn check(timeout: Option<Duration>, data: Option<&Path>) -> Result<u8, Failure> {
+    let place = config::place_of(data)?;
     if let Place::Here(path) = &place
         && !is_running(path)?
     {

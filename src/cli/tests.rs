@@ -94,6 +94,13 @@ fn what_does_not_go_together_is_refused() {
         "skypipe --sideways",
         "skypipe --memory 1",
         "skypipe --check --insecure",
+        "skypipe --check --port 9000",
+        "skypipe --list --json",
+        "skypipe --setup --data /sky",
+        "skypipe --setup --port 0",
+        "skypipe --setup --image a --satellite-binary b",
+        "skypipe --keys --public sky",
+        "skypipe --phrase --data /sky",
     ];
     for line in lines {
         let sentence = refused(line);
@@ -111,7 +118,7 @@ fn what_does_not_go_together_is_refused() {
 #[test]
 fn commands_take_the_default_pipe_without_a_name() {
     let ask = |line| match read(line) {
-        Ok(Command::Ask(question, _)) => question,
+        Ok(Command::Ask(question, ..)) => question,
         other => panic!("{line}: {other:?}"),
     };
     assert_eq!(ask("skypipe --eof"), Question::Eof(String::new()));
@@ -122,12 +129,40 @@ fn commands_take_the_default_pipe_without_a_name() {
     assert_eq!(ask("skypipe --list --timeout 5"), Question::List);
     assert!(matches!(
         read("skypipe --reset --yes"),
-        Ok(Command::Reset(true))
+        Ok(Command::Reset {
+            yes: true,
+            json: false
+        })
     ));
     assert!(matches!(
         read("skypipe --satellite 9000"),
         Ok(Command::Satellite(..))
     ));
+}
+
+#[test]
+fn a_target_of_setup_may_be_said() {
+    let setup = |line| match read(line) {
+        Ok(Command::Setup(setup)) => setup,
+        other => panic!("{line}: {other:?}"),
+    };
+    assert_eq!(setup("skypipe --setup").target, None);
+    let said = setup("skypipe --setup ssh://me@sky:2222 --port 9001 --public sky.example.org");
+    assert_eq!(said.target.as_deref(), Some("ssh://me@sky:2222"));
+    assert_eq!(said.deploy.port, Some(9001));
+    assert_eq!(said.public.as_deref(), Some("sky.example.org"));
+}
+
+#[test]
+fn the_directory_of_a_satellite_on_this_machine_may_be_said() {
+    let data = |line| match read(line) {
+        Ok(Command::Check(_, data) | Command::Ask(_, _, data) | Command::Keys(data)) => data,
+        other => panic!("{line}: {other:?}"),
+    };
+    for line in ["--check", "--list", "--keys", "--discard jobs"] {
+        let line = format!("skypipe {line} --data /sky");
+        assert_eq!(data(&line), Some("/sky".into()), "{line}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use skypipe_broker::keys::seed::Seed;
 use skypipe_broker::keys::token::{Kind, Token, is_host};
 use skypipe_broker::protocol::{NewBox, NewKey, OwnKey, PublicKey, Reply};
 
-use super::{Member, new_box, random, wall};
+use super::{Member, letting, new_box, random, wall};
 use crate::ask::show;
 use crate::cli::Invite;
 use crate::exit::Failure;
@@ -20,7 +20,10 @@ use crate::tell::{hint, notice};
 ///
 /// When this machine may not invite, or the satellite cannot be asked.
 pub fn invite(invite: &Invite) -> Result<u8, Failure> {
-    let member = Member::here()?;
+    let member = Member::here(invite.data.as_deref())?;
+    if let Some(halves) = invite.halves {
+        return letting::let_in(&member, invite, halves);
+    }
     let own = member.own_key()?;
     let seed = Seed::new(random());
     let boxing = PublicKey(seed.boxing().public);

@@ -1,13 +1,13 @@
 //! `--keys`: who was invited.
 
+use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use skypipe_broker::protocol::{KeyInfo, Reply};
+use skypipe_broker::protocol::KeyInfo;
 
 use super::Member;
 use crate::ask::show;
 use crate::exit::Failure;
-use crate::session::Question;
 use crate::tell::printable;
 
 const HEAD: [&str; 5] = ["KEY", "ALLOWS", "PIPES", "EXPIRES", "USED"];
@@ -17,14 +17,8 @@ const HEAD: [&str; 5] = ["KEY", "ALLOWS", "PIPES", "EXPIRES", "USED"];
 /// # Errors
 ///
 /// When this machine may not see them, or the satellite cannot be asked.
-pub fn list() -> Result<u8, Failure> {
-    let member = Member::here()?;
-    let answers = member.put(Question::Keys)?;
-    let keys = answers.iter().flat_map(|answer| match answer {
-        Reply::Keys { keys, .. } => keys.as_slice(),
-        _ => &[],
-    });
-    show(&table(keys))
+pub fn list(data: Option<&Path>) -> Result<u8, Failure> {
+    show(&table(Member::here(data)?.keys()?.iter()))
 }
 
 /// One row a key, everything to the left.

@@ -23,7 +23,7 @@ use crate::tell::notice;
 ///
 /// When the system gives no randomness, without which nothing here is safe.
 pub fn renew() -> Result<u8, Failure> {
-    let member = Member::here()?;
+    let member = Member::here(None)?;
     let (keyring, managing) = member.manages(&member.own_key()?)?;
     let phrase = Phrase::new(&mut |bytes| {
         getrandom::fill(bytes).expect("the system gives randomness");
@@ -60,7 +60,7 @@ pub fn renew() -> Result<u8, Failure> {
 ///
 /// When this machine may not, or the satellite cannot be asked.
 pub fn remove() -> Result<u8, Failure> {
-    Member::here()?.put(Question::SetPhrase(0, None))?;
+    Member::here(None)?.put(Question::SetPhrase(0, None))?;
     notice("no phrase lets a machine in any more: only invitations do");
     Ok(DONE)
 }

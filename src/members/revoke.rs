@@ -4,6 +4,8 @@
 //! key before writers do, so that what is sealed with it can be read. Should the renewal break off,
 //! the same command goes on with it: a key that was revoked can be revoked again.
 
+use std::path::Path;
+
 use skypipe_broker::keys::seed::Pair;
 use skypipe_broker::protocol::{KeyInfo, OwnKey, PublicKey, Reply, Rights};
 use uuid::Uuid;
@@ -21,8 +23,8 @@ use crate::tell::notice;
 /// # Errors
 ///
 /// When this machine may not, or the satellite cannot be asked.
-pub fn revoke(name: &str) -> Result<u8, Failure> {
-    let member = Member::here()?;
+pub fn revoke(name: &str, data: Option<&Path>) -> Result<u8, Failure> {
+    let member = Member::here(data)?;
     let own = member.own_key()?;
     if own.name == name {
         return Err(Failure::usage(

@@ -1,0 +1,91 @@
+//! The public halves of a machine's keys, as one word of text.
+//!
+//! Owns the text: base64url without padding of the halves for CURVE and for boxes, 32 bytes each. There
+//! is no secret in it: a machine that makes its own seed hands this to whoever lets it in, on a command
+//! line or in a platform's metadata, and no one else ever holds what derives from the seed.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+
+use super::secret::LENGTH;
+use super::seed::Seed;
+use crate::protocol::PublicKey;
+
+/// The public halves of one machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Halves {
+    /// With which it connects.
+    pub public: PublicKey,
+    /// To which boxes for it are sealed.
+    pub boxing: PublicKey,
+}
+
+impl Halves {
+    /// Those of a machine with this seed.
+    #[must_use]
+    pub fn of(seed: &Seed) -> Self {
+        Self {
+            public: PublicKey(seed.curve().public),
+            boxing: PublicKey(seed.boxing().public),
+        }
+    }
+}
+
+impl fmt::Display for Halves {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let both = [self.public.0, self.boxing.0].concat();
+        f.write_str(&Base64UrlUnpadded::encode_string(&both))
+    }
+}
+
+impl FromStr for Halves {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut both = [0; 2 * LENGTH];
+        let length = Base64UrlUnpadded::decode(text, &mut both).map(<[u8]>::len);
+        if length != Ok(both.len()) {
+            return Err("it is not the public halves of a machine's keys");
+        }
+        let half = |from: usize| {
+            let mut half = [0; LENGTH];
+            half.copy_from_slice(&both[from..from + LENGTH]);
+            PublicKey(half)
+        };
+        Ok(Self {
+            public: half(0),
+            boxing: half(LENGTH),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::keys::secret::Secret;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let seed = Seed::new(Secret::from(Zeroizing::new([7; LENGTH])));
+        let halves = Halves::of(&seed);
+        let text = halves.to_string();
+        assert_eq!(text.len(), 86);
+        assert_eq!(text.parse(), Ok(halves));
+        assert_eq!(halves.public.0, seed.curve().public);
+        assert_eq!(halves.boxing.0, seed.boxing().public);
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        let text = Halves::of(&Seed::new(Secret::from(Zeroizing::new([7; LENGTH])))).to_string();
+        let longer = format!("{text}AA");
+        let padded = format!("{text}==");
+        for bad in ["", &text[1..], &longer, &padded, " ", "skypipe://x:1/AAAA"] {
+            assert!(bad.parse::<Halves>().is_err(), "{bad}");
+        }
+    }
+}

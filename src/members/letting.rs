@@ -1,0 +1,172 @@
+//! `--invite NAME --for KEY`: lets a machine in that has made its seed by itself.
+//!
+//! Owns what is said to such a machine: no secret, so that it can go through anybody's hands. It is how
+//! `skypipe --setup` lets another machine in, which runs this beside the satellite
+//! ([`crate::provision`]). Can be repeated: a key that is there already is told once more.
+
+use serde::{Deserialize, Serialize};
+use skypipe_broker::keys::halves::Halves;
+use skypipe_broker::keys::token::is_host;
+use skypipe_broker::protocol::{KeyInfo, MAX_KEY_NAME, NewKey, PublicKey, Reply};
+
+use super::{Member, wall};
+use crate::ask::show;
+use crate::cli::Invite;
+use crate::config::PROGRAM;
+use crate::exit::Failure;
+use crate::session::Question;
+
+/// The most names that are tried for one machine.
+const MAX_NAMES: usize = 1000;
+
+/// What a machine is told that was let in, as a line of JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LetIn {
+    /// The name of its key.
+    pub name: String,
+    /// The public half of the satellite's key, by which the machine knows it.
+    pub satellite: PublicKey,
+    /// `host:port` at which others reach the satellite, if it was told.
+    pub address: Option<String>,
+    /// Program and version beside the satellite.
+    pub program: String,
+}
+
+/// Lets the machine with these public halves in, and returns the exit code.
+pub(super) fn let_in(member: &Member, invite: &Invite, halves: Halves) -> Result<u8, Failure> {
+    let own = member.own_key()?;
+    let keys = member.keys()?;
+    let name = match keys.iter().find(|key| key.boxing == halves.boxing) {
+        Some(key) => key.name.clone(),
+        None => invited(member, invite, halves, &free_name(&invite.name, &keys))?,
+    };
+    let line = LetIn {
+        name,
+        satellite: PublicKey(member.token.satellite),
+        address: own.address,
+        program: PROGRAM.to_owned(),
+    };
+    show(&format!("{}\n", line.encode()?))
+}
+
+/// The name that was asked for, or one like it that nobody has.
+fn free_name(asked: &str, keys: &[KeyInfo]) -> String {
+    let is_free = |name: &String| !keys.iter().any(|key| key.name == *name);
+    let numbered = (2..MAX_NAMES).map(|number| format!("{}-{number}", shortened(asked)));
+    let mut names = std::iter::once(asked.to_owned()).chain(numbered);
+    names.find(is_free).unwrap_or_default()
+}
+
+/// As much of a name as leaves room for a number.
+fn shortened(name: &str) -> &str {
+    let mut end = name.len().min(MAX_KEY_NAME - 4);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    &name[..end]
+}
+
+fn invited(
+    member: &Member,
+    invite: &Invite,
+    halves: Halves,
+    name: &str,
+) -> Result<String, Failure> {
+    let expires = invite.expires;
+    let new = NewKey {
+        name: name.to_owned(),
+        public: halves.public,
+        boxing: halves.boxing,
+        rights: invite.rights,
+        pipes: invite.pipes.clone(),
+        expires: expires.map(|span| wall().saturating_add(span.as_secs())),
+        epoch: 0,
+        boxed: None,
+        voucher: None,
+    };
+    let answers = member.put(Question::Invite(new))?;
+    let name = answers.into_iter().find_map(|answer| match answer {
+        Reply::Invited { name } => Some(name),
+        _ => None,
+    });
+    name.ok_or_else(|| Failure::failed("the satellite did not say that it let it in"))
+}
+
+impl LetIn {
+    fn encode(&self) -> Result<String, Failure> {
+        serde_json::to_string(self).map_err(|error| Failure::failed(error.to_string()))
+    }
+
+    /// Reads the line that a program beside the satellite printed.
+    ///
+    /// # Errors
+    ///
+    /// When it is none.
+    pub fn parse(text: &str) -> Result<Self, Failure> {
+        let read: Result<Self, _> = serde_json::from_str(text.trim());
+        let read = read.map_err(|_| {
+            Failure::failed(
+                "what runs beside the satellite did not answer as skypipe does: is it another version?",
+            )
+        })?;
+        let is_good = |address: &String| {
+            let parts = address.rsplit_once(':');
+            parts.is_some_and(|(host, port)| is_host(host) && port.parse::<u16>().is_ok())
+        };
+        if read.name.len() > MAX_KEY_NAME || !read.address.iter().all(is_good) {
+            return Err(Failure::failed(
+                "what runs beside the satellite answered with nonsense",
+            ));
+        }
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use skypipe_broker::protocol::Rights;
+
+    use super::*;
+
+    fn key(name: &str) -> KeyInfo {
+        KeyInfo {
+            name: name.to_owned(),
+            boxing: PublicKey([1; 32]),
+            rights: Rights::ALL,
+            pipes: Vec::new(),
+            expires: None,
+            made: 0,
+            used: None,
+            is_connected: false,
+            has_box: false,
+            voucher: None,
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_taken_gets_a_number() {
+        assert_eq!(free_name("laptop", &[]), "laptop");
+        let keys = [key("laptop"), key("laptop-2")];
+        assert_eq!(free_name("laptop", &keys), "laptop-3");
+        let long = "ü".repeat(MAX_KEY_NAME / 2);
+        let other = free_name(&long, &[key(&long)]);
+        assert!(other.len() <= MAX_KEY_NAME && other.ends_with("ü-2"), "{other}");
+    }
+
+    #[test]
+    fn what_is_told_is_read_and_nonsense_is_not() {
+        let told = LetIn {
+            name: "a b".to_owned(),
+            satellite: PublicKey([7; 32]),
+            address: Some("[fd00::1]:9000".to_owned()),
+            program: "skypipe 1.0.0".to_owned(),
+        };
+        let line = told.encode().unwrap();
+        assert!(!line.contains('\n'));
+        assert_eq!(LetIn::parse(&format!("{line}\n")), Ok(told));
+        let bad = line.replace("[fd00::1]:9000", "a b:9000");
+        for bad in ["", "{}", "ready", &bad] {
+            assert!(LetIn::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -128,7 +128,7 @@ impl Inquiry {
         })
     }
 
-    fn status(&self) -> Option<&Status> {
+    pub fn status(&self) -> Option<&Status> {
         self.answers.iter().find_map(|answer| match answer {
             Reply::Status(status) => Some(status),
             _ => None,
@@ -157,7 +157,7 @@ impl Inquiry {
 }
 
 /// `1 stream`, `2 streams`.
-fn count(number: u64, what: &str) -> String {
+pub(crate) fn count(number: u64, what: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{number} {what}{ending}")
 }

@@ -84,7 +84,7 @@ struct Flags {
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Keys")]
     expires: Option<Duration>,
     /// With --invite: for a machine that has made its keys by itself
-    #[arg(long = "for", value_name = "KEY", hide = true)]
+    #[arg(long = "for", value_name = "KEY", hide = true, allow_hyphen_values = true)]
     halves: Option<Halves>,
     /// Use the satellite of an invitation, which is read from stdin or asked for
     #[arg(long, help_heading = "Keys")]

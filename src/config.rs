@@ -40,6 +40,12 @@ const MAX_LABEL_OF_HOST: usize = 63;
 /// `XDG_CONFIG_HOME`, for the same reason.
 const JOINED: &str = ".config/skypipe/satellite";
 
+/// What this machine has deployed or found deployed, below the home directory.
+const DEPLOYED: &str = ".config/skypipe/deployed";
+
+/// The seeds of this machine at satellites that have not let it in yet, below the home directory.
+const SEEDS: &str = ".config/skypipe/seeds";
+
 /// The longest file that is taken for an invitation, in bytes.
 const MAX_INVITATION: u64 = 4096;
 
@@ -245,7 +251,30 @@ pub fn joined() -> Result<PathBuf, Failure> {
     Ok(home()?.join(JOINED))
 }
 
-fn joined_satellite() -> Result<Option<Place>, Failure> {
+/// Where it is kept what this machine has deployed. Beside the invitation, for the same reason.
+///
+/// # Errors
+///
+/// When the home directory cannot be what it should be.
+pub fn deployed() -> Result<PathBuf, Failure> {
+    Ok(home()?.join(DEPLOYED))
+}
+
+/// Where the seeds of this machine are kept until it is let in.
+///
+/// # Errors
+///
+/// When the home directory cannot be what it should be.
+pub fn seeds() -> Result<PathBuf, Failure> {
+    Ok(home()?.join(SEEDS))
+}
+
+/// The satellite that this machine has joined, if any.
+///
+/// # Errors
+///
+/// When the invitation cannot be read, or makes no sense.
+pub fn joined_satellite() -> Result<Option<Place>, Failure> {
     read_invitation(&joined()?)
 }
 

@@ -12,6 +12,8 @@ pub mod keys;
 pub mod link;
 pub mod local;
 pub mod members;
+pub mod private_file;
+pub mod provision;
 pub mod seal;
 pub mod session;
 pub mod tell;
@@ -22,6 +24,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use skypipe_broker::keys::token::Token;
 use skypipe_broker::protocol::Mode;
 use skypipe_satellite::{Listen, Refusal, Settings};
 use uuid::Uuid;
@@ -35,6 +38,8 @@ use crate::keys::Identity;
 use crate::link::Told;
 use crate::link::route::{Curve, Route, Tcp};
 use crate::local::Local;
+use crate::provision::finding::Finding;
+use crate::provision::record::{self, Deployed};
 use crate::session::{Config, Job};
 
 /// Runs the program.
@@ -60,7 +65,7 @@ fn carry_out(command: Command) -> Result<u8, Failure> {
         Command::Pipe(pipe) => transfer(pipe),
         Command::Ask(question, timeout, data) => ask::ask(&question, timeout, data.as_deref()),
         Command::Check(timeout, data) => ask::check::check(timeout, data.as_deref()),
-        Command::Reset { yes, json: _ } => ask::reset::reset(yes),
+        Command::Reset { yes, json } => ask::reset::reset(yes, json),
         Command::Invite(invite) => members::invite::invite(&invite),
         Command::Join => members::join::join(),
         Command::Leave => members::join::leave(),
@@ -68,7 +73,7 @@ fn carry_out(command: Command) -> Result<u8, Failure> {
         Command::Revoke(name, data) => members::revoke::revoke(&name, data.as_deref()),
         Command::Phrase(true) => members::phrase::renew(),
         Command::Phrase(false) => members::phrase::remove(),
-        Command::Setup(_) => setup(),
+        Command::Setup(setup) => provision::setup::setup(&setup),
         Command::Satellite(listen, settings) => satellite(&listen, &settings),
         Command::LocalSatellite(settings) => local::serve(&settings),
     }
@@ -140,7 +145,13 @@ fn converse(
                 public: pair.public,
                 secret: Zeroizing::new(*pair.secret.as_bytes()),
             };
-            Arc::new(Tcp::new(endpoint.clone(), Some(curve)))
+            match deployed(token)? {
+                Some(deployed) => {
+                    let token = (**token).clone();
+                    Arc::new(Finding::new(deployed, endpoint.clone(), token, curve))
+                }
+                None => Arc::new(Tcp::new(endpoint.clone(), Some(curve))),
+            }
         }
         Place::Here(path) => Arc::new(Local {
             path: path.clone(),
@@ -148,6 +159,14 @@ fn converse(
         }),
     };
     link::run(config, route, tell).map_err(|error| Failure::failed(tell::words(&error)))
+}
+
+/// What was deployed, if it is the satellite of this invitation: not one that `SATELLITE` names.
+fn deployed(token: &Token) -> Result<Option<Deployed>, Failure> {
+    match config::joined_satellite()? {
+        Some(Place::Invited(_, joined)) if joined.seed == token.seed => record::deployed(),
+        _ => Ok(None),
+    }
 }
 
 /// Who this machine is at `place`, if that is for those who were invited.
@@ -164,15 +183,6 @@ fn identity(place: &Place) -> Result<Option<Identity>, Failure> {
         });
     }
     Ok(Some(Identity::new(token, members::random)))
-}
-
-/// There is no deployment yet, and that is said.
-fn setup() -> Result<u8, Failure> {
-    Err(Failure::failed(
-        "this version does not put a satellite in the sky by itself yet: run skypipe --satellite \
-         ADDRESS:PORT --data DIR on a host of your own, and paste the line that it prints into skypipe \
-         --join here",
-    ))
 }
 
 /// A satellite in the foreground, until a signal ends it.

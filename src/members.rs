@@ -8,7 +8,7 @@ pub mod join;
 pub mod letting;
 mod listing;
 pub mod phrase;
-mod prompt;
+pub(crate) mod prompt;
 pub mod revoke;
 
 use std::path::Path;
@@ -43,9 +43,9 @@ pub fn random() -> Secret {
 }
 
 /// This machine, as one of those that may use a satellite.
-struct Member {
-    place: Place,
-    token: Token,
+pub(crate) struct Member {
+    pub place: Place,
+    pub token: Token,
     identity: Identity,
 }
 
@@ -67,7 +67,7 @@ impl Member {
         }
     }
 
-    fn at(place: Place) -> Result<Self, Failure> {
+    pub fn at(place: Place) -> Result<Self, Failure> {
         let Place::Invited(_, token) = &place else {
             return Err(Failure::usage("that is no invitation"));
         };
@@ -104,7 +104,7 @@ impl Member {
     }
 
     /// What the satellite says of this machine's own key.
-    fn own_key(&self) -> Result<OwnKey, Failure> {
+    pub fn own_key(&self) -> Result<OwnKey, Failure> {
         let answers = self.put(Question::Own)?;
         let own = answers.into_iter().find_map(|answer| match answer {
             Reply::Welcome { key, .. } => key,

@@ -283,7 +283,7 @@ fn questions_start_none() {
     home.skypipe(&["--reset"])
         .done()
         .told(0, "no satellite of yours runs");
-    assert_eq!(satellites(&home), []);
+    assert_eq!(satellites(&home), [0_u32; 0]);
 }
 
 #[test]

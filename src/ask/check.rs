@@ -3,17 +3,21 @@
 //! Owns the report. Never starts a satellite, and never waits for one that hangs for longer than
 //! any client does.
 
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use skypipe_broker::protocol::Status;
 
 use super::{count, inquire, is_running, show};
-use crate::config::{self, Place};
+use crate::config::{self, Endpoint, Host, Place};
 use crate::exit::{Failure, UNREACHABLE};
 use crate::local::directory::Directory;
 use crate::session::Question;
 use crate::tell::notice;
+
+/// How long is waited for a connection whose time is taken.
+const LATENCY: Duration = Duration::from_secs(2);
 
 /// Shows how the satellite is, and returns the exit code.
 ///
@@ -31,7 +35,8 @@ pub fn check(timeout: Option<Duration>, data: Option<&Path>) -> Result<u8, Failu
     let inquiry = inquire(Question::Status, &place, false, timeout)?;
     match (inquiry.status(), &place) {
         (Some(status), _) => {
-            let code = show(&report(status, &place, SystemTime::now()))?;
+            let sky = Sky::of(&place)?;
+            let code = show(&report(status, &place, &sky, SystemTime::now()))?;
             // That the satellite is older than this program, and what to do then.
             inquiry.hints.iter().for_each(|sentence| notice(sentence));
             Ok(code)
@@ -42,6 +47,12 @@ pub fn check(timeout: Option<Duration>, data: Option<&Path>) -> Result<u8, Failu
         }
         (None, _) => {
             inquiry.tell();
+            if let Some(provider) = Sky::of(&place)?.provider {
+                notice(&format!(
+                    "it was deployed: {provider}; skypipe --setup looks whether it runs there, and starts it \
+                     again if it does not"
+                ));
+            }
             Ok(inquiry.code)
         }
     }
@@ -60,7 +71,51 @@ pub fn hung(path: &Path) -> String {
     )
 }
 
-fn report(status: &Status, place: &Place, now: SystemTime) -> String {
+/// What there is to say of a satellite in the network.
+struct Sky {
+    /// Where it was deployed, if it was.
+    provider: Option<String>,
+    /// How long a connection takes to come about: one way there and back.
+    latency: Option<Duration>,
+}
+
+impl Sky {
+    fn of(place: &Place) -> Result<Self, Failure> {
+        let deployed = match place {
+            Place::Invited(_, token) => crate::deployed(token)?,
+            Place::Sky(_) | Place::Here(_) => None,
+        };
+        let latency = match place {
+            Place::Invited(endpoint, _) | Place::Sky(endpoint) => latency(endpoint),
+            Place::Here(_) => None,
+        };
+        Ok(Self {
+            provider: deployed.map(|deployed| format!("{}, {}", deployed.target, deployed.name)),
+            latency,
+        })
+    }
+}
+
+/// How long a connection there takes.
+fn latency(endpoint: &Endpoint) -> Option<Duration> {
+    let address = match &endpoint.host {
+        Host::Address(ip) => SocketAddr::new(*ip, endpoint.port),
+        Host::Name(name) => (name.as_str(), endpoint.port)
+            .to_socket_addrs()
+            .ok()?
+            .next()?,
+    };
+    let began = Instant::now();
+    TcpStream::connect_timeout(&address, LATENCY).ok()?;
+    Some(began.elapsed())
+}
+
+fn milliseconds(time: Duration) -> String {
+    let tenths = time.as_micros() / 100;
+    format!("{}.{} ms", tenths / 10, tenths % 10)
+}
+
+fn report(status: &Status, place: &Place, sky: &Sky, now: SystemTime) -> String {
     let since = UNIX_EPOCH
         .checked_add(Duration::from_secs(status.since))
         .unwrap_or(UNIX_EPOCH);
@@ -87,6 +142,7 @@ fn report(status: &Status, place: &Place, now: SystemTime) -> String {
     let memory = format!("{} of {} used", size(status.used), size(status.memory));
     let lines = [
         Some(("satellite", runs)),
+        sky.provider.clone().map(|provider| ("provider", provider)),
         Some(("version", status.program.clone())),
         // The rest is told to those who manage the satellite.
         known(("process", status.pid.to_string())),
@@ -94,6 +150,7 @@ fn report(status: &Status, place: &Place, now: SystemTime) -> String {
             "since",
             format!("{}, {}", humantime::format_rfc3339_seconds(since), ago(age)),
         )),
+        sky.latency.map(|time| ("latency", milliseconds(time))),
         known(("clients", status.clients.to_string())),
         Some(("pipes", status.pipes.to_string())),
         Some(("waiting", waiting)),
@@ -175,7 +232,24 @@ memory     1.5 KiB of 256.0 MiB used
 disk       3.0 MiB of 1.0 GiB used
 ";
         let place = Place::Here("/home/me/.local/state/skypipe".into());
-        assert_eq!(report(&status(), &place, now), expected);
+        let nowhere = Sky {
+            provider: None,
+            latency: None,
+        };
+        assert_eq!(report(&status(), &place, &nowhere, now), expected);
+        let place = Place::Sky("tcp://sky:9000".parse().unwrap());
+        let sky = Sky {
+            provider: Some("fly, skypipe-abcdefghij".to_owned()),
+            latency: Some(Duration::from_micros(12_345)),
+        };
+        let report = report(&status(), &place, &sky, now);
+        for line in [
+            "satellite  tcp://sky:9000\n",
+            "provider   fly, skypipe-abcdefghij\n",
+            "latency    12.3 ms\n",
+        ] {
+            assert!(report.contains(line), "{report}");
+        }
     }
 
     #[test]

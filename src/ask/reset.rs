@@ -1,4 +1,4 @@
-//! `--reset`: stops this machine's own satellite.
+//! `--reset`: stops this machine's own satellite; one that was deployed is [`crate::provision::reset`]'s.
 //!
 //! Owns the asking before something that waits is lost, and the end of a satellite that does not
 //! listen any more. Never touches a satellite that others may use.
@@ -17,6 +17,7 @@ use super::{count, inquire, is_running};
 use crate::config::{self, Place};
 use crate::exit::{DONE, Failure};
 use crate::local::directory::Directory;
+use crate::provision::record;
 use crate::session::Question;
 use crate::tell::notice;
 
@@ -29,12 +30,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// # Errors
 ///
 /// When it cannot or must not be stopped.
-pub fn reset(yes: bool) -> Result<u8, Failure> {
+pub fn reset(yes: bool, json: bool) -> Result<u8, Failure> {
     if config::named_satellite()?.is_some() {
         return Err(Failure::usage(
-            "--reset is for the satellite that starts by itself on this machine, and SATELLITE \
-             names another one",
+            "--reset is for the satellite that --setup deployed, or the one that starts by itself on this \
+             machine, and SATELLITE names another one",
         ));
+    }
+    if let Some(deployed) = record::deployed()? {
+        return crate::provision::reset::reset(&deployed, yes, json);
     }
     let path = config::here()?;
     if !is_running(&path)? {

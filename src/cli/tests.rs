@@ -155,7 +155,7 @@ fn a_target_of_setup_may_be_said() {
 
 #[test]
 fn the_directory_of_a_satellite_on_this_machine_may_be_said() {
-    let data = |line| match read(line) {
+    let data = |line: &str| match read(line) {
         Ok(Command::Check(_, data) | Command::Ask(_, _, data) | Command::Keys(data)) => data,
         other => panic!("{line}: {other:?}"),
     };

@@ -1,9 +1,8 @@
 //! `--join` and `--leave`: which satellite this machine uses.
 
 use std::env;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, IsTerminal as _, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, File};
+use std::io::{self, IsTerminal as _, Read as _};
 use std::path::Path;
 
 use skypipe_broker::keys::token::{Kind, Token};
@@ -17,6 +16,8 @@ use crate::exit::{DONE, Failure};
 use crate::keys::boxes;
 use crate::keys::phrase::Phrase;
 use crate::keys::wrapping::Wrapped;
+use crate::private_file;
+use crate::provision::record;
 use crate::session::Question;
 use crate::tell::{notice, words};
 
@@ -40,16 +41,8 @@ pub fn join() -> Result<u8, Failure> {
     let mut member = Member::at(place)?;
     let path = config::joined()?;
     refuse_another(&path, &member)?;
-    let own = member.own_key()?;
-    if member.token.kind == Kind::Phrase {
-        member.token.kind = by_phrase(&member, &own)?;
-    } else if own.rights.manage {
-        member.manages(&own)?;
-    } else {
-        member.keyring(&own)?;
-    }
-    keep(&path, &member.token)
-        .map_err(|error| Failure::failed(format!("{}: {}", path.display(), words(&error))))?;
+    let own = come_in(&mut member)?;
+    keep(&member.token)?;
     notice(&format!(
         "this machine now uses the satellite at {}, as {} ({})",
         member.place, own.name, own.rights
@@ -66,21 +59,43 @@ pub fn join() -> Result<u8, Failure> {
 ///
 /// When the invitation cannot be removed.
 pub fn leave() -> Result<u8, Failure> {
-    let path = config::joined()?;
-    match fs::remove_file(&path) {
-        Ok(()) => notice(
+    if forget()? {
+        notice(
             "this machine uses its own satellite again; its key lives on until it is revoked, but cannot \
              be had again",
-        ),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            notice("this machine has joined no satellite");
-        }
-        Err(error) => {
-            let path = path.display();
-            return Err(Failure::failed(format!("{path}: {}", words(&error))));
-        }
+        );
+    } else {
+        notice("this machine has joined no satellite");
     }
     Ok(DONE)
+}
+
+/// Gets this machine the keys that its invitation promises: from its box, or by the phrase.
+pub(crate) fn come_in(member: &mut Member) -> Result<OwnKey, Failure> {
+    let own = member.own_key()?;
+    if member.token.kind == Kind::Phrase {
+        member.token.kind = by_phrase(member, &own)?;
+    } else if own.rights.manage {
+        member.manages(&own)?;
+    } else {
+        member.keyring(&own)?;
+    }
+    Ok(own)
+}
+
+/// Puts the invitation where every later use finds it.
+pub(crate) fn keep(token: &Token) -> Result<(), Failure> {
+    let path = config::joined()?;
+    private_file::replace(&path, token.encode().as_bytes())
+        .map_err(|error| Failure::failed(format!("{}: {}", path.display(), words(&error))))
+}
+
+/// Has this machine use its own satellite again; whether it has used another.
+pub(crate) fn forget() -> Result<bool, Failure> {
+    record::forget()?;
+    let path = config::joined()?;
+    private_file::remove(&path)
+        .map_err(|error| Failure::failed(format!("{}: {}", path.display(), words(&error))))
 }
 
 /// What stdin holds, or a person pastes.
@@ -164,28 +179,4 @@ fn read_phrase(path: &Path) -> io::Result<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::with_capacity(2 * 4096));
     File::open(path)?.take(MAX_TEXT).read_to_string(&mut text)?;
     Ok(text)
-}
-
-/// Puts the invitation where every later use finds it, for this user alone.
-fn keep(path: &Path, token: &Token) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)?;
-    let fresh = path.with_extension(format!("{}", std::process::id()));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&fresh)?;
-    let written = file
-        .write_all(token.encode().as_bytes())
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&fresh, path));
-    if written.is_err() {
-        // What is left of it is a secret, too.
-        let _ = fs::remove_file(&fresh);
-    }
-    written
 }

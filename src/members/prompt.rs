@@ -19,7 +19,7 @@ use crate::exit::Failure;
 use crate::tell::words;
 
 /// Asks at the terminal, without showing what is typed.
-pub(super) fn prompt(question: &str) -> Result<Zeroizing<String>, Failure> {
+pub(crate) fn prompt(question: &str) -> Result<Zeroizing<String>, Failure> {
     let asked = Hidden::begin().and_then(|hidden| {
         let answer = rpassword::prompt_password(question).map(Zeroizing::new);
         drop(hidden);

@@ -12,9 +12,12 @@
 )]
 
 pub mod dealer;
+pub mod deployed;
 pub mod gathered;
 pub mod listing;
+pub mod network;
 pub mod outcome;
+pub mod parts;
 pub mod process;
 pub mod satellite;
 pub mod terminal;

@@ -8,6 +8,7 @@
 mod common;
 
 mod arena;
+mod beside;
 mod door;
 mod joining;
 mod owning;

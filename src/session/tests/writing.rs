@@ -131,7 +131,7 @@ fn credit_is_asked_for_once_and_again_when_there_is_more() {
     talk.read("one\n");
     assert_eq!(wants(&mut talk), [cost(4)]);
     talk.ack(0, 0);
-    assert_eq!(wants(&mut talk), []);
+    assert_eq!(wants(&mut talk), [0_u64; 0]);
     talk.read("two\n");
     assert_eq!(wants(&mut talk), [2 * cost(4)]);
 }

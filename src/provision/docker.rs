@@ -1,0 +1,294 @@
+//! Satellites in containers of Docker or Podman, over the Engine API.
+//!
+//! Owns what a satellite consists of there: one container, one volume and one image, which are told by the
+//! label and the names in `names`. Nothing that has not got them is ever touched.
+
+mod containers;
+mod engine;
+mod images;
+mod launch;
+mod names;
+mod stream;
+pub mod target;
+mod tunnel;
+mod wanted;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use self::containers::Listed;
+use self::engine::Engine;
+use self::names::{CONTAINER, DATA, FOUNDER, FROM, INSIDE, PROGRAM, REPLACED, VERSION};
+use self::target::{Target, bracketed};
+use self::tunnel::Tunnel;
+use super::ssh_program::ssh_program;
+use super::{Found, Plan, Provider, State, Talk};
+use crate::exit::Failure;
+
+/// How long a command beside the satellite may take.
+const BESIDE: Duration = Duration::from_secs(120);
+
+/// An engine of Docker or Podman, as a platform.
+#[derive(Debug)]
+pub struct Docker {
+    target: Target,
+    /// The program `ssh`, if not the user's own.
+    ssh: Option<PathBuf>,
+    connected: Option<Connected>,
+}
+
+/// The engine, and the way to it.
+#[derive(Debug)]
+struct Connected {
+    engine: Engine,
+    tunnel: Option<Tunnel>,
+}
+
+impl Docker {
+    /// For this engine; it is not talked to yet.
+    #[must_use]
+    pub fn new(target: Target) -> Self {
+        Self {
+            target,
+            ssh: None,
+            connected: None,
+        }
+    }
+
+    /// The same with another program than `ssh`, which takes its arguments.
+    #[must_use]
+    pub fn through(target: Target, ssh: PathBuf) -> Self {
+        Self {
+            target,
+            ssh: Some(ssh),
+            connected: None,
+        }
+    }
+
+    fn connected(&mut self) -> Result<&Connected, Failure> {
+        let connected = match self.connected.take() {
+            Some(connected) => connected,
+            None => connect(&self.target, self.ssh.as_deref())?,
+        };
+        Ok(self.connected.insert(connected))
+    }
+
+    fn engine(&mut self) -> Result<&Engine, Failure> {
+        Ok(&self.connected()?.engine)
+    }
+}
+
+fn connect(target: &Target, ssh: Option<&Path>) -> Result<Connected, Failure> {
+    let place = target.to_string();
+    let (engine, tunnel) = match target {
+        Target::Unix(path) => (Engine::at_path(Path::new(path), path)?, None),
+        Target::Tcp(host, port) => (Engine::at_port(host, *port, &place)?, None),
+        Target::Ssh(login) => {
+            let ssh = ssh.map_or_else(ssh_program, |ssh| Ok(ssh.to_owned()))?;
+            let tunnel = Tunnel::open(login, ssh.as_os_str()).map_err(Failure::failed)?;
+            (Engine::at_path(tunnel.socket(), &place)?, Some(tunnel))
+        }
+    };
+    Ok(Connected { engine, tunnel })
+}
+
+/// Where other machines reach the engine's machine.
+fn outside(target: &Target, tunnel: Option<&Tunnel>) -> String {
+    match (target, tunnel) {
+        (_, Some(tunnel)) => tunnel.host().to_owned(),
+        (Target::Tcp(host, _), _) => host.clone(),
+        _ => rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned(),
+    }
+}
+
+impl Provider for Docker {
+    fn find(&mut self, _talk: &mut dyn Talk) -> Result<Option<Found>, Failure> {
+        let engine = self.engine()?;
+        let mut listed = engine.labelled()?;
+        listed.sort_by_key(|container| (rank(container), name(container)));
+        if let Some(first) = listed.first() {
+            return Ok(Some(found(first, &listed)));
+        }
+        let volume = engine
+            .labelled_volumes()?
+            .into_iter()
+            .min_by_key(|volume| volume.name.clone());
+        Ok(volume.map(|volume| Found {
+            version: None,
+            founder: volume.labels.get(FOUNDER).cloned(),
+            state: State::Unfinished,
+            name: volume.name,
+        }))
+    }
+
+    fn launch(
+        &mut self,
+        plan: &Plan,
+        found: Option<&Found>,
+        talk: &mut dyn Talk,
+    ) -> Result<Found, Failure> {
+        let target = self.target.clone();
+        let Connected { engine, tunnel } = self.connected()?;
+        let host = outside(&target, tunnel.as_ref());
+        launch::launch(engine, &host, plan, found, talk)
+    }
+
+    fn endpoint(&mut self, found: &Found) -> Result<String, Failure> {
+        let local = matches!(self.target, Target::Unix(_));
+        let target = self.target.clone();
+        let Connected { engine, tunnel } = self.connected()?;
+        let container = engine.container(&found.name)?;
+        let port = container
+            .and_then(|container| container.port(INSIDE))
+            .ok_or_else(|| {
+                Failure::failed(format!("{} has no port at {}", found.name, engine.place()))
+            })?;
+        let host = if local {
+            "127.0.0.1".to_owned()
+        } else {
+            outside(&target, tunnel.as_ref())
+        };
+        Ok(format!("{}:{port}", bracketed(&host)))
+    }
+
+    fn beside(&mut self, found: &Found, arguments: &[&str]) -> Result<String, Failure> {
+        let command = [&[PROGRAM], arguments, &["--data", DATA]].concat();
+        let (code, output) = self.engine()?.run(&found.name, &command, BESIDE)?;
+        if code != 0 {
+            let said = stream::words(&output.stderr);
+            let said = said.strip_prefix("skypipe: ").unwrap_or(&said);
+            return Err(Failure::failed(format!(
+                "the program beside the satellite failed with exit code {code}: {said}"
+            )));
+        }
+        String::from_utf8(output.stdout)
+            .map_err(|_| Failure::failed("the program beside the satellite wrote no text"))
+    }
+
+    fn destroy(&mut self, _found: &Found, talk: &mut dyn Talk) -> Result<(), Failure> {
+        let engine = self.engine()?;
+        talk.begin("remove the container, its image and its data");
+        let containers = engine.labelled()?;
+        for container in &containers {
+            engine.remove(&container.id)?;
+        }
+        // The data goes last: as long as it is there, what is left is found.
+        for image in images::ours(engine)?
+            .iter()
+            .chain(containers.iter().filter_map(|one| one.labels.get(FROM)))
+        {
+            images::remove(engine, image)?;
+        }
+        for volume in engine.labelled_volumes()? {
+            engine.remove_volume(&volume.name)?;
+        }
+        let left = left(engine)?;
+        if left.is_empty() {
+            talk.done("");
+            return Ok(());
+        }
+        Err(Failure::failed(format!(
+            "there is still, at {}: {}",
+            engine.place(),
+            left.join(", ")
+        )))
+    }
+}
+
+/// What is left of a satellite, in words.
+fn left(engine: &Engine) -> Result<Vec<String>, Failure> {
+    let containers = engine
+        .labelled()?
+        .into_iter()
+        .map(|one| format!("the container {}", name(&one)));
+    let volumes = engine
+        .labelled_volumes()?
+        .into_iter()
+        .map(|one| format!("the volume {}", one.name));
+    let images = images::ours(engine)?
+        .into_iter()
+        .map(|one| format!("the image {one}"));
+    Ok(containers.chain(volumes).chain(images).collect())
+}
+
+/// Which of several containers counts: one that runs, then the one with the right name, then the one that
+/// was to be replaced.
+fn rank(container: &Listed) -> (bool, usize) {
+    let own = name(container);
+    let place = [CONTAINER, REPLACED].iter().position(|known| *known == own);
+    (container.state != "running", place.unwrap_or(usize::MAX))
+}
+
+fn name(container: &Listed) -> String {
+    let name = container.names.first().unwrap_or(&container.id);
+    name.trim_start_matches('/').to_owned()
+}
+
+fn found(container: &Listed, all: &[Listed]) -> Found {
+    let name = name(container);
+    let label = |name: &str| container.labels.get(name).cloned();
+    let broken_off = name == REPLACED || all.iter().any(|other| self::name(other) == REPLACED);
+    let state = match container.state.as_str() {
+        _ if broken_off => State::Unfinished,
+        "created" | "configured" | "initialized" => State::Unfinished,
+        "running" => State::Running,
+        _ => State::Stopped,
+    };
+    Found {
+        version: label(VERSION),
+        founder: label(FOUNDER),
+        state,
+        name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn listed(name: &str, state: &str, version: &str) -> Listed {
+        let labels = [(VERSION, version), (FOUNDER, "f")];
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Listed {
+            id: "0".to_owned(),
+            names: vec![format!("/{name}")],
+            labels: BTreeMap::from(labels),
+            state: state.to_owned(),
+        }
+    }
+
+    fn pick(mut all: Vec<Listed>) -> (String, State) {
+        all.sort_by_key(|container| (rank(container), name(container)));
+        let found = found(&all[0], &all);
+        (found.version.unwrap_or_default(), found.state)
+    }
+
+    #[test]
+    fn the_one_that_runs_counts() {
+        let old = |state| listed(REPLACED, state, "1");
+        let new = |state| listed(CONTAINER, state, "2");
+        let is = |version: &str, state| (version.to_owned(), state);
+        assert_eq!(pick(vec![new("running")]), is("2", State::Running));
+        assert_eq!(pick(vec![new("exited")]), is("2", State::Stopped));
+        assert_eq!(pick(vec![new("restarting")]), is("2", State::Stopped));
+        assert_eq!(pick(vec![new("created")]), is("2", State::Unfinished));
+        assert_eq!(pick(vec![old("exited")]), is("1", State::Unfinished));
+        assert_eq!(
+            pick(vec![old("exited"), new("running")]),
+            is("2", State::Unfinished)
+        );
+        assert_eq!(
+            pick(vec![old("running"), new("created")]),
+            is("1", State::Unfinished)
+        );
+        assert_eq!(
+            pick(vec![old("exited"), new("created")]),
+            is("2", State::Unfinished)
+        );
+    }
+}

@@ -1,0 +1,122 @@
+//! Where at Fly.io a satellite goes: the organisation and the region.
+//!
+//! Owns the questions about that. What a flag or the environment says is not asked.
+
+use serde_json::Value;
+
+use super::account::Account;
+use super::api::Ask;
+use super::things::{Region, Regions};
+use crate::exit::Failure;
+use crate::provision::{Choice, Talk};
+
+/// As fly-go asks for them (`resource_organizations.go`).
+const ORGANISATIONS: &str = "query { organizations { nodes { slug name } } }";
+
+impl Account<'_> {
+    /// The organisations that count: the one that was said, else all that the token sees.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be asked for.
+    pub fn organisations(&mut self) -> Result<Vec<Choice>, Failure> {
+        if let Some(org) = self.options.org.as_ref().or(self.settings.org.as_ref()) {
+            return Ok(vec![Choice {
+                name: org.clone(),
+                about: String::new(),
+            }]);
+        }
+        let data = self.api.graphql(ORGANISATIONS, self.around);
+        let data = data.map_err(|fault| {
+            let failure = fault.failure("list the organisations");
+            Failure {
+                sentence: format!("{}. --org names one without that", failure.sentence),
+                ..failure
+            }
+        })?;
+        let nodes = data["organizations"]["nodes"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let text = |node: &Value, key: &str| node[key].as_str().map(str::to_owned);
+        let organisation = |node: &Value| {
+            Some(Choice {
+                name: text(node, "slug")?,
+                about: text(node, "name").unwrap_or_default(),
+            })
+        };
+        Ok(nodes.iter().filter_map(organisation).collect())
+    }
+
+    /// The organisation that a new app goes to.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or none was chosen.
+    pub fn organisation(&mut self, talk: &mut dyn Talk) -> Result<String, Failure> {
+        let mut organisations = self.organisations()?;
+        let at = match organisations.len() {
+            0 => {
+                return Err(Failure::failed(
+                    "the token sees no organisation at Fly.io: --org names one",
+                ));
+            }
+            1 => 0,
+            _ => talk.choose("Which organisation at Fly.io?", &organisations, "--org")?,
+        };
+        Ok(organisations.swap_remove(at).name)
+    }
+
+    /// The region that was said, by the flag or by the environment.
+    #[must_use]
+    pub fn said_region(&self) -> Option<&str> {
+        self.options
+            .region
+            .as_deref()
+            .or(self.settings.region.as_deref())
+    }
+
+    /// The region for a new volume, and with it for all the rest.
+    ///
+    /// # Errors
+    ///
+    /// When the list cannot be asked for, or none was chosen.
+    pub fn region(&mut self, talk: &mut dyn Talk) -> Result<String, Failure> {
+        if let Some(region) = self.said_region() {
+            return Ok(region.to_owned());
+        }
+        let regions: Regions = self.ask(&Ask::get("/platform/regions")).map_err(|fault| {
+            let failure = fault.failure("list the regions");
+            Failure {
+                sentence: format!("{}. --region names one without that", failure.sentence),
+                ..failure
+            }
+        })?;
+        let nearest = regions.nearest.unwrap_or_default();
+        let mut open: Vec<Region> = regions.regions.unwrap_or_default();
+        open.retain(|region| region.deprecated != Some(true));
+        open.sort_by_key(|region| region.code != nearest);
+        let mut choices: Vec<Choice> = open.iter().map(|region| choice(region, &nearest)).collect();
+        if choices.is_empty() {
+            return Err(Failure::failed(
+                "Fly.io names no region: --region names one",
+            ));
+        }
+        let at = talk.choose("Which region of Fly.io?", &choices, "--region")?;
+        Ok(choices.swap_remove(at).name)
+    }
+}
+
+fn choice(region: &Region, nearest: &str) -> Choice {
+    let mut about = region.name.clone().unwrap_or_default();
+    if region.code == nearest {
+        about.push_str(" (the nearest)");
+    }
+    if region.requires_paid_plan == Some(true) {
+        about.push_str(" (for paid plans)");
+    }
+    Choice {
+        name: region.code.clone(),
+        about,
+    }
+}

@@ -1,0 +1,92 @@
+//! What the environment says about Fly.io: where it is, who we are there, and what is preferred.
+//!
+//! Owns the names of the variables, which are flyctl's (`internal/config/config.go` in superfly/flyctl).
+
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::flyctl;
+use super::token::Token;
+use crate::exit::Failure;
+use crate::provision::Talk;
+
+const NO_TOKEN: &str = "set FLY_API_TOKEN to a token, which fly tokens create org makes";
+
+/// The environment, read once.
+#[derive(Clone)]
+pub struct Settings {
+    /// The base URL of the Machines API.
+    pub machines: String,
+    /// The base URL of the GraphQL API.
+    pub api: String,
+    /// The base URL of the registry.
+    pub registry: String,
+    /// The organisation, if one is preferred.
+    pub org: Option<String>,
+    /// The region, if one is preferred.
+    pub region: Option<String>,
+    token: Option<(Zeroizing<String>, &'static str)>,
+    flyctl: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings")
+            .field("machines", &self.machines)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    /// Reads them. A variable that is empty is as good as none.
+    #[must_use]
+    pub fn read(variable: &dyn Fn(&str) -> Option<String>) -> Self {
+        let get = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let or = |name: &str, default: &str| get(name).unwrap_or_else(|| default.to_owned());
+        let registry = or("FLY_REGISTRY_HOST", "registry.fly.io");
+        let has_scheme = registry.starts_with("http://") || registry.starts_with("https://");
+        let token = ["FLY_ACCESS_TOKEN", "FLY_API_TOKEN"];
+        let token = token
+            .into_iter()
+            .find_map(|name| Some((Zeroizing::new(get(name)?), name)));
+        let home = get("HOME").map(|home| Path::new(&home).join(".fly"));
+        let directory = get("FLY_CONFIG_DIR").map(PathBuf::from).or(home);
+        Self {
+            machines: or("FLY_FLAPS_BASE_URL", "https://api.machines.dev"),
+            api: or("FLY_API_BASE_URL", "https://api.fly.io"),
+            registry: if has_scheme {
+                registry
+            } else {
+                format!("https://{registry}")
+            },
+            org: get("FLY_ORG"),
+            region: get("FLY_REGION"),
+            token,
+            flyctl: directory.map(|directory| directory.join("config.yml")),
+        }
+    }
+
+    /// The token: the environment's, flyctl's, else what a person types.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or it is none.
+    pub fn token(&self, talk: Option<&mut dyn Talk>) -> Result<Token, Failure> {
+        if let Some((text, name)) = &self.token {
+            return Token::read(text, name);
+        }
+        if let Some(path) = &self.flyctl
+            && let Some(text) = flyctl::access_token(path)?
+        {
+            return Token::read(&text, &format!("{}", path.display()));
+        }
+        let talk =
+            talk.ok_or_else(|| Failure::usage(format!("Fly.io asks for a token: {NO_TOKEN}")))?;
+        let text = talk.secret(
+            "Token for Fly.io (fly tokens create org makes one)",
+            NO_TOKEN,
+        )?;
+        Token::read(&text, "the terminal")
+    }
+}

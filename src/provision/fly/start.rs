@@ -1,0 +1,96 @@
+//! Waiting until a machine runs.
+//!
+//! Owns how long that may take, and what is said of one that does not get there.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::account::{Account, SLACK};
+use super::api::{Ask, TICK, segment};
+use super::fault::Fault;
+use super::things::Machine;
+use crate::exit::Failure;
+
+/// How long a machine may take until it runs and its check is good.
+const STARTING: Duration = Duration::from_mins(3);
+
+/// The longest time that the platform waits in one request, in seconds (`flaps/flaps_machines_wait.go`).
+const LONGEST_WAIT: u64 = 60;
+
+impl Account<'_> {
+    /// Waits until a machine that was created, updated or started is up, and returns it as it is then.
+    ///
+    /// # Errors
+    ///
+    /// When it does not get up in time, or cannot any more.
+    pub fn settle(&mut self, app: &str, machine: &Machine) -> Result<Machine, Failure> {
+        let doing = "start the machine";
+        let until = self.around.now() + STARTING;
+        loop {
+            let left = until.saturating_duration_since(self.around.now());
+            self.wait(app, machine, left)
+                .map_err(|fault| fault.failure(doing))?;
+            let now = self
+                .machine(app, &machine.id)
+                .map_err(|fault| fault.failure(doing))?;
+            if now.is_up() {
+                return Ok(now);
+            }
+            let lost = now.is_gone() || now.state_name() == "failed";
+            if lost || self.around.now() >= until {
+                let minutes = STARTING.as_secs() / 60;
+                let time = if lost {
+                    String::new()
+                } else {
+                    format!(" within {minutes} minutes")
+                };
+                return Err(Failure::failed(format!(
+                    "the satellite at Fly.io did not start{time}: {}; fly logs --app {app} tells more",
+                    now.plight()
+                )));
+            }
+            self.around.sleep(TICK);
+        }
+    }
+
+    /// One request of waiting. That its time is over is no fault.
+    fn wait(&mut self, app: &str, machine: &Machine, left: Duration) -> Result<(), Fault> {
+        let seconds = left.as_secs().clamp(1, LONGEST_WAIT);
+        let (app, id) = (segment(app), segment(&machine.id));
+        let mut path = format!("/apps/{app}/machines/{id}/wait?state=started&timeout={seconds}");
+        if let Some(instance) = &machine.instance_id {
+            path.push_str("&instance_id=");
+            path.push_str(&segment(instance));
+        }
+        let patience = Duration::from_secs(seconds) + SLACK;
+        match self.ask::<Value>(&Ask {
+            patience,
+            ..Ask::get(&path)
+        }) {
+            Ok(_) => Ok(()),
+            Err(fault) if fault.status() == Some(408) => Ok(()),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Starts a machine that stands still. To start one twice does no harm.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn start(&mut self, app: &str, machine: &Machine) -> Result<Machine, Failure> {
+        let path = format!(
+            "/apps/{}/machines/{}/start",
+            segment(app),
+            segment(&machine.id)
+        );
+        let ask = Ask {
+            method: "POST",
+            ..Ask::get(&path)
+        };
+        self.ask::<Value>(&ask)
+            .map_err(|fault| fault.failure("start the machine"))?;
+        self.settle(app, machine)
+    }
+}

@@ -1,0 +1,187 @@
+//! HTTP, as far as platforms need it.
+//!
+//! Owns time-outs, limits of size and the words for what the network did. What a status means is for
+//! whoever asks. Never logs a header: there are tokens in them.
+
+mod unix;
+
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use ureq::http::{Request, Response};
+use ureq::{Agent, Body as Received, SendBody};
+
+/// The longest answer that is read, in bytes.
+const MAX_ANSWER: u64 = 16 << 20;
+
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// How long one exchange may take if nothing else is said.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server that is asked.
+#[derive(Debug)]
+pub struct Http {
+    agent: Agent,
+    base: String,
+    /// What it is called in a message.
+    name: String,
+}
+
+/// What is sent.
+#[derive(Debug, Clone, Copy)]
+pub enum Body<'a> {
+    /// Nothing.
+    Empty,
+    /// This, as JSON.
+    Json(&'a serde_json::Value),
+    /// These bytes, of this type.
+    Bytes(&'a str, &'a [u8]),
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The body, up to a limit.
+    pub body: Vec<u8>,
+    headers: ureq::http::HeaderMap,
+}
+
+impl Answer {
+    /// A header's value, if it is there and is text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The body as text, whatever it is.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+impl Http {
+    /// A server at `base`, such as `https://api.machines.dev`.
+    #[must_use]
+    pub fn new(base: &str) -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_connect(Some(CONNECT))
+            .timeout_global(Some(PATIENCE))
+            .build();
+        let base = base.trim_end_matches('/').to_owned();
+        Self {
+            agent: config.into(),
+            name: base.clone(),
+            base,
+        }
+    }
+
+    /// A server that listens at a path on this machine.
+    #[must_use]
+    pub fn unix(path: &Path) -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_idle_connections(0)
+            .proxy(None)
+            .timeout_connect(Some(CONNECT))
+            .timeout_global(Some(PATIENCE))
+            .build();
+        let connector = unix::PathConnector::new(path.to_owned());
+        Self {
+            agent: Agent::with_parts(config, connector, unix::NoResolver),
+            // Requests name a host even where there is none.
+            base: "http://localhost".to_owned(),
+            name: path.display().to_string(),
+        }
+    }
+
+    /// Sends a request and reads the answer, whatever its status is.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer; a sentence without a full stop, which names the server.
+    pub fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Body<'_>,
+    ) -> Result<Answer, String> {
+        self.send_within(PATIENCE, method, path, headers, body)
+    }
+
+    /// The same, with another time-out.
+    ///
+    /// # Errors
+    ///
+    /// As [`Http::send`].
+    pub fn send_within(
+        &self,
+        patience: Duration,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Body<'_>,
+    ) -> Result<Answer, String> {
+        // A registry may answer with a whole URL as the next place to go to.
+        let url = if path.starts_with("http") {
+            path.to_owned()
+        } else {
+            format!("{}{path}", self.base)
+        };
+        let mut request = Request::builder().method(method).uri(&url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (kind, bytes) = match body {
+            Body::Empty => (None, Vec::new()),
+            Body::Json(value) => (Some("application/json"), value.to_string().into_bytes()),
+            Body::Bytes(kind, bytes) => (Some(kind), bytes.to_vec()),
+        };
+        if let Some(kind) = kind {
+            request = request.header("content-type", kind);
+        }
+        let cannot =
+            |error: &dyn std::fmt::Display| format!("{} cannot be asked: {error}", self.name);
+        let has_body = kind.is_some() || !matches!(method, "GET" | "HEAD" | "DELETE");
+        let response: Result<Response<Received>, _> = if has_body {
+            let request = request
+                .body(SendBody::from_owned_reader(std::io::Cursor::new(bytes)))
+                .map_err(|error| cannot(&error))?;
+            let request = self
+                .agent
+                .configure_request(request)
+                .timeout_global(Some(patience))
+                .build();
+            self.agent.run(request)
+        } else {
+            let request = request.body(()).map_err(|error| cannot(&error))?;
+            let request = self
+                .agent
+                .configure_request(request)
+                .timeout_global(Some(patience))
+                .build();
+            self.agent.run(request)
+        };
+        let response = response.map_err(|error| cannot(&error))?;
+        let (parts, body) = response.into_parts();
+        let mut bytes = Vec::new();
+        let mut reader = body.into_reader().take(MAX_ANSWER);
+        reader
+            .read_to_end(&mut bytes)
+            .map_err(|error| cannot(&error))?;
+        Ok(Answer {
+            status: parts.status.as_u16(),
+            body: bytes,
+            headers: parts.headers,
+        })
+    }
+}

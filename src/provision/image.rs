@@ -1,0 +1,239 @@
+//! The satellite packed as an image.
+//!
+//! Owns which executable is deployed, and the image that is made of it: one layer with the program as
+//! `/skypipe`, and nothing below it. Never runs a program, nor builds one.
+
+mod archive;
+mod elf;
+mod layer;
+mod registry;
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use crate::exit::Failure;
+
+/// The largest executable that is taken, in bytes. One for release has 5 MB, one for debugging ten times that.
+const MAX_EXECUTABLE: u64 = 512 << 20;
+
+/// Media types of Docker's image manifest, version 2, schema 2 (docs.docker.com), which every registry takes;
+/// some that run machines from images take no others.
+const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+const CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+const LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+
+/// The processors for which there can be satellites.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Architecture {
+    /// `x86_64`, which images call amd64.
+    Amd64,
+    /// `aarch64`, which images call arm64.
+    Arm64,
+}
+
+/// An image of one layer: the satellite's program as `/skypipe`, and nothing else.
+pub struct Image {
+    /// What its manifest says, by which registries know it.
+    manifest: Vec<u8>,
+    /// What it runs, by whose digest engines know it.
+    config: Vec<u8>,
+    /// The layer as engines load it.
+    layer: Vec<u8>,
+    /// The layer as registries keep it.
+    packed: Vec<u8>,
+}
+
+/// A registry, and who we are there.
+pub struct Registry {
+    /// `https://registry.fly.io`; `http://` for one on this machine.
+    pub base: String,
+    /// The user.
+    pub user: String,
+    /// The password; in no output.
+    pub password: Zeroizing<String>,
+}
+
+impl Architecture {
+    /// Reads what platforms and `uname -m` say: amd64, `x86_64`, arm64, aarch64.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        match text.trim() {
+            "amd64" | "x86_64" => Some(Self::Amd64),
+            "arm64" | "aarch64" => Some(Self::Arm64),
+            _ => None,
+        }
+    }
+
+    /// What images call it.
+    fn in_images(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
+}
+
+/// The bytes of the executable that can run as a satellite on such a machine: `binary` if one is given, else
+/// this program. It is checked: ELF, 64 bits, Linux, that architecture, static, whole.
+///
+/// # Errors
+///
+/// When it cannot be read or is not such a one; the sentence says what to do.
+pub fn satellite(binary: Option<&Path>, target: Architecture) -> Result<Vec<u8>, Failure> {
+    let (name, read) = match binary {
+        Some(path) => (path.display().to_string(), executable(path)),
+        None => (
+            "this program".to_owned(),
+            own_path().and_then(|path| executable(&path)),
+        ),
+    };
+    let refuse = |obstacle: &str| {
+        let sentence = elf::refusal(&name, obstacle, target);
+        if binary.is_some() {
+            Failure::usage(sentence)
+        } else {
+            Failure::failed(sentence)
+        }
+    };
+    let bytes = read.map_err(|error| refuse(&format!("cannot be read ({error})")))?;
+    match elf::obstacle(&elf::read(&bytes), target) {
+        None => Ok(bytes),
+        Some(obstacle) => Err(refuse(&obstacle)),
+    }
+}
+
+/// Where this program is. On Linux that is the very file that runs, even if it was replaced or removed since.
+fn own_path() -> io::Result<PathBuf> {
+    if cfg!(target_os = "linux") {
+        Ok("/proc/self/exe".into())
+    } else {
+        std::env::current_exe()
+    }
+}
+
+fn executable(path: &Path) -> io::Result<Vec<u8>> {
+    // Without blocking: a named pipe in its place would never open.
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(nonblocking)
+        .open(path)?;
+    bounded(&file, MAX_EXECUTABLE)
+}
+
+fn bounded(file: &File, limit: u64) -> io::Result<Vec<u8>> {
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length <= limit) {
+        return Ok(bytes);
+    }
+    Err(io::Error::other(format!(
+        "it has more than {} MiB",
+        limit >> 20
+    )))
+}
+
+impl fmt::Debug for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Image").field(&self.digest()).finish()
+    }
+}
+
+impl Image {
+    /// Packs an executable. The same one always gives the same image: nothing in it tells when, where or
+    /// by whom it was packed.
+    #[must_use]
+    pub fn pack(executable: &[u8], architecture: Architecture) -> Self {
+        let layer = layer::tar(executable);
+        let packed = layer::gzip(&layer);
+        let config = config(&digest(&layer), architecture).into_bytes();
+        let blob = |kind, bytes: &[u8]| json!({ "mediaType": kind, "size": bytes.len(), "digest": digest(bytes) });
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": blob(CONFIG, &config),
+            "layers": [blob(LAYER, &packed)],
+        });
+        Self {
+            manifest: manifest.to_string().into_bytes(),
+            config,
+            layer,
+            packed,
+        }
+    }
+
+    /// `sha256:…` of its manifest, by which registries know it.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        digest(&self.manifest)
+    }
+
+    /// How many bytes a push transfers at most.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.packed.len() + self.config.len() + self.manifest.len()
+    }
+
+    /// As a docker-archive for `POST /images/load`, named `name` (`skypipe-satellite:1.0.0`).
+    #[must_use]
+    pub fn docker_archive(&self, name: &str) -> Vec<u8> {
+        archive::pack(&self.config, &self.layer, name)
+    }
+
+    /// Pushes it to a registry by the distribution API, under a tag of 1 to 128 letters, digits, dots, dashes and
+    /// underscores. Returns `HOST/REPOSITORY@sha256:…` to pull it by. To push once more sends only what is missing.
+    ///
+    /// # Errors
+    ///
+    /// When the registry refuses, with its own words, or cannot be reached.
+    pub fn push(
+        &self,
+        registry: &Registry,
+        repository: &str,
+        tag: &str,
+    ) -> Result<String, Failure> {
+        registry::push(self, registry, repository, tag)
+    }
+}
+
+/// What the image runs, as Docker's image specification 1.2 has it. There is no volume: a declared one would be
+/// made, without a name, wherever none is mounted, and the data in it would be lost with the container unnoticed.
+fn config(diff_id: &str, architecture: Architecture) -> String {
+    let config = json!({
+        "architecture": architecture.in_images(),
+        "os": "linux",
+        "created": "1970-01-01T00:00:00Z",
+        "config": {
+            "Entrypoint": ["/skypipe"],
+            "ExposedPorts": { format!("{}/tcp", super::PORT): {} },
+            "WorkingDir": "/",
+            "Labels": { "org.opencontainers.image.title": "skypipe satellite" },
+        },
+        "rootfs": { "type": "layers", "diff_ids": [diff_id] },
+        "history": [{ "created": "1970-01-01T00:00:00Z", "created_by": "skypipe --setup" }],
+    });
+    config.to_string()
+}
+
+/// What bytes are known by: `sha256:…`.
+fn digest(bytes: &[u8]) -> String {
+    let hash = ring::digest::digest(&ring::digest::SHA256, bytes);
+    hash.as_ref()
+        .iter()
+        .fold("sha256:".to_owned(), |text, byte| {
+            text + &format!("{byte:02x}")
+        })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! What an executable is, and whether it can be a satellite.
+//!
+//! Owns the few fields of an ELF file that decide this, and the words for what is in the way. A file is
+//! input from outside: nothing it says is believed further than its bytes reach.
+
+use super::Architecture;
+
+/// What a file is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Program {
+    /// A whole Linux executable of 64 bits, little end first.
+    Linux {
+        /// Its processor, as `e_machine` numbers them.
+        machine: u16,
+        /// Whether it needs a loader or libraries beside it.
+        is_dynamic: bool,
+    },
+    /// Something else; what, in words that follow its name.
+    Other(&'static str),
+}
+
+// Numbers of the System V ABI (generic ABI and its Linux extensions), as in `elf.h`.
+const EM_X86_64: u16 = 62;
+const EM_AARCH64: u16 = 183;
+const ET_EXEC: u16 = 2;
+const ET_DYN: u16 = 3;
+const PT_LOAD: u32 = 1;
+const PT_DYNAMIC: u32 = 2;
+const PT_INTERP: u32 = 3;
+const DT_NULL: u64 = 0;
+const DT_NEEDED: u64 = 1;
+const OS_ABI_SYSV: u8 = 0;
+const OS_ABI_GNU: u8 = 3;
+
+/// The size of a program header, and of an entry of the dynamic section.
+const PROGRAM_HEADER: u64 = 56;
+const DYNAMIC_ENTRY: usize = 16;
+
+const INCOMPLETE: Program = Program::Other("is incomplete, or damaged");
+
+/// What a file with these bytes is.
+pub fn read(bytes: &[u8]) -> Program {
+    let other = |what| Program::Other(what);
+    match bytes {
+        [] => other("is empty"),
+        [0x7f, b'E', b'L', b'F', ..] => linux(bytes).unwrap_or(INCOMPLETE),
+        [b'#', b'!', ..] => other("is a script"),
+        // Mach-O of 64 and 32 bits, and several of them in one file.
+        [0xcf | 0xce, 0xfa, 0xed, 0xfe, ..] | [0xca, 0xfe, 0xba, 0xbe, ..] => {
+            other("is a program for macOS")
+        }
+        [b'M', b'Z', ..] => other("is a program for Windows"),
+        _ => other("is no executable"),
+    }
+}
+
+/// What is in the way of running it on such a machine, in words that follow its name; nothing if it can be run.
+pub fn obstacle(program: &Program, target: Architecture) -> Option<String> {
+    let wanted = match target {
+        Architecture::Amd64 => EM_X86_64,
+        Architecture::Arm64 => EM_AARCH64,
+    };
+    match program {
+        Program::Other(what) => Some((*what).to_owned()),
+        Program::Linux { machine, .. } if *machine != wanted => Some(match *machine {
+            EM_X86_64 => "is built for x86_64".to_owned(),
+            EM_AARCH64 => "is built for arm64".to_owned(),
+            other => format!("is built for another processor (ELF machine {other})"),
+        }),
+        Program::Linux {
+            is_dynamic: true, ..
+        } => Some("is linked dynamically, to libraries that are not there".to_owned()),
+        Program::Linux { .. } => None,
+    }
+}
+
+/// The sentence that says so, and what to do.
+pub fn refusal(name: &str, obstacle: &str, target: Architecture) -> String {
+    let (machine, how) = match target {
+        Architecture::Amd64 => (
+            "x86_64",
+            " (cargo build --release on x86_64 Linux makes one)",
+        ),
+        Architecture::Arm64 => ("arm64", ""),
+    };
+    format!(
+        "{name} {obstacle}, and this satellite runs on {machine} Linux with nothing beside it: give a static Linux \
+         executable of skypipe for {machine} with --satellite-binary PATH{how}, or an image in a registry with \
+         --image REF"
+    )
+}
+
+/// The file as a Linux executable; nothing if it is cut off or contradicts itself.
+fn linux(bytes: &[u8]) -> Option<Program> {
+    let header = bytes.get(..64)?;
+    match (header[4], header[5], header[7]) {
+        (1, ..) => return Some(Program::Other("is a program of 32 bits")),
+        (2, 1, OS_ABI_SYSV | OS_ABI_GNU) => {}
+        (2, 1, _) => return Some(Program::Other("is a program for another system than Linux")),
+        _ => return Some(Program::Other("is built for another processor")),
+    }
+    let entry = u64_at(bytes, 24)?;
+    if !matches!(u16_at(bytes, 16)?, ET_EXEC | ET_DYN) || entry == 0 {
+        return Some(Program::Other("is no program but a part of one"));
+    }
+    let segments = segments(bytes)?;
+    if !segments.iter().any(|segment| segment.kind == PT_LOAD) {
+        return None;
+    }
+    let needs = |segment: &Segment| {
+        segment.kind == PT_INTERP || segment.kind == PT_DYNAMIC && names_libraries(segment.bytes)
+    };
+    Some(Program::Linux {
+        machine: u16_at(bytes, 18)?,
+        is_dynamic: segments.iter().any(needs),
+    })
+}
+
+/// A part of the file that is loaded, or that says how.
+struct Segment<'a> {
+    kind: u32,
+    bytes: &'a [u8],
+}
+
+/// All of them; nothing if one reaches beyond the end of the file.
+fn segments(bytes: &[u8]) -> Option<Vec<Segment<'_>>> {
+    let (table, size, count) = (u64_at(bytes, 32)?, u16_at(bytes, 54)?, u16_at(bytes, 56)?);
+    if u64::from(size) != PROGRAM_HEADER {
+        return None;
+    }
+    let segment = |index: u16| {
+        let at = table.checked_add(u64::from(index) * PROGRAM_HEADER)?;
+        let header = part(bytes, at, PROGRAM_HEADER)?;
+        let kind = u32_at(header, 0)?;
+        let is_read = matches!(kind, PT_LOAD | PT_DYNAMIC | PT_INTERP);
+        let content = if is_read {
+            part(bytes, u64_at(header, 8)?, u64_at(header, 32)?)?
+        } else {
+            &[]
+        };
+        Some(Segment {
+            kind,
+            bytes: content,
+        })
+    };
+    (0..count).map(segment).collect()
+}
+
+/// Whether a dynamic section names a library. That of a static program that can be moved names none.
+fn names_libraries(section: &[u8]) -> bool {
+    let mut tags = section
+        .chunks_exact(DYNAMIC_ENTRY)
+        .map_while(|entry| u64_at(entry, 0));
+    tags.find(|tag| matches!(*tag, DT_NULL | DT_NEEDED)) == Some(DT_NEEDED)
+}
+
+fn part(bytes: &[u8], at: u64, length: u64) -> Option<&[u8]> {
+    let end = at.checked_add(length)?;
+    bytes.get(usize::try_from(at).ok()?..usize::try_from(end).ok()?)
+}
+
+fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..)?.first_chunk().copied()
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    array(bytes, at).map(u16::from_le_bytes)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    array(bytes, at).map(u32::from_le_bytes)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    array(bytes, at).map(u64::from_le_bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,51 @@
+//! The one layer of the image.
+//!
+//! Owns its bytes, as a tar and compressed. Nothing in them depends on this machine, its clock or its user.
+
+use std::io::Write;
+
+use flate2::{Compression, GzBuilder};
+use tar::{Builder, EntryType, Header};
+
+/// The operating system byte of gzip's header that names none (RFC 1952, section 2.3).
+const NO_SYSTEM: u8 = 255;
+
+/// A tar of the program as `skypipe`.
+pub fn tar(executable: &[u8]) -> Vec<u8> {
+    let mut builder = Builder::new(Vec::with_capacity(executable.len() + (4 << 10)));
+    append(&mut builder, "skypipe", 0o755, executable);
+    finish(builder)
+}
+
+/// Appends a file of root's, from the beginning of time.
+pub fn append(builder: &mut Builder<Vec<u8>>, path: &str, mode: u32, bytes: &[u8]) {
+    let mut header = Header::new_ustar();
+    header.set_entry_type(EntryType::Regular);
+    header.set_size(bytes.len() as u64);
+    header.set_mode(mode);
+    header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    builder
+        .append_data(&mut header, path, bytes)
+        .expect("memory takes all that is written, and the paths are short");
+}
+
+/// The end of a tar.
+pub fn finish(builder: Builder<Vec<u8>>) -> Vec<u8> {
+    builder
+        .into_inner()
+        .expect("memory takes all that is written")
+}
+
+/// The same, compressed.
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzBuilder::new()
+        .mtime(0)
+        .operating_system(NO_SYSTEM)
+        .write(Vec::new(), Compression::default());
+    encoder
+        .write_all(bytes)
+        .and_then(|()| encoder.finish())
+        .expect("memory takes all that is written")
+}

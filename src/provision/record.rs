@@ -1,0 +1,128 @@
+//! What this machine remembers of deployments.
+//!
+//! Owns two files below the home directory. `deployed` says where the satellite that this machine uses
+//! was deployed, without a secret. `seeds` holds, for each target, the seed of this machine's key from
+//! before it is handed to the satellite until the machine has been let in: a set-up that breaks off goes
+//! on with the same key, and whoever founds a satellite stays its founder.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use serde::{Deserialize, Serialize};
+use skypipe_broker::keys::secret::{LENGTH, Secret};
+use skypipe_broker::keys::seed::Seed;
+use zeroize::Zeroizing;
+
+use crate::exit::Failure;
+use crate::members::random;
+use crate::tell::words;
+use crate::{config, private_file};
+
+/// The longest file of either kind, in bytes.
+const MAX_FILE: u64 = 64 << 10;
+
+/// Where the satellite that this machine uses was deployed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployed {
+    /// The target, as `--setup` takes it.
+    pub target: String,
+    /// What the platform calls the satellite.
+    pub name: String,
+}
+
+/// What was deployed, if the satellite that this machine uses was.
+///
+/// # Errors
+///
+/// When the file cannot be read, or makes no sense.
+pub fn deployed() -> Result<Option<Deployed>, Failure> {
+    read(&config::deployed()?)
+}
+
+/// Remembers what was deployed.
+///
+/// # Errors
+///
+/// When the file cannot be written.
+pub fn remember(deployed: &Deployed) -> Result<(), Failure> {
+    write(&config::deployed()?, deployed)
+}
+
+/// Forgets what was deployed.
+///
+/// # Errors
+///
+/// When the file cannot be removed.
+pub fn forget() -> Result<(), Failure> {
+    let path = config::deployed()?;
+    private_file::remove(&path).map_err(|error| fault(&path, &words(&error)))?;
+    Ok(())
+}
+
+type Seeds = BTreeMap<String, Zeroizing<String>>;
+
+/// This machine's seed at the satellite of `target`: the one of a set-up that broke off, or a new one,
+/// which is on disk when this returns.
+///
+/// # Errors
+///
+/// When it cannot be kept.
+pub fn seed(target: &str) -> Result<Seed, Failure> {
+    let path = config::seeds()?;
+    let mut seeds: Seeds = read(&path)?.unwrap_or_default();
+    if let Some(seed) = seeds.get(target).and_then(|text| decoded(text)) {
+        return Ok(seed);
+    }
+    let seed = Seed::new(random());
+    let text = Base64UrlUnpadded::encode_string(seed.secret().as_bytes());
+    seeds.insert(target.to_owned(), Zeroizing::new(text));
+    write(&path, &seeds)?;
+    Ok(seed)
+}
+
+/// Forgets this machine's seed at the satellite of `target`: it is in the invitation now, or useless.
+///
+/// # Errors
+///
+/// When it cannot be forgotten.
+pub fn forget_seed(target: &str) -> Result<(), Failure> {
+    let path = config::seeds()?;
+    let mut seeds: Seeds = read(&path)?.unwrap_or_default();
+    if seeds.remove(target).is_none() {
+        return Ok(());
+    }
+    if seeds.is_empty() {
+        private_file::remove(&path).map_err(|error| fault(&path, &words(&error)))?;
+        return Ok(());
+    }
+    write(&path, &seeds)
+}
+
+fn decoded(text: &str) -> Option<Seed> {
+    let mut bytes = Zeroizing::new([0; LENGTH]);
+    let length = Base64UrlUnpadded::decode(text, &mut *bytes).ok()?.len();
+    (length == LENGTH).then(|| Seed::new(Secret::from(bytes)))
+}
+
+fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<T>, Failure> {
+    let text = private_file::read(path, MAX_FILE).map_err(|error| fault(path, &words(&error)))?;
+    let Some(text) = text else {
+        return Ok(None);
+    };
+    let read = serde_json::from_str(&text);
+    // The parser's words could quote what it read.
+    read.map(Some)
+        .map_err(|_| fault(path, "it makes no sense; remove it if you want to begin anew"))
+}
+
+fn write<T: Serialize>(path: &Path, content: &T) -> Result<(), Failure> {
+    let mut text = Zeroizing::new(Vec::with_capacity(4096));
+    serde_json::to_writer_pretty(&mut *text, content)
+        .map_err(|error| fault(path, &error.to_string()))?;
+    private_file::replace(path, &text).map_err(|error| fault(path, &words(&error)))
+}
+
+fn fault(path: &Path, why: &str) -> Failure {
+    Failure::failed(format!("{}: {why}", path.display()))
+}

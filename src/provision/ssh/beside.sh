@@ -1,0 +1,8 @@
+# Runs the satellite's program with the arguments of this shell, beside the satellite.
+
+program=$root/bin/$(value program)
+if [ ! -x "$program" ]; then
+    printf 'there is no whole satellite on the host: launch it again\n' >&2
+    exit 1
+fi
+"$program" "$@" --data "$data"

@@ -1,0 +1,154 @@
+# What the scripts on the host share: where things are, what runs, and how they answer. An answer is
+# lines of NAME=VALUE. Descriptor 9 is the lock of those who change something.
+
+umask 077
+LC_ALL=C
+export LC_ALL
+nl='
+'
+case $HOME in /*) ;; *) printf 'failure=the account has no home directory there\n'; exit 3 ;; esac
+case $HOME in *"$nl"*) printf 'failure=the home directory has an unusable name\n'; exit 3 ;; esac
+root=$HOME/.local/share/skypipe-satellite
+data=$root/data
+log=$root/log
+unit_name=skypipe-satellite.service
+units=$HOME/.config/systemd/user
+unit=$units/$unit_name
+
+tell() {
+    printf '%s=%s\n' "$1" "$(printf '%s' "$2" | tr '\n' ' ')"
+}
+
+give_up() {
+    tell failure "$1"
+    exit 3
+}
+
+# Less than a second where sleep can do that.
+nap() {
+    sleep 0.1 2>/dev/null || sleep 1
+}
+
+now() {
+    date +%s
+}
+
+# The value of $1 in the settings.
+value() {
+    sed -n "s/^$1=//p" "$root/settings" 2>/dev/null | head -n 1
+}
+
+# Replaces the file $2 by one of mode $1 that says $3.
+put() {
+    printf '%s\n' "$3" >"$2.new" && chmod "$1" "$2.new" && mv -f "$2.new" "$2"
+}
+
+# The processes whose command line has the shape $1: satellite (with the program $2, if that is
+# given), supervisor or logger. Those of containers are not ours, even if a directory there has the
+# same name. What `read` leaves out are the zeros between the words, which is enough to look closer.
+processes() {
+    here=$(readlink /proc/self/ns/pid)
+    for each in /proc/[0-9]*; do
+        line=''
+        { IFS= read -r line <"$each/cmdline"; } 2>/dev/null
+        case $line in *"$root/"*) ;; *) continue ;; esac
+        [ "$(readlink "$each/ns/pid" 2>/dev/null)" = "$here" ] || continue
+        words=$({ tr '\0' '\n' <"$each/cmdline"; } 2>/dev/null)
+        case $1$nl$words in
+            "satellite$nl${2-$root/bin/skypipe-}"*"$nl--satellite$nl"*) ;;
+            "supervisor$nl"*"$nl$root/run") ;;
+            "logger$nl"*"$nl$root/run${nl}log") ;;
+            *) continue ;;
+        esac
+        printf '%s\n' "${each#/proc/}"
+    done
+}
+
+# Whether the one supervisor is alive.
+supervised() {
+    { read -r pid <"$root/run.pid"; } 2>/dev/null || return 1
+    for each in $(processes supervisor); do
+        [ "$each" = "$pid" ] && return 0
+    done
+    return 1
+}
+
+# Ends all processes of the shape $1, by the signals $3 one after the other, each with $2 seconds.
+end_all() {
+    for signal in $3; do
+        for pid in $(processes "$1"); do
+            kill "-$signal" "$pid" 2>/dev/null
+        done
+        deadline=$(($(now) + $2))
+        while [ -n "$(processes "$1")" ]; do
+            [ "$(now)" -gt "$deadline" ] && continue 2
+            nap
+        done
+        return 0
+    done
+    return 1
+}
+
+# Ends what the script `run` started. A supervisor waits for its satellite; one that lost its
+# supervisor is ended by itself. A logger ends when nobody can write to it any more.
+end_processes() {
+    end_all supervisor 20 'TERM KILL' && end_all satellite 20 'TERM KILL' &&
+        end_all logger 3 '0 TERM KILL'
+}
+
+# Finds systemd's manager for this user, if there is one.
+find_manager() {
+    if [ -z "${XDG_RUNTIME_DIR-}" ] && [ -d "/run/user/$(id -u)" ]; then
+        XDG_RUNTIME_DIR=/run/user/$(id -u)
+        export XDG_RUNTIME_DIR
+    fi
+    # In the path of a unit's program a dollar can be written in no way that all versions read.
+    case $root in *\$*) return 1 ;; esac
+    command -v systemctl >/dev/null 2>&1 && manager show-environment >/dev/null 2>&1
+}
+
+# What it starts shall not hold the lock.
+manager() {
+    systemctl --user --no-pager --no-ask-password "$@" 9>&-
+}
+
+# The inodes of the sockets that listen at TCP port $1 (proc_net(5): state 0A).
+listeners() {
+    hex=$(printf '%04X' "$1")
+    grep -h " [0-9A-F]*:$hex [0-9A-F]*:[0-9A-F]* 0A " /proc/net/tcp /proc/net/tcp6 2>/dev/null |
+        while read -r _ _ _ _ _ _ _ _ _ inode _; do printf '%s\n' "$inode"; done
+}
+
+# Whether the socket with inode $1 belongs to a satellite of ours, run from $2 if that is given.
+is_ours() {
+    for pid in $(processes satellite ${2+"$2"}); do
+        ls -l "/proc/$pid/fd" 2>/dev/null | grep -q -F "socket:[$1]" && return 0
+    done
+    return 1
+}
+
+# Whether the satellite is up: its program is $1, and it listens at port $2.
+serves() {
+    for inode in $(listeners "$2"); do
+        is_ours "$inode" "$1" && return 0
+    done
+    return 1
+}
+
+# Whether the lock that was taken is the one that is there: whoever had it before may have removed
+# everything, and the lock with it. (Without flock there is no descriptor, and nothing to compare.)
+is_current() {
+    mine=$(ls -iL /proc/self/fd/9 2>/dev/null | cut -d ' ' -f 1)
+    [ -z "$mine" ] || [ "$mine" = "$(ls -i "$root/change" 2>/dev/null | cut -d ' ' -f 1)" ]
+}
+
+# Waits for the lock of those who change something; fails if there is nothing to be changed.
+take_turn() {
+    deadline=$(($(now) + 90))
+    while [ -d "$root" ]; do
+        take "$root/change" && is_current && return 0
+        [ "$(now)" -gt "$deadline" ] && give_up 'another launch, or the end, is under way there'
+        nap
+    done
+    return 1
+}

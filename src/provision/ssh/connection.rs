@@ -1,0 +1,362 @@
+//! Talking to a host by the user's own ssh program.
+//!
+//! Owns the processes of ssh, the one connection that they share, and how a script's answer is told
+//! from the noise around it. Never knows what a script does.
+//!
+//! A script travels on stdin, behind it what it is to read. The command line that the host's login
+//! shell sees has no value in it and is read alike by all shells, sh or not. All of the script is one
+//! group of commands, so that one which is cut off on the way does nothing.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::thread;
+
+use tempfile::TempDir;
+
+use super::script::Script;
+use super::settings::value;
+use super::target::Target;
+use crate::exit::Failure;
+
+/// The longest answer that is read, in bytes; a login's noise included.
+const MAX_ANSWER: u64 = 4 << 20;
+
+/// The most that is read of what goes to stderr, in bytes: the last of it.
+const MAX_WORDS: u64 = 16 << 10;
+
+/// The most lines of it that a failure tells, and the most characters.
+const MAX_LINES: usize = 8;
+const MAX_TOLD: usize = 1500;
+
+/// The longest directory of a connection's socket, in bytes. Linux allows 108 for the path of a socket,
+/// others 104, and ssh adds 18 while it makes one.
+const MAX_DIRECTORY: usize = 80;
+
+/// What ssh exits with when it is itself what failed (ssh(1), "EXIT STATUS").
+const SSH_FAILED: i32 = 255;
+
+/// A host, and the connection to it once there is one.
+#[derive(Debug)]
+pub struct Connection {
+    program: PathBuf,
+    target: Target,
+    directory: TempDir,
+}
+
+/// What a script said.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its stdout, exactly.
+    pub stdout: Vec<u8>,
+    /// What it said on stderr.
+    pub stderr: String,
+    /// Its exit code.
+    pub code: i32,
+}
+
+impl Answer {
+    /// Its lines of `NAME=VALUE`, as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+}
+
+impl Connection {
+    /// Prepares a connection; ssh makes it at the first script.
+    ///
+    /// # Errors
+    ///
+    /// When there is no place for its socket.
+    pub fn new(program: PathBuf, target: Target) -> Result<Self, Failure> {
+        let directory = private_directory().map_err(|error| {
+            Failure::failed(format!("a temporary directory cannot be made: {error}"))
+        })?;
+        Ok(Self {
+            program,
+            target,
+            directory,
+        })
+    }
+
+    /// The host's name or address, as ssh's configuration has it.
+    ///
+    /// # Errors
+    ///
+    /// When ssh cannot be run, or does not understand its configuration.
+    pub fn hostname(&self) -> Result<String, Failure> {
+        let mut command = self.command();
+        command.arg("-G").arg("--").arg(self.target.host());
+        let output = command
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| self.cannot_start(&error))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let name = text.lines().find_map(|line| line.strip_prefix("hostname "));
+        match name {
+            Some(name) if output.status.success() => Ok(name.trim().to_owned()),
+            _ => Err(self.failure(&String::from_utf8_lossy(&output.stderr))),
+        }
+    }
+
+    /// Runs a script that answers in lines of `NAME=VALUE`, and returns them.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be run, or gives up: with what it said.
+    pub fn ask(&self, script: &Script, payload: &[u8]) -> Result<String, Failure> {
+        let answer = self.run(script, payload)?;
+        let text = answer.text();
+        if let Some(sentence) = value(&text, "failure") {
+            return Err(Failure::failed(format!(
+                "{}: {}",
+                self.target,
+                told(sentence)
+            )));
+        }
+        if answer.code != 0 {
+            return Err(self.failure(&answer.stderr));
+        }
+        Ok(text)
+    }
+
+    /// Runs a script; `payload` is its stdin.
+    ///
+    /// # Errors
+    ///
+    /// When ssh does not bring back its end: with ssh's words, or those of what ran in its place.
+    pub fn run(&self, script: &Script, payload: &[u8]) -> Result<Answer, Failure> {
+        let mark = random_mark()?;
+        let text = framed(script, &mark, payload.is_empty());
+        let mut words = tempfile::tempfile_in(self.directory.path())
+            .map_err(|error| Failure::failed(format!("no temporary file can be made: {error}")))?;
+        let mut child = self.start(text.len(), &words)?;
+        let received = exchange(&mut child, text.as_bytes(), payload);
+        let status = child.wait();
+        let heard = read_words(&mut words).unwrap_or_default();
+        let received = received.and_then(|received| Ok((received, status?)));
+        let (received, status) =
+            received.map_err(|error| Failure::failed(format!("{}: {error}", self.target)))?;
+        if let Some((stdout, code)) = answer(&received, &mark) {
+            let stderr = heard.rsplit_once(&format!("\n{mark}<\n"));
+            let stderr = stderr.map_or(heard.as_str(), |(_, own)| own).to_owned();
+            return Ok(Answer {
+                stdout: stdout.to_vec(),
+                stderr,
+                code,
+            });
+        }
+        // What stands in for a shell on a closed account says so on stdout.
+        let heard = heard.replace(&format!("\n{mark}<\n"), "\n");
+        let noise = String::from_utf8_lossy(&received);
+        let is_silent = heard.trim().is_empty() && status.code() != Some(SSH_FAILED);
+        Err(self.failure(if is_silent { &noise } else { &heard }))
+    }
+
+    fn start(&self, length: usize, words: &File) -> Result<Child, Failure> {
+        let mut command = self.command();
+        command.arg("-T").arg("--").arg(self.target.host());
+        command.arg(format!(
+            "sh -c 'eval \"$(dd bs=1 count={length} 2>/dev/null)\"'"
+        ));
+        // A file, as the connection that goes on in the background may hold on to it.
+        let words = words
+            .try_clone()
+            .map_err(|error| self.cannot_start(&error))?;
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(words);
+        command.spawn().map_err(|error| self.cannot_start(&error))
+    }
+
+    /// ssh with the options of all calls. They go before those of the configuration: one connection is
+    /// shared; nothing that the user has forwarded or runs at a login is wanted here; a host that is
+    /// gone is noticed after a minute.
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(["-x", "-a"]);
+        for option in [
+            "ControlMaster=auto",
+            "ControlPersist=300",
+            "ClearAllForwardings=yes",
+            "RemoteCommand=none",
+            "ServerAliveInterval=15",
+            "ServerAliveCountMax=4",
+        ] {
+            command.args(["-o", option]);
+        }
+        command
+            .arg("-o")
+            .arg(format!("ControlPath={}", self.socket().display()));
+        if let Some(user) = self.target.user() {
+            command.args(["-l", user]);
+        }
+        if let Some(port) = self.target.port() {
+            command.args(["-p", &port.to_string()]);
+        }
+        command
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.path().join("s")
+    }
+
+    fn cannot_start(&self, error: &std::io::Error) -> Failure {
+        let program = self.program.display();
+        Failure::failed(format!("{program} cannot be run: {error}"))
+    }
+
+    fn failure(&self, words: &str) -> Failure {
+        let words = told(words);
+        let target = &self.target;
+        if words.is_empty() {
+            return Failure::failed(format!("{target}: the connection was lost"));
+        }
+        Failure::failed(format!("{target}: {words}"))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if self.socket().exists() {
+            let mut command = self.command();
+            command.args(["-O", "exit", "--", self.target.host()]);
+            let _ = command
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status();
+        }
+    }
+}
+
+/// A directory for the connection's socket, in a place that ssh takes as it is: no character of its
+/// path means anything to ssh, and there is room for a socket's name.
+fn private_directory() -> std::io::Result<TempDir> {
+    let place = std::env::temp_dir();
+    let is_plain = |text: &str| {
+        text.len() <= MAX_DIRECTORY - "/.tmpxxxxxx".len()
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte))
+    };
+    if place.is_absolute() && place.to_str().is_some_and(is_plain) {
+        tempfile::tempdir_in(place)
+    } else {
+        tempfile::tempdir_in(Path::new("/tmp"))
+    }
+}
+
+fn random_mark() -> Result<String, Failure> {
+    let number = getrandom::u64()
+        .and_then(|high| Ok(u128::from(high) << 64 | u128::from(getrandom::u64()?)))
+        .map_err(|error| Failure::failed(format!("the system gives no random bytes: {error}")))?;
+    Ok(format!("{number:032x}"))
+}
+
+/// The script between marks: one before it on both streams, one behind it with its exit code.
+fn framed(script: &Script, mark: &str, is_alone: bool) -> String {
+    let script = script.text();
+    let stdin = if is_alone { "</dev/null" } else { "" };
+    format!(
+        "{{\nprintf '\\n%s<\\n' {mark}\nprintf '\\n%s<\\n' {mark} >&2\n(\n{script}\n) {stdin}\n\
+         printf '\\n%s>%d\\n' {mark} \"$?\"\n}}"
+    )
+}
+
+/// What came between the marks, and the exit code behind them.
+fn answer<'a>(received: &'a [u8], mark: &str) -> Option<(&'a [u8], i32)> {
+    let begin = format!("\n{mark}<\n");
+    let end = format!("\n{mark}>");
+    let from = position(received, begin.as_bytes())? + begin.len();
+    // The line's end before the mark is the mark's, but it may be the same as the first mark's.
+    let rest = &received[from - 1..];
+    let to = position(rest, end.as_bytes())?;
+    let code = rest[to + end.len()..].split(|byte| *byte == b'\n').next()?;
+    let code = std::str::from_utf8(code).ok()?.parse().ok()?;
+    Some((rest.get(1..to).unwrap_or_default(), code))
+}
+
+fn position(text: &[u8], part: &[u8]) -> Option<usize> {
+    text.windows(part.len()).position(|window| window == part)
+}
+
+/// Sends the script and what it reads, and meanwhile receives what comes back.
+fn exchange(child: &mut Child, script: &[u8], payload: &[u8]) -> std::io::Result<Vec<u8>> {
+    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+    thread::scope(|scope| {
+        scope.spawn(move || send(stdin, script, payload));
+        let mut received = Vec::new();
+        let result = match stdout {
+            Some(stdout) => stdout.take(MAX_ANSWER + 1).read_to_end(&mut received),
+            None => Ok(0),
+        };
+        if received.len() as u64 > MAX_ANSWER || result.is_err() {
+            // Else the sender would wait for somebody who reads no more.
+            let _ = child.kill();
+            result?;
+            return Err(std::io::Error::other("the host says more than makes sense"));
+        }
+        Ok(received)
+    })
+}
+
+/// That nobody reads it to the end is told by the answer, or by there being none.
+fn send(stdin: Option<ChildStdin>, script: &[u8], payload: &[u8]) {
+    if let Some(mut stdin) = stdin
+        && stdin.write_all(script).is_ok()
+    {
+        let _ = stdin.write_all(payload);
+    }
+}
+
+fn read_words(words: &mut File) -> std::io::Result<String> {
+    let length = words.seek(SeekFrom::End(0))?;
+    words.seek(SeekFrom::Start(length.saturating_sub(MAX_WORDS)))?;
+    let mut bytes = Vec::new();
+    words.take(MAX_WORDS).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Words from elsewhere as part of a sentence: the last lines, without frames, control characters and
+/// the full stop at the end.
+#[must_use]
+pub fn told(words: &str) -> String {
+    let lines = words
+        .lines()
+        .map(|line| line.trim_matches(|c: char| c == '@' || c.is_whitespace()));
+    let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    let last = &lines[lines.len().saturating_sub(MAX_LINES)..];
+    let text = last.join("; ").replace(char::is_control, "");
+    let text: String = text.chars().take(MAX_TOLD).collect();
+    text.trim_end_matches(['.', '\n']).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_told_from_the_noise_around_it() {
+        let heard = b"motd\nno line's end\nM<\nall\n\n\nM>0\nbye\n";
+        assert_eq!(answer(heard, "M"), Some((&b"all\n\n"[..], 0)));
+        assert_eq!(answer(b"\nM<\n\nM>7\n", "M"), Some((&b""[..], 7)));
+        assert_eq!(answer(b"\nM<\nM>7\n", "M"), Some((&b""[..], 7)));
+        assert_eq!(answer(b"\nM<\nhalf an answ", "M"), None);
+        assert_eq!(answer(b"\nN<\nanother's\nN>0\n", "M"), None);
+        assert_eq!(answer(b"\nM<\nx\nM>", "M"), None);
+    }
+
+    #[test]
+    fn words_become_a_part_of_a_sentence() {
+        let words = "@@@@@@\r\n@  WARNING!  @\r\n\r\nNo \u{1b}[1mway.\r\n";
+        assert_eq!(told(words), "WARNING!; No [1mway");
+        assert_eq!(told(" \n"), "");
+        assert!(told(&"x".repeat(10_000)).len() <= MAX_TOLD);
+        let many: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+        assert!(told(&many.join("\n")).ends_with("98; 99"));
+    }
+}

@@ -1,0 +1,50 @@
+//! Which program speaks ssh: the user's own, so that their settings, keys and known hosts apply.
+//!
+//! Owns how it is found. Never starts it.
+
+use std::env;
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use crate::exit::Failure;
+
+/// Names the program where it is not the `ssh` on the path, as `GIT_SSH` does for git.
+const VARIABLE: &str = "SKYPIPE_SSH";
+
+/// The program that speaks ssh: what `SKYPIPE_SSH` names, else the `ssh` on the path.
+///
+/// # Errors
+///
+/// When there is none.
+pub fn ssh_program() -> Result<PathBuf, Failure> {
+    if let Some(named) = env::var_os(VARIABLE).filter(|named| !named.is_empty()) {
+        return Ok(named.into());
+    }
+    on_path(&env::var_os("PATH").unwrap_or_default()).ok_or_else(|| {
+        Failure::failed(format!(
+            "there is no program 'ssh' here: install OpenSSH's client, or name it in {VARIABLE}"
+        ))
+    })
+}
+
+fn on_path(path: &OsStr) -> Option<PathBuf> {
+    let programs = env::split_paths(path).map(|directory| directory.join("ssh"));
+    programs.into_iter().find(|program| program.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_looked_for_on_the_path() {
+        let scratch = tempfile::tempdir().expect("there is room");
+        let [empty, full] = ["empty", "full"].map(|name| scratch.path().join(name));
+        std::fs::create_dir(&empty).expect("there is room");
+        std::fs::create_dir(&full).expect("there is room");
+        std::fs::write(full.join("ssh"), "").expect("there is room");
+        let path = env::join_paths([&empty, &full]).expect("there is no colon in them");
+        assert_eq!(on_path(&path), Some(full.join("ssh")));
+        assert_eq!(on_path(empty.as_os_str()), None);
+    }
+}

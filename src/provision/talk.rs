@@ -1,0 +1,306 @@
+//! What is said while a satellite is deployed, and asked.
+//!
+//! Owns how steps are shown: with a spinner and the time where stderr is a terminal, as plain lines
+//! where it is none, as lines of JSON on stdout where a script wants that. Never decides anything.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::{Choice, Talk};
+use crate::exit::Failure;
+use crate::members::prompt::prompt;
+use crate::tell::{notice, printable, words};
+
+/// How often the spinner turns.
+const TURN: Duration = Duration::from_millis(100);
+
+/// How often a question is asked before it is given up.
+const TRIES: usize = 5;
+
+/// A conversation with whoever runs the program.
+#[derive(Debug)]
+pub struct Console {
+    form: Form,
+    step: Option<Step>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Terminal,
+    Plain,
+    Json,
+}
+
+#[derive(Debug)]
+struct Step {
+    what: String,
+    began: Instant,
+    /// Only at a terminal.
+    spinner: Option<ProgressBar>,
+}
+
+impl Console {
+    /// One in the form that suits stderr, or JSON.
+    #[must_use]
+    pub fn new(json: bool) -> Self {
+        let form = match (json, io::stderr().is_terminal()) {
+            (true, _) => Form::Json,
+            (false, true) => Form::Terminal,
+            (false, false) => Form::Plain,
+        };
+        Self { form, step: None }
+    }
+
+    /// Tells a script something.
+    fn event(&self, event: &Value) {
+        if self.form == Form::Json {
+            // A reader that is gone must not change what is done.
+            let _ = io::stdout().write_all(format!("{event}\n").as_bytes());
+        }
+    }
+
+    /// Tells that all is over, and what came of it: `ready` or `gone`.
+    pub fn finish(&mut self, event: &str, mut facts: Value) {
+        self.end("");
+        facts["event"] = event.into();
+        self.event(&facts);
+    }
+
+    /// The step that was begun has failed.
+    pub fn fail(&mut self, failure: &Failure) {
+        let step = self.step.take();
+        let what = step.as_ref().map(|step| step.what.clone());
+        if let Some(step) = step {
+            if let Some(spinner) = &step.spinner {
+                spinner.finish_and_clear();
+            }
+            if self.form == Form::Terminal {
+                line(&format!("✗ {}", step.what));
+            }
+        }
+        self.event(&json!({"event": "failed", "step": what, "error": failure.sentence}));
+    }
+
+    /// Whether there is somebody to be asked.
+    fn can_ask(&self) -> bool {
+        self.form == Form::Terminal && io::stdin().is_terminal()
+    }
+
+    fn end(&mut self, detail: &str) {
+        let Some(step) = self.step.take() else {
+            return;
+        };
+        let took = step.began.elapsed();
+        if let Some(spinner) = &step.spinner {
+            spinner.finish_and_clear();
+        }
+        let text = step_over(&step.what, detail, took);
+        match self.form {
+            Form::Terminal => line(&format!("✓ {text}")),
+            Form::Plain => notice(&text),
+            Form::Json => self.event(&json!({
+                "event": "done",
+                "step": step.what,
+                "detail": detail,
+                "seconds": took.as_secs_f64(),
+            })),
+        }
+    }
+
+    /// Takes the spinner away for as long as a question is on the screen.
+    fn ask(&self, text: &str) -> Result<String, Failure> {
+        let ask = || {
+            let _ = write!(io::stderr(), "{}", text);
+            let mut answer = String::new();
+            let count = io::stdin().read_line(&mut answer);
+            match count {
+                Ok(0) => Err(Failure::failed("there was no answer")),
+                Ok(_) => Ok(answer.trim().to_owned()),
+                Err(error) => Err(Failure::failed(format!(
+                    "cannot ask at the terminal: {}",
+                    words(&error)
+                ))),
+            }
+        };
+        match self.step.as_ref().and_then(|step| step.spinner.as_ref()) {
+            Some(spinner) => spinner.suspend(ask),
+            None => ask(),
+        }
+    }
+}
+
+fn line(text: &str) {
+    let _ = writeln!(io::stderr(), "{}", printable(text));
+}
+
+/// `push the image: 5.1 MB, 3.2 s`.
+fn step_over(what: &str, detail: &str, took: Duration) -> String {
+    let tenths = took.as_millis() / 100;
+    let time = format!("{}.{} s", tenths / 10, tenths % 10);
+    match (detail.is_empty(), tenths) {
+        (true, 0) => what.to_owned(),
+        (true, _) => format!("{what}: {time}"),
+        (false, 0) => format!("{what}: {detail}"),
+        (false, _) => format!("{what}: {detail}, {time}"),
+    }
+}
+
+impl Talk for Console {
+    fn begin(&mut self, step: &str) {
+        self.end("");
+        let spinner = match self.form {
+            Form::Terminal => {
+                let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
+                let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
+                let spinner = ProgressBar::new_spinner().with_style(style);
+                spinner.set_message(printable(step));
+                spinner.enable_steady_tick(TURN);
+                Some(spinner)
+            }
+            Form::Plain => {
+                notice(&format!("{step} ..."));
+                None
+            }
+            Form::Json => {
+                self.event(&json!({"event": "begin", "step": step}));
+                None
+            }
+        };
+        self.step = Some(Step {
+            what: step.to_owned(),
+            began: Instant::now(),
+            spinner,
+        });
+    }
+
+    fn done(&mut self, detail: &str) {
+        self.end(detail);
+    }
+
+    fn say(&mut self, sentence: &str) {
+        self.event(&json!({"event": "note", "text": sentence}));
+        match self.step.as_ref().and_then(|step| step.spinner.as_ref()) {
+            Some(spinner) => spinner.suspend(|| notice(sentence)),
+            None => notice(sentence),
+        }
+    }
+
+    fn choose(
+        &mut self,
+        question: &str,
+        choices: &[Choice],
+        flag: &str,
+    ) -> Result<usize, Failure> {
+        if !self.can_ask() {
+            let names: Vec<_> = choices.iter().map(|choice| choice.name.as_str()).collect();
+            return Err(Failure::usage(format!(
+                "{question} Nobody can be asked here: say {flag} with one of {}",
+                names.join(", ")
+            )));
+        }
+        let text = menu(question, choices);
+        for _ in 0..TRIES {
+            if let Some(chosen) = chosen(&self.ask(&text)?, choices) {
+                return Ok(chosen);
+            }
+        }
+        Err(Failure::usage("none of them was chosen"))
+    }
+
+    fn text(&mut self, question: &str, flag: &str) -> Result<String, Failure> {
+        if !self.can_ask() {
+            return Err(Failure::usage(format!("nobody can be asked here: say {flag}")));
+        }
+        self.ask(&format!("{}: ", printable(question)))
+    }
+
+    fn confirm(&mut self, question: &str) -> Result<Option<bool>, Failure> {
+        if !self.can_ask() {
+            return Ok(None);
+        }
+        let answer = self.ask(&format!("skypipe: {} [y/N] ", printable(question)))?;
+        Ok(Some(matches!(answer.as_str(), "y" | "Y" | "yes")))
+    }
+
+    fn secret(&mut self, question: &str, instead: &str) -> Result<Zeroizing<String>, Failure> {
+        if !self.can_ask() {
+            return Err(Failure::usage(instead));
+        }
+        let ask = || prompt(&format!("{question}: "));
+        match self.step.as_ref().and_then(|step| step.spinner.as_ref()) {
+            Some(spinner) => spinner.suspend(ask),
+            None => ask(),
+        }
+    }
+}
+
+/// A question with its answers, each with a number and a few words.
+fn menu(question: &str, choices: &[Choice]) -> String {
+    let widths = choices.iter().map(|choice| choice.name.chars().count());
+    let width = widths.max().unwrap_or_default();
+    let line = |(number, choice): (usize, &Choice)| {
+        let blanks = " ".repeat(width - choice.name.chars().count());
+        let (name, about) = (printable(&choice.name), printable(&choice.about));
+        format!("{:>3}) {name}{blanks}  {about}\n", number + 1)
+    };
+    let lines: String = choices.iter().enumerate().map(line).collect();
+    format!("{}\n{lines}number or name: ", printable(question))
+}
+
+/// What an answer means.
+fn chosen(answer: &str, choices: &[Choice]) -> Option<usize> {
+    let by_name = choices.iter().position(|choice| choice.name == answer);
+    let by_number = || answer.parse::<usize>().ok()?.checked_sub(1);
+    by_name
+        .or_else(by_number)
+        .filter(|chosen| *chosen < choices.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choices() -> Vec<Choice> {
+        let choice = |name: &str, about: &str| Choice {
+            name: name.to_owned(),
+            about: about.to_owned(),
+        };
+        vec![
+            choice("fly", "an app of your own"),
+            choice("docker", "a container"),
+        ]
+    }
+
+    #[test]
+    fn an_answer_is_a_number_or_a_name() {
+        let choices = choices();
+        assert_eq!(chosen("1", &choices), Some(0));
+        assert_eq!(chosen("docker", &choices), Some(1));
+        for nonsense in ["0", "3", "", "dock", "-1", "99999999999999999999"] {
+            assert_eq!(chosen(nonsense, &choices), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn each_choice_has_a_line() {
+        let expected = "\
+Where?
+  1) fly     an app of your own
+  2) docker  a container
+number or name: ";
+        assert_eq!(menu("Where?", &choices()), expected);
+    }
+
+    #[test]
+    fn a_step_tells_its_time_when_it_took_some() {
+        let over = |detail, millis| step_over("push", detail, Duration::from_millis(millis));
+        assert_eq!(over("", 99), "push");
+        assert_eq!(over("", 1_250), "push: 1.2 s");
+        assert_eq!(over("5.1 MB", 20), "push: 5.1 MB");
+        assert_eq!(over("5.1 MB", 61_000), "push: 5.1 MB, 61.0 s");
+    }
+}

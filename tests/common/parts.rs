@@ -1,0 +1,45 @@
+//! Real parts from Debian's packages, which some tests need.
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+/// The programs, and the packages that they are in.
+const TOOLS: [(&str, &str); 10] = [
+    ("podman", "podman"),
+    ("runc", "runc"),
+    ("conmon", "conmon"),
+    ("docker-registry", "docker-registry"),
+    ("htpasswd", "apache2-utils"),
+    ("sshd", "openssh-server"),
+    ("ssh", "openssh-client"),
+    ("unshare", "util-linux"),
+    ("ip", "iproute2"),
+    ("iptables", "iptables"),
+];
+
+/// Where Debian puts programs.
+const PLACES: [&str; 5] = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"];
+
+static MISSING: LazyLock<Option<String>> = LazyLock::new(|| {
+    let is_there = |tool: &str| PLACES.iter().any(|place| Path::new(place).join(tool).exists());
+    let missing = TOOLS.iter().find(|(tool, _)| !is_there(tool));
+    match missing {
+        Some((tool, package)) => Some(format!("{tool} is not there: apt-get install {package}")),
+        None if !rustix::process::geteuid().is_root() => {
+            Some("networks and containers of a test's own need root".to_owned())
+        }
+        None => None,
+    }
+});
+
+/// Whether they are there. A test that needs them says what is missing, and is over; it fails instead if
+/// `SKYPIPE_NO_SKIP` is set, as it is where a change is judged.
+#[must_use]
+pub fn are_there() -> bool {
+    let Some(missing) = &*MISSING else {
+        return true;
+    };
+    assert!(std::env::var_os("SKYPIPE_NO_SKIP").is_none(), "{missing}");
+    eprintln!("SKIPPED: {missing}");
+    false
+}

@@ -1,0 +1,230 @@
+//! A Podman of the test's own, which answers the Docker API: its storage, its socket, its network.
+
+use std::fs;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::network::Network;
+
+/// How long anything may take to be there.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const CONTAINERS: &str = r#"[containers]
+default_ulimits=["nofile=20000:20000","nproc=4096:4096"]
+[engine]
+runtime="runc"
+cgroup_manager="cgroupfs"
+events_logger="file"
+lock_type="file"
+"#;
+
+const REGISTRIES: &str = "[[registry]]\nlocation=\"127.0.0.1:5000\"\ninsecure=true\n";
+
+/// The engine.
+pub struct Engine {
+    service: Child,
+    socket: PathBuf,
+    directory: TempDir,
+    _network: Network,
+}
+
+/// A process that ends with the test.
+pub struct Process(Child);
+
+impl Engine {
+    /// Starts it, and moves the calling thread into its network.
+    pub fn start() -> Self {
+        let network = Network::enter();
+        let directory = tempfile::Builder::new()
+            .prefix("sky")
+            .tempdir_in("/tmp")
+            .expect("there is room");
+        let path = directory.path();
+        let at = |name: &str| path.join(name).display().to_string();
+        let write =
+            |name: &str, text: String| fs::write(path.join(name), text).expect("there is room");
+        write("c", format!("{CONTAINERS}tmp_dir={:?}\n", at("tmp")));
+        write(
+            "s",
+            format!(
+                "[storage]\ndriver=\"vfs\"\ngraphroot={:?}\nrunroot={:?}\n",
+                at("graph"),
+                at("run")
+            ),
+        );
+        write("r", REGISTRIES.to_owned());
+        let socket = path.join("engine.sock");
+        let service = podman(path)
+            .args([
+                "system",
+                "service",
+                "--time=0",
+                &format!("unix://{}", socket.display()),
+            ])
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("podman is there");
+        let deadline = Instant::now() + PATIENCE;
+        while UnixStream::connect(&socket).is_err() {
+            assert!(Instant::now() < deadline, "podman does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Self {
+            service,
+            socket,
+            directory,
+            _network: network,
+        }
+    }
+
+    /// Where it listens.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Where all of the test's files are.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// What the program `podman` says to these words.
+    pub fn podman(&self, words: &[&str]) -> String {
+        let output = podman(self.directory.path())
+            .args(words)
+            .output()
+            .expect("podman is there");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "podman {words:?}: {said}");
+        String::from_utf8(output.stdout).expect("it is text")
+    }
+
+    /// How many containers there are.
+    pub fn count(&self) -> usize {
+        self.podman(&["ps", "-aq"]).lines().count()
+    }
+
+    /// The identity of the satellite's container.
+    pub fn container(&self) -> String {
+        self.podman(&["inspect", "skypipe-satellite", "--format", "{{.Id}}"])
+    }
+
+    /// The names of all images.
+    pub fn images(&self) -> String {
+        self.podman(&["images", "-a", "--format", "{{.Repository}}:{{.Tag}}"])
+    }
+
+    /// The names of all volumes.
+    pub fn volumes(&self) -> String {
+        self.podman(&["volume", "ls", "-q"])
+    }
+
+    /// All containers, volumes and images.
+    pub fn left(&self) -> String {
+        [self.podman(&["ps", "-aq"]), self.volumes(), self.images()].concat()
+    }
+
+    /// Writes a file into the satellite's volume.
+    pub fn mark(&self) {
+        fs::write(self.marked(), "mark").expect("the volume can be written to");
+    }
+
+    /// Whether that file is still there, beside what the satellite keeps itself.
+    pub fn is_marked(&self) -> bool {
+        let directory = self.marked();
+        let files = fs::read_dir(directory.parent().expect("it is in one"))
+            .expect("it is there")
+            .count();
+        directory.exists() && files > 1
+    }
+
+    fn marked(&self) -> PathBuf {
+        let volume = self.podman(&[
+            "volume",
+            "inspect",
+            "skypipe-satellite-data",
+            "--format",
+            "{{.Mountpoint}}",
+        ]);
+        Path::new(volume.trim()).join("mark")
+    }
+
+    /// The processes in which Podman keeps how a command beside a container ended, for five minutes, and
+    /// those that clean up after it, which would make the directory again.
+    fn helpers(&self) -> Vec<Pid> {
+        let directory = format!("{}/", self.directory.path().display());
+        let is_helper = |pid: i32| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).into_owned();
+            (line.contains("/conmon\0") || line.contains("/podman\0")) && line.contains(&directory)
+        };
+        let names = fs::read_dir("/proc").expect("it is mounted").flatten();
+        let pids = names.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        pids.filter(|pid| is_helper(*pid))
+            .filter_map(Pid::from_raw)
+            .collect()
+    }
+
+    /// Starts a registry at port 5000.
+    pub fn registry(&self) -> Process {
+        let config = self.directory.path().join("registry.yml");
+        let storage = self.directory.path().join("registry");
+        let text = format!(
+            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:5000\n",
+            storage.display()
+        );
+        fs::write(&config, text).expect("there is room");
+        let child = Command::new("docker-registry")
+            .arg("serve")
+            .arg(config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("docker-registry is there");
+        let process = Process(child);
+        let deadline = Instant::now() + PATIENCE;
+        while std::net::TcpStream::connect("127.0.0.1:5000").is_err() {
+            assert!(Instant::now() < deadline, "the registry does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        process
+    }
+}
+
+fn podman(directory: &Path) -> Command {
+    let mut command = Command::new("podman");
+    command
+        .env("CONTAINERS_CONF", directory.join("c"))
+        .env("CONTAINERS_STORAGE_CONF", directory.join("s"))
+        .env("CONTAINERS_REGISTRIES_CONF", directory.join("r"))
+        .env("TMPDIR", directory);
+    command
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // The containers would outlive the engine.
+        let _ = podman(self.directory.path())
+            .args(["rm", "-af", "-t", "0"])
+            .output();
+        let _ = self.service.kill();
+        let _ = self.service.wait();
+        // One that ends may have started another.
+        for _ in 0..3 {
+            for helper in self.helpers() {
+                let _ = kill_process(helper, Signal::KILL);
+            }
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

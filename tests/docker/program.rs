@@ -1,0 +1,49 @@
+//! The programs that are deployed.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::fs;
+
+/// Three of them.
+pub struct Programs {
+    /// skypipe.
+    pub first: PathBuf,
+    /// The same, and another image: there is something behind its end.
+    pub second: PathBuf,
+    /// One that ends at once, with exit code 1.
+    pub failing: PathBuf,
+}
+
+impl Programs {
+    /// Puts them into a directory.
+    pub fn new(directory: &Path) -> Self {
+        let (first, second) = (directory.join("first"), directory.join("second"));
+        // What is for debuggers makes it ten times as large.
+        run(Command::new("strip").arg("-o").arg(&first).arg(env!("CARGO_BIN_EXE_skypipe")));
+        let mut bytes = fs::read(&first).expect("it is there");
+        bytes.extend_from_slice(b"second");
+        fs::write(&second, bytes).expect("there is room");
+        let (source, failing) = (directory.join("failing.rs"), directory.join("failing"));
+        let text = r#"fn main() { eprintln!("this program fails"); std::process::exit(1); }"#;
+        fs::write(&source, text).expect("there is room");
+        let mut rustc = Command::new("rustc");
+        rustc.args([
+            "-C",
+            "target-feature=+crt-static",
+            "-C",
+            "strip=symbols",
+            "-o",
+        ]);
+        run(rustc.arg(&failing).arg(source));
+        Self {
+            first,
+            second,
+            failing,
+        }
+    }
+}
+
+fn run(command: &mut Command) {
+    let status = command.status().expect("it can be run");
+    assert!(status.success(), "{command:?}: {status}");
+}

@@ -1,0 +1,6 @@
+//! The stand-in itself, with plain requests.
+
+mod accounts;
+mod lives;
+mod resources;
+mod strict;

@@ -1,0 +1,9 @@
+//! Deployment to Fly.io, against a strict stand-in.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod itself;
+mod registry;
+mod stage;
+mod standin;

@@ -1,0 +1,182 @@
+//! All that a test of the stand-in needs: a network, a registry, the stand-in, and someone who asks it.
+//!
+//! Owns plain requests, for which no client of the project is used, and how a program gets into the
+//! registry.
+
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use ureq::Agent;
+use ureq::http::{HeaderMap, Request};
+
+use crate::common::network::Network;
+use crate::registry::Registry;
+use crate::standin::containers::Podman;
+use crate::standin::{Options, Standin};
+
+/// A plain token.
+pub const TOKEN: &str = "plain-token-of-a-test";
+
+/// How long a test waits for something that has to come about.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Everything, in the order in which it ends.
+pub struct Stage {
+    pub standin: Standin,
+    pub registry: Registry,
+    agent: Agent,
+    token: String,
+    _network: Network,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub body: Value,
+    pub headers: HeaderMap,
+}
+
+impl Stage {
+    /// A quick platform without a lag, unless `change` says something else.
+    pub fn new(change: impl FnOnce(&mut Options)) -> Self {
+        let network = Network::enter();
+        let registry = Registry::start(TOKEN);
+        let mut options = Options::new(TOKEN, registry.address()).quick();
+        options.lag.requests = 0;
+        change(&mut options);
+        let token = options.token.clone();
+        let standin = Standin::start(options);
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(DEADLINE * 2));
+        Self {
+            standin,
+            registry,
+            agent: config.build().into(),
+            token,
+            _network: network,
+        }
+    }
+
+    /// Asks with the account's token.
+    pub fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Reply {
+        let authorization = format!("Bearer {}", self.token);
+        self.ask_as(Some(&authorization), method, path, body)
+            .expect("there is an answer")
+    }
+
+    /// Asks with any authorization; none if there is no answer.
+    pub fn ask_as(
+        &self,
+        authorization: Option<&str>,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Option<Reply> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.standin.url()));
+        if let Some(authorization) = authorization {
+            request = request.header("authorization", authorization);
+        }
+        let answer = match body {
+            None => self.agent.run(request.body(()).expect("a request")),
+            Some(body) => {
+                let request = request.header("content-type", "application/json");
+                let request = request.body(body.to_string()).expect("a request");
+                let request = self
+                    .agent
+                    .configure_request(request)
+                    .allow_non_standard_methods(true)
+                    .build();
+                self.agent.run(request)
+            }
+        };
+        let (parts, mut body) = answer.ok()?.into_parts();
+        let text = body.read_to_string().expect("the answer is text");
+        let body = if text.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_str(&text).expect("it is JSON")
+        };
+        Some(Reply {
+            status: parts.status.as_u16(),
+            body,
+            headers: parts.headers,
+        })
+    }
+
+    /// Asks until the rate allows it, and expects a status.
+    pub fn expect(&self, status: u16, method: &str, path: &str, body: Option<&Value>) -> Value {
+        let mut reply = self.ask(method, path, body);
+        let until = Instant::now() + DEADLINE;
+        while reply.status == 429 && Instant::now() < until {
+            thread::yield_now();
+            reply = self.ask(method, path, body);
+        }
+        assert_eq!(reply.status, status, "{method} {path}: {:?}", reply.body);
+        reply.body
+    }
+
+    /// Packs the program under test into an image and pushes it; returns the image's name.
+    pub fn push(&self, repository: &str) -> String {
+        let directory = tempfile::Builder::new()
+            .prefix("push.")
+            .tempdir()
+            .expect("a directory");
+        let at = directory.path();
+        fs::create_dir(at.join("root")).expect("a directory is made");
+        fs::copy(program(), at.join("root/skypipe")).expect("the program is copied");
+        let archive = at.join("root.tar").display().to_string();
+        let packed = Command::new("tar")
+            .arg("-C")
+            .arg(at.join("root"))
+            .args(["-cf", &archive, "skypipe"])
+            .status();
+        assert!(packed.expect("tar starts").success());
+        let podman = Podman::new(at, self.registry.address(), TOKEN);
+        let name = format!("{}/{repository}:1", self.registry.address());
+        podman
+            .call(&[
+                "import",
+                "--quiet",
+                "--change",
+                "ENTRYPOINT [\"/skypipe\"]",
+                &archive,
+                &name,
+            ])
+            .expect("imported");
+        let auth = at.join("auth.json").display().to_string();
+        podman
+            .call(&[
+                "push",
+                "--quiet",
+                "--tls-verify=false",
+                "--authfile",
+                &auth,
+                &name,
+            ])
+            .expect("pushed");
+        name
+    }
+}
+
+/// The program under test.
+fn program() -> PathBuf {
+    env!("CARGO_BIN_EXE_skypipe").into()
+}
+
+/// Waits until something holds.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what} does not come about");
+        thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,196 @@
+//! Apps: "Apps resource" of the Machines API.
+//!
+//! Owns names, which are global, and the lag after an app was made.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Outcome, Refusal};
+use super::call::Call;
+use super::clock;
+use super::shared::Shared;
+use super::world::{App, State};
+use super::{addresses, runs};
+
+/// `POST /v1/apps`: the name is `app_name` in the documentation, `name` in the `OpenAPI` text and in fly-go.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Create {
+    app_name: Option<String>,
+    name: Option<String>,
+    org_slug: String,
+    network: Option<String>,
+    enable_subdomains: Option<bool>,
+    app_role_id: Option<String>,
+}
+
+/// Makes an app.
+pub fn create(shared: &Arc<Shared>, call: &Call) -> Outcome {
+    let wanted: Create = call.json()?;
+    call.flag("wait")?;
+    let ((Some(name), None) | (None, Some(name))) = (wanted.name, wanted.app_name) else {
+        return Err(Refusal::malformed(
+            400,
+            "one of name and app_name is required",
+        ));
+    };
+    if wanted.enable_subdomains == Some(true)
+        || wanted.app_role_id.is_some_and(|role| !role.is_empty())
+    {
+        return Err(Refusal::malformed(
+            400,
+            "subdomains and roles are not played by the stand-in",
+        ));
+    }
+    let letters = name
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if !letters || name.starts_with('-') || name.ends_with('-') || !(2..=63).contains(&name.len()) {
+        let what = "Validation failed: Name may only contain numbers, lowercase letters and dashes";
+        return Err(Refusal::malformed(422, what));
+    }
+    let organization = shared.options.organization(&wanted.org_slug)?;
+    let mut world = shared.world();
+    if world.apps.contains_key(&name) || world.others.contains(&name) {
+        let what = "Validation failed: Name has already been taken";
+        return Err(Refusal::new(422, what).code("name_taken"));
+    }
+    let id = clock::unique(16);
+    let app = App {
+        id: id.clone(),
+        number: clock::millis(),
+        organization: organization.slug.clone(),
+        network: wanted
+            .network
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| "default".to_owned()),
+        unseen_for: shared.options.lag.requests,
+        seen_from: Instant::now() + shared.options.lag.time,
+        deleting: false,
+        secrets: std::collections::BTreeMap::new(),
+        secrets_version: 0,
+        addresses: Vec::new(),
+        volumes: std::collections::BTreeMap::new(),
+        machines: std::collections::BTreeMap::new(),
+    };
+    world.apps.insert(name, app);
+    Ok(Answer::json(
+        201,
+        json!({ "id": id, "created_at": clock::millis() }),
+    ))
+}
+
+/// The apps of an organisation.
+pub fn list(shared: &Arc<Shared>, call: &Call) -> Outcome {
+    let Some(slug) = call.value("org_slug")? else {
+        return Err(Refusal::malformed(400, "org_slug is required"));
+    };
+    let slug = shared.options.organization(slug)?.slug.clone();
+    let world = shared.world();
+    let same = world
+        .apps
+        .iter()
+        .filter(|(_, app)| app.organization == slug);
+    let apps: Vec<Value> = same
+        .map(|(name, app)| {
+            json!({
+                "id": app.id, "name": name, "network": app.network,
+                "machine_count": machines(app), "volume_count": volumes(app),
+            })
+        })
+        .collect();
+    Ok(Answer::json(
+        200,
+        json!({ "total_apps": apps.len(), "apps": apps }),
+    ))
+}
+
+/// One app.
+pub fn get(shared: &Arc<Shared>, call: &Call) -> Outcome {
+    let mut world = shared.world();
+    let app = world.app(call.app())?;
+    let organization = shared.options.organization(&app.organization)?;
+    let status = if machines(app) > 0 {
+        "deployed"
+    } else {
+        "pending"
+    };
+    let body = json!({
+        "id": app.id, "internal_numeric_id": app.number, "name": call.app(), "network": app.network,
+        "status": status, "machine_count": machines(app), "volume_count": volumes(app),
+        "organization": {
+            "name": organization.name, "slug": organization.slug, "internal_numeric_id": 1,
+        },
+    });
+    Ok(Answer::json(200, body))
+}
+
+/// Ends an app with all it has, which takes its time; only by force if a machine runs.
+pub fn delete(shared: &Arc<Shared>, call: &Call) -> Outcome {
+    let force = call.flag("force")?;
+    let name = call.app().to_owned();
+    {
+        let mut world = shared.world();
+        let app = world.app(&name)?;
+        let running = app.machines.values().any(|machine| {
+            !machine.state.is_over() && !matches!(machine.state, State::Stopped | State::Failed)
+        });
+        if running && !force {
+            let what = "failed_precondition: machines should be stopped before the app is deleted";
+            return Err(Refusal::new(412, what));
+        }
+        if std::mem::replace(&mut app.deleting, true) {
+            return Ok(Answer::empty(202));
+        }
+    }
+    shared.spawn(move |shared| end(&shared, &name));
+    Ok(Answer::empty(202))
+}
+
+/// Does away with all that an app has, and then with the app.
+fn end(shared: &Arc<Shared>, name: &str) {
+    let ids: Vec<String> = {
+        let mut world = shared.world();
+        let Ok(app) = world.app(name) else { return };
+        app.machines.keys().cloned().collect()
+    };
+    for id in &ids {
+        runs::destroy(shared, name, id);
+    }
+    let held: Vec<_> = {
+        let mut world = shared.world();
+        let Ok(app) = world.app(name) else { return };
+        app.addresses.drain(..).collect()
+    };
+    shared.edge.sync(shared);
+    for address in held {
+        addresses::release(&address);
+    }
+    let mut world = shared.world();
+    let volumes = world
+        .apps
+        .remove(name)
+        .map(|app| app.volumes)
+        .unwrap_or_default();
+    for id in volumes.keys() {
+        let _ = std::fs::remove_dir_all(shared.volume_directory(id));
+    }
+    shared.changed.notify_all();
+}
+
+fn machines(app: &App) -> usize {
+    app.machines
+        .values()
+        .filter(|machine| !machine.state.is_over())
+        .count()
+}
+
+fn volumes(app: &App) -> usize {
+    app.volumes
+        .values()
+        .filter(|volume| volume.shown_for.is_none())
+        .count()
+}

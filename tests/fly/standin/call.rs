@@ -1,0 +1,131 @@
+//! A request as handlers see it.
+//!
+//! Owns how paths, queries and bodies are read, strictly: what is not documented is refused.
+
+use serde::de::DeserializeOwned;
+
+use super::answer::Refusal;
+
+/// A request that was let in.
+#[derive(Debug)]
+pub struct Call {
+    /// The method.
+    pub method: String,
+    /// The path's parts, decoded: `["v1", "apps", …]`.
+    pub parts: Vec<String>,
+    /// The query, decoded.
+    pub query: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// `fly-machine-lease-nonce`, if it was sent.
+    pub nonce: Option<String>,
+}
+
+impl Call {
+    /// Takes a URL apart.
+    pub fn new(method: &str, url: &str, body: Vec<u8>, nonce: Option<String>) -> Self {
+        let (path, query) = url.split_once('?').unwrap_or((url, ""));
+        let parts = path.trim_matches('/').split('/').map(decode).collect();
+        let pairs = query.split('&').filter(|pair| !pair.is_empty());
+        let query = pairs
+            .map(|pair| {
+                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+                (decode(name), decode(&value.replace('+', " ")))
+            })
+            .collect();
+        Self {
+            method: method.to_owned(),
+            parts,
+            query,
+            body,
+            nonce,
+        }
+    }
+
+    /// The app that the path names.
+    pub fn app(&self) -> &str {
+        self.parts.get(2).map_or("", String::as_str)
+    }
+
+    /// The machine, volume, address or secret that the path names.
+    pub fn item(&self) -> &str {
+        self.parts.get(4).map_or("", String::as_str)
+    }
+
+    /// All values of a query parameter.
+    pub fn values(&self, name: &str) -> Vec<&str> {
+        let same = self.query.iter().filter(|(key, _)| key == name);
+        same.map(|(_, value)| value.as_str()).collect()
+    }
+
+    /// A query parameter that may be there once.
+    pub fn value(&self, name: &str) -> Result<Option<&str>, Refusal> {
+        match self.values(name).as_slice() {
+            [] => Ok(None),
+            [value] => Ok(Some(value)),
+            _ => Err(Refusal::malformed(
+                400,
+                format!("{name} is given more than once"),
+            )),
+        }
+    }
+
+    /// A query parameter that is true or false; false if it is not there.
+    pub fn flag(&self, name: &str) -> Result<bool, Refusal> {
+        match self.value(name)? {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(other) => Err(Refusal::malformed(
+                400,
+                format!("{name}={other} is no boolean"),
+            )),
+        }
+    }
+
+    /// A query parameter that is a number.
+    pub fn number(&self, name: &str) -> Result<Option<u64>, Refusal> {
+        let Some(value) = self.value(name)? else {
+            return Ok(None);
+        };
+        let wrong = || Refusal::malformed(400, format!("{name}={value} is no number"));
+        value.parse().map(Some).map_err(|_| wrong())
+    }
+
+    /// The body as what it has to be: no field more, none missing, each of its type.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
+        serde_json::from_slice(&self.body)
+            .map_err(|error| Refusal::malformed(400, format!("json: {error}")))
+    }
+
+    /// The same, where the body may be left out.
+    pub fn json_if_any<T: DeserializeOwned + Default>(&self) -> Result<T, Refusal> {
+        if self.body.is_empty() {
+            Ok(T::default())
+        } else {
+            self.json()
+        }
+    }
+}
+
+/// Undoes percent-encoding.
+fn decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = text
+            .get(at + 1..at + 3)
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match (bytes[at], hex) {
+            (b'%', Some(byte)) => {
+                out.push(byte);
+                at += 3;
+            }
+            (byte, _) => {
+                out.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}

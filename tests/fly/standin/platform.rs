@@ -1,0 +1,96 @@
+//! Regions.
+//!
+//! Owns the few that this platform has.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Outcome, Refusal};
+use super::call::Call;
+use super::shared::Shared;
+
+/// A region: its code, its name, where it is, and whether it needs a paid plan or is deprecated.
+pub struct Region {
+    pub code: &'static str,
+    pub name: &'static str,
+    pub latitude: f64,
+    pub longitude: f64,
+    pub paid: bool,
+    pub deprecated: bool,
+}
+
+/// All regions; the first one is the nearest.
+pub const REGIONS: [Region; 5] = [
+    at("fra", "Frankfurt, Germany", (50.11, 8.68), false, false),
+    at("ams", "Amsterdam, Netherlands", (52.37, 4.89), false, false),
+    at(
+        "iad",
+        "Ashburn, Virginia (US)",
+        (39.02, -77.46),
+        false,
+        false,
+    ),
+    at("bom", "Mumbai, India", (19.09, 72.87), true, false),
+    at("mad", "Madrid, Spain", (40.42, -3.70), false, true),
+];
+
+const fn at(
+    code: &'static str,
+    name: &'static str,
+    (latitude, longitude): (f64, f64),
+    paid: bool,
+    deprecated: bool,
+) -> Region {
+    Region {
+        code,
+        name,
+        latitude,
+        longitude,
+        paid,
+        deprecated,
+    }
+}
+
+/// The region that was asked for, or the nearest.
+pub fn region(wanted: Option<&str>) -> Result<&'static str, Refusal> {
+    let Some(wanted) = wanted.filter(|code| !code.is_empty()) else {
+        return Ok(REGIONS[0].code);
+    };
+    let known = REGIONS
+        .iter()
+        .find(|region| region.code == wanted && !region.deprecated);
+    known
+        .map(|region| region.code)
+        .ok_or_else(|| Refusal::new(400, format!("invalid_argument: unknown region {wanted}")))
+}
+
+/// All regions, with what room there is.
+pub fn regions(shared: &Arc<Shared>, call: &Call) -> Outcome {
+    for name in ["memory_mb", "cpus", "gpus"] {
+        call.number(name)?;
+    }
+    let world = shared.world();
+    let regions: Vec<Value> = REGIONS
+        .iter()
+        .map(|region| {
+            let full = world.full_for_machines.contains(region.code);
+            json!({
+                "code": region.code, "name": region.name, "latitude": region.latitude,
+                "longitude": region.longitude, "gateway_available": true,
+                "requires_paid_plan": region.paid, "deprecated": region.deprecated,
+                "capacity": if full { 0 } else { 1000 }, "geo_region": "unspecified",
+            })
+        })
+        .collect();
+    // The `OpenAPI` text has small letters; fly-go reads large ones, and small ones as well.
+    let (all, nearest) = if shared.options.capital_regions {
+        ("Regions", "Nearest")
+    } else {
+        ("regions", "nearest")
+    };
+    Ok(Answer::json(
+        200,
+        json!({ (all): regions, (nearest): REGIONS[0].code }),
+    ))
+}

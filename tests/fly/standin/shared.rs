@@ -1,0 +1,101 @@
+//! What all parts of the stand-in share.
+//!
+//! Owns locks and threads, and the directories in which things lie.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use super::Options;
+use super::answer::Refusal;
+use super::containers::{Image, Podman};
+use super::faults::Faults;
+use super::journal::Journal;
+use super::limits::Limits;
+use super::proxy::Edge;
+use super::world::World;
+
+/// All of it.
+pub struct Shared {
+    pub options: Options,
+    pub podman: Podman,
+    pub edge: Edge,
+    /// Notified whenever the world changes.
+    pub changed: Condvar,
+    pub directory: PathBuf,
+    pub world: Mutex<World>,
+    pub limits: Mutex<Limits>,
+    pub faults: Mutex<Faults>,
+    pub journal: Mutex<Journal>,
+    pub threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Shared {
+    /// What there is.
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        hold(&self.world)
+    }
+
+    /// The rates.
+    pub fn limits(&self) -> MutexGuard<'_, Limits> {
+        hold(&self.limits)
+    }
+
+    /// The switches.
+    pub fn faults(&self) -> MutexGuard<'_, Faults> {
+        hold(&self.faults)
+    }
+
+    /// The record.
+    pub fn journal(&self) -> MutexGuard<'_, Journal> {
+        hold(&self.journal)
+    }
+
+    /// Does something in the background; the stand-in waits for it before it goes.
+    pub fn spawn(self: &Arc<Self>, what: impl FnOnce(Arc<Self>) + Send + 'static) {
+        let shared = Arc::clone(self);
+        let thread = thread::spawn(move || what(shared));
+        let mut threads = hold(&self.threads);
+        threads.retain(|thread| !thread.is_finished());
+        threads.push(thread);
+    }
+
+    /// Waits for all that happens in the background.
+    pub fn join(&self) {
+        loop {
+            let threads = std::mem::take(&mut *hold(&self.threads));
+            if threads.is_empty() {
+                return;
+            }
+            for thread in threads {
+                let _ = thread.join();
+            }
+        }
+    }
+
+    /// Pulls an image, as the platform does before it makes a machine.
+    pub fn pull(&self, image: &str) -> Result<Image, Refusal> {
+        if !image.starts_with(&format!("{}/", self.options.registry)) {
+            let what = format!(
+                "failed to get manifest {image}: only the stand-in's registry can be reached"
+            );
+            return Err(Refusal::new(400, what));
+        }
+        let pulled = self.podman.pull(image);
+        pulled.map_err(|what| Refusal::new(400, format!("failed to get manifest {image}: {what}")))
+    }
+
+    /// Where a volume's data lies.
+    pub fn volume_directory(&self, id: &str) -> PathBuf {
+        self.directory.join("volumes").join(id)
+    }
+
+    /// Where a machine's files lie.
+    pub fn machine_directory(&self, id: &str) -> PathBuf {
+        self.directory.join("machines").join(id)
+    }
+}
+
+fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,213 @@
+//! What there is on the platform.
+//!
+//! Owns the records of apps and whatever belongs to them. Runs nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use serde_json::Value;
+
+use super::answer::Refusal;
+use super::config::Config;
+use super::containers::{Container, Image};
+
+/// Everything.
+#[derive(Debug, Default)]
+pub struct World {
+    /// The apps of this account.
+    pub apps: BTreeMap<String, App>,
+    /// Apps of others, of which nothing but the name is known.
+    pub others: BTreeSet<String>,
+    /// Regions in which there is no room for volumes.
+    pub full_for_volumes: BTreeSet<String>,
+    /// Regions in which there is no room for machines.
+    pub full_for_machines: BTreeSet<String>,
+    /// How many addresses there were ever.
+    pub addresses: u16,
+    /// Whether the token is one no more.
+    pub expired: bool,
+    /// Whether all of it comes to its end.
+    pub closing: bool,
+}
+
+/// An app.
+#[derive(Debug)]
+pub struct App {
+    pub id: String,
+    pub number: u64,
+    pub organization: String,
+    pub network: String,
+    /// How many requests still find nothing.
+    pub unseen_for: u32,
+    /// From when on requests find it.
+    pub seen_from: Instant,
+    pub deleting: bool,
+    pub secrets: BTreeMap<String, Secret>,
+    pub secrets_version: u64,
+    pub addresses: Vec<Address>,
+    pub volumes: BTreeMap<String, Volume>,
+    pub machines: BTreeMap<String, Machine>,
+}
+
+/// A secret of an app.
+#[derive(Debug)]
+pub struct Secret {
+    pub value: String,
+    pub digest: String,
+    pub created_at: String,
+    pub updated_at: String,
+}
+
+/// A public address of an app.
+#[derive(Debug, Clone)]
+pub struct Address {
+    pub ip: IpAddr,
+    pub shared: bool,
+    pub region: String,
+    pub created_at: String,
+}
+
+/// A volume.
+#[derive(Debug)]
+pub struct Volume {
+    pub name: String,
+    pub region: String,
+    pub size_gb: u64,
+    pub encrypted: bool,
+    pub fstype: String,
+    pub snapshot_retention: u64,
+    pub auto_backup_enabled: bool,
+    pub attached_to: Option<String>,
+    pub created_at: String,
+    /// For how many lists a volume that was deleted is still shown; none while it is not.
+    pub shown_for: Option<u32>,
+}
+
+/// A machine.
+#[derive(Debug)]
+pub struct Machine {
+    pub name: String,
+    pub region: String,
+    pub state: State,
+    /// The version that counts.
+    pub instance: String,
+    pub shown: Value,
+    pub config: Config,
+    pub image: Image,
+    pub created_at: String,
+    pub updated_at: String,
+    /// The newest first.
+    pub events: Vec<Value>,
+    pub lease: Option<Lease>,
+    pub volume: Option<String>,
+    pub skip_secrets: bool,
+    /// Whether it was made not to be started, which is the one way to stay `created`.
+    pub held: bool,
+    /// Which of its runs counts; whoever did something for another one stops.
+    pub run: u64,
+    pub restarts: u32,
+    pub container: Option<Container>,
+    /// Held by whoever does something to its container.
+    pub hands: Arc<Mutex<()>>,
+}
+
+/// A lease of a machine.
+#[derive(Debug)]
+pub struct Lease {
+    pub nonce: String,
+    pub description: String,
+    pub expires: Instant,
+    pub expires_at: u64,
+}
+
+/// The states of "Machine states and lifecycle" that are played here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Created,
+    Starting,
+    Started,
+    Stopping,
+    Stopped,
+    Restarting,
+    Replacing,
+    Failed,
+    Destroying,
+    Destroyed,
+}
+
+impl State {
+    /// As the platform writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Starting => "starting",
+            Self::Started => "started",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Restarting => "restarting",
+            Self::Replacing => "replacing",
+            Self::Failed => "failed",
+            Self::Destroying => "destroying",
+            Self::Destroyed => "destroyed",
+        }
+    }
+
+    /// Whether it has come, or comes, to its end.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Destroying | Self::Destroyed)
+    }
+}
+
+impl World {
+    /// An app of this account.
+    pub fn app(&mut self, name: &str) -> Result<&mut App, Refusal> {
+        let other = self.others.contains(name);
+        self.apps.get_mut(name).ok_or_else(|| {
+            if other {
+                Refusal::new(403, "unauthorized: not allowed to access this app")
+            } else {
+                Refusal::new(404, "app not found")
+            }
+        })
+    }
+
+    /// The same for a request that comes from outside, which does not find a new app for a while.
+    pub fn admit(&mut self, name: &str) -> Result<(), Refusal> {
+        let app = self.app(name)?;
+        let unseen = app.unseen_for;
+        app.unseen_for = unseen.saturating_sub(1);
+        if unseen > 0 || Instant::now() < app.seen_from {
+            return Err(if unseen.is_multiple_of(2) {
+                Refusal::new(404, "app not found")
+            } else {
+                Refusal::new(401, super::access::UNKNOWN)
+            });
+        }
+        Ok(())
+    }
+
+    /// A machine of an app.
+    pub fn machine(&mut self, app: &str, id: &str) -> Result<&mut Machine, Refusal> {
+        let machines = &mut self.app(app)?.machines;
+        machines
+            .get_mut(id)
+            .ok_or_else(|| Refusal::new(404, "machine not found"))
+    }
+}
+
+impl Machine {
+    /// Adds an event.
+    pub fn event(&mut self, kind: &str, source: &str, request: Option<Value>) {
+        let mut event = serde_json::json!({
+            "id": super::clock::version(), "type": kind, "status": self.state.name(), "source": source,
+            "timestamp": super::clock::millis(),
+        });
+        if let (Some(request), Value::Object(event)) = (request, &mut event) {
+            event.insert("request".to_owned(), request);
+        }
+        self.events.insert(0, event);
+        self.updated_at = super::clock::stamp();
+    }
+}

@@ -1,0 +1,18 @@
+//! Satellites at Fly.io, against a little Fly.io on loopback.
+
+mod fly_api {
+    pub mod executable;
+    pub mod person;
+    pub mod platform;
+
+    mod ending;
+    mod finding;
+    mod launching;
+    mod patience;
+    mod renewing;
+    mod resuming;
+    mod routes;
+    mod tokens;
+}
+
+use fly_api::{executable, person, platform};

@@ -1,0 +1,92 @@
+//! A podman of a test's own.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+const ENGINE: &str = r#"[containers]
+default_ulimits=["nofile=20000:20000","nproc=4096:4096"]
+[engine]
+runtime="runc"
+cgroup_manager="cgroupfs"
+events_logger="file"
+lock_type="file"
+"#;
+
+/// Its images and containers, which are gone with it.
+pub struct Podman {
+    directory: TempDir,
+}
+
+impl Podman {
+    pub fn new() -> Self {
+        let directory = TempDir::new().expect("there is room");
+        let at = |name: &str| directory.path().join(name).display().to_string();
+        let engine = format!("{ENGINE}tmp_dir={:?}\n", at("tmp"));
+        let storage = format!(
+            "[storage]\ndriver=\"vfs\"\ngraphroot={:?}\nrunroot={:?}\n",
+            at("graph"),
+            at("run")
+        );
+        fs::write(directory.path().join("containers.conf"), engine).expect("there is room");
+        fs::write(directory.path().join("storage.conf"), storage).expect("there is room");
+        // Nobody's passwords but those that a test gives.
+        fs::write(directory.path().join("auth.json"), "{}").expect("there is room");
+        Self { directory }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new("podman");
+        command
+            .env("CONTAINERS_CONF", self.path().join("containers.conf"))
+            .env("CONTAINERS_STORAGE_CONF", self.path().join("storage.conf"))
+            .env("REGISTRY_AUTH_FILE", self.path().join("auth.json"));
+        command
+    }
+
+    /// Runs it with these arguments and this on stdin.
+    pub fn run<S: AsRef<OsStr>>(&self, arguments: &[S], stdin: &[u8]) -> Output {
+        let mut child = self
+            .command()
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("podman is installed");
+        // An archive is read to its end before anything is said, so this does not block.
+        let written = child.stdin.take().expect("it is piped").write_all(stdin);
+        let output = child.wait_with_output().expect("it ends");
+        written
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+        output
+    }
+
+    /// The same, where it has to succeed; returns what it says.
+    pub fn done<S: AsRef<OsStr>>(&self, arguments: &[S], stdin: &[u8]) -> String {
+        let output = self.run(arguments, stdin);
+        let (said, complained) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        assert!(output.status.success(), "podman failed: {said}{complained}");
+        said.trim().to_owned()
+    }
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        // Containers have mounts, which would stay behind their directories.
+        for arguments in [["rm", "--all", "--force"], ["rmi", "--all", "--force"]] {
+            let _ = self.command().args(arguments).output();
+        }
+    }
+}

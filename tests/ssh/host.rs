@@ -1,0 +1,256 @@
+//! A host of a test's own: a real sshd on loopback, with its own keys, configuration and home.
+
+use std::fs;
+use std::net::TcpStream;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use skypipe::provision::ssh::{Ssh, Target};
+use tempfile::TempDir;
+
+use crate::network::Network;
+
+/// How long a condition may take to come true.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The name of the account's home: whatever is not quoted on the way breaks at it.
+const HOME: &str = "it's h%me";
+
+/// Where sshd listens, in the test's own network.
+const PORT: u16 = 22;
+
+/// What a test can change about a host before it is up.
+#[derive(Debug, Default)]
+pub struct Manner<'a> {
+    /// The shell script that is run in place of each command, which it finds in
+    /// `SSH_ORIGINAL_COMMAND`; else the account's own shell runs it.
+    pub shell: Option<&'a str>,
+    /// Only these programs are on the path, beside those in the host's own `bin`.
+    pub programs: Option<&'a [&'a str]>,
+}
+
+/// A host that is up. At its end all that runs from its home is ended, too.
+pub struct Host {
+    sshd: Child,
+    _network: Network,
+    scratch: TempDir,
+}
+
+impl Host {
+    /// One like any.
+    pub fn up() -> Self {
+        Self::with(&Manner::default())
+    }
+
+    /// One with manners of its own.
+    pub fn with(manner: &Manner) -> Self {
+        let network = Network::enter();
+        let scratch = tempfile::tempdir_in("/tmp").expect("there is room");
+        let path = scratch.path();
+        for name in [HOME, "bin", "ssh"] {
+            fs::create_dir(path.join(name)).expect("there is room");
+        }
+        for key in ["host", "user"] {
+            make_key(&path.join("ssh").join(key));
+        }
+        let search = search_path(path, manner);
+        configure(path, manner, &search);
+        let sshd = Command::new("nsenter")
+            .args(["--target", &network.pid().to_string(), "--mount", "--net"])
+            .args(["/usr/sbin/sshd", "-D", "-e", "-f"])
+            .arg(path.join("ssh/sshd_config"))
+            .env_remove("XDG_RUNTIME_DIR")
+            .stdin(Stdio::null())
+            .stderr(fs::File::create(path.join("sshd.log")).expect("there is room"))
+            .spawn()
+            .expect("nsenter is installed");
+        let host = Self {
+            sshd,
+            _network: network,
+            scratch,
+        };
+        eventually("sshd listens", || {
+            TcpStream::connect(("127.0.0.1", PORT)).is_ok()
+        });
+        host
+    }
+
+    /// The home of the account on the host.
+    pub fn home(&self) -> PathBuf {
+        self.scratch.path().join(HOME)
+    }
+
+    /// A directory that is on the path of the account's sessions.
+    pub fn bin(&self) -> PathBuf {
+        self.scratch.path().join("bin")
+    }
+
+    /// A file in the test's own directory.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    /// Where everything of a satellite lies.
+    pub fn root(&self) -> PathBuf {
+        self.home().join(".local/share/skypipe-satellite")
+    }
+
+    /// A program of this text on the path of the account's sessions.
+    pub fn install(&self, name: &str, text: &str) {
+        executable(&self.bin().join(name), text);
+    }
+
+    /// A provider for this host.
+    pub fn provider(&self) -> Ssh {
+        self.provider_for("ssh://here")
+    }
+
+    /// A provider for a target that the test's configuration of ssh knows.
+    pub fn provider_for(&self, target: &str) -> Ssh {
+        let target = Target::parse(target).expect("it is one");
+        Ssh::with_program(target, self.file("ssh/ssh"))
+    }
+
+    /// The processes that run from its home, with their command lines.
+    pub fn processes(&self) -> Vec<(u32, Vec<String>)> {
+        let home = self.home();
+        let home = home.to_str().expect("it is text");
+        processes(|words| words.iter().any(|word| word.contains(home)))
+    }
+
+    /// The processes that are satellites.
+    pub fn satellites(&self) -> Vec<u32> {
+        let processes = self.processes().into_iter();
+        let satellites = processes
+            .filter(|(_, words)| words[0].contains("/bin/skypipe-") && words[1] == "--satellite");
+        satellites.map(|(pid, _)| pid).collect()
+    }
+
+    /// The processes that keep satellites running.
+    pub fn supervisors(&self) -> Vec<u32> {
+        let processes = self.processes().into_iter();
+        let supervisors = processes.filter(|(_, words)| {
+            words
+                .last()
+                .is_some_and(|word| word.ends_with("/skypipe-satellite/run"))
+        });
+        supervisors.map(|(pid, _)| pid).collect()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.sshd.kill();
+        let _ = self.sshd.wait();
+        // Supervisors first, so that nothing comes back.
+        for pid in self.supervisors() {
+            kill(pid);
+        }
+        for (pid, _) in self.processes() {
+            kill(pid);
+        }
+    }
+}
+
+/// Ends a process at once.
+pub fn kill(pid: u32) {
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    let pid = pid.expect("it is a process's number");
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+}
+
+/// Waits until something is so.
+pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it never came true that {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// All processes whose words are such.
+fn processes(are_such: impl Fn(&[String]) -> bool) -> Vec<(u32, Vec<String>)> {
+    let entries = fs::read_dir("/proc").expect("there is /proc").flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let processes = pids.filter_map(|pid: u32| {
+        let text = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let text = String::from_utf8_lossy(&text);
+        let words: Vec<String> = text
+            .trim_end_matches('\0')
+            .split('\0')
+            .map(String::from)
+            .collect();
+        (words.len() > 1 && are_such(&words)).then_some((pid, words))
+    });
+    processes.collect()
+}
+
+fn make_key(path: &Path) {
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+        .arg(path)
+        .status()
+        .expect("ssh-keygen is installed");
+    assert!(made.success());
+}
+
+/// The path of the sessions: the host's own directory, then the system's, or only some of its programs.
+fn search_path(path: &Path, manner: &Manner) -> String {
+    let own = path.join("bin");
+    let Some(programs) = manner.programs else {
+        return format!(
+            "{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+            own.display()
+        );
+    };
+    for program in programs {
+        let found = ["/usr/bin", "/bin", "/usr/sbin"]
+            .iter()
+            .map(|place| Path::new(place).join(program))
+            .find(|found| found.exists());
+        symlink(found.expect("it is installed"), own.join(program)).expect("there is room");
+    }
+    own.display().to_string()
+}
+
+fn configure(path: &Path, manner: &Manner, search: &str) {
+    let ssh = path.join("ssh");
+    let shown = ssh.display();
+    let home = path.join(HOME).display().to_string();
+    let mut sshd = format!(
+        "Port {PORT}\nListenAddress 127.0.0.1\nHostKey {shown}/host\nPidFile none\nUsePAM no\n\
+         StrictModes no\nAuthorizedKeysFile {shown}/user.pub\nPermitRootLogin yes\n\
+         PasswordAuthentication no\nMaxStartups 100\nSetEnv \"HOME={home}\" PATH={search}\n"
+    );
+    if let Some(shell) = manner.shell {
+        executable(&ssh.join("shell"), shell);
+        sshd.push_str("ForceCommand ");
+        sshd.push_str(ssh.join("shell").to_str().expect("it is text"));
+        sshd.push('\n');
+    }
+    fs::write(ssh.join("sshd_config"), sshd).expect("there is room");
+    let host = fs::read_to_string(ssh.join("host.pub")).expect("it was made");
+    let user = fs::read_to_string(ssh.join("user.pub")).expect("it was made");
+    fs::write(ssh.join("known"), format!("127.0.0.1 {host}")).expect("there is room");
+    fs::write(ssh.join("wrong"), format!("127.0.0.1 {user}")).expect("there is room");
+    let config = format!(
+        "Host here changed closed\n  HostName 127.0.0.1\nHost changed\n  \
+         UserKnownHostsFile {shown}/wrong\nHost closed\n  PubkeyAuthentication no\nHost *\n  \
+         User root\n  Port {PORT}\n  IdentityFile {shown}/user\n  IdentitiesOnly yes\n  \
+         UserKnownHostsFile {shown}/known\n  GlobalKnownHostsFile none\n  \
+         StrictHostKeyChecking yes\n  BatchMode yes\n"
+    );
+    fs::write(ssh.join("config"), config).expect("there is room");
+    let wrapper = format!("#!/bin/sh\nexec ssh -F {shown}/config \"$@\"\n");
+    executable(&ssh.join("ssh"), &wrapper);
+}
+
+fn executable(path: &Path, text: &str) {
+    fs::write(path, text).expect("there is room");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("it is ours");
+}

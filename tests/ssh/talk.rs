@@ -1,0 +1,49 @@
+//! What a person would be told.
+
+use skypipe::exit::Failure;
+use skypipe::provision::{Choice, Talk};
+use zeroize::Zeroizing;
+
+/// Writes down what is said, and answers nothing.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// The steps that were begun.
+    pub steps: Vec<String>,
+    /// The sentences.
+    pub said: Vec<String>,
+}
+
+impl Notes {
+    /// Whether a sentence with these words was said.
+    pub fn mention(&self, words: &str) -> bool {
+        self.said.iter().any(|sentence| sentence.contains(words))
+    }
+}
+
+impl Talk for Notes {
+    fn begin(&mut self, step: &str) {
+        self.steps.push(step.to_owned());
+    }
+
+    fn done(&mut self, _detail: &str) {}
+
+    fn say(&mut self, sentence: &str) {
+        self.said.push(sentence.to_owned());
+    }
+
+    fn choose(&mut self, _: &str, _: &[Choice], flag: &str) -> Result<usize, Failure> {
+        Err(Failure::usage(format!("give {flag}")))
+    }
+
+    fn text(&mut self, _: &str, flag: &str) -> Result<String, Failure> {
+        Err(Failure::usage(flag))
+    }
+
+    fn confirm(&mut self, _: &str) -> Result<Option<bool>, Failure> {
+        Ok(None)
+    }
+
+    fn secret(&mut self, _: &str, instead: &str) -> Result<Zeroizing<String>, Failure> {
+        Err(Failure::usage(instead))
+    }
+}

@@ -84,7 +84,12 @@ struct Flags {
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Keys")]
     expires: Option<Duration>,
     /// With --invite: for a machine that has made its keys by itself
-    #[arg(long = "for", value_name = "KEY", hide = true, allow_hyphen_values = true)]
+    #[arg(
+        long = "for",
+        value_name = "KEY",
+        hide = true,
+        allow_hyphen_values = true
+    )]
     halves: Option<Halves>,
     /// Use the satellite of an invitation, which is read from stdin or asked for
     #[arg(long, help_heading = "Keys")]
@@ -252,9 +257,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
         .try_get_matches_from(arguments)
         .map_err(|error| stop(&error))?;
     let flags = Flags::from_arg_matches(&matches).map_err(|error| stop(&error))?;
-    flags
-        .ask(&settings_given(&matches))
-        .map_err(Stop::Usage)
+    flags.ask(&settings_given(&matches)).map_err(Stop::Usage)
 }
 
 /// Whether there is an invitation in it, perhaps with something around it.

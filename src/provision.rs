@@ -51,7 +51,15 @@ impl Plan {
     pub fn arguments(&self, listen: &str, data: &str, public: &str) -> Vec<String> {
         // A key may begin with a dash, and must not be taken for a flag.
         let founder = format!("--founder={}", self.founder);
-        let words = ["--satellite", listen, "--data", data, "--public", public, &founder];
+        let words = [
+            "--satellite",
+            listen,
+            "--data",
+            data,
+            "--public",
+            public,
+            &founder,
+        ];
         words.map(str::to_owned).to_vec()
     }
 }
@@ -101,7 +109,12 @@ pub trait Provider {
     /// # Errors
     ///
     /// When it did not get that far; what is there is left to be gone on with, or is cleaned up.
-    fn launch(&mut self, plan: &Plan, found: Option<&Found>, talk: &mut dyn Talk) -> Result<Found, Failure>;
+    fn launch(
+        &mut self,
+        plan: &Plan,
+        found: Option<&Found>,
+        talk: &mut dyn Talk,
+    ) -> Result<Found, Failure>;
 
     /// Where this machine reaches it, as the platform says now: `host:port`, an IPv6 address in brackets.
     ///

@@ -4,14 +4,12 @@
 
 #[path = "docker/broken_off.rs"]
 mod broken_off;
+#[path = "common/mod.rs"]
+mod common;
 #[path = "docker/cut.rs"]
 mod cut;
 #[path = "docker/engine.rs"]
 mod engine;
-#[path = "common/network.rs"]
-mod network;
-#[path = "common/parts.rs"]
-mod parts;
 #[path = "docker/program.rs"]
 mod program;
 #[path = "docker/quiet.rs"]
@@ -20,6 +18,8 @@ mod quiet;
 mod remote;
 #[path = "docker/sshd.rs"]
 mod sshd;
+#[path = "docker/story.rs"]
+mod story;
 
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -29,6 +29,7 @@ use skypipe::provision::docker::Docker;
 use skypipe::provision::docker::target::Target;
 use skypipe::provision::{Found, Plan, Provider, State};
 
+use crate::common::{network, parts};
 use crate::engine::Engine;
 use crate::program::Programs;
 use crate::quiet::Quiet;

@@ -2,14 +2,16 @@
 //!
 //! Each test has a host and a network of its own, which it can only make as root.
 
+#[path = "common/mod.rs"]
+mod common;
 #[path = "ssh/host.rs"]
 mod host;
 #[path = "ssh/network.rs"]
 mod network;
-#[path = "common/parts.rs"]
-mod parts;
 #[path = "ssh/programs.rs"]
 mod programs;
+#[path = "ssh/story.rs"]
+mod story;
 #[path = "ssh/systemd.rs"]
 mod systemd;
 #[path = "ssh/talk.rs"]
@@ -25,6 +27,7 @@ use std::path::Path;
 use skypipe::exit::{Failure, USAGE};
 use skypipe::provision::{Found, Plan, Provider as _, State};
 
+use common::parts;
 use host::{Host, Manner, eventually, kill};
 use programs::{FOUNDER, plan};
 use talk::Notes;
@@ -316,6 +319,7 @@ fn an_image_makes_no_sense() {
         image: Some("skypipe".to_owned()),
         ..plan("1.0.0")
     };
-    let failure = skypipe::provision::ssh::Ssh::new(target).launch(&plan, None, &mut Notes::default());
+    let failure =
+        skypipe::provision::ssh::Ssh::new(target).launch(&plan, None, &mut Notes::default());
     assert_eq!(failure.expect_err("it is refused").code, USAGE);
 }

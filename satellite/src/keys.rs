@@ -351,7 +351,10 @@ mod tests {
         let listed = listed.iter().map(|key| key.info(false));
         let all = listed.map(|key| (key.name, key.rights));
         let all: Vec<_> = all.collect();
-        assert_eq!(all, ["first", "host"].map(|name| (name.to_owned(), Rights::ALL)));
+        assert_eq!(
+            all,
+            ["first", "host"].map(|name| (name.to_owned(), Rights::ALL))
+        );
         assert_eq!(keys.roll().unwrap(), Some(roll));
         let host = fs::read_to_string(data.path().join("keys/host")).unwrap();
         assert_eq!(Token::parse(&host).unwrap().kind, Kind::Phrase);

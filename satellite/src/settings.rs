@@ -42,7 +42,13 @@ pub struct Settings {
     pub public: Option<String>,
 
     /// Let this key in first, made on another machine, instead of printing an invitation
-    #[arg(long, value_name = "KEY", hide = true, requires = "data", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "KEY",
+        hide = true,
+        requires = "data",
+        allow_hyphen_values = true
+    )]
     pub founder: Option<Halves>,
 
     /// Listen where other machines can connect, without keys, so that all of them may read and write

@@ -150,7 +150,10 @@ mod tests {
         assert_eq!(free_name("laptop", &keys), "laptop-3");
         let long = "ü".repeat(MAX_KEY_NAME / 2);
         let other = free_name(&long, &[key(&long)]);
-        assert!(other.len() <= MAX_KEY_NAME && other.ends_with("ü-2"), "{other}");
+        assert!(
+            other.len() <= MAX_KEY_NAME && other.ends_with("ü-2"),
+            "{other}"
+        );
     }
 
     #[test]

@@ -61,7 +61,9 @@ impl Finding {
         if !target.is_asked_quietly() {
             return None;
         }
-        let mut provider = target.provider(&Deploy::default(), Some(&self.deployed.name)).ok()?;
+        let mut provider = target
+            .provider(&Deploy::default(), Some(&self.deployed.name))
+            .ok()?;
         let found = Found {
             name: self.deployed.name.clone(),
             version: None,

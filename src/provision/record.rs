@@ -112,8 +112,12 @@ fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<T>, Failure> {
     };
     let read = serde_json::from_str(&text);
     // The parser's words could quote what it read.
-    read.map(Some)
-        .map_err(|_| fault(path, "it makes no sense; remove it if you want to begin anew"))
+    read.map(Some).map_err(|_| {
+        fault(
+            path,
+            "it makes no sense; remove it if you want to begin anew",
+        )
+    })
 }
 
 fn write<T: Serialize>(path: &Path, content: &T) -> Result<(), Failure> {

@@ -5,10 +5,10 @@
 
 use serde_json::json;
 
+use super::Talk;
 use super::record::{self, Deployed};
 use super::talk::Console;
 use super::target::Target;
-use super::Talk;
 use crate::ask::{count, inquire};
 use crate::cli::Deploy;
 use crate::config::{self, Place};
@@ -44,7 +44,10 @@ fn end(deployed: &Deployed, yes: bool, talk: &mut Console) -> Result<(), Failure
     }
     join::forget()?;
     record::forget_seed(&deployed.target)?;
-    talk.finish("gone", json!({"target": deployed.target, "name": deployed.name}));
+    talk.finish(
+        "gone",
+        json!({"target": deployed.target, "name": deployed.name}),
+    );
     talk.say("the satellite is gone, and this machine uses its own again");
     Ok(())
 }
@@ -57,7 +60,8 @@ fn confirm(deployed: &Deployed, yes: bool, talk: &mut Console) -> Result<(), Fai
     let lost = lost()?;
     talk.done("");
     let Deployed { target, name } = deployed;
-    let what = format!("this ends the satellite {name} at {target} for all machines that use it; {lost}");
+    let what =
+        format!("this ends the satellite {name} at {target} for all machines that use it; {lost}");
     match talk.confirm(&format!("{what}. End it?"))? {
         Some(true) => Ok(()),
         Some(false) => Err(Failure::failed("the satellite was left alone")),

@@ -331,7 +331,10 @@ fn let_in(
         expires: joined.token().and_then(|token| token.expires),
     };
     let mut member = Member::at(config::invited(&token.encode()).map_err(Failure::failed)?)?;
-    talk.begin(&format!("shake hands with the satellite at {}", member.place));
+    talk.begin(&format!(
+        "shake hands with the satellite at {}",
+        member.place
+    ));
     reach(&member)?;
     talk.done("it has the key that it should have");
     join::come_in(&mut member)?;

@@ -189,12 +189,7 @@ impl Talk for Console {
         }
     }
 
-    fn choose(
-        &mut self,
-        question: &str,
-        choices: &[Choice],
-        flag: &str,
-    ) -> Result<usize, Failure> {
+    fn choose(&mut self, question: &str, choices: &[Choice], flag: &str) -> Result<usize, Failure> {
         if !self.can_ask() {
             let names: Vec<_> = choices.iter().map(|choice| choice.name.as_str()).collect();
             return Err(Failure::usage(format!(
@@ -213,7 +208,9 @@ impl Talk for Console {
 
     fn text(&mut self, question: &str, flag: &str) -> Result<String, Failure> {
         if !self.can_ask() {
-            return Err(Failure::usage(format!("nobody can be asked here: say {flag}")));
+            return Err(Failure::usage(format!(
+                "nobody can be asked here: say {flag}"
+            )));
         }
         self.ask(&format!("{}: ", printable(question)))
     }

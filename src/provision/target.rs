@@ -71,14 +71,23 @@ impl Target {
                 "fly",
                 "an app in your account at Fly.io: a small machine with 1 GB of disk, some dollars a month",
             ),
-            choice("ssh", "a Linux host that you can log in to; root is not needed"),
-            choice("docker", "a container in Docker or Podman, on this machine or another"),
+            choice(
+                "ssh",
+                "a Linux host that you can log in to; root is not needed",
+            ),
+            choice(
+                "docker",
+                "a container in Docker or Podman, on this machine or another",
+            ),
         ];
         let question = "Where shall the satellite be?";
         let chosen = talk.choose(question, &choices, "skypipe --setup TARGET")?;
         match chosen {
             0 => Ok(Self::Fly),
-            1 => Self::parse(&talk.text("the host, as in ssh://user@host", "--setup ssh://user@host")?).map_err(Failure::usage),
+            1 => Self::parse(
+                &talk.text("the host, as in ssh://user@host", "--setup ssh://user@host")?,
+            )
+            .map_err(Failure::usage),
             _ => docker::Target::parse("docker")
                 .map(Self::Docker)
                 .map_err(Failure::usage),
@@ -90,7 +99,11 @@ impl Target {
     /// # Errors
     ///
     /// When a flag makes no sense there, or something that is needed is not there.
-    pub fn provider(&self, deploy: &Deploy, name: Option<&str>) -> Result<Box<dyn Provider>, Failure> {
+    pub fn provider(
+        &self,
+        deploy: &Deploy,
+        name: Option<&str>,
+    ) -> Result<Box<dyn Provider>, Failure> {
         if !matches!(self, Self::Fly) {
             let flags = [
                 (deploy.org.is_some(), "--org"),

@@ -102,7 +102,9 @@ impl Sky {
         platform.has_one();
         // The second attempt goes on with the same key.
         let keys = |machine: &Environment| {
-            let outcome = self.setup(machine, &[]).var("SKYPIPE_PHRASE", "one two three");
+            let outcome = self
+                .setup(machine, &[])
+                .var("SKYPIPE_PHRASE", "one two three");
             assert_eq!(outcome.done().code, Some(1));
         };
         keys(&stranger);
@@ -165,7 +167,10 @@ impl Sky {
         let outcome = self.skypipe(second, &["--reset"]).done();
         assert_eq!(outcome.code, Some(2), "{outcome}");
         let lost = "1 stream with ";
-        assert!(outcome.stderr.contains(lost) && outcome.stderr.contains("--yes"), "{outcome}");
+        assert!(
+            outcome.stderr.contains(lost) && outcome.stderr.contains("--yes"),
+            "{outcome}"
+        );
         platform.has_one();
 
         let terminal = Terminal::open();
@@ -192,7 +197,10 @@ impl Sky {
             let left = fs::read_dir(kept).unwrap().count();
             assert_eq!(left, 0, "no machine keeps anything of it");
             let outcome = machine.skypipe(&["--check"]).done();
-            assert_eq!(outcome.told(4, "no satellite of yours runs on this machine"), b"");
+            assert_eq!(
+                outcome.told(4, "no satellite of yours runs on this machine"),
+                b""
+            );
         }
     }
 }

@@ -21,7 +21,11 @@ const TOOLS: [(&str, &str); 10] = [
 const PLACES: [&str; 5] = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"];
 
 static MISSING: LazyLock<Option<String>> = LazyLock::new(|| {
-    let is_there = |tool: &str| PLACES.iter().any(|place| Path::new(place).join(tool).exists());
+    let is_there = |tool: &str| {
+        PLACES
+            .iter()
+            .any(|place| Path::new(place).join(tool).exists())
+    };
     let missing = TOOLS.iter().find(|(tool, _)| !is_there(tool));
     match missing {
         Some((tool, package)) => Some(format!("{tool} is not there: apt-get install {package}")),

@@ -2,9 +2,9 @@
 
 use skypipe::provision::{Provider, State};
 
-use crate::parts;
 use crate::cut::{Cut, Proxy};
 use crate::engine::Engine;
+use crate::parts;
 use crate::program::Programs;
 use crate::quiet::Quiet;
 use crate::{docker, find, founder, launch, listens, plan};

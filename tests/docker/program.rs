@@ -1,8 +1,8 @@
 //! The programs that are deployed.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::fs;
 
 /// Three of them.
 pub struct Programs {
@@ -19,7 +19,10 @@ impl Programs {
     pub fn new(directory: &Path) -> Self {
         let (first, second) = (directory.join("first"), directory.join("second"));
         // What is for debuggers makes it ten times as large.
-        run(Command::new("strip").arg("-o").arg(&first).arg(env!("CARGO_BIN_EXE_skypipe")));
+        run(Command::new("strip")
+            .arg("-o")
+            .arg(&first)
+            .arg(env!("CARGO_BIN_EXE_skypipe")));
         let mut bytes = fs::read(&first).expect("it is there");
         bytes.extend_from_slice(b"second");
         fs::write(&second, bytes).expect("there is room");

@@ -4,8 +4,8 @@ use skypipe::provision::Provider;
 use skypipe::provision::docker::Docker;
 use skypipe::provision::docker::target::Target;
 
-use crate::parts;
 use crate::engine::Engine;
+use crate::parts;
 use crate::program::Programs;
 use crate::quiet::Quiet;
 use crate::sshd::Sshd;

@@ -7,3 +7,4 @@ mod itself;
 mod registry;
 mod stage;
 mod standin;
+mod story;

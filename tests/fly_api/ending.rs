@@ -1,7 +1,7 @@
 //! Commands beside a satellite, and its end.
 
-use skypipe::provision::{Found, Provider, State};
 use serde_json::json;
+use skypipe::provision::{Found, Provider, State};
 
 use crate::person::{Person, Run, plan};
 use crate::platform::{Platform, Verdict};

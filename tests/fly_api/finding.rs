@@ -1,8 +1,8 @@
 //! Which app is the satellite.
 
+use serde_json::json;
 use skypipe::exit::USAGE;
 use skypipe::provision::{Found, Provider, State};
-use serde_json::json;
 
 use crate::person::{Person, Run};
 use crate::platform::{App, Platform};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use skypipe::provision::{Provider, State};
 use serde_json::json;
+use skypipe::provision::{Provider, State};
 
 use crate::person::{Person, Run, plan};
 use crate::platform::{Platform, Verdict};

@@ -1,7 +1,7 @@
 //! Upgrades, starts, and what is kept.
 
-use skypipe::provision::{Found, Plan, Provider, State};
 use serde_json::json;
+use skypipe::provision::{Found, Plan, Provider, State};
 
 use crate::executable;
 use crate::person::{Person, Run, plan};

@@ -6,9 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
-use skypipe::provision::fly::{Here, Surroundings};
 use rustix::fd::AsFd;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use skypipe::provision::fly::{Here, Surroundings};
 
 /// A network with nothing but what `setup` gives it, for as long as the child lives.
 struct Network(Child);

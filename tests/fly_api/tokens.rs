@@ -1,7 +1,7 @@
 //! Which token is used, and that it is told to nobody.
 
-use skypipe::provision::Provider;
 use serde_json::json;
+use skypipe::provision::Provider;
 
 use crate::person::{Person, Run};
 use crate::platform::{Platform, Verdict};

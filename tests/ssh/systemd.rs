@@ -9,8 +9,8 @@ use std::process::Command;
 use skypipe::provision::ssh::unit::unit;
 use skypipe::provision::{Found, Plan, Provider as _, State};
 
-use crate::parts;
 use crate::host::Host;
+use crate::parts;
 use crate::programs::{bad, plan};
 use crate::talk::Notes;
 use crate::{find, launch};

@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use skypipe::provision::ssh::script;
 use skypipe::provision::{Found, Plan, Provider as _, State};
 
-use crate::parts;
 use crate::host::{Host, Manner};
+use crate::parts;
 use crate::programs::{bad, plan};
 use crate::talk::Notes;
 use crate::{assert_one, find, launch};

@@ -87,7 +87,10 @@ fn the_address_of_others_may_have_a_port() {
     };
     let told = |host: &str, port| Ok((host.to_owned(), port));
     assert_eq!(with("sky.example.org", None), told("sky.example.org", None));
-    assert_eq!(with("sky.example.org:9001", None), told("sky.example.org", Some(9001)));
+    assert_eq!(
+        with("sky.example.org:9001", None),
+        told("sky.example.org", Some(9001))
+    );
     assert_eq!(with("[fd00::1]", Some(7)), told("[fd00::1]", Some(7)));
     assert_eq!(with("[fd00::1]:7", Some(7)), told("[fd00::1]", Some(7)));
     assert!(with("sky:1", Some(2)).is_err());

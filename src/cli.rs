@@ -109,9 +109,10 @@ struct Flags {
     /// Let no phrase join any more
     #[arg(long, help_heading = "Keys")]
     no_phrase: bool,
-    /// Put a satellite in the sky, or find the one there: fly, ssh://user@host or docker; asks if not said
-    #[arg(long, value_name = "TARGET", num_args = 0..=1, help_heading = "Commands")]
-    setup: Option<Option<String>>,
+    /// Put a satellite in the sky, or find the one that is there; asks where if that is not said
+    #[arg(long, value_name = "TARGET", num_args = 0..=1, default_missing_value = "")]
+    #[arg(help_heading = "Commands")]
+    setup: Option<String>,
     /// Be a satellite, for others to reach at this port
     #[arg(long, value_name = "[ADDRESS:]PORT", help_heading = "Commands")]
     satellite: Option<Listen>,
@@ -129,6 +130,9 @@ struct Flags {
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 usage, 3 a stream was cut or came incomplete, 4 no satellite,
 124 --timeout, 129/130/143 ended by a signal.
+
+--setup takes fly, ssh://user@host[:port], docker, docker+unix:///path, docker+ssh://user@host or
+docker+tcp://host:port.
 
 SATELLITE=tcp://host:port names the satellite, SATELLITE=skypipe://... is an invitation to one; without
 it, it is the one that was joined, or else one that starts by itself on this machine. SKYPIPE_PHRASE is
@@ -446,7 +450,7 @@ impl Flags {
 
     fn setup(self) -> Setup {
         Setup {
-            target: self.setup.flatten(),
+            target: self.setup.filter(|target| !target.is_empty()),
             deploy: self.deploy,
             public: self.settings.public,
         }

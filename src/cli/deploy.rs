@@ -17,6 +17,10 @@ pub struct Deploy {
     #[arg(long, value_name = "NAME")]
     pub org: Option<String>,
 
+    /// The app at Fly.io, if there is more than one satellite in the account
+    #[arg(long, value_name = "NAME")]
+    pub app: Option<String>,
+
     /// The region at Fly.io, such as fra, iad or nrt
     #[arg(long, value_name = "CODE")]
     pub region: Option<String>,
@@ -44,6 +48,7 @@ impl Deploy {
         super::given([
             (self.port.is_some(), "--port"),
             (self.org.is_some(), "--org"),
+            (self.app.is_some(), "--app"),
             (self.region.is_some(), "--region"),
             (self.ipv4, "--ipv4"),
             (self.satellite_binary.is_some(), "--satellite-binary"),

@@ -114,7 +114,7 @@ impl Console {
     /// Takes the spinner away for as long as a question is on the screen.
     fn ask(&self, text: &str) -> Result<String, Failure> {
         let ask = || {
-            let _ = write!(io::stderr(), "{}", text);
+            let _ = write!(io::stderr(), "{text}");
             let mut answer = String::new();
             let count = io::stdin().read_line(&mut answer);
             match count {

@@ -107,6 +107,7 @@ impl Target {
         if !matches!(self, Self::Fly) {
             let flags = [
                 (deploy.org.is_some(), "--org"),
+                (deploy.app.is_some(), "--app"),
                 (deploy.region.is_some(), "--region"),
                 (deploy.ipv4, "--ipv4"),
             ];
@@ -119,7 +120,7 @@ impl Target {
                 org: deploy.org.clone(),
                 region: deploy.region.clone(),
                 ipv4: deploy.ipv4,
-                app: name.map(str::to_owned),
+                app: deploy.app.clone().or(name.map(str::to_owned)),
             })),
             Self::Ssh(target) => Box::new(Ssh::new(target.clone())),
             Self::Docker(target) => Box::new(Docker::new(target.clone())),

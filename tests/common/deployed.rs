@@ -9,10 +9,10 @@ use super::process::Run;
 use super::terminal::Terminal;
 
 /// How long a whole story may take: programs of fifty megabytes are packed, pushed and pulled.
-pub const STORY: Duration = Duration::from_mins(5);
+pub const STORY: Duration = Duration::from_secs(5 * 60);
 
 /// How long one deployment may take.
-const DEPLOYMENT: Duration = Duration::from_mins(2);
+const DEPLOYMENT: Duration = Duration::from_secs(2 * 60);
 
 /// Where a satellite is to be deployed.
 pub struct Sky {
@@ -33,12 +33,12 @@ pub trait Platform {
     fn has_none(&self);
 }
 
-impl Sky {
-    /// Another machine of the same user.
-    pub fn machine(&self) -> Environment {
-        Environment::here_within(STORY)
-    }
+/// Another machine of the same user.
+pub fn machine() -> Environment {
+    Environment::here_within(STORY)
+}
 
+impl Sky {
     /// `skypipe ARGUMENTS` there, with what deploying needs.
     pub fn skypipe(&self, machine: &Environment, arguments: &[&str]) -> Run {
         let run = machine.skypipe(arguments).patient(DEPLOYMENT);
@@ -53,7 +53,7 @@ impl Sky {
 
     /// The machine that deploys the satellite.
     pub fn first(&self) -> Environment {
-        let machine = self.machine();
+        let machine = machine();
         let outcome = self.setup(&machine, &[]).done();
         self.assert_ready(&outcome, "first");
         assert_eq!(outcome.stdout, b"", "{outcome}");
@@ -93,7 +93,7 @@ impl Sky {
 
     /// A machine whose user does not know the phrase gets nowhere, and nothing is broken by that.
     fn without_the_phrase(&self, platform: &dyn Platform) {
-        let stranger = self.machine();
+        let stranger = machine();
         let outcome = self.setup(&stranger, &[]).done();
         assert_eq!(outcome.code, Some(1), "{outcome}");
         assert!(outcome.stderr.contains("SKYPIPE_PHRASE"), "{outcome}");
@@ -112,7 +112,7 @@ impl Sky {
 
     /// Another machine finds the satellite, and joins with the phrase; a script reads how it goes.
     fn second(&self, phrase: &str) -> Environment {
-        let machine = self.machine();
+        let machine = machine();
         let run = self.setup(&machine, &["--json"]);
         let outcome = run.var("SKYPIPE_PHRASE", phrase).done();
         assert_eq!(outcome.code, Some(0), "{outcome}");

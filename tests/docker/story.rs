@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::common::Environment;
-use crate::common::deployed::{Platform, Sky};
+use crate::common::deployed::{Platform, Sky, machine};
 use crate::engine::Engine;
 use crate::parts;
 use crate::sshd::Sshd;
@@ -62,7 +62,7 @@ fn a_satellite_that_has_moved_is_found_again() {
     first.skypipe(&["-w", "files"]).fed("kept").success();
     let phrase = first.skypipe(&["--phrase"]).done();
     let phrase = String::from_utf8(phrase.told(0, "write these six words down")).unwrap();
-    let second = sky.machine();
+    let second = machine();
     let joined = sky.setup(&second, &[]).var("SKYPIPE_PHRASE", phrase.trim());
     assert_eq!(joined.done().code, Some(0));
 

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::network::Network;
 
 /// How long a condition may take to come true.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The name of the account's home: whatever is not quoted on the way breaks at it.
 const HOME: &str = "it's h%me";

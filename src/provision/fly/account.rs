@@ -28,10 +28,10 @@ pub const SLACK: Duration = Duration::from_secs(15);
 const MAKINGS: u32 = 4;
 
 /// How long a machine may take to be made: the platform pulls its image meanwhile.
-const MAKING: Duration = Duration::from_mins(2);
+const MAKING: Duration = Duration::from_secs(2 * 60);
 
 /// How long an app may take to go.
-const GOING: Duration = Duration::from_mins(2);
+const GOING: Duration = Duration::from_secs(2 * 60);
 
 /// One account, in the midst of a call.
 pub struct Account<'a> {

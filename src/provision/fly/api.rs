@@ -22,7 +22,7 @@ const AGAIN: u32 = 4;
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// How long the platform may not know an app that was created: flyctl waits as long (`flaps/retry.go`).
-const FRESH: Duration = Duration::from_mins(1);
+const FRESH: Duration = Duration::from_secs(60);
 
 /// The pause between requests for what will be there in a moment.
 pub const TICK: Duration = Duration::from_secs(1);

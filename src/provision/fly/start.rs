@@ -13,7 +13,7 @@ use super::things::Machine;
 use crate::exit::Failure;
 
 /// How long a machine may take until it runs and its check is good.
-const STARTING: Duration = Duration::from_mins(3);
+const STARTING: Duration = Duration::from_secs(3 * 60);
 
 /// The longest time that the platform waits in one request, in seconds (`flaps/flaps_machines_wait.go`).
 const LONGEST_WAIT: u64 = 60;

@@ -163,7 +163,7 @@ fn a_trial_has_limits() {
     if !parts::are_there() {
         return;
     }
-    let stage = Stage::new(|options| options.trial = Some(Duration::from_mins(5)));
+    let stage = Stage::new(|options| options.trial = Some(Duration::from_secs(5 * 60)));
     stage.expect(
         201,
         "POST",

@@ -8,3 +8,4 @@ mod registry;
 mod stage;
 mod standin;
 mod story;
+mod troubles;

@@ -76,6 +76,8 @@ pub struct Options {
     pub organizations: Vec<Organization>,
     /// Names of apps that others have.
     pub taken: Vec<String>,
+    /// Whether the first name that is asked for is another's.
+    pub first_name_is_taken: bool,
     /// How long a second takes for rates and for the pause before a program is started again.
     pub second: Duration,
     /// How long a second takes in `wait`.
@@ -105,6 +107,7 @@ impl Options {
             registry: registry.to_owned(),
             organizations: vec![own],
             taken: Vec::new(),
+            first_name_is_taken: false,
             second: Duration::from_secs(1),
             wait_second: Duration::from_secs(1),
             retry_after: RetryAfter::Alternating,

@@ -7,7 +7,7 @@ use crate::registry::Registry;
 use crate::standin::{Leftovers, Options, Standin};
 
 /// A macaroon, as far as its form goes.
-const TOKEN: &str = "fm2_token-of-a-test";
+pub const TOKEN: &str = "fm2_token-of-a-test";
 
 impl Platform for Standin {
     fn has_one(&self) {
@@ -39,7 +39,7 @@ fn an_account_from_setup_to_reset() {
 }
 
 /// The account as its user has it in the environment.
-fn sky(standin: &Standin, registry: &Registry) -> Sky {
+pub fn sky(standin: &Standin, registry: &Registry) -> Sky {
     Sky {
         target: "fly".to_owned(),
         vars: vec![

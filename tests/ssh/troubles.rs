@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use skypipe::provision::ssh::script;
 use skypipe::provision::{Found, Plan, Provider as _, State};
 
-use crate::host::{Host, Manner};
+use crate::host::{Host, Manner, eventually};
 use crate::parts;
 use crate::programs::{bad, plan};
 use crate::talk::Notes;
@@ -98,11 +98,19 @@ fn a_port_that_is_taken_is_told() {
     assert_one(&host, "1.0.0", 9001);
     let back = Plan {
         port: Some(taken.local_addr().expect("it is bound").port()),
+        ..plan("1.0.0")
+    };
+    let said = sentence(&host, &back);
+    assert!(said.contains("9000") && said.contains("--port"), "{said}");
+    let renamed = Plan {
         public: Some("sky.example".to_owned()),
         ..plan("1.0.0")
     };
-    launch(&host, &back).expect("the usual port means to keep the one there is");
+    launch(&host, &renamed).expect("without a port it keeps the one there is");
     assert_one(&host, "1.0.0", 9001);
+    drop(taken);
+    launch(&host, &back).expect("the port is free now");
+    assert_one(&host, "1.0.0", 9000);
 }
 
 #[test]
@@ -330,4 +338,53 @@ fn the_log_stays_small() {
     let old = fs::read_to_string(root.join("log.old")).expect("it is there");
     assert!(log.len() <= 262_144 && old.len() <= 262_144);
     assert!((old + &log).ends_with("this is line 29998\nthis is line 29999\n"));
+}
+
+/// Where there is no `flock`, a lock counts as long as its holder lives: not as long as its number is in
+/// the table of processes, which for one that nobody reaps is for ever.
+#[test]
+fn a_lock_whose_holder_is_dead_and_not_reaped_is_free() {
+    let scratch = tempfile::tempdir().expect("there is room");
+    let script = format!(
+        "command() {{ return 1; }}\n{}\ntake \"$1\" || exit 3\n[ -z \"$2\" ] || exec cat\n",
+        include_str!("../../src/provision/ssh/lock.sh")
+    );
+    let [file, lock] = ["take.sh", "lock"].map(|name| scratch.path().join(name));
+    fs::write(&file, script).expect("there is room");
+    let run = |wrapped: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", wrapped, "sh"]).arg(&file).arg(&lock);
+        shell
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("there is a shell")
+    };
+    let take = || {
+        run("exec sh \"$1\" \"$2\" ''")
+            .wait()
+            .expect("it ends")
+            .code()
+    };
+    let held = lock.with_extension("held");
+
+    // The child takes the lock and dies; `cat`, which its parent has become, never takes note of that.
+    let mut parent = run("sh \"$1\" \"$2\" '' & exec cat");
+    eventually("the lock is taken", || held.exists());
+    let holder = fs::read_to_string(&held).expect("it can be read");
+    let holder = holder.split(' ').next().unwrap_or_default().to_owned();
+    eventually("its holder is a zombie", || {
+        let status = fs::read_to_string(format!("/proc/{holder}/stat"));
+        status.is_ok_and(|status| status.contains(") Z "))
+    });
+    assert_eq!(take(), Some(0), "the lock is free");
+    drop(parent.stdin.take());
+    assert!(parent.wait().expect("it ends").success());
+
+    // One that lives keeps it.
+    fs::remove_file(&held).expect("it was left behind");
+    let mut alive = run("exec sh \"$1\" \"$2\" stay");
+    eventually("the lock is taken", || held.exists());
+    assert_eq!(take(), Some(3), "the lock is held");
+    drop(alive.stdin.take());
+    assert!(alive.wait().expect("it ends").success());
 }

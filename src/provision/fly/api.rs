@@ -22,7 +22,7 @@ const AGAIN: u32 = 4;
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// How long the platform may not know an app that was created: flyctl waits as long (`flaps/retry.go`).
-const FRESH: Duration = Duration::from_secs(60);
+pub const FRESH: Duration = Duration::from_secs(60);
 
 /// The pause between requests for what will be there in a moment.
 pub const TICK: Duration = Duration::from_secs(1);
@@ -229,8 +229,12 @@ impl Api {
     /// GraphQL tells its errors in answers with the status 200.
     fn data(&self, answer: &Answer) -> Result<Value, Fault> {
         let body: Value = read(answer)?;
-        let words = body["errors"][0]["message"].as_str();
-        if let Some(words) = words {
+        let error = &body["errors"][0];
+        if let Some(words) = error["message"].as_str() {
+            if error["extensions"]["code"] == "UNAUTHORIZED" {
+                let refusal = Refusal::unauthorised(answer, words, &self.token);
+                return Err(Fault::Refused(refusal));
+            }
             return Err(Fault::Odd(super::fault::tidy(&self.token.redact(words))));
         }
         Ok(body["data"].clone())

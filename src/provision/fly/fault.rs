@@ -66,6 +66,18 @@ impl Refusal {
         }
     }
 
+    /// GraphQL's way to say that it does not take the token.
+    #[must_use]
+    pub fn unauthorised(answer: &Answer, words: &str, token: &Token) -> Self {
+        Self {
+            status: 401,
+            code: None,
+            words: tidy(&token.redact(words)),
+            request: answer.header("fly-request-id").map(tidy),
+            source: token.source().to_owned(),
+        }
+    }
+
     /// Whether the name of an app is taken. Fly's code decides where there is one, as in fly-go.
     #[must_use]
     pub fn is_taken(&self) -> bool {

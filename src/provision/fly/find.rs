@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::account::{Account, Owner};
-use super::api::{Ask, segment};
+use super::api::{Ask, FRESH, TICK, segment};
 use super::fault::Fault;
 use super::things::{ALPHABET, Apps, LETTERS, Machine, PREFIX};
 use crate::exit::Failure;
@@ -37,7 +37,7 @@ impl Account<'_> {
         let mut machines = Vec::new();
         let mut beginnings = Vec::new();
         for app in self.candidates()? {
-            match self.stage(&app) {
+            match self.stage_of_listed(&app) {
                 Ok(Some(Stage::Machine(machine))) => machines.push((app, machine)),
                 Ok(Some(stage)) => beginnings.push((matches!(stage, Stage::Named), app)),
                 Ok(None) => {}
@@ -103,6 +103,20 @@ impl Account<'_> {
             found.extend(names.filter(|name| name.starts_with(PREFIX)));
         }
         Ok(found)
+    }
+
+    /// How far an app is that is listed. The token was good for the list, so that a 401 means an app that was
+    /// made just now, by a launch that broke off.
+    fn stage_of_listed(&mut self, app: &str) -> Result<Option<Stage>, Fault> {
+        let until = self.around.now() + FRESH;
+        loop {
+            match self.stage(app) {
+                Err(fault) if fault.status() == Some(401) && self.around.now() < until => {
+                    self.around.sleep(TICK);
+                }
+                stage => return stage,
+            }
+        }
     }
 
     fn stage(&mut self, app: &str) -> Result<Option<Stage>, Fault> {

@@ -89,7 +89,11 @@ impl Account<'_> {
         let ipv4 = self.wants_ipv4(&addresses, talk)?;
         let app = match app {
             Some(app) => app.to_owned(),
-            None => self.make_app(&org, talk)?,
+            None => match self.make_app(&org, &plan.founder, talk)? {
+                (app, false) => app,
+                // Of a launch that broke off, and not listed before.
+                (app, true) => return self.launch(plan, Some(&Self::found(&app, None)), talk),
+            },
         };
         let volume = self.volume(&app, &region, &volumes, talk)?;
         let addresses = self.assign(&app, addresses, ipv4, talk)?;

@@ -4,10 +4,11 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
 use super::account::{Account, Owner};
-use super::api::{Ask, TICK, segment};
+use super::api::{Ask, FRESH, TICK, segment};
 use super::config::guest;
 use super::fault::Fault;
 use super::things::{ALPHABET, Address, LETTERS, Machine, PREFIX, VOLUME, Volume};
@@ -26,53 +27,91 @@ const GLOBAL: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 1));
 const PRICE: &str = "an IPv4 address at Fly.io costs about $2 a month; without one, only machines that have IPv6 \
                      reach the satellite";
 
+/// What came of the making of an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Made {
+    /// It was made now.
+    New,
+    /// It is there, in this account.
+    There,
+    /// It is another account's.
+    Taken,
+}
+
 impl Account<'_> {
-    /// Makes an app with a name that nobody has.
+    /// Makes an app with a name that nobody else has. The name derives from the founder's key, so that a
+    /// launch that broke off finds its app again, even if the platform does not list it yet. Says
+    /// whether it was there already.
     ///
     /// # Errors
     ///
     /// When the platform refuses.
-    pub fn make_app(&mut self, org: &str, talk: &mut dyn Talk) -> Result<String, Failure> {
+    pub fn make_app(
+        &mut self,
+        org: &str,
+        founder: &str,
+        talk: &mut dyn Talk,
+    ) -> Result<(String, bool), Failure> {
         talk.begin("create an app at Fly.io");
-        for _ in 0..NAMES {
-            let name = random_name()?;
+        for number in 0..NAMES {
+            let name = name_of(founder, number);
             let made = self.make_named(&name, org);
-            if made.map_err(|fault| fault.failure("create an app"))? {
-                self.api.created(&name, self.around);
-                talk.done(&name);
-                return Ok(name);
+            let made = made.map_err(|fault| fault.failure("create an app"))?;
+            if made == Made::Taken {
+                continue;
             }
+            self.api.created(&name, self.around);
+            talk.done(&name);
+            return Ok((name, made == Made::There));
         }
         Err(Failure::failed(
             "Fly.io calls every name taken that was tried for an app",
         ))
     }
 
-    /// Whether an app of this name was made; if not, the name is taken.
-    fn make_named(&mut self, name: &str, org: &str) -> Result<bool, Fault> {
+    fn make_named(&mut self, name: &str, org: &str) -> Result<Made, Fault> {
         let body = json!({ "name": name, "org_slug": org });
-        let mut unsure = false;
         for tries in 1.. {
             let Err(fault) = self.ask::<Value>(&Ask::post("/apps", &body)) else {
-                return Ok(true);
+                return Ok(Made::New);
             };
-            let taken = matches!(&fault, Fault::Refused(refusal) if refusal.is_taken());
-            if taken && !unsure {
-                return Ok(false);
+            if matches!(&fault, Fault::Refused(refusal) if refusal.is_taken()) {
+                return self.whose(name);
             }
-            if !(taken || fault.is_passing()) || tries == TRIES {
+            if !fault.is_passing() || tries == TRIES {
                 return Err(fault);
             }
-            // The app may have been made all the same. One that is taken and nobody's is about to be known.
-            unsure = true;
+            // It may have been made all the same: then it is taken at the next try, if it is not known yet.
             self.around.sleep(TICK * tries);
-            match self.owner(name)? {
-                Owner::We => return Ok(true),
-                Owner::Others => return Ok(false),
+            match self.owner_so_far(name)? {
+                Owner::We => return Ok(Made::New),
+                Owner::Others => return Ok(Made::Taken),
                 Owner::Nobody => {}
             }
         }
         unreachable!("the tries above come to an end")
+    }
+
+    /// Whose an app is of which the platform says that it is there. One that was made just now may be
+    /// unknown for a while all the same.
+    fn whose(&mut self, name: &str) -> Result<Made, Fault> {
+        let until = self.around.now() + FRESH;
+        loop {
+            match self.owner_so_far(name)? {
+                Owner::We => return Ok(Made::There),
+                Owner::Others => return Ok(Made::Taken),
+                Owner::Nobody if self.around.now() >= until => return Ok(Made::Taken),
+                Owner::Nobody => self.around.sleep(TICK),
+            }
+        }
+    }
+
+    /// Whose an app is, as far as the platform knows already: at first it may say 401 as well as 404.
+    fn owner_so_far(&mut self, name: &str) -> Result<Owner, Fault> {
+        match self.owner(name) {
+            Err(fault) if fault.status() == Some(401) => Ok(Owner::Nobody),
+            owner => owner,
+        }
     }
 
     /// The volume in that region, made if there is none.
@@ -220,10 +259,10 @@ impl Account<'_> {
     }
 }
 
-fn random_name() -> Result<String, Failure> {
-    let mut bytes = [0; LETTERS];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Failure::failed(format!("the system gives no random numbers: {error}")))?;
-    let letters = bytes.map(|byte| char::from(ALPHABET[usize::from(byte % 32)]));
-    Ok(PREFIX.chars().chain(letters).collect())
+/// The name that the app of this founder has, or one of those that it has if others are taken.
+fn name_of(founder: &str, number: usize) -> String {
+    let hash = digest(&SHA256, format!("{founder} {number}").as_bytes());
+    let letters = hash.as_ref().iter().take(LETTERS);
+    let letters = letters.map(|byte| char::from(ALPHABET[usize::from(byte % 32)]));
+    PREFIX.chars().chain(letters).collect()
 }

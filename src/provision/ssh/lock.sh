@@ -1,9 +1,10 @@
 # A lock that nobody has to clear away, whatever becomes of who holds it.
 
 # When a process began, in ticks since the system started (field 22 of proc_pid_stat(5)): with its
-# number, that names it for good.
+# number, that names it for good. Nothing for one that is dead, be it that nobody has taken note of its
+# end yet (state Z), which in a container may be for ever.
 began() {
-    sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20
+    sed -n 's/.*) \([^ZXx]\)/\1/p' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20
 }
 
 # Takes the lock file $1 for as long as this shell runs, on descriptor 9, which no child may inherit;

@@ -54,6 +54,9 @@ pub fn create(shared: &Arc<Shared>, call: &Call) -> Outcome {
     }
     let organization = shared.options.organization(&wanted.org_slug)?;
     let mut world = shared.world();
+    if shared.options.first_name_is_taken && world.others.is_empty() {
+        world.others.insert(name.clone());
+    }
     if world.apps.contains_key(&name) || world.others.contains(&name) {
         let what = "Validation failed: Name has already been taken";
         return Err(Refusal::new(422, what).code("name_taken"));

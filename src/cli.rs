@@ -68,9 +68,10 @@ struct Flags {
     /// Show how the satellite is, without starting one
     #[arg(long, help_heading = "Commands")]
     check: bool,
-    /// End the satellite that --setup deployed, or else stop the one that started by itself here
-    #[arg(long, help_heading = "Commands")]
-    reset: bool,
+    /// End the satellite that --setup deployed, here or there, or else stop the one of this machine
+    #[arg(long, value_name = "TARGET", num_args = 0..=1, default_missing_value = "")]
+    #[arg(help_heading = "Commands")]
+    reset: Option<String>,
     /// With --reset: do not ask, even if something waits and is then lost
     #[arg(long, help_heading = "Commands")]
     yes: bool,
@@ -83,7 +84,7 @@ struct Flags {
     /// With --invite: only for so long (12h, 30days)
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Keys")]
     expires: Option<Duration>,
-    /// With --invite: for a machine that has made its keys by itself
+    /// With --invite and --keys: for a machine that has made its keys by itself
     #[arg(
         long = "for",
         value_name = "KEY",
@@ -131,7 +132,7 @@ const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 usage, 3 a stream was cut or came incomplete, 4 no satellite,
 124 --timeout, 129/130/143 ended by a signal.
 
---setup takes fly, ssh://user@host[:port], docker, docker+unix:///path, docker+ssh://user@host or
+--setup and --reset take fly, ssh://user@host[:port], docker, docker+unix:///path, docker+ssh://user@host or
 docker+tcp://host:port.
 
 SATELLITE=tcp://host:port names the satellite, SATELLITE=skypipe://... is an invitation to one; without
@@ -149,12 +150,7 @@ pub enum Command {
     /// How the satellite is.
     Check(Option<Duration>, Option<PathBuf>),
     /// End the satellite that was deployed, or stop this machine's.
-    Reset {
-        /// Whether it is done without asking.
-        yes: bool,
-        /// Whether the steps are told as JSON.
-        json: bool,
-    },
+    Reset(Reset),
     /// Let another machine in.
     Invite(Invite),
     /// Use the satellite of an invitation.
@@ -163,6 +159,8 @@ pub enum Command {
     Leave,
     /// Show who was invited.
     Keys(Option<PathBuf>),
+    /// Whether the machine with these public halves was invited.
+    IsIn(Halves, Option<PathBuf>),
     /// End the key of this name.
     Revoke(String, Option<PathBuf>),
     /// Make a phrase; `false` to have none any more.
@@ -194,6 +192,17 @@ pub struct Invite {
     pub halves: Option<Halves>,
     /// The directory of the satellite, if it is on this machine.
     pub data: Option<PathBuf>,
+}
+
+/// Which satellite is to be ended, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reset {
+    /// The platform, if it was said.
+    pub target: Option<String>,
+    /// Whether it is done without asking.
+    pub yes: bool,
+    /// `--app`, `--org` and `--json`.
+    pub deploy: Deploy,
 }
 
 /// Where a satellite is to be deployed, and how.
@@ -340,14 +349,18 @@ impl Flags {
             Some("--list") => Command::Ask(Question::List, timeout, data),
             Some("--discard") => Command::Ask(Question::Discard(name), timeout, data),
             Some("--check") => Command::Check(timeout, data),
-            Some("--reset") => Command::Reset {
+            Some("--reset") => Command::Reset(Reset {
+                target: self.reset.filter(|target| !target.is_empty()),
                 yes: self.yes,
-                json: self.deploy.json,
-            },
+                deploy: self.deploy,
+            }),
             Some("--invite") => Command::Invite(self.invitation()?),
             Some("--join") => Command::Join,
             Some("--leave") => Command::Leave,
-            Some("--keys") => Command::Keys(data),
+            Some("--keys") => match self.halves {
+                None => Command::Keys(data),
+                Some(halves) => Command::IsIn(halves, data),
+            },
             Some("--revoke") if name.is_empty() => return Err("say whose key".to_owned()),
             Some("--revoke") => Command::Revoke(name, data),
             Some("--phrase") => Command::Phrase(true),
@@ -369,7 +382,7 @@ impl Flags {
             (self.list, "--list"),
             (self.discard, "--discard"),
             (self.check, "--check"),
-            (self.reset, "--reset"),
+            (self.reset.is_some(), "--reset"),
             (self.invite, "--invite"),
             (self.join, "--join"),
             (self.leave, "--leave"),
@@ -408,7 +421,7 @@ impl Flags {
             if self.expires.is_some() {
                 return Some("--expires without --invite".to_owned());
             }
-            if self.halves.is_some() {
+            if self.halves.is_some() && !is(&["--keys"]) {
                 return Some("--for without --invite".to_owned());
             }
         }
@@ -428,7 +441,10 @@ impl Flags {
         if self.yes && !is(&["--reset"]) {
             return Some("--yes without --reset".to_owned());
         }
-        if let [flag, ..] = self.deploy.given()[..]
+        let given = self.deploy.given().into_iter();
+        let mut given =
+            given.filter(|flag| !(is(&["--reset"]) && ["--app", "--org"].contains(flag)));
+        if let Some(flag) = given.next()
             && !is(&["--setup"])
         {
             return Some(format!("{flag} without --setup"));

@@ -7,7 +7,7 @@ use std::env;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -85,6 +85,20 @@ pub enum Host {
     Name(String),
     /// Known.
     Address(IpAddr),
+}
+
+impl Endpoint {
+    /// Its addresses; for a name, what it is looked up as just now.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        match &self.host {
+            Host::Address(ip) => vec![SocketAddr::new(*ip, self.port)],
+            Host::Name(name) => {
+                let found = (name.as_str(), self.port).to_socket_addrs();
+                found.into_iter().flatten().collect()
+            }
+        }
+    }
 }
 
 impl fmt::Display for Endpoint {

@@ -65,11 +65,12 @@ fn carry_out(command: Command) -> Result<u8, Failure> {
         Command::Pipe(pipe) => transfer(pipe),
         Command::Ask(question, timeout, data) => ask::ask(&question, timeout, data.as_deref()),
         Command::Check(timeout, data) => ask::check::check(timeout, data.as_deref()),
-        Command::Reset { yes, json } => ask::reset::reset(yes, json),
+        Command::Reset(reset) => ask::reset::reset(&reset),
         Command::Invite(invite) => members::invite::invite(&invite),
         Command::Join => members::join::join(),
         Command::Leave => members::join::leave(),
         Command::Keys(data) => members::list(data.as_deref()),
+        Command::IsIn(halves, data) => members::letting::is_in(halves, data.as_deref()),
         Command::Revoke(name, data) => members::revoke::revoke(&name, data.as_deref()),
         Command::Phrase(true) => members::phrase::renew(),
         Command::Phrase(false) => members::phrase::remove(),
@@ -145,7 +146,7 @@ fn converse(
                 public: pair.public,
                 secret: Zeroizing::new(*pair.secret.as_bytes()),
             };
-            match deployed(token)? {
+            match deployed(token) {
                 Some(deployed) => {
                     let token = (**token).clone();
                     Arc::new(Finding::new(deployed, endpoint.clone(), token, curve))
@@ -161,11 +162,14 @@ fn converse(
     link::run(config, route, tell).map_err(|error| Failure::failed(tell::words(&error)))
 }
 
-/// What was deployed, if it is the satellite of this invitation: not one that `SATELLITE` names.
-fn deployed(token: &Token) -> Result<Option<Deployed>, Failure> {
-    match config::joined_satellite()? {
-        Some(Place::Invited(_, joined)) if joined.seed == token.seed => record::deployed(),
-        _ => Ok(None),
+/// What was deployed, if it is the satellite of this invitation, and it was joined: not one that
+/// `SATELLITE` names, or that is on this machine. What cannot be read makes no difference to a pipe.
+fn deployed(token: &Token) -> Option<Deployed> {
+    match config::joined_satellite() {
+        Ok(Some(Place::Invited(_, joined))) if joined.seed == token.seed => {
+            record::deployed().ok().flatten()
+        }
+        _ => None,
     }
 }
 

@@ -21,6 +21,8 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .mode(0o700)
         .create(directory)?;
     let fresh = path.with_extension(format!("{}", std::process::id()));
+    // In a container each process may have the same number as one that was killed right here.
+    remove(&fresh)?;
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -29,7 +31,8 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let written = file
         .write_all(bytes)
         .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&fresh, path));
+        .and_then(|()| fs::rename(&fresh, path))
+        .and_then(|()| File::open(directory)?.sync_all());
     if written.is_err() {
         // What is left of it may be a secret.
         let _ = fs::remove_file(&fresh);

@@ -3,14 +3,14 @@
 //! Owns the report. Never starts a satellite, and never waits for one that hangs for longer than
 //! any client does.
 
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use skypipe_broker::protocol::Status;
 
 use super::{count, inquire, is_running, show};
-use crate::config::{self, Endpoint, Host, Place};
+use crate::config::{self, Endpoint, Place};
 use crate::exit::{Failure, UNREACHABLE};
 use crate::local::directory::Directory;
 use crate::session::Question;
@@ -35,7 +35,7 @@ pub fn check(timeout: Option<Duration>, data: Option<&Path>) -> Result<u8, Failu
     let inquiry = inquire(Question::Status, &place, false, timeout)?;
     match (inquiry.status(), &place) {
         (Some(status), _) => {
-            let sky = Sky::of(&place)?;
+            let sky = Sky::of(&place);
             let code = show(&report(status, &place, &sky, SystemTime::now()))?;
             // That the satellite is older than this program, and what to do then.
             inquiry.hints.iter().for_each(|sentence| notice(sentence));
@@ -47,7 +47,7 @@ pub fn check(timeout: Option<Duration>, data: Option<&Path>) -> Result<u8, Failu
         }
         (None, _) => {
             inquiry.tell();
-            if let Some(provider) = Sky::of(&place)?.provider {
+            if let Some(provider) = Sky::of(&place).provider {
                 notice(&format!(
                     "it was deployed: {provider}; skypipe --setup looks whether it runs there, and starts it \
                      again if it does not"
@@ -80,31 +80,25 @@ struct Sky {
 }
 
 impl Sky {
-    fn of(place: &Place) -> Result<Self, Failure> {
+    fn of(place: &Place) -> Self {
         let deployed = match place {
-            Place::Invited(_, token) => crate::deployed(token)?,
+            Place::Invited(_, token) => crate::deployed(token),
             Place::Sky(_) | Place::Here(_) => None,
         };
         let latency = match place {
             Place::Invited(endpoint, _) | Place::Sky(endpoint) => latency(endpoint),
             Place::Here(_) => None,
         };
-        Ok(Self {
+        Self {
             provider: deployed.map(|deployed| format!("{}, {}", deployed.target, deployed.name)),
             latency,
-        })
+        }
     }
 }
 
 /// How long a connection there takes.
 fn latency(endpoint: &Endpoint) -> Option<Duration> {
-    let address = match &endpoint.host {
-        Host::Address(ip) => SocketAddr::new(*ip, endpoint.port),
-        Host::Name(name) => (name.as_str(), endpoint.port)
-            .to_socket_addrs()
-            .ok()?
-            .next()?,
-    };
+    let address = endpoint.addresses().into_iter().next()?;
     let began = Instant::now();
     TcpStream::connect_timeout(&address, LATENCY).ok()?;
     Some(began.elapsed())

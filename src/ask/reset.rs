@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::check::hung;
 use super::{count, inquire, is_running};
+use crate::cli::Reset;
 use crate::config::{self, Place};
 use crate::exit::{DONE, Failure};
 use crate::local::directory::Directory;
@@ -30,7 +31,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// # Errors
 ///
 /// When it cannot or must not be stopped.
-pub fn reset(yes: bool, json: bool) -> Result<u8, Failure> {
+pub fn reset(reset: &Reset) -> Result<u8, Failure> {
+    if reset.target.is_some() {
+        return crate::provision::reset::reset(reset, record::deployed()?);
+    }
     if config::named_satellite()?.is_some() {
         return Err(Failure::usage(
             "--reset is for the satellite that --setup deployed, or the one that starts by itself on this \
@@ -38,7 +42,7 @@ pub fn reset(yes: bool, json: bool) -> Result<u8, Failure> {
         ));
     }
     if let Some(deployed) = record::deployed()? {
-        return crate::provision::reset::reset(&deployed, yes, json);
+        return crate::provision::reset::reset(reset, Some(deployed));
     }
     let path = config::here()?;
     if !is_running(&path)? {
@@ -49,13 +53,13 @@ pub fn reset(yes: bool, json: bool) -> Result<u8, Failure> {
         Some(status) if status.waiting == 0 => stop(&path, || ask_to_stop(&path, false))?,
         Some(status) => {
             let (streams, bytes) = (count(status.waiting, "stream"), count(status.bytes, "byte"));
-            confirm(&format!("{streams} with {bytes} would be lost"), yes)?;
+            confirm(&format!("{streams} with {bytes} would be lost"), reset.yes)?;
             stop(&path, || ask_to_stop(&path, true))?;
         }
         None => {
             confirm(
                 &format!("{}, and what waits there would be lost", hung(&path)),
-                yes,
+                reset.yes,
             )?;
             stop(&path, || end(&path))?;
         }

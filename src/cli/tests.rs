@@ -129,10 +129,11 @@ fn commands_take_the_default_pipe_without_a_name() {
     assert_eq!(ask("skypipe --list --timeout 5"), Question::List);
     assert!(matches!(
         read("skypipe --reset --yes"),
-        Ok(Command::Reset {
+        Ok(Command::Reset(Reset {
+            target: None,
             yes: true,
-            json: false
-        })
+            ..
+        }))
     ));
     assert!(matches!(
         read("skypipe --satellite 9000"),

@@ -17,9 +17,12 @@ use crate::keys::boxes;
 use crate::keys::phrase::Phrase;
 use crate::keys::wrapping::Wrapped;
 use crate::private_file;
-use crate::provision::record;
+use crate::provision::record::{self, Deployed};
 use crate::session::Question;
 use crate::tell::{notice, words};
+
+/// Gets a phrase from somebody.
+pub(crate) type Ask<'a> = dyn FnMut() -> Result<Zeroizing<String>, Failure> + 'a;
 
 /// The longest text that is read for an invitation or a phrase, in bytes.
 const MAX_TEXT: u64 = 4096;
@@ -41,7 +44,7 @@ pub fn join() -> Result<u8, Failure> {
     let mut member = Member::at(place)?;
     let path = config::joined()?;
     refuse_another(&path, &member)?;
-    let own = come_in(&mut member)?;
+    let own = come_in(&mut member, &mut ask_for_phrase)?;
     keep(&member.token)?;
     notice(&format!(
         "this machine now uses the satellite at {}, as {} ({})",
@@ -59,7 +62,13 @@ pub fn join() -> Result<u8, Failure> {
 ///
 /// When the invitation cannot be removed.
 pub fn leave() -> Result<u8, Failure> {
+    let deployed = record::deployed().ok().flatten();
     if forget()? {
+        if let Some(Deployed { target, .. }) = deployed {
+            notice(&format!(
+                "the satellite at {target} goes on running: skypipe --reset {target} ends it"
+            ));
+        }
         notice(
             "this machine uses its own satellite again; its key lives on until it is revoked, but cannot \
              be had again",
@@ -71,10 +80,11 @@ pub fn leave() -> Result<u8, Failure> {
 }
 
 /// Gets this machine the keys that its invitation promises: from its box, or by the phrase.
-pub(crate) fn come_in(member: &mut Member) -> Result<OwnKey, Failure> {
+/// `ask` gets the phrase from the person, where the environment does not have it.
+pub(crate) fn come_in(member: &mut Member, ask: &mut Ask<'_>) -> Result<OwnKey, Failure> {
     let own = member.own_key()?;
     if member.token.kind == Kind::Phrase {
-        member.token.kind = by_phrase(member, &own)?;
+        member.token.kind = by_phrase(member, &own, ask)?;
     } else if own.rights.manage {
         member.manages(&own)?;
     } else {
@@ -127,7 +137,7 @@ fn refuse_another(path: &Path, member: &Member) -> Result<(), Failure> {
 
 /// Opens with the phrase what the satellite keeps for those who know it, and has the satellite keep a
 /// box for this machine. From then on it joins like any other.
-fn by_phrase(member: &Member, own: &OwnKey) -> Result<Kind, Failure> {
+fn by_phrase(member: &Member, own: &OwnKey, ask: &mut Ask<'_>) -> Result<Kind, Failure> {
     let failed = |why: String| Failure::failed(why);
     let answers = member.put(Question::Phrase)?;
     let kept = answers.into_iter().find_map(|answer| match answer {
@@ -142,7 +152,7 @@ fn by_phrase(member: &Member, own: &OwnKey) -> Result<Kind, Failure> {
     })?;
     let wrapped = Wrapped::from_bytes(&kept.wrapped).map_err(|fault| failed(fault.to_string()))?;
     let (seed, managing) = wrapped
-        .open(&typed_phrase()?)
+        .open(&typed_phrase(ask)?)
         .map_err(|fault| failed(fault.to_string()))?;
     let keyring = boxes::open(&kept.boxed, &seed.boxing(), &managing)
         .map_err(|fault| failed(fault.to_string()))?;
@@ -156,7 +166,7 @@ fn by_phrase(member: &Member, own: &OwnKey) -> Result<Kind, Failure> {
 }
 
 /// The phrase from the environment, from a file it names, or from the terminal.
-fn typed_phrase() -> Result<Phrase, Failure> {
+fn typed_phrase(ask: &mut Ask<'_>) -> Result<Phrase, Failure> {
     let text = if let Ok(phrase) = env::var("SKYPIPE_PHRASE") {
         Zeroizing::new(phrase)
     } else if let Some(path) = env::var_os("SKYPIPE_PHRASE_FILE") {
@@ -164,15 +174,18 @@ fn typed_phrase() -> Result<Phrase, Failure> {
         let text = read_phrase(path);
         text.map_err(|error| Failure::failed(format!("{}: {}", path.display(), words(&error))))?
     } else {
-        let typed = prompt("phrase: ");
-        typed.map_err(|fault| {
-            let fault = fault.sentence;
-            Failure::failed(format!(
-                "{fault}; SKYPIPE_PHRASE can hold the phrase for scripts"
-            ))
-        })?
+        ask()?
     };
     Phrase::parse(&text).map_err(|fault| Failure::failed(fault.to_string()))
+}
+
+fn ask_for_phrase() -> Result<Zeroizing<String>, Failure> {
+    prompt("phrase: ").map_err(|fault| {
+        let fault = fault.sentence;
+        Failure::failed(format!(
+            "{fault}; SKYPIPE_PHRASE can hold the phrase for scripts"
+        ))
+    })
 }
 
 fn read_phrase(path: &Path) -> io::Result<Zeroizing<String>> {

@@ -1,8 +1,11 @@
-//! `--invite NAME --for KEY`: lets a machine in that has made its seed by itself.
+//! `--invite NAME --for KEY`: lets a machine in that has made its seed by itself; `--keys --for KEY`
+//! tells whether it is let in.
 //!
 //! Owns what is said to such a machine: no secret, so that it can go through anybody's hands. It is how
 //! `skypipe --setup` lets another machine in, which runs this beside the satellite
 //! ([`crate::provision`]). Can be repeated: a key that is there already is told once more.
+
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use skypipe_broker::keys::halves::Halves;
@@ -22,8 +25,8 @@ const MAX_NAMES: usize = 1000;
 /// What a machine is told that was let in, as a line of JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LetIn {
-    /// The name of its key.
-    pub name: String,
+    /// The name of its key; none if it has none there.
+    pub name: Option<String>,
     /// The public half of the satellite's key, by which the machine knows it.
     pub satellite: PublicKey,
     /// `host:port` at which others reach the satellite, if it was told.
@@ -34,19 +37,38 @@ pub struct LetIn {
 
 /// Lets the machine with these public halves in, and returns the exit code.
 pub(super) fn let_in(member: &Member, invite: &Invite, halves: Halves) -> Result<u8, Failure> {
-    let own = member.own_key()?;
     let keys = member.keys()?;
-    let name = match keys.iter().find(|key| key.boxing == halves.boxing) {
-        Some(key) => key.name.clone(),
+    let name = match name_of(&keys, halves) {
+        Some(name) => name,
         None => invited(member, invite, halves, &free_name(&invite.name, &keys))?,
     };
+    tell(member, Some(name))
+}
+
+/// Tells whether the machine with these public halves is let in, and returns the exit code.
+///
+/// # Errors
+///
+/// When this machine may not see that, or the satellite cannot be asked.
+pub fn is_in(halves: Halves, data: Option<&Path>) -> Result<u8, Failure> {
+    let member = Member::here(data)?;
+    let name = name_of(&member.keys()?, halves);
+    tell(&member, name)
+}
+
+fn tell(member: &Member, name: Option<String>) -> Result<u8, Failure> {
     let line = LetIn {
         name,
         satellite: PublicKey(member.token.satellite),
-        address: own.address,
+        address: member.own_key()?.address,
         program: PROGRAM.to_owned(),
     };
     show(&format!("{}\n", line.encode()?))
+}
+
+fn name_of(keys: &[KeyInfo], halves: Halves) -> Option<String> {
+    let key = keys.iter().find(|key| key.boxing == halves.boxing);
+    key.map(|key| key.name.clone())
 }
 
 /// The name that was asked for, or one like it that nobody has.
@@ -113,7 +135,8 @@ impl LetIn {
             let parts = address.rsplit_once(':');
             parts.is_some_and(|(host, port)| is_host(host) && port.parse::<u16>().is_ok())
         };
-        if read.name.len() > MAX_KEY_NAME || !read.address.iter().all(is_good) {
+        let is_long = |name: &String| name.len() > MAX_KEY_NAME;
+        if read.name.iter().any(is_long) || !read.address.iter().all(is_good) {
             return Err(Failure::failed(
                 "what runs beside the satellite answered with nonsense",
             ));
@@ -159,7 +182,7 @@ mod tests {
     #[test]
     fn what_is_told_is_read_and_nonsense_is_not() {
         let told = LetIn {
-            name: "a b".to_owned(),
+            name: Some("a b".to_owned()),
             satellite: PublicKey([7; 32]),
             address: Some("[fd00::1]:9000".to_owned()),
             program: "skypipe 1.0.0".to_owned(),

@@ -1,10 +1,13 @@
 //! The way to a satellite that was deployed.
 //!
 //! Owns when the platform is asked where it is: not before it has stopped answering at the address that
-//! is known, and not often. A new address is remembered. Never asks a person anything.
+//! is known, and not often; nobody waits for its answer. A new address is remembered. Never asks a person
+//! anything.
 
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use skypipe_broker::keys::token::Token;
@@ -20,9 +23,16 @@ use crate::members::join;
 /// How long there is at least between two questions to the platform.
 const PAUSE: Duration = Duration::from_secs(30);
 
+/// How long a new address may take to accept a connection before it is believed.
+const ANSWER: Duration = Duration::from_secs(2);
+
 /// The route to a satellite that was deployed.
 #[derive(Debug)]
-pub struct Finding {
+pub struct Finding(Arc<Known>);
+
+/// What is known of the way, which a thread that asks the platform may change.
+#[derive(Debug)]
+struct Known {
     deployed: Deployed,
     token: Token,
     curve: Curve,
@@ -30,7 +40,16 @@ pub struct Finding {
     way: Mutex<(Endpoint, Tcp)>,
     /// Whether a connection was tried before.
     is_tried: AtomicBool,
-    asked: Mutex<Option<Instant>>,
+    question: Mutex<Question>,
+}
+
+/// How it stands with the platform's answer.
+#[derive(Debug, Clone, Copy)]
+enum Question {
+    Unasked,
+    Asking,
+    /// Since then.
+    Answered(Instant),
 }
 
 impl Finding {
@@ -38,32 +57,56 @@ impl Finding {
     #[must_use]
     pub fn new(deployed: Deployed, endpoint: Endpoint, token: Token, curve: Curve) -> Self {
         let tcp = Tcp::new(endpoint.clone(), Some(curve.clone()));
-        Self {
+        Self(Arc::new(Known {
             deployed,
             token,
             curve,
             way: Mutex::new((endpoint, tcp)),
             is_tried: AtomicBool::new(false),
-            asked: Mutex::new(None),
+            question: Mutex::new(Question::Unasked),
+        }))
+    }
+
+    /// Has the platform asked if that is due. Nobody waits for it: the satellite may answer again where
+    /// it was, and the platform may be slower than that.
+    fn ask(&self) {
+        let mut question = lock(&self.0.question);
+        let is_due = match *question {
+            Question::Unasked => true,
+            Question::Asking => false,
+            Question::Answered(at) => at.elapsed() >= PAUSE,
+        };
+        if !is_due {
+            return;
+        }
+        let known = self.0.clone();
+        let asking = thread::Builder::new().name("platform".to_owned());
+        if asking.spawn(move || known.find_out()).is_ok() {
+            *question = Question::Asking;
         }
     }
+}
 
-    /// Whether the platform is to be asked before the next connection.
-    fn is_due(&self) -> bool {
-        let asked = *lock(&self.asked);
-        self.is_tried.load(Ordering::Relaxed) && asked.is_none_or(|asked| asked.elapsed() >= PAUSE)
+impl Known {
+    /// Asks the platform, and goes where it says from now on, if somebody answers there.
+    fn find_out(&self) {
+        if let Some(endpoint) = self.look_up()
+            && endpoint != lock(&self.way).0
+            && answers(&endpoint)
+        {
+            self.move_to(endpoint);
+        }
+        *lock(&self.question) = Question::Answered(Instant::now());
     }
 
-    /// Asks the platform where the satellite is. That it cannot be asked is no failure: the satellite
-    /// may answer again where it was.
+    /// Where the platform says that the satellite is. That it cannot be asked is no failure.
     fn look_up(&self) -> Option<Endpoint> {
         let target = Target::parse(&self.deployed.target).ok()?;
         if !target.is_asked_quietly() {
             return None;
         }
-        let mut provider = target
-            .provider(&Deploy::default(), Some(&self.deployed.name))
-            .ok()?;
+        let name = Some(self.deployed.name.as_str());
+        let mut provider = target.provider(&Deploy::default(), name).ok()?;
         let found = Found {
             name: self.deployed.name.clone(),
             version: None,
@@ -95,28 +138,79 @@ impl Finding {
     }
 }
 
+fn answers(endpoint: &Endpoint) -> bool {
+    endpoint
+        .addresses()
+        .iter()
+        .any(|address| TcpStream::connect_timeout(address, ANSWER).is_ok())
+}
+
 impl Route for Finding {
+    /// Each connection begins here.
     fn known(&self) -> Option<Way> {
-        if self.is_due() {
-            return None;
+        if self.0.is_tried.swap(true, Ordering::Relaxed) {
+            self.ask();
         }
-        self.is_tried.store(true, Ordering::Relaxed);
-        lock(&self.way).1.known()
+        lock(&self.0.way).1.known()
     }
 
     fn find(&self) -> Result<Way, String> {
-        if self.is_due() {
-            *lock(&self.asked) = Some(Instant::now());
-            if let Some(endpoint) = self.look_up()
-                && endpoint != lock(&self.way).0
-            {
-                self.move_to(endpoint);
-            }
-        }
-        lock(&self.way).1.find()
+        lock(&self.0.way).1.find()
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use skypipe_broker::keys::secret::Secret;
+    use skypipe_broker::keys::seed::Seed;
+    use skypipe_broker::keys::token::Kind;
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    fn finding(endpoint: &str) -> Finding {
+        let seed = Seed::new(Secret::from(Zeroizing::new([7; 32])));
+        let token = Token {
+            host: "sky".to_owned(),
+            port: 9000,
+            kind: Kind::Phrase,
+            satellite: [1; 32],
+            seed,
+            expires: None,
+        };
+        let curve = Curve {
+            satellite: [1; 32],
+            public: [2; 32],
+            secret: Zeroizing::new([3; 32]),
+        };
+        let deployed = Deployed {
+            target: "docker+unix:///nowhere/engine".to_owned(),
+            name: "sky".to_owned(),
+            founder: None,
+        };
+        let endpoint = endpoint.parse().expect("it is one");
+        Finding::new(deployed, endpoint, token, curve)
+    }
+
+    fn is_unasked(finding: &Finding) -> bool {
+        matches!(*lock(&finding.0.question), Question::Unasked)
+    }
+
+    #[test]
+    fn the_platform_is_not_asked_before_a_connection_has_failed() {
+        for endpoint in ["tcp://127.0.0.1:9000", "tcp://localhost:9000"] {
+            let finding = finding(endpoint);
+            let is_known = finding.known().is_some();
+            assert_eq!(is_known, endpoint.contains("127"));
+            finding.find().expect("loopback has a name");
+            assert!(is_unasked(&finding), "{endpoint}");
+            finding.known();
+            assert!(!is_unasked(&finding), "{endpoint}");
+            finding.find().expect("what is known is still good");
+        }
+    }
 }

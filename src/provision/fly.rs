@@ -42,6 +42,8 @@ pub struct Options {
     pub ipv4: bool,
     /// The app, from `--app` or from what this machine remembers.
     pub app: Option<String>,
+    /// Whether it is from `--app`.
+    pub is_app_said: bool,
 }
 
 /// Fly.io, for one account.

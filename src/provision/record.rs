@@ -6,14 +6,19 @@
 //! on with the same key, and whoever founds a satellite stays its founder.
 
 use std::collections::BTreeMap;
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use skypipe_broker::keys::secret::{LENGTH, Secret};
 use skypipe_broker::keys::seed::Seed;
 use zeroize::Zeroizing;
 
+use super::Found;
 use crate::exit::Failure;
 use crate::members::random;
 use crate::tell::words;
@@ -29,6 +34,48 @@ pub struct Deployed {
     pub target: String,
     /// What the platform calls the satellite.
     pub name: String,
+    /// The founder that its metadata name: no other satellite at that target has the same.
+    pub founder: Option<String>,
+}
+
+impl Deployed {
+    /// Whether that is what was found there: not another one that has taken its place.
+    #[must_use]
+    pub fn is(&self, found: &Found) -> bool {
+        let is_other = |founder: &String| Some(founder) != self.founder.as_ref();
+        self.name == found.name && !found.founder.iter().any(is_other)
+    }
+}
+
+/// Keeps others of this user from setting up or ending satellites, for as long as it lives.
+#[derive(Debug)]
+pub struct Turn {
+    _directory: File,
+}
+
+impl Turn {
+    /// Takes the turn.
+    ///
+    /// # Errors
+    ///
+    /// When another process has it, or the directory cannot be made.
+    pub fn take() -> Result<Self, Failure> {
+        let path = config::deployed()?;
+        let directory = path.parent().unwrap_or(Path::new("."));
+        let taken = DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .and_then(|()| File::open(directory));
+        let taken = taken.map_err(|error| fault(directory, &words(&error)))?;
+        match flock(&taken, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { _directory: taken }),
+            Err(Errno::WOULDBLOCK) => Err(Failure::failed(
+                "another skypipe --setup or --reset of yours is under way on this machine",
+            )),
+            Err(error) => Err(fault(directory, &words(&error.into()))),
+        }
+    }
 }
 
 /// What was deployed, if the satellite that this machine uses was.

@@ -11,7 +11,7 @@ use skypipe_broker::keys::halves::Halves;
 use skypipe_broker::keys::seed::Seed;
 use skypipe_broker::keys::token::{Kind, Token};
 
-use super::record::{self, Deployed};
+use super::record::{self, Deployed, Turn};
 use super::talk::Console;
 use super::target::Target;
 use super::{Found, Plan, Provider, State, Talk};
@@ -46,6 +46,9 @@ pub fn setup(setup: &Setup) -> Result<u8, Failure> {
 }
 
 fn set_up(setup: &Setup, talk: &mut Console) -> Result<(), Failure> {
+    let _turn = Turn::take()?;
+    // What makes no sense is told before anything is done.
+    let named = config::named_satellite()?;
     let joined = Joined::here()?;
     let target = match (&setup.target, &joined) {
         (Some(text), _) => Target::parse(text).map_err(Failure::usage)?,
@@ -54,38 +57,53 @@ fn set_up(setup: &Setup, talk: &mut Console) -> Result<(), Failure> {
         (None, _) => Target::choose(talk)?,
     };
     joined.refuse_another(&target)?;
+    if target.asks_at_the_terminal() {
+        talk.keep_still();
+    }
     let mut provider = target.provider(&setup.deploy, joined.name())?;
-    let seed = joined.seed(&target)?;
     let found = look(provider.as_mut(), &target, talk)?;
+    joined.refuse_what_is_not_ours(found.as_ref(), &target, provider.as_mut())?;
     let is_new = found.is_none();
-    let found = launch(provider.as_mut(), found, setup, &seed, talk)?;
-    let endpoint = provider.endpoint(&found)?;
-    let (place, name) = let_in(provider.as_mut(), &found, &seed, &endpoint, &joined, talk)?;
+    let seed = joined.seed(&target)?;
+    let found = launch(provider.as_mut(), found, setup, &joined, &seed, talk)?;
+    let ready = let_in(provider.as_mut(), &found, &seed, &joined, &target, talk)?;
     record::remember(&Deployed {
         target: target.to_string(),
         name: found.name.clone(),
+        founder: found.founder.clone(),
     })?;
     record::forget_seed(&target.to_string())?;
+    say_ready(&ready, is_new, talk);
+    if named.is_some() {
+        talk.say("but where SATELLITE is set, as it is here, that one is used");
+    }
     talk.finish(
         "ready",
         json!({
             "target": target.to_string(),
             "name": found.name,
-            "endpoint": place.to_string(),
-            "version": found.version,
-            "key": name,
+            "endpoint": ready.place.to_string(),
+            "version": ready.version,
+            "key": ready.name,
         }),
     );
-    say_ready(&place, &name, is_new, talk);
-    if config::named_satellite()?.is_some() {
-        talk.say("but where SATELLITE is set, as it is here, that one is used");
-    }
     Ok(())
 }
 
-fn say_ready(place: &Place, name: &str, is_new: bool, talk: &mut Console) {
+/// What this machine has at the end.
+struct Ready {
+    place: Place,
+    /// The name of its key.
+    name: String,
+    /// The satellite's version, as it says itself.
+    version: String,
+}
+
+fn say_ready(ready: &Ready, is_new: bool, talk: &mut Console) {
+    talk.done("");
     talk.say(&format!(
-        "ready: this machine uses the satellite at {place}, as {name}"
+        "ready: this machine uses the satellite at {}, as {}",
+        ready.place, ready.name
     ));
     if is_new {
         talk.say(
@@ -131,6 +149,57 @@ impl Joined {
                 )))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// What is at the target must be what this machine uses, if it uses one: its key would be of no use
+    /// elsewhere, and what others have there is not to be touched.
+    fn refuse_what_is_not_ours(
+        &self,
+        found: Option<&Found>,
+        target: &Target,
+        provider: &mut dyn Provider,
+    ) -> Result<(), Failure> {
+        match (self, found) {
+            (Self::None, _) => Ok(()),
+            (Self::Invited(place, _), None) => Err(Failure::failed(format!(
+                "this machine has joined the satellite at {place}, which is not at {target}: skypipe --leave \
+                 forgets that, and the key with it"
+            ))),
+            (Self::Deployed(deployed, _), None) => Err(Failure::failed(format!(
+                "the satellite that this machine uses, {}, is not at {target} any more: skypipe --leave \
+                 forgets it, and then --setup puts another one there",
+                deployed.name
+            ))),
+            (Self::Deployed(deployed, _), Some(found)) if !deployed.is(found) => {
+                Err(Failure::failed(format!(
+                    "the satellite that this machine used at {target} is gone, and another one is there: \
+                     skypipe --leave forgets the old one, and then --setup uses the other"
+                )))
+            }
+            (Self::Invited(_, token), Some(found)) if found.state == State::Running => {
+                let told = ask_beside(provider, found, &token.seed)?;
+                self.refuse_other_key(&told)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn refuse_other_key(&self, told: &LetIn) -> Result<(), Failure> {
+        match self.token() {
+            Some(token) if token.satellite != told.satellite.0 => Err(Failure::failed(
+                "this machine has joined another satellite already: skypipe --leave forgets that, and the \
+                 key with it",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The founder of what it uses, as far as it is known.
+    fn founder(&self) -> Option<&str> {
+        match self {
+            Self::Deployed(deployed, _) => deployed.founder.as_deref(),
+            Self::None | Self::Invited(..) => None,
         }
     }
 
@@ -201,11 +270,9 @@ fn task(found: Option<&Found>, changes: bool) -> Task {
     let Some(found) = found else {
         return Task::Launch;
     };
-    if found.state == State::Unfinished {
-        return Task::Renew;
-    }
     match found.version.as_deref().and_then(version) {
         Some(there) if Some(there) > version(VERSION) => Task::Newer,
+        _ if found.state == State::Unfinished => Task::Renew,
         there if there == version(VERSION) && found.state == State::Running && !changes => {
             Task::Nothing
         }
@@ -225,12 +292,14 @@ fn version(text: &str) -> Option<[u64; 3]> {
 fn changes(setup: &Setup) -> bool {
     let Deploy {
         port,
+        region,
         ipv4,
         satellite_binary,
         image,
         ..
     } = &setup.deploy;
     port.is_some()
+        || region.is_some()
         || *ipv4
         || satellite_binary.is_some()
         || image.is_some()
@@ -242,10 +311,13 @@ fn launch(
     provider: &mut dyn Provider,
     found: Option<Found>,
     setup: &Setup,
+    joined: &Joined,
     seed: &Seed,
     talk: &mut dyn Talk,
 ) -> Result<Found, Failure> {
-    let plan = plan(setup, found.as_ref(), seed)?;
+    let founder = found.as_ref().and_then(|found| found.founder.clone());
+    let founder = founder.or_else(|| joined.founder().map(str::to_owned));
+    let plan = plan(setup, founder, seed)?;
     match (task(found.as_ref(), changes(setup)), found) {
         (Task::Nothing, Some(found)) => Ok(found),
         (Task::Newer, Some(found)) if found.state == State::Running => {
@@ -256,8 +328,8 @@ fn launch(
             Ok(found)
         }
         (Task::Newer, Some(found)) => Err(Failure::failed(format!(
-            "the satellite {} is stopped, and newer (version {}) than this program (version {VERSION}): start \
-             it with the platform's own tools, or run --setup with a skypipe of its version",
+            "the satellite {} does not run, and is newer (version {}) than this program (version {VERSION}): \
+             start it with the platform's own tools, or run --setup with a skypipe of its version",
             found.name,
             found.version.as_deref().unwrap_or_default()
         ))),
@@ -265,8 +337,7 @@ fn launch(
     }
 }
 
-fn plan(setup: &Setup, found: Option<&Found>, seed: &Seed) -> Result<Plan, Failure> {
-    let founder = found.and_then(|found| found.founder.clone());
+fn plan(setup: &Setup, founder: Option<String>, seed: &Seed) -> Result<Plan, Failure> {
     let deploy = &setup.deploy;
     let (public, port) = match setup.public.as_deref().map(split) {
         None => (None, None),
@@ -297,61 +368,98 @@ fn split(public: &str) -> (String, Option<u16>) {
     }
 }
 
-/// Gets this machine a key of its own, and proves it. Returns where the satellite is and the key's name.
+/// What is said beside the satellite of the machine with this seed.
+fn ask_beside(provider: &mut dyn Provider, found: &Found, seed: &Seed) -> Result<LetIn, Failure> {
+    // A key may begin with a dash, and must not be taken for a flag.
+    let key = format!("--for={}", Halves::of(seed));
+    LetIn::parse(&provider.beside(found, &["--keys", &key])?)
+}
+
+/// Gets this machine a key of its own, and proves it.
 fn let_in(
     provider: &mut dyn Provider,
     found: &Found,
     seed: &Seed,
-    endpoint: &str,
     joined: &Joined,
+    target: &Target,
     talk: &mut dyn Talk,
-) -> Result<(Place, String), Failure> {
+) -> Result<Ready, Failure> {
     talk.begin("get this machine a key");
-    let halves = Halves::of(seed);
-    // A key may begin with a dash, and must not be taken for a flag.
-    let words = ["--invite", &machine(), &format!("--for={halves}")];
-    let told = LetIn::parse(&provider.beside(found, &words)?)?;
-    talk.done(&told.name);
-    let kind = match joined.token() {
-        Some(token) if token.satellite == told.satellite.0 => token.kind,
-        Some(_) => return Err(another(joined)),
-        None if found.founder.as_deref() == Some(&halves.to_string()) => Kind::Founder,
+    let mut told = ask_beside(provider, found, seed)?;
+    joined.refuse_other_key(&told)?;
+    let mut seed = seed.clone();
+    let is_founder = found.founder.as_deref() == Some(&Halves::of(&seed).to_string());
+    let mut kind = match joined.token() {
+        Some(token) => token.kind,
+        None if is_founder => Kind::Founder,
         None => Kind::Phrase,
     };
-    let (host, port) = endpoint
-        .rsplit_once(':')
-        .and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)))
-        .ok_or_else(|| Failure::failed(format!("{endpoint} is no address of a satellite")))?;
-    let token = Token {
-        host,
-        port,
-        kind,
-        satellite: told.satellite.0,
-        seed: seed.clone(),
-        expires: joined.token().and_then(|token| token.expires),
-    };
-    let mut member = Member::at(config::invited(&token.encode()).map_err(Failure::failed)?)?;
-    talk.begin(&format!(
-        "shake hands with the satellite at {}",
-        member.place
-    ));
-    reach(&member)?;
-    talk.done("it has the key that it should have");
-    join::come_in(&mut member)?;
+    if told.name.is_none() {
+        // Nobody has let it in yet, or its key has ended, and another founder was here before.
+        kind = Kind::Phrase;
+        if joined.token().is_some() {
+            talk.say("this machine's key has ended there, so it gets another one");
+            seed = record::seed(&target.to_string())?;
+        }
+        let key = format!("--for={}", Halves::of(&seed));
+        told = LetIn::parse(&provider.beside(found, &["--invite", &machine(), &key])?)?;
+    }
+    let name = told.name.clone().unwrap_or_default();
+    talk.done(&name);
+    let addresses = [Some(provider.endpoint(found)?), told.address.clone()];
+    let members = members(addresses.into_iter().flatten(), &told, kind, &seed)?;
+    let mut member = reach(members, talk)?;
+    let phrase = "the phrase is asked for, and nobody can be asked here: set SKYPIPE_PHRASE to it, or \
+                  SKYPIPE_PHRASE_FILE to a file that holds it";
+    join::come_in(&mut member, &mut || talk.secret("phrase", phrase)).map_err(advise)?;
     join::keep(&member.token)?;
-    Ok((member.place, told.name))
+    let version = told.program.rsplit(' ').next().unwrap_or_default();
+    Ok(Ready {
+        place: member.place,
+        name,
+        version: version.to_owned(),
+    })
 }
 
-fn another(joined: &Joined) -> Failure {
-    let place = match joined {
-        Joined::Invited(place, _) => place.to_string(),
-        Joined::Deployed(deployed, _) => deployed.name.clone(),
-        Joined::None => String::new(),
+/// Who knows no phrase, and has no other machine that is let in, gets no further.
+fn advise(failure: Failure) -> Failure {
+    if !failure.sentence.contains("skypipe --phrase makes one") {
+        return failure;
+    }
+    Failure {
+        sentence: format!(
+            "{}; if there is no such machine any more, skypipe --reset TARGET ends the satellite",
+            failure.sentence
+        ),
+        ..failure
+    }
+}
+
+/// This machine as a member, at each address under which the satellite may be reached from here.
+fn members(
+    addresses: impl Iterator<Item = String>,
+    told: &LetIn,
+    kind: Kind,
+    seed: &Seed,
+) -> Result<Vec<Member>, Failure> {
+    let member = |address: String| {
+        let parts = address.rsplit_once(':');
+        let parts = parts.and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)));
+        let (host, port) = parts
+            .ok_or_else(|| Failure::failed(format!("{address} is no address of a satellite")))?;
+        let token = Token {
+            host,
+            port,
+            kind,
+            satellite: told.satellite.0,
+            seed: seed.clone(),
+            expires: None,
+        };
+        Member::at(config::invited(&token.encode()).map_err(Failure::failed)?)
     };
-    Failure::failed(format!(
-        "this machine has joined another satellite already, {place}: skypipe --leave forgets that, and the \
-         key with it"
-    ))
+    let mut members = addresses.map(member).collect::<Result<Vec<_>, _>>()?;
+    members.dedup_by_key(|member| member.place.to_string());
+    Ok(members)
 }
 
 /// What this machine is called where its key is listed.
@@ -366,24 +474,43 @@ fn machine() -> String {
     }
 }
 
-/// Waits until the satellite answers, with its own key and to ours.
-fn reach(member: &Member) -> Result<(), Failure> {
+/// Waits until the satellite answers at one of its addresses, with its own key and to ours.
+fn reach(members: Vec<Member>, talk: &mut dyn Talk) -> Result<Member, Failure> {
+    let places: Vec<_> = members
+        .iter()
+        .map(|member| member.place.to_string())
+        .collect();
+    talk.begin(&format!(
+        "shake hands with the satellite at {}",
+        places.join(" or ")
+    ));
     let end = Instant::now() + PATIENCE;
+    let mut first = None;
     loop {
-        match member.own_key() {
-            Ok(_) => return Ok(()),
-            Err(failure) if Instant::now() >= end => {
-                return Err(Failure {
-                    sentence: format!(
-                        "{}; the satellite runs, so what is between may not let this machine through (a \
-                         firewall, a closed port): when that is put right, say --setup once more",
-                        failure.sentence
-                    ),
-                    ..failure
-                });
+        for member in &members {
+            match member.own_key() {
+                Ok(_) => {
+                    talk.done("it has the key that it should have");
+                    return Member::at(member.place.clone());
+                }
+                Err(failure) => {
+                    first.get_or_insert(failure);
+                }
             }
-            Err(_) => thread::sleep(PAUSE),
         }
+        if Instant::now() >= end {
+            let failure = first.unwrap_or_else(|| Failure::failed("it has no address"));
+            return Err(Failure {
+                sentence: format!(
+                    "{}; the satellite runs, so what is between may not let this machine through (a firewall, a \
+                     closed port), or it goes by another name (--public): when that is put right, say --setup \
+                     once more",
+                    failure.sentence
+                ),
+                ..failure
+            });
+        }
+        thread::sleep(PAUSE);
     }
 }
 

@@ -19,6 +19,8 @@ use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use skypipe_broker::keys::token::is_host;
+
 use self::connection::{Connection, told};
 use self::program::{Program, Started};
 use self::script::Script;
@@ -107,6 +109,12 @@ impl Ssh {
             program: program.to_owned(),
             supervisor: seen.supervisor(),
         };
+        if !is_host(&bracketed(&settings.public)) {
+            return Err(Failure::usage(format!(
+                "{} is no host that others can be told: say another with --public",
+                settings.public
+            )));
+        }
         settings.check()?;
         Ok(settings)
     }
@@ -229,9 +237,15 @@ impl Provider for Ssh {
                 self.target
             )));
         }
-        let program = Program::new(plan, &seen)?;
-        let settings = self.intend(plan, &seen, &program.name)?;
-        self.store(&program, talk)?;
+        let settings = match kept(plan, &seen) {
+            Some(name) => self.intend(plan, &seen, &name)?,
+            None => {
+                let program = Program::new(plan, &seen)?;
+                let settings = self.intend(plan, &seen, &program.name)?;
+                self.store(&program, talk)?;
+                settings
+            }
+        };
         talk.begin("start the satellite");
         let text = self.change(&seen, &settings)?;
         talk.done("");
@@ -289,6 +303,13 @@ impl Provider for Ssh {
         talk.done("");
         Ok(())
     }
+}
+
+/// The program that is there, if the plan names none and its version is the same: what was named once
+/// stays, and nothing has to be sent to start it again.
+fn kept(plan: &Plan, seen: &Seen) -> Option<String> {
+    let old = Settings::read(&seen.settings).filter(|_| seen.is_ready())?;
+    (plan.binary.is_none() && old.version == plan.version).then_some(old.program)
 }
 
 /// Whether somebody takes connections there.

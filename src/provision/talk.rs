@@ -25,6 +25,8 @@ const TRIES: usize = 5;
 #[derive(Debug)]
 pub struct Console {
     form: Form,
+    /// Whether the line of a step may move: not while ssh may ask something there.
+    is_lively: bool,
     step: Option<Step>,
 }
 
@@ -52,7 +54,16 @@ impl Console {
             (false, true) => Form::Terminal,
             (false, false) => Form::Plain,
         };
-        Self { form, step: None }
+        Self {
+            form,
+            is_lively: true,
+            step: None,
+        }
+    }
+
+    /// Leaves the terminal alone between two lines, for programs that ask something there.
+    pub fn keep_still(&mut self) {
+        self.is_lively = false;
     }
 
     /// Tells a script something.
@@ -153,6 +164,10 @@ impl Talk for Console {
     fn begin(&mut self, step: &str) {
         self.end("");
         let spinner = match self.form {
+            Form::Terminal if !self.is_lively => {
+                line(&format!("  {step} ..."));
+                None
+            }
             Form::Terminal => {
                 let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
                 let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());

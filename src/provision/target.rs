@@ -121,10 +121,17 @@ impl Target {
                 region: deploy.region.clone(),
                 ipv4: deploy.ipv4,
                 app: deploy.app.clone().or(name.map(str::to_owned)),
+                is_app_said: deploy.app.is_some(),
             })),
             Self::Ssh(target) => Box::new(Ssh::new(target.clone())),
             Self::Docker(target) => Box::new(Docker::new(target.clone())),
         })
+    }
+
+    /// Whether a program asks something at the terminal there, such as a password.
+    #[must_use]
+    pub fn asks_at_the_terminal(&self) -> bool {
+        matches!(self, Self::Ssh(_) | Self::Docker(docker::Target::Ssh(_)))
     }
 
     /// Whether the platform can be asked where the satellite is without anybody being asked anything,

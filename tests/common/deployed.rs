@@ -26,6 +26,11 @@ pub struct Sky {
 
 /// What there is to be found after each part of the story.
 pub trait Platform {
+    /// How often it was asked something, if it counts that.
+    fn asked(&self) -> Option<usize> {
+        None
+    }
+
     /// There is one satellite, and not two.
     fn has_one(&self);
 
@@ -75,10 +80,12 @@ impl Sky {
     pub fn whole_story(&self, platform: &dyn Platform) {
         let first = self.first();
         platform.has_one();
+        let asked = platform.asked();
         let bytes: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
         first.skypipe(&["-w", "files"]).fed(&bytes).success();
 
         let phrase = first.skypipe(&["--phrase"]).done();
+        assert_eq!(platform.asked(), asked, "a pipe asks no platform");
         let phrase = String::from_utf8(phrase.told(0, "write these six words down")).unwrap();
         self.without_the_phrase(platform);
         let second = self.second(phrase.trim());
@@ -95,7 +102,7 @@ impl Sky {
     fn without_the_phrase(&self, platform: &dyn Platform) {
         let stranger = machine();
         let outcome = self.setup(&stranger, &[]).done();
-        assert_eq!(outcome.code, Some(1), "{outcome}");
+        assert_eq!(outcome.code, Some(2), "{outcome}");
         assert!(outcome.stderr.contains("SKYPIPE_PHRASE"), "{outcome}");
         let joined = stranger.home().join(".config/skypipe/satellite");
         assert!(!joined.exists());
@@ -121,9 +128,8 @@ impl Sky {
             .lines()
             .map(|line| serde_json::from_str(line).expect("each line is JSON"))
             .collect();
-        let last = events.last().expect("something is told");
-        let ready = events.iter().find(|event| event["event"] == "ready");
-        let ready = ready.unwrap_or_else(|| panic!("it gets ready: {last}"));
+        let ready = events.last().expect("something is told");
+        assert_eq!(ready["event"], "ready", "it is told last: {lines}");
         assert_eq!(ready["endpoint"], *self.endpoint);
         assert_eq!(ready["version"], env!("CARGO_PKG_VERSION"));
         let begun = |event: &&serde_json::Value| event["event"] == "begin";

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 /// The programs, and the packages that they are in.
-const TOOLS: [(&str, &str); 10] = [
+const TOOLS: [(&str, &str); 14] = [
     ("podman", "podman"),
     ("runc", "runc"),
     ("conmon", "conmon"),
@@ -12,6 +12,10 @@ const TOOLS: [(&str, &str); 10] = [
     ("htpasswd", "apache2-utils"),
     ("sshd", "openssh-server"),
     ("ssh", "openssh-client"),
+    ("busybox", "busybox-static"),
+    ("fish", "fish"),
+    ("csh", "tcsh"),
+    ("systemd-analyze", "systemd"),
     ("unshare", "util-linux"),
     ("ip", "iproute2"),
     ("iptables", "iptables"),

@@ -4,6 +4,7 @@ use std::fs;
 
 use crate::common::Environment;
 use crate::common::deployed::{Platform, Sky, machine};
+use crate::common::outcome::Outcome;
 use crate::engine::Engine;
 use crate::parts;
 use crate::sshd::Sshd;
@@ -74,12 +75,97 @@ fn a_satellite_that_has_moved_is_found_again() {
     second.skypipe(&["-r", "files"]).done().printed("kept");
     assert!(kept(&second).contains(":9100/"), "it remembers the new one");
     // What is known is not asked for: without the engine a pipe works as before.
-    drop(fs::rename(
-        engine.socket(),
-        engine.socket().with_extension("away"),
-    ));
+    fs::rename(engine.socket(), engine.socket().with_extension("away")).expect("it is ours");
     second.skypipe(&["-w", "files"]).fed("more").success();
     first.skypipe(&["-r", "files"]).done().printed("more");
+}
+
+/// A satellite that has taken the place of the one that a machine uses is neither used, nor changed, nor
+/// ended; nobody gets a new one that he could not use.
+#[test]
+fn what_is_not_ours_is_left_alone() {
+    if !parts::are_there() {
+        return;
+    }
+    let engine = Engine::start();
+    let sky = sky(format!("docker+unix://{}", engine.socket().display()));
+    let first = sky.first();
+    let other = machine();
+    let told = |outcome: &Outcome, code, words: &str| {
+        assert_eq!(outcome.code, Some(code), "{outcome}");
+        assert!(outcome.stderr.contains(words), "no {words:?}: {outcome}");
+    };
+    // Ended from a machine that does not use it, when it is told where.
+    let ended = other.skypipe(&["--reset", &sky.target]).done();
+    told(&ended, 2, "this machine does not use it");
+    engine.has_one();
+    let ended = other.skypipe(&["--reset", &sky.target, "--yes"]).done();
+    told(&ended, 0, "the satellite is gone");
+    engine.has_none();
+    told(
+        &sky.setup(&first, &[]).done(),
+        1,
+        "is not at docker+unix://",
+    );
+    engine.has_none();
+
+    // Another one takes its place.
+    sky.assert_ready(&sky.setup(&other, &[]).done(), "first");
+    let container = engine.container();
+    told(
+        &sky.setup(&first, &["--port", "9300"]).done(),
+        1,
+        "another one is there",
+    );
+    let reset = first.skypipe(&["--reset", "--yes"]).done();
+    told(
+        &reset,
+        0,
+        "another satellite is there now, and was left alone",
+    );
+    assert_eq!(engine.container(), container);
+    other.skypipe(&["-w", "sky"]).fed("mine").success();
+    other.skypipe(&["-r", "sky"]).done().printed("mine");
+
+    // An invitation to one satellite is of no use for another.
+    let guest = machine();
+    let line = other.skypipe(&["--invite", "guest"]).done().stdout;
+    guest.skypipe(&["--join"]).fed(&line).told(0, "now uses");
+    sky.assert_ready(&sky.setup(&guest, &[]).done(), "guest");
+    let away = format!("{}.other", sky.target);
+    told(
+        &guest.skypipe(&["--setup", &away]).done(),
+        1,
+        "skypipe --leave",
+    );
+}
+
+/// A key that was revoked is not had again: the machine gets another, by the phrase.
+#[test]
+fn a_machine_whose_key_was_revoked_gets_another_one_by_the_phrase() {
+    if !parts::are_there() {
+        return;
+    }
+    let engine = Engine::start();
+    let sky = sky(format!("docker+unix://{}", engine.socket().display()));
+    let first = sky.first();
+    let phrase = first.skypipe(&["--phrase"]).done();
+    let phrase = String::from_utf8(phrase.told(0, "write these six words down")).unwrap();
+    let line = first.skypipe(&["--invite", "second"]).done().stdout;
+    let second = machine();
+    second.skypipe(&["--join"]).fed(&line).told(0, "now uses");
+    sky.assert_ready(&sky.setup(&second, &[]).done(), "second");
+    let revoked = first.skypipe(&["--revoke", "second"]).done();
+    assert_eq!(revoked.code, Some(0), "{revoked}");
+    assert_eq!(second.skypipe(&["-w", "sky"]).fed("no").code, Some(4));
+    let without = sky.setup(&second, &[]).done();
+    assert_eq!(without.code, Some(2), "{without}");
+    let again = sky.setup(&second, &[]).var("SKYPIPE_PHRASE", phrase.trim());
+    let again = again.done();
+    assert_eq!(again.code, Some(0), "{again}");
+    assert!(again.stderr.contains("key has ended there"), "{again}");
+    second.skypipe(&["-w", "sky"]).fed("yes").success();
+    first.skypipe(&["-r", "sky"]).done().printed("yes");
 }
 
 /// The invitation that a machine keeps.

@@ -10,6 +10,10 @@ use crate::standin::{Leftovers, Options, Standin};
 pub const TOKEN: &str = "fm2_token-of-a-test";
 
 impl Platform for Standin {
+    fn asked(&self) -> Option<usize> {
+        Some(self.requests().len())
+    }
+
     fn has_one(&self) {
         let machines = self.machines();
         assert_eq!(machines.len(), 1, "{machines:?}");

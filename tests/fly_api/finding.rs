@@ -194,10 +194,10 @@ fn an_app_that_is_remembered_may_be_gone_or_another_s() {
         satellite("1.0.0", "started"),
         json!([]),
     );
-    assert_eq!(
-        found(&run).map(|found| found.name).as_deref(),
-        Some("skypipe-sky")
-    );
+    assert_eq!(found(&run), None, "another one is not taken for it");
+    run.options.is_app_said = true;
+    let failure = run.fly().find(&mut Person::default()).expect_err("none");
+    assert_eq!(failure.code, USAGE);
     platform.state().foreign.push("skypipe-gone".to_owned());
     let failure = run
         .fly()

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use super::containers::Container;
 use super::engine::{Engine, Fault};
 use super::images::{self, Present};
-use super::names::{CONTAINER, DATA, FOUNDER, LABEL, PROGRAM, REPLACED, VOLUME};
+use super::names::{CONTAINER, DATA, FOUNDER, FROM, LABEL, PROGRAM, REPLACED, VERSION, VOLUME};
 use super::wanted::{Wanted, owned};
 use crate::exit::Failure;
 use crate::provision::{Found, Plan, State, Talk};
@@ -59,7 +59,10 @@ pub fn launch(
     };
     let founder = founder(engine, &remains, plan, found)?;
     let current = settle(engine, remains)?;
-    let image = images::provide(engine, plan, talk)?;
+    let image = match current.as_ref().and_then(|current| kept(current, plan)) {
+        Some(image) => image,
+        None => images::provide(engine, plan, talk)?,
+    };
     let wanted = Wanted::new(plan, host, &founder, current.as_ref(), image);
     talk.begin("start the satellite");
     match &current {
@@ -78,6 +81,19 @@ pub fn launch(
         version: Some(plan.version.clone()),
         founder: Some(founder),
         state: State::Running,
+    })
+}
+
+/// The image that the container has, if the plan names none and its version is the same: what was named
+/// once stays, and nothing has to be packed to start it again.
+fn kept(current: &Container, plan: &Plan) -> Option<Present> {
+    let label = |name: &str| current.config.labels.get(name);
+    let names_none = plan.image.is_none() && plan.binary.is_none();
+    let is_same = label(VERSION) == Some(&plan.version);
+    let name = label(FROM).filter(|_| names_none && is_same)?;
+    Some(Present {
+        name: name.clone(),
+        id: current.image.clone(),
     })
 }
 

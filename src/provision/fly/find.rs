@@ -29,10 +29,8 @@ impl Account<'_> {
     ///
     /// When the platform cannot be asked, or there are several.
     pub fn find(&mut self, talk: &mut dyn Talk) -> Result<Option<Found>, Failure> {
-        if let Some(app) = self.options.app.clone()
-            && let Some(found) = self.known(&app)?
-        {
-            return Ok(Some(found));
+        if let Some(app) = self.options.app.clone() {
+            return self.known(&app);
         }
         let mut machines = Vec::new();
         let mut beginnings = Vec::new();
@@ -67,6 +65,11 @@ impl Account<'_> {
             .owner(app)
             .map_err(|fault| fault.failure(&format!("tell of the app {app}")))?;
         match owner {
+            Owner::Nobody if self.options.is_app_said => {
+                return Err(Failure::usage(format!(
+                    "there is no app {app} at Fly.io in this account"
+                )));
+            }
             Owner::Nobody => return Ok(None),
             Owner::Others => {
                 return Err(Failure::failed(format!(

@@ -58,9 +58,20 @@ impl Account<'_> {
         if let Some(app) = app
             && let Some(machine) = self.satellite(app)?
         {
+            self.refuse_other_region(&machine)?;
             return self.renew(plan, app, &machine, talk);
         }
         self.begin(plan, app, talk)
+    }
+
+    /// A volume, and with it the machine, stays where it is.
+    fn refuse_other_region(&self, machine: &Machine) -> Result<(), Failure> {
+        match (&self.options.region, &machine.region) {
+            (Some(said), Some(there)) if said != there => Err(Failure::usage(format!(
+                "the satellite is in {there} with its data, and cannot move to {said}"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// A program that cannot run there, and all that a person must say, come before anything is made.
@@ -156,7 +167,7 @@ impl Account<'_> {
         for tries in 1.. {
             match image.push(&registry, app, version) {
                 Ok(name) => {
-                    talk.done("");
+                    talk.done(&megabytes(image.size()));
                     return Ok(name);
                 }
                 Err(_) if tries < PUSHES && self.api.is_fresh(app, self.around) => {
@@ -167,4 +178,9 @@ impl Account<'_> {
         }
         unreachable!("the tries above come to an end")
     }
+}
+
+fn megabytes(bytes: usize) -> String {
+    let tenths = bytes.div_ceil(100_000);
+    format!("{}.{} MB", tenths / 10, tenths % 10)
 }

@@ -49,6 +49,8 @@ pub struct Machine {
     pub state: Option<String>,
     /// What identifies this version of it.
     pub instance_id: Option<String>,
+    /// Where it is.
+    pub region: Option<String>,
     /// What it was made from. It is not there while its host does not answer.
     pub config: Option<Value>,
     incomplete_config: Option<Value>,

@@ -183,6 +183,7 @@ impl Connection {
             "ControlPersist=300",
             "ClearAllForwardings=yes",
             "RemoteCommand=none",
+            "ConnectTimeout=20",
             "ServerAliveInterval=15",
             "ServerAliveCountMax=4",
         ] {

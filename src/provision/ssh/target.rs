@@ -27,7 +27,9 @@ impl Target {
     /// A usage failure when it is something else.
     pub fn parse(text: &str) -> Result<Self, Failure> {
         read(text).map_err(|why| {
-            let shown = text.escape_debug();
+            // What stands before the @ may be a password.
+            let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
+            let shown = shown.escape_debug();
             Failure::usage(format!("'{shown}' names no host for ssh: {why}"))
         })
     }

@@ -2,10 +2,14 @@
 //!
 //! Each test has a host and a network of its own, which it can only make as root.
 
+#[path = "ssh/booted.rs"]
+mod booted;
 #[path = "common/mod.rs"]
 mod common;
 #[path = "ssh/host.rs"]
 mod host;
+#[path = "ssh/machine.rs"]
+mod machine;
 #[path = "ssh/network.rs"]
 mod network;
 #[path = "ssh/programs.rs"]
@@ -282,6 +286,7 @@ fn busybox_will_do() {
     let host = Host::with(&Manner {
         programs: Some(&["busybox"]),
         shell: Some("#!/bin/sh\nexec busybox sh -c \"$SSH_ORIGINAL_COMMAND\"\n"),
+        ..Manner::default()
     });
     for applet in [&NEEDED[..], &["sh", "setsid", "sha256sum"]].concat() {
         std::os::unix::fs::symlink("busybox", host.bin().join(applet)).expect("there is room");

@@ -44,9 +44,12 @@ static MISSING: LazyLock<Option<String>> = LazyLock::new(|| {
 /// `SKYPIPE_NO_SKIP` is set, as it is where a change is judged.
 #[must_use]
 pub fn are_there() -> bool {
-    let Some(missing) = &*MISSING else {
-        return true;
-    };
+    MISSING.as_deref().is_none_or(do_without)
+}
+
+/// Says what is missing, as above; it is never there.
+#[must_use]
+pub fn do_without(missing: &str) -> bool {
     assert!(std::env::var_os("SKYPIPE_NO_SKIP").is_none(), "{missing}");
     eprintln!("SKIPPED: {missing}");
     false

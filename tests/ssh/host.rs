@@ -23,8 +23,10 @@ const HOME: &str = "it's h%me";
 const PORT: u16 = 22;
 
 /// What a test can change about a host before it is up.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Manner<'a> {
+    /// The name of the account's home.
+    pub home: &'a str,
     /// The shell script that is run in place of each command, which it finds in
     /// `SSH_ORIGINAL_COMMAND`; else the account's own shell runs it.
     pub shell: Option<&'a str>,
@@ -32,9 +34,20 @@ pub struct Manner<'a> {
     pub programs: Option<&'a [&'a str]>,
 }
 
+impl Default for Manner<'_> {
+    fn default() -> Self {
+        Self {
+            home: HOME,
+            shell: None,
+            programs: None,
+        }
+    }
+}
+
 /// A host that is up. At its end all that runs from its home is ended, too.
 pub struct Host {
     sshd: Child,
+    home: PathBuf,
     _network: Network,
     scratch: TempDir,
 }
@@ -50,7 +63,7 @@ impl Host {
         let network = Network::enter();
         let scratch = tempfile::tempdir_in("/tmp").expect("there is room");
         let path = scratch.path();
-        for name in [HOME, "bin", "ssh"] {
+        for name in [manner.home, "bin", "ssh"] {
             fs::create_dir(path.join(name)).expect("there is room");
         }
         for key in ["host", "user"] {
@@ -69,6 +82,7 @@ impl Host {
             .expect("nsenter is installed");
         let host = Self {
             sshd,
+            home: path.join(manner.home),
             _network: network,
             scratch,
         };
@@ -80,7 +94,7 @@ impl Host {
 
     /// The home of the account on the host.
     pub fn home(&self) -> PathBuf {
-        self.scratch.path().join(HOME)
+        self.home.clone()
     }
 
     /// A directory that is on the path of the account's sessions.
@@ -174,7 +188,7 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// All processes whose words are such.
-fn processes(are_such: impl Fn(&[String]) -> bool) -> Vec<(u32, Vec<String>)> {
+pub fn processes(are_such: impl Fn(&[String]) -> bool) -> Vec<(u32, Vec<String>)> {
     let entries = fs::read_dir("/proc").expect("there is /proc").flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let processes = pids.filter_map(|pid: u32| {
@@ -190,7 +204,8 @@ fn processes(are_such: impl Fn(&[String]) -> bool) -> Vec<(u32, Vec<String>)> {
     processes.collect()
 }
 
-fn make_key(path: &Path) {
+/// Makes a key of ssh and its public half.
+pub fn make_key(path: &Path) {
     let made = Command::new("ssh-keygen")
         .args(["-q", "-t", "ed25519", "-N", "", "-f"])
         .arg(path)
@@ -221,7 +236,7 @@ fn search_path(path: &Path, manner: &Manner) -> String {
 fn configure(path: &Path, manner: &Manner, search: &str) {
     let ssh = path.join("ssh");
     let shown = ssh.display();
-    let home = path.join(HOME).display().to_string();
+    let home = path.join(manner.home).display().to_string();
     let mut sshd = format!(
         "Port {PORT}\nListenAddress 127.0.0.1\nHostKey {shown}/host\nPidFile none\nUsePAM no\n\
          StrictModes no\nAuthorizedKeysFile {shown}/user.pub\nPermitRootLogin yes\n\
@@ -250,7 +265,8 @@ fn configure(path: &Path, manner: &Manner, search: &str) {
     executable(&ssh.join("ssh"), &wrapper);
 }
 
-fn executable(path: &Path, text: &str) {
+/// Writes a program.
+pub fn executable(path: &Path, text: &str) {
     fs::write(path, text).expect("there is room");
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("it is ours");
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 use skypipe::provision::ssh::unit::unit;
 use skypipe::provision::{Found, Plan, Provider as _, State};
 
-use crate::host::Host;
+use crate::host::{Host, Manner};
 use crate::parts;
 use crate::programs::{bad, plan};
 use crate::talk::Notes;
@@ -17,7 +17,11 @@ use crate::{find, launch};
 
 /// A host with the fakes, and the directory of their state.
 fn managed() -> (Host, PathBuf) {
-    let host = Host::up();
+    let host = Host::with(&Manner {
+        // Of the characters that need care, those of which systemd can start a program.
+        home: "a h%me",
+        ..Manner::default()
+    });
     let fake = host.file("fake");
     fs::create_dir(&fake).expect("there is room");
     let shown = fake.to_str().expect("it is text");

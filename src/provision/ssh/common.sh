@@ -102,8 +102,9 @@ find_manager() {
         XDG_RUNTIME_DIR=/run/user/$(id -u)
         export XDG_RUNTIME_DIR
     fi
-    # In the path of a unit's program a dollar can be written in no way that all versions read.
-    case $root in *\$*) return 1 ;; esac
+    # In the path of a unit's program a dollar can be written in no way that all versions read, and what
+    # is not safe in systemd's eyes, such as quotes, in no way at all.
+    case $root in *[\$\'\"\\[:cntrl:]]*) return 1 ;; esac
     command -v systemctl >/dev/null 2>&1 && manager show-environment >/dev/null 2>&1
 }
 

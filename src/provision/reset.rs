@@ -67,17 +67,15 @@ fn end(reset: &Reset, deployed: Option<Deployed>, talk: &mut Console) -> Result<
     talk.done(&found.name);
     confirm(&found, &target, is_ours, reset.yes, talk)?;
     provider.destroy(&found, talk)?;
-    match ours.filter(|_| is_ours) {
-        Some(ours) => forget(&ours, talk),
-        None => {
-            talk.say("the satellite is gone");
-            talk.finish(
-                "gone",
-                json!({"target": target.to_string(), "name": found.name}),
-            );
-            Ok(())
-        }
+    if let Some(ours) = ours.filter(|_| is_ours) {
+        return forget(&ours, talk);
     }
+    talk.say("the satellite is gone");
+    talk.finish(
+        "gone",
+        json!({"target": target.to_string(), "name": found.name}),
+    );
+    Ok(())
 }
 
 /// Has this machine use its own satellite again.

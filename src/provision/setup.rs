@@ -161,7 +161,6 @@ impl Joined {
         provider: &mut dyn Provider,
     ) -> Result<(), Failure> {
         match (self, found) {
-            (Self::None, _) => Ok(()),
             (Self::Invited(place, _), None) => Err(Failure::failed(format!(
                 "this machine has joined the satellite at {place}, which is not at {target}: skypipe --leave \
                  forgets that, and the key with it"
@@ -475,11 +474,9 @@ fn machine() -> String {
 }
 
 /// Waits until the satellite answers at one of its addresses, with its own key and to ours.
-fn reach(members: Vec<Member>, talk: &mut dyn Talk) -> Result<Member, Failure> {
-    let places: Vec<_> = members
-        .iter()
-        .map(|member| member.place.to_string())
-        .collect();
+fn reach(mut members: Vec<Member>, talk: &mut dyn Talk) -> Result<Member, Failure> {
+    let places = members.iter().map(|member| member.place.to_string());
+    let places: Vec<_> = places.collect();
     talk.begin(&format!(
         "shake hands with the satellite at {}",
         places.join(" or ")
@@ -487,11 +484,11 @@ fn reach(members: Vec<Member>, talk: &mut dyn Talk) -> Result<Member, Failure> {
     let end = Instant::now() + PATIENCE;
     let mut first = None;
     loop {
-        for member in &members {
-            match member.own_key() {
+        for at in 0..members.len() {
+            match members[at].own_key() {
                 Ok(_) => {
                     talk.done("it has the key that it should have");
-                    return Member::at(member.place.clone());
+                    return Ok(members.swap_remove(at));
                 }
                 Err(failure) => {
                     first.get_or_insert(failure);

@@ -237,14 +237,13 @@ impl Provider for Ssh {
                 self.target
             )));
         }
-        let settings = match kept(plan, &seen) {
-            Some(name) => self.intend(plan, &seen, &name)?,
-            None => {
-                let program = Program::new(plan, &seen)?;
-                let settings = self.intend(plan, &seen, &program.name)?;
-                self.store(&program, talk)?;
-                settings
-            }
+        let settings = if let Some(name) = kept(plan, &seen) {
+            self.intend(plan, &seen, &name)?
+        } else {
+            let program = Program::new(plan, &seen)?;
+            let settings = self.intend(plan, &seen, &program.name)?;
+            self.store(&program, talk)?;
+            settings
         };
         talk.begin("start the satellite");
         let text = self.change(&seen, &settings)?;

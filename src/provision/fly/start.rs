@@ -11,9 +11,13 @@ use super::api::{Ask, TICK, segment};
 use super::fault::Fault;
 use super::things::Machine;
 use crate::exit::Failure;
+use crate::provision::State;
 
 /// How long a machine may take until it runs and its check is good.
 const STARTING: Duration = Duration::from_secs(3 * 60);
+
+/// How often it is tried to start a machine that is on its way into another state.
+const STARTS: u32 = 10;
 
 /// The longest time that the platform waits in one request, in seconds (`flaps/flaps_machines_wait.go`).
 const LONGEST_WAIT: u64 = 60;
@@ -89,8 +93,21 @@ impl Account<'_> {
             method: "POST",
             ..Ask::get(&path)
         };
-        self.ask::<Value>(&ask)
-            .map_err(|fault| fault.failure("start the machine"))?;
+        let doing = "start the machine";
+        for tries in 1.. {
+            let Err(fault) = self.ask::<Value>(&ask) else {
+                break;
+            };
+            // 412: from the state that it is in it cannot be started now. It may be starting by itself.
+            if fault.status() != Some(412) || tries == STARTS {
+                return Err(fault.failure(doing));
+            }
+            let now = self.machine(app, &machine.id);
+            if now.map_err(|fault| fault.failure(doing))?.state() == State::Running {
+                break;
+            }
+            self.around.sleep(TICK);
+        }
         self.settle(app, machine)
     }
 }

@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// When it cannot or must not be stopped.
 pub fn reset(reset: &Reset) -> Result<u8, Failure> {
     if reset.target.is_some() {
-        return crate::provision::reset::reset(reset, record::deployed()?);
+        return crate::provision::reset::reset(reset);
     }
     if config::named_satellite()?.is_some() {
         return Err(Failure::usage(
@@ -41,8 +41,14 @@ pub fn reset(reset: &Reset) -> Result<u8, Failure> {
              machine, and SATELLITE names another one",
         ));
     }
-    if let Some(deployed) = record::deployed()? {
-        return crate::provision::reset::reset(reset, Some(deployed));
+    if record::deployed()?.is_some() {
+        return crate::provision::reset::reset(reset);
+    }
+    let flags = &reset.deploy;
+    if flags.app.is_some() || flags.org.is_some() || flags.json {
+        return Err(Failure::usage(
+            "no satellite was set up from this machine: say which is meant, as in --reset fly",
+        ));
     }
     let path = config::here()?;
     if !is_running(&path)? {

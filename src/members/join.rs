@@ -45,6 +45,9 @@ pub fn join() -> Result<u8, Failure> {
     let path = config::joined()?;
     refuse_another(&path, &member)?;
     let own = come_in(&mut member, &mut ask_for_phrase)?;
+    if !path.exists() {
+        record::forget()?;
+    }
     keep(&member.token)?;
     notice(&format!(
         "this machine now uses the satellite at {}, as {} ({})",

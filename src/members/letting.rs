@@ -67,7 +67,11 @@ fn tell(member: &Member, name: Option<String>) -> Result<u8, Failure> {
 }
 
 fn name_of(keys: &[KeyInfo], halves: Halves) -> Option<String> {
-    let key = keys.iter().find(|key| key.boxing == halves.boxing);
+    let is_good = |key: &&KeyInfo| key.expires.is_none_or(|end| end > wall());
+    let key = keys
+        .iter()
+        .filter(is_good)
+        .find(|key| key.boxing == halves.boxing);
     key.map(|key| key.name.clone())
 }
 

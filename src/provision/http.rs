@@ -5,12 +5,13 @@
 
 mod unix;
 
+use std::fmt;
 use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
 use ureq::http::{Request, Response};
-use ureq::{Agent, Body as Received, SendBody};
+use ureq::{Agent, AsSendBody, Body as Received, SendBody};
 
 /// The longest answer that is read, in bytes.
 const MAX_ANSWER: u64 = 16 << 20;
@@ -137,51 +138,52 @@ impl Http {
         } else {
             format!("{}{path}", self.base)
         };
-        let mut request = Request::builder().method(method).uri(&url);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
         let (kind, bytes) = match body {
             Body::Empty => (None, Vec::new()),
             Body::Json(value) => (Some("application/json"), value.to_string().into_bytes()),
             Body::Bytes(kind, bytes) => (Some(kind), bytes.to_vec()),
         };
-        if let Some(kind) = kind {
-            request = request.header("content-type", kind);
+        let mut request = Request::builder().method(method).uri(&url);
+        let kind = kind.map(|kind| ("content-type", kind));
+        for (name, value) in headers.iter().copied().chain(kind) {
+            request = request.header(name, value);
         }
-        let cannot =
-            |error: &dyn std::fmt::Display| format!("{} cannot be asked: {error}", self.name);
         let has_body = kind.is_some() || !matches!(method, "GET" | "HEAD" | "DELETE");
-        let response: Result<Response<Received>, _> = if has_body {
-            let request = request
-                .body(SendBody::from_owned_reader(std::io::Cursor::new(bytes)))
-                .map_err(|error| cannot(&error))?;
-            let request = self
-                .agent
-                .configure_request(request)
-                .timeout_global(Some(patience))
-                .build();
-            self.agent.run(request)
+        let response = if has_body {
+            let body = SendBody::from_owned_reader(std::io::Cursor::new(bytes));
+            self.run(request.body(body), patience)?
         } else {
-            let request = request.body(()).map_err(|error| cannot(&error))?;
-            let request = self
-                .agent
-                .configure_request(request)
-                .timeout_global(Some(patience))
-                .build();
-            self.agent.run(request)
+            self.run(request.body(()), patience)?
         };
-        let response = response.map_err(|error| cannot(&error))?;
         let (parts, body) = response.into_parts();
         let mut bytes = Vec::new();
         let mut reader = body.into_reader().take(MAX_ANSWER);
-        reader
-            .read_to_end(&mut bytes)
-            .map_err(|error| cannot(&error))?;
+        let read = reader.read_to_end(&mut bytes);
+        read.map_err(|error| self.cannot(&error))?;
         Ok(Answer {
             status: parts.status.as_u16(),
             body: bytes,
             headers: parts.headers,
         })
+    }
+
+    fn run<B: AsSendBody>(
+        &self,
+        request: ureq::http::Result<Request<B>>,
+        patience: Duration,
+    ) -> Result<Response<Received>, String> {
+        let request = request.map_err(|error| self.cannot(&error))?;
+        let request = self.agent.configure_request(request);
+        let request = request.timeout_global(Some(patience)).build();
+        let response = self.agent.run(request);
+        response.map_err(|error| self.cannot(&error))
+    }
+
+    /// What went wrong, without the system's number for it.
+    fn cannot(&self, error: &dyn fmt::Display) -> String {
+        let text = error.to_string();
+        let words = text.split(" (os error").next().unwrap_or_default();
+        let words = words.strip_prefix("io: ").unwrap_or(words);
+        format!("{} cannot be asked: {words}", self.name)
     }
 }

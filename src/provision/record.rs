@@ -39,11 +39,14 @@ pub struct Deployed {
 }
 
 impl Deployed {
-    /// Whether that is what was found there: not another one that has taken its place.
+    /// Whether that is what was found there: not another one that has taken its place. Nobody founds two
+    /// with one key; where no founder is known, as of one whose launch has just begun, its name tells.
     #[must_use]
     pub fn is(&self, found: &Found) -> bool {
-        let is_other = |founder: &String| Some(founder) != self.founder.as_ref();
-        self.name == found.name && !found.founder.iter().any(is_other)
+        match (&self.founder, &found.founder) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            _ => self.name == found.name,
+        }
     }
 }
 

@@ -21,54 +21,54 @@ use crate::session::Question;
 /// # Errors
 ///
 /// When it must not be ended, or something of it is left.
-pub fn reset(reset: &Reset, deployed: Option<Deployed>) -> Result<u8, Failure> {
+pub fn reset(reset: &Reset) -> Result<u8, Failure> {
     let mut talk = Console::new(reset.deploy.json);
-    let ended = end(reset, deployed, &mut talk);
+    let ended = end(reset, &mut talk);
     if let Err(failure) = &ended {
         talk.fail(failure);
     }
     ended.map(|()| DONE)
 }
 
-fn end(reset: &Reset, deployed: Option<Deployed>, talk: &mut Console) -> Result<(), Failure> {
+fn end(reset: &Reset, talk: &mut Console) -> Result<(), Failure> {
     let _turn = Turn::take()?;
+    let deployed = record::deployed()?;
     let said = reset.target.as_deref();
+    if let (None, Some(app)) = (said, &reset.deploy.app) {
+        return Err(Failure::usage(format!("say --reset fly --app {app}")));
+    }
     let target = said.or(deployed.as_ref().map(|deployed| deployed.target.as_str()));
     let target = Target::parse(target.unwrap_or_default()).map_err(Failure::usage)?;
     if target.asks_at_the_terminal() {
         talk.keep_still();
     }
-    let ours = deployed.filter(|deployed| deployed.target == target.to_string());
-    let name = ours.as_ref().map(|ours| ours.name.as_str());
+    let known = deployed.as_ref();
+    let known = known.filter(|deployed| deployed.target == target.to_string());
+    let name = known.map(|known| known.name.as_str());
     let mut provider = target.provider(&reset.deploy, name)?;
     talk.begin(&format!("look for the satellite at {target}"));
     let found = provider.find(talk)?;
-    let (found, is_ours) = match (found, &ours) {
-        (None, None) => {
-            talk.done("there is none");
-            return Ok(());
+    let Some(found) = found else {
+        talk.done("there is none");
+        if let Some(known) = known {
+            return forget_gone(known, talk);
         }
-        (None, Some(ours)) => {
-            talk.done("it is gone already");
-            return forget(ours, talk);
-        }
-        (Some(found), Some(ours)) if !ours.is(&found) && said.is_none() => {
-            talk.done("it is gone already");
-            talk.say(&format!(
-                "another satellite is there now, and was left alone: skypipe --reset {target} ends that one"
-            ));
-            return forget(ours, talk);
-        }
-        (Some(found), ours) => {
-            let is_ours = ours.as_ref().is_some_and(|ours| ours.is(&found));
-            (found, is_ours)
-        }
+        talk.finish("gone", json!({"target": target.to_string(), "name": null}));
+        return Ok(());
     };
+    let ours = deployed.as_ref().filter(|deployed| deployed.is(&found));
     talk.done(&found.name);
-    confirm(&found, &target, is_ours, reset.yes, talk)?;
+    if let (None, None, Some(known)) = (said, ours, known) {
+        talk.say(&format!(
+            "that is another satellite than this machine uses, and is left alone: skypipe --reset {target} \
+             ends it"
+        ));
+        return forget_gone(known, talk);
+    }
+    confirm(&found, &target, ours.is_some(), reset.yes, talk)?;
     provider.destroy(&found, talk)?;
-    if let Some(ours) = ours.filter(|_| is_ours) {
-        return forget(&ours, talk);
+    if let Some(ours) = ours {
+        return forget(ours, talk);
     }
     talk.say("the satellite is gone");
     talk.finish(
@@ -76,6 +76,22 @@ fn end(reset: &Reset, deployed: Option<Deployed>, talk: &mut Console) -> Result<
         json!({"target": target.to_string(), "name": found.name}),
     );
     Ok(())
+}
+
+/// Forgets one of which the platform says that it is gone, unless it answers all the same: the target may
+/// lead elsewhere than it did.
+fn forget_gone(known: &Deployed, talk: &mut Console) -> Result<(), Failure> {
+    talk.begin("look whether the satellite answers all the same");
+    let answers = waiting().is_some();
+    talk.done("");
+    if answers {
+        return Err(Failure::failed(format!(
+            "the satellite that this machine uses is not at {}, and answers all the same: nothing was ended or \
+             forgotten (skypipe --leave forgets it)",
+            known.target
+        )));
+    }
+    forget(known, talk)
 }
 
 /// Has this machine use its own satellite again.
@@ -118,20 +134,21 @@ fn confirm(
 
 /// What would be lost of the satellite that this machine uses, in words.
 fn lost() -> String {
-    let unknown =
-        || "it does not answer, so what waits there cannot be told, and would be lost".to_owned();
-    let Ok(Some(place @ Place::Invited(..))) = config::joined_satellite() else {
-        return unknown();
+    waiting().unwrap_or_else(|| {
+        "it does not answer, so what waits there cannot be told, and would be lost".to_owned()
+    })
+}
+
+/// What waits there, in words, if it answers.
+fn waiting() -> Option<String> {
+    let place @ Place::Invited(..) = config::joined_satellite().ok()?? else {
+        return None;
     };
-    let Ok(inquiry) = inquire(Question::Status, &place, false, None) else {
-        return unknown();
-    };
-    match inquiry.status() {
-        None => unknown(),
-        Some(status) if status.waiting == 0 => "nothing waits there".to_owned(),
-        Some(status) => {
-            let (streams, bytes) = (count(status.waiting, "stream"), count(status.bytes, "byte"));
-            format!("{streams} with {bytes} would be lost")
-        }
+    let inquiry = inquire(Question::Status, &place, false, None).ok()?;
+    let status = inquiry.status()?;
+    if status.waiting == 0 {
+        return Some("nothing waits there".to_owned());
     }
+    let (streams, bytes) = (count(status.waiting, "stream"), count(status.bytes, "byte"));
+    Some(format!("{streams} with {bytes} would be lost"))
 }

@@ -56,24 +56,18 @@ fn set_up(setup: &Setup, talk: &mut Console) -> Result<(), Failure> {
             .map_err(|why| Failure::failed(format!("{}: {why}", deployed.target)))?,
         (None, _) => Target::choose(talk)?,
     };
-    joined.refuse_another(&target)?;
+    joined.refuse_another(&target, setup.deploy.app.as_deref())?;
     if target.asks_at_the_terminal() {
         talk.keep_still();
     }
     let mut provider = target.provider(&setup.deploy, joined.name())?;
     let found = look(provider.as_mut(), &target, talk)?;
     joined.refuse_what_is_not_ours(found.as_ref(), &target, provider.as_mut())?;
-    let is_new = found.is_none();
     let seed = joined.seed(&target)?;
     let found = launch(provider.as_mut(), found, setup, &joined, &seed, talk)?;
     let ready = let_in(provider.as_mut(), &found, &seed, &joined, &target, talk)?;
-    record::remember(&Deployed {
-        target: target.to_string(),
-        name: found.name.clone(),
-        founder: found.founder.clone(),
-    })?;
     record::forget_seed(&target.to_string())?;
-    say_ready(&ready, is_new, talk);
+    say_ready(&ready, talk);
     if named.is_some() {
         talk.say("but where SATELLITE is set, as it is here, that one is used");
     }
@@ -97,15 +91,17 @@ struct Ready {
     name: String,
     /// The satellite's version, as it says itself.
     version: String,
+    /// Whether it has founded the satellite just now.
+    is_founder: bool,
 }
 
-fn say_ready(ready: &Ready, is_new: bool, talk: &mut Console) {
+fn say_ready(ready: &Ready, talk: &mut Console) {
     talk.done("");
     talk.say(&format!(
         "ready: this machine uses the satellite at {}, as {}",
         ready.place, ready.name
     ));
-    if is_new {
+    if ready.is_founder {
         talk.say(
             "skypipe --phrase makes six words with which --setup lets your other machines in; do it now, \
              for without them or this machine nobody can",
@@ -139,15 +135,16 @@ impl Joined {
     }
 
     /// A machine has one satellite: that it changes must be meant.
-    fn refuse_another(&self, target: &Target) -> Result<(), Failure> {
+    fn refuse_another(&self, target: &Target, app: Option<&str>) -> Result<(), Failure> {
+        let is_other = |deployed: &Deployed| {
+            deployed.target != target.to_string() || app.is_some_and(|app| app != deployed.name)
+        };
         match self {
-            Self::Deployed(deployed, _) if deployed.target != target.to_string() => {
-                Err(Failure::failed(format!(
-                    "this machine uses the satellite that was set up at {} ({}): skypipe --leave forgets \
+            Self::Deployed(deployed, _) if is_other(deployed) => Err(Failure::failed(format!(
+                "this machine uses the satellite that was set up at {} ({}): skypipe --leave forgets \
                      that one, skypipe --reset ends it",
-                    deployed.target, deployed.name
-                )))
-            }
+                deployed.target, deployed.name
+            ))),
             _ => Ok(()),
         }
     }
@@ -180,16 +177,30 @@ impl Joined {
                 let told = ask_beside(provider, found, &token.seed)?;
                 self.refuse_other_key(&told)
             }
+            (Self::Invited(place, token), Some(found)) if !is_founder(found, &token.seed) => {
+                Err(Failure::failed(format!(
+                    "this machine has joined the satellite at {place}; the one at {target} does not run, so that \
+                     it cannot be told whether it is the same: start it from the machine that set it up"
+                )))
+            }
             _ => Ok(()),
         }
     }
 
     fn refuse_other_key(&self, told: &LetIn) -> Result<(), Failure> {
         match self.token() {
-            Some(token) if token.satellite != told.satellite.0 => Err(Failure::failed(
-                "this machine has joined another satellite already: skypipe --leave forgets that, and the \
-                 key with it",
-            )),
+            Some(token) if token.satellite != told.satellite.0 => {
+                Err(Failure::failed(match self {
+                    Self::Deployed(..) => {
+                        "the satellite there has another key than it had, so it has lost its data: skypipe --reset \
+                         ends it, and then --setup begins anew"
+                    }
+                    Self::None | Self::Invited(..) => {
+                        "this machine has joined another satellite already: skypipe --leave forgets that, and the \
+                         key with it"
+                    }
+                }))
+            }
             _ => Ok(()),
         }
     }
@@ -327,7 +338,7 @@ fn launch(
             Ok(found)
         }
         (Task::Newer, Some(found)) => Err(Failure::failed(format!(
-            "the satellite {} does not run, and is newer (version {}) than this program (version {VERSION}): \
+            "the satellite {} does not run or is not finished, and is newer (version {}) than this program (version {VERSION}): \
              start it with the platform's own tools, or run --setup with a skypipe of its version",
             found.name,
             found.version.as_deref().unwrap_or_default()
@@ -374,6 +385,11 @@ fn ask_beside(provider: &mut dyn Provider, found: &Found, seed: &Seed) -> Result
     LetIn::parse(&provider.beside(found, &["--keys", &key])?)
 }
 
+/// Whether the machine with this seed has founded what was found.
+fn is_founder(found: &Found, seed: &Seed) -> bool {
+    found.founder.as_deref() == Some(&Halves::of(seed).to_string())
+}
+
 /// Gets this machine a key of its own, and proves it.
 fn let_in(
     provider: &mut dyn Provider,
@@ -387,15 +403,16 @@ fn let_in(
     let mut told = ask_beside(provider, found, seed)?;
     joined.refuse_other_key(&told)?;
     let mut seed = seed.clone();
-    let is_founder = found.founder.as_deref() == Some(&Halves::of(&seed).to_string());
+    let mut expires = joined.token().and_then(|token| token.expires);
     let mut kind = match joined.token() {
         Some(token) => token.kind,
-        None if is_founder => Kind::Founder,
+        None if is_founder(found, &seed) => Kind::Founder,
         None => Kind::Phrase,
     };
     if told.name.is_none() {
         // Nobody has let it in yet, or its key has ended, and another founder was here before.
         kind = Kind::Phrase;
+        expires = None;
         if joined.token().is_some() {
             talk.say("this machine's key has ended there, so it gets another one");
             seed = record::seed(&target.to_string())?;
@@ -406,17 +423,32 @@ fn let_in(
     let name = told.name.clone().unwrap_or_default();
     talk.done(&name);
     let addresses = [Some(provider.endpoint(found)?), told.address.clone()];
-    let members = members(addresses.into_iter().flatten(), &told, kind, &seed)?;
+    let token = Token {
+        host: String::new(),
+        port: 0,
+        kind,
+        satellite: told.satellite.0,
+        seed,
+        expires,
+    };
+    let members = members(addresses.into_iter().flatten(), &token)?;
     let mut member = reach(members, talk)?;
     let phrase = "the phrase is asked for, and nobody can be asked here: set SKYPIPE_PHRASE to it, or \
                   SKYPIPE_PHRASE_FILE to a file that holds it";
     join::come_in(&mut member, &mut || talk.secret("phrase", phrase)).map_err(advise)?;
+    // Before the key is kept: whatever happens in between, the next --setup and --reset know of it.
+    record::remember(&Deployed {
+        target: target.to_string(),
+        name: found.name.clone(),
+        founder: found.founder.clone(),
+    })?;
     join::keep(&member.token)?;
     let version = told.program.rsplit(' ').next().unwrap_or_default();
     Ok(Ready {
         place: member.place,
         name,
         version: version.to_owned(),
+        is_founder: kind == Kind::Founder && joined.token().is_none(),
     })
 }
 
@@ -435,12 +467,7 @@ fn advise(failure: Failure) -> Failure {
 }
 
 /// This machine as a member, at each address under which the satellite may be reached from here.
-fn members(
-    addresses: impl Iterator<Item = String>,
-    told: &LetIn,
-    kind: Kind,
-    seed: &Seed,
-) -> Result<Vec<Member>, Failure> {
+fn members(addresses: impl Iterator<Item = String>, token: &Token) -> Result<Vec<Member>, Failure> {
     let member = |address: String| {
         let parts = address.rsplit_once(':');
         let parts = parts.and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)));
@@ -449,10 +476,7 @@ fn members(
         let token = Token {
             host,
             port,
-            kind,
-            satellite: told.satellite.0,
-            seed: seed.clone(),
-            expires: None,
+            ..token.clone()
         };
         Member::at(config::invited(&token.encode()).map_err(Failure::failed)?)
     };

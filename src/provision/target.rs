@@ -84,10 +84,11 @@ impl Target {
         let chosen = talk.choose(question, &choices, "skypipe --setup TARGET")?;
         match chosen {
             0 => Ok(Self::Fly),
-            1 => Self::parse(
-                &talk.text("the host, as in ssh://user@host", "--setup ssh://user@host")?,
-            )
-            .map_err(Failure::usage),
+            1 => {
+                let host = talk.text("the host, as in user@host", "--setup ssh://user@host")?;
+                let host = host.trim_start_matches("ssh://");
+                Self::parse(&format!("ssh://{host}")).map_err(Failure::usage)
+            }
             _ => docker::Target::parse("docker")
                 .map(Self::Docker)
                 .map_err(Failure::usage),

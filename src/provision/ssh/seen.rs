@@ -70,10 +70,13 @@ impl Seen {
             (true, true) => State::Running,
             (true, false) => State::Stopped,
         };
+        // Before its keys are there, whoever goes on with it is its founder.
+        let is_founded = self.is_ready() || self.has("founded");
+        let founder = value(&self.settings, "founder").filter(|_| is_founded);
         Some(Found {
             name: self.value("root").to_owned(),
             version: value(&self.settings, "version").map(str::to_owned),
-            founder: value(&self.settings, "founder").map(str::to_owned),
+            founder: founder.map(str::to_owned),
             state,
         })
     }

@@ -2,6 +2,7 @@
 
 use skypipe_broker::keys::secret::Secret;
 
+use super::entering::machine;
 use super::*;
 
 fn found(version: Option<&str>, state: State) -> Found {

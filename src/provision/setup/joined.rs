@@ -1,0 +1,142 @@
+//! Which satellite a machine uses before it is set up, and what that allows.
+//!
+//! Owns the refusals: what is not this machine's is neither used nor changed. Never launches anything.
+
+use skypipe_broker::keys::seed::Seed;
+use skypipe_broker::keys::token::Token;
+
+use super::entering::{ask_beside, is_founder};
+use crate::config::{self, Place};
+use crate::exit::Failure;
+use crate::members::letting::LetIn;
+use crate::provision::record::{self, Deployed};
+use crate::provision::target::Target;
+use crate::provision::{Found, Provider, State};
+
+/// Which satellite this machine uses before it is set up.
+pub(super) enum Joined {
+    /// Its own.
+    None,
+    /// One that was deployed, by this machine or another.
+    Deployed(Deployed, Box<Token>),
+    /// One it was invited to.
+    Invited(Place, Box<Token>),
+}
+
+impl Joined {
+    pub(super) fn here() -> Result<Self, Failure> {
+        let Some(place) = config::joined_satellite()? else {
+            return Ok(Self::None);
+        };
+        let Place::Invited(_, token) = &place else {
+            return Ok(Self::None);
+        };
+        let token = token.clone();
+        Ok(match record::deployed()? {
+            Some(deployed) => Self::Deployed(deployed, token),
+            None => Self::Invited(place, token),
+        })
+    }
+
+    /// A machine has one satellite: that it changes must be meant.
+    pub(super) fn refuse_another(&self, target: &Target, app: Option<&str>) -> Result<(), Failure> {
+        let is_other = |deployed: &Deployed| {
+            deployed.target != target.to_string() || app.is_some_and(|app| app != deployed.name)
+        };
+        match self {
+            Self::Deployed(deployed, _) if is_other(deployed) => Err(Failure::failed(format!(
+                "this machine uses the satellite that was set up at {} ({}): skypipe --leave forgets \
+                     that one, skypipe --reset ends it",
+                deployed.target, deployed.name
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is at the target must be what this machine uses, if it uses one: its key would be of no use
+    /// elsewhere, and what others have there is not to be touched.
+    pub(super) fn refuse_what_is_not_ours(
+        &self,
+        found: Option<&Found>,
+        target: &Target,
+        provider: &mut dyn Provider,
+    ) -> Result<(), Failure> {
+        match (self, found) {
+            (Self::Invited(place, _), None) => Err(Failure::failed(format!(
+                "this machine has joined the satellite at {place}, which is not at {target}: skypipe --leave \
+                 forgets that, and the key with it"
+            ))),
+            (Self::Deployed(deployed, _), None) => Err(Failure::failed(format!(
+                "the satellite that this machine uses, {}, is not at {target} any more: skypipe --leave \
+                 forgets it, and then --setup puts another one there",
+                deployed.name
+            ))),
+            (Self::Deployed(deployed, _), Some(found)) if !deployed.is(found) => {
+                Err(Failure::failed(format!(
+                    "the satellite that this machine used at {target} is gone, and another one is there: \
+                     skypipe --leave forgets the old one, and then --setup uses the other"
+                )))
+            }
+            (Self::Invited(_, token), Some(found)) if found.state == State::Running => {
+                let told = ask_beside(provider, found, &token.seed)?;
+                self.refuse_other_key(&told)
+            }
+            (Self::Invited(place, token), Some(found)) if !is_founder(found, &token.seed) => {
+                Err(Failure::failed(format!(
+                    "this machine has joined the satellite at {place}; the one at {target} does not run, so that \
+                     it cannot be told whether it is the same: start it from the machine that set it up"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn refuse_other_key(&self, told: &LetIn) -> Result<(), Failure> {
+        match self.token() {
+            Some(token) if token.satellite != told.satellite.0 => {
+                Err(Failure::failed(match self {
+                    Self::Deployed(..) => {
+                        "the satellite there has another key than it had, so it has lost its data: skypipe --reset \
+                         ends it, and then --setup begins anew"
+                    }
+                    Self::None | Self::Invited(..) => {
+                        "this machine has joined another satellite already: skypipe --leave forgets that, and the \
+                         key with it"
+                    }
+                }))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The founder of what it uses, as far as it is known.
+    pub(super) fn founder(&self) -> Option<&str> {
+        match self {
+            Self::Deployed(deployed, _) => deployed.founder.as_deref(),
+            Self::None | Self::Invited(..) => None,
+        }
+    }
+
+    /// What the platform calls the satellite that is used already.
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Deployed(deployed, _) => Some(&deployed.name),
+            Self::None | Self::Invited(..) => None,
+        }
+    }
+
+    pub(super) fn token(&self) -> Option<&Token> {
+        match self {
+            Self::Deployed(_, token) | Self::Invited(_, token) => Some(token),
+            Self::None => None,
+        }
+    }
+
+    /// The seed of this machine's key there: what it has, or what it will have.
+    pub(super) fn seed(&self, target: &Target) -> Result<Seed, Failure> {
+        match self.token() {
+            Some(token) => Ok(token.seed.clone()),
+            None => record::seed(&target.to_string()),
+        }
+    }
+}

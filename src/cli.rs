@@ -2,10 +2,10 @@
 //!
 //! Owns the rules of which flags go together. Never looks at stdin, the environment or the network.
 
+mod command;
 mod deploy;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
@@ -15,6 +15,7 @@ use skypipe_broker::keys::halves::Halves;
 use skypipe_broker::protocol::{MAX_KEY_NAME, Mode, Rights, name_fault};
 use skypipe_satellite::{Listen, Settings};
 
+pub use self::command::{Command, Invite, Pipe, Reset, Setup, Stop, Way};
 pub use self::deploy::Deploy;
 use crate::session::Question;
 
@@ -140,117 +141,9 @@ it, it is the one that was joined, or else one that starts by itself on this mac
 the phrase for scripts that join, SKYPIPE_PHRASE_FILE names a file that holds it.
 SKYPIPE_DATA=DIR is where that one keeps what waits, SKYPIPE_DATA=memory lets it keep nothing on disk.";
 
-/// What the command line asks for.
-#[derive(Debug)]
-pub enum Command {
-    /// Bytes in or out of a pipe.
-    Pipe(Pipe),
-    /// A question about the pipes.
-    Ask(Question, Option<Duration>, Option<PathBuf>),
-    /// How the satellite is.
-    Check(Option<Duration>, Option<PathBuf>),
-    /// End the satellite that was deployed, or stop this machine's.
-    Reset(Reset),
-    /// Let another machine in.
-    Invite(Invite),
-    /// Use the satellite of an invitation.
-    Join,
-    /// Forget it.
-    Leave,
-    /// Show who was invited.
-    Keys(Option<PathBuf>),
-    /// Whether the machine with these public halves was invited.
-    IsIn(Halves, Option<PathBuf>),
-    /// End the key of this name.
-    Revoke(String, Option<PathBuf>),
-    /// Make a phrase; `false` to have none any more.
-    Phrase(bool),
-    /// Put a satellite in the sky.
-    Setup(Setup),
-    /// Be a satellite at this address and port.
-    Satellite(Listen, Settings),
-    /// Be this machine's satellite.
-    LocalSatellite(Settings),
-}
-
 /// The shortest and the longest time for which a key can be.
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
-
-/// Who is let in, and to what.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Invite {
-    /// The name of the key; the satellite makes one if it is empty.
-    pub name: String,
-    /// What it allows.
-    pub rights: Rights,
-    /// In which pipes; none is all.
-    pub pipes: Vec<String>,
-    /// For how long.
-    pub expires: Option<Duration>,
-    /// The machine's public halves, if it has made its seed by itself.
-    pub halves: Option<Halves>,
-    /// The directory of the satellite, if it is on this machine.
-    pub data: Option<PathBuf>,
-}
-
-/// Which satellite is to be ended, and how.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reset {
-    /// The platform, if it was said.
-    pub target: Option<String>,
-    /// Whether it is done without asking.
-    pub yes: bool,
-    /// `--app`, `--org` and `--json`.
-    pub deploy: Deploy,
-}
-
-/// Where a satellite is to be deployed, and how.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Setup {
-    /// The platform; asked for if it was not said.
-    pub target: Option<String>,
-    /// The rest of the flags.
-    pub deploy: Deploy,
-    /// Under which host, and perhaps port, others reach the satellite.
-    pub public: Option<String>,
-}
-
-/// Bytes in or out of a pipe.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pipe {
-    /// Its name.
-    pub name: String,
-    /// Which way.
-    pub way: Way,
-    /// `--timeout`.
-    pub timeout: Option<Duration>,
-}
-
-/// Which way the bytes go, as far as the flags say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// Stdin decides.
-    Unsaid,
-    /// Out of the pipe.
-    Read(Mode),
-    /// Into the pipe.
-    Write {
-        /// Whether `-w` itself was said, so that an empty stream is meant.
-        said: bool,
-        /// Whether success waits for the readers.
-        wait: bool,
-    },
-}
-
-/// Why there is no [`Command`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stop {
-    /// Help or the version was asked for: text for stdout.
-    Show(String),
-    /// The flags make no sense: a sentence.
-    Usage(String),
-}
 
 /// Reads the command line `arguments`, the program's name first.
 ///

@@ -188,3 +188,20 @@ pub trait Talk {
     /// When there is no answer.
     fn secret(&mut self, question: &str, instead: &str) -> Result<Zeroizing<String>, Failure>;
 }
+
+/// A host as it is written before a colon and a port: an IPv6 address goes in brackets.
+#[must_use]
+pub fn bracketed(host: &str) -> String {
+    if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    }
+}
+
+/// How large something is that is sent, for people.
+#[must_use]
+pub fn megabytes(bytes: usize) -> String {
+    let tenths = bytes.div_ceil(100_000);
+    format!("{}.{} MB", tenths / 10, tenths % 10)
+}

@@ -19,10 +19,10 @@ use std::time::Duration;
 use self::containers::Listed;
 use self::engine::Engine;
 use self::names::{CONTAINER, DATA, FOUNDER, FROM, INSIDE, PROGRAM, REPLACED, VERSION};
-use self::target::{Target, bracketed};
+use self::target::Target;
 use self::tunnel::Tunnel;
 use super::ssh_program::ssh_program;
-use super::{Found, Plan, Provider, State, Talk};
+use super::{Found, Plan, Provider, State, Talk, bracketed};
 use crate::exit::Failure;
 
 /// How long a command beside the satellite may take.

@@ -28,7 +28,7 @@ use self::account::Account;
 use self::api::Api;
 pub use self::settings::Settings;
 pub use self::surroundings::{Here, Surroundings};
-use super::{Found, Plan, Provider, State, Talk};
+use super::{Found, Plan, Provider, State, Talk, bracketed};
 use crate::exit::Failure;
 
 /// What is said about Fly.io on the command line, and what is remembered.
@@ -124,10 +124,7 @@ impl Provider for Fly {
         };
         let routed = addresses.find(|ip| account.around.has_route(**ip));
         let address = routed.ok_or_else(|| no_route(first))?;
-        Ok(format!(
-            "{}:{port}",
-            config::bracketed(&address.to_string())
-        ))
+        Ok(format!("{}:{port}", bracketed(&address.to_string())))
     }
 
     fn beside(&mut self, found: &Found, arguments: &[&str]) -> Result<String, Failure> {

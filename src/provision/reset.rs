@@ -12,7 +12,7 @@ use super::{Found, Talk};
 use crate::ask::{count, inquire};
 use crate::cli::Reset;
 use crate::config::{self, Place};
-use crate::exit::{DONE, Failure};
+use crate::exit::Failure;
 use crate::members::join;
 use crate::session::Question;
 
@@ -22,12 +22,7 @@ use crate::session::Question;
 ///
 /// When it must not be ended, or something of it is left.
 pub fn reset(reset: &Reset) -> Result<u8, Failure> {
-    let mut talk = Console::new(reset.deploy.json);
-    let ended = end(reset, &mut talk);
-    if let Err(failure) = &ended {
-        talk.fail(failure);
-    }
-    ended.map(|()| DONE)
+    Console::over(reset.deploy.json, |talk| end(reset, talk))
 }
 
 fn end(reset: &Reset, talk: &mut Console) -> Result<(), Failure> {

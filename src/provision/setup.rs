@@ -18,7 +18,7 @@ use super::target::Target;
 use super::{Found, Plan, Provider, State, Talk};
 use crate::cli::{Deploy, Setup};
 use crate::config;
-use crate::exit::{DONE, Failure};
+use crate::exit::Failure;
 
 /// The version of this program, which is what it deploys.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -29,12 +29,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 ///
 /// When it did not get that far; what to do is told.
 pub fn setup(setup: &Setup) -> Result<u8, Failure> {
-    let mut talk = Console::new(setup.deploy.json);
-    let done = set_up(setup, &mut talk);
-    if let Err(failure) = &done {
-        talk.fail(failure);
-    }
-    done.map(|()| DONE)
+    Console::over(setup.deploy.json, |talk| set_up(setup, talk))
 }
 
 fn set_up(setup: &Setup, talk: &mut Console) -> Result<(), Failure> {

@@ -27,9 +27,8 @@ use self::script::Script;
 use self::seen::Seen;
 use self::settings::{Settings, Supervisor, value, values};
 pub use self::target::Target;
-use self::target::bracketed;
 use super::ssh_program::ssh_program;
-use super::{Found, PORT, Plan, Provider, State, Talk};
+use super::{Found, PORT, Plan, Provider, State, Talk, bracketed};
 use crate::exit::Failure;
 
 /// How long this machine tries to reach a satellite that listens, before it says something about

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::{Choice, Talk};
-use crate::exit::Failure;
+use crate::exit::{DONE, Failure};
 use crate::members::prompt::prompt;
 use crate::tell::{notice, printable, words};
 
@@ -47,8 +47,7 @@ struct Step {
 
 impl Console {
     /// One in the form that suits stderr, or JSON.
-    #[must_use]
-    pub fn new(json: bool) -> Self {
+    fn new(json: bool) -> Self {
         let form = match (json, io::stderr().is_terminal()) {
             (true, _) => Form::Json,
             (false, true) => Form::Terminal,
@@ -59,6 +58,23 @@ impl Console {
             is_lively: true,
             step: None,
         }
+    }
+
+    /// Does some work with one in the form that suits, and tells how it ends; returns the exit code.
+    ///
+    /// # Errors
+    ///
+    /// That of the work.
+    pub fn over(
+        json: bool,
+        work: impl FnOnce(&mut Self) -> Result<(), Failure>,
+    ) -> Result<u8, Failure> {
+        let mut console = Self::new(json);
+        let done = work(&mut console);
+        if let Err(failure) = &done {
+            console.fail(failure);
+        }
+        done.map(|()| DONE)
     }
 
     /// Leaves the terminal alone between two lines, for programs that ask something there.
@@ -82,7 +98,7 @@ impl Console {
     }
 
     /// The step that was begun has failed.
-    pub fn fail(&mut self, failure: &Failure) {
+    fn fail(&mut self, failure: &Failure) {
         let step = self.step.take();
         let what = step.as_ref().map(|step| step.what.clone());
         if let Some(step) = step {

@@ -18,6 +18,7 @@ pub mod listing;
 pub mod network;
 pub mod outcome;
 pub mod parts;
+pub mod podman;
 pub mod process;
 pub mod satellite;
 pub mod terminal;

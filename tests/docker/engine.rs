@@ -1,27 +1,17 @@
 //! A Podman of the test's own, which answers the Docker API: its storage, its socket, its network.
 
 use std::fs;
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::common::podman::configure;
+use crate::common::wait;
 use crate::network::Network;
-
-/// How long anything may take to be there.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-const CONTAINERS: &str = r#"[containers]
-default_ulimits=["nofile=20000:20000","nproc=4096:4096"]
-[engine]
-runtime="runc"
-cgroup_manager="cgroupfs"
-events_logger="file"
-lock_type="file"
-"#;
 
 const REGISTRIES: &str = "[[registry]]\nlocation=\"127.0.0.1:5000\"\ninsecure=true\n";
 
@@ -45,19 +35,8 @@ impl Engine {
             .tempdir_in("/tmp")
             .expect("there is room");
         let path = directory.path();
-        let at = |name: &str| path.join(name).display().to_string();
-        let write =
-            |name: &str, text: String| fs::write(path.join(name), text).expect("there is room");
-        write("c", format!("{CONTAINERS}tmp_dir={:?}\n", at("tmp")));
-        write(
-            "s",
-            format!(
-                "[storage]\ndriver=\"vfs\"\ngraphroot={:?}\nrunroot={:?}\n",
-                at("graph"),
-                at("run")
-            ),
-        );
-        write("r", REGISTRIES.to_owned());
+        configure(path);
+        fs::write(path.join("registries.conf"), REGISTRIES).expect("there is room");
         let socket = path.join("engine.sock");
         let service = podman(path)
             .args([
@@ -69,11 +48,7 @@ impl Engine {
             .stderr(Stdio::null())
             .spawn()
             .expect("podman is there");
-        let deadline = Instant::now() + PATIENCE;
-        while UnixStream::connect(&socket).is_err() {
-            assert!(Instant::now() < deadline, "podman does not listen");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait::until("podman listens", || UnixStream::connect(&socket).is_ok());
         Self {
             service,
             socket,
@@ -186,21 +161,18 @@ impl Engine {
             .spawn()
             .expect("docker-registry is there");
         let process = Process(child);
-        let deadline = Instant::now() + PATIENCE;
-        while std::net::TcpStream::connect("127.0.0.1:5000").is_err() {
-            assert!(Instant::now() < deadline, "the registry does not listen");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait::until("the registry listens", || {
+            TcpStream::connect("127.0.0.1:5000").is_ok()
+        });
         process
     }
 }
 
 fn podman(directory: &Path) -> Command {
-    let mut command = Command::new("podman");
+    let registries = directory.join("registries.conf");
+    let mut command = crate::common::podman::podman(directory);
     command
-        .env("CONTAINERS_CONF", directory.join("c"))
-        .env("CONTAINERS_STORAGE_CONF", directory.join("s"))
-        .env("CONTAINERS_REGISTRIES_CONF", directory.join("r"))
+        .env("CONTAINERS_REGISTRIES_CONF", registries)
         .env("TMPDIR", directory);
     command
 }

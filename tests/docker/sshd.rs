@@ -5,10 +5,8 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-/// How long it may take to be there, or to notice that somebody went.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::common::wait;
 
 /// The server.
 pub struct Sshd {
@@ -59,11 +57,9 @@ impl Sshd {
             .spawn()
             .expect("sshd is there");
         let sshd = Self { child, program };
-        let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect("127.0.0.1:22").is_err() {
-            assert!(Instant::now() < deadline, "sshd does not listen");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait::until("sshd listens", || {
+            TcpStream::connect("127.0.0.1:22").is_ok()
+        });
         sshd
     }
 
@@ -83,11 +79,7 @@ impl Sshd {
 
     /// Whether all who were logged in are gone, or go soon.
     pub fn is_left(&self) -> bool {
-        let deadline = Instant::now() + PATIENCE;
-        while self.clients() > 0 && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        self.clients() == 0
+        wait::holds_within(wait::PATIENCE, || self.clients() == 0)
     }
 }
 

@@ -15,6 +15,7 @@ use ureq::Agent;
 use ureq::http::{HeaderMap, Request};
 
 use crate::common::network::Network;
+use crate::common::wait::holds_within;
 use crate::registry::Registry;
 use crate::standin::containers::Podman;
 use crate::standin::{Options, Standin};
@@ -173,10 +174,6 @@ fn program() -> PathBuf {
 }
 
 /// Waits until something holds.
-pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what} does not come about");
-        thread::sleep(Duration::from_millis(20));
-    }
+pub fn until(what: &str, holds: impl FnMut() -> bool) {
+    assert!(holds_within(DEADLINE, holds), "{what} does not come about");
 }

@@ -8,14 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-const ENGINE: &str = r#"[containers]
-default_ulimits=["nofile=20000:20000","nproc=4096:4096"]
-[engine]
-runtime="runc"
-cgroup_manager="cgroupfs"
-events_logger="file"
-lock_type="file"
-"#;
+use crate::common::podman::{configure, podman};
 
 /// Its images and containers, which are gone with it.
 pub struct Podman {
@@ -25,15 +18,7 @@ pub struct Podman {
 impl Podman {
     pub fn new() -> Self {
         let directory = TempDir::new().expect("there is room");
-        let at = |name: &str| directory.path().join(name).display().to_string();
-        let engine = format!("{ENGINE}tmp_dir={:?}\n", at("tmp"));
-        let storage = format!(
-            "[storage]\ndriver=\"vfs\"\ngraphroot={:?}\nrunroot={:?}\n",
-            at("graph"),
-            at("run")
-        );
-        fs::write(directory.path().join("containers.conf"), engine).expect("there is room");
-        fs::write(directory.path().join("storage.conf"), storage).expect("there is room");
+        configure(directory.path());
         // Nobody's passwords but those that a test gives.
         fs::write(directory.path().join("auth.json"), "{}").expect("there is room");
         Self { directory }
@@ -44,11 +29,8 @@ impl Podman {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new("podman");
-        command
-            .env("CONTAINERS_CONF", self.path().join("containers.conf"))
-            .env("CONTAINERS_STORAGE_CONF", self.path().join("storage.conf"))
-            .env("REGISTRY_AUTH_FILE", self.path().join("auth.json"));
+        let mut command = podman(self.path());
+        command.env("REGISTRY_AUTH_FILE", self.path().join("auth.json"));
         command
     }
 

@@ -4,11 +4,12 @@ use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use skypipe::provision::image::{Architecture, Image, Registry, satellite};
 use zeroize::Zeroizing;
 
+use crate::common::wait::holds_within;
 use crate::container::Podman;
 use crate::network::Network;
 use crate::parts;
@@ -107,12 +108,8 @@ fn a_satellite_in_it_is_reached_and_keeps_its_data() {
 }
 
 /// Waits until it is so.
-fn within(time: Duration, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + time;
-    while !is_so() {
-        assert!(Instant::now() < end, "it is not so after {time:?}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+fn within(time: Duration, is_so: impl FnMut() -> bool) {
+    assert!(holds_within(time, is_so), "it is not so after {time:?}");
 }
 
 /// Debian's registry, with a user x, at a port that is free in a network of its own.

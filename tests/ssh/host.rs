@@ -5,12 +5,12 @@ use std::net::TcpStream;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use skypipe::provision::ssh::{Ssh, Target};
 use tempfile::TempDir;
 
+use crate::common::wait::holds_within;
 use crate::network::Network;
 
 /// How long a condition may take to come true.
@@ -179,12 +179,11 @@ pub fn kill(pid: u32) {
 }
 
 /// Waits until something is so.
-pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "it never came true that {what}");
-        thread::sleep(Duration::from_millis(20));
-    }
+pub fn eventually(what: &str, is_so: impl FnMut() -> bool) {
+    assert!(
+        holds_within(PATIENCE, is_so),
+        "it never came true that {what}"
+    );
 }
 
 /// All processes whose words are such.

@@ -15,8 +15,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::stream::words;
-use super::target::bracketed;
 use crate::exit::Failure;
+use crate::provision::bracketed;
 use crate::provision::http::{Answer, Body, Http, PATIENCE};
 
 /// An engine.

@@ -13,7 +13,7 @@ use super::stream::loaded;
 use crate::exit::Failure;
 use crate::provision::http::Body;
 use crate::provision::image::{Architecture, Image, satellite};
-use crate::provision::{Plan, Talk};
+use crate::provision::{Plan, Talk, megabytes};
 
 /// How long it may take to send an image to an engine, or an engine to pull one.
 const TRANSFER: Duration = Duration::from_secs(1800);
@@ -140,11 +140,6 @@ fn tag(version: &str, digest: &str) -> String {
     let version = version.replace(|letter| !fits(letter), "-");
     let digits = digest.trim_start_matches("sha256:").chars().take(DIGITS);
     format!("{version}-{}", digits.collect::<String>())
-}
-
-fn megabytes(bytes: usize) -> String {
-    let tenths = bytes.div_ceil(100_000);
-    format!("{}.{} MB", tenths / 10, tenths % 10)
 }
 
 /// Whether a name, with a tag, is one that `send` gives.

@@ -7,6 +7,8 @@ use std::net::Ipv6Addr;
 use std::path::Path;
 use std::{env, fmt};
 
+use crate::provision::bracketed;
+
 /// Where engines listen on the machine they run on: Docker's, then Podman's own.
 pub const SOCKETS: [&str; 2] = ["/var/run/docker.sock", "/run/podman/podman.sock"];
 
@@ -193,16 +195,6 @@ fn host_and_port(text: &str) -> Result<(String, Option<u16>), String> {
 fn is_word(text: &str, others: &str) -> bool {
     let fits = |letter: char| letter.is_ascii_alphanumeric() || others.contains(letter);
     !text.is_empty() && text.chars().all(fits)
-}
-
-/// A host as it stands in front of a port: an IPv6 address in brackets.
-#[must_use]
-pub fn bracketed(host: &str) -> String {
-    if host.contains(':') && !host.starts_with('[') {
-        format!("[{host}]")
-    } else {
-        host.to_owned()
-    }
 }
 
 impl fmt::Display for Login {

@@ -11,8 +11,7 @@ use super::images::Present;
 use super::names::{
     DATA, FOUNDER, FROM, INSIDE, LABEL, LISTEN, OUTSIDE, PROGRAM, PUBLIC, VERSION, VOLUME,
 };
-use super::target::bracketed;
-use crate::provision::{PORT, Plan};
+use crate::provision::{PORT, Plan, bracketed};
 
 /// A container that is wanted.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 
 use super::things::Machine;
-use crate::provision::{PORT, Plan};
+use crate::provision::{PORT, Plan, bracketed};
 
 /// The program in the image.
 pub const PROGRAM: &str = "/skypipe";
@@ -153,14 +153,4 @@ pub fn port(machine: &Machine) -> u16 {
         .metadata("skypipe_port")
         .and_then(|port| port.parse().ok())
         .unwrap_or(PORT)
-}
-
-/// A host as it goes before a colon and a port: an IPv6 address in brackets.
-#[must_use]
-pub fn bracketed(host: &str) -> String {
-    if host.contains(':') && !host.starts_with('[') {
-        format!("[{host}]")
-    } else {
-        host.to_owned()
-    }
 }

@@ -11,7 +11,7 @@ use super::config::Wanted;
 use super::things::{MACHINE, Machine};
 use crate::exit::Failure;
 use crate::provision::image::{Architecture, Image, Registry, satellite};
-use crate::provision::{Found, Plan, Talk};
+use crate::provision::{Found, Plan, Talk, megabytes};
 
 /// How often an image is pushed for an app that was created just now, and which the registry may not know.
 const PUSHES: u32 = 4;
@@ -178,9 +178,4 @@ impl Account<'_> {
         }
         unreachable!("the tries above come to an end")
     }
-}
-
-fn megabytes(bytes: usize) -> String {
-    let tenths = bytes.div_ceil(100_000);
-    format!("{}.{} MB", tenths / 10, tenths % 10)
 }

@@ -9,11 +9,10 @@ use ring::digest::{SHA256, digest};
 use super::connection::told;
 use super::seen::Seen;
 use super::settings::Settings;
-use super::target::bracketed;
 use super::{script, unit};
 use crate::exit::Failure;
-use crate::provision::Plan;
 use crate::provision::image::{self, Architecture};
+use crate::provision::{Plan, bracketed, megabytes};
 
 /// How many digits of a program's digest are in its name: enough that two do not meet by chance.
 const DIGITS: usize = 8;
@@ -66,8 +65,7 @@ impl Program {
     /// How large it is, for people.
     #[must_use]
     pub fn size(&self) -> String {
-        let tenths = self.bytes.len().div_ceil(100_000);
-        format!("{}.{} MB", tenths / 10, tenths % 10)
+        megabytes(self.bytes.len())
     }
 }
 

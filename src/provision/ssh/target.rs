@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::Ipv6Addr;
 
 use crate::exit::Failure;
+use crate::provision::bracketed;
 
 /// The longest text that is read, in bytes: a host name has at most 253, a user name in practice 32.
 const MAX_LENGTH: usize = 512;
@@ -61,16 +62,6 @@ impl fmt::Display for Target {
         }
         f.write_str(&bracketed(&self.host))?;
         self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
-    }
-}
-
-/// A host as it is written before a port: an IPv6 address goes in brackets.
-#[must_use]
-pub fn bracketed(host: &str) -> String {
-    if host.contains(':') && !host.starts_with('[') {
-        format!("[{host}]")
-    } else {
-        host.to_owned()
     }
 }
 

@@ -13,6 +13,8 @@ use std::thread;
 
 use base64ct::{Base64, Encoding as _};
 
+use crate::common::podman::{configure, podman};
+
 /// podman, with its own storage and configuration.
 #[derive(Debug)]
 pub struct Podman {
@@ -59,16 +61,7 @@ pub struct Ended {
 impl Podman {
     /// podman with its storage in a directory, and the token with which it pulls.
     pub fn new(directory: &Path, registry: &str, token: &str) -> Self {
-        let at = directory.display();
-        let containers = format!(
-            "[containers]\ndefault_ulimits=[\"nofile=20000:20000\",\"nproc=4096:4096\"]\n[engine]\n\
-             runtime=\"runc\"\ncgroup_manager=\"cgroupfs\"\nevents_logger=\"file\"\nlock_type=\"file\"\n\
-             tmp_dir=\"{at}/tmp\"\n"
-        );
-        let storage =
-            format!("[storage]\ndriver=\"vfs\"\ngraphroot=\"{at}/graph\"\nrunroot=\"{at}/run\"\n");
-        fs::write(directory.join("containers.conf"), containers).expect("a file is written");
-        fs::write(directory.join("storage.conf"), storage).expect("a file is written");
+        configure(directory);
         let auth = Base64::encode_string(format!("x:{token}").as_bytes());
         let auth = format!("{{\"auths\":{{\"{registry}\":{{\"auth\":\"{auth}\"}}}}}}");
         secret_file(&directory.join("auth.json"), &auth, 0o600);
@@ -78,13 +71,8 @@ impl Podman {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("podman");
+        let mut command = podman(&self.directory);
         command
-            .env("CONTAINERS_CONF", self.directory.join("containers.conf"))
-            .env(
-                "CONTAINERS_STORAGE_CONF",
-                self.directory.join("storage.conf"),
-            )
             .env("HOME", &self.directory)
             .env("TMPDIR", &self.directory)
             .stdin(Stdio::null())

@@ -1,0 +1,78 @@
+//! The forms of commands, and what is refused.
+
+use super::*;
+
+#[test]
+fn commands_survive_the_wire() {
+    let data = Request::Data {
+        stream: Uuid::from_u128(7),
+        at: 3,
+        tail: 0,
+        want: 9,
+    };
+    assert_eq!(decode::<Request>(&encode(&data)), Ok(data));
+    assert_eq!(
+        decode::<Request>(&encode(&Request::Ping)),
+        Ok(Request::Ping)
+    );
+    let how = Request::Finish {
+        stream: Uuid::nil(),
+        len: 1,
+        how: How::Cut("gone".into()),
+    };
+    assert_eq!(decode::<Request>(&encode(&how)), Ok(how));
+}
+
+#[test]
+fn a_command_frame_is_as_small_as_said() {
+    let data = Request::Data {
+        stream: Uuid::nil(),
+        at: u64::MAX,
+        tail: u64::MAX,
+        want: 0,
+    };
+    assert!(encode(&data).len() < 80, "{}", encode(&data).len());
+}
+
+#[test]
+fn an_unknown_field_is_skipped() {
+    #[derive(Serialize)]
+    enum Newer {
+        Close { stream: Uuid, colour: &'static str },
+    }
+    let newer = encode(&Newer::Close {
+        stream: Uuid::nil(),
+        colour: "blue",
+    });
+    assert_eq!(
+        decode::<Request>(&newer),
+        Ok(Request::Close {
+            stream: Uuid::nil()
+        })
+    );
+}
+
+#[test]
+fn a_full_page_of_a_listing_fits_a_command() {
+    let pipe = PipeInfo {
+        name: "n".repeat(MAX_NAME),
+        waiting: u64::MAX,
+        bytes: u64::MAX,
+        writers: u64::MAX,
+        listeners: u64::MAX,
+        full: true,
+    };
+    let page = Reply::Pipes {
+        pipes: vec![pipe; MAX_PAGE],
+        more: true,
+    };
+    assert!(encode(&page).len() <= MAX_COMMAND);
+}
+
+#[test]
+fn names_are_checked() {
+    assert!(name_fault(&"x".repeat(255)).is_none());
+    assert!(name_fault(&"x".repeat(256)).is_some());
+    assert!(name_fault("tab\there").is_some());
+    assert!(name_fault("größe/日本").is_none());
+}

@@ -12,6 +12,7 @@
 //! 3. Wait until something happens, or until `deadline()`, then hand in [`Input::Timeout`], but only
 //!    after everything that had arrived was handed in: a peer whose message lay unread is not lost.
 
+mod absent;
 mod asking;
 mod clients;
 mod credit;
@@ -57,8 +58,8 @@ const OLD_IDS: u64 = 0x736b_7970_6970_6530;
 /// How many items go to one listener before the next one is looked after.
 const FAIR_TURN: usize = 16;
 
-/// How many UUIDs of lost writers and listeners are remembered, so that one who comes back is told.
-const LOST_KEPT: usize = 4096;
+/// How many writers and listeners that were given up may come back: with a kibibyte or so for each.
+const ABSENT_KEPT: usize = 4096;
 
 /// The most streams that are open or wait: with a kibibyte for each, a pipe of its own included, and
 /// its names, what bounds the memory that streams without a byte can take.
@@ -154,6 +155,9 @@ pub struct Settings {
     pub writer_lost: Duration,
     /// After how long a silent listener is lost.
     pub listener_lost: Duration,
+    /// Whether all clients are on this machine, so that a connection which has ended means that its
+    /// program has.
+    pub is_local: bool,
     /// After how long with nothing waiting and no client connected it stops; never if none.
     pub idle: Option<Duration>,
     /// Whether a client may stop it.
@@ -178,8 +182,8 @@ pub struct Broker<S> {
     streams: HashMap<StreamKey, (Uuid, Arc<str>)>,
     takers: HashMap<Uuid, Taker>,
     listeners: HashMap<ListenerKey, Uuid>,
-    /// Lost writers and listeners, the latest last.
-    lost: VecDeque<Uuid>,
+    /// Writers and listeners that were given up and may come back, the latest last.
+    absent: VecDeque<Uuid>,
     /// The place in the order of opening that comes next; streams and listeners share the count.
     next_key: u64,
     out: VecDeque<Output>,
@@ -233,7 +237,7 @@ impl<S: Store> Broker<S> {
             streams: HashMap::new(),
             takers: HashMap::new(),
             listeners: HashMap::new(),
-            lost: VecDeque::new(),
+            absent: VecDeque::new(),
             next_key: 0,
             out: VecDeque::new(),
             wanting: VecDeque::new(),
@@ -362,7 +366,7 @@ impl<S: Store> Broker<S> {
 
     fn note_idle(&mut self) {
         if self.settings.idle.is_some() {
-            let is_idle = self.clients.is_empty() && self.pipes.is_empty();
+            let is_idle = self.clients.present() == 0 && self.streams.is_empty();
             self.idle_since = is_idle.then(|| self.idle_since.unwrap_or(self.now));
         }
     }
@@ -445,6 +449,7 @@ impl<S: Store> Broker<S> {
                 from,
                 resume,
                 wait,
+                whole,
                 label,
             } => {
                 let opening = writing::Opening {
@@ -453,6 +458,7 @@ impl<S: Store> Broker<S> {
                     from,
                     resume,
                     wait,
+                    whole,
                     label,
                 };
                 self.open(peer, client, opening);
@@ -540,7 +546,7 @@ impl<S: Store> Broker<S> {
             let message = "that client has another key";
             return self.refuse(peer, Code::Denied, message, None);
         }
-        if !self.clients.knows(client) && self.clients.len() >= self.settings.clients {
+        if !self.clients.knows(client) && self.clients.present() >= self.settings.clients {
             let message = format!("this satellite has its {} clients", self.settings.clients);
             return self.refuse(peer, Code::Limit, &message, None);
         }
@@ -674,12 +680,6 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    fn remember_lost(&mut self, id: Uuid) {
-        if self.lost.len() == LOST_KEPT {
-            self.lost.pop_front();
-        }
-        self.lost.push_back(id);
-    }
 }
 
 /// Whether a UUID is one of those that the broker makes itself.

@@ -21,6 +21,7 @@
 //! opens, and becomes `Draining` by its last finish (default, tap) or an `--eof`. When the last item
 //! of the last feed has been sent it is `Done`; the confirmation of that ends it.
 
+mod away;
 mod ending;
 mod joining;
 mod listener;
@@ -35,14 +36,16 @@ mod tapping;
 mod tests;
 mod writing;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use uuid::Uuid;
 
 use self::listener::Listener;
+pub use self::away::{Away, Return, Taken};
 pub use self::reading::Reads;
 pub use self::recording::Changed;
+pub use self::writing::{Opening, Reopened};
 use self::stream::Stream;
 use crate::broker::Now;
 use crate::protocol::{How, Outcome, PipeInfo};
@@ -108,6 +111,8 @@ impl Effects {
 pub struct Ended {
     /// The stream.
     pub stream: Uuid,
+    /// Payload bytes before its finish.
+    pub at: u64,
     /// How.
     pub how: How,
     /// Who wrote it.
@@ -164,7 +169,9 @@ pub struct Pipe {
     free: BTreeSet<StreamKey>,
     listeners: BTreeMap<ListenerKey, Box<Listener>>,
     /// `--one` listeners without a stream, the one that has waited longest first.
-    queue: VecDeque<ListenerKey>,
+    queue: BTreeSet<ListenerKey>,
+    /// Streams that listeners get only once they have ended (`--whole`), and that have not.
+    hidden: BTreeSet<StreamKey>,
     /// Payload bytes of all streams that are kept.
     kept: u64,
     /// Credit that its writers have and have not used; the broker keeps account of it here.
@@ -202,8 +209,11 @@ impl Pipe {
     /// How many streams have something that nobody has confirmed, and how many bytes that is.
     #[must_use]
     pub fn waiting(&self) -> (u64, u64) {
-        let waiting = self.streams.values().filter(|stream| stream.waits());
-        waiting.fold((0, 0), |(streams, bytes), stream| {
+        let is_seen = |(key, stream): &(&StreamKey, &Box<Stream>)| {
+            stream.waits() && !self.hidden.contains(*key)
+        };
+        let waiting = self.streams.iter().filter(is_seen);
+        waiting.fold((0, 0), |(streams, bytes), (_, stream)| {
             (streams + 1, bytes + stream.untaken())
         })
     }
@@ -216,7 +226,7 @@ impl Pipe {
             name: name.to_owned(),
             waiting,
             bytes,
-            writers: self.open.len() as u64,
+            writers: (self.open.len() + self.hidden.len()) as u64,
             listeners: self.listeners.len() as u64,
             full: false,
         }
@@ -255,6 +265,13 @@ impl Pipe {
     pub fn len(&self, key: StreamKey) -> Option<u64> {
         let finish = self.streams.get(&key)?.finish.as_ref()?;
         Some(finish.len)
+    }
+
+    /// Whether a stream was cut.
+    #[must_use]
+    pub fn is_cut(&self, key: StreamKey) -> bool {
+        let finish = self.streams.get(&key).and_then(|stream| stream.finish.as_ref());
+        finish.is_some_and(|finish| !finish.is_end())
     }
 
     /// What has been taken in of a stream.

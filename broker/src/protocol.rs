@@ -164,7 +164,7 @@ pub use self::keys::{
 pub const MAGIC: &[u8] = b"SKYPIPE/1";
 
 /// The revision of SKYPIPE/1 that this crate speaks. It grows when a peer must know of a change.
-pub const REVISION: u16 = 1;
+pub const REVISION: u16 = 2;
 
 /// The most payload bytes in one chunk: 1 MiB. Larger ones gain no speed (the kernel's copying
 /// dominates) and make a slow listener's progress coarse.
@@ -216,6 +216,10 @@ pub const MAX_PAGE: usize = 100;
 pub fn cost(len: usize) -> u64 {
     len as u64 + CHUNK_OVERHEAD
 }
+
+/// The most streams of which a listener that comes back says how far it is: with these a command fits
+/// [`MAX_COMMAND`]. Of others the satellite goes by what was confirmed.
+pub const MAX_PROGRESS: usize = 1000;
 
 /// How a listener takes part; the rules of the same names in the README.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -273,7 +277,7 @@ pub enum Code {
     Limit,
     /// A stream or listener was resumed that this satellite does not know, or not at this position.
     Unknown,
-    /// A writer or listener came back after it had been given up, and others were told.
+    /// A listener came back after it had been given up, and what it was still to get went to others.
     Lost,
     /// The satellite does not do this for this client.
     Denied,
@@ -312,6 +316,8 @@ pub enum Request {
         resume: bool,
         /// Whether the answer to `Finish` waits until listeners have confirmed everything.
         wait: bool,
+        /// Whether listeners get the stream only once it has ended. If it is cut, it is dropped.
+        whole: bool,
         /// Who writes, for people: at most [`MAX_LABEL`] bytes.
         label: String,
     },
@@ -422,12 +428,26 @@ pub enum Request {
 }
 
 /// Where a listener is that comes back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resume {
     /// How many turns have arrived.
     pub turns: u64,
     /// What they cost together.
     pub cost: u64,
+    /// What the listener's output has taken of the streams that go on, and of those that ended last:
+    /// at most [`MAX_PROGRESS`]. A satellite that had given the listener up goes by it.
+    pub streams: Vec<Progress>,
+}
+
+/// How much of a stream a listener's output has taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The stream.
+    pub stream: Uuid,
+    /// All payload bytes below this place, from where the listener began.
+    pub at: u64,
+    /// Whether its finish has come, and everything before it was taken.
+    pub ended: bool,
 }
 
 /// The limits that a client keeps to, told in [`Reply::Welcome`].
@@ -516,6 +536,9 @@ pub enum Reply {
         next: u64,
         /// What all chunks from there on may cost together.
         limit: u64,
+        /// Whether what comes from there on is the rest of a stream that was cut, and of which others
+        /// were told so: the writer had not been heard of for too long.
+        rest: bool,
     },
     /// Acknowledges chunks and gives credit.
     Ack {
@@ -539,6 +562,10 @@ pub enum Reply {
     Listening {
         /// The listener.
         listener: Uuid,
+        /// Whether it had been given up, so that chunks may be missing which others took meanwhile.
+        lost: bool,
+        /// Of how many streams it will not be sent the rest, for others took that meanwhile.
+        missed: u64,
     },
     /// One chunk; its payload is the message's third frame.
     Chunk {
@@ -561,6 +588,8 @@ pub enum Reply {
         turn: u64,
         /// The stream.
         stream: Uuid,
+        /// Payload bytes of the stream before its finish.
+        at: u64,
         /// How it finished.
         how: How,
         /// Who wrote it.

@@ -2,7 +2,7 @@
 //!
 //! It knows nothing of pipes; what becomes of a lost client's streams is decided in `losing`.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use uuid::Uuid;
 
@@ -23,6 +23,10 @@ pub(super) struct Client {
     pub streams: BTreeSet<Uuid>,
     /// The UUIDs of its listeners.
     pub listeners: BTreeSet<Uuid>,
+    /// The UUIDs of its streams and listeners that were given up and that it may come back for.
+    pub absent: BTreeSet<Uuid>,
+    /// Since when its last connection has been closed, where that says that its program has ended.
+    pub gone: Option<Now>,
     /// The key with which it connected; none where there are no keys, or before it has come back
     /// after a restart.
     pub key: Option<KeyId>,
@@ -40,15 +44,21 @@ pub(super) struct Clients {
     /// When to look whether a client has gone silent, by order of coming where times are equal.
     checks: BTreeSet<(Now, u64, Uuid)>,
     came: u64,
+    /// Those that have no connection, and nothing but what they may come back for.
+    away: HashSet<Uuid>,
 }
 
 impl Clients {
-    pub fn len(&self) -> usize {
-        self.by_id.len()
+    /// Clients that are here, or were a moment ago.
+    pub fn present(&self) -> usize {
+        self.by_id.len() - self.away.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
+    /// A client has no connection, and nothing but what it may come back for.
+    pub fn set_away(&mut self, id: Uuid) {
+        if self.by_id.contains_key(&id) {
+            self.away.insert(id);
+        }
     }
 
     /// Clients that are on a connection.
@@ -120,6 +130,8 @@ impl Clients {
                 order: *came,
                 streams: BTreeSet::new(),
                 listeners: BTreeSet::new(),
+                absent: BTreeSet::new(),
+                gone: None,
                 key: None,
                 old: None,
                 check: None,
@@ -134,8 +146,10 @@ impl Clients {
         if let Some(other) = earlier {
             self.disconnect(other);
         }
+        self.away.remove(&id);
         let client = self.make(id, now);
         client.heard = now;
+        client.gone = None;
         if let Some(before) = client.peer.replace(peer.clone()) {
             self.by_peer.remove(&before);
         }
@@ -158,6 +172,7 @@ impl Clients {
     pub fn remove(&mut self, id: Uuid) -> Option<Client> {
         self.disconnect(id);
         let client = self.by_id.remove(&id)?;
+        self.away.remove(&id);
         if let Some(due) = client.check {
             self.checks.remove(&(due, client.order, id));
         }

@@ -1,11 +1,12 @@
 //! Listeners: joining and resuming, what is sent to them, what they confirm.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::{Broker, FAIR_TURN, MAX_LISTENERS, Peer, is_reserved};
-use crate::pipe::{Item, ListenerKey, Next};
+use crate::pipe::{Away, Changed, Item, ListenerKey, Next, Return};
 use crate::protocol::{Code, Mode, Reply, Resume};
 use crate::store::{Store, StreamKey};
 
@@ -21,6 +22,8 @@ pub(super) struct Taker {
     pub peer: Option<Peer>,
     /// Whether it has listened in this run of the satellite, or only in the one before.
     pub is_of_this_run: bool,
+    /// Where it stood when it was given up, if it was.
+    pub away: Option<Away>,
     /// The stream that was last given a window of its own for this listener's sake.
     pub promised: Option<Uuid>,
 }
@@ -46,16 +49,9 @@ impl<S: Store> Broker<S> {
         if self.takers.contains_key(&listener) {
             return self.listen_again(peer, client, listener, resume, window);
         }
-        if resume.is_some() || self.lost.contains(&listener) {
-            let (code, message) = if self.lost.contains(&listener) {
-                (Code::Lost, "the satellite had given this listener up")
-            } else {
-                (
-                    Code::Unknown,
-                    "this satellite does not know the listener: it was restarted",
-                )
-            };
-            return self.refuse(peer, code, message, Some(listener));
+        if resume.is_some() {
+            let message = "this satellite does not know the listener: it was restarted";
+            return self.refuse(peer, Code::Unknown, message, Some(listener));
         }
         let Some(name) = self.name(peer, &pipe, Some(listener)) else {
             return;
@@ -67,12 +63,22 @@ impl<S: Store> Broker<S> {
             let message = "this satellite has all the listeners that it can serve";
             return self.refuse(peer, Code::Limit, message, Some(listener));
         }
-        self.reply(peer, &Reply::Listening { listener });
+        self.listening(peer, listener, None);
         self.join(client, listener, &name, mode, window);
     }
 
+    /// Answers `Listen`; `missed` is there for one that had been given up.
+    fn listening(&mut self, peer: &Peer, listener: Uuid, missed: Option<u64>) {
+        let reply = Reply::Listening {
+            listener,
+            lost: missed.is_some(),
+            missed: missed.unwrap_or(0),
+        };
+        self.reply(peer, &reply);
+    }
+
     /// Whether another listener may join a pipe.
-    pub(super) fn has_room_for_listener(&self, pipe: &str) -> bool {
+    pub(super) fn has_room_for_listener(&mut self, pipe: &str) -> bool {
         self.takers.len() < MAX_LISTENERS && self.has_room_for_feeds(pipe)
     }
 
@@ -96,6 +102,7 @@ impl<S: Store> Broker<S> {
                 key,
                 peer,
                 is_of_this_run: true,
+                away: None,
                 promised: None,
             },
         );
@@ -122,7 +129,11 @@ impl<S: Store> Broker<S> {
         let Some((name, key)) = self.owned_listener(peer, client, listener) else {
             return;
         };
-        let Resume { turns, cost } = resume.unwrap_or(Resume { turns: 0, cost: 0 });
+        let resume = resume.unwrap_or_default();
+        if let Some(away) = self.takers.get_mut(&listener).and_then(|it| it.away.take()) {
+            return self.listener_is_back(peer, listener, &away, &resume, window);
+        }
+        let Resume { turns, cost, .. } = resume;
         let resumed = if self.takers[&listener].is_of_this_run {
             self.with_pipe(&name, |pipe, _| pipe.resume(key, turns))
         } else {
@@ -139,8 +150,79 @@ impl<S: Store> Broker<S> {
             taker.peer = Some(peer.clone());
             taker.is_of_this_run = true;
         }
-        self.reply(peer, &Reply::Listening { listener });
+        self.listening(peer, listener, None);
         self.wake(key);
+    }
+
+    /// A listener that was given up is there again (rule 16).
+    fn listener_is_back(
+        &mut self,
+        peer: &Peer,
+        listener: Uuid,
+        away: &Away,
+        resume: &Resume,
+        window: u64,
+    ) {
+        let joined = StreamKey(self.new_key());
+        let Some(taker) = self.takers.get_mut(&listener) else {
+            return;
+        };
+        (taker.peer, taker.is_of_this_run) = (Some(peer.clone()), true);
+        let (name, key, client) = (taker.pipe.clone(), taker.key, taker.client);
+        self.forget_parts(key, away);
+        let known = resume.streams.iter().map(|it| (it.stream, *it));
+        let back = Return {
+            turns: resume.turns,
+            cost: resume.cost,
+            window,
+            progress: &known.collect::<HashMap<_, _>>(),
+            joined,
+        };
+        let found = self.with_pipe(&name, |pipe, ctx| pipe.come_back(key, away, &back, ctx));
+        self.room.touch();
+        self.is_back(client, listener);
+        match found {
+            Ok(missed) => {
+                self.listening(peer, listener, Some(missed));
+                self.wake(key);
+            }
+            Err(_) => {
+                self.drop_taker(key);
+                self.note_changed(Changed::Listener(key));
+                let message = "others took what this listener was still to get, while the \
+                               satellite heard nothing of it";
+                self.refuse(peer, Code::Lost, message, Some(listener));
+            }
+        }
+    }
+
+    /// What was kept of a listener's parts while it was away is not needed any more.
+    pub(super) fn forget_parts(&mut self, key: ListenerKey, away: &Away) {
+        self.effects.feeds -= away.breadth();
+        for stream in away.streams() {
+            self.note_changed(Changed::Part(key, stream));
+        }
+    }
+
+    /// Gives a listener up: what it had not confirmed is there for others, and where it stood is kept.
+    pub(super) fn lose_listener(&mut self, listener: Uuid) {
+        let Some(taker) = self.takers.get(&listener).filter(|it| it.away.is_none()) else {
+            return;
+        };
+        let (name, key) = (taker.pipe.clone(), taker.key);
+        self.line_waits.retain(|(_, waiting)| *waiting != key);
+        // The records that are written of what follows say that it is away.
+        let away = self.with_pipe(&name, |pipe, ctx| pipe.give_up_listener(key, ctx));
+        let Some(away) = away else {
+            return;
+        };
+        self.effects.feeds += away.breadth();
+        self.note_changed(Changed::Listener(key));
+        if let Some(taker) = self.takers.get_mut(&listener) {
+            (taker.peer, taker.away) = (None, Some(away));
+        }
+        self.remember_absent(listener);
+        self.room.touch();
     }
 
     pub(super) fn confirm(
@@ -172,6 +254,14 @@ impl<S: Store> Broker<S> {
             return;
         }
         let (name, key) = (taker.pipe.clone(), taker.key);
+        if let Some(taker) = self.takers.get_mut(&listener)
+            && let Some(away) = taker.away.take()
+        {
+            self.absent.retain(|absent| *absent != listener);
+            self.drop_taker(key);
+            self.note_changed(Changed::Listener(key));
+            return self.forget_parts(key, &away);
+        }
         self.drop_taker(key);
         self.room.touch();
         self.with_pipe(&name, |pipe, ctx| pipe.leave(key, ctx));
@@ -190,6 +280,7 @@ impl<S: Store> Broker<S> {
         self.line_waits.retain(|(_, waiting)| *waiting != key);
         if let Some(client) = self.clients.get_mut(taker.client) {
             client.listeners.remove(&listener);
+            client.absent.remove(&listener);
         }
         Some((taker.client, listener))
     }
@@ -251,6 +342,7 @@ impl<S: Store> Broker<S> {
                     listener,
                     turn,
                     stream: ended.stream,
+                    at: ended.at,
                     how: ended.how,
                     label: ended.label,
                     before: ended.before,
@@ -284,9 +376,6 @@ impl<S: Store> Broker<S> {
         }
         let (code, message) = match taker {
             Some(_) => (Code::Denied, "that listener is another client's"),
-            None if self.lost.contains(&listener) => {
-                (Code::Lost, "the satellite had given this listener up")
-            }
             None => (Code::Unknown, "this satellite does not know the listener"),
         };
         self.refuse(peer, code, message, Some(listener));

@@ -8,6 +8,10 @@ use super::{Broker, Now, Output, Peer};
 use crate::protocol::How;
 use crate::store::Store;
 
+/// How long after its connection was closed a program of this machine counts as ended: one that has
+/// only lost patience with its connection is back sooner.
+const GONE_AFTER: Now = Now::from_millis(250);
+
 impl<S: Store> Broker<S> {
     /// A connection has ended.
     pub(super) fn disconnected(&mut self, peer: &Peer) {
@@ -16,6 +20,12 @@ impl<S: Store> Broker<S> {
         };
         self.clients.disconnect(client);
         self.out_of_reach(client);
+        if self.settings.is_local
+            && let Some(gone) = self.clients.get_mut(client)
+        {
+            gone.gone = Some(self.now);
+            self.schedule_check(client);
+        }
     }
 
     /// The queue of a connection is full. Credit keeps those of SKYPIPE/1 clients far from that, so
@@ -40,13 +50,11 @@ impl<S: Store> Broker<S> {
         if client.old.is_some() {
             return self.forget(id, "its connection was lost");
         }
-        if client.streams.is_empty() && client.listeners.is_empty() {
-            self.clients.remove(id);
-            return;
-        }
-        for stream in client.streams.clone() {
+        let streams = client.streams.clone();
+        for stream in streams {
             self.withdraw(stream);
         }
+        self.forget_if_over(id);
     }
 
     /// A client says goodbye.
@@ -66,12 +74,14 @@ impl<S: Store> Broker<S> {
             return;
         };
         let (streams, listeners) = (client.streams.clone(), client.listeners.clone());
-        for listener in listeners {
-            self.leave(id, listener);
+        let absent = client.absent.clone();
+        for listener in listeners.iter().chain(&absent) {
+            self.leave(id, *listener);
         }
-        for stream in streams {
-            self.cut(stream, why);
+        for stream in streams.iter().chain(&absent) {
+            self.cut(*stream, why);
         }
+        self.absent.retain(|id| !absent.contains(id));
     }
 
     /// Gives up those who have not been heard of for their time, the longest silent first.
@@ -82,39 +92,45 @@ impl<S: Store> Broker<S> {
         }
     }
 
+    /// Gives up what a client has here whose time is over. On a connection that is still there it would
+    /// go on unawares: it has to come back on a new one.
     fn lose(&mut self, id: Uuid) {
         let Some(client) = self.clients.get(id) else {
             return;
         };
-        let (silent, is_old) = (self.now.saturating_sub(client.heard), client.old.is_some());
-        let (streams, listeners) = (client.streams.clone(), client.listeners.clone());
-        if is_old {
+        if client.old.is_some() {
             return;
         }
-        if silent >= self.settings.listener_lost {
-            for listener in listeners {
-                self.out
-                    .push_back(Output::Log(format!("listener {listener} is lost")));
-                self.remember_lost(listener);
-                self.leave(id, listener);
+        let silent = self.now.saturating_sub(client.heard);
+        let has_ended = client.gone.is_some_and(|gone| self.now >= gone + GONE_AFTER);
+        let (streams, listeners) = (client.streams.clone(), client.listeners.clone());
+        let are_listeners_lost = has_ended || silent >= self.settings.listener_lost;
+        let are_writers_lost = has_ended || silent >= self.settings.writer_lost;
+        if are_listeners_lost {
+            for listener in &listeners {
+                self.log_lost(&format!("listener {listener} is lost"));
+                self.lose_listener(*listener);
             }
         }
-        if silent >= self.settings.writer_lost {
+        if are_writers_lost {
+            let why = if has_ended {
+                "its program has ended".to_owned()
+            } else {
+                format!("it was not heard of for {}", humane(self.settings.writer_lost))
+            };
             for stream in &streams {
-                self.out
-                    .push_back(Output::Log(format!("the writer of {stream} is lost")));
-                self.remember_lost(*stream);
-                let time = humane(self.settings.writer_lost);
-                self.cut(*stream, &format!("it was not heard of for {time}"));
+                self.log_lost(&format!("the writer of {stream} is lost"));
+                self.lose_writer(*stream, &why);
             }
         }
-        let has_more = self
-            .clients
-            .get(id)
-            .is_some_and(|client| !client.streams.is_empty() || !client.listeners.is_empty());
-        if !has_more && silent >= self.settings.listener_lost {
-            self.clients.remove(id);
+        if are_listeners_lost || are_writers_lost {
+            self.clients.disconnect(id);
+            self.forget_if_over(id);
         }
+    }
+
+    fn log_lost(&mut self, what: &str) {
+        self.out.push_back(Output::Log(what.to_owned()));
     }
 
     /// Looks at a client again when the next of its times may be over. Times of 0.1 peers are not
@@ -123,7 +139,11 @@ impl<S: Store> Broker<S> {
         let Some(client) = self.clients.get(id) else {
             return;
         };
-        let due = client.old.is_none().then(|| self.silence_over(client));
+        let has_more = client.peer.is_some()
+            || !client.streams.is_empty()
+            || !client.listeners.is_empty();
+        let is_watched = client.old.is_none() && has_more;
+        let due = is_watched.then(|| self.silence_over(client));
         self.clients.check_at(id, due);
     }
 
@@ -134,7 +154,8 @@ impl<S: Store> Broker<S> {
         } else if !client.streams.is_empty() {
             time = time.min(self.settings.writer_lost);
         }
-        client.heard + time
+        let gone = client.gone.map(|gone| gone + GONE_AFTER);
+        (client.heard + time).min(gone.unwrap_or(Now::MAX))
     }
 
     /// Forgets a writer, and cuts its stream if that is open. It is forgotten first: it has not

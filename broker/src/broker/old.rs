@@ -12,7 +12,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::{Broker, OLD_IDS, Output, Peer};
-use crate::pipe::{Item, Next};
+use crate::pipe::{Item, Next, Opening};
 use crate::protocol::v01::{self, Answer, Command};
 use crate::protocol::{How, MAX_CHUNK, Mode, cost};
 use crate::store::Store;
@@ -71,7 +71,7 @@ impl<S: Store> Broker<S> {
         if let Some(client) = self.clients.heard(peer, self.now) {
             return self.clients.is_old(client).then_some(client);
         }
-        if self.clients.len() >= self.settings.clients {
+        if self.clients.present() >= self.settings.clients {
             return None;
         }
         let id = self.old_id();
@@ -136,7 +136,13 @@ impl<S: Store> Broker<S> {
 
     fn old_open(&mut self, client: Uuid, pipe: &Arc<str>) -> Uuid {
         let stream = self.old_id();
-        self.begin(client, stream, pipe, "a 0.1 client".to_owned(), false);
+        let opening = Opening {
+            id: stream,
+            label: "a 0.1 client".to_owned(),
+            begins: 0,
+            is_hidden: false,
+        };
+        self.begin(client, pipe, opening, false);
         if let Some(old) = self.old_mut(client) {
             old.streams.insert(pipe.clone(), Some(stream));
         }

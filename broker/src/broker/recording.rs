@@ -31,7 +31,9 @@ impl<S: Store> Broker<S> {
         let writers = known.writers.keys().map(|id| Changed::Writer(*id));
         let listeners = known.listeners.keys().map(|key| Changed::Listener(*key));
         let parts = known.pipes.values().flat_map(Pipe::parts);
-        let all = streams.chain(writers).chain(listeners).chain(parts);
+        let away = known.takers.values().filter_map(|taker| Some((taker.key, taker.away.as_ref()?)));
+        let away = away.flat_map(|(key, away)| away.streams().map(move |it| Changed::Part(key, it)));
+        let all = streams.chain(writers).chain(listeners).chain(parts).chain(away);
         // One after the other, for together they may be more than the memory that there is.
         let mut records = all.filter_map(|it| known.record_of(it));
         let written = store.checkpoint(&mut records);
@@ -84,6 +86,10 @@ impl Known<'_> {
             Changed::Listener(key) => {
                 let known = self.listeners.get(&key).and_then(|id| {
                     let taker = self.takers.get(id)?;
+                    if let Some(away) = &taker.away {
+                        let (client, pipe) = (taker.client, &taker.pipe);
+                        return Some(away.listener_record(key, *id, client, pipe));
+                    }
                     let pipe = self.pipes.get(&taker.pipe)?;
                     pipe.listener_record(key, *id, taker.client, &taker.pipe)
                 });
@@ -92,7 +98,10 @@ impl Known<'_> {
             Changed::Part(listener, stream) => {
                 let known = self.listeners.get(&listener).and_then(|id| {
                     let taker = self.takers.get(id)?;
-                    self.pipes.get(&taker.pipe)?.part_record(listener, stream)
+                    match &taker.away {
+                        Some(away) => away.part_record(listener, stream),
+                        None => self.pipes.get(&taker.pipe)?.part_record(listener, stream),
+                    }
                 });
                 Some(known.unwrap_or(Record::PartGone {
                     listener: listener.0,
@@ -112,8 +121,11 @@ fn writer_record(stream: Uuid, writer: &Writer) -> WriterRecord {
         wait: writer.wait,
         outcome: match writer.stage {
             Stage::Answered(outcome) => Some(outcome),
-            Stage::Open | Stage::Finished => None,
+            Stage::Open | Stage::Finished | Stage::Lost => None,
         },
         len: writer.len,
+        begins: writer.begins,
+        earlier: writer.earlier.iter().map(|key| key.0).collect(),
+        lost_at: (writer.stage == Stage::Lost).then_some(writer.next),
     }
 }

@@ -10,9 +10,9 @@ use uuid::Uuid;
 use super::listening::Taker;
 use super::writing::{Stage, Writer};
 use super::{Broker, Output, Settings, is_reserved};
-use crate::pipe::{Changed, ListenerKey, Pipe};
+use crate::pipe::{Away, Changed, ListenerKey, Pipe};
 use crate::protocol::{How, Outcome};
-use crate::store::record::{ListenerRecord, WriterRecord};
+use crate::store::record::{AwayRecord, ListenerRecord, PartRecord, WriterRecord};
 use crate::store::{Recovered, Store, StreamKey};
 
 impl<S: Store> Broker<S> {
@@ -37,6 +37,10 @@ impl<S: Store> Broker<S> {
             broker.restore_listener(*key, record);
         }
         for part in recovered.parts.values() {
+            if let Some(away) = &part.away {
+                broker.restore_away(part, away);
+                continue;
+            }
             let known = broker.streams.get(&StreamKey(part.stream)).cloned();
             let is_known =
                 known.is_some_and(|(_, name)| broker.restore_pipe(&name).restore_part(part));
@@ -62,7 +66,9 @@ impl<S: Store> Broker<S> {
 
     fn restore_listener(&mut self, key: u64, record: &ListenerRecord) {
         let name: Arc<str> = Arc::from(&*record.pipe);
-        self.restore_pipe(&name).restore_listener(record);
+        if !record.is_away {
+            self.restore_pipe(&name).restore_listener(record);
+        }
         let key = ListenerKey(key);
         let taker = Taker {
             client: record.client,
@@ -70,6 +76,7 @@ impl<S: Store> Broker<S> {
             key,
             peer: None,
             is_of_this_run: false,
+            away: record.is_away.then(|| Away::restored(record)),
             promised: None,
         };
         self.takers.insert(record.id, taker);
@@ -78,7 +85,20 @@ impl<S: Store> Broker<S> {
             .make(record.client, self.now)
             .listeners
             .insert(record.id);
+        if record.is_away {
+            self.remember_absent(record.id);
+            self.forget_if_over(record.client);
+        }
         self.schedule_check(record.client);
+    }
+
+    fn restore_away(&mut self, part: &PartRecord, away: &AwayRecord) {
+        let id = self.listeners.get(&ListenerKey(part.listener));
+        let taker = id.and_then(|id| self.takers.get_mut(id));
+        if let Some(kept) = taker.and_then(|taker| taker.away.as_mut()) {
+            kept.restore_part(part, away);
+            self.effects.feeds += 1;
+        }
     }
 
     fn restore_writer(&mut self, record: &WriterRecord) {
@@ -92,24 +112,39 @@ impl<S: Store> Broker<S> {
         let len = pipe.and_then(|pipe| pipe.len(key)).or(record.len);
         let end = pipe.and_then(|pipe| pipe.end(key));
         // Of a stream that is gone everything was there.
-        let next = end.or(len).unwrap_or(0);
+        let next = record.lost_at.or(end).or(len).unwrap_or(record.begins);
+        // A stream that was cut, and not by its writer: the record of the loss, or of the writer's
+        // return, was the last that was written down.
+        let is_cut = pipe.is_some_and(|pipe| pipe.is_cut(key)) && record.len.is_none();
         let stage = match (record.outcome, len, end) {
+            _ if record.lost_at.is_some() || is_cut => Stage::Lost,
             (Some(outcome), ..) => Stage::Answered(outcome),
             (None, Some(_), Some(_)) => Stage::Finished,
             (None, None, Some(_)) => Stage::Open,
             // Its stream was the last that was written down to go.
             (None, Some(_), None) => Stage::Answered(Outcome::Taken),
+            (None, None, None) if record.begins > 0 => Stage::Lost,
             (None, None, None) => return self.note_changed(Changed::Writer(record.stream)),
         };
         let mut writer = Writer::new(record.client, name, key, record.wait, stage, next, len);
         // What a store finds it has synced.
         (writer.safe, writer.is_finish_safe) = (next, len.is_some());
         writer.is_restored = true;
+        writer.begins = record.begins;
+        let earlier = record.earlier.iter().map(|key| StreamKey(*key));
+        writer.earlier = earlier.filter(|key| self.streams.contains_key(key)).collect();
+        if stage == Stage::Lost {
+            writer.len = None;
+        }
         self.writers.insert(record.stream, writer);
         self.clients
             .make(record.client, self.now)
             .streams
             .insert(record.stream);
+        if stage == Stage::Lost {
+            self.remember_absent(record.stream);
+            self.forget_if_over(record.client);
+        }
         self.schedule_check(record.client);
     }
 
@@ -148,18 +183,19 @@ impl<S: Store> Broker<S> {
                 .pipes
                 .get(name)
                 .is_some_and(|pipe| pipe.len(*key).is_none());
-            (is_open && !self.writers.contains_key(id)).then(|| (*key, *id, name.clone()))
+            let writer = self.writers.get(id).filter(|writer| writer.key == *key);
+            let has_writer = writer.is_some_and(|writer| writer.stage != Stage::Lost);
+            (is_open && !has_writer).then(|| (*key, name.clone()))
         };
         let orphans: Vec<_> = self.streams.iter().filter_map(is_orphan).collect();
-        for (key, id, name) in orphans {
-            self.remember_lost(id);
+        for (key, name) in orphans {
             let how = How::Cut("its writer was lost".to_owned());
             self.with_pipe(&name, |pipe, ctx| pipe.finish(key, how, ctx));
         }
         let is_short = |(key, (id, name)): (&StreamKey, &(Uuid, Arc<str>))| {
             let pipe = self.pipes.get(name)?;
             let is_short = pipe.len(*key)? > pipe.end(*key)?;
-            let writer = self.writers.get(id);
+            let writer = self.writers.get(id).filter(|writer| writer.key == *key);
             let comes_back = writer.is_some_and(Writer::is_awaited);
             (is_short && !comes_back).then(|| (*key, writer.is_some(), name.clone()))
         };

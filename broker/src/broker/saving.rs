@@ -249,7 +249,7 @@ impl<S: Store> Broker<S> {
     }
 
     /// Saves what a stream has in memory. Returns whether there was room.
-    fn save(&mut self, key: StreamKey) -> bool {
+    pub(super) fn save(&mut self, key: StreamKey) -> bool {
         loop {
             match self.store.save(key) {
                 Ok(0) => break,

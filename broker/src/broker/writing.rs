@@ -6,7 +6,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::{Broker, MAX_FEEDS, MAX_STREAMS, Peer, is_reserved};
-use crate::pipe::{Changed, Pipe};
+use crate::pipe::{self, Changed, Pipe, Reopened};
 use crate::protocol::{
     BASE_CREDIT, Code, How, MAX_BYTES, MAX_CHUNK, MAX_LABEL, MAX_PROOF, Outcome, Reply, SCRAP, cost,
 };
@@ -21,6 +21,8 @@ pub(super) enum Stage {
     Finished,
     /// It is owed this answer, or has been sent it.
     Answered(Outcome),
+    /// It was silent for too long, and its stream was cut; it may come back (rule 16).
+    Lost,
 }
 
 /// One writer, until it has its answer.
@@ -60,6 +62,12 @@ pub(super) struct Writer {
     pub is_finish_safe: bool,
     /// Whether it was there before this run of the satellite.
     pub is_restored: bool,
+    /// Where its stream begins: beyond 0 if that is the rest of one that was cut.
+    pub begins: u64,
+    /// Streams that hold earlier parts of what it wrote, which were cut, as long as they are there.
+    pub earlier: Vec<StreamKey>,
+    /// Whether something of an earlier part was discarded.
+    pub has_discarded: bool,
 }
 
 impl Writer {
@@ -90,6 +98,9 @@ impl Writer {
             is_owed: false,
             is_finish_safe: false,
             is_restored: false,
+            begins: 0,
+            earlier: Vec::new(),
+            has_discarded: false,
         }
     }
 
@@ -121,7 +132,7 @@ impl Writer {
         match self.stage {
             Stage::Open => true,
             Stage::Finished => self.next < self.most(),
-            Stage::Answered(_) => false,
+            Stage::Answered(_) | Stage::Lost => false,
         }
     }
 
@@ -143,6 +154,7 @@ pub(super) struct Opening {
     pub from: u64,
     pub resume: bool,
     pub wait: bool,
+    pub whole: bool,
     pub label: String,
 }
 
@@ -163,14 +175,14 @@ impl<S: Store> Broker<S> {
             from,
             resume,
             wait,
+            whole,
             label,
         } = opening;
-        if self.writers.contains_key(&stream) {
-            return self.reopen(peer, client, stream, from);
-        }
-        if self.lost.contains(&stream) {
-            let message = "the satellite had given this writer up, and its stream was cut";
-            return self.refuse(peer, Code::Lost, message, Some(stream));
+        if let Some(writer) = self.writers.get(&stream) {
+            return match writer.stage {
+                Stage::Lost => self.writer_is_back(peer, client, stream, from, (label, whole)),
+                _ => self.reopen(peer, client, stream, from),
+            };
         }
         if resume || from > 0 {
             let message = "this satellite does not know the stream: it was restarted, and what it \
@@ -188,29 +200,49 @@ impl<S: Store> Broker<S> {
             let message = "this satellite has all the streams that it can keep";
             return self.refuse(peer, Code::Limit, message, Some(stream));
         }
-        self.begin(client, stream, &name, label, wait);
-        let limit = self.first_credit(&name);
+        let opening = pipe::Opening {
+            id: stream,
+            label,
+            begins: 0,
+            is_hidden: whole,
+        };
+        self.begin(client, &name, opening, wait);
+        self.opened(peer, stream, false);
+    }
+
+    /// Answers `Open` with a first credit.
+    fn opened(&mut self, peer: &Peer, stream: Uuid, rest: bool) {
+        let Some(writer) = self.writers.get(&stream) else {
+            return;
+        };
+        let (name, next) = (writer.pipe.clone(), writer.next);
+        let limit = if writer.is_awaited() {
+            self.first_credit(&name)
+        } else {
+            0
+        };
         if let Some(writer) = self.writers.get_mut(&stream) {
-            writer.limit = limit;
+            (writer.received, writer.limit, writer.want) = (0, limit, 0);
         }
-        self.reply(
-            peer,
-            &Reply::Opened {
-                stream,
-                next: 0,
-                limit,
-            },
-        );
+        let reply = Reply::Opened {
+            stream,
+            next,
+            limit,
+            rest,
+        };
+        self.reply(peer, &reply);
     }
 
     /// Whether another stream may open or wait in a pipe.
-    pub(super) fn has_room_for_stream(&self, pipe: &str) -> bool {
+    pub(super) fn has_room_for_stream(&mut self, pipe: &str) -> bool {
         self.streams.len().max(self.writers.len()) < MAX_STREAMS && self.has_room_for_feeds(pipe)
     }
 
     /// Whether another stream or listener of a pipe would not be a part in too many.
-    pub(super) fn has_room_for_feeds(&self, pipe: &str) -> bool {
+    pub(super) fn has_room_for_feeds(&mut self, pipe: &str) -> bool {
         let more = self.pipes.get(pipe).map_or(0, Pipe::breadth);
+        // Those who are there go before those who may come back.
+        while self.effects.feeds + more > MAX_FEEDS && self.forget_longest_absent() {}
         self.effects.feeds + more <= MAX_FEEDS
     }
 
@@ -218,13 +250,14 @@ impl<S: Store> Broker<S> {
     pub(super) fn begin(
         &mut self,
         client: Uuid,
-        stream: Uuid,
         name: &Arc<str>,
-        label: String,
+        opening: pipe::Opening,
         wait: bool,
     ) {
         let key = StreamKey(self.new_key());
-        let writer = Writer::new(client, name.clone(), key, wait, Stage::Open, 0, None);
+        let (stream, begins) = (opening.id, opening.begins);
+        let mut writer = Writer::new(client, name.clone(), key, wait, Stage::Open, begins, None);
+        writer.begins = begins;
         self.writers.insert(stream, writer);
         self.streams.insert(key, (stream, name.clone()));
         self.note_changed(Changed::Writer(stream));
@@ -232,7 +265,7 @@ impl<S: Store> Broker<S> {
             owner.streams.insert(stream);
         }
         self.schedule_check(client);
-        self.with_pipe(name, |pipe, ctx| pipe.open(key, stream, label, ctx));
+        self.with_pipe(name, |pipe, ctx| pipe.open(key, opening, ctx));
     }
 
     /// A writer is there again, perhaps on another connection.
@@ -246,30 +279,71 @@ impl<S: Store> Broker<S> {
             let message = "the writer no longer has what this satellite expects";
             return self.refuse(peer, Code::Unknown, message, Some(stream));
         }
-        let pipe = self.writers[&stream].pipe.clone();
-        let credit = if self.writers[&stream].is_awaited() {
-            self.first_credit(&pipe)
-        } else {
-            0
-        };
-        let Some(writer) = self.writers.get_mut(&stream) else {
-            return;
-        };
-        writer.received = 0;
-        writer.limit = credit;
-        writer.want = 0;
-        let (next, limit) = (writer.next, writer.limit);
-        if from < writer.safe {
+        if from < self.writers[&stream].safe {
             self.owe(stream);
         }
-        self.reply(
-            peer,
-            &Reply::Opened {
-                stream,
-                next,
-                limit,
-            },
-        );
+        self.opened(peer, stream, false);
+    }
+
+    /// A writer that had been given up is there again (rule 16). Its stream goes on if nobody was told
+    /// that it was cut; else what the writer still has follows as the rest of it.
+    fn writer_is_back(
+        &mut self,
+        peer: &Peer,
+        client: Uuid,
+        stream: Uuid,
+        from: u64,
+        (label, whole): (String, bool),
+    ) {
+        if !self.owns_stream(peer, client, stream) {
+            return;
+        }
+        let writer = &self.writers[&stream];
+        let (name, key, end) = (writer.pipe.clone(), writer.key, writer.next);
+        if from > end || (whole && end > 0) {
+            let message = "the satellite dropped what it had of this stream, for it had not heard of \
+                           its writer for too long";
+            return self.refuse(peer, Code::Unknown, message, Some(stream));
+        }
+        let goes_on = self.with_pipe(&name, |pipe, ctx| pipe.reopen(key, ctx)) == Reopened::GoesOn;
+        if !goes_on && !(self.has_room_for_stream(&name) && self.save_earlier(key)) {
+            let message = "this satellite has no room for the rest of the stream";
+            return self.refuse(peer, Code::Limit, message, Some(stream));
+        }
+        if !goes_on {
+            let opening = pipe::Opening {
+                id: stream,
+                label,
+                begins: end,
+                is_hidden: whole,
+            };
+            self.go_on_with_rest(client, &name, opening);
+        }
+        if let Some(writer) = self.writers.get_mut(&stream) {
+            (writer.stage, writer.len) = (Stage::Open, None);
+        }
+        self.note_changed(Changed::Writer(stream));
+        self.is_back(client, stream);
+        if from < self.writers[&stream].safe {
+            self.owe(stream);
+        }
+        self.opened(peer, stream, !goes_on && end > 0);
+    }
+
+    /// Opens the rest of a stream that was cut, for the same writer.
+    fn go_on_with_rest(&mut self, client: Uuid, name: &Arc<str>, opening: pipe::Opening) {
+        let stream = opening.id;
+        let Some(before) = self.writers.remove(&stream) else {
+            return;
+        };
+        self.begin(client, name, opening, before.wait);
+        let is_there = self.streams.contains_key(&before.key);
+        if let Some(writer) = self.writers.get_mut(&stream) {
+            writer.safe = before.safe;
+            writer.has_discarded = before.has_discarded;
+            writer.earlier = before.earlier;
+            writer.earlier.extend(is_there.then_some(before.key));
+        }
     }
 
     /// A writer knows of more that was safe than a satellite which lost its power does: listeners had
@@ -369,6 +443,7 @@ impl<S: Store> Broker<S> {
             Stage::Answered(outcome) => {
                 return self.reply(peer, &Reply::Finished { stream, outcome });
             }
+            Stage::Lost => return,
         }
         if len != writer.next {
             let message = format!(
@@ -425,6 +500,7 @@ impl<S: Store> Broker<S> {
         self.note_changed(Changed::Writer(stream));
         if let Some(client) = self.clients.get_mut(writer.client) {
             client.streams.remove(&stream);
+            client.absent.remove(&stream);
         }
     }
 
@@ -434,10 +510,20 @@ impl<S: Store> Broker<S> {
         let Some((stream, _)) = self.streams.remove(&key) else {
             return;
         };
-        match self.writers.get(&stream) {
-            Some(writer) if writer.wait => self.answer(stream, outcome),
-            Some(writer) if writer.stage == Stage::Finished => self.answer(stream, Outcome::Kept),
-            _ => {}
+        let Some(writer) = self.writers.get_mut(&stream) else {
+            return;
+        };
+        writer.earlier.retain(|earlier| *earlier != key);
+        writer.has_discarded |= outcome == Outcome::Discarded;
+        let is_over = !self.streams.contains_key(&writer.key);
+        if writer.stage != Stage::Finished || !is_over {
+            return;
+        }
+        match (writer.wait, writer.has_discarded) {
+            (false, _) => self.answer(stream, Outcome::Kept),
+            (true, _) if !writer.earlier.is_empty() => {}
+            (true, true) => self.answer(stream, Outcome::Discarded),
+            (true, false) => self.answer(stream, Outcome::Taken),
         }
     }
 
@@ -505,10 +591,6 @@ impl<S: Store> Broker<S> {
         }
         let (code, message) = match owner {
             Some(_) => (Code::Denied, "that stream is another client's"),
-            None if self.lost.contains(&stream) => (
-                Code::Lost,
-                "the satellite had given this writer up, and its stream was cut",
-            ),
             None => (Code::Unknown, "this satellite does not know the stream"),
         };
         self.refuse(peer, code, message, Some(stream));

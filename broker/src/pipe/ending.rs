@@ -12,7 +12,9 @@ impl Pipe {
         let Some(listener) = self.listeners.get_mut(&key) else {
             return;
         };
-        let ends = matches!(listener.mode, Mode::Default | Mode::Tap) && listener.is_accepting();
+        let ends = matches!(listener.mode, Mode::Default | Mode::Tap)
+            && listener.is_accepting()
+            && listener.has_had;
         if ends
             && !listener
                 .feeds
@@ -20,6 +22,16 @@ impl Pipe {
                 .any(|stream| self.open.contains(stream))
         {
             listener.phase = Phase::Draining;
+            effects.change(Changed::Listener(key));
+        }
+    }
+
+    /// Notes that a stream which a listener gets has finished, if it has.
+    pub(super) fn note_had(&mut self, key: ListenerKey, stream: StreamKey, effects: &mut Effects) {
+        if !self.open.contains(&stream)
+            && let Some(listener) = self.listeners.get_mut(&key)
+            && !std::mem::replace(&mut listener.has_had, true)
+        {
             effects.change(Changed::Listener(key));
         }
     }
@@ -118,7 +130,9 @@ impl Pipe {
             && !stream.is_claimed()
         {
             stream.move_taker(before, confirmed);
-            self.take(stream_key, end);
+            if !stream.is_kept_whole {
+                self.take(stream_key, end);
+            }
             self.trim(stream_key, ctx);
         }
         if is_over {
@@ -215,6 +229,7 @@ impl Pipe {
         ctx.effects.change(Changed::Stream(key));
         self.open.remove(&key);
         self.free.remove(&key);
+        self.hidden.remove(&key);
         let gone = self.streams.remove(&key);
         self.kept -= gone.map_or(0, |stream| stream.kept());
     }

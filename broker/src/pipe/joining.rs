@@ -22,7 +22,13 @@ impl Pipe {
         let listener = Listener::new(mode, joined, window);
         self.listeners.insert(key, Box::new(listener));
         ctx.effects.change(Changed::Listener(key));
-        match mode {
+        self.find_streams(key, ctx);
+        ctx.effects.awake.push(key);
+    }
+
+    /// Gives a listener that has no stream yet what it finds (rules 3, 7, 8, 9).
+    pub(super) fn find_streams<S: Store>(&mut self, key: ListenerKey, ctx: &mut Context<'_, S>) {
+        match self.listeners[&key].mode {
             Mode::One => self.join_one(key, ctx),
             Mode::Tap => self.join_tap(key, ctx.effects),
             Mode::Follow => self.join_live(key, ctx),
@@ -31,7 +37,6 @@ impl Pipe {
                 _ => self.join_live(key, ctx),
             },
         }
-        ctx.effects.awake.push(key);
     }
 
     /// Takes in that the first `turns` turns are confirmed, and the new window.
@@ -89,7 +94,7 @@ impl Pipe {
     /// A listener goes, by its own will or lost. What it has not confirmed is back in its place
     /// (rule 10).
     pub fn leave<S: Store>(&mut self, key: ListenerKey, ctx: &mut Context<'_, S>) {
-        self.queue.retain(|one| *one != key);
+        self.queue.remove(&key);
         let Some(mut listener) = self.listeners.remove(&key) else {
             return;
         };

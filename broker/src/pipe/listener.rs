@@ -8,6 +8,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::protocol::{MAX_TURNS_OPEN, Mode};
+use crate::store::record::ListenerRecord;
 use crate::store::{Chunk, StreamKey};
 
 /// Whether a listener still gets what opens.
@@ -21,6 +22,17 @@ pub(super) enum Phase {
     Draining,
     /// Has been sent the end.
     Done,
+}
+
+impl Phase {
+    /// The phase of a listener that was written down. One that had been sent the end is sent it again.
+    pub fn restored(record: &ListenerRecord) -> Self {
+        match (record.is_queued, record.is_accepting) {
+            (true, _) => Self::Queued,
+            (false, true) => Self::Live,
+            (false, false) => Self::Draining,
+        }
+    }
 }
 
 /// When an item's turn comes: what lay there at joining by the age of its stream, then the rest as
@@ -115,6 +127,8 @@ pub(super) struct Listener {
     pub phase: Phase,
     /// Streams opened before this place in the order were there when it joined.
     pub joined: StreamKey,
+    /// Whether a stream that it was getting has finished.
+    pub has_had: bool,
     /// Once an `--eof` has come: what finished at or after this place in the order of arrival is no
     /// longer for it.
     pub until: Option<u64>,
@@ -145,6 +159,7 @@ impl Listener {
                 Phase::Live
             },
             joined,
+            has_had: false,
             until: None,
             feeds: BTreeMap::new(),
             ready: BTreeSet::new(),

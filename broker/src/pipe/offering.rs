@@ -1,6 +1,6 @@
 //! How streams find listeners: by age, to one alone or to all who are live (rules 3, 4, 7, 9 and 10).
 
-use super::listener::{Feed, Phase, TapQueue};
+use super::listener::{Feed, Listener, Phase, TapQueue};
 use super::stream::Takers;
 use super::{Changed, Context, Effects, ListenerKey, Pipe};
 use crate::protocol::Mode;
@@ -17,23 +17,25 @@ impl Pipe {
         open.into_iter().chain(self.free.first()).min().copied()
     }
 
-    /// The stream for a new `--one`, if there is any: the oldest that is whole and nobody's, one
-    /// that has come to something before one that is still empty (rule 7).
+    /// The stream for a new `--one`, if there is any that is nobody's and has its first byte: the
+    /// oldest that has ended, else the oldest that was cut, else the oldest that is being written, one
+    /// that has come to something before one that is still empty (rule 7). Else it waits.
     pub(super) fn join_one<S: Store>(&mut self, key: ListenerKey, ctx: &mut Context<'_, S>) {
         let fits = |key: &&StreamKey| {
             let stream = &self.streams[*key];
             stream.is_free() && stream.is_whole()
         };
-        let begun = self
-            .open
-            .iter()
-            .filter(fits)
-            .find(|key| self.streams[*key].next > 0);
-        let finished = self.free.iter().find(fits);
-        let best = begun.into_iter().chain(finished).min();
+        let has_ended = |key: &&StreamKey| self.streams[*key].has_ended_whole();
+        let has_begun = |key: &&StreamKey| fits(key) && self.streams[*key].next > 0;
+        let finished = self.free.iter().filter(fits);
+        let best = finished.clone().find(has_ended);
+        let best = best.or_else(|| finished.clone().next());
+        let best = best.or_else(|| self.open.iter().find(has_begun));
         match best.or_else(|| self.open.iter().find(fits)).copied() {
             Some(stream) => self.claim(key, stream, ctx),
-            None => self.queue.push_back(key),
+            None => {
+                self.queue.insert(key);
+            }
         }
     }
 
@@ -95,12 +97,21 @@ impl Pipe {
     /// Offers a stream that nobody has: to the `--one` that has waited longest if it is whole, else
     /// to all who are live, else it waits (rules 4, 7, 10).
     pub(super) fn offer<S: Store>(&mut self, key: StreamKey, ctx: &mut Context<'_, S>) {
-        let stream = &self.streams[&key];
-        if stream.is_whole()
-            && let Some(one) = self.queue.pop_front()
-        {
-            self.claim(one, key, ctx);
+        if self.hidden.contains(&key) {
             return;
+        }
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
+        if stream.finish.is_some() && stream.is_whole() {
+            stream.is_kept_whole = true;
+        }
+        let (is_whole, has_ended) = (stream.is_whole(), stream.has_ended_whole());
+        if is_whole && let Some(one) = self.queue.pop_first() {
+            return self.claim(one, key, ctx);
+        }
+        if has_ended && let Some((one, held)) = self.idle_claim() {
+            return self.exchange(one, held, key, ctx);
         }
         let live = self
             .listeners
@@ -108,12 +119,38 @@ impl Pipe {
             .filter(|(_, one)| one.is_accepting() && !one.is_tap());
         for listener in live.map(|(key, _)| *key).collect::<Vec<_>>() {
             self.share(listener, key, 0, ctx);
+            self.note_had(listener, key, ctx.effects);
             self.end_if_over(listener, ctx.effects);
         }
         let stream = &self.streams[&key];
         if stream.is_free() && stream.finish.is_some() {
             self.free.insert(key);
         }
+    }
+
+    /// The `--one` that has waited longest of those that have a stream which is still being written and
+    /// of which nothing was sent to them.
+    fn idle_claim(&self) -> Option<(ListenerKey, StreamKey)> {
+        let idle = |(key, one): (&ListenerKey, &Box<Listener>)| {
+            let (held, feed) = one.feeds.first_key_value()?;
+            let is_idle = one.mode == Mode::One && one.next_turn() == 0 && feed.sent == 0;
+            let is_held = self.open.contains(held) && !self.streams[held].is_restored;
+            (is_idle && is_held).then_some((*key, *held))
+        };
+        self.listeners.iter().find_map(idle)
+    }
+
+    /// A `--one` gets a stream that has ended in place of one of which nothing has come to it.
+    fn exchange<S: Store>(
+        &mut self,
+        one: ListenerKey,
+        held: StreamKey,
+        ended: StreamKey,
+        ctx: &mut Context<'_, S>,
+    ) {
+        self.claim(one, ended, ctx);
+        self.give_up(one, held, ctx);
+        self.offer(held, ctx);
     }
 
     /// Gives a listener a part in a stream, from the first byte that nobody has confirmed.
@@ -174,11 +211,7 @@ impl Pipe {
             confirmed: stream.taken,
             backlog,
             limit: None,
-            before: if stream.finish.is_some() {
-                stream.taken
-            } else {
-                0
-            },
+            before: stream.before(),
             complete: false,
             rank: None,
             tap: None,

@@ -43,6 +43,8 @@ impl Pipe {
             taken: stream.taken,
             needed: stream.needed(),
             discarded: stream.discarded,
+            begins: stream.begins,
+            is_hidden: self.hidden.contains(&key),
             finish: stream.finish.as_ref().map(|finish| FinishRecord {
                 how: finish.how.clone(),
                 arrival: finish.arrival,
@@ -87,6 +89,8 @@ impl Pipe {
             is_queued: listener.phase == Phase::Queued,
             joined: listener.joined.0,
             until: listener.until,
+            has_had: listener.has_had,
+            is_away: false,
         }))
     }
 
@@ -101,6 +105,7 @@ impl Pipe {
             limit: feed.limit,
             before: feed.before,
             from: feed.from,
+            away: None,
         }))
     }
 

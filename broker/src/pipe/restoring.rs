@@ -21,6 +21,10 @@ impl Pipe {
         stream.taken = record.taken;
         stream.released = record.needed;
         stream.discarded = record.discarded;
+        stream.begins = record.begins;
+        stream.is_restored = true;
+        // What nobody has confirmed a byte of when it has finished stays whole (rule 10).
+        stream.is_kept_whole = record.finish.is_some() && record.taken == 0 && !record.marker;
         stream.finish = record.finish.map(|finish| {
             stream.finish_taken = finish.taken;
             Finish {
@@ -30,7 +34,9 @@ impl Pipe {
             }
         });
         self.kept += stream.kept();
-        if stream.finish.is_none() {
+        if record.is_hidden {
+            self.hidden.insert(key);
+        } else if stream.finish.is_none() {
             self.open.insert(key);
         }
         if let Some(listener) = record.claimed {
@@ -44,13 +50,10 @@ impl Pipe {
         let key = ListenerKey(record.key);
         let mut listener = Listener::new(record.mode, StreamKey(record.joined), 0);
         listener.until = record.until;
-        listener.phase = match (record.is_queued, record.is_accepting) {
-            (true, _) => Phase::Queued,
-            (false, true) => Phase::Live,
-            (false, false) => Phase::Draining,
-        };
+        listener.has_had = record.has_had;
+        listener.phase = Phase::restored(record);
         if record.is_queued {
-            self.queue.push_back(key);
+            self.queue.insert(key);
         }
         self.listeners.insert(key, Box::new(listener));
     }
@@ -213,6 +216,7 @@ impl Pipe {
                 ctx.effects.feeds -= 1;
                 ctx.effects.change(Changed::Part(listener, key));
             }
+            self.note_had(listener, key, ctx.effects);
             self.end_if_over(listener, ctx.effects);
             ctx.effects.awake.push(listener);
         }

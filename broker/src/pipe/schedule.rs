@@ -141,6 +141,9 @@ impl Pipe {
         listener.spent += sent.cost;
         listener.unconfirmed.push_back(sent);
         listener.resend = listener.unconfirmed.len();
+        if let (Item::Ended(_), Some(stream)) = (&item, self.streams.get_mut(&stream)) {
+            stream.is_end_told = true;
+        }
         self.refresh(key, stream, ctx);
         Next::Item(turn, item)
     }
@@ -266,6 +269,7 @@ fn send_from_store<S: Store>(
         let (how, label) = (finish.how.clone(), stream.label.clone());
         let ended = Ended {
             stream: stream.id,
+            at: finish.len,
             how,
             label,
             before,
@@ -381,16 +385,17 @@ fn end_damaged(listener: &mut Listener, key: StreamKey, label: String) -> Ended 
     let how = How::Cut("the satellite's disk did not give its bytes back".to_owned());
     let mut ended = Ended {
         stream: Uuid::nil(),
+        at: 0,
         how,
         label,
         before: 0,
         missed: 0,
     };
     for sent in listener.unconfirmed.iter_mut().skip(listener.resend) {
-        if let SentWhat::Chunk { stream, id, .. } = &sent.what
+        if let SentWhat::Chunk { stream, id, at, .. } = &sent.what
             && *stream == key
         {
-            ended.stream = *id;
+            (ended.stream, ended.at) = (*id, *at);
             sent.what = SentWhat::Ended {
                 stream: key,
                 ended: ended.clone(),

@@ -29,6 +29,13 @@ pub(super) struct Finish {
     pub len: u64,
 }
 
+impl Finish {
+    /// Whether the writer's stdin had closed.
+    pub fn is_end(&self) -> bool {
+        !matches!(self.how, How::Cut(_))
+    }
+}
+
 /// What a pipe knows of a stream. Positions are in payload bytes.
 #[derive(Debug)]
 pub(super) struct Stream {
@@ -49,6 +56,15 @@ pub(super) struct Stream {
     pub finish_taken: bool,
     /// Whether something of it was dropped by `--discard`.
     pub discarded: bool,
+    /// Where it begins: beyond 0 if it is the rest of a stream that was cut (rule 16).
+    pub begins: u64,
+    /// Whether it had finished before anybody was given a byte of it, so that all of it stays until a
+    /// listener has confirmed its finish (rule 10).
+    pub is_kept_whole: bool,
+    /// Whether a listener or a tap has been told how it finished.
+    pub is_end_told: bool,
+    /// Whether it was there before this run of the satellite, so that nobody knows what was sent of it.
+    pub is_restored: bool,
     /// How it finished, once it has.
     pub finish: Option<Finish>,
     pub takers: Takers,
@@ -72,6 +88,10 @@ impl Stream {
             released: 0,
             finish_taken: false,
             discarded: false,
+            begins: 0,
+            is_kept_whole: false,
+            is_end_told: false,
+            is_restored: false,
             finish: None,
             takers: Takers::Shared(BTreeSet::new()),
             positions: BTreeMap::new(),
@@ -92,7 +112,22 @@ impl Stream {
 
     /// Whether nobody has had a byte of it, so that a `--one` can have it.
     pub fn is_whole(&self) -> bool {
-        self.taken == 0 && !self.marker
+        self.taken == 0 && self.begins == 0 && !self.marker
+    }
+
+    /// Whether it is whole and has ended well.
+    pub fn has_ended_whole(&self) -> bool {
+        let ended = self.finish.as_ref().is_some_and(Finish::is_end);
+        ended && self.is_whole()
+    }
+
+    /// How many of its first bytes others had before somebody who begins with it now.
+    pub fn before(&self) -> u64 {
+        if self.finish.is_some() {
+            self.taken
+        } else {
+            self.begins
+        }
     }
 
     /// Whether all that it was has been confirmed, so that nothing of it waits any more.

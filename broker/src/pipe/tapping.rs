@@ -61,6 +61,7 @@ impl Pipe {
         for tap in &stream.taps {
             let ended = Ended {
                 stream: stream.id,
+                at: finish.len,
                 how: finish.how.clone(),
                 label: stream.label.clone(),
                 before: 0,

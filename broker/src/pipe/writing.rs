@@ -2,26 +2,53 @@
 //!
 //! It decides nothing about who gets what; that is `offering`.
 
+use super::listener::Phase;
 use super::stream::{Finish, Stream, Takers};
-use super::{Changed, Context, Pipe};
-use crate::protocol::How;
+use super::{Changed, Context, ListenerKey, Pipe};
+use crate::protocol::{How, Outcome};
 use crate::store::{Chunk, Mark, Store, StreamKey};
 use bytes::Bytes;
 use uuid::Uuid;
 
+/// What is known of a stream that opens.
+#[derive(Debug)]
+pub struct Opening {
+    /// The UUID its writer gave it.
+    pub id: Uuid,
+    /// Who writes.
+    pub label: String,
+    /// Where it begins: beyond 0 if it is the rest of a stream that was cut.
+    pub begins: u64,
+    /// Whether listeners get it only once it has ended.
+    pub is_hidden: bool,
+}
+
+/// What became of a stream whose writer was given up and is there again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reopened {
+    /// It is open, as if nothing had happened.
+    GoesOn,
+    /// Somebody was told that it was cut.
+    Told,
+    /// It is not there any more.
+    Gone,
+}
+
 impl Pipe {
     /// Opens a stream. It goes to the `--one` that has waited longest, else to all who are live,
-    /// else it waits (rules 2, 4, 7).
-    pub fn open<S: Store>(
-        &mut self,
-        key: StreamKey,
-        id: Uuid,
-        label: String,
-        ctx: &mut Context<'_, S>,
-    ) {
-        self.streams.insert(key, Box::new(Stream::new(id, label)));
-        self.open.insert(key);
+    /// else it waits (rules 2, 4, 7); but one that is to come whole is nobody's before its end.
+    pub fn open<S: Store>(&mut self, key: StreamKey, opening: Opening, ctx: &mut Context<'_, S>) {
+        let mut stream = Stream::new(opening.id, opening.label);
+        stream.begins = opening.begins;
+        (stream.next, stream.taken, stream.released) =
+            (opening.begins, opening.begins, opening.begins);
+        self.streams.insert(key, Box::new(stream));
         ctx.effects.change(Changed::Stream(key));
+        if opening.is_hidden {
+            self.hidden.insert(key);
+            return;
+        }
+        self.open.insert(key);
         self.offer(key, ctx);
         if !self.streams[&key].is_claimed() {
             self.watch(key, ctx.effects);
@@ -68,21 +95,114 @@ impl Pipe {
         let Some(stream) = self.streams.get(&key) else {
             return;
         };
+        let (is_hidden, is_cut) = (self.hidden.remove(&key), matches!(how, How::Cut(_)));
+        if is_cut && is_hidden {
+            return self.remove(key, Outcome::Discarded, ctx);
+        }
+        if is_cut && stream.next == stream.begins && !stream.is_restored {
+            return self.vanish(key, ctx);
+        }
         let arrival = ctx.effects.arrivals;
         ctx.effects.arrivals += 1;
         self.open.remove(&key);
         let (taps, takers) = (stream.taps.clone(), stream.takers());
+        let is_untouched = stream.is_whole() && takers.iter().all(|one| !self.has_some(*one, key));
         if let Some(stream) = self.streams.get_mut(&key) {
             let len = stream.next;
             stream.finish = Some(Finish { how, arrival, len });
+            stream.is_kept_whole = is_untouched && !stream.is_restored;
             ctx.effects.change(Changed::Stream(key));
         }
         self.end_taps(key);
         for listener in takers.into_iter().chain(taps) {
             self.refresh(listener, key, ctx);
+            self.note_had(listener, key, ctx.effects);
             self.end_if_over(listener, ctx.effects);
         }
         self.settle(key, ctx);
+    }
+
+    /// Whether a listener was sent something of a stream.
+    fn has_some(&self, key: ListenerKey, stream: StreamKey) -> bool {
+        let listener = self.listeners.get(&key);
+        let feed = listener.and_then(|listener| listener.feeds.get(&stream));
+        feed.is_some_and(|feed| feed.sent > feed.from)
+    }
+
+    /// A stream of which nothing was taken in has never been (rule 15): who listened to it goes on
+    /// without it.
+    fn vanish<S: Store>(&mut self, key: StreamKey, ctx: &mut Context<'_, S>) {
+        let Some(stream) = self.streams.get(&key) else {
+            return;
+        };
+        let (taps, takers) = (stream.taps.clone(), stream.takers());
+        let is_claimed = stream.is_claimed();
+        self.remove(key, Outcome::Taken, ctx);
+        for listener in takers.into_iter().chain(taps) {
+            let Some(taker) = self.listeners.get_mut(&listener) else {
+                continue;
+            };
+            if taker.drop_feed(key).is_some() {
+                ctx.effects.feeds -= 1;
+                ctx.effects.change(Changed::Part(listener, key));
+            }
+            if is_claimed {
+                taker.phase = Phase::Queued;
+                ctx.effects.change(Changed::Listener(listener));
+                self.join_one(listener, ctx);
+            }
+            self.end_if_over(listener, ctx.effects);
+            ctx.effects.awake.push(listener);
+        }
+    }
+
+    /// A stream was cut because its writer was silent, and the writer is there again. If nobody was
+    /// told, the stream goes on as if nothing had happened (rule 16).
+    pub fn reopen<S: Store>(&mut self, key: StreamKey, ctx: &mut Context<'_, S>) -> Reopened {
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return Reopened::Gone;
+        };
+        let Some(finish) = &stream.finish else {
+            return Reopened::GoesOn;
+        };
+        let is_told = stream.is_end_told || stream.finish_taken || stream.discarded;
+        if is_told || stream.next != finish.len {
+            return Reopened::Told;
+        }
+        stream.finish = None;
+        let was_whole = std::mem::take(&mut stream.is_kept_whole) && !stream.is_claimed();
+        let (taps, takers, is_claimed) =
+            (stream.taps.clone(), stream.takers(), stream.is_claimed());
+        self.free.remove(&key);
+        self.open.insert(key);
+        ctx.effects.change(Changed::Stream(key));
+        for listener in takers.iter().chain(&taps).copied() {
+            if let Some(confirmed) = self.take_end_back(listener, key)
+                && was_whole
+            {
+                self.take(key, confirmed);
+            }
+            self.refresh(listener, key, ctx);
+            if !is_claimed {
+                self.live_again(listener, ctx);
+            }
+        }
+        if takers.is_empty() {
+            self.offer(key, ctx);
+        }
+        Reopened::GoesOn
+    }
+
+    /// A tap that holds a finish forgets it. Returns what a listener has confirmed of the stream.
+    fn take_end_back(&mut self, listener: ListenerKey, key: StreamKey) -> Option<u64> {
+        let feed = self.listeners.get_mut(&listener)?.feeds.get_mut(&key)?;
+        match &mut feed.tap {
+            Some(tap) => {
+                tap.ended = None;
+                None
+            }
+            None => Some(feed.confirmed),
+        }
     }
 
     /// Lets the chunks go that the `--one` of an open stream has confirmed, for want of room

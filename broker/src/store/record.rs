@@ -71,6 +71,10 @@ pub struct StreamRecord {
     pub needed: u64,
     /// Whether something of it was discarded.
     pub discarded: bool,
+    /// Where it begins: beyond 0 if it is the rest of a stream that was cut.
+    pub begins: u64,
+    /// Whether listeners get it only once it has ended.
+    pub is_hidden: bool,
     /// How it finished, once it has.
     pub finish: Option<FinishRecord>,
     /// The key of the listener that has it for itself.
@@ -107,6 +111,12 @@ pub struct WriterRecord {
     pub outcome: Option<Outcome>,
     /// How many bytes it wrote, once it has finished.
     pub len: Option<u64>,
+    /// Where its stream begins: beyond 0 if that is the rest of one that was cut.
+    pub begins: u64,
+    /// Earlier parts of what it wrote that were cut, by their streams' keys.
+    pub earlier: Vec<u64>,
+    /// If it was given up for its silence, and its stream was cut: how many bytes that had.
+    pub lost_at: Option<u64>,
 }
 
 /// A listener.
@@ -130,6 +140,10 @@ pub struct ListenerRecord {
     pub joined: u64,
     /// Once an `--eof` has come: the place in the order of arrival at which it did.
     pub until: Option<u64>,
+    /// Whether a stream that it was getting has finished.
+    pub has_had: bool,
+    /// Whether it was given up for its silence, and may come back.
+    pub is_away: bool,
 }
 
 /// A listener's part in a stream.
@@ -147,4 +161,17 @@ pub struct PartRecord {
     pub before: u64,
     /// Where it began.
     pub from: u64,
+    /// What is known beside that of the part of a listener that was given up.
+    pub away: Option<AwayRecord>,
+}
+
+/// What is known of the part of a listener that was given up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AwayRecord {
+    /// The stream's UUID, which may be gone by the time the listener is back.
+    pub id: Uuid,
+    /// Bytes below this place were confirmed by the listener.
+    pub confirmed: u64,
+    /// Whether it had the stream for itself.
+    pub is_claim: bool,
 }

@@ -101,6 +101,7 @@ fn client(what: &str) -> ExitCode {
         _ => Job::Write {
             pipe,
             wait: false,
+            whole: false,
             inferred: false,
             label: String::new(),
         },

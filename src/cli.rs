@@ -52,6 +52,9 @@ struct Flags {
     /// Write, and succeed only when all was read
     #[arg(long, help_heading = "Reading and writing")]
     wait: bool,
+    /// Write, let readers have it only once it has ended, and leave nothing if it is interrupted
+    #[arg(long, help_heading = "Reading and writing")]
+    whole: bool,
     /// Give up with exit code 124 when for so long nothing moves (10, 90s, 1h 30m)
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     #[arg(help_heading = "Reading and writing")]
@@ -299,6 +302,7 @@ impl Flags {
             (self.follow, "--follow"),
             (self.tap, "--tap"),
             (self.wait, "--wait"),
+            (self.whole, "--whole"),
         ]);
         let asks = ["--eof", "--list", "--discard", "--check"];
         let is_right = |way: &&str| is(&["--invite"]) && ["--read", "--write"].contains(way);
@@ -398,7 +402,8 @@ impl Flags {
         })
     }
 
-    /// Which way the bytes go. `--one`, `--follow` and `--tap` imply reading, `--wait` writing.
+    /// Which way the bytes go. `--one`, `--follow` and `--tap` imply reading, `--wait` and `--whole`
+    /// writing.
     fn way(&self) -> Result<Way, String> {
         let modes = given([
             (self.one, "--one"),
@@ -408,7 +413,11 @@ impl Flags {
         let read = given([(self.read, "--read")])
             .into_iter()
             .chain(modes.iter().copied());
-        let write = given([(self.write, "--write"), (self.wait, "--wait")]);
+        let write = given([
+            (self.write, "--write"),
+            (self.wait, "--wait"),
+            (self.whole, "--whole"),
+        ]);
         if let (Some(read), Some(write)) = (read.clone().next(), write.first()) {
             return Err(format!("{read} reads and {write} writes: say one of them"));
         }
@@ -422,6 +431,7 @@ impl Flags {
             _ => Ok(Way::Write {
                 said: self.write,
                 wait: self.wait,
+                whole: self.whole,
             }),
         }
     }

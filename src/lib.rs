@@ -104,13 +104,14 @@ fn job(pipe: String, way: Way) -> Job {
             mode: Mode::Default,
         },
         (Direction::Write, way) => {
-            let (said, wait) = match way {
-                Way::Write { said, wait } => (said, wait),
-                Way::Unsaid | Way::Read(_) => (false, false),
+            let (said, wait, whole) = match way {
+                Way::Write { said, wait, whole } => (said, wait, whole),
+                Way::Unsaid | Way::Read(_) => (false, false, false),
             };
             Job::Write {
                 pipe,
                 wait,
+                whole,
                 inferred: !said,
                 label: config::label(),
             }

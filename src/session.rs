@@ -72,6 +72,8 @@ pub enum Job {
         pipe: String,
         /// Whether success waits until listeners have confirmed everything.
         wait: bool,
+        /// Whether listeners get the stream only once it has ended.
+        whole: bool,
         /// Whether nobody said `-w`: then a stdin without a byte sends nothing.
         inferred: bool,
         /// Who writes, for people.
@@ -270,11 +272,13 @@ impl Session {
             Job::Write {
                 pipe,
                 wait,
+                whole,
                 inferred,
                 label,
             } => {
                 let seals = config.identity.is_some();
-                Role::Write(Box::new(Writer::new(pipe, wait, inferred, label, seals)))
+                let writer = Writer::new(pipe, (wait, whole), inferred, label, seals);
+                Role::Write(Box::new(writer))
             }
             Job::Listen { pipe, mode } => Role::Listen(Box::new(Listener::new(pipe, mode))),
             Job::Ask(question) => Role::Ask(Asker::new(question)),

@@ -169,6 +169,7 @@ fn for_broker(listen: &Listen, settings: &Settings, clients: usize) -> broker::S
         quota: settings.pipe_limit.unwrap_or(u64::MAX),
         writer_lost: settings.lost_writer,
         listener_lost: settings.lost_listener,
+        is_local: matches!(listen, Listen::Ipc(_)),
         idle: settings.idle,
         // Who can open a socket in the user's own directory is the user.
         stoppable: matches!(listen, Listen::Ipc(_)),

@@ -108,6 +108,8 @@ pub enum Way {
         said: bool,
         /// Whether success waits for the readers.
         wait: bool,
+        /// Whether readers have the stream only once it has ended.
+        whole: bool,
     },
 }
 

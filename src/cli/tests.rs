@@ -54,21 +54,24 @@ fn modes_imply_reading_and_wait_implies_writing() {
         pipe("skypipe -w").way,
         Way::Write {
             said: true,
-            wait: false
+            wait: false,
+            whole: false,
         }
     );
     assert_eq!(
         pipe("skypipe --wait").way,
         Way::Write {
             said: false,
-            wait: true
+            wait: true,
+            whole: false,
         }
     );
     assert_eq!(
         pipe("skypipe -w --wait").way,
         Way::Write {
             said: true,
-            wait: true
+            wait: true,
+            whole: false,
         }
     );
 }

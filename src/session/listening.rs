@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use skypipe_broker::protocol::{
-    Code, How, MAX_CHUNK, MAX_TURNS_OPEN, Mode, Reply, Request, Resume, cost,
+    Code, How, MAX_CHUNK, MAX_PROGRESS, MAX_TURNS_OPEN, Mode, Progress, Reply, Request, Resume,
+    cost,
 };
 use uuid::Uuid;
 
@@ -33,17 +34,42 @@ const LAST_WORD_HERE: Duration = Duration::from_secs(3);
 /// Something that has arrived and waits for its place in the output.
 #[derive(Debug)]
 enum Pending {
-    /// Bytes being written: those of a turn with their cost, or a newline of our own.
-    Write(Option<u64>),
-    /// A stream's finish: how, who wrote it, how much of it others had.
-    Ended(How, String, u64),
+    /// Bytes being written: those of a turn, or a newline of our own.
+    Write(Option<Printing>),
+    /// A stream's finish.
+    Ended(Ending),
     /// A turn that brought nothing new, with its cost.
     Again(u64),
     /// The last turn.
     Done,
 }
 
+/// Bytes of one turn on their way to stdout.
 #[derive(Debug)]
+struct Printing {
+    stream: Uuid,
+    /// The place in the stream behind them.
+    end: u64,
+    /// What the turn cost.
+    cost: u64,
+}
+
+/// How a stream finished.
+#[derive(Debug)]
+struct Ending {
+    stream: Uuid,
+    how: How,
+    /// Who wrote it.
+    label: String,
+    /// How many of its first bytes others had.
+    before: u64,
+}
+
+#[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "how far the connection is and what happened to it are independent of one another"
+)]
 pub(super) struct Listener {
     pipe: String,
     mode: Mode,
@@ -51,6 +77,11 @@ pub(super) struct Listener {
     is_known: bool,
     /// Whether it has on this connection.
     is_attached: bool,
+    /// Whether the satellite had given it up and others took some of what it was getting: then bytes
+    /// may be missing, for a follower.
+    was_lost: bool,
+    /// Whether it is to begin anew at a satellite that has nothing of it, once all is printed.
+    begins_anew: bool,
     /// Whether the last chunk was large, so that the next one may be.
     is_large: bool,
     /// Turns that have arrived, and turns whose output has been written.
@@ -66,6 +97,8 @@ pub(super) struct Listener {
     window: u64,
     /// The next byte of each stream that goes on, or that is still remembered.
     positions: HashMap<Uuid, u64>,
+    /// How much of them stdout has taken.
+    taken: HashMap<Uuid, Progress>,
     /// What opens them, at a satellite that has keys.
     readers: HashMap<Uuid, Reader>,
     /// How many of them go on.
@@ -73,6 +106,8 @@ pub(super) struct Listener {
     /// Streams whose finish has arrived, the latest last: a satellite that was restarted may send them
     /// once more.
     ended: VecDeque<Uuid>,
+    /// Behind how many bytes it came: a stream that was cut may go on, and end once more.
+    ended_at: HashMap<Uuid, u64>,
     /// The stream of the last chunk, and whether it ended a line.
     last: Option<(Uuid, bool)>,
     missed: u64,
@@ -89,6 +124,8 @@ impl Listener {
             mode,
             is_known: false,
             is_attached: false,
+            was_lost: false,
+            begins_anew: false,
             is_large: false,
             arrived: 0,
             printed: 0,
@@ -98,9 +135,11 @@ impl Listener {
             cost: 0,
             window: WINDOW,
             positions: HashMap::new(),
+            taken: HashMap::new(),
             readers: HashMap::new(),
             going_on: 0,
             ended: VecDeque::new(),
+            ended_at: HashMap::new(),
             last: None,
             missed: 0,
             missed_told: None,
@@ -135,12 +174,21 @@ impl Listener {
             pipe: self.pipe.clone(),
             mode: self.mode,
             window: self.consumed + WINDOW,
-            resume: self.is_known.then_some(Resume {
+            resume: self.is_known.then(|| Resume {
                 turns: self.arrived,
                 cost: self.cost,
+                streams: self.progress(),
             }),
         };
         common.send(&listen, None);
+    }
+
+    /// How far stdout is in the streams that go on, and in those that ended last.
+    fn progress(&self) -> Vec<Progress> {
+        let has_ended = |stream: &Uuid| self.ended.contains(stream);
+        let going_on = self.taken.values().filter(|it| !has_ended(&it.stream));
+        let ended = self.ended.iter().rev().filter_map(|stream| self.taken.get(stream));
+        going_on.chain(ended).take(MAX_PROGRESS).copied().collect()
     }
 
     pub fn detach(&mut self) {
@@ -193,18 +241,27 @@ impl Listener {
         if self.missed > 0 {
             let missed = std::mem::take(&mut self.missed);
             self.missed_told = Some(common.now);
-            let message = format!("this tap was too slow and missed {missed} bytes");
+            let message = if self.mode == Mode::Tap && !self.was_lost {
+                format!("this tap was too slow and missed {missed} bytes")
+            } else {
+                let pipe = &self.pipe;
+                format!("{missed} bytes of {pipe:?} passed by while this listener was away")
+            };
             common.out.push_back(Output::Notice(message));
         }
     }
 
     pub fn received(&mut self, common: &mut Common, reply: Reply, payload: Option<Bytes>) {
         match reply {
-            Reply::Listening { .. } => {
+            Reply::Listening { lost, missed, .. } => {
                 self.is_known = true;
                 self.is_attached = true;
                 // What was printed while there was no connection is told at once.
                 self.confirmed = 0;
+                self.was_lost |= lost;
+                if missed > 0 {
+                    self.missed_streams(common, missed);
+                }
             }
             Reply::Chunk {
                 turn,
@@ -225,18 +282,28 @@ impl Listener {
             Reply::Ended {
                 turn,
                 stream,
+                at,
                 how,
                 label,
                 before,
                 missed,
                 ..
             } if self.is_next(common, turn) => {
-                if self.remember_end(stream) {
+                if self.remember_end(stream, at) {
+                    if !self.has_all(common, stream, at) {
+                        return;
+                    }
                     let Some((how, before)) = self.proven(common, stream, how, before, missed)
                     else {
                         return;
                     };
-                    self.pending.push_back(Pending::Ended(how, label, before));
+                    let ending = Ending {
+                        stream,
+                        how,
+                        label,
+                        before,
+                    };
+                    self.pending.push_back(Pending::Ended(ending));
                 } else {
                     self.missed += missed;
                     self.pending.push_back(Pending::Again(0));
@@ -266,11 +333,42 @@ impl Listener {
     }
 
     fn refused(&mut self, common: &mut Common, code: Code, message: &str) {
-        if self.done.is_some() && code == Code::Unknown {
+        let is_gone = matches!(code, Code::Unknown | Code::Lost);
+        if self.done.is_some() && is_gone {
             // It has everything, and a satellite that restarted has nothing left of it.
             return common.exit(self.code);
         }
+        let is_endless = matches!(self.mode, Mode::Follow | Mode::Tap);
+        if code == Code::Unknown && self.going_on == 0 && (self.arrived == 0 || is_endless) {
+            // It was in the middle of nothing, so that it has lost nothing either.
+            self.begins_anew = true;
+            return;
+        }
         common.refused(code, message);
+    }
+
+    /// Listens once more from the beginning, as soon as all that had come is printed.
+    fn begin_anew(&mut self, common: &mut Common) {
+        if !self.begins_anew || !self.pending.is_empty() {
+            return;
+        }
+        self.begins_anew = false;
+        self.is_known = false;
+        (self.arrived, self.printed, self.confirmed) = (0, 0, 0);
+        (self.cost, self.consumed, self.window) = (0, 0, WINDOW);
+        self.attach(common);
+    }
+
+    /// Others took the rest of streams that this listener had begun or was to get.
+    fn missed_streams(&mut self, common: &mut Common, missed: u64) {
+        let streams = if missed == 1 { "stream" } else { "streams" };
+        let pipe = &self.pipe;
+        let message =
+            format!("the rest of {missed} {streams} of {pipe:?} passed by while this listener was away");
+        common.out.push_back(Output::Notice(message));
+        if self.mode == Mode::Follow {
+            self.code = 3;
+        }
     }
 
     /// Whether a turn is the one that comes next; one that came before is dropped.
@@ -297,6 +395,7 @@ impl Listener {
         mut payload: Bytes,
     ) {
         let price = cost(payload.len());
+        self.go_on_behind_end(stream, at + payload.len() as u64);
         let expected = *self.positions.entry(stream).or_insert_with(|| {
             self.going_on += 1;
             at
@@ -306,11 +405,11 @@ impl Listener {
         }
         // In a sealed stream, what is missing shows when it is opened.
         if common.keyring.is_none() {
-            if at > expected && self.mode != Mode::Tap {
-                return common.fail(3, "a part of a stream is missing");
-            }
             // What the satellite has not said, because it was restarted, counts as well.
-            self.missed += missed.max(at.saturating_sub(expected));
+            let missed = missed.max(at.saturating_sub(expected));
+            if missed > 0 && !self.put_up_with(common, missed) {
+                return;
+            }
         }
         let known = expected.saturating_sub(at).min(payload.len() as u64);
         payload.advance(usize::try_from(known).unwrap_or(usize::MAX));
@@ -320,8 +419,51 @@ impl Listener {
         }
         self.positions
             .insert(stream, expected.max(at) + payload.len() as u64);
+        let end = self.positions[&stream];
         if let Some(payload) = self.open(common, stream, payload) {
-            self.print(common, stream, payload, price);
+            let printing = Printing {
+                stream,
+                end,
+                cost: price,
+            };
+            self.print(common, payload, printing);
+        }
+    }
+
+    /// Bytes of a stream do not come. A tap may miss some, and a follower those that others took while
+    /// it was away; for any other that is the end.
+    fn put_up_with(&mut self, common: &mut Common, missed: u64) -> bool {
+        let may_miss = self.may_miss();
+        if may_miss {
+            self.missed += missed;
+        } else {
+            common.fail(3, "a part of a stream is missing");
+        }
+        if self.mode == Mode::Follow {
+            self.code = 3;
+        }
+        may_miss
+    }
+
+    fn may_miss(&self) -> bool {
+        self.mode == Mode::Tap || (self.mode == Mode::Follow && self.was_lost)
+    }
+
+    /// Whether all of a stream has come before its finish, as far as can be seen without its seals.
+    fn has_all(&mut self, common: &mut Common, stream: Uuid, at: u64) -> bool {
+        let position = self.positions.get(&stream).copied().unwrap_or(at);
+        let is_known = common.keyring.is_some() || self.mode == Mode::Tap || position >= at;
+        is_known || self.put_up_with(common, at - position)
+    }
+
+    /// A stream that was cut goes on, with bytes up to `end`: its writer was only away.
+    fn go_on_behind_end(&mut self, stream: Uuid, end: u64) {
+        if self.ended_at.get(&stream).is_some_and(|at| end > *at)
+            && let Some(place) = self.ended.iter().position(|it| *it == stream)
+        {
+            self.ended.remove(place);
+            self.note_taken(stream, |taken| taken.ended = false);
+            self.going_on += usize::from(self.positions.contains_key(&stream));
         }
     }
 
@@ -330,14 +472,15 @@ impl Listener {
         let Some(keyring) = &common.keyring else {
             return Some(payload);
         };
+        let may_miss = self.may_miss();
         let reader = reader(&mut self.readers, stream, &self.pipe, self.mode);
-        let opened = reader
-            .opener
-            .open(keyring.epochs(), &payload, self.mode == Mode::Tap);
+        let opened = reader.opener.open(keyring.epochs(), &payload, may_miss);
         match opened {
             Ok(opened) => {
                 reader.began.get_or_insert(opened.position);
-                self.missed += opened.skipped;
+                if opened.skipped > 0 {
+                    self.put_up_with(common, opened.skipped);
+                }
                 Some(opened.plain)
             }
             Err(fault) => {
@@ -364,11 +507,12 @@ impl Listener {
             }
             return Some((how, before));
         };
+        let may_miss = self.may_miss();
         let reader = reader(&mut self.readers, stream, &self.pipe, self.mode);
         let proven = match &how {
             How::Proven(proof) => {
-                let is_tap = self.mode == Mode::Tap;
-                reader.opener.end(keyring.epochs(), proof, is_tap).map(Some)
+                let end = reader.opener.end(keyring.epochs(), proof, may_miss);
+                end.map(Some)
             }
             // An `--eof` that waited has neither bytes nor a writer, and is not for a `--one`.
             How::End if reader.began.is_none() && self.mode != Mode::One => Ok(None),
@@ -384,8 +528,10 @@ impl Listener {
                 Some((how, if before > 0 { began } else { 0 }))
             }
             Ok(Some(end)) => {
-                self.missed += end.skipped;
                 let began = reader.began.unwrap_or(end.len);
+                if end.skipped > 0 {
+                    self.put_up_with(common, end.skipped);
+                }
                 Some((how, if before > 0 { began } else { 0 }))
             }
             Err(fault) => {
@@ -421,23 +567,27 @@ impl Listener {
         common.fail(1, &message);
     }
 
-    /// Notes that a stream's finish has arrived; returns whether it is the first time.
-    fn remember_end(&mut self, stream: Uuid) -> bool {
-        if self.ended.contains(&stream) {
+    /// Notes that a stream's finish has arrived, behind `at` bytes; returns whether it is the first time.
+    fn remember_end(&mut self, stream: Uuid, at: u64) -> bool {
+        if self.ended_at.get(&stream).is_some_and(|before| at <= *before) {
             return false;
         }
+        self.ended_at.insert(stream, at);
         self.going_on -= usize::from(self.positions.contains_key(&stream));
         self.ended.push_back(stream);
         if self.ended.len() > ENDS_KEPT
             && let Some(over) = self.ended.pop_front()
         {
             self.positions.remove(&over);
+            self.taken.remove(&over);
+            self.ended_at.remove(&over);
             self.readers.remove(&over);
         }
         true
     }
 
-    fn print(&mut self, common: &mut Common, stream: Uuid, payload: Bytes, price: u64) {
+    fn print(&mut self, common: &mut Common, payload: Bytes, printing: Printing) {
+        let stream = printing.stream;
         self.is_large = payload.len() >= LARGE;
         let ends_line = payload.last() == Some(&b'\n');
         // Where the output moves to another stream, lines stay apart (rule 13).
@@ -451,19 +601,29 @@ impl Listener {
                 .push_back(Output::Write(Bytes::from_static(b"\n")));
         }
         self.last = Some((stream, ends_line));
-        self.pending.push_back(Pending::Write(Some(price)));
+        self.pending.push_back(Pending::Write(Some(printing)));
         common.out.push_back(Output::Write(payload));
     }
 
     fn written(&mut self, common: &mut Common) {
         if let Some(Pending::Write(turn)) = self.pending.pop_front()
-            && let Some(cost) = turn
+            && let Some(Printing { stream, end, cost }) = turn
         {
             self.printed += 1;
             self.consumed += cost;
+            self.note_taken(stream, |taken| taken.at = end);
             common.progress();
         }
         self.settle(common);
+    }
+
+    fn note_taken(&mut self, stream: Uuid, note: impl FnOnce(&mut Progress)) {
+        let progress = Progress {
+            stream,
+            at: 0,
+            ended: false,
+        };
+        note(self.taken.entry(stream).or_insert(progress));
     }
 
     /// Takes in the finishes whose turn has come.
@@ -477,7 +637,7 @@ impl Listener {
             match next {
                 Pending::Write(_) => {}
                 Pending::Again(cost) => self.consumed += cost,
-                Pending::Ended(how, label, before) => self.ended(common, how, &label, before),
+                Pending::Ended(ending) => self.ended(common, ending),
                 Pending::Done => {
                     self.tell_missed(common);
                     self.done = Some(common.now);
@@ -486,7 +646,17 @@ impl Listener {
         }
     }
 
-    fn ended(&mut self, common: &mut Common, how: How, label: &str, before: u64) {
+    fn ended(&mut self, common: &mut Common, ending: Ending) {
+        let Ending {
+            stream,
+            how,
+            label,
+            before,
+        } = ending;
+        // Unless its bytes already go on behind that.
+        if self.ended.contains(&stream) {
+            self.note_taken(stream, |taken| taken.ended = true);
+        }
         if let How::Cut(why) = how {
             self.code = 3;
             let message = format!("the stream of {label} was cut: {why}");
@@ -504,6 +674,7 @@ impl Listener {
 
     /// Confirms what has been printed since the last time.
     pub fn advance(&mut self, common: &mut Common) {
+        self.begin_anew(common);
         if common.is_up() && self.is_attached && self.printed > self.confirmed {
             self.confirmed = self.printed;
             self.window = self.window.max(self.consumed + WINDOW);

@@ -62,6 +62,7 @@ struct End {
 pub(super) struct Writer {
     pipe: String,
     wait: bool,
+    whole: bool,
     inferred: bool,
     label: String,
     /// Whether the satellite has ever answered `Open`.
@@ -102,11 +103,19 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub fn new(pipe: String, wait: bool, inferred: bool, label: String, seals: bool) -> Self {
+    /// A writer that has sent nothing; `wait` and `whole` are what it asks of the satellite.
+    pub fn new(
+        pipe: String,
+        (wait, whole): (bool, bool),
+        inferred: bool,
+        label: String,
+        seals: bool,
+    ) -> Self {
         let seal = if seals { Seal::Awaited } else { Seal::None };
         Self {
             pipe,
             wait,
+            whole,
             inferred,
             label,
             is_opened: false,
@@ -160,6 +169,7 @@ impl Writer {
             from: self.acked,
             resume: self.is_opened,
             wait: self.wait,
+            whole: self.whole,
             label: self.label.clone(),
         };
         common.send(&open, None);
@@ -254,7 +264,9 @@ impl Writer {
 
     pub fn received(&mut self, common: &mut Common, reply: Reply) {
         match reply {
-            Reply::Opened { next, limit, .. } => self.opened(common, next, limit),
+            Reply::Opened {
+                next, limit, rest, ..
+            } => self.opened(common, next, limit, rest),
             Reply::Ack {
                 next, limit, full, ..
             } => {
@@ -280,13 +292,21 @@ impl Writer {
                     .out
                     .push_back(Output::Hint(format!("waiting: {message}")));
             }
+            // A satellite that was restarted lost nothing of a stream that had nothing yet.
+            Reply::Error {
+                code: Code::Unknown,
+                ..
+            } if self.is_opened && self.sent_bytes == 0 && !self.is_finish_sent => {
+                self.is_opened = false;
+                self.is_asked = false;
+            }
             Reply::Error { code, message, .. } => common.refused(code, &message),
             _ => {}
         }
     }
 
     /// The satellite says where it stands; what it has not got is sent again.
-    fn opened(&mut self, common: &mut Common, next: u64, limit: u64) {
+    fn opened(&mut self, common: &mut Common, next: u64, limit: u64, rest: bool) {
         if next < self.acked || next > self.sent_bytes {
             let message = "the satellite resumed the stream where it cannot have been";
             return common.fail(3, message);
@@ -303,6 +323,13 @@ impl Writer {
         self.spent = 0;
         self.limit = limit;
         self.asked = 0;
+        if rest {
+            let message = format!(
+                "the satellite heard nothing of this writer for too long and ended its stream after \
+                 {next} bytes as incomplete: what follows is the rest of it"
+            );
+            common.out.push_back(Output::Notice(message));
+        }
     }
 
     /// What was sent and did not arrive is to be sent once more, in chunks as there is credit. Returns

@@ -169,6 +169,7 @@ fn draw_flood(rng: &mut Rng) -> [Actor; 3] {
     let write = Job::Write {
         pipe: pipe(),
         wait: false,
+        whole: false,
         inferred: false,
         label: "flood".to_owned(),
     };
@@ -216,6 +217,7 @@ fn draw_actor(
             actor.job = Job::Write {
                 pipe,
                 wait,
+                whole: false,
                 inferred,
                 label: format!("writer {number}"),
             };

@@ -132,6 +132,7 @@ fn actor(place: usize, chaos: Duration, rng: &mut Rng) -> Actor {
         actor.job = Job::Write {
             pipe,
             wait,
+            whole: false,
             inferred: false,
             label: format!("writer {place}"),
         };

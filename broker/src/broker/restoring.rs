@@ -112,7 +112,7 @@ impl<S: Store> Broker<S> {
         let len = pipe.and_then(|pipe| pipe.len(key)).or(record.len);
         let end = pipe.and_then(|pipe| pipe.end(key));
         // Of a stream that is gone everything was there.
-        let next = record.lost_at.or(end).or(len).unwrap_or(record.begins);
+        let next = end.or(record.lost_at).or(len).unwrap_or(record.begins);
         // A stream that was cut, and not by its writer: the record of the loss, or of the writer's
         // return, was the last that was written down.
         let is_cut = pipe.is_some_and(|pipe| pipe.is_cut(key)) && record.len.is_none();
@@ -214,7 +214,9 @@ impl<S: Store> Broker<S> {
             "a stream of the pipe {name:?} is cut behind its first {at} bytes: {why}"
         )));
         let why = "the satellite's disk did not give its bytes back";
-        self.cut(id, why);
+        if self.writers.get(&id).is_some_and(|writer| writer.key == key) {
+            self.cut(id, why);
+        }
         self.with_pipe(&name, |pipe, ctx| pipe.cut_short(key, at, why, ctx));
     }
 }

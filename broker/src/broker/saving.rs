@@ -199,9 +199,15 @@ impl<S: Store> Broker<S> {
         self.store.saved(key).is_some_and(|saved| Some(saved) < end)
     }
 
-    fn make_safe(&mut self, stream: Uuid, safe: u64) {
+    pub(super) fn make_safe(&mut self, stream: Uuid, safe: u64) {
         let Some(writer) = self.writers.get_mut(&stream) else {
             return;
+        };
+        // Nothing is before what an earlier part of the same stream holds.
+        let safe = if writer.safe < writer.begins {
+            safe.min(writer.begins)
+        } else {
+            safe
         };
         if safe > writer.safe {
             writer.safe = safe.min(writer.next);
@@ -273,7 +279,13 @@ impl<S: Store> Broker<S> {
         let Some(writer) = self.writers.get(stream) else {
             return;
         };
-        let saved = self.store.saved(key).unwrap_or(writer.next);
+        // Earlier parts of what the writer wrote are streams of their own.
+        let most = if writer.key == key {
+            writer.next
+        } else {
+            writer.begins
+        };
+        let saved = self.store.saved(key).unwrap_or(most).min(most);
         self.saving.pending.push_back(Pending {
             // Right behind what is about to be recorded, its finish included.
             written: u64::MAX,

@@ -319,8 +319,10 @@ impl<S: Store> Broker<S> {
             };
             self.go_on_with_rest(client, &name, opening);
         }
+        let there = self.pipes.get(&name).and_then(|pipe| pipe.end(self.writers[&stream].key));
         if let Some(writer) = self.writers.get_mut(&stream) {
             (writer.stage, writer.len) = (Stage::Open, None);
+            writer.next = there.unwrap_or(writer.next);
         }
         self.note_changed(Changed::Writer(stream));
         self.is_back(client, stream);
@@ -339,7 +341,8 @@ impl<S: Store> Broker<S> {
         self.begin(client, name, opening, before.wait);
         let is_there = self.streams.contains_key(&before.key);
         if let Some(writer) = self.writers.get_mut(&stream) {
-            writer.safe = before.safe;
+            // What is not there any more was taken or discarded.
+            writer.safe = if is_there { before.safe } else { before.next };
             writer.has_discarded = before.has_discarded;
             writer.earlier = before.earlier;
             writer.earlier.extend(is_there.then_some(before.key));
@@ -514,8 +517,16 @@ impl<S: Store> Broker<S> {
             return;
         };
         writer.earlier.retain(|earlier| *earlier != key);
+        let begins = writer.begins;
+        let are_earlier_gone = writer.earlier.is_empty() && writer.safe < begins;
         writer.has_discarded |= outcome == Outcome::Discarded;
         let is_over = !self.streams.contains_key(&writer.key);
+        if are_earlier_gone {
+            self.make_safe(stream, begins);
+        }
+        let Some(writer) = self.writers.get(&stream) else {
+            return;
+        };
         if writer.stage != Stage::Finished || !is_over {
             return;
         }

@@ -46,8 +46,13 @@ impl Story {
 
     fn open(&mut self) -> StreamKey {
         let key = StreamKey(self.key());
-        let id = Uuid::from_u128(u128::from(key.0));
-        self.with(|pipe, ctx| pipe.open(key, id, format!("writer {}", key.0), ctx));
+        let opening = Opening {
+            id: Uuid::from_u128(u128::from(key.0)),
+            label: format!("writer {}", key.0),
+            begins: 0,
+            is_hidden: false,
+        };
+        self.with(|pipe, ctx| pipe.open(key, opening, ctx));
         key
     }
 

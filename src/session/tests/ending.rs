@@ -148,6 +148,7 @@ fn wait_is_asked_for_when_the_stream_is_opened() {
     let mut talk = Talk::new(Job::Write {
         pipe,
         wait: true,
+        whole: false,
         inferred,
         label,
     });

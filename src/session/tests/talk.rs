@@ -299,6 +299,7 @@ pub fn write_job(inferred: bool) -> Job {
     Job::Write {
         pipe: "p".to_owned(),
         wait: false,
+        whole: false,
         inferred,
         label: "ann@host pid 1".to_owned(),
     }

@@ -336,6 +336,7 @@ fn nonsense(story: &mut Story, who: &str, kind: u8, name: &str, number: u64) {
                 number.is_multiple_of(2).then_some(Resume {
                     turns: number,
                     cost: number,
+                    streams: Vec::new(),
                 }),
             );
             let window = number.saturating_mul(cost(2));

@@ -79,6 +79,7 @@ impl Story {
             quota: u64::MAX,
             writer_lost: WRITER_LOST,
             listener_lost: LISTENER_LOST,
+            is_local: false,
             idle: None,
             stoppable: true,
             clients: 100,

@@ -12,6 +12,7 @@ pub fn opening(stream: &str, pipe: &str) -> Request {
         from: 0,
         resume: false,
         wait: false,
+        whole: false,
         label: format!("writer {stream}"),
     }
 }
@@ -24,6 +25,7 @@ pub fn reopening(stream: &str, pipe: &str, from: u64) -> Request {
         from,
         resume: true,
         wait: false,
+        whole: false,
         label: format!("writer {stream}"),
     }
 }
@@ -36,7 +38,10 @@ pub fn listening(listener: &str, pipe: &str, mode: Mode, arrived: Option<u64>) -
         pipe: pipe.to_owned(),
         mode,
         window: u64::MAX,
-        resume: arrived.map(|turns| Resume { turns, cost: 0 }),
+        resume: arrived.map(|turns| Resume {
+            turns,
+            ..Resume::default()
+        }),
     }
 }
 

@@ -31,6 +31,7 @@ fn waiting(stream: &str, pipe: &str) -> Request {
         from,
         resume,
         wait: true,
+        whole: false,
         label,
     }
 }
@@ -209,6 +210,7 @@ fn names_and_labels_that_break_the_rules_are_refused() {
             from: 0,
             resume: false,
             wait: false,
+            whole: false,
             label,
         },
     );

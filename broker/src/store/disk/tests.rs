@@ -91,6 +91,8 @@ fn record(stream: u64, needed: u64) -> Record {
         taken: needed,
         needed,
         discarded: false,
+        begins: 0,
+        is_hidden: false,
         finish: None,
         claimed: None,
     }))

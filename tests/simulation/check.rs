@@ -13,9 +13,11 @@ mod stillness;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use skypipe_broker::broker::Settings;
 use skypipe_broker::protocol::Mode;
 use uuid::Uuid;
 
+use super::client::Client;
 use super::coverage::Coverage;
 use super::facts::{Facts, Listener, Stream};
 use super::model::Pipe;
@@ -45,25 +47,41 @@ pub struct Checker {
     pub listener_lost: Duration,
     /// The budget for payloads, in bytes.
     pub memory: u64,
+    /// Whether a connection that is closed says that its program has ended.
+    is_local: bool,
+    /// What listeners had printed when they began, anew at a satellite that had nothing of them.
+    begun: BTreeMap<Uuid, Vec<u8>>,
 }
 
 impl Checker {
     /// A watch over a satellite that has just started.
-    pub fn new(memory: u64, writer_lost: Duration, listener_lost: Duration) -> Self {
+    pub fn new(settings: &Settings) -> Self {
+        let facts = Facts {
+            is_local: settings.is_local,
+            ..Facts::default()
+        };
         Self {
-            facts: Facts::default(),
+            facts,
             past: Vec::new(),
             pipes: BTreeMap::new(),
             coverage: Coverage::default(),
-            writer_lost,
-            listener_lost,
-            memory,
+            writer_lost: settings.writer_lost,
+            listener_lost: settings.listener_lost,
+            memory: settings.memory,
+            is_local: settings.is_local,
+            begun: BTreeMap::new(),
         }
+    }
+
+    /// A listener asks to join, perhaps not for the first time.
+    pub fn begins(&mut self, client: &Client) {
+        self.begun.insert(client.id, client.queued.clone());
     }
 
     /// The satellite restarted with nothing kept.
     pub fn restarted(&mut self) {
         self.past.push(std::mem::take(&mut self.facts));
+        self.facts.is_local = self.is_local;
         self.pipes.clear();
     }
 

@@ -72,6 +72,8 @@ pub struct Client {
     pub conn: Option<usize>,
     /// Until when its network is cut off.
     pub cut_off: Duration,
+    /// Until when it stands still.
+    pub asleep: Duration,
     /// Whether its network failed, ever.
     pub broken: bool,
     /// When a satellite first answered it.
@@ -158,6 +160,7 @@ impl Client {
             session: Session::new(config),
             conn: None,
             cut_off: Duration::ZERO,
+            asleep: Duration::ZERO,
             broken: false,
             welcomed: None,
             moved: Duration::ZERO,
@@ -204,7 +207,8 @@ impl Client {
             .map(|deadline| self.started + deadline);
         let stdin = self.has_stdin().then_some(self.stdin_due);
         let stdout = (!self.writes.is_empty()).then(|| self.write_due.max(self.stalled));
-        [session, stdin, stdout].into_iter().flatten().min()
+        let due = [session, stdin, stdout].into_iter().flatten().min();
+        due.map(|due| due.max(self.asleep))
     }
 
     /// Whether stdin has something that the session would take.

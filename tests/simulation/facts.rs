@@ -11,6 +11,9 @@ use skypipe_broker::broker::Peer;
 use skypipe_broker::protocol::{How, Mode, Outcome, cost};
 use uuid::Uuid;
 
+/// How long after its connection was closed a program of the satellite's own machine counts as ended.
+const GONE_AFTER: Duration = Duration::from_millis(250);
+
 /// A chunk that the satellite took in.
 #[derive(Debug, Clone)]
 pub struct Chunk {
@@ -134,6 +137,8 @@ pub enum Turn {
     Ended {
         /// Of this stream.
         stream: Uuid,
+        /// Behind so many bytes.
+        at: u64,
         /// How it finished.
         how: How,
         /// Bytes that others had.
@@ -190,8 +195,17 @@ pub struct Listener {
     pub rendered: Vec<u8>,
     /// How long its output is after each turn.
     pub ends: Vec<usize>,
+    /// How much it had printed before its first turn.
+    pub base: usize,
     /// The stream of the last chunk.
     last: Option<Uuid>,
+    /// How far it has each stream, in bytes.
+    reached: BTreeMap<Uuid, u64>,
+    /// Whether it was told that something passed by while it was away.
+    pub has_missed: bool,
+    /// What it said when it came back, if it has no answer yet: its connection, the turn that it
+    /// expects, and its window.
+    pub returning: Option<(Peer, u64, u64)>,
 }
 
 impl Listener {
@@ -211,13 +225,60 @@ impl Listener {
             costs: Vec::new(),
             rendered: Vec::new(),
             ends: Vec::new(),
+            base: 0,
             last: None,
+            reached: BTreeMap::new(),
+            has_missed: false,
+            returning: None,
         }
     }
 
-    /// Notes a turn; `payload` is empty but for a chunk.
-    pub fn push(&mut self, turn: Turn, payload: &[u8]) {
+    /// What it had printed before, from another run of the satellite.
+    pub fn begin(&mut self, printed: Vec<u8>) {
+        self.last = (!printed.is_empty()).then(Uuid::nil);
+        self.base = printed.len();
+        self.rendered = printed;
+    }
+
+    /// It was given up and is there again: what was sent and had not arrived never was.
+    pub fn goes_on(&mut self, peer: Peer, turns: u64, window: u64, texts: &BTreeMap<Uuid, Stream>) {
+        let place = usize::try_from(turns).expect("turns are few");
+        self.peer = Some(peer);
+        self.presence = Presence::Here;
+        self.turns.truncate(place);
+        self.costs.truncate(place);
+        self.ends.truncate(place);
+        self.cost = self.costs.last().copied().unwrap_or(0);
+        self.window = window;
+        self.confirmed = turns;
+        self.is_late = false;
+        self.rendered.truncate(self.ends.last().copied().unwrap_or(self.base));
+        self.reached.clear();
+        self.last = (self.base > 0).then(Uuid::nil);
+        for turn in &self.turns {
+            if let Turn::Chunk { stream, seq, .. } = turn
+                && let Some(chunk) = texts.get(stream).and_then(|it| it.chunk(*seq))
+            {
+                let end = chunk.start + chunk.payload.len() as u64;
+                let reached = self.reached.entry(*stream).or_insert(0);
+                if end > *reached {
+                    (*reached, self.last) = (end, Some(*stream));
+                }
+            }
+        }
+    }
+
+    /// Notes a turn; `payload` is empty but for a chunk, which begins `at` in its stream.
+    pub fn push(&mut self, turn: Turn, payload: &[u8], at: u64) {
         if let Turn::Chunk { stream, .. } = turn {
+            self.cost += cost(payload.len());
+            let end = at + payload.len() as u64;
+            let before = self.reached.insert(stream, end).unwrap_or(at);
+            self.has_missed |= before < at && self.mode == Mode::Follow;
+            if end <= before {
+                self.reached.insert(stream, before);
+                return self.note(turn);
+            }
             let moved = self.last.is_some_and(|last| last != stream);
             let open = self.rendered.last().is_some_and(|byte| *byte != b'\n');
             if moved && open && self.mode != Mode::One {
@@ -225,8 +286,11 @@ impl Listener {
             }
             self.last = Some(stream);
             self.rendered.extend_from_slice(payload);
-            self.cost += cost(payload.len());
         }
+        self.note(turn);
+    }
+
+    fn note(&mut self, turn: Turn) {
         self.costs.push(self.cost);
         self.ends.push(self.rendered.len());
         self.turns.push(turn);
@@ -239,7 +303,8 @@ impl Listener {
 
     /// Whether its output holds a stream that was cut, or that others had a part of.
     pub fn is_incomplete(&self) -> bool {
-        self.turns.iter().any(|turn| match turn {
+        let missed = self.has_missed && self.mode == Mode::Follow;
+        missed || self.turns.iter().any(|turn| match turn {
             Turn::Ended { how, before, .. } => *how != How::End || *before > 0,
             Turn::Chunk { .. } | Turn::Done { .. } => false,
         })
@@ -263,6 +328,8 @@ pub struct Client {
     pub peer: Option<Peer>,
     /// When it was last heard.
     pub heard: Duration,
+    /// When its connection was closed, if that says that its program has ended.
+    pub gone: Option<Duration>,
 }
 
 /// All that one run of the satellite was told and has said.
@@ -270,6 +337,8 @@ pub struct Client {
 pub struct Facts {
     /// The time.
     pub now: Duration,
+    /// Whether a connection that is closed says that its program has ended.
+    pub is_local: bool,
     /// When a chunk, a turn or a confirmation last came or went.
     pub moved: Duration,
     /// Streams.
@@ -290,6 +359,7 @@ impl Facts {
         let fresh = Client {
             peer: Some(peer.clone()),
             heard: self.now,
+            gone: None,
         };
         if let Some(Client {
             peer: Some(old), ..
@@ -306,21 +376,18 @@ impl Facts {
             && let Some(client) = self.clients.get_mut(&client)
         {
             client.peer = None;
+            client.gone = self.is_local.then_some(self.now);
         }
     }
 
-    /// Clients that were silent for so long and have nothing here are forgotten.
-    pub fn forget_idle(&mut self, span: Duration) {
+    /// Clients that were silent for so long have no connection any more.
+    pub fn forget_idle(&mut self, writer: Duration, listener: Duration) {
         let idle = |id: &Uuid, client: &Client| {
-            let listens = self
-                .listeners
-                .values()
-                .any(|listener| listener.client == *id && listener.presence == Presence::Here);
             let writes = self
                 .streams
                 .values()
                 .any(|it| it.client == *id && !it.forgettable);
-            client.heard + span <= self.now && !listens && !writes
+            client.heard + if writes { writer } else { listener } <= self.now
         };
         let idle: Vec<_> = self
             .clients
@@ -338,11 +405,13 @@ impl Facts {
         }
     }
 
-    /// When the client was last heard.
-    pub fn heard(&self, client: Uuid) -> Duration {
-        self.clients
-            .get(&client)
-            .map_or(Duration::ZERO, |client| client.heard)
+    /// When somebody of a client is given up that may be silent for so long.
+    fn due(&self, client: Uuid, span: Duration) -> Duration {
+        let Some(client) = self.clients.get(&client) else {
+            return span;
+        };
+        let gone = client.gone.map(|gone| gone + GONE_AFTER);
+        (client.heard + span).min(gone.unwrap_or(Duration::MAX))
     }
 
     /// Open streams and present listeners whose clients have been silent for too long, in the order
@@ -354,10 +423,10 @@ impl Facts {
                 .get(id)
                 .filter(|stream| stream.finish.is_none())
             {
-                return Some(self.heard(stream.client) + writer);
+                return Some(self.due(stream.client, writer));
             }
             let known = self.listeners.get(id)?;
-            (known.presence == Presence::Here).then(|| self.heard(known.client) + listener)
+            (known.presence == Presence::Here).then(|| self.due(known.client, listener))
         };
         let mut overdue: Vec<_> = self
             .begun

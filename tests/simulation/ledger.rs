@@ -76,10 +76,14 @@ fn printed(client: &Client) -> Result<BTreeMap<usize, Run>, String> {
         if run.is_open {
             return Err(format!("writer {writer} goes on behind a broken line"));
         }
-        let is_tap = client.role == (Role::Listen { mode: Mode::Tap });
-        if is_tap && number > run.next {
-            // It was too slow, and says so.
+        let may_miss = matches!(
+            client.role,
+            Role::Listen { mode: Mode::Tap | Mode::Follow } if client.notices > 0
+        );
+        if may_miss && number > run.next {
+            // It was too slow, or away, and says so.
             run.next = number;
+            run.is_open = false;
         }
         if number != run.next {
             return Err(format!(
@@ -99,8 +103,8 @@ fn printed(client: &Client) -> Result<BTreeMap<usize, Run>, String> {
 }
 
 /// Whether all is as it must be once everyone has come to an end. `lost_power` says whether the
-/// satellite's machine ever did.
-pub fn check(clients: &[Client], lost_power: bool) -> Verdict {
+/// satellite's machine ever did, `absences` whether somebody was gone for longer than he may.
+pub fn check(clients: &[Client], lost_power: bool, absences: bool) -> Verdict {
     let mut reached: BTreeMap<usize, Vec<Run>> = BTreeMap::new();
     let mut finished_in_queue: BTreeMap<usize, usize> = BTreeMap::new();
     for (place, client) in clients.iter().enumerate() {
@@ -142,14 +146,15 @@ pub fn check(clients: &[Client], lost_power: bool) -> Verdict {
         Some((writer, count)) if !lost_power => Err(format!(
             "{count} of those who share a queue have done the work of writer {writer}"
         )),
-        _ => exits(clients, lost_power),
+        _ => exits(clients, lost_power, absences),
     }
 }
 
 /// Nobody fails who was not made to.
-fn exits(clients: &[Client], lost_power: bool) -> Verdict {
+fn exits(clients: &[Client], lost_power: bool, absences: bool) -> Verdict {
     let is_dead = |client: &Client| client.state == State::Killed || client.signal.is_some();
-    let somebody_died = clients.iter().any(is_dead);
+    // Others may have taken what somebody was to get who was away.
+    let somebody_died = absences || clients.iter().any(is_dead);
     for (place, client) in clients.iter().enumerate() {
         let Some(code) = client.code else {
             continue;

@@ -7,6 +7,7 @@
 //! model takes every way ([`choices`]) and what the satellite then does tells which one it was.
 
 mod asking;
+mod away;
 pub mod choices;
 pub mod parts;
 mod turns;
@@ -43,20 +44,44 @@ impl Pipe {
                 let stream = self.stream(*id).expect("chunks follow an opening");
                 self.streams[stream].len += 1;
             }
-            Event::Finish(id) => {
+            Event::Finish(id, cut) => {
                 let stream = self.stream(*id).expect("finishes follow an opening");
-                self.finish(stream, choices);
+                self.finish(stream, *cut, facts, choices);
             }
+            Event::Reopen(id) => self.reopen(*id, facts, choices),
             Event::Join(id, mode) => self.join(*id, *mode, choices),
-            Event::Confirm(id, turn) => self.confirm(*id, turn, choices),
+            Event::Confirm(id, turn) => self.confirm(*id, turn, facts, choices),
             Event::Leave(id) => self.leave(*id, facts, choices),
-            Event::Eof => self.eof(choices),
+            Event::Lose(id) => self.lose(*id, facts, choices),
+            Event::Return(id, said) => self.come_back(*id, said, facts, choices),
+            Event::Eof => self.eof(facts, choices),
             Event::Discard => self.discard(facts, choices),
         }
     }
 
+    /// The stream of this name, the last of its parts.
     fn stream(&self, id: Uuid) -> Option<usize> {
-        self.streams.iter().position(|stream| stream.id == Some(id))
+        self.streams
+            .iter()
+            .rposition(|stream| stream.id == Some(id))
+    }
+
+    /// The part of a stream that has this chunk.
+    fn part(&self, id: Uuid, seq: u64) -> Option<usize> {
+        let has = |stream: &Stream| stream.id == Some(id) && stream.base <= seq;
+        self.streams.iter().rposition(has)
+    }
+
+    /// The part of a stream that finished behind so many chunks.
+    fn finished_at(&self, id: Uuid, len: u64) -> Option<usize> {
+        let has = |stream: &Stream| stream.id == Some(id) && stream.finished && stream.len == len;
+        self.streams.iter().rposition(has)
+    }
+
+    /// Whether the latest part of a stream is the rest of one that was cut.
+    pub fn is_rest(&self, id: Uuid) -> bool {
+        let last = self.stream(id);
+        last.is_some_and(|stream| self.streams[stream].base > 0)
     }
 
     /// The listener of this name, if it is there.
@@ -77,11 +102,17 @@ impl Pipe {
 
     /// Rules 4 and 7: a new stream is the longest waiting `--one`'s, else all live listeners'.
     fn open(&mut self, id: Uuid, choices: &mut Choices) {
+        self.open_from(id, 0, choices);
+    }
+
+    fn open_from(&mut self, id: Uuid, base: u64, choices: &mut Choices) {
         let stream = self.push_stream(Some(id));
-        if !self.offer_to_one(stream, choices) {
+        let known = &mut self.streams[stream];
+        (known.base, known.len, known.taken) = (base, base, base);
+        if base > 0 || !self.offer_to_one(stream, choices) {
             for listener in 0..self.listeners.len() {
                 if self.listeners[listener].accepting {
-                    self.feed(listener, stream, 0);
+                    self.feed(listener, stream, base);
                 }
             }
         }
@@ -122,6 +153,9 @@ impl Pipe {
         self.streams[stream].claim = Some(listener);
         self.streams[stream].claimed = self.now;
         self.feed(listener, stream, self.streams[stream].taken);
+        if let Some(feed) = self.listeners[listener].feeds.last_mut() {
+            feed.claim = feed.stream == stream;
+        }
         for other in 0..self.listeners.len() {
             let tap = &mut self.listeners[other];
             for (_, contested) in tap.backlog.iter_mut().filter(|(it, _)| *it == stream) {
@@ -142,9 +176,11 @@ impl Pipe {
             accepting,
             mode,
             feeds,
+            had,
             ..
         } = &self.listeners[listener];
-        if !accepting || !matches!(mode, Mode::Default | Mode::Tap) || feeds.is_empty() {
+        let none = feeds.is_empty() && !had;
+        if !accepting || !matches!(mode, Mode::Default | Mode::Tap) || none {
             return;
         }
         let finished = |feed: &&Feed| self.streams[feed.stream].finished;
@@ -158,16 +194,45 @@ impl Pipe {
         }
     }
 
-    fn finish(&mut self, stream: usize, choices: &mut Choices) {
-        self.streams[stream].finished = true;
+    fn finish(&mut self, stream: usize, cut: bool, facts: &Facts, choices: &mut Choices) {
+        let known = &self.streams[stream];
+        if cut && known.len == known.base {
+            return self.vanish(stream, choices);
+        }
+        let given = self.listeners.iter().any(|listener| {
+            let had = |feed: &Feed| feed.stream == stream && feed.sent > feed.from;
+            listener.here && listener.mode != Mode::Tap && listener.feeds.iter().any(had)
+        });
+        let known = &mut self.streams[stream];
+        known.kept = known.taken == 0 && known.base == 0 && !given;
+        (known.finished, known.cut) = (true, cut);
         for listener in 0..self.listeners.len() {
-            let mut feeds = self.listeners[listener].feeds.iter();
-            if feeds.any(|feed| feed.stream == stream) {
+            let known = &mut self.listeners[listener];
+            if known.feeds.iter().any(|feed| feed.stream == stream) {
+                known.had = true;
                 self.end_if_all_finished(listener, choices);
             }
         }
         if !self.is_held(stream) {
-            self.settle(stream);
+            self.back(stream, facts, choices);
+        }
+    }
+
+    /// Rule 15: a stream of which nothing was taken in has never been.
+    fn vanish(&mut self, stream: usize, choices: &mut Choices) {
+        self.streams[stream].finished = true;
+        self.streams[stream].gone = true;
+        let claimant = self.streams[stream].claim.take();
+        for listener in 0..self.listeners.len() {
+            let feeds = &mut self.listeners[listener].feeds;
+            let before = feeds.len();
+            feeds.retain(|feed| feed.stream != stream);
+            if feeds.len() < before && self.listeners[listener].here {
+                self.end_if_all_finished(listener, choices);
+            }
+        }
+        if let Some(one) = claimant {
+            self.find(one, choices);
         }
     }
 
@@ -184,8 +249,12 @@ impl Pipe {
             self.settle_follows(choices);
         }
         self.listeners.push(Listener::new(id, mode));
-        let listener = self.listeners.len() - 1;
-        match mode {
+        self.find(self.listeners.len() - 1, choices);
+    }
+
+    /// What a listener finds that has no stream.
+    fn find(&mut self, listener: usize, choices: &mut Choices) {
+        match self.listeners[listener].mode {
             Mode::Default => match (0..self.streams.len()).find(|stream| self.waits(*stream)) {
                 Some(oldest) if self.streams[oldest].finished => {
                     self.claim(listener, oldest, choices);
@@ -218,7 +287,9 @@ impl Pipe {
         self.listeners[listener].accepting = true;
         for stream in 0..self.streams.len() {
             let known = &self.streams[stream];
-            if known.finished || known.gone || known.claim.is_some() {
+            let has = |feed: &Feed| feed.stream == stream && !feed.is_complete();
+            let has = self.listeners[listener].feeds.iter().any(has);
+            if known.finished || known.gone || known.claim.is_some() || has {
                 continue;
             }
             let (taken, len) = (known.taken, known.len);
@@ -235,28 +306,35 @@ impl Pipe {
         found.order.sort_unstable();
     }
 
-    /// Rule 7: the oldest stream that a `--one` can have whole; open ones without a byte come last.
+    /// Rule 7: the oldest stream that a `--one` can have whole: one that has ended before one that was
+    /// cut, that before one that is being written, and those without a byte last.
     fn oldest_whole(&self) -> Option<usize> {
         let whole = |stream: &usize| {
             let known = &self.streams[*stream];
-            !known.gone && known.id.is_some() && known.taken == 0 && !self.is_held(*stream)
+            let nobodys = !known.gone && known.id.is_some() && !self.is_held(*stream);
+            nobodys && known.taken == 0 && known.base == 0
         };
-        let has_some = |stream: &usize| {
+        let rank = |stream: &usize| {
             let known = &self.streams[*stream];
-            known.finished || known.len > 0
+            match (known.finished, known.cut) {
+                (true, false) => 0,
+                (true, true) => 1,
+                (false, _) if known.len > 0 => 2,
+                (false, _) => 3,
+            }
         };
-        let mut streams = (0..self.streams.len()).filter(whole);
-        streams.clone().find(has_some).or_else(|| streams.next())
+        (0..self.streams.len()).filter(whole).min_by_key(rank)
     }
 
-    fn confirm(&mut self, id: Uuid, turn: &Turn, choices: &mut Choices) {
+    fn confirm(&mut self, id: Uuid, turn: &Turn, facts: &Facts, choices: &mut Choices) {
         let listener = self.listener(id).expect("only present listeners confirm");
         let tap = self.listeners[listener].mode == Mode::Tap;
         let stream = match turn {
             Turn::Done { .. } => return self.listeners[listener].here = false,
-            Turn::Chunk { stream, .. } | Turn::Ended { stream, .. } => *stream,
+            Turn::Chunk { stream, seq, .. } => self.part(*stream, *seq),
+            Turn::Ended { stream, at, .. } => self.ended_part(*stream, *at, facts),
         };
-        let stream = self.stream(stream).or_else(|| self.sent_marker(listener));
+        let stream = stream.or_else(|| self.sent_marker(listener));
         let stream = stream.expect("what was sent is known");
         let feeds = &mut self.listeners[listener].feeds;
         let Some(feed) = feeds.iter_mut().rfind(|feed| feed.stream == stream) else {
@@ -265,7 +343,7 @@ impl Pipe {
         let known = &mut self.streams[stream];
         if let Turn::Chunk { seq, .. } = turn {
             feed.confirmed = seq + 1;
-            if !tap && known.claim.is_none() {
+            if !tap && known.claim.is_none() && !known.kept {
                 known.taken = known.taken.max(seq + 1);
             }
         } else {
@@ -276,8 +354,15 @@ impl Pipe {
             }
         }
         if !tap && !self.is_held(stream) {
-            self.back(stream, choices);
+            self.back(stream, facts, choices);
         }
+    }
+
+    /// The part of a stream that finished behind so many bytes.
+    fn ended_part(&self, id: Uuid, at: u64, facts: &Facts) -> Option<usize> {
+        let known = facts.streams.get(&id)?;
+        let chunks = known.chunks.partition_point(|chunk| chunk.start < at);
+        self.finished_at(id, chunks as u64)
     }
 
     /// The oldest stream left by an `--eof` whose end the listener has not confirmed.
@@ -290,13 +375,17 @@ impl Pipe {
     }
 
     /// Rule 10: what nobody has any more is offered at once, or is gone.
-    fn back(&mut self, stream: usize, choices: &mut Choices) {
+    fn back(&mut self, stream: usize, facts: &Facts, choices: &mut Choices) {
         self.settle(stream);
-        let known = &self.streams[stream];
-        if known.gone
-            || (known.taken == 0 && known.id.is_some() && self.offer_to_one(stream, choices))
-        {
+        let known = &mut self.streams[stream];
+        let whole = known.taken == 0 && known.base == 0 && known.id.is_some();
+        known.kept |= known.finished && whole;
+        let ended = known.finished && !known.cut && whole;
+        if known.gone || (whole && self.offer_to_one(stream, choices)) {
             return;
+        }
+        if ended && let Some(one) = self.idle_claimant() {
+            return self.exchange(one, stream, facts, choices);
         }
         let taken = self.streams[stream].taken;
         for listener in 0..self.listeners.len() {
@@ -305,9 +394,31 @@ impl Pipe {
             } = self.listeners[listener];
             if accepting && mode != Mode::Tap {
                 self.feed(listener, stream, taken);
+                self.listeners[listener].had |= self.streams[stream].finished;
                 self.end_if_all_finished(listener, choices);
             }
         }
+    }
+
+    /// Rule 7: the `--one` that has waited longest of those to which nothing has come of the stream that
+    /// they have, which is still being written.
+    fn idle_claimant(&self) -> Option<usize> {
+        (0..self.listeners.len()).find(|listener| {
+            let known = &self.listeners[*listener];
+            let mut had = self.streams.iter().filter(|it| it.claim == Some(*listener));
+            known.here && known.mode == Mode::One && !known.turned && had.any(|it| !it.finished)
+        })
+    }
+
+    /// A `--one` gets a stream that has ended in place of the one that it has.
+    fn exchange(&mut self, one: usize, ended: usize, facts: &Facts, choices: &mut Choices) {
+        let mut streams = self.streams.iter();
+        let held = streams.position(|stream| stream.claim == Some(one));
+        let held = held.expect("it has one");
+        self.listeners[one].feeds.retain(|feed| feed.stream != held);
+        self.claim(one, ended, choices);
+        self.unclaim(held, 0, facts, choices);
+        self.back(held, facts, choices);
     }
 
     fn leave(&mut self, id: Uuid, facts: &Facts, choices: &mut Choices) {
@@ -334,7 +445,7 @@ impl Pipe {
                 self.unclaim(stream, confirmed, facts, choices);
             }
             if !self.is_held(stream) {
-                self.back(stream, choices);
+                self.back(stream, facts, choices);
             }
         }
     }

@@ -66,6 +66,10 @@ pub enum Fault {
     },
     /// Nothing gets through for a while.
     CutOff(usize, Duration),
+    /// A program stands still for a while.
+    Sleep(usize, Duration),
+    /// The satellite stands still for a while.
+    SatelliteSleeps(Duration),
     /// A program is killed.
     Kill(usize),
     /// A program gets a signal.
@@ -95,6 +99,8 @@ pub struct Plan {
     pub writer_lost: Duration,
     /// After how long a silent listener is lost.
     pub listener_lost: Duration,
+    /// Whether all clients are on the satellite's machine.
+    pub is_local: bool,
     /// How long messages take.
     pub weather: Weather,
     /// Who is started.
@@ -137,6 +143,7 @@ impl Plan {
             quota: u64::MAX,
             writer_lost: Duration::from_secs(rng.pick(&[4, 12, 60])),
             listener_lost: Duration::from_secs(rng.pick(&[2, 4, 10])),
+            is_local: rng.chance(20),
             weather: Weather {
                 low: rng.pick(&[50, 500, 5_000]),
                 high: rng.pick(&[6_000, 20_000, 80_000]),
@@ -336,8 +343,10 @@ fn draw_fault(client: usize, rest: Duration, rng: &mut Rng) -> Fault {
             tell_satellite: rng.chance(60),
             tell_client: rng.chance(70),
         },
-        40..55 => Fault::CutOff(client, rng.micros(0, span)),
-        55..67 => Fault::Kill(client),
+        40..50 => Fault::CutOff(client, rng.micros(0, span)),
+        50..57 => Fault::Sleep(client, rng.micros(0, span)),
+        57..59 => Fault::SatelliteSleeps(rng.micros(0, span)),
+        59..67 => Fault::Kill(client),
         67..77 => {
             let signals = [Signal::Hangup, Signal::Interrupt, Signal::Terminate];
             Fault::Signal(client, rng.pick(&signals))

@@ -168,8 +168,10 @@ impl World {
         }
         let client = &mut self.clients[place];
         let request = request_in(frames).ok_or("a session sends what makes no sense")?;
-        if let Request::Confirm { turns, .. } = request {
-            self.check.confirms(client, turns)?;
+        match &request {
+            Request::Confirm { turns, .. } => self.check.confirms(client, *turns)?,
+            Request::Listen { resume: None, .. } => self.check.begins(client),
+            _ => {}
         }
         client.sends(&request, frames.get(2))
     }
@@ -198,7 +200,7 @@ impl World {
         let verdict = if self.is_on_disk() {
             Ok(())
         } else {
-            self.check.exit(client, code)
+            self.check.exit(client, code, self.now)
         };
         let name = self.name(place);
         let arrives = !self.rough || self.rng.chance(95);
@@ -242,6 +244,18 @@ impl World {
                 self.clients[client].broken = true;
                 self.clients[client].cut_off = self.now + span;
                 self.check.coverage.hit("network cut off");
+            }
+            Fault::Sleep(client, span) => {
+                self.clients[client].broken = true;
+                self.clients[client].asleep = self.now + span;
+                self.check.coverage.hit("asleep");
+            }
+            Fault::SatelliteSleeps(span) => {
+                for client in &mut self.clients {
+                    client.broken = true;
+                }
+                self.satellite_sleeps(span);
+                self.check.coverage.hit("satellite asleep");
             }
             Fault::Kill(client) if self.clients[client].runs() => {
                 self.clients[client].state = State::Killed;

@@ -17,11 +17,14 @@ use super::rng::Rng;
 use super::scenario::{Failure, Stats};
 use super::world::World;
 
-/// After how long a silent client is lost; no failure of the network lasts so long.
+/// After how long a silent client is lost where no failure lasts so long.
 const LOST: Duration = Duration::from_secs(20);
 
-/// The longest failure of the network.
+/// The longest failure of the network, and of a program that stands still, where nobody gets lost.
 const LONGEST_CUT: u64 = 3_000_000;
+
+/// The same where people do: several times the times that are drawn.
+const LONGEST_ABSENCE: u64 = 16_000_000;
 
 /// How often somebody comes to drain the pipes at most.
 const MOST_ROUNDS: usize = 200;
@@ -55,7 +58,9 @@ pub fn run(seed: u64, plant: Option<Plant>, stats: &mut Stats) -> Result<(), Fai
     let mut rng = Rng::new(seed ^ 0x5eed);
     // One history in three is one of lost power.
     let loses_power = seed % 3 == 2;
-    let plan = draw(loses_power, &mut rng);
+    // One in two is of programs, networks and satellites that are gone for longer than they may.
+    let has_absences = seed % 4 < 2;
+    let plan = draw(loses_power, has_absences, &mut rng);
     let chaos = plan.chaos;
     let budget = rng.pick(&[300_000, 2_000_000, 1 << 40]);
     let disk = Disk::new(budget, plant == Some(Plant::SkipsSyncs));
@@ -64,7 +69,7 @@ pub fn run(seed: u64, plant: Option<Plant>, stats: &mut Stats) -> Result<(), Fai
     let members = (seed % 5 < 2).then(Members::new);
     let mut world = World::on_disk(plan, disk, members, rng);
     world.acknowledges_early = plant == Some(Plant::AcknowledgesEarly);
-    let verdict = world.restarts(chaos, loses_power);
+    let verdict = world.restarts(chaos, loses_power, has_absences);
     stats.coverage.add(&world.check.coverage);
     verdict.map_err(|why| Failure {
         seed,
@@ -73,7 +78,7 @@ pub fn run(seed: u64, plant: Option<Plant>, stats: &mut Stats) -> Result<(), Fai
     })
 }
 
-fn draw(loses_power: bool, rng: &mut Rng) -> Plan {
+fn draw(loses_power: bool, has_absences: bool, rng: &mut Rng) -> Plan {
     let chaos = Duration::from_secs(rng.pick(&[3, 8, 20]));
     let count = rng.index(14) + 3;
     let actors: Vec<_> = (0..count).map(|place| actor(place, chaos, rng)).collect();
@@ -89,14 +94,28 @@ fn draw(loses_power: bool, rng: &mut Rng) -> Plan {
     for _ in 0..rng.between(0, 10) {
         let client = rng.index(count);
         let at = rng.micros(0, micros(chaos));
-        faults.push((at, fault(client, rng)));
+        let longest = if has_absences {
+            LONGEST_ABSENCE
+        } else {
+            LONGEST_CUT
+        };
+        faults.push((at, fault(client, longest, rng)));
     }
+    let lost = |rng: &mut Rng| {
+        if has_absences {
+            Duration::from_secs(rng.pick(&[2, 4, 6]))
+        } else {
+            LOST
+        }
+    };
+    let (writer_lost, listener_lost) = (lost(rng), lost(rng));
     faults.sort_by_key(|(at, _)| *at);
     Plan {
         memory: rng.pick(&[64 << 10, 256 << 10, 4 << 20]),
         quota: rng.pick(&[20_000, 200_000, u64::MAX, u64::MAX]),
-        writer_lost: LOST,
-        listener_lost: LOST,
+        writer_lost,
+        listener_lost,
+        is_local: has_absences && rng.chance(20),
         weather: Weather {
             low: rng.pick(&[50, 500, 5_000]),
             high: rng.pick(&[6_000, 20_000, 80_000]),
@@ -148,19 +167,21 @@ fn actor(place: usize, chaos: Duration, rng: &mut Rng) -> Actor {
     actor
 }
 
-fn fault(client: usize, rng: &mut Rng) -> Fault {
+fn fault(client: usize, longest: u64, rng: &mut Rng) -> Fault {
     match rng.between(0, 99) {
         0..40 => Fault::Break {
             client,
             tell_satellite: rng.chance(60),
             tell_client: rng.chance(70),
         },
-        40..55 => Fault::CutOff(client, rng.micros(0, LONGEST_CUT)),
+        40..50 => Fault::CutOff(client, rng.micros(0, longest)),
+        50..55 => Fault::Sleep(client, rng.micros(0, longest)),
         55..75 => Fault::Kill(client),
         75..80 => Fault::Signal(client, Signal::Terminate),
         80..86 => Fault::DiskRefuses(rng.pick(&[1, 2, 4])),
         86..90 => Fault::RenewKeys,
-        _ => Fault::Stall(client, rng.micros(0, LONGEST_CUT)),
+        90..93 => Fault::SatelliteSleeps(rng.micros(0, longest)),
+        _ => Fault::Stall(client, rng.micros(0, longest)),
     }
 }
 
@@ -169,7 +190,7 @@ fn micros(span: Duration) -> u64 {
 }
 
 impl World {
-    fn restarts(&mut self, chaos: Duration, lost_power: bool) -> Verdict {
+    fn restarts(&mut self, chaos: Duration, lost_power: bool, absences: bool) -> Verdict {
         self.run_until(chaos)?;
         self.calm();
         self.run_until(self.now + LOST * 2)?;
@@ -194,7 +215,7 @@ impl World {
             ));
         }
         self.check.coverage.hit("settled");
-        ledger::check(&self.clients, lost_power)
+        ledger::check(&self.clients, lost_power, absences)
     }
 
     /// A few listeners come, one after the other.

@@ -117,6 +117,7 @@ impl World {
         };
         for client in &mut self.clients {
             client.cut_off = self.now;
+            client.asleep = self.now;
             client.stalled = self.now;
             client.pace = 20;
             client.write_due = client.write_due.min(self.now);
@@ -132,7 +133,7 @@ impl World {
         self.run_until(self.now + span)?;
         // Where room is used up and lines are long, things go on slowly, a second at a time.
         for _ in 0..MOST_WAITS {
-            if self.check.facts.moved + REST <= self.now {
+            if self.check.facts.moved + REST <= self.satellites_time() {
                 break;
             }
             self.run_until(self.now + REST)?;

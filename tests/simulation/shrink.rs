@@ -41,11 +41,7 @@ pub fn shrink(settings: &Settings, mut history: History, why: &str) -> Option<Hi
 
 /// Hands a history to a fresh satellite under watch.
 fn replay(settings: &Settings, history: &History) -> Verdict {
-    let mut check = Checker::new(
-        settings.memory,
-        settings.writer_lost,
-        settings.listener_lost,
-    );
+    let mut check = Checker::new(settings);
     let mut broker = Broker::new(settings.clone(), Memory::default());
     for (at, input) in history {
         check.input(*at, input)?;

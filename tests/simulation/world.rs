@@ -79,6 +79,10 @@ pub struct World {
     broker: Broker<Simulated>,
     settings: Settings,
     booted: Duration,
+    /// Until when the satellite stands still, and for how long it has in all. Its time does not pass
+    /// meanwhile.
+    asleep: Duration,
+    slept: Duration,
     events: BTreeMap<(Duration, u64), Event>,
     planned: u64,
     steps: usize,
@@ -111,6 +115,7 @@ impl World {
             quota: plan.quota,
             writer_lost: plan.writer_lost,
             listener_lost: plan.listener_lost,
+            is_local: plan.is_local,
             idle: None,
             stoppable: false,
             clients: 1_000,
@@ -118,7 +123,7 @@ impl World {
         let plant = Plant::new(plant, &mut rng);
         let mut world = Self {
             now: Duration::ZERO,
-            check: Checker::new(plan.memory, plan.writer_lost, plan.listener_lost),
+            check: Checker::new(&settings),
             clients: Vec::new(),
             conns: Vec::new(),
             weather: plan.weather,
@@ -133,6 +138,8 @@ impl World {
             is_syncing: false,
             settings,
             booted: Duration::ZERO,
+            asleep: Duration::ZERO,
+            slept: Duration::ZERO,
             events: BTreeMap::new(),
             planned: 0,
             steps: 0,
@@ -210,7 +217,36 @@ impl World {
         self.tell_broker(Input::Timeout)
     }
 
+    /// What happens to those who stand still happens when they wake up.
+    fn wakes_at(&self, event: &Event) -> Option<Duration> {
+        let client = |conn: usize| self.clients[self.conns[conn].client].asleep;
+        let asleep = match event {
+            Event::Up(..) | Event::Satellite(..) | Event::Synced => self.asleep,
+            Event::Down(conn, _) | Event::ClientTold(conn) => client(*conn),
+            Event::Start(_) | Event::Fault(_) => return None,
+        };
+        Some(asleep).filter(|asleep| *asleep > self.now)
+    }
+
+    /// The satellite's time, but for its restarts: it stands still while the satellite does.
+    pub fn satellites_time(&self) -> Duration {
+        self.now - self.slept
+    }
+
+    /// The satellite stands still for a while.
+    pub fn satellite_sleeps(&mut self, span: Duration) {
+        let until = self.now + span;
+        let more = until.saturating_sub(self.asleep.max(self.now));
+        self.asleep = self.asleep.max(until);
+        self.booted += more;
+        self.slept += more;
+    }
+
     fn happen(&mut self, event: Event) -> Verdict {
+        if let Some(later) = self.wakes_at(&event) {
+            self.plan(later, event);
+            return Ok(());
+        }
         match event {
             Event::Start(client) => self.start(client),
             Event::Up(conn, frames) => {
@@ -256,7 +292,7 @@ impl World {
             history.push((now, input.clone()));
         }
         if self.disk.is_none() {
-            self.check.input(self.now, &input)?;
+            self.check.input(self.satellites_time(), &input)?;
         }
         let early = early_answer(&input);
         let swallowed = match &input {
@@ -419,6 +455,8 @@ impl World {
         self.is_syncing = false;
         let members = self.members.as_ref();
         self.broker = start(&self.settings, self.disk.as_ref(), members, end);
+        self.slept -= self.asleep.saturating_sub(self.now);
+        self.asleep = self.now;
         self.booted = self.now;
         if let Some(history) = &mut self.history {
             history.clear();

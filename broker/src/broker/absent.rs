@@ -103,6 +103,13 @@ impl<S: Store> Broker<S> {
         }
     }
 
+    /// How many parts in streams are kept for listeners that may come back.
+    #[cfg(test)]
+    pub(super) fn kept_parts(&self) -> usize {
+        let away = self.takers.values().filter_map(|taker| taker.away.as_ref());
+        away.map(crate::pipe::Away::breadth).sum()
+    }
+
     /// Saves what lies in memory of the parts of a stream that were cut, so that what follows can be
     /// safe only with them. Returns whether there was room.
     pub(super) fn save_earlier(&mut self, key: StreamKey) -> bool {

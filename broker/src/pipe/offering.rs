@@ -150,7 +150,6 @@ impl Pipe {
     ) {
         self.claim(one, ended, ctx);
         self.give_up(one, held, ctx);
-        self.offer(held, ctx);
     }
 
     /// Gives a listener a part in a stream, from the first byte that nobody has confirmed.

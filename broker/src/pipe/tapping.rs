@@ -64,7 +64,7 @@ impl Pipe {
                 at: finish.len,
                 how: finish.how.clone(),
                 label: stream.label.clone(),
-                before: 0,
+                before: stream.begins,
                 missed: 0,
             };
             let feed = self

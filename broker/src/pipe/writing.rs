@@ -5,7 +5,7 @@
 use super::listener::Phase;
 use super::stream::{Finish, Stream, Takers};
 use super::{Changed, Context, ListenerKey, Pipe};
-use crate::protocol::{How, Outcome};
+use crate::protocol::{How, Mode, Outcome};
 use crate::store::{Chunk, Mark, Store, StreamKey};
 use bytes::Bytes;
 use uuid::Uuid;
@@ -146,7 +146,7 @@ impl Pipe {
                 ctx.effects.feeds -= 1;
                 ctx.effects.change(Changed::Part(listener, key));
             }
-            if is_claimed {
+            if is_claimed && taker.mode == Mode::One {
                 taker.phase = Phase::Queued;
                 ctx.effects.change(Changed::Listener(listener));
                 self.join_one(listener, ctx);

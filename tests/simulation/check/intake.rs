@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skypipe_broker::broker::{Input, Peer};
-use skypipe_broker::protocol::{How, Mode, Request, Resume, decode};
+use skypipe_broker::protocol::{How, Mode, Progress, Request, Resume, decode};
 use uuid::Uuid;
 
 use super::{Checker, Verdict};
 use crate::simulation::facts::{Chunk, Listener, Presence, Stream, Turn};
-use crate::simulation::model::parts::Event;
+use crate::simulation::model::parts::{Event, Said};
 
 impl Checker {
     /// Takes in what the satellite is about to be handed.
@@ -28,16 +28,8 @@ impl Checker {
 
     /// Rule 16: who was silent for too long is given up.
     fn timeout(&mut self) -> Verdict {
-        let facts = &mut self.facts;
-        for stream in facts.streams.values_mut() {
-            let heard = facts
-                .clients
-                .get(&stream.client)
-                .map_or(Duration::ZERO, |it| it.heard);
-            stream.forgettable |= heard + self.writer_lost <= facts.now;
-        }
         self.give_up()?;
-        self.facts.forget_idle(self.listener_lost);
+        self.facts.forget_idle(self.writer_lost, self.listener_lost);
         Ok(())
     }
 
@@ -153,11 +145,16 @@ impl Checker {
         (from, resume): (u64, bool),
         wait: bool,
     ) -> Verdict {
-        if let Some(stream) = self.facts.streams.get(&id) {
+        if let Some(stream) = self.facts.streams.get_mut(&id) {
             if from > stream.size() {
                 return Err(format!("a writer resumes at {from} of {}", stream.size()));
             }
             self.coverage.hit("stream resumed");
+            if std::mem::take(&mut stream.lost) {
+                stream.finish = None;
+                self.coverage.hit("writer came back");
+                return self.step(pipe, &Event::Reopen(id));
+            }
             return Ok(());
         }
         if resume {
@@ -209,9 +206,10 @@ impl Checker {
         } else {
             "stream cut"
         });
+        let is_cut = how != How::End;
         stream.finish = Some(how);
         let pipe = stream.pipe.clone();
-        self.step(&pipe, &Event::Finish(id))
+        self.step(&pipe, &Event::Finish(id, is_cut))
     }
 
     fn listen(
@@ -224,7 +222,11 @@ impl Checker {
     ) -> Verdict {
         if let Some(listener) = self.facts.listeners.get_mut(&id) {
             listener.window = listener.window.max(window);
-            let Resume { turns: at, cost } = resume.unwrap_or(Resume { turns: 0, cost: 0 });
+            let Resume {
+                turns: at,
+                cost,
+                streams,
+            } = resume.unwrap_or_default();
             let sent = listener.turns.len() as u64;
             if at > sent {
                 return Err(format!("a listener resumes at {at} of {sent}"));
@@ -233,6 +235,15 @@ impl Checker {
             let price = place.checked_sub(1).map_or(0, |last| listener.costs[last]);
             if cost != price {
                 return Err(format!("{at} turns cost {cost}, not {price}"));
+            }
+            if listener.presence == Presence::Lost {
+                listener.returning = Some((peer.clone(), at, window));
+                self.hit_mode(
+                    mode,
+                    ["default back", "one back", "follow back", "tap back"],
+                );
+                let said = self.said(at > 0, &streams);
+                return self.step(&pipe, &Event::Return(id, said));
             }
             // What was under way on an earlier connection may come behind what came on the next.
             listener.is_late = at < listener.confirmed;
@@ -254,9 +265,27 @@ impl Checker {
         }
         let mut listener = Listener::new(pipe.clone(), mode, client, window);
         listener.peer = Some(peer.clone());
+        listener.begin(self.begun.get(&id).cloned().unwrap_or_default());
         self.facts.listeners.insert(id, listener);
         self.facts.begun.push(id);
         self.step(&pipe, &Event::Join(id, mode))
+    }
+
+    /// What a listener that is back has printed, in chunks.
+    fn said(&self, has_turns: bool, streams: &[Progress]) -> Said {
+        let chunks = |progress: &Progress| {
+            let known = self.facts.streams.get(&progress.stream)?;
+            let ends = |chunk: &Chunk| chunk.start + (chunk.payload.len() as u64) <= progress.at;
+            Some(known.chunks.partition_point(ends) as u64)
+        };
+        let printed = streams.iter().filter_map(|progress| {
+            let chunks = chunks(progress)?;
+            Some((progress.stream, (chunks, progress.ended)))
+        });
+        Said {
+            printed: printed.collect(),
+            has_turns,
+        }
     }
 
     fn confirm(&mut self, id: Uuid, turns: u64, window: u64) -> Verdict {
@@ -340,7 +369,12 @@ impl Checker {
                 "claim returned"
             });
         }
-        self.step(&pipe, &Event::Leave(id))
+        let event = if how == Presence::Lost {
+            Event::Lose(id)
+        } else {
+            Event::Leave(id)
+        };
+        self.step(&pipe, &event)
     }
 
     fn has_claim(&self, pipe: &str, id: Uuid) -> bool {
@@ -366,7 +400,7 @@ impl Checker {
         }
         for id in self.facts.begun.clone() {
             if let Some(stream) = self.facts.streams.get(&id) {
-                if stream.client == client && stream.finish.is_none() {
+                if stream.client == client && stream.finish.is_none() && !stream.lost {
                     self.coverage.hit("goodbye cuts");
                     self.finish(id, How::Cut("goodbye".to_owned()))?;
                 }

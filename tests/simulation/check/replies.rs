@@ -2,11 +2,13 @@
 
 use bytes::Bytes;
 use skypipe_broker::broker::Peer;
-use skypipe_broker::protocol::{Code, Limits, MAX_TURNS_OPEN, Mode, Outcome, Reply, decode};
+use skypipe_broker::protocol::{
+    Code, How, Limits, MAX_TURNS_OPEN, Mode, Outcome, Reply, decode,
+};
 use uuid::Uuid;
 
 use super::{Checker, Verdict};
-use crate::simulation::facts::{Presence, Turn};
+use crate::simulation::facts::{Listener, Presence, Turn};
 
 impl Checker {
     /// Takes in a message of the satellite's.
@@ -22,7 +24,8 @@ impl Checker {
                 stream,
                 next,
                 limit,
-            } => self.opened(stream, next, limit),
+                rest,
+            } => self.opened(stream, next, limit, rest),
             Reply::Ack {
                 stream,
                 next,
@@ -35,7 +38,12 @@ impl Checker {
                 self.acked(stream, next, limit)
             }
             Reply::Finished { stream, outcome } => self.finished(stream, outcome),
-            Reply::Listening { listener } => self.present(listener, Presence::Here),
+            Reply::Listening {
+                listener,
+                lost: true,
+                missed,
+            } => self.came_back(listener, missed),
+            Reply::Listening { listener, .. } => self.present(listener, Presence::Here),
             Reply::Closed { listener } => self.present(listener, Presence::Closed),
             Reply::Discarded { streams, bytes } => self.discarded(streams, bytes),
             Reply::Error {
@@ -48,7 +56,7 @@ impl Checker {
         }
     }
 
-    fn opened(&mut self, id: Uuid, next: u64, limit: u64) -> Verdict {
+    fn opened(&mut self, id: Uuid, next: u64, limit: u64, rest: bool) -> Verdict {
         let known = self
             .facts
             .streams
@@ -57,15 +65,23 @@ impl Checker {
         known.limit = limit;
         known.wish = 0;
         if known.lost {
-            Err("a lost stream opened".to_owned())
-        } else if next == known.size() {
-            Ok(())
-        } else {
-            Err(format!(
-                "a stream of {} bytes opened at {next}",
-                known.size()
-            ))
+            return Err("a lost stream opened".to_owned());
         }
+        if next != known.size() {
+            let size = known.size();
+            return Err(format!("a stream of {size} bytes opened at {next}"));
+        }
+        if rest {
+            self.coverage.hit("rest of a stream");
+        }
+        let pipe = known.pipe.clone();
+        self.keep(&pipe, |pipe, _| {
+            if !rest || pipe.is_rest(id) {
+                Ok(())
+            } else {
+                Err("the rest of a stream that was not cut".to_owned())
+            }
+        })
     }
 
     fn acked(&mut self, id: Uuid, next: u64, limit: u64) -> Verdict {
@@ -140,12 +156,60 @@ impl Checker {
                 })
             }
             Outcome::Kept if !known.wait => Ok(()),
-            Outcome::Taken if all && (!known.chunks.is_empty() || known.finish_confirmed) => {
+            Outcome::Taken
+                if all
+                    && (!known.chunks.is_empty()
+                        || known.finish_confirmed
+                        || known.finish != Some(How::End)) =>
+            {
                 self.coverage.hit("told that all was taken");
                 Ok(())
             }
             _ => Err(format!("{outcome:?}, but {all} that all was confirmed")),
         }
+    }
+
+    /// A listener that was given up goes on.
+    fn came_back(&mut self, id: Uuid, missed: u64) -> Verdict {
+        let known = self.facts.listeners.get_mut(&id);
+        let known = known.ok_or("an unknown listener came back")?;
+        let Some((peer, turns, window)) = known.returning.take() else {
+            return Err("a listener goes on that was not given up".to_owned());
+        };
+        known.has_missed |= missed > 0;
+        known.goes_on(peer, turns, window, &self.facts.streams);
+        let pipe = known.pipe.clone();
+        self.coverage.hit(if missed > 0 {
+            "came back and had missed something"
+        } else {
+            "came back and goes on"
+        });
+        self.keep(&pipe, |pipe, _| {
+            let Some(listener) = pipe.listener(id) else {
+                return Err("a listener goes on though others took what it lacks".to_owned());
+            };
+            match pipe.listeners[listener].missed {
+                Some(known) if known != missed => {
+                    Err(format!("it missed {missed} streams, not {known}"))
+                }
+                _ => Ok(()),
+            }
+        })
+    }
+
+    /// A listener that was given up cannot go on.
+    fn sent_away(&mut self, id: Uuid) -> Verdict {
+        let known = self.facts.listeners.get_mut(&id);
+        let known = known.ok_or("an unknown listener sent away")?;
+        if known.returning.take().is_none() {
+            return Err("a listener sent away that did not come back".to_owned());
+        }
+        let pipe = known.pipe.clone();
+        self.coverage.hit("came back too late");
+        self.keep(&pipe, |pipe, _| match pipe.listener(id) {
+            None => Ok(()),
+            Some(_) => Err("a listener was sent away though nobody took anything".to_owned()),
+        })
     }
 
     fn present(&mut self, id: Uuid, presence: Presence) -> Verdict {
@@ -189,8 +253,11 @@ impl Checker {
     }
 
     fn turn(&mut self, peer: &Peer, id: Uuid, number: u64, turn: Turn, payload: &[u8]) -> Verdict {
+        let mut at = 0;
         if let Turn::Chunk { stream, seq, .. } = &turn {
             self.payload(*stream, *seq, payload)?;
+            let chunk = self.facts.streams.get(stream).and_then(|it| it.chunk(*seq));
+            at = chunk.map_or(0, |chunk| chunk.start);
         }
         self.hit_turn(&turn);
         self.facts.moved = self.facts.now;
@@ -221,7 +288,7 @@ impl Checker {
                 .map_err(|why| format!("{mode:?} listener {id}, turn {number} {turn:?}: {why}"))
         })?;
         let known = self.facts.listeners.get_mut(&id).expect("it was there");
-        known.push(turn, payload);
+        known.push(turn, payload, at);
         if known.cost > known.window {
             return Err(format!(
                 "{} sent into a window of {}",
@@ -240,16 +307,14 @@ impl Checker {
     fn error(&mut self, peer: &Peer, code: Code, message: &str, about: Option<Uuid>) -> Verdict {
         let stream = about.and_then(|id| self.facts.streams.get(&id));
         let listener = about.and_then(|id| self.facts.listeners.get(&id));
-        let given_up = stream.is_none_or(|stream| stream.lost || stream.forgettable)
-            && listener.is_none_or(|it| it.presence != Presence::Here || it.is_late);
-        match code {
-            Code::Stranger if !self.facts.peers.contains_key(peer) => Ok(()),
-            Code::Lost | Code::Unknown if given_up => {
-                self.coverage.hit(if code == Code::Lost {
-                    "refused: lost"
-                } else {
-                    "refused: unknown"
-                });
+        let is_gone = |it: &Listener| matches!(it.presence, Presence::Left | Presence::Closed);
+        let forgotten = stream.is_none_or(|stream| stream.forgettable)
+            && listener.is_none_or(|it| is_gone(it) || it.is_late);
+        match (code, about) {
+            (Code::Stranger, _) if !self.facts.peers.contains_key(peer) => Ok(()),
+            (Code::Lost, Some(id)) if stream.is_none() => self.sent_away(id),
+            (Code::Unknown, _) if forgotten => {
+                self.coverage.hit("refused: unknown");
                 Ok(())
             }
             _ => Err(format!(
@@ -284,6 +349,7 @@ impl Checker {
                 listener,
                 turn,
                 stream,
+                at,
                 how,
                 before,
                 missed,
@@ -291,6 +357,7 @@ impl Checker {
             } => {
                 let ended = Turn::Ended {
                     stream,
+                    at,
                     how,
                     before,
                     missed,

@@ -8,7 +8,7 @@ use crate::simulation::facts::Facts;
 
 impl Pipe {
     /// Rule 6.
-    pub(super) fn eof(&mut self, choices: &mut Choices) {
+    pub(super) fn eof(&mut self, facts: &Facts, choices: &mut Choices) {
         let mut finished = false;
         let mut released = Vec::new();
         for listener in self
@@ -17,6 +17,7 @@ impl Pipe {
             .filter(|listener| listener.accepting)
         {
             listener.accepting = false;
+            listener.eof = true;
             finished |= listener.mode != Mode::Tap;
             for feed in &mut listener.feeds {
                 if !self.streams[feed.stream].finished {
@@ -32,7 +33,7 @@ impl Pipe {
         released.dedup();
         for stream in released {
             if !self.is_held(stream) {
-                self.back(stream, choices);
+                self.back(stream, facts, choices);
             }
         }
     }

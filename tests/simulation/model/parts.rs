@@ -1,5 +1,6 @@
 //! What the model of a pipe is made of.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use skypipe_broker::protocol::Mode;
@@ -14,18 +15,33 @@ pub enum Event {
     Open(Uuid),
     /// A chunk of it was taken in.
     Data(Uuid),
-    /// It finished.
-    Finish(Uuid),
+    /// It finished: whether it was cut.
+    Finish(Uuid, bool),
+    /// The writer of one that was cut for its silence is there again.
+    Reopen(Uuid),
     /// A listener came.
     Join(Uuid, Mode),
     /// It confirmed a turn.
     Confirm(Uuid, Turn),
-    /// It went, or was given up.
+    /// It went.
     Leave(Uuid),
+    /// It was given up for its silence.
+    Lose(Uuid),
+    /// It is there again.
+    Return(Uuid, Said),
     /// `--eof`.
     Eof,
     /// `--discard`.
     Discard,
+}
+
+/// What a listener says that was given up and is there again.
+#[derive(Debug, Clone, Default)]
+pub struct Said {
+    /// For each stream that it remembers: how many chunks its output has taken, and whether the end.
+    pub printed: BTreeMap<Uuid, (u64, bool)>,
+    /// Whether any turn had arrived.
+    pub has_turns: bool,
 }
 
 /// A stream, as the pipe sees it.
@@ -36,8 +52,16 @@ pub struct Stream {
     pub id: Option<Uuid>,
     /// How many chunks were taken in.
     pub len: u64,
+    /// Its first chunk: beyond 0 if it is the rest of a stream that was cut.
+    pub base: u64,
     /// Whether it has finished.
     pub finished: bool,
+    /// Whether it was cut.
+    pub cut: bool,
+    /// Whether all of it stays until a listener has confirmed its finish.
+    pub kept: bool,
+    /// Whether anybody was told how it finished.
+    pub end_told: bool,
     /// The first chunk that nobody has confirmed.
     pub taken: u64,
     /// The one listener that has it for itself.
@@ -72,6 +96,8 @@ pub struct Feed {
     pub end_sent: bool,
     /// Whether the finish was confirmed.
     pub end_confirmed: bool,
+    /// Whether this listener had the stream for itself.
+    pub claim: bool,
     /// Of a tap: a `--one` had the stream meanwhile, so what the tap gets of it is not said.
     pub loose: bool,
 }
@@ -88,6 +114,7 @@ impl Feed {
             late,
             end_sent: false,
             end_confirmed: false,
+            claim: false,
             loose,
         }
     }
@@ -125,6 +152,16 @@ pub struct Listener {
     pub order: Vec<(usize, u64)>,
     /// Whether its last turn was sent.
     pub done: bool,
+    /// Whether it was sent anything.
+    pub turned: bool,
+    /// Whether a stream that it was getting has finished.
+    pub had: bool,
+    /// Whether an `--eof` came for it.
+    pub eof: bool,
+    /// How it was when it was given up, if it was.
+    pub was: Option<Box<Listener>>,
+    /// Of how many streams it missed the rest when it came back, if that is sure.
+    pub missed: Option<u64>,
 }
 
 impl Stream {
@@ -133,7 +170,11 @@ impl Stream {
         Self {
             id,
             len: 0,
+            base: 0,
             finished: id.is_none(),
+            cut: false,
+            kept: false,
+            end_told: false,
             taken: 0,
             claim: None,
             claimed: Duration::ZERO,
@@ -157,6 +198,11 @@ impl Listener {
             backlog: Vec::new(),
             order: Vec::new(),
             done: false,
+            turned: false,
+            had: false,
+            eof: false,
+            was: None,
+            missed: None,
         }
     }
 }

@@ -20,6 +20,7 @@ impl Pipe {
         if self.listeners[listener].done {
             return Err("a turn after the last".to_owned());
         }
+        self.listeners[listener].turned = true;
         match turn {
             Turn::Chunk {
                 stream,
@@ -28,12 +29,14 @@ impl Pipe {
             } => self.chunk(listener, *stream, *seq, *missed, facts),
             Turn::Ended {
                 stream,
+                at,
                 how,
                 before,
                 missed,
             } => {
-                let feed = self.ended(listener, *stream, how, *missed, facts)?;
-                let late = if feed.late { feed.from } else { 0 };
+                let feed = self.ended(listener, (*stream, *at), how, *missed, facts)?;
+                let base = self.streams[feed.stream].base;
+                let late = if feed.late { feed.from } else { base };
                 let had = facts
                     .streams
                     .get(stream)
@@ -59,7 +62,7 @@ impl Pipe {
         facts: &Facts,
     ) -> Result<(), String> {
         let stream = self
-            .stream(id)
+            .part(id, seq)
             .ok_or("a chunk of a stream that is not there")?;
         self.follow_on(listener, stream)?;
         self.in_order(listener, stream, seq, facts)?;
@@ -91,22 +94,22 @@ impl Pipe {
     fn ended(
         &mut self,
         listener: usize,
-        id: Uuid,
+        (id, at): (Uuid, u64),
         how: &How,
         missed: u64,
         facts: &Facts,
     ) -> Result<Feed, String> {
         let stream = if facts.streams.contains_key(&id) {
-            self.stream(id)
+            self.ended_part(id, at, facts)
         } else {
             self.next_marker(listener)
         };
         let stream = stream.ok_or("the end of a stream that is not there")?;
         self.follow_on(listener, stream)?;
         let known = facts.streams.get(&id);
-        let finish = known.map_or(Some(&How::End), |known| known.finish.as_ref());
-        if finish.is_none_or(|it| matches!(it, How::End) != matches!(how, How::End)) {
-            return Err(format!("the end {how:?}, but it is {finish:?}"));
+        let cut = self.streams[stream].cut;
+        if cut == matches!(how, How::End) {
+            return Err(format!("the end {how:?}, but it was cut: {cut}"));
         }
         let tap = self.listeners[listener].mode == Mode::Tap;
         let len = self.streams[stream].len;
@@ -124,7 +127,9 @@ impl Pipe {
         }
         feed.sent = len;
         feed.end_sent = true;
-        Ok(feed.clone())
+        let feed = feed.clone();
+        self.streams[stream].end_told = true;
+        Ok(feed)
     }
 
     fn done(&mut self, listener: usize, missed: u64, facts: &Facts) -> Result<(), String> {
@@ -257,7 +262,7 @@ impl Pipe {
                 .get(&id)
                 .and_then(|it| it.chunk(last))
                 .map_or(0, |it| it.tail);
-            tail > 0 && last + 1 == seq && self.stream(id) == Some(stream)
+            tail > 0 && last + 1 == seq && self.part(id, seq) == Some(stream)
         });
         if *oldest >= stream || open_line {
             Ok(())

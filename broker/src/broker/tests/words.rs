@@ -1,6 +1,6 @@
 //! What honest clients say, and what they are told in words.
 
-use crate::protocol::{How, Mode, Reply, Request, Resume};
+use crate::protocol::{How, Mode, Progress, Reply, Request, Resume};
 
 use super::story::{Heard, id};
 
@@ -45,6 +45,26 @@ pub fn listening(listener: &str, pipe: &str, mode: Mode, arrived: Option<u64>) -
     }
 }
 
+/// A listener comes back that has printed so much of a stream.
+pub fn returning(listener: &str, pipe: &str, mode: Mode, turns: u64, printed: &[(&str, u64)]) -> Request {
+    let progress = |(stream, at): &(&str, u64)| Progress {
+        stream: id(stream),
+        at: *at,
+        ended: false,
+    };
+    Request::Listen {
+        listener: id(listener),
+        pipe: pipe.to_owned(),
+        mode,
+        window: u64::MAX,
+        resume: Some(Resume {
+            turns,
+            cost: 0,
+            streams: printed.iter().map(progress).collect(),
+        }),
+    }
+}
+
 /// The turn of a reply that has one.
 pub fn turn(reply: &Reply) -> Option<u64> {
     match reply {
@@ -59,9 +79,14 @@ pub fn turn(reply: &Reply) -> Option<u64> {
 pub fn words((reply, payload): Heard) -> String {
     match reply {
         Reply::Welcome { .. } => "welcome".to_owned(),
+        Reply::Opened {
+            next, rest: true, ..
+        } => format!("the rest from {next}"),
         Reply::Opened { next, .. } => format!("opened {next}"),
         Reply::Ack { next, full, .. } => format!("ack {next}{}", if full { " full" } else { "" }),
         Reply::Finished { outcome, .. } => format!("{outcome:?}").to_lowercase(),
+        Reply::Listening { missed: 1.., .. } => "goes on, but missed some".to_owned(),
+        Reply::Listening { lost: true, .. } => "goes on".to_owned(),
         Reply::Listening { .. } => "listening".to_owned(),
         Reply::Chunk { .. } => {
             let payload = payload.expect("a chunk has a payload");

@@ -1,0 +1,205 @@
+//! Rule 16: those who were given up for their silence, and come back.
+
+use skypipe_broker::protocol::Mode;
+use uuid::Uuid;
+
+use super::choices::Choices;
+use super::parts::{Feed, Listener, Said};
+use super::Pipe;
+use crate::simulation::facts::Facts;
+
+/// What is left of a part for a listener that comes back.
+enum Left {
+    /// Nothing; all up to here was printed, and the end if so.
+    Printed(u64, bool),
+    /// From this chunk on.
+    From(u64),
+    /// Others have it.
+    Missed,
+}
+
+impl Pipe {
+    /// The listener is given up.
+    pub(super) fn lose(&mut self, id: Uuid, facts: &Facts, choices: &mut Choices) {
+        let listener = self.listener(id).expect("only present listeners are lost");
+        let mut was = self.listeners[listener].clone();
+        for feed in &mut was.feeds {
+            feed.claim = self.streams[feed.stream].claim == Some(listener);
+        }
+        self.leave(id, facts, choices);
+        self.listeners[listener].was = Some(Box::new(was));
+    }
+
+    /// A listener that was given up is there again. It goes on, or it is not `here` afterwards.
+    pub(super) fn come_back(
+        &mut self,
+        id: Uuid,
+        said: &Said,
+        facts: &Facts,
+        choices: &mut Choices,
+    ) {
+        let lost = |listener: &Listener| listener.id == id && listener.was.is_some();
+        let Some(place) = self.listeners.iter().position(lost) else {
+            return;
+        };
+        let was = *self.listeners[place].was.take().expect("it was lost");
+        if was.mode != Mode::Tap {
+            self.settle_follows(choices);
+        }
+        let parts: Vec<_> = was.feeds.iter().filter(|feed| !feed.is_complete()).collect();
+        let left: Vec<_> = parts
+            .iter()
+            .map(|feed| self.left_of(feed, was.mode, said))
+            .collect();
+        let missed = left.iter().filter(|it| matches!(it, Left::Missed)).count() as u64;
+        if missed > 0 && matches!(was.mode, Mode::Default | Mode::One) {
+            return;
+        }
+        let listener = &mut self.listeners[place];
+        *listener = Listener::new(id, was.mode);
+        listener.turned = said.has_turns;
+        let loose = was.feeds.iter().any(|feed| feed.loose);
+        listener.missed = (!loose).then_some(missed);
+        listener.had = was.had;
+        listener.eof = was.eof;
+        if was.waits || (was.accepting && was.feeds.is_empty() && !was.had) {
+            return self.find(place, choices);
+        }
+        self.listeners[place].accepting = was.accepting;
+        for (feed, left) in parts.iter().zip(left) {
+            self.take_up(place, feed, &left, facts, choices);
+        }
+        if was.accepting {
+            self.go_on_live(place);
+        }
+        self.listeners[place].order.sort_unstable();
+    }
+
+    fn left_of(&self, feed: &Feed, mode: Mode, said: &Said) -> Left {
+        let stream = &self.streams[feed.stream];
+        let printed = stream.id.and_then(|id| said.printed.get(&id)).copied();
+        let (printed, has_end) = printed.unwrap_or((0, false));
+        let has = printed.max(feed.confirmed);
+        let has_limit = feed.limit.is_some_and(|limit| has >= limit);
+        if (stream.gone && has_end) || has_limit || (has_end && stream.finished) {
+            return Left::Printed(has, has_end);
+        }
+        let others = stream.claim.is_some() || (mode == Mode::One && self.is_held(feed.stream));
+        let lacks = match mode {
+            Mode::Default | Mode::One => stream.taken > has,
+            Mode::Follow => false,
+            Mode::Tap => stream.finished || feed.limit.is_some(),
+        };
+        if stream.gone || others || lacks {
+            Left::Missed
+        } else {
+            Left::From(has.max(stream.taken))
+        }
+    }
+
+    fn take_up(
+        &mut self,
+        place: usize,
+        part: &Feed,
+        left: &Left,
+        facts: &Facts,
+        choices: &mut Choices,
+    ) {
+        let (stream, tap) = (part.stream, self.listeners[place].mode == Mode::Tap);
+        match *left {
+            Left::Missed => {}
+            Left::Printed(at, has_end) => {
+                let known = &mut self.streams[stream];
+                if known.gone || known.claim.is_some() || (known.kept && !has_end) || tap {
+                    return;
+                }
+                known.taken = known.taken.max(at);
+                known.told |= has_end;
+                if !self.is_held(stream) {
+                    self.back(stream, facts, choices);
+                }
+            }
+            Left::From(_) if tap => {
+                let from = self.streams[stream].len;
+                self.listeners[place].feeds.push(Feed::new(stream, from, false, part.loose));
+            }
+            Left::From(at) => {
+                let claim = part.claim && !self.is_held(stream);
+                let known = &mut self.streams[stream];
+                if claim {
+                    known.claim = Some(place);
+                    known.claimed = self.now;
+                } else if !known.kept {
+                    known.taken = known.taken.max(at);
+                }
+                let feed = Feed {
+                    sent: at,
+                    confirmed: at,
+                    claim,
+                    end_sent: false,
+                    end_confirmed: false,
+                    ..part.clone()
+                };
+                let len = if claim { u64::MAX } else { known.len };
+                let listener = &mut self.listeners[place];
+                listener.feeds.push(feed);
+                if at < len {
+                    listener.order.push((stream, len));
+                }
+            }
+        }
+    }
+
+    /// A live listener is live again, unless all that it was getting has finished (rule 5).
+    fn go_on_live(&mut self, place: usize) {
+        let Listener { feeds, mode, .. } = &self.listeners[place];
+        let open = feeds.iter().any(|feed| !self.streams[feed.stream].finished);
+        if !open && *mode != Mode::Follow {
+            self.listeners[place].accepting = false;
+            return;
+        }
+        if *mode == Mode::Follow {
+            let found = (0..self.streams.len())
+                .filter(|stream| self.streams[*stream].finished && self.waits(*stream));
+            self.listeners[place].backlog = found.map(|stream| (stream, false)).collect();
+        }
+        self.go_live(place);
+    }
+
+    /// Rule 16: a stream whose writer was given up and is there again goes on, if nobody was told that
+    /// it was cut; else what comes is the rest of it.
+    pub(super) fn reopen(&mut self, id: Uuid, facts: &Facts, choices: &mut Choices) {
+        self.settle_follows(choices);
+        let stream = self.stream(id).expect("it was lost");
+        let known = &mut self.streams[stream];
+        if known.gone || known.end_told || known.told || known.discarded {
+            // Of one that has vanished nothing was taken in.
+            let base = known.len;
+            return self.open_from(id, base, choices);
+        }
+        let (kept, shared) = (known.kept, known.claim.is_none());
+        (known.finished, known.cut, known.kept) = (false, false, false);
+        let held = self.is_held(stream);
+        for listener in 0..self.listeners.len() {
+            let known = &self.listeners[listener];
+            let feed = known.feeds.iter().find(|feed| feed.stream == stream);
+            let Some(feed) = feed.filter(|feed| known.here && !feed.is_complete()) else {
+                continue;
+            };
+            let confirmed = feed.confirmed;
+            if kept && shared && known.mode != Mode::Tap {
+                let taken = &mut self.streams[stream].taken;
+                *taken = confirmed.max(*taken);
+            }
+            let limited = known.feeds.iter().any(|feed| feed.limit.is_some());
+            let ends = matches!(known.mode, Mode::Default | Mode::Tap);
+            if shared && ends && !known.accepting && !limited && !known.eof {
+                self.listeners[listener].accepting = true;
+                self.go_live(listener);
+            }
+        }
+        if !held {
+            self.back(stream, facts, choices);
+        }
+    }
+}

@@ -434,6 +434,9 @@ pub struct Resume {
     pub turns: u64,
     /// What they cost together.
     pub cost: u64,
+    /// The stream in whose line the turns that have arrived stop, if they do within one: its rest
+    /// comes first.
+    pub line: Option<Uuid>,
     /// What the listener's output has taken of the streams that go on, and of those that ended last:
     /// at most [`MAX_PROGRESS`]. A satellite that had given the listener up goes by it.
     pub streams: Vec<Progress>,

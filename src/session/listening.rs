@@ -80,6 +80,10 @@ pub(super) struct Listener {
     /// Whether the satellite had given it up and others took some of what it was getting: then bytes
     /// may be missing, for a follower.
     was_lost: bool,
+    /// Whether the satellite has nothing of a listener that has got all.
+    is_forgotten: bool,
+    /// Whether the last turn has come.
+    has_all_turns: bool,
     /// Whether it is to begin anew at a satellite that has nothing of it, once all is printed.
     begins_anew: bool,
     /// Whether the last chunk was large, so that the next one may be.
@@ -125,6 +129,8 @@ impl Listener {
             is_known: false,
             is_attached: false,
             was_lost: false,
+            is_forgotten: false,
+            has_all_turns: false,
             begins_anew: false,
             is_large: false,
             arrived: 0,
@@ -177,6 +183,7 @@ impl Listener {
             resume: self.is_known.then(|| Resume {
                 turns: self.arrived,
                 cost: self.cost,
+                line: self.last.and_then(|(stream, ended)| (!ended).then_some(stream)),
                 streams: self.progress(),
             }),
         };
@@ -317,6 +324,7 @@ impl Listener {
                     return self.endless(common);
                 }
                 self.missed += missed;
+                self.has_all_turns = true;
                 self.pending.push_back(Pending::Done);
                 self.settle(common);
             }
@@ -334,9 +342,10 @@ impl Listener {
 
     fn refused(&mut self, common: &mut Common, code: Code, message: &str) {
         let is_gone = matches!(code, Code::Unknown | Code::Lost);
-        if self.done.is_some() && is_gone {
+        if self.has_all_turns && is_gone {
             // It has everything, and a satellite that restarted has nothing left of it.
-            return common.exit(self.code);
+            self.is_forgotten = true;
+            return;
         }
         let is_endless = matches!(self.mode, Mode::Follow | Mode::Tap);
         if code == Code::Unknown && self.going_on == 0 && (self.arrived == 0 || is_endless) {
@@ -675,6 +684,9 @@ impl Listener {
     /// Confirms what has been printed since the last time.
     pub fn advance(&mut self, common: &mut Common) {
         self.begin_anew(common);
+        if self.is_forgotten && self.done.is_some() {
+            return common.exit(self.code);
+        }
         if common.is_up() && self.is_attached && self.printed > self.confirmed {
             self.confirmed = self.printed;
             self.window = self.window.max(self.consumed + WINDOW);

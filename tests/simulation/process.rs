@@ -247,7 +247,8 @@ impl World {
             }
             Fault::Sleep(client, span) => {
                 self.clients[client].broken = true;
-                self.clients[client].asleep = self.now + span;
+                let until = self.now + span;
+                self.clients[client].asleep = self.clients[client].asleep.max(until);
                 self.check.coverage.hit("asleep");
             }
             Fault::SatelliteSleeps(span) => {

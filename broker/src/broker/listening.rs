@@ -133,12 +133,14 @@ impl<S: Store> Broker<S> {
         if let Some(away) = self.takers.get_mut(&listener).and_then(|it| it.away.take()) {
             return self.listener_is_back(peer, listener, &away, &resume, window);
         }
-        let Resume { turns, cost, .. } = resume;
+        let Resume {
+            turns, cost, line, ..
+        } = resume;
         let resumed = if self.takers[&listener].is_of_this_run {
             self.with_pipe(&name, |pipe, _| pipe.resume(key, turns))
         } else {
             self.with_pipe(&name, |pipe, ctx| {
-                pipe.rejoin(key, turns, cost, window, ctx);
+                pipe.rejoin(key, turns, cost, window, line, ctx);
             });
             Ok(())
         };
@@ -175,6 +177,7 @@ impl<S: Store> Broker<S> {
             turns: resume.turns,
             cost: resume.cost,
             window,
+            line: resume.line,
             progress: &known.collect::<HashMap<_, _>>(),
             joined,
         };

@@ -123,7 +123,10 @@ impl<S: Store> Broker<S> {
                 self.lose_writer(*stream, &why);
             }
         }
-        if are_listeners_lost || are_writers_lost {
+        let has_lost = (are_listeners_lost && !listeners.is_empty())
+            || (are_writers_lost && !streams.is_empty());
+        let is_idle = are_listeners_lost && listeners.is_empty() && streams.is_empty();
+        if has_lost || is_idle {
             self.clients.disconnect(id);
             self.forget_if_over(id);
         }

@@ -51,6 +51,8 @@ pub struct Return<'a> {
     pub cost: u64,
     /// What all chunks from turn 0 on may cost together.
     pub window: u64,
+    /// The stream in whose line its output stands, if it does.
+    pub line: Option<Uuid>,
     /// What it has printed of each stream that it remembers.
     pub progress: &'a HashMap<Uuid, Progress>,
     /// The place in the order of streams that the next one to open will have.
@@ -227,6 +229,7 @@ impl Pipe {
                     self.take_up(key, stream, part, &left, ctx);
                 }
                 self.go_on_live(key, ctx);
+                self.go_on_in_line(key, back.line);
             }
         }
         ctx.effects.awake.push(key);
@@ -391,6 +394,18 @@ impl Pipe {
             ctx.effects.change(Changed::Listener(key));
             self.go_on_live(key, ctx);
         }
+    }
+
+    /// A listener's output stands within a line of a stream, whose rest comes before anything else.
+    pub(super) fn go_on_in_line(&mut self, key: ListenerKey, line: Option<Uuid>) {
+        let Some(listener) = self.listeners.get_mut(&key) else {
+            return;
+        };
+        let is_it = |stream: &&StreamKey| {
+            let known = self.streams.get(*stream);
+            known.is_some_and(|known| Some(known.id) == line)
+        };
+        listener.in_line = listener.feeds.keys().rfind(is_it).copied();
     }
 
     fn is_tap(&self, key: ListenerKey) -> bool {

@@ -9,6 +9,7 @@ use super::{Changed, Context, ListenerKey, Pipe};
 use crate::protocol::{How, MAX_BYTES, Outcome};
 use crate::store::record::{ListenerRecord, PartRecord, StreamRecord};
 use crate::store::{Store, StreamKey};
+use uuid::Uuid;
 
 /// After a restart. First all streams, then all listeners, then all parts, then [`Pipe::settle_all`].
 impl Pipe {
@@ -134,6 +135,7 @@ impl Pipe {
         turns: u64,
         cost: u64,
         window: u64,
+        line: Option<Uuid>,
         ctx: &mut Context<'_, S>,
     ) {
         let Some(listener) = self.listeners.get_mut(&key) else {
@@ -147,6 +149,7 @@ impl Pipe {
         for stream in listener.feeds.keys().copied().collect::<Vec<_>>() {
             self.refresh(key, stream, ctx);
         }
+        self.go_on_in_line(key, line);
     }
 
     /// The bytes of a stream below `at` that are not there were confirmed by everyone.

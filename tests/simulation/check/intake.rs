@@ -226,6 +226,7 @@ impl Checker {
                 turns: at,
                 cost,
                 streams,
+                ..
             } = resume.unwrap_or_default();
             let sent = listener.turns.len() as u64;
             if at > sent {
@@ -243,6 +244,9 @@ impl Checker {
                     ["default back", "one back", "follow back", "tap back"],
                 );
                 let said = self.said(at > 0, &streams);
+                if mode != Mode::Tap {
+                    self.note_printed(&said);
+                }
                 return self.step(&pipe, &Event::Return(id, said));
             }
             // What was under way on an earlier connection may come behind what came on the next.
@@ -325,6 +329,19 @@ impl Checker {
             self.step(&pipe, &Event::Confirm(id, turn))?;
         }
         Ok(())
+    }
+
+    /// What a listener says that it has printed has been confirmed by that.
+    fn note_printed(&mut self, said: &Said) {
+        for (id, (chunks, ended)) in &said.printed {
+            if let Some(stream) = self.facts.streams.get_mut(id) {
+                let chunks = usize::try_from(*chunks).expect("chunks are few");
+                for chunk in stream.chunks.iter_mut().take(chunks) {
+                    chunk.confirmed = true;
+                }
+                stream.finish_confirmed |= *ended;
+            }
+        }
     }
 
     fn note_confirmed(&mut self, turn: &Turn) {

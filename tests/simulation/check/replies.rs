@@ -204,6 +204,7 @@ impl Checker {
         if known.returning.take().is_none() {
             return Err("a listener sent away that did not come back".to_owned());
         }
+        known.is_sent_away = true;
         let pipe = known.pipe.clone();
         self.coverage.hit("came back too late");
         self.keep(&pipe, |pipe, _| match pipe.listener(id) {
@@ -309,7 +310,7 @@ impl Checker {
         let listener = about.and_then(|id| self.facts.listeners.get(&id));
         let is_gone = |it: &Listener| matches!(it.presence, Presence::Left | Presence::Closed);
         let forgotten = stream.is_none_or(|stream| stream.forgettable)
-            && listener.is_none_or(|it| is_gone(it) || it.is_late);
+            && listener.is_none_or(|it| is_gone(it) || it.is_late || it.is_sent_away);
         match (code, about) {
             (Code::Stranger, _) if !self.facts.peers.contains_key(peer) => Ok(()),
             (Code::Lost, Some(id)) if stream.is_none() => self.sent_away(id),

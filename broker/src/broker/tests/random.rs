@@ -337,6 +337,7 @@ fn nonsense(story: &mut Story, who: &str, kind: u8, name: &str, number: u64) {
                 number.is_multiple_of(2).then_some(Resume {
                     turns: number,
                     cost: number,
+                    line: None,
                     streams: Vec::new(),
                 }),
             );

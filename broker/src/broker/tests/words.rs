@@ -60,6 +60,7 @@ pub fn returning(listener: &str, pipe: &str, mode: Mode, turns: u64, printed: &[
         resume: Some(Resume {
             turns,
             cost: 0,
+            line: None,
             streams: printed.iter().map(progress).collect(),
         }),
     }

@@ -245,10 +245,11 @@ impl World {
                 self.clients[client].cut_off = self.now + span;
                 self.check.coverage.hit("network cut off");
             }
+            // Who stands still already is not put to sleep again: what has come meanwhile is in order.
+            Fault::Sleep(client, _) if self.clients[client].asleep > self.now => {}
             Fault::Sleep(client, span) => {
                 self.clients[client].broken = true;
-                let until = self.now + span;
-                self.clients[client].asleep = self.clients[client].asleep.max(until);
+                self.clients[client].asleep = self.now + span;
                 self.check.coverage.hit("asleep");
             }
             Fault::SatelliteSleeps(span) => {

@@ -235,11 +235,11 @@ impl World {
 
     /// The satellite stands still for a while.
     pub fn satellite_sleeps(&mut self, span: Duration) {
-        let until = self.now + span;
-        let more = until.saturating_sub(self.asleep.max(self.now));
-        self.asleep = self.asleep.max(until);
-        self.booted += more;
-        self.slept += more;
+        if self.asleep <= self.now {
+            self.asleep = self.now + span;
+            self.booted += span;
+            self.slept += span;
+        }
     }
 
     fn happen(&mut self, event: Event) -> Verdict {

@@ -286,6 +286,8 @@ impl Pipe {
     ) {
         match left {
             Left::Nothing | Left::Missed => {}
+            // A tap takes nothing.
+            Left::Printed { .. } if self.is_tap(key) => {}
             Left::Printed { at, has_end } => self.take_printed(stream, *at, *has_end, ctx),
             Left::From(_) if self.is_tap(key) => self.add_tap(key, stream, ctx.effects),
             Left::From(at) => self.share_again(key, stream, part, *at, ctx),

@@ -139,7 +139,6 @@ impl Checker {
         ways.retain_mut(|pipe| {
             let verdict = check(pipe, &self.facts);
             let agrees = verdict.is_ok();
-            if !agrees && std::env::var_os("DBG").is_some() { println!("{pipe:#?}"); }
             if !agrees {
                 why = verdict;
             }

@@ -46,7 +46,7 @@ pub use crate::settings::{Refusal, Settings};
 ///
 /// A [`Refusal`] when the settings do not allow to listen there, which is a matter of usage; else
 /// when the system refuses the address, the socket fails, or the data directory cannot be used, as
-/// when another satellite uses it.
+/// when another satellite uses it, or its disk fails.
 pub fn run(listen: &Listen, settings: &Settings, ready: impl FnOnce(&str)) -> anyhow::Result<()> {
     let is_private = settings.is_private(listen)?;
     allocator::share_one_arena();
@@ -137,9 +137,7 @@ fn serve<S: Store>(
             None => Err("this satellite keeps no keys".to_owned()),
         },
     };
-    server
-        .run(&mut broker, stop, edge)
-        .context("the satellite's socket failed")
+    Ok(server.run(&mut broker, stop, edge)?)
 }
 
 /// Says on stderr where a satellite listens: what [`run`] is given as `ready` in the foreground.

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::seal::{Fault, Opener};
 
+use super::room::named;
 use super::{Common, Input, LARGE, Now, Output};
 
 /// How much may be on its way to stdout, in bytes of credit: enough for a gigabit over 60 ms.
@@ -229,6 +230,17 @@ impl Listener {
             },
             None,
         );
+    }
+
+    /// What it waits for, for `--timeout`.
+    pub fn waits_for(&self, common: &Common) -> String {
+        if !self.is_attached {
+            format!("no answer from {}", common.config.endpoint)
+        } else if self.pending.is_empty() {
+            format!("no data on {}", named(&self.pipe))
+        } else {
+            "stdout took nothing".to_owned()
+        }
     }
 
     pub fn timeout(&mut self, common: &mut Common) {

@@ -1,7 +1,6 @@
 //! Room that is used up (rule 12).
 
 use crate::common::Environment;
-use crate::common::terminal::Terminal;
 use crate::text;
 
 /// The smallest budget there is, and several times as much to write.
@@ -55,18 +54,30 @@ fn rule_12_several_writers_share_what_room_there_is() {
 }
 
 #[test]
-fn rule_12_a_writer_tells_a_terminal_why_it_waits() {
-    let sky = Environment::sky(&SMALL);
+fn rule_12_a_writer_says_why_it_waits_and_that_it_goes_on_once_each() {
+    let sky = Environment::sky(&["--pipe-limit", "4MiB"]);
     let file = text(MUCH);
     sky.put("file", &file);
-    let terminal = Terminal::open();
-    let writer = sky
-        .shell("cat file | skypipe x")
-        .stderr(terminal.side())
-        .start();
-    terminal.shows("skypipe: the pipe is full: waiting until somebody takes from it");
-    sky.skypipe(&["x"]).done().printed(&file);
-    assert_eq!(writer.outcome().code, Some(0));
+    // Nobody sits at a terminal.
+    let writer = sky.shell("cat file | skypipe full").start();
+    let paused = "skypipe: \"full\" has reached its limit of 4 MiB: paused until someone reads from it\n";
+    writer.complains(paused);
+    let slow = sky.skypipe(&["full"]).held().start();
+    let mut got = Vec::new();
+    let mut stdout = slow.take_stdout();
+    let mut buffer = vec![0; 100_000];
+    loop {
+        match std::io::Read::read(&mut stdout, &mut buffer).expect("it is a pipe") {
+            0 => break,
+            count => got.extend_from_slice(&buffer[..count]),
+        }
+    }
+    assert!(got == file, "{} bytes of {}", got.len(), file.len());
+    slow.outcome().printed("");
+    let outcome = writer.outcome();
+    assert_eq!(outcome.code, Some(0));
+    let going_on = "skypipe: \"full\" has room again: going on\n";
+    assert_eq!(outcome.stderr, format!("{paused}{going_on}"));
 }
 
 #[test]
@@ -92,5 +103,8 @@ fn rule_12_a_writer_that_waits_for_room_gives_up_when_told_so() {
     sky.put("file", text(MUCH));
     let writer = sky.shell("cat file | skypipe --timeout 500ms x").start();
     let outcome = writer.outcome();
-    outcome.told(124, "nothing moved for 500ms");
+    outcome.told(
+        124,
+        "timed out: no room for \"x\" (the satellite's memory of 4 MiB is used up) for 500ms",
+    );
 }

@@ -38,8 +38,8 @@ impl<S: Store> Broker<S> {
         let mut records = all.filter_map(|it| known.record_of(it));
         let written = store.checkpoint(&mut records);
         drop(records);
-        if let Err(full) = written {
-            self.disk_is_full(&full.0);
+        if let Err(error) = written {
+            self.not_written(error);
         }
     }
 

@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::{Broker, MAX_FEEDS, MAX_STREAMS, Peer, is_reserved};
 use crate::pipe::{self, Changed, Pipe, Reopened};
 use crate::protocol::{
-    BASE_CREDIT, Code, How, MAX_BYTES, MAX_CHUNK, MAX_LABEL, MAX_PROOF, Outcome, Reply, SCRAP, cost,
+    BASE_CREDIT, Code, How, MAX_BYTES, MAX_CHUNK, MAX_LABEL, MAX_PROOF, Outcome, Reply, SCRAP, Shortage,
+    cost,
 };
 use crate::store::{Store, StreamKey};
 
@@ -54,8 +55,8 @@ pub(super) struct Writer {
     pub wait: bool,
     /// Whether it stands in the queue for credit.
     pub is_wanting: bool,
-    /// Whether it was found without room.
-    pub is_full: bool,
+    /// What it was found to lack room in.
+    pub full: Option<Shortage>,
     /// Whether it is owed an acknowledgement.
     is_owed: bool,
     /// Whether its finish is safe.
@@ -94,7 +95,7 @@ impl Writer {
             want: 0,
             wait,
             is_wanting: false,
-            is_full: false,
+            full: None,
             is_owed: false,
             is_finish_safe: false,
             is_restored: false,
@@ -478,7 +479,7 @@ impl<S: Store> Broker<S> {
         }
         writer.stage = Stage::Finished;
         writer.len = Some(writer.next);
-        writer.is_full = false;
+        writer.full = None;
         let place = (writer.pipe.clone(), writer.key);
         self.withdraw(stream);
         Some(place)
@@ -578,7 +579,7 @@ impl<S: Store> Broker<S> {
             };
             writer.is_owed = false;
             let (client, next, limit, full) =
-                (writer.client, writer.safe, writer.limit, writer.is_full);
+                (writer.client, writer.safe, writer.limit, writer.full);
             if writer.is_awaited() {
                 self.tell(
                     client,

@@ -32,7 +32,7 @@ impl Checker {
                 limit,
                 full,
             } => {
-                if full {
+                if full.is_some() {
                     self.coverage.hit("told that it is full");
                 }
                 self.acked(stream, next, limit)

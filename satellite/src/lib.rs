@@ -10,6 +10,7 @@ mod keys;
 mod limits;
 mod listen;
 mod log;
+pub mod randomness;
 mod settings;
 mod signals;
 mod size;
@@ -24,7 +25,6 @@ use skypipe_broker::keys::Roll;
 use skypipe_broker::keys::seed::Pair;
 use skypipe_broker::server::{Edge, Server};
 use skypipe_broker::store::{Memory, Store};
-use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::keys::Keys;
@@ -49,6 +49,7 @@ pub use crate::settings::{Refusal, Settings};
 /// when another satellite uses it, or its disk fails.
 pub fn run(listen: &Listen, settings: &Settings, ready: impl FnOnce(&str)) -> anyhow::Result<()> {
     let is_private = settings.is_private(listen)?;
+    randomness::look().map_err(anyhow::Error::msg)?;
     allocator::share_one_arena();
     let clients = limits::clients(limits::raise_descriptors());
     // Before there is a socket to leave behind, so that from here on every end is an orderly one.
@@ -159,7 +160,7 @@ fn for_broker(listen: &Listen, settings: &Settings, clients: usize) -> broker::S
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     broker::Settings {
-        satellite: Uuid::new_v4(),
+        satellite: randomness::uuid(),
         program: concat!("skypipe ", env!("CARGO_PKG_VERSION")).to_owned(),
         since: since.as_secs(),
         pid: std::process::id(),

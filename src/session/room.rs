@@ -71,12 +71,12 @@ fn paused(pipe: &str, full: Shortage) -> String {
             size(limit)
         ),
         Shortage::Memory(limit) => format!(
-            "{pipe} is paused until someone reads from it: the satellite's memory of {} is used up",
+            "{pipe} is paused until someone reads: the satellite's memory of {} is used up",
             size(limit)
         ),
-        Shortage::Disk => format!(
-            "{pipe} is paused until someone reads from it: the satellite's disk is full"
-        ),
+        Shortage::Disk => {
+            format!("{pipe} is paused until there is room: the satellite's disk is full")
+        }
     }
 }
 

@@ -16,7 +16,7 @@ fn rule_12_a_full_pipe_makes_writers_wait_and_can_be_drained() {
     sky.until_listed("x", "it is full", |pipe| pipe.full);
     assert!(writer.runs());
     sky.skypipe(&["x"]).done().printed(&file);
-    writer.outcome().printed("");
+    writer.outcome().whatever_it_waited_for().printed("");
     assert!(sky.is_gone("x"));
 }
 
@@ -33,7 +33,7 @@ fn rule_12_other_pipes_can_be_drained_while_one_is_full() {
     sky.skypipe(&["new"]).done().printed("new\n");
     assert!(writer.runs());
     sky.skypipe(&["large"]).done().printed(&file);
-    writer.outcome().printed("");
+    writer.outcome().whatever_it_waited_for().printed("");
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn rule_12_several_writers_share_what_room_there_is() {
         sky.skypipe(&["--one", "x"]).done().printed(&file);
     }
     for writer in writers {
-        writer.outcome().printed("");
+        writer.outcome().whatever_it_waited_for().printed("");
     }
 }
 
@@ -94,7 +94,7 @@ fn rule_12_a_slow_listener_stops_writers_and_loses_nothing() {
     std::io::Read::read_to_end(&mut slow.take_stdout(), &mut got).expect("it is a pipe");
     assert!(got == file, "{} bytes of {}", got.len(), file.len());
     slow.outcome().printed("");
-    writer.outcome().printed("");
+    writer.outcome().whatever_it_waited_for().printed("");
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn rule_12_a_writer_that_waits_for_room_gives_up_when_told_so() {
     sky.put("file", text(MUCH));
     let writer = sky.shell("cat file | skypipe --timeout 500ms x").start();
     let outcome = writer.outcome();
-    outcome.told(
+    outcome.whatever_it_waited_for().told(
         124,
         "timed out: no room for \"x\" (the satellite's memory of 4 MiB is used up) for 500ms",
     );

@@ -225,7 +225,9 @@ impl<S: Store> Broker<S> {
             } else {
                 Shortage::Memory(self.settings.memory)
             };
-            self.note_full(id, (in_hand > 0).then_some(lacking));
+            // One that has nothing in hand may wait for the disk to keep what it has sent.
+            let unsaved = writer.full.filter(|full| *full == Shortage::Disk);
+            self.note_full(id, if in_hand > 0 { Some(lacking) } else { unsaved });
             return true;
         }
         writer.full = None;
@@ -262,7 +264,7 @@ impl<S: Store> Broker<S> {
     }
 
     /// A writer is told what it waits for, when that has changed.
-    fn note_full(&mut self, id: Uuid, full: Option<Shortage>) {
+    pub(super) fn note_full(&mut self, id: Uuid, full: Option<Shortage>) {
         if let Some(writer) = self.writers.get_mut(&id)
             && std::mem::replace(&mut writer.full, full) != full
         {

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::writing::Stage;
 use super::{Broker, Now, Output, Peer};
 use crate::pipe::Changed;
-use crate::protocol::{Code, MAGIC, Outcome, Reply, encode};
+use crate::protocol::{Code, MAGIC, Outcome, Reply, Shortage, encode};
 use crate::store::{Store, StreamKey, WriteError};
 
 /// How long listeners may take to confirm a byte before it is saved for them.
@@ -214,6 +214,7 @@ impl<S: Store> Broker<S> {
         };
         if safe > writer.safe {
             writer.safe = safe.min(writer.next);
+            writer.full = writer.full.filter(|full| *full != Shortage::Disk);
             let want = writer.want;
             self.owe(stream);
             // It may have been at the limit of what may be unsafe.
@@ -311,6 +312,11 @@ impl<S: Store> Broker<S> {
         if self.saving.full.replace(why.to_owned()).is_none() {
             self.out
                 .push_back(Output::Log(format!("writers wait: {why}")));
+        }
+        let due = self.saving.due.iter().take_while(|(due, _)| *due <= self.now);
+        let waiting = due.filter_map(|(_, key)| Some(self.streams.get(key)?.0));
+        for stream in waiting.collect::<Vec<_>>() {
+            self.note_full(stream, Some(Shortage::Disk));
         }
     }
 

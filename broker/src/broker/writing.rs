@@ -580,7 +580,8 @@ impl<S: Store> Broker<S> {
             writer.is_owed = false;
             let (client, next, limit, full) =
                 (writer.client, writer.safe, writer.limit, writer.full);
-            if writer.is_awaited() {
+            // One whose bytes are all here may wait for room on the disk.
+            if writer.is_awaited() || (writer.stage == Stage::Finished && full.is_some()) {
                 self.tell(
                     client,
                     &Reply::Ack {

@@ -13,6 +13,7 @@ use super::joined::Joined;
 use crate::config::{self, Place};
 use crate::exit::Failure;
 use crate::members::letting::LetIn;
+use crate::members::join::NotIn;
 use crate::members::{Member, join};
 use crate::provision::record::{self, Deployed};
 use crate::provision::target::Target;
@@ -116,14 +117,15 @@ pub(super) fn let_in(
 }
 
 /// Who knows no phrase, and has no other machine that is let in, gets no further.
-fn advise(failure: Failure) -> Failure {
-    if !failure.sentence.contains("skypipe --phrase makes one") {
+fn advise(why: NotIn) -> Failure {
+    let is_about_phrase = matches!(why, NotIn::NoPhrase);
+    let failure = Failure::from(why);
+    if !is_about_phrase {
         return failure;
     }
     Failure {
         sentence: format!(
-            "{}; if there is no such machine any more, skypipe --reset TARGET ends the satellite",
-            failure.sentence
+            "{failure}; if there is no such machine any more, skypipe --reset TARGET ends the satellite"
         ),
         ..failure
     }

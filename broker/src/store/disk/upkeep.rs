@@ -18,10 +18,8 @@ impl Disk {
     /// Whether a payload that takes `size` bytes may be saved.
     pub(super) fn room(&mut self, size: u64) -> Result<(), WriteError> {
         self.check_failure()?;
-        if !self.has_room(size) {
-            // Others may have made some.
-            self.look();
-        }
+        // Others may have taken some, or made some.
+        self.look();
         if !self.has_room(size) {
             return Err(WriteError::Full(self.why_full()));
         }
@@ -95,7 +93,9 @@ impl Disk {
         if has_failed {
             return;
         }
-        self.look();
+        if !self.reserve.is_there() {
+            self.look();
+        }
         let end = self.state.0.min(self.log.segment());
         // A file that cannot be deleted now is tried again at the next call.
         let _ = self.segments.sweep(end, self.log.data(), synced);

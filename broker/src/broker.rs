@@ -696,7 +696,6 @@ impl<S: Store> Broker<S> {
             self.awake.push_back(listener);
         }
     }
-
 }
 
 /// Whether a UUID is one of those that the broker makes itself.

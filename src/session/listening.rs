@@ -195,7 +195,11 @@ impl Listener {
     fn progress(&self) -> Vec<Progress> {
         let has_ended = |stream: &Uuid| self.ended.contains(stream);
         let going_on = self.taken.values().filter(|it| !has_ended(&it.stream));
-        let ended = self.ended.iter().rev().filter_map(|stream| self.taken.get(stream));
+        let ended = self
+            .ended
+            .iter()
+            .rev()
+            .filter_map(|stream| self.taken.get(stream));
         going_on.chain(ended).take(MAX_PROGRESS).copied().collect()
     }
 
@@ -384,8 +388,9 @@ impl Listener {
     fn missed_streams(&mut self, common: &mut Common, missed: u64) {
         let streams = if missed == 1 { "stream" } else { "streams" };
         let pipe = &self.pipe;
-        let message =
-            format!("the rest of {missed} {streams} of {pipe:?} passed by while this listener was away");
+        let message = format!(
+            "the rest of {missed} {streams} of {pipe:?} passed by while this listener was away"
+        );
         common.out.push_back(Output::Notice(message));
         if self.mode == Mode::Follow {
             self.code = 3;
@@ -590,7 +595,11 @@ impl Listener {
 
     /// Notes that a stream's finish has arrived, behind `at` bytes; returns whether it is the first time.
     fn remember_end(&mut self, stream: Uuid, at: u64) -> bool {
-        if self.ended_at.get(&stream).is_some_and(|before| at <= *before) {
+        if self
+            .ended_at
+            .get(&stream)
+            .is_some_and(|before| at <= *before)
+        {
             return false;
         }
         self.ended_at.insert(stream, at);

@@ -86,7 +86,10 @@ pub(super) fn no_room(pipe: &str, full: Shortage) -> String {
     match full {
         Shortage::Pipe(limit) => format!("no room in {pipe} (limit {})", size(limit)),
         Shortage::Memory(limit) => {
-            format!("no room for {pipe} (the satellite's memory of {} is used up)", size(limit))
+            format!(
+                "no room for {pipe} (the satellite's memory of {} is used up)",
+                size(limit)
+            )
         }
         Shortage::Disk => format!("no room for {pipe} (the satellite's disk is full)"),
     }

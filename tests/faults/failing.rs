@@ -62,9 +62,16 @@ fn meets(calls: &str, error: &str, said: &str) {
     let ended = sky.take_sky().outcome();
     drop(strace);
     assert_eq!(ended.code, Some(1), "{ended}");
-    assert!(ended.stderr.contains(said) && ended.stderr.contains("data"), "{ended}");
+    assert!(
+        ended.stderr.contains(said) && ended.stderr.contains("data"),
+        "{ended}"
+    );
     let told = format!("skypipe: the satellite ended, and is waited for: the disk failed");
-    let told = if calls.contains("sync") { &told } else { "is waited for: " };
+    let told = if calls.contains("sync") {
+        &told
+    } else {
+        "is waited for: "
+    };
     for client in [&writer, &idle] {
         client.complains(told);
         assert!(client.said().contains(said), "{}", client.said());
@@ -75,13 +82,21 @@ fn meets(calls: &str, error: &str, said: &str) {
     writer.say("last\n");
     writer.close_stdin();
     let outcome = writer.outcome();
-    assert_eq!((outcome.code, outcome.stderr.lines().count()), (Some(0), 1), "{outcome}");
+    assert_eq!(
+        (outcome.code, outcome.stderr.lines().count()),
+        (Some(0), 1),
+        "{outcome}"
+    );
     sky.skypipe(&["-r", "kept"]).done().printed("promised\n");
     let whole = format!("first\n{}last\n", much());
     sky.skypipe(&["-r", "x"]).done().printed(whole);
     sky.skypipe(&["-w", "idle"]).fed("awake\n").printed("");
     let outcome = idle.outcome();
-    assert_eq!((outcome.code, &*outcome.stdout), (Some(0), &b"awake\n"[..]), "{outcome}");
+    assert_eq!(
+        (outcome.code, &*outcome.stdout),
+        (Some(0), &b"awake\n"[..]),
+        "{outcome}"
+    );
 }
 
 #[test]
@@ -120,7 +135,9 @@ fn rule_11_the_satellite_that_starts_by_itself_is_started_again_by_who_waits_for
     let strace = make_fail(&sky, pid, "fdatasync", "EIO");
     writer.say("second\n");
     writer.complains("the satellite ended, and is waited for: the disk failed");
-    wait::until("another one runs", || local_pid(&sky).is_some_and(|other| other != pid));
+    wait::until("another one runs", || {
+        local_pid(&sky).is_some_and(|other| other != pid)
+    });
     drop(strace);
     writer.close_stdin();
     assert_eq!(writer.outcome().code, Some(0));

@@ -60,7 +60,8 @@ fn rule_12_a_writer_says_why_it_waits_and_that_it_goes_on_once_each() {
     sky.put("file", &file);
     // Nobody sits at a terminal.
     let writer = sky.shell("cat file | skypipe full").start();
-    let paused = "skypipe: \"full\" has reached its limit of 4 MiB: paused until someone reads from it\n";
+    let paused =
+        "skypipe: \"full\" has reached its limit of 4 MiB: paused until someone reads from it\n";
     writer.complains(paused);
     let slow = sky.skypipe(&["full"]).held().start();
     let mut got = Vec::new();

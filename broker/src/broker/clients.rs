@@ -93,7 +93,9 @@ impl Clients {
     pub fn on_connections(&self) -> Vec<(Peer, Option<KeyId>)> {
         let mut new: Vec<_> = self.by_id.values().filter(|it| it.old.is_none()).collect();
         new.sort_unstable_by_key(|client| client.order);
-        let connections = new.into_iter().filter_map(|it| Some((it.peer.clone()?, it.key)));
+        let connections = new
+            .into_iter()
+            .filter_map(|it| Some((it.peer.clone()?, it.key)));
         connections.collect()
     }
 

@@ -313,7 +313,11 @@ impl<S: Store> Broker<S> {
             self.out
                 .push_back(Output::Log(format!("writers wait: {why}")));
         }
-        let due = self.saving.due.iter().take_while(|(due, _)| *due <= self.now);
+        let due = self
+            .saving
+            .due
+            .iter()
+            .take_while(|(due, _)| *due <= self.now);
         let waiting = due.filter_map(|(_, key)| Some(self.streams.get(key)?.0));
         for stream in waiting.collect::<Vec<_>>() {
             self.note_full(stream, Some(Shortage::Disk));

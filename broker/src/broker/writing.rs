@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::{Broker, MAX_FEEDS, MAX_STREAMS, Peer, is_reserved};
 use crate::pipe::{self, Changed, Pipe, Reopened};
 use crate::protocol::{
-    BASE_CREDIT, Code, How, MAX_BYTES, MAX_CHUNK, MAX_LABEL, MAX_PROOF, Outcome, Reply, SCRAP, Shortage,
-    cost,
+    BASE_CREDIT, Code, How, MAX_BYTES, MAX_CHUNK, MAX_LABEL, MAX_PROOF, Outcome, Reply, SCRAP,
+    Shortage, cost,
 };
 use crate::store::{Store, StreamKey};
 
@@ -320,7 +320,10 @@ impl<S: Store> Broker<S> {
             };
             self.go_on_with_rest(client, &name, opening);
         }
-        let there = self.pipes.get(&name).and_then(|pipe| pipe.end(self.writers[&stream].key));
+        let there = self
+            .pipes
+            .get(&name)
+            .and_then(|pipe| pipe.end(self.writers[&stream].key));
         if let Some(writer) = self.writers.get_mut(&stream) {
             (writer.stage, writer.len) = (Stage::Open, None);
             writer.next = there.unwrap_or(writer.next);

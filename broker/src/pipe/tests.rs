@@ -324,7 +324,11 @@ fn rule_9_what_a_tap_holds_is_counted_along() {
     }
     assert_eq!(story.pipe.listeners[&tap].held, 20 * price, "not sent yet");
     while !story.get(tap).is_empty() {}
-    assert_eq!(story.pipe.listeners[&tap].held, 20 * price, "not confirmed yet");
+    assert_eq!(
+        story.pipe.listeners[&tap].held,
+        20 * price,
+        "not confirmed yet"
+    );
     story.end(first);
     story.confirm_all(tap);
     assert_eq!(story.pipe.listeners[&tap].held, 0);

@@ -254,8 +254,8 @@ impl Store for Disk {
         };
         let meta = Meta::of(stream, chunk.mark);
         let header = Header::new(Kind::Chunk(meta), &chunk.payload);
-        let header = header
-            .ok_or_else(|| WriteError::Full("the chunk is too long to be saved".into()))?;
+        let header =
+            header.ok_or_else(|| WriteError::Full("the chunk is too long to be saved".into()))?;
         self.is_refusing = true;
         self.room(header.entry_size())?;
         let place = self.write(&header, &chunk.payload)?;
@@ -307,7 +307,11 @@ impl Store for Disk {
     fn wants_checkpoint(&self) -> bool {
         // A long list of records is not written anew for every few bytes of log, unless these are
         // much of what may be used.
-        let list = self.state.1.saturating_mul(4).min(self.budget.payloads() / 4);
+        let list = self
+            .state
+            .1
+            .saturating_mul(4)
+            .min(self.budget.payloads() / 4);
         let bar = self.segment.max(list);
         // Nothing of the segment that is being written can go. Where room is wanted, it must not keep
         // what is dead in it for long.
@@ -316,8 +320,7 @@ impl Store for Disk {
             .segments
             .get(self.log.segment())
             .map_or(0, |it| it.live);
-        let is_waste =
-            size.saturating_sub(live) > (2 * self.state.1).max(self.segment / 16);
+        let is_waste = size.saturating_sub(live) > (2 * self.state.1).max(self.segment / 16);
         let is_due = self.is_partial || (self.is_refusing && is_waste);
         let bar = if is_due { 0 } else { bar }.max(self.retry_at);
         self.pending.is_none() && self.log.end() >= bar

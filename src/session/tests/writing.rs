@@ -393,11 +393,11 @@ fn timed_out(wait: bool, happen: impl FnOnce(&mut Talk)) -> String {
     let Job::Write { pipe, label, .. } = write_job(false) else {
         unreachable!("it is a writer")
     };
-    let inferred = false;
     let job = Job::Write {
         pipe,
         wait,
-        inferred,
+        whole: false,
+        inferred: false,
         label,
     };
     let mut talk = Talk::with(job, |config| config.timeout = Some(SECOND));
@@ -420,9 +420,15 @@ fn timeout_says_what_a_writer_waited_for() {
             talk.reply(&full(Some(shortage)));
         })
     };
-    assert_eq!(lacks_room(Shortage::Pipe(4 << 20)), "no room in \"p\" (limit 4 MiB)");
+    assert_eq!(
+        lacks_room(Shortage::Pipe(4 << 20)),
+        "no room in \"p\" (limit 4 MiB)"
+    );
     let memory = lacks_room(Shortage::Memory(4 << 20));
-    assert_eq!(memory, "no room for \"p\" (the satellite's memory of 4 MiB is used up)");
+    assert_eq!(
+        memory,
+        "no room for \"p\" (the satellite's memory of 4 MiB is used up)"
+    );
     let disk = lacks_room(Shortage::Disk);
     assert_eq!(disk, "no room for \"p\" (the satellite's disk is full)");
     let unread = timed_out(true, |talk| {
@@ -432,7 +438,10 @@ fn timeout_says_what_a_writer_waited_for() {
     });
     assert_eq!(unread, "nobody read all of \"p\"");
     let unanswered = timed_out(false, |talk| talk.read("text\n"));
-    assert!(unanswered.starts_with("no confirmation from "), "{unanswered}");
+    assert!(
+        unanswered.starts_with("no confirmation from "),
+        "{unanswered}"
+    );
     let lost = timed_out(false, Talk::break_off);
     assert!(lost.starts_with("no connection to "), "{lost}");
 }

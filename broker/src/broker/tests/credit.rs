@@ -342,7 +342,10 @@ fn rule_12_what_is_taken_from_a_full_satellite_costs_no_walk_over_all_who_wait()
     let before = story.broker.room.looks;
     story.confirm("r", "r", 1);
     let looks = story.broker.room.looks - before;
-    assert!((1..=2 * ASKED_AT_ONCE).contains(&looks), "{looks} of {writers}");
+    assert!(
+        (1..=2 * ASKED_AT_ONCE).contains(&looks),
+        "{looks} of {writers}"
+    );
     // Everybody has a turn all the same.
     story.pass(Now::from_secs(1));
     let looks = story.broker.room.looks - before;

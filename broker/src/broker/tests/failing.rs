@@ -9,9 +9,7 @@ use super::story::{id, listening, opening, peer};
 use super::words::words;
 use crate::broker::{Broker, Input, Now, Output, Settings};
 use crate::protocol::{How, MAGIC, Mode, REVISION, Request, decode, encode};
-use crate::store::{
-    Chunk, Damaged, DiskUse, Mark, Memory, Record, Store, StreamKey, WriteError,
-};
+use crate::store::{Chunk, Damaged, DiskUse, Mark, Memory, Record, Store, StreamKey, WriteError};
 
 /// What fails next, from then on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +125,7 @@ impl Story {
             quota: u64::MAX,
             writer_lost: Now::from_secs(60),
             listener_lost: Now::from_secs(10),
+            is_local: false,
             idle: None,
             stoppable: true,
             clients: 100,

@@ -84,7 +84,9 @@ pub fn words((reply, payload): Heard) -> String {
             next, rest: true, ..
         } => format!("the rest from {next}"),
         Reply::Opened { next, .. } => format!("opened {next}"),
-        Reply::Ack { next, full, .. } => format!("ack {next}{}", if full.is_some() { " full" } else { "" }),
+        Reply::Ack { next, full, .. } => {
+            format!("ack {next}{}", if full.is_some() { " full" } else { "" })
+        }
         Reply::Finished { outcome, .. } => format!("{outcome:?}").to_lowercase(),
         Reply::Listening { missed: 1.., .. } => "goes on, but missed some".to_owned(),
         Reply::Listening { lost: true, .. } => "goes on".to_owned(),

@@ -96,7 +96,13 @@ mod tests {
         for errno in [Errno::NOSPC, Errno::DQUOT, Errno::MFILE, Errno::NOMEM] {
             assert!(matches!(meaning(errno), WriteError::Full(_)), "{errno}");
         }
-        for errno in [Errno::IO, Errno::ROFS, Errno::NOENT, Errno::ACCESS, Errno::STALE] {
+        for errno in [
+            Errno::IO,
+            Errno::ROFS,
+            Errno::NOENT,
+            Errno::ACCESS,
+            Errno::STALE,
+        ] {
             assert!(matches!(meaning(errno), WriteError::Failed(_)), "{errno}");
         }
     }

@@ -10,9 +10,9 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use super::directory::{Directory, create, reopen};
+use super::error::{is_full, write_error};
 use super::frame::{FILE_HEADER, FileKind, Header, Kind, Place, file_header};
 use super::reserve::Reserve;
-use super::error::{is_full, write_error};
 use super::syncer::Job;
 use crate::store::WriteError;
 

@@ -187,7 +187,9 @@ fn what_may_be_used_follows_what_others_leave_free() {
     // Others come, and payloads stop before the disk is full; records go on.
     free.store(1 << 20, Ordering::Relaxed);
     store.settle();
-    store.save(1, 100_000, 100_000).expect_err("it is for others");
+    store
+        .save(1, 100_000, 100_000)
+        .expect_err("it is for others");
     store.put(2, 0);
     store.settle();
     free.store(100 << 20, Ordering::Relaxed);

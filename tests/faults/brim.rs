@@ -199,17 +199,18 @@ fn rule_12_a_disk_that_others_filled_is_used_again_when_they_have_left() {
         return;
     };
     let sky = &brim.sky;
-    brim.host.does(sky, "fallocate -l 54M data/others");
-    let stream = content(1, 1 << 20);
+    let data = sky.home().join("data").display().to_string();
+    let does = |script: &str| brim.host.does(sky, &format!("cd {data}; {script}"));
+    does("fallocate -l 54M others");
+    let stream = content(1, 4 << 20);
     sky.put("file", &stream);
     let file = File::open(sky.home().join("file")).expect("it is there");
     let writer = sky.skypipe(&["-w", "x"]).stdin(file).start();
     writer.complains("\"x\" is paused until there is room: the satellite's disk is full\n");
     // It has stopped before there is none for what must not wait.
-    brim.host.does(sky, "test -s data/reserve");
-    sky.skypipe(&["-w", "other"]).fed("").printed("");
+    does("test -s reserve");
     assert!(writer.runs());
-    brim.host.does(sky, "rm data/others");
+    does("rm others");
     let outcome = writer.outcome();
     assert_eq!(outcome.code, Some(0), "{outcome}");
     assert!(

@@ -209,6 +209,8 @@ fn rule_12_a_disk_that_others_filled_is_used_again_when_they_have_left() {
     writer.complains("\"x\" is paused until there is room: the satellite's disk is full\n");
     // It has stopped before there is none for what must not wait.
     does("test -s reserve");
+    // A finish needs no room.
+    sky.skypipe(&["-w", "other"]).fed("").printed("");
     assert!(writer.runs());
     does("rm others");
     let outcome = writer.outcome();

@@ -164,6 +164,11 @@ impl<S: Store> Broker<S> {
             writer.safe = writer.next;
             return self.answer_if_safe(stream);
         }
+        if self.saving.full.is_some() && !self.has_unsaved(key) {
+            // A finish needs no room, and does not wait for those who do.
+            self.saving.nothing_due(key);
+            return self.expect_sync(key);
+        }
         let wait = if self.is_late(key) {
             Duration::ZERO
         } else {

@@ -46,7 +46,13 @@ pub fn listening(listener: &str, pipe: &str, mode: Mode, arrived: Option<u64>) -
 }
 
 /// A listener comes back that has printed so much of a stream.
-pub fn returning(listener: &str, pipe: &str, mode: Mode, turns: u64, printed: &[(&str, u64)]) -> Request {
+pub fn returning(
+    listener: &str,
+    pipe: &str,
+    mode: Mode,
+    turns: u64,
+    printed: &[(&str, u64)],
+) -> Request {
     let progress = |(stream, at): &(&str, u64)| Progress {
         stream: id(stream),
         at: *at,

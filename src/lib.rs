@@ -26,8 +26,7 @@ use std::time::Duration;
 
 use skypipe_broker::keys::token::Token;
 use skypipe_broker::protocol::Mode;
-use skypipe_satellite::{Listen, Refusal, Settings};
-use uuid::Uuid;
+use skypipe_satellite::{Listen, Refusal, Settings, randomness};
 use zeroize::Zeroizing;
 
 use crate::cli::{Command, Pipe, Stop, Way};
@@ -46,7 +45,9 @@ use crate::session::{Config, Job};
 #[must_use]
 pub fn run() -> ExitCode {
     let code = match cli::parse(env::args_os()) {
-        Ok(command) => carry_out(command),
+        Ok(command) => randomness::look()
+            .map_err(Failure::failed)
+            .and_then(|()| carry_out(command)),
         Err(Stop::Show(text)) => {
             // Whoever closes stdout has read enough of the help.
             let _ = io::stdout().write_all(text.as_bytes());
@@ -130,8 +131,8 @@ fn converse(
 ) -> Result<u8, Failure> {
     let identity = identity(place)?;
     let config = Config {
-        client: Uuid::new_v4(),
-        id: Uuid::new_v4(),
+        client: randomness::uuid(),
+        id: randomness::uuid(),
         job,
         timeout,
         program: PROGRAM.to_owned(),

@@ -18,6 +18,7 @@ use skypipe_broker::keys::secret::Secret;
 use skypipe_broker::keys::seed::Pair;
 use skypipe_broker::keys::token::Token;
 use skypipe_broker::protocol::{KeyInfo, NewBox, OwnKey, PublicKey, Reply, Rights};
+use skypipe_satellite::randomness;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -38,7 +39,7 @@ use crate::tell::hint;
 #[must_use]
 pub fn random() -> Secret {
     let mut bytes = Zeroizing::new([0; 32]);
-    getrandom::fill(&mut *bytes).expect("the system gives randomness");
+    randomness::fill(&mut *bytes).expect("the system gave randomness at the start");
     Secret::from(bytes)
 }
 

@@ -22,6 +22,7 @@
 mod asking;
 mod cargo;
 mod listening;
+mod room;
 #[cfg(test)]
 mod tests;
 mod writing;
@@ -243,6 +244,8 @@ struct Common {
     attempts: u32,
     /// When something moved last, in the sense of `--timeout`.
     moved: Now,
+    /// Why the last satellite ended by itself, until something moves at the next one.
+    failed: Option<String>,
     /// Why the last connection failed.
     reason: Option<String>,
     /// What seals and opens, at a satellite that has keys, once it has answered.
@@ -293,6 +296,7 @@ impl Session {
             next_ping: Now::ZERO,
             attempts: 0,
             moved: Now::ZERO,
+            failed: None,
             reason: None,
             keyring: None,
         };
@@ -443,6 +447,18 @@ impl Session {
                 code: Code::Stranger,
                 ..
             } => self.part(),
+            // The next connection finds the satellite that is started in its place.
+            Reply::Error {
+                code: Code::Failed,
+                message,
+                ..
+            } if !matches!(self.role, Role::Ask(_)) => {
+                let notice = format!("the satellite ended, and is waited for: {message}");
+                if common.failed.replace(message).is_none() {
+                    common.out.push_back(Output::Notice(notice));
+                }
+                self.part();
+            }
             Reply::Error {
                 code: Code::Revision,
                 message,
@@ -547,17 +563,18 @@ impl Session {
             Stage::Apart(until) if now >= until => self.connect(),
             _ => {}
         }
-        let common = &mut self.common;
+        let common = &self.common;
         if let Some(time) = common.config.timeout
             && now >= common.moved + time
         {
             if common.limits.is_none() {
                 return self.nobody_there();
             }
-            let message = format!("nothing moved for {time:?}");
+            let message = format!("timed out: {} for {time:?}", self.waits_for());
             self.leave();
             return self.common.fail(124, &message);
         }
+        let common = &mut self.common;
         match &mut self.role {
             Role::Write(writer) => writer.timeout(common),
             Role::Listen(listener) => listener.timeout(common),
@@ -581,6 +598,17 @@ impl Session {
                 self.leave();
                 self.common.exit(signal.exit_code());
             }
+        }
+    }
+
+    /// What it has waited for in vain.
+    fn waits_for(&self) -> String {
+        let common = &self.common;
+        match &self.role {
+            _ if !common.is_up() => format!("no connection to {}", common.config.endpoint),
+            Role::Write(writer) => writer.waits_for(common),
+            Role::Listen(listener) => listener.waits_for(common),
+            Role::Ask(_) => format!("no answer from {}", common.config.endpoint),
         }
     }
 
@@ -650,6 +678,7 @@ impl Common {
     fn progress(&mut self) {
         self.moved = self.now;
         self.attempts = 0;
+        self.failed = None;
     }
 
     fn beat(&self) -> Duration {

@@ -9,6 +9,7 @@
 //! 1. `handle(now, input)` for each thing that happened; `now` never goes back.
 //! 2. `poll()` until it returns nothing; do each output before asking for the next, and hand in what
 //!    came of it.
+//!    [`Output::Stop`] and [`Output::Fail`] are the last.
 //! 3. Wait until something happens, or until `deadline()`, then hand in [`Input::Timeout`], but only
 //!    after everything that had arrived was handed in: a peer whose message lay unread is not lost.
 
@@ -134,6 +135,8 @@ pub enum Output {
     Log(String),
     /// End the loop.
     Stop,
+    /// End the loop and the process, which somebody is to start again: the store has failed, and why.
+    Fail(String),
 }
 
 /// What a satellite is told at its start.
@@ -258,6 +261,9 @@ impl<S: Store> Broker<S> {
 
     /// Takes in what happened.
     pub fn handle(&mut self, now: Now, input: Input) {
+        if self.saving.last_words.is_some() {
+            return;
+        }
         self.now = self.now.max(now);
         match input {
             Input::Received { peer, key, frames } => self.received(&peer, key, &frames),
@@ -283,6 +289,16 @@ impl<S: Store> Broker<S> {
 
     /// What to do next; nothing when all is done for now.
     pub fn poll(&mut self) -> Option<Output> {
+        if self.saving.last_words.is_none()
+            && let next @ Some(_) = self.next()
+        {
+            return next;
+        }
+        // Should the disk have failed just now, what else would have come is not done.
+        self.saving.last_words.as_mut()?.pop_front()
+    }
+
+    fn next(&mut self) -> Option<Output> {
         if let Some(roll) = self.roll_to_save() {
             return Some(Output::SaveKeys(roll));
         }
@@ -328,6 +344,7 @@ impl<S: Store> Broker<S> {
             self.retries.first().map(|(due, _)| *due),
             self.clients.next_check(),
             self.saving.deadline(),
+            self.room.is_to_be_given().then_some(self.now),
             idle,
         ]
         .into_iter()
@@ -679,7 +696,6 @@ impl<S: Store> Broker<S> {
             self.awake.push_back(listener);
         }
     }
-
 }
 
 /// Whether a UUID is one of those that the broker makes itself.

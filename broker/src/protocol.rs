@@ -47,7 +47,7 @@
 //!   |<--------------------------------------|
 //!   | Data{stream, at: 0, tail, want} + payload of 6 bytes
 //!   |-------------------------------------->|
-//!   |             Ack{stream, next: 6, limit, full: false}
+//!   |             Ack{stream, next: 6, limit, full: nil}
 //!   |<--------------------------------------|
 //!   | Finish{stream, len: 6, how: End}      |
 //!   |-------------------------------------->|
@@ -71,8 +71,8 @@
 //! limit that would let it send all of it; the satellite gives no more than is wanted. Every stream
 //! is given [`BASE_CREDIT`] at its opening if there is room, so that a line can go at once.
 //! A rest of less than [`SCRAP`] may be left unused while more is in hand.
-//! A chunk beyond the limit is refused with [`Code::Credit`]. `full` says that the writer waits
-//! because room is used up.
+//! A chunk beyond the limit is refused with [`Code::Credit`]. `full` says in what room
+//! is used up, if the writer waits for it.
 //!
 //! **Lines.** `tail` is the number of bytes, at the end of the chunk, of a line whose newline has
 //! not been written yet, counted from that line's first byte even if it lies in an earlier chunk.
@@ -284,6 +284,19 @@ pub enum Code {
     /// Something waits, so the satellite does not stop.
     Waiting,
     /// The satellite's disk refused what it was to keep.
+    Disk,
+    /// The satellite's disk has failed, and the satellite ends; it is about nothing that was asked.
+    Failed,
+}
+
+/// What a writer waits for room in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Shortage {
+    /// Its pipe, which may keep so many payload bytes.
+    Pipe(u64),
+    /// The satellite's memory, of so many bytes.
+    Memory(u64),
+    /// The satellite's disk.
     Disk,
 }
 
@@ -551,8 +564,8 @@ pub enum Reply {
         next: u64,
         /// What all chunks since the last `Opened` may cost together.
         limit: u64,
-        /// The writer waits because room is used up.
-        full: bool,
+        /// What is used up, if the writer waits for room.
+        full: Option<Shortage>,
     },
     /// Answers `Finish`.
     Finished {

@@ -27,6 +27,7 @@ mod admission;
 mod clock;
 mod departures;
 
+use std::fmt;
 use std::io::{self, PipeReader, Read as _};
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -105,6 +106,36 @@ pub struct Edge<'a> {
     pub save_keys: &'a mut dyn FnMut(&[u8]) -> Result<(), String>,
 }
 
+/// Why a satellite ends that nobody asked to.
+#[derive(Debug)]
+pub enum ServeError {
+    /// Its socket has failed.
+    Socket(io::Error),
+    /// Its store has, which says why. What was sent last says so to all who are connected.
+    Store(String),
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(error) => write!(f, "the satellite's socket failed: {error}"),
+            Self::Store(why) => write!(
+                f,
+                "{why}: the satellite ends, for it cannot promise anything; once it is started \
+                 again, it goes on with what is safe"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {}
+
+impl From<io::Error> for ServeError {
+    fn from(error: io::Error) -> Self {
+        Self::Socket(error)
+    }
+}
+
 /// A bound socket that is not served yet. Dropping it closes it.
 pub struct Server {
     // Closed in this order: nobody connects once there is nobody to ask.
@@ -166,13 +197,13 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When the socket fails in a way that no peer can bring about.
+    /// When the socket fails in a way that no peer can bring about, or the store has failed.
     pub fn run<'a, S: Store>(
         self,
         broker: &'a mut Broker<S>,
         stop: BorrowedFd<'a>,
         edge: Edge<'a>,
-    ) -> io::Result<()> {
+    ) -> Result<(), ServeError> {
         let start = Instant::now();
         let mut clock = RunningClock::default();
         let mut rounds = Rounds::new(self, broker, stop, edge);
@@ -357,7 +388,7 @@ impl<'a, S: Store> Rounds<'a, S> {
     }
 
     /// Whether the broker wants to end.
-    fn work_off(&mut self) -> io::Result<bool> {
+    fn work_off(&mut self) -> Result<bool, ServeError> {
         while let Some(output) = self.broker.poll() {
             match output {
                 Output::Send {
@@ -371,6 +402,7 @@ impl<'a, S: Store> Rounds<'a, S> {
                 }
                 Output::Log(line) => (self.edge.log)(&line),
                 Output::Stop => return Ok(true),
+                Output::Fail(why) => return Err(ServeError::Store(why)),
             }
         }
         Ok(false)

@@ -105,9 +105,15 @@ impl fmt::Display for Damaged {
 
 impl std::error::Error for Damaged {}
 
-/// Something cannot be written now; it can be tried again later. The sentence says why.
+/// Why something could not be written; the sentence says it for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Full(pub String);
+pub enum WriteError {
+    /// There is no room now. Nothing is lost, and it can be tried again later.
+    Full(String),
+    /// The disk failed. Nothing that this process writes can be relied on any more: only a restart
+    /// finds out what is really there.
+    Failed(String),
+}
 
 /// What a store uses of its disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,8 +158,8 @@ pub trait Store {
     ///
     /// # Errors
     ///
-    /// When the disk, or what may be used of it, is full. The chunk stays in memory.
-    fn save(&mut self, stream: StreamKey) -> Result<u64, Full>;
+    /// When the disk, or what may be used of it, is full, or has failed. The chunk stays in memory.
+    fn save(&mut self, stream: StreamKey) -> Result<u64, WriteError>;
 
     /// The place below which a stream's bytes are saved or released; its end if none are in memory.
     /// Nothing if nothing of the stream is kept.
@@ -166,8 +172,9 @@ pub trait Store {
     ///
     /// # Errors
     ///
-    /// When that cannot be done now; nothing is lost, and the next call goes on with it.
-    fn flush(&mut self) -> Result<(), Full>;
+    /// When the disk is full, and the next call goes on with it; or when the disk has failed, in a sync,
+    /// too.
+    fn flush(&mut self) -> Result<(), WriteError>;
 
     /// The length of the log so far, in a measure of its own: what is put or saved now lies below it.
     fn written(&self) -> u64;
@@ -187,8 +194,8 @@ pub trait Store {
     ///
     /// # Errors
     ///
-    /// When it cannot be done now; the log goes on as it was.
-    fn checkpoint(&mut self, records: &mut dyn Iterator<Item = Record>) -> Result<(), Full>;
+    /// When it cannot be done now, and the log goes on as it was; or when the disk has failed.
+    fn checkpoint(&mut self, records: &mut dyn Iterator<Item = Record>) -> Result<(), WriteError>;
 
     /// What it uses of its disk, if it has one.
     fn disk(&self) -> Option<DiskUse>;

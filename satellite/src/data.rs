@@ -1,7 +1,7 @@
 //! The directory in which a satellite keeps what waits.
 //!
-//! Owns how much of its disk may be used, and the pipe through which the end of a sync is told. What
-//! is in the directory is [`skypipe_broker::store::disk`]'s.
+//! Owns whose the directory may be, and the pipe through which the end of a sync is told. What is in
+//! it, and how much of its disk may be used, is [`skypipe_broker::store::disk`]'s.
 
 use std::fs::{self, DirBuilder};
 use std::io::{PipeReader, Write as _, pipe};
@@ -11,9 +11,6 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use skypipe_broker::store::Recovered;
 use skypipe_broker::store::disk::{Disk, Settings};
-
-/// What of the free disk may be used where nobody said how much, in percent.
-const SHARE: u64 = 90;
 
 /// The directory, opened.
 pub(crate) struct Data {
@@ -29,10 +26,6 @@ pub(crate) struct Data {
 pub(crate) fn open(directory: &Path, budget: Option<u64>) -> anyhow::Result<Data> {
     let cannot = || format!("cannot keep data in {}", directory.display());
     make(directory).with_context(cannot)?;
-    let budget = match budget {
-        Some(budget) => budget,
-        None => available(directory).with_context(cannot)?,
-    };
     let (synced, teller) = pipe().context("cannot make a pipe")?;
     let wake = move || {
         // The other end is closed only when the satellite ends.
@@ -61,15 +54,4 @@ fn make(directory: &Path) -> anyhow::Result<()> {
         bail!("others can write to it: take that right from them (chmod go-w)");
     }
     Ok(())
-}
-
-/// The share of what is free, what the directory itself holds included.
-fn available(directory: &Path) -> anyhow::Result<u64> {
-    let found = rustix::fs::statvfs(directory)?;
-    let mut free = found.f_bavail.saturating_mul(found.f_frsize);
-    for entry in fs::read_dir(directory)? {
-        // A satellite that uses the directory may remove one meanwhile.
-        free += entry?.metadata().map_or(0, |found| found.len());
-    }
-    Ok(free / 100 * SHARE)
 }

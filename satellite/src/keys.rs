@@ -25,6 +25,8 @@ use skypipe_broker::keys::token::{Kind, Token, is_host};
 use skypipe_broker::protocol::{NewKey, Rights};
 use zeroize::{Zeroize as _, Zeroizing};
 
+use crate::randomness;
+
 /// What the satellite's pair is derived for.
 const SATELLITE: &[u8] = b"skypipe 1 satellite";
 
@@ -270,8 +272,7 @@ fn wipe_stack() {
 
 fn random() -> anyhow::Result<Zeroizing<[u8; 32]>> {
     let mut bytes = Zeroizing::new([0; 32]);
-    getrandom::fill(&mut *bytes)
-        .map_err(|error| anyhow::Error::msg(format!("the system gives no randomness: {error}")))?;
+    randomness::fill(&mut *bytes).context("the system gives no randomness")?;
     Ok(bytes)
 }
 

@@ -10,6 +10,7 @@ mod keys;
 mod limits;
 mod listen;
 mod log;
+pub mod randomness;
 mod settings;
 mod signals;
 mod size;
@@ -24,7 +25,6 @@ use skypipe_broker::keys::Roll;
 use skypipe_broker::keys::seed::Pair;
 use skypipe_broker::server::{Edge, Server};
 use skypipe_broker::store::{Memory, Store};
-use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::keys::Keys;
@@ -46,9 +46,10 @@ pub use crate::settings::{Refusal, Settings};
 ///
 /// A [`Refusal`] when the settings do not allow to listen there, which is a matter of usage; else
 /// when the system refuses the address, the socket fails, or the data directory cannot be used, as
-/// when another satellite uses it.
+/// when another satellite uses it, or its disk fails.
 pub fn run(listen: &Listen, settings: &Settings, ready: impl FnOnce(&str)) -> anyhow::Result<()> {
     let is_private = settings.is_private(listen)?;
+    randomness::look().map_err(anyhow::Error::msg)?;
     allocator::share_one_arena();
     let clients = limits::clients(limits::raise_descriptors());
     // Before there is a socket to leave behind, so that from here on every end is an orderly one.
@@ -137,9 +138,7 @@ fn serve<S: Store>(
             None => Err("this satellite keeps no keys".to_owned()),
         },
     };
-    server
-        .run(&mut broker, stop, edge)
-        .context("the satellite's socket failed")
+    Ok(server.run(&mut broker, stop, edge)?)
 }
 
 /// Says on stderr where a satellite listens: what [`run`] is given as `ready` in the foreground.
@@ -161,7 +160,7 @@ fn for_broker(listen: &Listen, settings: &Settings, clients: usize) -> broker::S
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     broker::Settings {
-        satellite: Uuid::new_v4(),
+        satellite: randomness::uuid(),
         program: concat!("skypipe ", env!("CARGO_PKG_VERSION")).to_owned(),
         since: since.as_secs(),
         pid: std::process::id(),

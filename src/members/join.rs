@@ -82,9 +82,35 @@ pub fn leave() -> Result<u8, Failure> {
     Ok(DONE)
 }
 
+/// Why a machine has not come in.
+#[derive(Debug)]
+pub(crate) enum NotIn {
+    /// The satellite keeps nothing that a phrase opens.
+    NoPhrase,
+    /// Anything else.
+    Failed(Failure),
+}
+
+impl From<Failure> for NotIn {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<NotIn> for Failure {
+    fn from(why: NotIn) -> Self {
+        match why {
+            NotIn::NoPhrase => Self::failed(
+                "the satellite has no phrase: skypipe --phrase makes one on a machine that has joined",
+            ),
+            NotIn::Failed(failure) => failure,
+        }
+    }
+}
+
 /// Gets this machine the keys that its invitation promises: from its box, or by the phrase.
 /// `ask` gets the phrase from the person, where the environment does not have it.
-pub(crate) fn come_in(member: &mut Member, ask: &mut Ask<'_>) -> Result<OwnKey, Failure> {
+pub(crate) fn come_in(member: &mut Member, ask: &mut Ask<'_>) -> Result<OwnKey, NotIn> {
     let own = member.own_key()?;
     if member.token.kind == Kind::Phrase {
         member.token.kind = by_phrase(member, &own, ask)?;
@@ -140,19 +166,14 @@ fn refuse_another(path: &Path, member: &Member) -> Result<(), Failure> {
 
 /// Opens with the phrase what the satellite keeps for those who know it, and has the satellite keep a
 /// box for this machine. From then on it joins like any other.
-fn by_phrase(member: &Member, own: &OwnKey, ask: &mut Ask<'_>) -> Result<Kind, Failure> {
+fn by_phrase(member: &Member, own: &OwnKey, ask: &mut Ask<'_>) -> Result<Kind, NotIn> {
     let failed = |why: String| Failure::failed(why);
     let answers = member.put(Question::Phrase)?;
     let kept = answers.into_iter().find_map(|answer| match answer {
         Reply::Phrase(phrase) => phrase,
         _ => None,
     });
-    let kept = kept.ok_or_else(|| {
-        failed(
-            "the satellite has no phrase: skypipe --phrase makes one on a machine that has joined"
-                .to_owned(),
-        )
-    })?;
+    let kept = kept.ok_or(NotIn::NoPhrase)?;
     let wrapped = Wrapped::from_bytes(&kept.wrapped).map_err(|fault| failed(fault.to_string()))?;
     let (seed, managing) = wrapped
         .open(&typed_phrase(ask)?)

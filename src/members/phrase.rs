@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use skypipe_broker::keys::seed::{Pair, Seed};
 use skypipe_broker::protocol::{Phrase as Kept, PublicKey, Rights};
+use skypipe_satellite::randomness;
 
 use super::{Member, random};
 use crate::ask::show;
@@ -26,7 +27,7 @@ pub fn renew() -> Result<u8, Failure> {
     let member = Member::here(None)?;
     let (keyring, managing) = member.manages(&member.own_key()?)?;
     let phrase = Phrase::new(&mut |bytes| {
-        getrandom::fill(bytes).expect("the system gives randomness");
+        randomness::fill(bytes).expect("the system gave randomness at the start");
     });
     let seed = Seed::new(random());
     let mut salt = [0; 16];

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use skypipe_broker::keys::seed::Pair;
 use skypipe_broker::protocol::{KeyInfo, OwnKey, PublicKey, Reply, Rights};
-use uuid::Uuid;
+use skypipe_satellite::randomness;
 use zeroize::Zeroizing;
 
 use super::phrase::seal;
@@ -67,7 +67,7 @@ fn renew(member: &Member, own: &OwnKey, keyring: &Keyring, managing: &Pair) -> R
     let renewed = keyring
         .renewed(&fresh)
         .ok_or_else(|| Failure::failed("there have been too many renewals"))?;
-    let renewal = Some(Uuid::new_v4());
+    let renewal = Some(randomness::uuid());
     let boxing = PublicKey(member.identity.boxing().public);
     let new = new_box(&own.name, boxing, &renewed, own.rights, managing, renewal)?;
     member.put(Question::Box(new))?;

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::seal::{Fault, Opener};
 
+use super::room::named;
 use super::{Common, Input, LARGE, Now, Output};
 
 /// How much may be on its way to stdout, in bytes of credit: enough for a gigabit over 60 ms.
@@ -194,7 +195,11 @@ impl Listener {
     fn progress(&self) -> Vec<Progress> {
         let has_ended = |stream: &Uuid| self.ended.contains(stream);
         let going_on = self.taken.values().filter(|it| !has_ended(&it.stream));
-        let ended = self.ended.iter().rev().filter_map(|stream| self.taken.get(stream));
+        let ended = self
+            .ended
+            .iter()
+            .rev()
+            .filter_map(|stream| self.taken.get(stream));
         going_on.chain(ended).take(MAX_PROGRESS).copied().collect()
     }
 
@@ -229,6 +234,17 @@ impl Listener {
             },
             None,
         );
+    }
+
+    /// What it waits for, for `--timeout`.
+    pub fn waits_for(&self, common: &Common) -> String {
+        if !self.is_attached {
+            format!("no answer from {}", common.config.endpoint)
+        } else if self.pending.is_empty() {
+            format!("no data on {}", named(&self.pipe))
+        } else {
+            "stdout took nothing".to_owned()
+        }
     }
 
     pub fn timeout(&mut self, common: &mut Common) {
@@ -372,8 +388,9 @@ impl Listener {
     fn missed_streams(&mut self, common: &mut Common, missed: u64) {
         let streams = if missed == 1 { "stream" } else { "streams" };
         let pipe = &self.pipe;
-        let message =
-            format!("the rest of {missed} {streams} of {pipe:?} passed by while this listener was away");
+        let message = format!(
+            "the rest of {missed} {streams} of {pipe:?} passed by while this listener was away"
+        );
         common.out.push_back(Output::Notice(message));
         if self.mode == Mode::Follow {
             self.code = 3;
@@ -578,7 +595,11 @@ impl Listener {
 
     /// Notes that a stream's finish has arrived, behind `at` bytes; returns whether it is the first time.
     fn remember_end(&mut self, stream: Uuid, at: u64) -> bool {
-        if self.ended_at.get(&stream).is_some_and(|before| at <= *before) {
+        if self
+            .ended_at
+            .get(&stream)
+            .is_some_and(|before| at <= *before)
+        {
             return false;
         }
         self.ended_at.insert(stream, at);

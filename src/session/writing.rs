@@ -14,6 +14,7 @@ use skypipe_broker::protocol::{
 use crate::keys::Keyring;
 
 use super::cargo::{Cargo, Piece, Seal};
+use super::room::{Pause, named, no_room};
 use super::{Common, Input, LARGE, Now, Output, Signal, chunk_limit};
 
 /// The most that is read ahead of what may be sent, in bytes and in pieces: what a satellite gives
@@ -99,7 +100,9 @@ pub(super) struct Writer {
     last_words: Option<Now>,
     /// When to ask a full satellite again.
     ask_again: Option<Now>,
-    is_full: bool,
+    /// Whether it was told that the satellite is full.
+    is_refusal_told: bool,
+    pause: Pause,
 }
 
 impl Writer {
@@ -137,7 +140,8 @@ impl Writer {
             is_finish_sent: false,
             last_words: None,
             ask_again: None,
-            is_full: false,
+            is_refusal_told: false,
+            pause: Pause::default(),
         }
     }
 
@@ -152,7 +156,11 @@ impl Writer {
     }
 
     pub fn deadline(&self) -> Option<Now> {
-        self.last_words.into_iter().chain(self.ask_again).min()
+        let pause = self.pause.deadline();
+        [self.last_words, self.ask_again, pause]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Opens the stream on a new connection. A writer that nobody called one opens it with its
@@ -251,7 +259,28 @@ impl Writer {
         self.stop(common, End { how, code });
     }
 
+    /// What it waits for, for `--timeout`.
+    pub fn waits_for(&self, common: &Common) -> String {
+        if self.is_refusal_told {
+            "no room for another stream".to_owned()
+        } else if !self.is_asked {
+            "no data on stdin".to_owned()
+        } else if !self.is_attached {
+            format!("no answer from {}", common.config.endpoint)
+        } else if let Some(full) = self.pause.lacking() {
+            no_room(&self.pipe, full)
+        } else if self.is_finish_sent && self.wait {
+            format!("nobody read all of {}", named(&self.pipe))
+        } else if self.is_finish_sent || !self.sent.is_empty() {
+            format!("no confirmation from {}", common.config.endpoint)
+        } else {
+            "no data on stdin".to_owned()
+        }
+    }
+
     pub fn timeout(&mut self, common: &mut Common) {
+        let told = self.pause.end_if_calm(common.now, &self.pipe);
+        common.out.extend(told.map(Output::Notice));
         if self.last_words.is_some_and(|until| common.now >= until) {
             common.send(&Request::Bye, None);
             return common.exit(self.end.as_ref().map_or(1, |end| end.code));
@@ -272,11 +301,8 @@ impl Writer {
             } => {
                 self.acknowledged(common, next);
                 self.limit = self.limit.max(limit);
-                if full && !std::mem::replace(&mut self.is_full, full) {
-                    let hint = "the pipe is full: waiting until somebody takes from it";
-                    common.out.push_back(Output::Hint(hint.to_owned()));
-                }
-                self.is_full = full;
+                let told = self.pause.note(common.now, &self.pipe, full);
+                common.out.extend(told.map(Output::Notice));
             }
             // Nothing but the answer to its own `Finish` lets a writer end well.
             Reply::Finished { outcome, .. } if self.is_finish_sent => {
@@ -288,9 +314,10 @@ impl Writer {
                 about: Some(_),
             } => {
                 self.ask_again = Some(common.now + ASK_AGAIN);
-                common
-                    .out
-                    .push_back(Output::Hint(format!("waiting: {message}")));
+                if !std::mem::replace(&mut self.is_refusal_told, true) {
+                    let notice = format!("waiting: {message}");
+                    common.out.push_back(Output::Notice(notice));
+                }
             }
             // A satellite that was restarted lost nothing of a stream that had nothing yet.
             Reply::Error {
@@ -316,6 +343,7 @@ impl Writer {
         }
         self.is_opened = true;
         self.is_attached = true;
+        self.is_refusal_told = false;
         if !self.take_back(next) {
             let message = "the satellite resumed the stream where it cannot have been";
             return common.fail(3, message);
@@ -384,6 +412,8 @@ impl Writer {
     }
 
     fn finished(&mut self, common: &mut Common, outcome: Outcome) {
+        let told = self.pause.end(&self.pipe);
+        common.out.extend(told.map(Output::Notice));
         let stream = common.config.id;
         common.send(&Request::Close { stream }, None);
         common.send(&Request::Bye, None);

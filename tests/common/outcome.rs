@@ -35,6 +35,15 @@ impl Outcome {
         self.success();
     }
 
+    /// The same, but for what a writer says when it waits for room and when it goes on.
+    pub fn whatever_it_waited_for(mut self) -> Self {
+        let waits = |line: &&str| line.contains(" paused until ") || line.ends_with(": going on");
+        let lines = self.stderr.split_inclusive('\n');
+        let others = lines.filter(|line| !waits(&line.trim_end()));
+        self.stderr = others.collect();
+        self
+    }
+
     /// It exited with this code after one line on stderr that holds `sentence`; returns what it
     /// wrote to stdout.
     #[track_caller]

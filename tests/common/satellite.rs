@@ -51,6 +51,11 @@ impl Satellite {
         &self.process
     }
 
+    /// Waits for its end.
+    pub fn outcome(self) -> Outcome {
+        self.process.outcome()
+    }
+
     /// Ends it, and waits for its end.
     pub fn end(self) -> Outcome {
         self.process.signal(rustix::process::Signal::TERM);

@@ -182,7 +182,8 @@ fn a_writer_survives_whatever_it_is_told_of_credit() {
     let writer = liar.environment.skypipe(&waiting).piped().start();
     writer.say(&text);
     writer.close_stdin();
-    liar.serve(writer).told(124, "nothing moved for 1s");
+    liar.serve(writer)
+        .told(124, "timed out: no confirmation from");
     liar.credit = u64::MAX;
     for expected in [1, 5000, u64::MAX] {
         liar.expected = expected;

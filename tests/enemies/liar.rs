@@ -234,7 +234,7 @@ impl Liar {
         if let Some(taken) = &mut self.taken {
             taken.chunks.push(payload);
         }
-        let (limit, full) = (self.credit, false);
+        let (limit, full) = (self.credit, None);
         let ack = Reply::Ack {
             stream,
             next,

@@ -126,7 +126,7 @@ fn drain(sky: &Environment, mode: Mode, writers: Vec<Process>) {
     }
     let mut given = Writers::new();
     for (number, writer) in writers.into_iter().enumerate() {
-        let outcome = writer.outcome();
+        let outcome = writer.outcome().whatever_it_waited_for();
         let end = End::Exited(outcome.code.unwrap_or(-1), outcome.stderr);
         let content = content(number, SIZE);
         given.insert(number, Writer { content, end });
@@ -188,9 +188,38 @@ fn rule_12_check_says_why_writers_wait() {
     let check = brim.sky.skypipe(&["--check"]).done().success();
     let check = String::from_utf8(check).expect("it is text");
     assert!(
-        check.contains("\nwaits ") && check.contains("No space left"),
+        check.contains("\nwaits ") && check.contains("no space is left"),
         "{check}"
     );
+}
+
+#[test]
+fn rule_12_a_disk_that_others_filled_is_used_again_when_they_have_left() {
+    let Some(brim) = Brim::new(&[]) else {
+        return;
+    };
+    let sky = &brim.sky;
+    let data = sky.home().join("data").display().to_string();
+    let does = |script: &str| brim.host.does(sky, &format!("cd {data}; {script}"));
+    does("fallocate -l 54M others");
+    let stream = content(1, 4 << 20);
+    sky.put("file", &stream);
+    let file = File::open(sky.home().join("file")).expect("it is there");
+    let writer = sky.skypipe(&["-w", "x"]).stdin(file).start();
+    writer.complains("\"x\" is paused until there is room: the satellite's disk is full\n");
+    // It has stopped before there is none for what must not wait.
+    does("test -s reserve");
+    // A finish needs no room.
+    sky.skypipe(&["-w", "other"]).fed("").printed("");
+    assert!(writer.runs());
+    does("rm others");
+    let outcome = writer.outcome();
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    assert!(
+        outcome.stderr.ends_with("\"x\" has room again: going on\n"),
+        "{outcome}"
+    );
+    sky.skypipe(&["x"]).done().printed(&stream);
 }
 
 const LIMITED: [&str; 4] = ["--data", "data", "--pipe-limit", "4MiB"];
@@ -231,7 +260,7 @@ fn rule_12_a_pipe_at_its_limit_is_drained_past_a_writer_that_says_nothing() {
             let second = sky.skypipe(&["--one", "x"]).patient(PATIENCE);
             second.done().printed(&stream);
         });
-        writer.outcome().printed("");
+        writer.outcome().whatever_it_waited_for().printed("");
         idle.say("and ends\n");
         idle.close_stdin();
         idle.outcome().printed("");
@@ -265,7 +294,7 @@ fn rule_12_what_does_not_fit_into_memory_goes_to_disk() {
         .patient(PATIENCE)
         .start();
     // Nobody has read anything.
-    writer.outcome().printed("");
+    writer.outcome().whatever_it_waited_for().printed("");
     let mut got = Vec::new();
     std::io::Read::read_to_end(&mut slow.take_stdout(), &mut got).expect("it is a pipe");
     assert!(got == stream, "{} bytes of {}", got.len(), stream.len());

@@ -8,9 +8,11 @@ mod common;
 
 mod answers;
 mod arena;
+mod bare;
 mod brim;
 mod claims;
 mod damage;
+mod failing;
 mod hosts;
 mod kills;
 mod ledger;

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use skypipe_broker::protocol::cost;
 use skypipe_broker::store::record::StreamRecord;
 use skypipe_broker::store::{
-    Chunk, Damaged, DiskUse, Full, Mark, Record, Recovered, Store, StreamKey,
+    Chunk, Damaged, DiskUse, Mark, Record, Recovered, Store, StreamKey, WriteError,
 };
 
 /// What of a chunk's cost stays when it is saved.
@@ -240,7 +240,7 @@ impl Store for Simulated {
         self.disk.is_some()
     }
 
-    fn save(&mut self, stream: StreamKey) -> Result<u64, Full> {
+    fn save(&mut self, stream: StreamKey) -> Result<u64, WriteError> {
         let Some(disk) = self.disk.clone() else {
             return Ok(0);
         };
@@ -253,7 +253,7 @@ impl Store for Simulated {
         };
         let len = chunk.payload.len() as u64;
         if log.used + len > log.budget {
-            return Err(Full("the disk is full".to_owned()));
+            return Err(WriteError::Full("the disk is full".to_owned()));
         }
         log.used += len;
         log.entries.push(Entry::Chunk(stream, chunk.clone()));
@@ -273,11 +273,11 @@ impl Store for Simulated {
         }
     }
 
-    fn flush(&mut self) -> Result<(), Full> {
+    fn flush(&mut self) -> Result<(), WriteError> {
         if let Some(mut log) = self.log() {
             if log.refusals > 0 {
                 log.refusals -= 1;
-                return Err(Full("the disk is full".to_owned()));
+                return Err(WriteError::Full("the disk is full".to_owned()));
             }
             log.flushed = log.entries.len();
             let released = log.released.clone();
@@ -311,7 +311,7 @@ impl Store for Simulated {
         false
     }
 
-    fn checkpoint(&mut self, _: &mut dyn Iterator<Item = Record>) -> Result<(), Full> {
+    fn checkpoint(&mut self, _: &mut dyn Iterator<Item = Record>) -> Result<(), WriteError> {
         Ok(())
     }
 

@@ -255,7 +255,8 @@ impl Listener {
         self.window = window;
         self.confirmed = turns;
         self.is_late = false;
-        self.rendered.truncate(self.ends.last().copied().unwrap_or(self.base));
+        self.rendered
+            .truncate(self.ends.last().copied().unwrap_or(self.base));
         self.reached.clear();
         self.last = (self.base > 0).then(Uuid::nil);
         for turn in &self.turns {
@@ -307,10 +308,11 @@ impl Listener {
     /// Whether its output holds a stream that was cut, or that others had a part of.
     pub fn is_incomplete(&self) -> bool {
         let missed = self.has_missed && self.mode == Mode::Follow;
-        missed || self.turns.iter().any(|turn| match turn {
-            Turn::Ended { how, before, .. } => *how != How::End || *before > 0,
-            Turn::Chunk { .. } | Turn::Done { .. } => false,
-        })
+        missed
+            || self.turns.iter().any(|turn| match turn {
+                Turn::Ended { how, before, .. } => *how != How::End || *before > 0,
+                Turn::Chunk { .. } | Turn::Done { .. } => false,
+            })
     }
 
     /// How many bytes it was told that it missed.

@@ -325,6 +325,7 @@ impl World {
                 }
                 Output::Send { .. } | Output::SaveKeys(_) | Output::Log(_) => {}
                 Output::Stop => return Err("the satellite stops".to_owned()),
+                Output::Fail(why) => return Err(format!("the satellite fails: {why}")),
             }
         }
         self.plant.tamper(&mut said, true);

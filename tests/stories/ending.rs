@@ -79,7 +79,8 @@ fn timeout_ends_whoever_sees_nothing_move() {
     let sky = Environment::sky(&[]);
     for mode in ["-r", "--one", "--follow", "--tap"] {
         let listener = sky.skypipe(&[mode, "--timeout", "200ms", "x"]).done();
-        assert_eq!(listener.told(124, "nothing moved for 200ms"), b"");
+        let told = "timed out: no data on \"x\" for 200ms";
+        assert_eq!(listener.told(124, told), b"");
     }
     sky.skypipe(&["x"]).fed("still whole").printed("");
     sky.skypipe(&["--timeout", "20", "x"])
@@ -88,7 +89,7 @@ fn timeout_ends_whoever_sees_nothing_move() {
     let writer = sky
         .skypipe(&["--wait", "--timeout", "200ms", "x"])
         .fed("unread");
-    writer.told(124, "nothing moved for 200ms");
+    writer.told(124, "timed out: nobody read all of \"x\" for 200ms");
 }
 
 #[test]
@@ -107,7 +108,7 @@ fn timeout_counts_anew_with_each_byte() {
     let outcome = listener.outcome();
     let waited = began.elapsed();
     assert!(waited > Duration::from_secs(4), "{waited:?}");
-    outcome.told(124, "nothing moved for 2s");
+    outcome.told(124, "timed out: no data on \"x\" for 2s");
     writer.close_stdin();
     writer.outcome().printed("");
 }

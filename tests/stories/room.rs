@@ -1,7 +1,6 @@
 //! Room that is used up (rule 12).
 
 use crate::common::Environment;
-use crate::common::terminal::Terminal;
 use crate::text;
 
 /// The smallest budget there is, and several times as much to write.
@@ -17,7 +16,7 @@ fn rule_12_a_full_pipe_makes_writers_wait_and_can_be_drained() {
     sky.until_listed("x", "it is full", |pipe| pipe.full);
     assert!(writer.runs());
     sky.skypipe(&["x"]).done().printed(&file);
-    writer.outcome().printed("");
+    writer.outcome().whatever_it_waited_for().printed("");
     assert!(sky.is_gone("x"));
 }
 
@@ -34,7 +33,7 @@ fn rule_12_other_pipes_can_be_drained_while_one_is_full() {
     sky.skypipe(&["new"]).done().printed("new\n");
     assert!(writer.runs());
     sky.skypipe(&["large"]).done().printed(&file);
-    writer.outcome().printed("");
+    writer.outcome().whatever_it_waited_for().printed("");
 }
 
 #[test]
@@ -50,23 +49,36 @@ fn rule_12_several_writers_share_what_room_there_is() {
         sky.skypipe(&["--one", "x"]).done().printed(&file);
     }
     for writer in writers {
-        writer.outcome().printed("");
+        writer.outcome().whatever_it_waited_for().printed("");
     }
 }
 
 #[test]
-fn rule_12_a_writer_tells_a_terminal_why_it_waits() {
-    let sky = Environment::sky(&SMALL);
+fn rule_12_a_writer_says_why_it_waits_and_that_it_goes_on_once_each() {
+    let sky = Environment::sky(&["--pipe-limit", "4MiB"]);
     let file = text(MUCH);
     sky.put("file", &file);
-    let terminal = Terminal::open();
-    let writer = sky
-        .shell("cat file | skypipe x")
-        .stderr(terminal.side())
-        .start();
-    terminal.shows("skypipe: the pipe is full: waiting until somebody takes from it");
-    sky.skypipe(&["x"]).done().printed(&file);
-    assert_eq!(writer.outcome().code, Some(0));
+    // Nobody sits at a terminal.
+    let writer = sky.shell("cat file | skypipe full").start();
+    let paused =
+        "skypipe: \"full\" has reached its limit of 4 MiB: paused until someone reads from it\n";
+    writer.complains(paused);
+    let slow = sky.skypipe(&["full"]).held().start();
+    let mut got = Vec::new();
+    let mut stdout = slow.take_stdout();
+    let mut buffer = vec![0; 100_000];
+    loop {
+        match std::io::Read::read(&mut stdout, &mut buffer).expect("it is a pipe") {
+            0 => break,
+            count => got.extend_from_slice(&buffer[..count]),
+        }
+    }
+    assert!(got == file, "{} bytes of {}", got.len(), file.len());
+    slow.outcome().printed("");
+    let outcome = writer.outcome();
+    assert_eq!(outcome.code, Some(0));
+    let going_on = "skypipe: \"full\" has room again: going on\n";
+    assert_eq!(outcome.stderr, format!("{paused}{going_on}"));
 }
 
 #[test]
@@ -83,7 +95,7 @@ fn rule_12_a_slow_listener_stops_writers_and_loses_nothing() {
     std::io::Read::read_to_end(&mut slow.take_stdout(), &mut got).expect("it is a pipe");
     assert!(got == file, "{} bytes of {}", got.len(), file.len());
     slow.outcome().printed("");
-    writer.outcome().printed("");
+    writer.outcome().whatever_it_waited_for().printed("");
 }
 
 #[test]
@@ -92,5 +104,8 @@ fn rule_12_a_writer_that_waits_for_room_gives_up_when_told_so() {
     sky.put("file", text(MUCH));
     let writer = sky.shell("cat file | skypipe --timeout 500ms x").start();
     let outcome = writer.outcome();
-    outcome.told(124, "nothing moved for 500ms");
+    outcome.whatever_it_waited_for().told(
+        124,
+        "timed out: no room for \"x\" (the satellite's memory of 4 MiB is used up) for 500ms",
+    );
 }

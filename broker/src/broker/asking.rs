@@ -44,7 +44,7 @@ impl<S: Store> Broker<S> {
         let more = range.next().is_some();
         let in_want = self.wanting.iter().filter_map(|id| self.writers.get(id));
         let full: HashSet<&str> = in_want
-            .filter(|writer| writer.is_full)
+            .filter(|writer| writer.full.is_some())
             .map(|writer| &*writer.pipe)
             .collect();
         for info in &mut pipes {

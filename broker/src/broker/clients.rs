@@ -89,6 +89,16 @@ impl Clients {
         clients.any(|client| client.key == Some(key) && client.peer.is_some())
     }
 
+    /// The connections of those who speak this protocol, with the keys on them, the first to come first.
+    pub fn on_connections(&self) -> Vec<(Peer, Option<KeyId>)> {
+        let mut new: Vec<_> = self.by_id.values().filter(|it| it.old.is_none()).collect();
+        new.sort_unstable_by_key(|client| client.order);
+        let connections = new
+            .into_iter()
+            .filter_map(|it| Some((it.peer.clone()?, it.key)));
+        connections.collect()
+    }
+
     /// All of them, in no order.
     pub fn all(&self) -> impl Iterator<Item = Uuid> {
         self.by_id.keys().copied()

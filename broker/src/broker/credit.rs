@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::Broker;
 use super::saving::MAX_UNSAFE;
 use super::writing::Writer;
-use crate::protocol::{BASE_CREDIT, CHUNK_OVERHEAD, MAX_CHUNK, SCRAP, cost};
+use crate::protocol::{BASE_CREDIT, CHUNK_OVERHEAD, MAX_CHUNK, SCRAP, Shortage, cost};
 use crate::store::Store;
 
 /// The most credit that one writer has in advance: enough for a gigabit over 60 ms, few enough
@@ -27,6 +27,10 @@ const RESERVE: u64 = 16 << 20;
 const OWN_WINDOW: u64 = 64 << 10;
 const OWN_WINDOW_OF_MANY: u64 = 8 << 10;
 const MANY: usize = 100;
+
+/// How many writers who want room are looked at in one go: more than messages are handled before that,
+/// so that those who come are not more than those who are served.
+pub(super) const ASKED_AT_ONCE: usize = 256;
 
 /// What libzmq takes for a connection, in bytes (measured: some 56 KiB, for its queues and buffers),
 /// and how many connections are nothing to speak of. Beyond those the budget pays for them, up to
@@ -50,6 +54,11 @@ pub(super) struct Room {
     granted: u64,
     /// Whether there may be more room, or more wishes, than when it was last given out.
     changed: bool,
+    /// How many of those who want room have not been looked at since.
+    unasked: usize,
+    /// How many looks there were at one of them.
+    #[cfg(test)]
+    pub looks: usize,
 }
 
 impl Room {
@@ -60,6 +69,9 @@ impl Room {
             held: 0,
             granted: 0,
             changed: false,
+            unasked: 0,
+            #[cfg(test)]
+            looks: 0,
         }
     }
 
@@ -127,6 +139,11 @@ impl Room {
         self.changed |= amount > 0;
     }
 
+    /// Whether some of those who want it are yet to be looked at.
+    pub fn is_to_be_given(&self) -> bool {
+        self.unasked > 0
+    }
+
     /// Somebody wants room, or may be served now.
     pub fn touch(&mut self) {
         self.changed = true;
@@ -134,16 +151,20 @@ impl Room {
 }
 
 impl<S: Store> Broker<S> {
-    /// Gives out what room there is, in turn, to those who want it.
+    /// Gives out what room there is, in turn, to those who want it. Each call looks at a bounded number
+    /// of them, and the next one goes on with those behind: with ten thousand at a satellite without
+    /// room, a chunk that is taken must not cost a walk over all of them.
     pub(super) fn grant(&mut self) {
-        if !std::mem::take(&mut self.room.changed) {
+        if std::mem::take(&mut self.room.changed) {
+            self.room.unasked = self.wanting.len();
+        }
+        if self.room.unasked == 0 {
             return;
         }
         self.room.note_connections(self.clients.connected());
-        if !self.wanting.is_empty() {
-            self.make_room();
-        }
-        for _ in 0..self.wanting.len() {
+        self.make_room();
+        for _ in 0..ASKED_AT_ONCE.min(self.room.unasked) {
+            self.room.unasked -= 1;
             let Some(id) = self.wanting.pop_front() else {
                 break;
             };
@@ -157,12 +178,16 @@ impl<S: Store> Broker<S> {
 
     /// Gives a writer what it wants as far as there is room. Returns whether it still wants more.
     fn grant_one(&mut self, id: Uuid) -> bool {
+        #[cfg(test)]
+        {
+            self.room.looks += 1;
+        }
         let waiting = self.wanting.len() as u64;
         let Some(writer) = self.writers.get(&id) else {
             return false;
         };
         let ahead = writer.limit - writer.received;
-        let quota = self.quota_left(&writer.pipe);
+        let mut quota = self.quota_left(&writer.pipe);
         let wanted = writer
             .wants()
             .min((writer.received + WINDOW).saturating_sub(writer.limit));
@@ -181,7 +206,7 @@ impl<S: Store> Broker<S> {
         let share = SHARE.max(self.room.left() / (waiting + 1));
         let mut amount = wanted.min(share).min(self.room.left()).min(quota);
         if amount < enough {
-            let quota = self.let_go(id);
+            quota = self.let_go(id);
             amount = wanted.min(share).min(self.room.left()).min(quota);
         }
         if amount < enough && in_hand > 0 {
@@ -193,13 +218,19 @@ impl<S: Store> Broker<S> {
             return false;
         };
         if amount < enough {
-            let is_full = in_hand > 0;
-            if std::mem::replace(&mut writer.is_full, is_full) != is_full {
-                self.owe(id);
-            }
+            let lacking = if quota < enough {
+                Shortage::Pipe(self.settings.quota)
+            } else if self.saving.full.is_some() {
+                Shortage::Disk
+            } else {
+                Shortage::Memory(self.settings.memory)
+            };
+            // One that has nothing in hand may wait for the disk to keep what it has sent.
+            let unsaved = writer.full.filter(|full| *full == Shortage::Disk);
+            self.note_full(id, if in_hand > 0 { Some(lacking) } else { unsaved });
             return true;
         }
-        writer.is_full = false;
+        writer.full = None;
         writer.limit += amount;
         let (pipe, wants_more) = (writer.pipe.clone(), writer.wants() > 0);
         self.grant_credit(&pipe, amount);
@@ -226,12 +257,19 @@ impl<S: Store> Broker<S> {
         let has_room = self.may_be_unsafe(id) > 0;
         if has_room {
             self.room.touch();
-        } else if let Some(writer) = self.writers.get_mut(&id)
-            && !std::mem::replace(&mut writer.is_full, true)
+        } else {
+            self.note_full(id, Some(Shortage::Disk));
+        }
+        true
+    }
+
+    /// A writer is told what it waits for, when that has changed.
+    pub(super) fn note_full(&mut self, id: Uuid, full: Option<Shortage>) {
+        if let Some(writer) = self.writers.get_mut(&id)
+            && std::mem::replace(&mut writer.full, full) != full
         {
             self.owe(id);
         }
-        true
     }
 
     /// A stream under `--one` that does not fit lets its confirmed bytes go. Returns what its pipe may

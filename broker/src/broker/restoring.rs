@@ -132,7 +132,9 @@ impl<S: Store> Broker<S> {
         writer.is_restored = true;
         writer.begins = record.begins;
         let earlier = record.earlier.iter().map(|key| StreamKey(*key));
-        writer.earlier = earlier.filter(|key| self.streams.contains_key(key)).collect();
+        writer.earlier = earlier
+            .filter(|key| self.streams.contains_key(key))
+            .collect();
         if stage == Stage::Lost {
             writer.len = None;
         }
@@ -214,7 +216,11 @@ impl<S: Store> Broker<S> {
             "a stream of the pipe {name:?} is cut behind its first {at} bytes: {why}"
         )));
         let why = "the satellite's disk did not give its bytes back";
-        if self.writers.get(&id).is_some_and(|writer| writer.key == key) {
+        if self
+            .writers
+            .get(&id)
+            .is_some_and(|writer| writer.key == key)
+        {
             self.cut(id, why);
         }
         self.with_pipe(&name, |pipe, ctx| pipe.cut_short(key, at, why, ctx));

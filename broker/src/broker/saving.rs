@@ -10,13 +10,14 @@
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
+use bytes::Bytes;
 use uuid::Uuid;
 
 use super::writing::Stage;
-use super::{Broker, Now, Output};
+use super::{Broker, Now, Output, Peer};
 use crate::pipe::Changed;
-use crate::protocol::Outcome;
-use crate::store::{Store, StreamKey};
+use crate::protocol::{Code, MAGIC, Outcome, Reply, Shortage, encode};
+use crate::store::{Store, StreamKey, WriteError};
 
 /// How long listeners may take to confirm a byte before it is saved for them.
 const SAVE_AFTER: Duration = Duration::from_millis(500);
@@ -66,6 +67,8 @@ pub(super) struct Saving {
     full_until: Option<Now>,
     /// Why it is full, if it is.
     pub full: Option<String>,
+    /// What is still to be done, and nothing else, once the disk has failed.
+    pub last_words: Option<VecDeque<Output>>,
 }
 
 impl Saving {
@@ -161,6 +164,11 @@ impl<S: Store> Broker<S> {
             writer.safe = writer.next;
             return self.answer_if_safe(stream);
         }
+        if self.saving.full.is_some() && !self.has_unsaved(key) {
+            // A finish needs no room, and does not wait for those who do.
+            self.saving.nothing_due(key);
+            return self.expect_sync(key);
+        }
         let wait = if self.is_late(key) {
             Duration::ZERO
         } else {
@@ -211,6 +219,7 @@ impl<S: Store> Broker<S> {
         };
         if safe > writer.safe {
             writer.safe = safe.min(writer.next);
+            writer.full = writer.full.filter(|full| *full != Shortage::Disk);
             let want = writer.want;
             self.owe(stream);
             // It may have been at the limit of what may be unsafe.
@@ -260,8 +269,8 @@ impl<S: Store> Broker<S> {
             match self.store.save(key) {
                 Ok(0) => break,
                 Ok(freed) => self.room.free(freed),
-                Err(full) => {
-                    self.disk_is_full(&full.0);
+                Err(error) => {
+                    self.not_written(error);
                     self.expect_sync(key);
                     return false;
                 }
@@ -295,12 +304,46 @@ impl<S: Store> Broker<S> {
         });
     }
 
-    pub(super) fn disk_is_full(&mut self, why: &str) {
+    /// Something could not be written down.
+    pub(super) fn not_written(&mut self, error: WriteError) {
+        match error {
+            WriteError::Full(why) => self.disk_is_full(&why),
+            WriteError::Failed(why) => self.disk_has_failed(why),
+        }
+    }
+
+    fn disk_is_full(&mut self, why: &str) {
         self.saving.full_until = Some(self.now + TRY_AGAIN);
         if self.saving.full.replace(why.to_owned()).is_none() {
             self.out
                 .push_back(Output::Log(format!("writers wait: {why}")));
         }
+        let due = self
+            .saving
+            .due
+            .iter()
+            .take_while(|(due, _)| *due <= self.now);
+        let waiting = due.filter_map(|(_, key)| Some(self.streams.get(key)?.0));
+        for stream in waiting.collect::<Vec<_>>() {
+            self.note_full(stream, Some(Shortage::Disk));
+        }
+    }
+
+    /// Nobody knows what is on the disk, so nothing that was to be said may be: all that is left is to
+    /// say why, and to end. Who comes back to the next satellite is answered from what is there then.
+    fn disk_has_failed(&mut self, why: String) {
+        if self.saving.last_words.is_some() {
+            return;
+        }
+        let mut words: VecDeque<_> = self.out.drain(..).collect();
+        words.retain(|output| matches!(output, Output::Log(_)));
+        for (peer, key) in self.clients.on_connections() {
+            let is_told_all = self.key(key).is_none_or(|key| key.rights.manage);
+            let message = if is_told_all { &why } else { "its disk failed" };
+            words.push_back(to_peer(peer, Code::Failed, message));
+        }
+        words.push_back(Output::Fail(why));
+        self.saving.last_words = Some(words);
     }
 
     /// Saves all that is in memory, as far as there is room: the satellite ends.
@@ -329,6 +372,9 @@ impl<S: Store> Broker<S> {
     /// Writes down what has been decided, before anything that follows from it is sent. Returns
     /// whether that was possible.
     pub(super) fn record(&mut self) -> bool {
+        if self.saving.last_words.is_some() {
+            return false;
+        }
         if !self.store.is_durable() || !self.saving.is_behind() {
             return true;
         }
@@ -337,9 +383,9 @@ impl<S: Store> Broker<S> {
         if self.store.wants_checkpoint() {
             self.checkpoint();
         }
-        if let Err(full) = self.store.flush() {
+        if let Err(error) = self.store.flush() {
             self.saving.is_touched = true;
-            self.disk_is_full(&full.0);
+            self.not_written(error);
             return false;
         }
         let written = self.store.written();
@@ -385,5 +431,19 @@ impl<S: Store> Broker<S> {
         if !self.saving.pending.is_empty() {
             self.store.sync();
         }
+    }
+}
+
+/// An error for a connection, about nothing that was asked on it.
+fn to_peer(peer: Peer, code: Code, message: &str) -> Output {
+    let reply = Reply::Error {
+        code,
+        message: message.to_owned(),
+        about: None,
+    };
+    Output::Send {
+        peer,
+        frames: vec![Bytes::from_static(MAGIC), Bytes::from(encode(&reply))],
+        report: false,
     }
 }

@@ -2,6 +2,7 @@
 
 mod asking;
 mod credit;
+mod failing;
 mod handshake;
 mod keys;
 mod limits;

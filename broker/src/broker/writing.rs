@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::{Broker, MAX_FEEDS, MAX_STREAMS, Peer, is_reserved};
 use crate::pipe::{self, Changed, Pipe, Reopened};
 use crate::protocol::{
-    BASE_CREDIT, Code, How, MAX_BYTES, MAX_CHUNK, MAX_LABEL, MAX_PROOF, Outcome, Reply, SCRAP, cost,
+    BASE_CREDIT, Code, How, MAX_BYTES, MAX_CHUNK, MAX_LABEL, MAX_PROOF, Outcome, Reply, SCRAP,
+    Shortage, cost,
 };
 use crate::store::{Store, StreamKey};
 
@@ -54,8 +55,8 @@ pub(super) struct Writer {
     pub wait: bool,
     /// Whether it stands in the queue for credit.
     pub is_wanting: bool,
-    /// Whether it was found without room.
-    pub is_full: bool,
+    /// What it was found to lack room in.
+    pub full: Option<Shortage>,
     /// Whether it is owed an acknowledgement.
     is_owed: bool,
     /// Whether its finish is safe.
@@ -94,7 +95,7 @@ impl Writer {
             want: 0,
             wait,
             is_wanting: false,
-            is_full: false,
+            full: None,
             is_owed: false,
             is_finish_safe: false,
             is_restored: false,
@@ -319,7 +320,10 @@ impl<S: Store> Broker<S> {
             };
             self.go_on_with_rest(client, &name, opening);
         }
-        let there = self.pipes.get(&name).and_then(|pipe| pipe.end(self.writers[&stream].key));
+        let there = self
+            .pipes
+            .get(&name)
+            .and_then(|pipe| pipe.end(self.writers[&stream].key));
         if let Some(writer) = self.writers.get_mut(&stream) {
             (writer.stage, writer.len) = (Stage::Open, None);
             writer.next = there.unwrap_or(writer.next);
@@ -478,7 +482,7 @@ impl<S: Store> Broker<S> {
         }
         writer.stage = Stage::Finished;
         writer.len = Some(writer.next);
-        writer.is_full = false;
+        writer.full = None;
         let place = (writer.pipe.clone(), writer.key);
         self.withdraw(stream);
         Some(place)
@@ -578,8 +582,9 @@ impl<S: Store> Broker<S> {
             };
             writer.is_owed = false;
             let (client, next, limit, full) =
-                (writer.client, writer.safe, writer.limit, writer.is_full);
-            if writer.is_awaited() {
+                (writer.client, writer.safe, writer.limit, writer.full);
+            // One whose bytes are all here may wait for room on the disk.
+            if writer.is_awaited() || (writer.stage == Stage::Finished && full.is_some()) {
                 self.tell(
                     client,
                     &Reply::Ack {

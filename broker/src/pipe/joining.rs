@@ -4,7 +4,7 @@
 use super::listener::Listener;
 use super::stream::{Finish, Stream};
 use super::{Changed, Context, ListenerKey, Pipe, UnknownTurn};
-use crate::protocol::{How, Mode, Outcome, cost};
+use crate::protocol::{How, Mode, Outcome};
 use crate::store::{Store, StreamKey};
 use uuid::Uuid;
 
@@ -66,6 +66,7 @@ impl Pipe {
             listener.confirmed_turns += 1;
             listener.resend = listener.resend.saturating_sub(1);
             if listener.is_tap() {
+                listener.held -= sent.cost;
                 ctx.effects.taps = ctx.effects.taps.saturating_sub(sent.cost);
             }
             self.confirm_one(key, &sent.what, ctx);
@@ -99,17 +100,7 @@ impl Pipe {
             return;
         };
         ctx.effects.change(Changed::Listener(key));
-        if listener.is_tap() {
-            let held: u64 = listener.unconfirmed.iter().map(|sent| sent.cost).sum();
-            let queued: u64 = listener
-                .feeds
-                .values()
-                .filter_map(|feed| feed.tap.as_ref())
-                .flat_map(|tap| &tap.chunks)
-                .map(|(chunk, _)| cost(chunk.payload.len()))
-                .sum();
-            ctx.effects.taps = ctx.effects.taps.saturating_sub(held + queued);
-        }
+        ctx.effects.taps = ctx.effects.taps.saturating_sub(listener.held);
         for (stream, feed) in std::mem::take(&mut listener.feeds) {
             self.end_part(key, stream, &feed, ctx);
         }

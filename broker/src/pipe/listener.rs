@@ -147,6 +147,9 @@ pub(super) struct Listener {
     pub spent: u64,
     /// What it may cost.
     pub window: u64,
+    /// For a tap: the cost of all that it holds itself, sent and not confirmed or not sent yet. It is
+    /// counted along, for a slow tap holds thousands of chunks and is shown each new one.
+    pub held: u64,
 }
 
 impl Listener {
@@ -169,6 +172,7 @@ impl Listener {
             resend: 0,
             spent: 0,
             window,
+            held: 0,
         }
     }
 

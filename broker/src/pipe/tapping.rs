@@ -22,17 +22,6 @@ impl Pipe {
         let Some(listener) = self.listeners.get_mut(&key) else {
             return;
         };
-        let queued: u64 = listener
-            .feeds
-            .values()
-            .filter_map(|feed| feed.tap.as_ref())
-            .flat_map(|tap| {
-                tap.chunks
-                    .iter()
-                    .map(|(chunk, _)| cost(chunk.payload.len()))
-            })
-            .sum();
-        let unconfirmed: u64 = listener.unconfirmed.iter().map(|sent| sent.cost).sum();
         let price = cost(chunk.payload.len());
         let Some(feed) = listener.feeds.get_mut(&stream) else {
             return;
@@ -41,8 +30,9 @@ impl Pipe {
             return;
         };
         let fits = effects.taps + price <= effects.taps_limit;
-        if fits && queued + unconfirmed + price <= TAP_ROOM {
+        if fits && listener.held + price <= TAP_ROOM {
             effects.taps += price;
+            listener.held += price;
             tap.chunks
                 .push_back((chunk.clone(), std::mem::take(&mut tap.missed)));
         } else {

@@ -313,6 +313,32 @@ fn rule_9_a_tap_watches_without_taking() {
 }
 
 #[test]
+fn rule_9_what_a_tap_holds_is_counted_along() {
+    let mut story = Story::new();
+    let tap = story.join(Mode::Tap);
+    let [first, second] = [story.open(), story.open()];
+    let price = cost(5);
+    for _ in 0..10 {
+        story.write(first, "five\n");
+        story.write(second, "five\n");
+    }
+    assert_eq!(story.pipe.listeners[&tap].held, 20 * price, "not sent yet");
+    while !story.get(tap).is_empty() {}
+    assert_eq!(
+        story.pipe.listeners[&tap].held,
+        20 * price,
+        "not confirmed yet"
+    );
+    story.end(first);
+    story.confirm_all(tap);
+    assert_eq!(story.pipe.listeners[&tap].held, 0);
+    story.write(second, "five\n");
+    assert_eq!(story.effects.taps, price);
+    story.leave(tap);
+    assert_eq!(story.effects.taps, 0);
+}
+
+#[test]
 fn rule_9_a_slow_tap_skips_whole_chunks_and_says_so() {
     let mut story = Story::new();
     story.effects.taps_limit = cost(2);

@@ -22,10 +22,17 @@
 //!
 //! # A full disk
 //!
-//! Payloads are refused when the budget or the disk has no room left beside the
-//! [reserve]; records, checkpoints and compaction go on, so that what waits can always be
+//! Payloads are refused when the [budget], which follows what others leave free, has no room left
+//! beside the [reserve]; records, checkpoints and compaction go on, so that what waits can always be
 //! taken out, and taking it out makes room.
+//!
+//! # A disk that fails
+//!
+//! After any other error in writing or syncing, nobody knows what of it is on the disk. Then the store
+//! writes nothing more and says so for good ([`WriteError::Failed`]); the process ends, and the next one
+//! finds out what is really there.
 
+mod budget;
 mod compaction;
 mod directory;
 mod error;
@@ -54,6 +61,7 @@ pub use self::error::OpenError;
 pub use self::index::INDEX_COST;
 pub use self::settings::Settings;
 
+use self::budget::{Budget, FreeSpace, free_space};
 use self::compaction::Plan;
 use self::directory::Directory;
 use self::frame::{Header, Kind, Meta, Place};
@@ -62,13 +70,22 @@ use self::log::{BUFFER, Log};
 use self::reading::Unread;
 use self::reserve::Reserve;
 use self::segments::Segments;
+use self::settings::segment_for;
 use self::syncer::{SyncFile, Syncer};
-use super::{Chunk, Damaged, DiskUse, Full, Mark, Record, Recovered, Store, StreamKey};
+use super::{Chunk, Damaged, DiskUse, Mark, Record, Recovered, Store, StreamKey, WriteError};
+
+/// What the store asks of the system; tests put in what fails.
+struct Edges {
+    sync_file: SyncFile,
+    free_space: FreeSpace,
+}
 
 /// Chunks and records on disk.
 #[derive(Debug)]
 pub struct Disk {
-    settings: Settings,
+    budget: Budget,
+    /// Bytes after which a new segment begins.
+    segment: u64,
     directory: Arc<Directory>,
     reserve: Arc<Reserve>,
     index: Index,
@@ -101,34 +118,41 @@ impl Disk {
         settings: Settings,
         wake: Box<dyn Fn() + Send>,
     ) -> Result<(Self, Recovered), OpenError> {
-        Self::open_with(directory, settings, wake, fs::File::sync_data)
+        let edges = Edges {
+            sync_file: fs::File::sync_data,
+            free_space: Box::new(free_space),
+        };
+        Self::open_with(directory, settings, wake, edges)
     }
 
     fn open_with(
         directory: &Path,
         settings: Settings,
         wake: Box<dyn Fn() + Send>,
-        sync_file: SyncFile,
+        edges: Edges,
     ) -> Result<(Self, Recovered), OpenError> {
         let directory = Arc::new(Directory::open(directory)?);
         let found = recovery::recover(&directory)?;
-        let reserve = Arc::new(Reserve::new(
-            directory.reserve(),
-            settings.budget,
-            settings.segment,
-        ));
-        let (segment, len) = found.current;
-        let log = Log::go_on(Arc::clone(&directory), Arc::clone(&reserve), segment, len)?;
+        let (current, len) = found.current;
+        let mut budget = Budget::new(settings.budget, edges.free_space);
+        let stored = found.segments.size() + len + found.state.1;
+        budget.look(directory.handle(), stored)?;
+        let segment = settings.segment;
+        let segment = segment.unwrap_or_else(|| segment_for(budget.payloads()));
+        let reserve = Reserve::new(directory.reserve(), budget.payloads(), segment);
+        let reserve = Arc::new(reserve);
+        let log = Log::go_on(Arc::clone(&directory), Arc::clone(&reserve), current, len)?;
         let syncer = Syncer::start(
             Arc::clone(&directory),
             Arc::clone(&reserve),
-            sync_file,
+            edges.sync_file,
             wake,
         )?;
         // Recovery ended with a sync of all that was found.
         syncer.progress().synced = log.total();
         let mut disk = Self {
-            settings,
+            budget,
+            segment,
             directory,
             reserve,
             index: found.index,
@@ -224,13 +248,14 @@ impl Store for Disk {
         true
     }
 
-    fn save(&mut self, stream: StreamKey) -> Result<u64, Full> {
+    fn save(&mut self, stream: StreamKey) -> Result<u64, WriteError> {
         let Some(chunk) = self.index.oldest(stream).cloned() else {
             return Ok(0);
         };
         let meta = Meta::of(stream, chunk.mark);
         let header = Header::new(Kind::Chunk(meta), &chunk.payload);
-        let header = header.ok_or_else(|| Full("the chunk is too long to be saved".into()))?;
+        let header =
+            header.ok_or_else(|| WriteError::Full("the chunk is too long to be saved".into()))?;
         self.is_refusing = true;
         self.room(header.entry_size())?;
         let place = self.write(&header, &chunk.payload)?;
@@ -254,10 +279,8 @@ impl Store for Disk {
         }
     }
 
-    fn flush(&mut self) -> Result<(), Full> {
-        if let Some(failed) = &self.syncer.progress().failed {
-            return Err(Full(failed.clone()));
-        }
+    fn flush(&mut self) -> Result<(), WriteError> {
+        self.check_failure()?;
         // Where there is no room, what is tidied away may make some.
         let _ = self.log.flush();
         self.tidy();
@@ -284,8 +307,12 @@ impl Store for Disk {
     fn wants_checkpoint(&self) -> bool {
         // A long list of records is not written anew for every few bytes of log, unless these are
         // much of what may be used.
-        let list = self.state.1.saturating_mul(4).min(self.settings.budget / 4);
-        let bar = self.settings.segment.max(list);
+        let list = self
+            .state
+            .1
+            .saturating_mul(4)
+            .min(self.budget.payloads() / 4);
+        let bar = self.segment.max(list);
         // Nothing of the segment that is being written can go. Where room is wanted, it must not keep
         // what is dead in it for long.
         let size = self.log.end();
@@ -293,22 +320,19 @@ impl Store for Disk {
             .segments
             .get(self.log.segment())
             .map_or(0, |it| it.live);
-        let is_waste =
-            size.saturating_sub(live) > (2 * self.state.1).max(self.settings.segment / 16);
+        let is_waste = size.saturating_sub(live) > (2 * self.state.1).max(self.segment / 16);
         let is_due = self.is_partial || (self.is_refusing && is_waste);
         let bar = if is_due { 0 } else { bar }.max(self.retry_at);
         self.pending.is_none() && self.log.end() >= bar
     }
 
-    fn checkpoint(&mut self, records: &mut dyn Iterator<Item = Record>) -> Result<(), Full> {
+    fn checkpoint(&mut self, records: &mut dyn Iterator<Item = Record>) -> Result<(), WriteError> {
         if self.pending.is_some() {
-            return Err(Full("the checkpoint before is still being written".into()));
+            let sentence = "the checkpoint before is still being written";
+            return Err(WriteError::Full(sentence.into()));
         }
         self.flush()?;
-        let (before, len) = self.log.begin().map_err(|error| {
-            let path = self.directory.path().display();
-            Full(format!("cannot write to {path}: {error}"))
-        })?;
+        let (before, len) = self.log.begin()?;
         self.segments.close(before, len);
         let number = self.log.segment();
         self.segments.add(number, 0);
@@ -323,7 +347,7 @@ impl Store for Disk {
     fn disk(&self) -> Option<DiskUse> {
         Some(DiskUse {
             used: self.used(),
-            budget: self.settings.budget,
+            budget: self.budget.payloads(),
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::{Chunk, Damaged, DiskUse, Full, Mark, Record, Store, StreamKey};
+use super::{Chunk, Damaged, DiskUse, Mark, Record, Store, StreamKey, WriteError};
 use crate::protocol::cost;
 
 /// Chunks in memory.
@@ -81,7 +81,7 @@ impl Store for Memory {
         false
     }
 
-    fn save(&mut self, _: StreamKey) -> Result<u64, Full> {
+    fn save(&mut self, _: StreamKey) -> Result<u64, WriteError> {
         Ok(0)
     }
 
@@ -92,7 +92,7 @@ impl Store for Memory {
 
     fn put(&mut self, _: &Record) {}
 
-    fn flush(&mut self) -> Result<(), Full> {
+    fn flush(&mut self) -> Result<(), WriteError> {
         Ok(())
     }
 
@@ -110,7 +110,7 @@ impl Store for Memory {
         false
     }
 
-    fn checkpoint(&mut self, _: &mut dyn Iterator<Item = Record>) -> Result<(), Full> {
+    fn checkpoint(&mut self, _: &mut dyn Iterator<Item = Record>) -> Result<(), WriteError> {
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use skypipe_broker::keys::token::{Kind, Token};
 use super::joined::Joined;
 use crate::config::{self, Place};
 use crate::exit::Failure;
+use crate::members::join::NotIn;
 use crate::members::letting::LetIn;
 use crate::members::{Member, join};
 use crate::provision::record::{self, Deployed};
@@ -116,14 +117,15 @@ pub(super) fn let_in(
 }
 
 /// Who knows no phrase, and has no other machine that is let in, gets no further.
-fn advise(failure: Failure) -> Failure {
-    if !failure.sentence.contains("skypipe --phrase makes one") {
+fn advise(why: NotIn) -> Failure {
+    let is_about_phrase = matches!(why, NotIn::NoPhrase);
+    let failure = Failure::from(why);
+    if !is_about_phrase {
         return failure;
     }
     Failure {
         sentence: format!(
-            "{}; if there is no such machine any more, skypipe --reset TARGET ends the satellite",
-            failure.sentence
+            "{failure}; if there is no such machine any more, skypipe --reset TARGET ends the satellite"
         ),
         ..failure
     }

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread;
 
+use skypipe_satellite::randomness;
 use tempfile::TempDir;
 
 use super::script::Script;
@@ -252,10 +253,10 @@ fn private_directory() -> std::io::Result<TempDir> {
 }
 
 fn random_mark() -> Result<String, Failure> {
-    let number = getrandom::u64()
-        .and_then(|high| Ok(u128::from(high) << 64 | u128::from(getrandom::u64()?)))
+    let mut bytes = [0; 16];
+    randomness::fill(&mut bytes)
         .map_err(|error| Failure::failed(format!("the system gives no random bytes: {error}")))?;
-    Ok(format!("{number:032x}"))
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 /// The script between marks: one before it on both streams, one behind it with its exit code.

@@ -274,7 +274,7 @@ fn timeout_ends_a_listener_to_which_nothing_comes() {
     assert_eq!(talk.exit, Some(124));
     let said = talk.said();
     assert!(said.ends_with("leave, bye"), "{said}");
-    assert_eq!(talk.notices, ["nothing moved for 5s"]);
+    assert_eq!(talk.notices, ["timed out: no data on \"p\" for 5s"]);
 }
 
 #[test]

@@ -210,7 +210,7 @@ impl Talk {
             stream: OWN,
             next,
             limit,
-            full: false,
+            full: None,
         });
     }
 

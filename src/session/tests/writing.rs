@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use skypipe_broker::protocol::{BASE_CREDIT, Code, MAX_CHUNK, Outcome, Reply, Request, cost};
+use skypipe_broker::protocol::{
+    BASE_CREDIT, Code, MAX_CHUNK, Outcome, Reply, Request, Shortage, cost,
+};
 
-use super::talk::{OWN, Talk, just_before};
-use crate::session::Input;
+use super::talk::{OWN, Talk, just_before, write_job};
+use crate::session::{Input, Job};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLI: Duration = Duration::from_millis(1);
@@ -326,26 +328,140 @@ fn rule_16_a_stream_that_the_satellite_lost_or_gave_up_is_exit_3() {
     }
 }
 
-#[test]
-fn rule_12_a_person_is_told_once_that_the_pipe_is_full() {
-    let mut talk = opened_with(0);
-    talk.read("text\n");
-    let full = |full| Reply::Ack {
+fn full(full: Option<Shortage>) -> Reply {
+    Reply::Ack {
         stream: OWN,
         next: 0,
         limit: 0,
         full,
-    };
-    talk.reply(&full(true));
-    talk.reply(&full(true));
+    }
+}
+
+const AT_ITS_LIMIT: Option<Shortage> = Some(Shortage::Pipe(4 << 20));
+
+#[test]
+fn rule_12_a_writer_says_once_that_it_waits_and_once_that_it_goes_on() {
+    let mut talk = opened_with(0);
+    talk.read("text\n");
+    for _ in 0..156 {
+        // It is read from slowly: there is room again and again, for a moment.
+        talk.reply(&full(AT_ITS_LIMIT));
+        talk.pass(SECOND);
+        talk.reply(&full(None));
+        talk.pass(SECOND);
+        talk.reply(&Reply::Pong);
+    }
     assert_eq!(
-        talk.hints,
-        ["the pipe is full: waiting until somebody takes from it"]
+        talk.notices,
+        ["\"p\" has reached its limit of 4 MiB: paused until someone reads from it"]
     );
-    talk.reply(&full(false));
-    talk.reply(&full(true));
-    assert_eq!(talk.hints.len(), 2);
-    assert_eq!(talk.notices, [""; 0], "a log is not told");
+    talk.pass(SECOND);
+    assert_eq!(talk.notices[1..], ["\"p\" has room again: going on"]);
+    talk.reply(&full(AT_ITS_LIMIT));
+    assert_eq!(talk.notices.len(), 3, "another pause is told, too");
+    talk.happen(Input::ReadEnd);
+    talk.reply(&full(None));
+    talk.ack(0, 1 << 20);
+    talk.ack(5, 1 << 20);
+    talk.finished(Outcome::Kept);
+    assert_eq!(talk.exit, Some(0));
+    assert_eq!(talk.notices.len(), 4, "it went on before its end");
+    assert_eq!(talk.hints, [""; 0], "a log is told as well as a terminal");
+}
+
+#[test]
+fn rule_12_a_writer_says_what_it_waits_for_room_in() {
+    for (shortage, said) in [
+        (
+            Shortage::Memory(64 << 20),
+            "\"p\" is paused until someone reads: the satellite's memory of 64 MiB is used up",
+        ),
+        (
+            Shortage::Disk,
+            "\"p\" is paused until there is room: the satellite's disk is full",
+        ),
+    ] {
+        let mut talk = opened_with(0);
+        talk.read("text\n");
+        talk.reply(&full(Some(shortage)));
+        assert_eq!(talk.notices, [said]);
+    }
+}
+
+/// What a writer says at the end of `--timeout`, after `happen`.
+fn timed_out(wait: bool, happen: impl FnOnce(&mut Talk)) -> String {
+    let Job::Write { pipe, label, .. } = write_job(false) else {
+        unreachable!("it is a writer")
+    };
+    let job = Job::Write {
+        pipe,
+        wait,
+        whole: false,
+        inferred: false,
+        label,
+    };
+    let mut talk = Talk::with(job, |config| config.timeout = Some(SECOND));
+    talk.welcome();
+    talk.opened(0, 4096);
+    happen(&mut talk);
+    talk.pass(SECOND);
+    assert_eq!(talk.exit, Some(124), "{:?}", talk.notices);
+    let told = talk.notices.pop().expect("it says why");
+    let told = told.strip_prefix("timed out: ").expect(&told);
+    told.strip_suffix(" for 1s").expect(told).to_owned()
+}
+
+#[test]
+fn timeout_says_what_a_writer_waited_for() {
+    assert_eq!(timed_out(false, |_| ()), "no data on stdin");
+    let lacks_room = |shortage| {
+        timed_out(false, |talk| {
+            talk.read("text\n");
+            talk.reply(&full(Some(shortage)));
+        })
+    };
+    assert_eq!(
+        lacks_room(Shortage::Pipe(4 << 20)),
+        "no room in \"p\" (limit 4 MiB)"
+    );
+    let memory = lacks_room(Shortage::Memory(4 << 20));
+    assert_eq!(
+        memory,
+        "no room for \"p\" (the satellite's memory of 4 MiB is used up)"
+    );
+    let disk = lacks_room(Shortage::Disk);
+    assert_eq!(disk, "no room for \"p\" (the satellite's disk is full)");
+    let unread = timed_out(true, |talk| {
+        talk.read("text\n");
+        talk.happen(Input::ReadEnd);
+        talk.ack(5, 4096);
+    });
+    assert_eq!(unread, "nobody read all of \"p\"");
+    let unanswered = timed_out(false, |talk| talk.read("text\n"));
+    assert!(
+        unanswered.starts_with("no confirmation from "),
+        "{unanswered}"
+    );
+    let lost = timed_out(false, Talk::break_off);
+    assert!(lost.starts_with("no connection to "), "{lost}");
+}
+
+#[test]
+fn rule_16_a_satellite_whose_disk_failed_is_waited_for() {
+    let mut talk = opened_with(4096);
+    talk.read("text\n");
+    for _ in 0..3 {
+        talk.refuse(Code::Failed, None);
+        talk.pass(SECOND);
+        talk.welcome();
+        talk.opened(0, 4096);
+    }
+    let told = "the satellite ended, and is waited for: the satellite says why";
+    assert_eq!(talk.notices, [told]);
+    talk.happen(Input::ReadEnd);
+    talk.ack(5, 4096);
+    talk.finished(Outcome::Kept);
+    assert_eq!(talk.exit, Some(0));
 }
 
 #[test]
@@ -360,11 +476,8 @@ fn a_satellite_that_has_all_its_streams_is_asked_again_every_second() {
         assert!(!talk.said().contains("open"));
         talk.pass(MILLI);
         assert!(talk.said().contains("open 0"));
-        assert_eq!(
-            talk.hints.pop().as_deref(),
-            Some("waiting: the satellite says why")
-        );
     }
+    assert_eq!(talk.notices, ["waiting: the satellite says why"]);
     talk.opened(0, ENOUGH);
     assert_eq!(talk.said(), "0: text/");
 }

@@ -275,7 +275,7 @@ fn bytes_one_by_one(flags: &[&str]) {
         let limit = match client.hear().0 {
             Reply::Opened { limit, .. } => limit,
             Reply::Ack { limit, full, .. } => {
-                is_full = full;
+                is_full = full.is_some();
                 limit
             }
             other => panic!("an honest writer is told {other:?}"),

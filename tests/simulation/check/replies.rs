@@ -2,9 +2,7 @@
 
 use bytes::Bytes;
 use skypipe_broker::broker::Peer;
-use skypipe_broker::protocol::{
-    Code, How, Limits, MAX_TURNS_OPEN, Mode, Outcome, Reply, decode,
-};
+use skypipe_broker::protocol::{Code, How, Limits, MAX_TURNS_OPEN, Mode, Outcome, Reply, decode};
 use uuid::Uuid;
 
 use super::{Checker, Verdict};
@@ -32,7 +30,7 @@ impl Checker {
                 limit,
                 full,
             } => {
-                if full {
+                if full.is_some() {
                     self.coverage.hit("told that it is full");
                 }
                 self.acked(stream, next, limit)

@@ -3,9 +3,9 @@
 use skypipe_broker::protocol::Mode;
 use uuid::Uuid;
 
+use super::Pipe;
 use super::choices::Choices;
 use super::parts::{Feed, Listener, Said};
-use super::Pipe;
 use crate::simulation::facts::Facts;
 
 /// What is left of a part for a listener that comes back.
@@ -46,7 +46,11 @@ impl Pipe {
         if was.mode != Mode::Tap {
             self.settle_follows(choices);
         }
-        let parts: Vec<_> = was.feeds.iter().filter(|feed| !feed.is_complete()).collect();
+        let parts: Vec<_> = was
+            .feeds
+            .iter()
+            .filter(|feed| !feed.is_complete())
+            .collect();
         let left: Vec<_> = parts
             .iter()
             .map(|feed| self.left_of(feed, was.mode, said))
@@ -121,7 +125,9 @@ impl Pipe {
             }
             Left::From(_) if tap => {
                 let from = self.streams[stream].len;
-                self.listeners[place].feeds.push(Feed::new(stream, from, false, part.loose));
+                self.listeners[place]
+                    .feeds
+                    .push(Feed::new(stream, from, false, part.loose));
             }
             Left::From(at) => {
                 let claim = part.claim && !self.is_held(stream);

@@ -2,9 +2,10 @@
 
 use super::pen::{Ear, Pen, flow};
 use super::story::{MEMORY, Story, id, peer, reopening};
-use crate::broker::Input;
+use crate::broker::credit::ASKED_AT_ONCE;
+use crate::broker::{Input, Now};
 use crate::protocol::{
-    BASE_CREDIT, CHUNK_OVERHEAD, Code, MAX_CHUNK, Mode, PipeInfo, Reply, Request, cost,
+    BASE_CREDIT, CHUNK_OVERHEAD, Code, MAX_CHUNK, Mode, PipeInfo, Reply, Request, Shortage, cost,
 };
 
 /// The reserve of a satellite with so little memory: a quarter of it.
@@ -84,14 +85,14 @@ fn rule_12_writers_stop_where_the_room_ends_and_are_told_why() {
     let mut pen = Pen::open(&mut story, "w", "p");
     let written = pen.fill(&mut story);
     assert!(written as u64 > MEMORY * 9 / 10, "{written}");
-    assert!(pen.is_full);
+    assert!(pen.full.is_some());
     assert!(listed(&mut story, "p").full);
     assert!(story.broker.used() <= MEMORY);
 
     let mut ear = Ear::listen(&mut story, "r", "p", Mode::Default);
     ear.confirm(&mut story);
     pen.take_in(&mut story);
-    assert!(!pen.is_full, "somebody took something");
+    assert!(pen.full.is_none(), "somebody took something");
     flow(&mut story, &mut pen, &mut ear, 1 << 20);
     assert!(!listed(&mut story, "p").full);
 }
@@ -102,7 +103,7 @@ fn rule_12_a_stream_that_opens_when_all_is_used_up_waits_for_its_first_credit() 
     let mut pen = Pen::open(&mut story, "w", "p");
     assert!(pen.limit < BASE_CREDIT, "{}", pen.limit);
     pen.write(&mut story, 4000);
-    assert!(pen.in_hand > 0 && pen.is_full);
+    assert!(pen.in_hand > 0 && pen.full.is_some());
     story.hello("d", "d");
     story.say(
         "d",
@@ -111,7 +112,7 @@ fn rule_12_a_stream_that_opens_when_all_is_used_up_waits_for_its_first_credit() 
         },
     );
     pen.push(&mut story);
-    assert!(pen.in_hand == 0 && !pen.is_full);
+    assert!(pen.in_hand == 0 && pen.full.is_none());
 }
 
 #[test]
@@ -119,7 +120,7 @@ fn rule_12_a_finish_needs_no_room() {
     let mut story = full_story();
     let mut pen = Pen::open(&mut story, "w", "p");
     pen.fill(&mut story);
-    assert!(pen.is_full);
+    assert!(pen.full.is_some());
     pen.finish(&mut story);
     assert!(pen.outcome.is_some());
 }
@@ -322,4 +323,43 @@ fn nonsense_about_credit_is_harmless() {
             ..
         })
     ));
+}
+
+#[test]
+fn rule_12_what_is_taken_from_a_full_satellite_costs_no_walk_over_all_who_wait() {
+    let mut story = Story::with(|settings| settings.clients = 10_000);
+    let mut file = Pen::open(&mut story, "file", "waiting");
+    file.fill(&mut story);
+    file.finish(&mut story);
+    let writers = 8 * ASKED_AT_ONCE;
+    for number in 0..writers {
+        let mut pen = Pen::open(&mut story, &format!("w{number}"), "p");
+        pen.want(&mut story, 100_000);
+    }
+    let mut ear = Ear::listen(&mut story, "r", "waiting", Mode::Default);
+    ear.take_in(&mut story);
+    story.pass(Now::from_secs(1));
+    let before = story.broker.room.looks;
+    story.confirm("r", "r", 1);
+    let looks = story.broker.room.looks - before;
+    assert!(
+        (1..=2 * ASKED_AT_ONCE).contains(&looks),
+        "{looks} of {writers}"
+    );
+    // Everybody has a turn all the same.
+    story.pass(Now::from_secs(1));
+    let looks = story.broker.room.looks - before;
+    assert!(looks >= writers, "{looks} of {writers}");
+}
+
+#[test]
+fn rule_12_a_writer_is_told_in_what_room_is_used_up() {
+    let mut story = full_story();
+    let mut pen = Pen::open(&mut story, "w", "p");
+    pen.fill(&mut story);
+    assert_eq!(pen.full, Some(Shortage::Memory(MEMORY)));
+    let mut story = Story::with(|settings| settings.quota = 100_000);
+    let mut pen = Pen::open(&mut story, "w", "p");
+    pen.fill(&mut story);
+    assert_eq!(pen.full, Some(Shortage::Pipe(100_000)));
 }

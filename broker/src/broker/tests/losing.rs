@@ -163,7 +163,12 @@ fn rule_16_idle_listeners_go_on_whatever_happened() {
             Mode::Tap => "listening, goes on",
             Mode::Default | Mode::One | Mode::Follow => "goes on, meanwhile/, end",
         };
-        assert!(expected.starts_with(told.split(", done").next().unwrap()) || told.starts_with(expected) || (mode == Mode::Tap && told == "goes on"), "{mode:?}: {told}");
+        assert!(
+            expected.starts_with(told.split(", done").next().unwrap())
+                || told.starts_with(expected)
+                || (mode == Mode::Tap && told == "goes on"),
+            "{mode:?}: {told}"
+        );
     }
 }
 
@@ -198,7 +203,10 @@ fn rule_16_a_writer_that_was_lost_goes_on_if_nobody_was_told() {
     assert_eq!(story.told("w2"), "opened 4, ack 10, kept");
     story.meet(&["r"]);
     story.listen("r", "l", "p", Mode::One);
-    assert_eq!(story.drain("r", "l"), "listening, half, line/, end, done, closed".replace("half, line", "half,  line"));
+    assert_eq!(
+        story.drain("r", "l"),
+        "listening, half, line/, end, done, closed".replace("half, line", "half,  line")
+    );
 }
 
 #[test]
@@ -215,9 +223,16 @@ fn rule_16_what_a_lost_writer_still_has_follows_as_the_rest() {
     assert_eq!(story.told("w2"), "the rest from 4, ack 10, kept");
     story.meet(&["next", "worker"]);
     story.listen("worker", "n", "p", Mode::One);
-    assert_eq!(story.told("worker"), "listening", "a rest is no whole stream");
+    assert_eq!(
+        story.told("worker"),
+        "listening",
+        "a rest is no whole stream"
+    );
     story.listen("next", "m", "p", Mode::Default);
-    assert_eq!(story.drain("next", "m"), "listening,  line/, rest, done, closed");
+    assert_eq!(
+        story.drain("next", "m"),
+        "listening,  line/, rest, done, closed"
+    );
 }
 
 #[test]
@@ -254,7 +269,10 @@ fn rule_15_a_writer_that_goes_before_its_first_byte_leaves_nothing() {
     story.store("w", "s", "p", "x\n");
     story.store("w", "t", "q", "y\n");
     assert_eq!(story.drain("r", "l"), "x/, end, done, closed");
-    assert_eq!(story.drain("worker", "m"), "listening, y/, end, done, closed");
+    assert_eq!(
+        story.drain("worker", "m"),
+        "listening, y/, end, done, closed"
+    );
 }
 
 #[test]
@@ -273,7 +291,11 @@ fn rule_10_a_finished_stream_stays_whole_however_many_readers_die() {
         if reader % 2 == 1 {
             story.pass(LISTENER_LOST / 2);
         }
-        story.confirm(&name, &listener, u64::from(story.told(&name).contains("one")));
+        story.confirm(
+            &name,
+            &listener,
+            u64::from(story.told(&name).contains("one")),
+        );
         story.disconnect(&name);
     }
     story.meet(&["last"]);
@@ -284,7 +306,12 @@ fn rule_10_a_finished_stream_stays_whole_however_many_readers_die() {
         story.say("last", &Request::Ping);
         told = story.told("last");
     }
-    assert_eq!(story.drain("last", "m"), "two/, end, done, closed".strip_prefix("two/, ").unwrap_or(""));
+    assert_eq!(
+        story.drain("last", "m"),
+        "two/, end, done, closed"
+            .strip_prefix("two/, ")
+            .unwrap_or("")
+    );
 }
 
 #[test]

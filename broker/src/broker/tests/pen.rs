@@ -2,7 +2,7 @@
 
 use super::story::{Story, id, listening, opening, turn};
 use crate::protocol::{
-    CHUNK_OVERHEAD, MAGIC, MAX_CHUNK, Mode, Outcome, Reply, Request, SCRAP, cost, encode,
+    CHUNK_OVERHEAD, MAGIC, MAX_CHUNK, Mode, Outcome, Reply, Request, SCRAP, Shortage, cost, encode,
 };
 
 /// A writer; its peer, its client and its stream have one name.
@@ -16,8 +16,8 @@ pub struct Pen {
     /// What its chunks have cost since the last `Opened`, and may cost.
     pub spent: u64,
     pub limit: u64,
-    /// Whether it was told that there is no room.
-    pub is_full: bool,
+    /// What it was told is used up.
+    pub full: Option<Shortage>,
     pub outcome: Option<Outcome>,
 }
 
@@ -32,7 +32,7 @@ impl Pen {
             next: 0,
             spent: 0,
             limit: 0,
-            is_full: false,
+            full: None,
             outcome: None,
         };
         pen.take_in(story);
@@ -51,7 +51,7 @@ impl Pen {
                 } => {
                     assert!(next <= self.next, "only what was sent is acknowledged");
                     assert!(limit >= self.limit, "credit never shrinks");
-                    (self.limit, self.is_full) = (limit, full);
+                    (self.limit, self.full) = (limit, full);
                 }
                 Reply::Finished { outcome, .. } => self.outcome = Some(outcome),
                 Reply::Pong | Reply::Welcome { .. } => {}

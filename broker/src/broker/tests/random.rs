@@ -225,8 +225,14 @@ impl History {
         assert!(self.story.broker.pipes.is_empty());
         assert!(self.story.broker.streams.is_empty());
         let mut takers = self.story.broker.takers.values();
-        assert!(takers.all(|taker| taker.away.is_some()), "who may come back is kept");
-        assert_eq!(self.story.broker.effects.feeds, self.story.broker.kept_parts());
+        assert!(
+            takers.all(|taker| taker.away.is_some()),
+            "who may come back is kept"
+        );
+        assert_eq!(
+            self.story.broker.effects.feeds,
+            self.story.broker.kept_parts()
+        );
     }
 
     fn waits(&mut self, pipe: &str) -> bool {

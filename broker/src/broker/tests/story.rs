@@ -117,6 +117,7 @@ impl Story {
                 }
                 Output::Log(line) => self.log.push(line),
                 Output::Stop => self.is_stopped = true,
+                Output::Fail(why) => panic!("memory has failed: {why}"),
             }
         }
     }

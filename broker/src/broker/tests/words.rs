@@ -46,7 +46,13 @@ pub fn listening(listener: &str, pipe: &str, mode: Mode, arrived: Option<u64>) -
 }
 
 /// A listener comes back that has printed so much of a stream.
-pub fn returning(listener: &str, pipe: &str, mode: Mode, turns: u64, printed: &[(&str, u64)]) -> Request {
+pub fn returning(
+    listener: &str,
+    pipe: &str,
+    mode: Mode,
+    turns: u64,
+    printed: &[(&str, u64)],
+) -> Request {
     let progress = |(stream, at): &(&str, u64)| Progress {
         stream: id(stream),
         at: *at,
@@ -84,7 +90,9 @@ pub fn words((reply, payload): Heard) -> String {
             next, rest: true, ..
         } => format!("the rest from {next}"),
         Reply::Opened { next, .. } => format!("opened {next}"),
-        Reply::Ack { next, full, .. } => format!("ack {next}{}", if full { " full" } else { "" }),
+        Reply::Ack { next, full, .. } => {
+            format!("ack {next}{}", if full.is_some() { " full" } else { "" })
+        }
         Reply::Finished { outcome, .. } => format!("{outcome:?}").to_lowercase(),
         Reply::Listening { missed: 1.., .. } => "goes on, but missed some".to_owned(),
         Reply::Listening { lost: true, .. } => "goes on".to_owned(),

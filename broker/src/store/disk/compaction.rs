@@ -13,7 +13,7 @@ use super::frame::{Header, Kind, LONG, Meta};
 use super::index::INDEX_COST;
 use super::log::BUFFER;
 use super::scan::{Found, Scanner};
-use crate::store::{Full, Mark, StreamKey};
+use crate::store::{Mark, StreamKey, WriteError};
 
 /// Bytes that are copied in one step.
 const STEP: u64 = 4 << 20;
@@ -53,8 +53,8 @@ impl Disk {
 
     /// The emptiest old segment, if it is worth its copying.
     fn choose(&mut self) -> Option<Compaction> {
-        let (used, budget) = (self.used(), self.settings.budget);
-        let segment = self.settings.segment;
+        let (used, budget) = (self.used(), self.budget.payloads());
+        let segment = self.segment;
         let slack = 2 * self.segments.live() + 2 * segment;
         let is_refusing = self.is_refusing;
         if !is_refusing && used <= budget / 2 && self.segments.size() + self.log.end() <= slack {
@@ -202,7 +202,7 @@ impl Disk {
         &mut self,
         header: &Header,
         body: &[u8],
-    ) -> Result<super::frame::Place, Full> {
+    ) -> Result<super::frame::Place, WriteError> {
         if body.len() >= super::log::LARGE {
             return self.log.write(header, body);
         }

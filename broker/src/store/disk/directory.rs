@@ -65,6 +65,12 @@ impl Directory {
         &self.path
     }
 
+    /// It, opened.
+    #[must_use]
+    pub fn handle(&self) -> &File {
+        &self.handle
+    }
+
     /// What lies in it.
     pub fn list(&self) -> io::Result<Listing> {
         let mut listing = Listing::default();

@@ -10,10 +10,11 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use super::directory::{Directory, create, reopen};
+use super::error::{is_full, write_error};
 use super::frame::{FILE_HEADER, FileKind, Header, Kind, Place, file_header};
 use super::reserve::Reserve;
-use super::syncer::{Job, is_full};
-use crate::store::Full;
+use super::syncer::Job;
+use crate::store::WriteError;
 
 /// Payloads from this length on are not copied into the buffer.
 pub const LARGE: usize = 64 << 10;
@@ -43,6 +44,8 @@ pub struct Log {
     has_new_names: bool,
     /// Up to where the sync thread was told to sync.
     asked: u64,
+    /// Why nothing more is written, once the disk has failed.
+    failed: Option<WriteError>,
 }
 
 impl Log {
@@ -67,6 +70,7 @@ impl Log {
             unsynced: Vec::new(),
             has_new_names: false,
             asked: len,
+            failed: None,
         })
     }
 
@@ -83,15 +87,9 @@ impl Log {
 
     /// Begins a new segment behind this one, which has nothing left in its buffer. Returns the number
     /// and length of the one before.
-    pub fn begin(&mut self) -> io::Result<(u32, u64)> {
-        let next = self.segment.checked_add(1);
-        let next = next.ok_or_else(|| io::Error::other("there are no more numbers for files"))?;
-        let file = match Self::make(&self.directory, next) {
-            Err(error) if is_full(&error) && self.reserve.give_up() => {
-                Self::make(&self.directory, next)?
-            }
-            other => other?,
-        };
+    pub fn begin(&mut self) -> Result<(u32, u64), WriteError> {
+        self.check_failure()?;
+        let (next, file) = self.next_file().map_err(|error| self.fail(&error))?;
         let before = (self.segment, self.len);
         let old = std::mem::replace(&mut self.file, Arc::new(file));
         self.unsynced.push(old);
@@ -102,6 +100,22 @@ impl Log {
         self.data = self.total();
         self.mark = self.total();
         Ok(before)
+    }
+
+    fn next_file(&self) -> io::Result<(u32, File)> {
+        let next = self.segment.checked_add(1);
+        let next = next.ok_or_else(|| io::Error::other("there are no more numbers for files"))?;
+        let file = match Self::make(&self.directory, next) {
+            Err(error) if is_full(&error) && self.reserve.give_up() => {
+                Self::make(&self.directory, next)?
+            }
+            other => other?,
+        };
+        Ok((next, file))
+    }
+
+    fn check_failure(&self) -> Result<(), WriteError> {
+        self.failed.clone().map_or(Ok(()), Err)
     }
 
     /// Its number.
@@ -173,7 +187,7 @@ impl Log {
     }
 
     /// Writes an entry with a large body past the buffer. It never uses the reserve.
-    pub fn write(&mut self, header: &Header, body: &[u8]) -> Result<Place, Full> {
+    pub fn write(&mut self, header: &Header, body: &[u8]) -> Result<Place, WriteError> {
         self.flush()?;
         let place = self.place();
         let mut head = Vec::with_capacity(header.size());
@@ -187,7 +201,8 @@ impl Log {
     }
 
     /// Writes the buffer, with the reserve if it must be.
-    pub fn flush(&mut self) -> Result<(), Full> {
+    pub fn flush(&mut self) -> Result<(), WriteError> {
+        self.check_failure()?;
         if self.buffer.is_empty() {
             return Ok(());
         }
@@ -244,10 +259,13 @@ impl Log {
 
     /// Takes away what was written in part. Should that fail too, the next write goes over it, and
     /// a restart finds it at the log's end, where nothing whole lies behind it.
-    fn fail(&self, error: &io::Error) -> Full {
+    fn fail(&mut self, error: &io::Error) -> WriteError {
         let _ = self.file.set_len(self.len);
-        let path = self.directory.path().display();
-        Full(format!("cannot write to {path}: {error}"))
+        let error = write_error(self.directory.path(), error);
+        if let WriteError::Failed(_) = error {
+            self.failed = Some(error.clone());
+        }
+        error
     }
 }
 

@@ -5,9 +5,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use bytes::Bytes;
-use rustix::io::Errno;
 
 use super::Disk;
+use super::error::is_shortage;
 use super::frame::{Header, Kind, LONG};
 use super::index::Entry;
 use crate::store::{Damaged, StreamKey};
@@ -19,13 +19,6 @@ pub(super) enum Unread {
     NotNow,
     /// It is not what was saved any more.
     Damaged(Damaged),
-}
-
-/// Whether an error says that the system is short of something, and nothing about the disk.
-fn is_shortage(error: &io::Error) -> bool {
-    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN];
-    let number = error.raw_os_error().map(Errno::from_raw_os_error);
-    number.is_some_and(|number| shortages.contains(&number))
 }
 
 impl Disk {

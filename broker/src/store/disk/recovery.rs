@@ -8,10 +8,12 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use super::OpenError;
 use super::directory::{Directory, Listing, reopen};
+use super::error::is_full;
 use super::frame::{FILE_HEADER, FileHeader, FileKind, Place};
 use super::index::Index;
 use super::log::Log;
@@ -91,6 +93,7 @@ pub fn recover(directory: &Arc<Directory>) -> Result<Recovery, OpenError> {
         fs::remove_file(path)?;
     }
     let current = current(directory, &mut segments, chosen.number)?;
+    write_anew(directory, &segments, pass.floor)?;
     sync(directory, &sources, chosen.number.min(current.0))?;
     for number in chosen.damaged {
         segments.add_aside(fs::metadata(directory.state(number))?.len());
@@ -315,6 +318,33 @@ fn current(
     Log::make(directory, next)?;
     segments.add(next, 0);
     Ok((next, FILE_HEADER as u64))
+}
+
+/// Writes what is not known to be synced once more, the same bytes. A sync that failed has left them
+/// in the system's memory alone, counted as if they were on the disk, so that the next sync would pass
+/// them over.
+fn write_anew(directory: &Directory, segments: &Segments, floor: Place) -> io::Result<()> {
+    for (number, _) in segments.from(floor.segment) {
+        let is_first = number == floor.segment;
+        let from = if is_first { floor.position } else { 0 };
+        match copy_in_place(&reopen(&directory.segment(number))?, from) {
+            // A filesystem that never writes in place may have no room for that.
+            Err(error) if is_full(&error) => return Ok(()),
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+fn copy_in_place(file: &File, from: u64) -> io::Result<()> {
+    let mut buffer = vec![0; 1 << 20];
+    let mut at = from;
+    // What cannot be read was found damaged and does not count.
+    while let Ok(count @ 1..) = file.read_at(&mut buffer, at) {
+        file.write_all_at(&buffer[..count], at)?;
+        at += count as u64;
+    }
+    Ok(())
 }
 
 /// Makes safe what the process before may have left to the operating system: who reads it now may

@@ -6,7 +6,7 @@
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::fs::{FallocateFlags, fallocate};
 
@@ -22,7 +22,7 @@ const MOST: u64 = 16 << 20;
 #[derive(Debug)]
 pub struct Reserve {
     path: PathBuf,
-    size: u64,
+    size: AtomicU64,
     is_there: AtomicBool,
 }
 
@@ -31,25 +31,34 @@ impl Reserve {
     #[must_use]
     pub fn new(path: PathBuf, budget: u64, segment: u64) -> Self {
         let _ = fs::remove_file(&path);
-        // Compaction must be able to copy what lives of a whole segment before it can delete it.
-        let least = segment.saturating_add(segment / 8);
         Self {
             path,
-            size: MOST.min(budget / 8).max(least).min(budget / 4),
+            size: AtomicU64::new(size_for(budget, segment)),
             is_there: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes note of another budget. One that is much too small for it is given up, to be made anew.
+    pub fn fit(&self, budget: u64, segment: u64) {
+        let size = size_for(budget, segment);
+        if size / 2 > self.size() {
+            self.give_up();
+        }
+        if !self.is_there() {
+            self.size.store(size, Ordering::Release);
         }
     }
 
     /// What it holds when it is whole.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.size
+        self.size.load(Ordering::Acquire)
     }
 
     /// What it holds now.
     #[must_use]
     pub fn held(&self) -> u64 {
-        if self.is_there() { self.size } else { 0 }
+        if self.is_there() { self.size() } else { 0 }
     }
 
     /// Whether it is there.
@@ -83,16 +92,23 @@ impl Reserve {
 
     fn fill(&self) -> io::Result<()> {
         let file = create(&self.path)?;
-        if self.size == 0 {
+        let size = self.size();
+        if size == 0 {
             return Ok(());
         }
-        match fallocate(&file, FallocateFlags::empty(), 0, self.size) {
+        match fallocate(&file, FallocateFlags::empty(), 0, size) {
             // A filesystem that cannot promise room is given zeros, which take it.
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
-                io::copy(&mut io::Read::take(io::repeat(0), self.size), &mut &file)?;
+                io::copy(&mut io::Read::take(io::repeat(0), size), &mut &file)?;
                 Ok(())
             }
             other => Ok(other?),
         }
     }
+}
+
+fn size_for(budget: u64, segment: u64) -> u64 {
+    // Compaction must be able to copy what lives of a whole segment before it can delete it.
+    let least = segment.saturating_add(segment / 8);
+    MOST.min(budget / 8).max(least).min(budget / 4)
 }

@@ -146,6 +146,13 @@ impl Segments {
             .map(|(number, segment)| (*number, segment))
     }
 
+    /// Those from a number on.
+    pub fn from(&self, number: u32) -> impl Iterator<Item = (u32, &Segment)> {
+        self.table
+            .range(number..)
+            .map(|(number, segment)| (*number, segment))
+    }
+
     /// Counts files that were set aside.
     pub fn add_aside(&mut self, bytes: u64) {
         self.aside += bytes;

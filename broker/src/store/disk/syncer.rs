@@ -8,8 +8,8 @@
 //!
 //! Linux tells of a failed write-back once, and then counts the pages as clean: a later `fdatasync`
 //! of the same file succeeds without having written them. So after one failure nothing is ever said
-//! to be synced again by this process, and the store refuses to take more; a restart reads what is
-//! really there.
+//! to be synced again by this process, and the store says that it has failed, so that the process
+//! ends; the next one writes anew what was not known to be synced (see `recovery`).
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use super::directory::{Directory, create};
+use super::error::{is_full, is_shortage};
 use super::reserve::Reserve;
 
 /// How a file's bytes are made safe; tests put in one that fails.
@@ -149,8 +150,7 @@ impl Worker {
                 true
             }
             Err(error) => {
-                let failed = format!("the disk failed to store what was written: {error}");
-                lock(&self.progress).failed.get_or_insert(failed);
+                self.note_failure(&error);
                 false
             }
         };
@@ -164,11 +164,20 @@ impl Worker {
                 Ok(()) => Ok(bytes.len() as u64),
                 Err(error) => {
                     let _ = fs::remove_file(self.directory.unfinished_state(number));
+                    if !is_full(&error) && !is_shortage(&error) {
+                        self.note_failure(&error);
+                    }
                     Err(error.to_string())
                 }
             };
             lock(&self.progress).state = Some((number, told));
         }
+    }
+
+    fn note_failure(&self, error: &io::Error) {
+        let path = self.directory.path().display();
+        let failed = format!("the disk failed to store what was written to {path}: {error}");
+        lock(&self.progress).failed.get_or_insert(failed);
     }
 
     fn sync(&self, job: &Job) -> io::Result<()> {
@@ -196,15 +205,6 @@ impl Worker {
         fs::rename(&path, self.directory.state(number))?;
         self.directory.sync()
     }
-}
-
-/// Whether an error says that the disk, or the user's part of it, is full.
-#[must_use]
-pub fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
 }
 
 fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {

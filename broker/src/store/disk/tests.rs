@@ -24,8 +24,8 @@ struct Open {
 
 fn settings(budget: u64) -> Settings {
     Settings {
-        budget,
-        segment: budget / 16,
+        budget: Some(budget),
+        segment: Some(budget / 16),
     }
 }
 
@@ -40,7 +40,7 @@ fn open(path: &Path, settings: Settings) -> (Open, Recovered) {
 
 impl Open {
     /// Appends a chunk of `len` bytes at `at` and saves it.
-    fn save(&mut self, stream: u64, at: u64, len: usize) -> Result<u64, Full> {
+    fn save(&mut self, stream: u64, at: u64, len: usize) -> Result<u64, WriteError> {
         let key = StreamKey(stream);
         self.disk.append(key, chunk(stream, at, len));
         self.disk.save(key)

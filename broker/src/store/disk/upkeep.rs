@@ -1,12 +1,13 @@
 //! What is done now and then: deleting what nobody needs, and seeing to it that there is room.
 //!
 //! Owns the accounting of the budget. A payload is saved only while the reserve is there and beside
-//! it; everything else may use the reserve.
+//! it; everything else may use the reserve, and what others have left free.
 
 use std::fs;
 
 use super::Disk;
-use crate::store::Full;
+use super::error::write_error;
+use crate::store::WriteError;
 
 impl Disk {
     /// Bytes of all files, with what waits in the buffer.
@@ -15,35 +16,56 @@ impl Disk {
     }
 
     /// Whether a payload that takes `size` bytes may be saved.
-    pub(super) fn room(&mut self, size: u64) -> Result<(), Full> {
-        if let Some(failed) = &self.syncer.progress().failed {
-            return Err(Full(failed.clone()));
+    pub(super) fn room(&mut self, size: u64) -> Result<(), WriteError> {
+        self.check_failure()?;
+        // Others may have taken some, or made some.
+        self.look();
+        if !self.has_room(size) {
+            return Err(WriteError::Full(self.why_full()));
         }
+        let made = self.reserve.make();
+        made.map_err(|error| write_error(self.directory.path(), &error))
+    }
+
+    fn has_room(&self, size: u64) -> bool {
         let others = self.used() - self.reserve.held();
-        if others + self.reserve.size() + size > self.settings.budget {
-            return Err(Full(format!(
-                "the {} bytes of disk that may be used are used up",
-                self.settings.budget
-            )));
+        others + self.reserve.size() + size <= self.budget.payloads()
+    }
+
+    fn why_full(&self) -> String {
+        match self.budget.said() {
+            Some(said) => format!("the {said} bytes of disk that may be used are used up"),
+            None => format!("no space is left in {}", self.directory.path().display()),
         }
-        if !self.reserve.is_there() {
-            let path = self.directory.path().display();
-            let made = self.reserve.make();
-            made.map_err(|error| Full(format!("no room is left in {path}: {error}")))?;
+    }
+
+    /// Whether the disk has failed.
+    pub(super) fn check_failure(&self) -> Result<(), WriteError> {
+        match &self.syncer.progress().failed {
+            Some(failed) => Err(WriteError::Failed(failed.clone())),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Looks how much of the disk is free.
+    pub(super) fn look(&mut self) {
+        let stored = self.used() - self.log.buffered() as u64;
+        // If that cannot be told, what was found last still holds as well as anything.
+        let _ = self.budget.look(self.directory.handle(), stored);
+        self.reserve.fit(self.budget.payloads(), self.segment);
     }
 
     /// Whether a copy that takes `size` bytes may be written; gives the reserve up if it must.
     pub(super) fn make_room(&mut self, size: u64) -> bool {
-        if self.used() + size > self.settings.budget {
+        if self.used() + size > self.budget.everything() {
             self.reserve.give_up();
+            self.look();
         }
-        self.used() + size <= self.settings.budget
+        self.used() + size <= self.budget.everything()
     }
 
     pub(super) fn restore_reserve(&mut self) {
-        let is_fitting = self.used() + self.reserve.size() <= self.settings.budget;
+        let is_fitting = self.used() + self.reserve.size() <= self.budget.everything();
         if !self.reserve.is_there() && is_fitting {
             // Should there be no room, saving says so.
             let _ = self.reserve.make();
@@ -65,11 +87,14 @@ impl Disk {
             self.pending = None;
             match result {
                 Ok(size) => self.rely_on(number, size),
-                Err(_) => self.retry_at = self.log.end() + self.settings.segment / 4,
+                Err(_) => self.retry_at = self.log.end() + self.segment / 4,
             }
         }
         if has_failed {
             return;
+        }
+        if !self.reserve.is_there() {
+            self.look();
         }
         let end = self.state.0.min(self.log.segment());
         // A file that cannot be deleted now is tried again at the next call.

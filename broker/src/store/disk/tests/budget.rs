@@ -1,5 +1,7 @@
 //! A full disk, and what makes room on it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::*;
 
 /// What a satellite would do after each step.
@@ -93,7 +95,8 @@ fn records_go_on_when_payloads_are_refused() {
         at += 10_000;
     }
     let full = store.disk.save(StreamKey(1)).expect_err("still full");
-    assert!(full.0.contains("1048576 bytes"), "{full:?}");
+    let said = "the 1048576 bytes of disk that may be used are used up";
+    assert_eq!(full, WriteError::Full(said.to_owned()));
     store.put(2, 0);
     store.settle();
     store.checkpoint(&[record(1, 0), record(2, 0)]);
@@ -149,4 +152,57 @@ fn compaction_keeps_bytes() {
     assert_eq!(recovered.ends.len(), 10);
     assert!(recovered.damaged.is_empty());
     is_there(&store);
+}
+
+/// A store that may use a share of a disk of which so much is free, as the test says.
+fn open_beside(path: &Path, free: &Arc<AtomicU64>) -> (Open, Recovered) {
+    let (wake, syncs) = channel();
+    let wake = Box::new(move || {
+        let _ = wake.send(());
+    });
+    let free = Arc::clone(free);
+    let edges = Edges {
+        sync_file: fs::File::sync_data,
+        free_space: Box::new(move |_| Ok(free.load(Ordering::Relaxed))),
+    };
+    let settings = Settings::new(None);
+    let (disk, recovered) = Disk::open_with(path, settings, wake, edges).expect("opens");
+    (Open { disk, syncs }, recovered)
+}
+
+#[test]
+fn what_may_be_used_follows_what_others_leave_free() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let free = Arc::new(AtomicU64::new(0));
+    let (mut store, _) = open_beside(dir.path(), &free);
+    let refused = store.save(1, 0, 100_000).expect_err("nothing is free");
+    let said = format!("no space is left in {}", dir.path().display());
+    assert_eq!(refused, WriteError::Full(said));
+    // Others leave, and nobody starts it anew.
+    free.store(100 << 20, Ordering::Relaxed);
+    assert!(store.disk.save(StreamKey(1)).is_ok());
+    let usage = store.disk.disk().expect("a disk");
+    assert!((80 << 20..=91 << 20).contains(&usage.budget), "{usage:?}");
+    assert!(store.disk.reserve.is_there());
+    // Others come, and payloads stop before the disk is full; records go on.
+    free.store(1 << 20, Ordering::Relaxed);
+    store.settle();
+    store
+        .save(1, 100_000, 100_000)
+        .expect_err("it is for others");
+    store.put(2, 0);
+    store.settle();
+    free.store(100 << 20, Ordering::Relaxed);
+    assert!(store.disk.save(StreamKey(1)).is_ok());
+    assert_eq!(store.bytes(1, 0), content(1, 0, 200_000));
+}
+
+#[test]
+fn what_was_said_is_no_more_than_there_is() {
+    let mut budget = Budget::new(Some(100), Box::new(|_| Ok(30)));
+    let dir = tempfile::tempfile().expect("a file");
+    budget.look(&dir, 50).expect("it can be told");
+    assert_eq!((budget.payloads(), budget.said()), (80, None));
+    budget.look(&dir, 70).expect("it can be told");
+    assert_eq!((budget.payloads(), budget.said()), (100, Some(100)));
 }

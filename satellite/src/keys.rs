@@ -25,6 +25,8 @@ use skypipe_broker::keys::token::{Kind, Token, is_host};
 use skypipe_broker::protocol::{NewKey, Rights};
 use zeroize::{Zeroize as _, Zeroizing};
 
+use crate::standard::NotPrinted;
+
 /// What the satellite's pair is derived for.
 const SATELLITE: &[u8] = b"skypipe 1 satellite";
 
@@ -116,7 +118,7 @@ impl Keys {
         bound: SocketAddr,
         address: &str,
         wall: u64,
-        tell: impl FnOnce(&str) -> io::Result<()>,
+        tell: impl FnOnce(&str) -> Result<(), NotPrinted>,
     ) -> anyhow::Result<Roll> {
         let roll = self.make_first_roll(bound, address, wall, tell);
         wipe_stack();
@@ -144,7 +146,7 @@ impl Keys {
         bound: SocketAddr,
         address: &str,
         wall: u64,
-        tell: impl FnOnce(&str) -> io::Result<()>,
+        tell: impl FnOnce(&str) -> Result<(), NotPrinted>,
     ) -> anyhow::Result<Roll> {
         let mut roll = self.begin_roll(bound, wall)?;
         let founder = self.member(&mut roll, FIRST, Kind::Founder, address, wall)?;

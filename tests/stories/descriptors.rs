@@ -63,7 +63,7 @@ fn no_connection_gets_the_number_of_a_closed_descriptor() {
 }
 
 /// A listener whose stdout is `ours` ends as soon as `theirs` is closed, and takes nothing more.
-fn ends_with_its_reader(sky: &Environment, ours: OwnedFd, theirs: impl Drop) {
+fn ends_with_its_reader(sky: &Environment, ours: OwnedFd, theirs: impl Sized) {
     let listener = sky.skypipe(&["x"]).stdout(ours).start();
     sky.until_listeners("x", 1);
     drop(theirs);
@@ -72,25 +72,16 @@ fn ends_with_its_reader(sky: &Environment, ours: OwnedFd, theirs: impl Drop) {
     sky.skypipe(&["x"]).done().printed("not lost");
 }
 
-/// The end of a socket that is closed when this goes.
-struct End<T>(Option<T>);
-
-impl<T> Drop for End<T> {
-    fn drop(&mut self) {
-        drop(self.0.take());
-    }
-}
-
 #[test]
 fn rule_15_a_listener_ends_when_the_reader_of_its_socket_is_gone() {
     let sky = Environment::sky(&[]);
     let (ours, theirs) = UnixStream::pair().expect("descriptors are left");
-    ends_with_its_reader(&sky, ours.into(), End(Some(theirs)));
+    ends_with_its_reader(&sky, ours.into(), theirs);
     let listening = TcpListener::bind("127.0.0.1:0").expect("ports are left");
     let address = listening.local_addr().expect("it is bound");
     let theirs = TcpStream::connect(address).expect("somebody listens");
     let (ours, _) = listening.accept().expect("somebody connects");
-    ends_with_its_reader(&sky, ours.into(), End(Some(theirs)));
+    ends_with_its_reader(&sky, ours.into(), theirs);
 }
 
 #[test]

@@ -8,7 +8,6 @@ pub mod check;
 pub mod reset;
 mod table;
 
-use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use crate::config::{self, Place};
 use crate::exit::{DONE, Failure};
 use crate::link::Told;
 use crate::local::directory::Directory;
+use crate::output::{self, show};
 use crate::session::{Job, Question};
 use crate::tell::{hint, notice, words};
 
@@ -41,6 +41,9 @@ pub fn ask(
     timeout: Option<Duration>,
     data: Option<&Path>,
 ) -> Result<u8, Failure> {
+    if matches!(question, Question::List) {
+        output::check()?;
+    }
     let place = config::place_of(data)?;
     let starts = matches!(question, Question::Eof(_));
     let inquiry = match &place {
@@ -92,17 +95,6 @@ fn is_running(path: &Path) -> Result<bool, Failure> {
         let path = path.display();
         Failure::failed(format!("the locks in {path} fail: {}", words(&error)))
     })
-}
-
-/// Prints what was asked for. A reader that has seen enough is no failure.
-pub(crate) fn show(text: &str) -> Result<u8, Failure> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::failed(format!(
-            "stdout cannot be written: {}",
-            words(&error)
-        ))),
-        _ => Ok(DONE),
-    }
 }
 
 impl Inquiry {

@@ -7,6 +7,7 @@ use std::io::IsTerminal;
 
 use rustix::fs::{FileType, fstat};
 use rustix::stdio::stdin;
+use skypipe_satellite::standard;
 
 /// Which way the bytes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,10 +42,12 @@ pub fn decide(asked: Option<Direction>, stdin: Stdin) -> Direction {
     }
 }
 
-/// Looks at stdin. Rust's runtime puts `/dev/null` in the place of a closed one before the program
-/// begins; one that gets here closed all the same is seen by the error.
+/// Looks at stdin. In the place of a closed one there is `/dev/null` by now, which is the runtime's doing.
 #[must_use]
 pub fn look_at_stdin() -> Stdin {
+    if standard::stdin_was_closed() {
+        return Stdin::Closed;
+    }
     match fstat(stdin()) {
         Err(_) => Stdin::Closed,
         Ok(stat) if is_null(&stat) => Stdin::Null,

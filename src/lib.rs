@@ -12,6 +12,7 @@ pub mod keys;
 pub mod link;
 pub mod local;
 pub mod members;
+pub mod output;
 pub mod private_file;
 pub mod provision;
 pub mod seal;
@@ -19,7 +20,6 @@ pub mod session;
 pub mod tell;
 
 use std::env;
-use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,11 +48,7 @@ pub fn run() -> ExitCode {
         Ok(command) => randomness::look()
             .map_err(Failure::failed)
             .and_then(|()| carry_out(command)),
-        Err(Stop::Show(text)) => {
-            // Whoever closes stdout has read enough of the help.
-            let _ = io::stdout().write_all(text.as_bytes());
-            Ok(DONE)
-        }
+        Err(Stop::Show(text)) => output::show(&text),
         Err(Stop::Usage(sentence)) => Err(Failure::usage(sentence)),
     };
     ExitCode::from(code.unwrap_or_else(|failure| {
@@ -85,6 +81,10 @@ fn carry_out(command: Command) -> Result<u8, Failure> {
 fn transfer(pipe: Pipe) -> Result<u8, Failure> {
     let place = config::place()?;
     let job = job(pipe.name, pipe.way);
+    if matches!(job, Job::Listen { .. }) {
+        // Nothing leaves a pipe for an output that is none (rule 10).
+        output::check()?;
+    }
     converse(job, &place, true, pipe.timeout, &mut |told| match told {
         Told::Notice(sentence) => tell::notice(&sentence),
         Told::Hint(sentence) => tell::hint(&sentence),
@@ -193,7 +193,7 @@ fn identity(place: &Place) -> Result<Option<Identity>, Failure> {
 
 /// A satellite in the foreground, until a signal ends it.
 fn satellite(listen: &Listen, settings: &Settings) -> Result<u8, Failure> {
-    match skypipe_satellite::run(listen, settings, skypipe_satellite::announce) {
+    match skypipe_satellite::run(listen, settings, None, skypipe_satellite::announce) {
         Ok(()) => Ok(DONE),
         Err(error) if error.is::<Refusal>() => Err(Failure::usage(error.to_string())),
         Err(error) => Err(Failure::failed(format!("{error:#}"))),

@@ -8,14 +8,14 @@
 //! | `satellite.sock` | where it listens |
 //! | `satellite.lock` | locked by the running satellite for life; its process id, as text |
 //! | `start.lock` | locked by who starts one or looks whether to |
-//! | `satellite.log` | its stderr since it was started |
+//! | `satellite.log` | its stderr, this run's and those before, up to 1 MiB; what was there before lies in `satellite.log.1` |
 //!
 //! Locks are `flock`'s, which the system frees when their holder dies, however it dies. So a stale
 //! socket means nothing, whoever holds `satellite.lock` may replace it, and two first uses at the
 //! same instant start one satellite: the second waits for `start.lock` and then finds it running.
 
-mod descriptors;
 pub mod directory;
+mod independence;
 mod serve;
 mod service;
 mod start;

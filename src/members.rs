@@ -94,6 +94,20 @@ impl Member {
         })
     }
 
+    /// Ends the key `name`, which was made just now and which nobody was told of, because of `fault`;
+    /// returns what there is to say. As nobody has it, nothing needs to be renewed.
+    fn take_back(&self, name: &str, fault: Failure) -> Failure {
+        let undone = self.put(Question::Revoke(name.to_owned()));
+        let sentence = match undone {
+            Ok(_) => format!("{fault}: the key {name} was revoked again, for nobody has it"),
+            Err(other) => format!(
+                "{fault}: nobody has the key {name}, and it could not be revoked ({other}); skypipe \
+                 --revoke {name} does that"
+            ),
+        };
+        Failure { sentence, ..fault }
+    }
+
     /// All keys of the satellite.
     fn keys(&self) -> Result<Vec<KeyInfo>, Failure> {
         let answers = self.put(Question::Keys)?;

@@ -1,6 +1,8 @@
 //! The satellite that starts by itself (part 5 of the pipe's issue).
 
 mod common;
+#[path = "local/independence.rs"]
+mod independence;
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;

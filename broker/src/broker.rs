@@ -214,6 +214,8 @@ pub struct Broker<S> {
     unsaved: Unsaved,
     /// Since when nothing waits and nobody is connected.
     idle_since: Option<Now>,
+    /// What the process could not put off, for its status.
+    inherited: Vec<String>,
 }
 
 impl<S: Store> Broker<S> {
@@ -256,6 +258,7 @@ impl<S: Store> Broker<S> {
             roll_saved: None,
             unsaved: Unsaved::default(),
             idle_since,
+            inherited: Vec::new(),
         }
     }
 

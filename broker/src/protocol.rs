@@ -516,6 +516,10 @@ pub struct Status {
     pub disk: Option<(u64, u64)>,
     /// Why writers wait for its disk, if they do.
     pub trouble: Option<String>,
+    /// What it has from whoever started it and could not put off, a sentence each: limits of resources, a
+    /// low priority. Absent from satellites that do not tell.
+    #[serde(default)]
+    pub inherited: Vec<String>,
     /// Pipes in use.
     pub pipes: u64,
     /// Streams with something that nobody has confirmed.

@@ -7,10 +7,12 @@ use std::fs::{self, DirBuilder};
 use std::io::{PipeReader, Write as _, pipe};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use skypipe_broker::store::Recovered;
-use skypipe_broker::store::disk::{Disk, Settings};
+use skypipe_broker::store::disk::{Disk, OpenError, Presence, Settings};
 
 /// The directory, opened.
 pub(crate) struct Data {
@@ -18,12 +20,36 @@ pub(crate) struct Data {
     pub store: Disk,
     /// What was found there.
     pub recovered: Recovered,
+    /// What must stay where it is.
+    pub presence: Presence,
     /// Where a byte tells the end of each sync.
     pub synced: PipeReader,
 }
 
-/// Opens the directory, and makes it if there is none.
-pub(crate) fn open(directory: &Path, budget: Option<u64>) -> anyhow::Result<Data> {
+/// How often a directory that another satellite uses is tried again.
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// Opens the directory, and makes it if there is none. One that another satellite uses is waited for as long
+/// as `patience`.
+pub(crate) fn open(
+    directory: &Path,
+    budget: Option<u64>,
+    patience: Duration,
+) -> anyhow::Result<Data> {
+    let until = Instant::now() + patience;
+    loop {
+        match try_open(directory, budget) {
+            Err(error) if is_in_use(&error) && Instant::now() < until => thread::sleep(AGAIN),
+            done => return done,
+        }
+    }
+}
+
+fn is_in_use(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(OpenError::InUse(_)))
+}
+
+fn try_open(directory: &Path, budget: Option<u64>) -> anyhow::Result<Data> {
     let cannot = || format!("cannot keep data in {}", directory.display());
     make(directory).with_context(cannot)?;
     let (synced, teller) = pipe().context("cannot make a pipe")?;
@@ -33,8 +59,10 @@ pub(crate) fn open(directory: &Path, budget: Option<u64>) -> anyhow::Result<Data
     };
     let (store, recovered) =
         Disk::open(directory, Settings::new(budget), Box::new(wake)).with_context(cannot)?;
+    let presence = store.presence().with_context(cannot)?;
     Ok(Data {
         store,
+        presence,
         recovered,
         synced,
     })

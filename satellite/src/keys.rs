@@ -26,6 +26,7 @@ use skypipe_broker::protocol::{NewKey, Rights};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::randomness;
+use crate::standard::NotPrinted;
 
 /// What the satellite's pair is derived for.
 const SATELLITE: &[u8] = b"skypipe 1 satellite";
@@ -118,7 +119,7 @@ impl Keys {
         bound: SocketAddr,
         address: &str,
         wall: u64,
-        tell: impl FnOnce(&str) -> io::Result<()>,
+        tell: impl FnOnce(&str) -> Result<(), NotPrinted>,
     ) -> anyhow::Result<Roll> {
         let roll = self.make_first_roll(bound, address, wall, tell);
         wipe_stack();
@@ -146,7 +147,7 @@ impl Keys {
         bound: SocketAddr,
         address: &str,
         wall: u64,
-        tell: impl FnOnce(&str) -> io::Result<()>,
+        tell: impl FnOnce(&str) -> Result<(), NotPrinted>,
     ) -> anyhow::Result<Roll> {
         let mut roll = self.begin_roll(bound, wall)?;
         let founder = self.member(&mut roll, FIRST, Kind::Founder, address, wall)?;

@@ -5,32 +5,40 @@
 //! allowed, limits of the system, signals and the log. It never decides anything about pipes.
 
 mod allocator;
+mod background;
 mod data;
 mod keys;
 mod limits;
 mod listen;
-mod log;
+pub mod log;
 pub mod randomness;
 mod settings;
 mod signals;
 mod size;
+pub mod standard;
+mod watch;
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use skypipe_broker::broker::{self, Broker};
 use skypipe_broker::keys::Roll;
 use skypipe_broker::keys::seed::Pair;
 use skypipe_broker::server::{Edge, Server};
+use skypipe_broker::store::disk::Presence;
 use skypipe_broker::store::{Memory, Store};
 use zeroize::Zeroizing;
 
 use crate::keys::Keys;
-
-pub use crate::listen::Listen;
 use crate::log::Log;
+use crate::watch::Watch;
+
+pub use crate::background::Background;
+pub use crate::limits::private_files;
+pub use crate::listen::Listen;
 pub use crate::settings::{Refusal, Settings};
 
 /// Is a satellite until SIGTERM, SIGINT, SIGHUP or a client stops it, or it has been idle for as
@@ -40,37 +48,56 @@ pub use crate::settings::{Refusal, Settings};
 /// `ready` is called once, when clients can connect, with the endpoint to connect to: for port 0,
 /// that names the port which the system chose.
 ///
-/// It raises the process's limit of open files, and a signal that was ignored stays ignored.
+/// It raises the process's limit of open files, sets its umask so that files are for its user alone, and
+/// a signal that was ignored stays ignored. `background` is for one that nobody watches.
 ///
 /// # Errors
 ///
 /// A [`Refusal`] when the settings do not allow to listen there, which is a matter of usage; else
 /// when the system refuses the address, the socket fails, or the data directory cannot be used, as
-/// when another satellite uses it, or its disk fails.
-pub fn run(listen: &Listen, settings: &Settings, ready: impl FnOnce(&str)) -> anyhow::Result<()> {
+/// when another satellite uses it, or its disk fails; and when that directory, or what it is found by,
+/// was taken away while it ran.
+pub fn run(
+    listen: &Listen,
+    settings: &Settings,
+    background: Option<&Background>,
+    ready: impl FnOnce(&str),
+) -> anyhow::Result<()> {
     let is_private = settings.is_private(listen)?;
     randomness::look().map_err(anyhow::Error::msg)?;
     allocator::share_one_arena();
+    limits::keep_files_private();
     let clients = limits::clients(limits::raise_descriptors());
     // Before there is a socket to leave behind, so that from here on every end is an orderly one.
-    let stop = signals::stop_descriptor().context("cannot set up the handling of signals")?;
+    let signals = signals::stop_descriptor().and_then(|stop| {
+        signals::survive_file_limit()?;
+        Ok(stop)
+    });
+    let (stop, stopper) = signals.context("cannot set up the handling of signals")?;
+    let process = Process {
+        stop: stop.as_fd(),
+        stopper,
+        background,
+    };
     let for_broker = for_broker(listen, settings, clients);
     let since = for_broker.since;
     let Some(directory) = &settings.data else {
         let broker = Broker::new(for_broker, Memory::default());
-        return serve(bind(listen, None)?, broker, None, stop.as_fd(), ready);
+        return process.serve(bind(listen, None)?, broker, None, None, ready);
     };
-    let data = data::open(directory, settings.disk)?;
+    let patience = background.map_or(Duration::ZERO, |_| background::PATIENCE);
+    let data = data::open(directory, settings.disk, patience)?;
     let broker = Broker::restore(for_broker, data.store, data.recovered);
+    let presence = Some(data.presence);
     if !is_private {
         let server = bind(listen, None)?.woken_by(data.synced);
-        return serve(server, broker, None, stop.as_fd(), ready);
+        return process.serve(server, broker, None, presence, ready);
     }
     let keys = Keys::open(directory)?;
     let server = bind(listen, Some(&keys.pair))?.woken_by(data.synced);
     let (roll, address) = roll(&keys, server.endpoint(), settings, since)?;
     let broker = broker.guarded_by(roll, address);
-    serve(server, broker, Some(&keys), stop.as_fd(), ready)
+    process.serve(server, broker, Some(&keys), presence, ready)
 }
 
 /// Who may connect, and the address for invitations, if it was told. A satellite without a roll makes
@@ -105,9 +132,7 @@ fn roll(
         let mut line = Zeroizing::new(String::with_capacity(invitation.len() + 1));
         line.push_str(invitation);
         line.push('\n');
-        // Not through a buffer, in which it would stay.
-        rustix::io::retry_on_intr(|| rustix::io::write(rustix::stdio::stdout(), line.as_bytes()))?;
-        Ok(())
+        standard::print(line.as_bytes())
     })?;
     log::say(
         "the line above is the first invitation, for you alone, and is not shown again: paste it \
@@ -122,23 +147,48 @@ fn roll(
     Ok((roll, address))
 }
 
-fn serve<S: Store>(
-    server: Server,
-    mut broker: Broker<S>,
-    keys: Option<&Keys>,
-    stop: BorrowedFd<'_>,
-    ready: impl FnOnce(&str),
-) -> anyhow::Result<()> {
-    let mut log = Log::default();
-    ready(server.endpoint());
-    let edge = Edge {
-        log: &mut |line| log.line(line),
-        save_keys: &mut |roll| match keys {
-            Some(keys) => keys.save(roll).map_err(|error| error.to_string()),
-            None => Err("this satellite keeps no keys".to_owned()),
-        },
-    };
-    Ok(server.run(&mut broker, stop, edge)?)
+/// What a process has around its broker.
+struct Process<'a> {
+    /// Readable once it is to stop.
+    stop: BorrowedFd<'a>,
+    /// The other end.
+    stopper: UnixStream,
+    background: Option<&'a Background>,
+}
+
+impl Process<'_> {
+    /// Serves until it is stopped; `data` is what it would be without its data directory.
+    fn serve<S: Store>(
+        self,
+        server: Server,
+        broker: Broker<S>,
+        keys: Option<&Keys>,
+        data: Option<Presence>,
+        ready: impl FnOnce(&str),
+    ) -> anyhow::Result<()> {
+        let inherited = self.background.map(|it| it.inherited.clone());
+        let mut broker = broker.limited_by(inherited.unwrap_or_default());
+        let mut log = Log::new(self.background);
+        let found_by = self.background.map(|it| Presence::of(&it.found_by));
+        let found_by = found_by.transpose().context("cannot be found")?;
+        let watched = data.into_iter().chain(found_by).collect();
+        let watch = Watch::start(watched, self.stopper).context("cannot watch over its files")?;
+        ready(server.endpoint());
+        let edge = Edge {
+            log: &mut |line| log.line(line),
+            save_keys: &mut |roll| match keys {
+                Some(keys) => keys.save(roll).map_err(|error| error.to_string()),
+                None => Err("this satellite keeps no keys".to_owned()),
+            },
+        };
+        let ran = server.run(&mut broker, self.stop, edge);
+        match watch.fault() {
+            None => Ok(ran?),
+            Some(fault) => {
+                bail!("{fault}, so the satellite has ended; the next use starts another")
+            }
+        }
+    }
 }
 
 /// Says on stderr where a satellite listens: what [`run`] is given as `ready` in the foreground.
@@ -151,8 +201,7 @@ fn bind(listen: &Listen, pair: Option<&Pair>) -> anyhow::Result<Server> {
     let endpoint = listen
         .endpoint()
         .context("the path of a satellite's socket must be UTF-8")?;
-    limits::private_files(|| Server::bind(&endpoint, secret))
-        .with_context(|| format!("cannot listen on {endpoint}"))
+    Server::bind(&endpoint, secret).with_context(|| format!("cannot listen on {endpoint}"))
 }
 
 fn for_broker(listen: &Listen, settings: &Settings, clients: usize) -> broker::Settings {

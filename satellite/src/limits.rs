@@ -36,8 +36,15 @@ pub(crate) fn clients(descriptors: Option<u64>) -> usize {
         .clamp(1, MAX_CLIENTS)
 }
 
-/// Runs `make` so that the files it makes are this user's alone.
-pub(crate) fn private_files<T>(make: impl FnOnce() -> T) -> T {
+/// From here on, all files that this process makes are its user's alone, and its user can open them,
+/// whatever the umask of whoever started it.
+pub(crate) fn keep_files_private() {
+    umask(Mode::RWXG | Mode::RWXO);
+}
+
+/// Runs `make` so that the files it makes are this user's alone, and its user can open them, whatever the
+/// umask.
+pub fn private_files<T>(make: impl FnOnce() -> T) -> T {
     let before = umask(Mode::RWXG | Mode::RWXO);
     let result = make();
     umask(before);

@@ -2,20 +2,78 @@
 //!
 //! Owns all that a satellite writes to stderr while it runs. What peers can bring about ends up
 //! here, so the log is bounded: it can neither be flooded, nor be written to with control characters.
+//!
+//! Of a satellite in the background, stderr is a file. It is kept from run to run, up to [`MAX_FILE`] bytes;
+//! then it gets another name, and the one that had that name before is gone.
 
+use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{fstat, stat};
+use rustix::stdio::{dup2_stderr, stderr};
+
+use crate::background::Background;
+use crate::limits::private_files;
 
 /// The most lines in a second: more than anybody reads, less than fills a disk in a night.
 const LINES_PER_SECOND: u32 = 20;
+
+/// How long a file gets before another is begun, in bytes; there are two at most.
+pub const MAX_FILE: u64 = 1 << 20;
+
+/// Opens the file of a log, to go on behind what it holds, for this user alone. One that is full is put
+/// aside before.
+///
+/// # Errors
+///
+/// When the system refuses.
+pub fn open(path: &Path) -> io::Result<File> {
+    if fs::metadata(path).is_ok_and(|found| found.len() >= MAX_FILE) {
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(".1");
+        fs::rename(path, aside)?;
+    }
+    private_files(|| File::options().append(true).create(true).open(path))
+}
 
 /// The log, with the time (UTC) before each line.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     quota: Quota,
+    /// The file that stderr is, if it is one that is to be bounded.
+    file: Option<PathBuf>,
 }
 
 impl Log {
+    /// The log of this process.
+    pub(crate) fn new(background: Option<&Background>) -> Self {
+        let file = background.map(|background| background.log.clone());
+        let file = file.filter(|path| stderr_is(path).is_some());
+        let mut log = Self {
+            quota: Quota::default(),
+            file,
+        };
+        if let Some(background) = background {
+            log.line(&format!("started, process {}", std::process::id()));
+            for limit in &background.inherited {
+                log.line(&format!("from whoever started it: {limit}"));
+            }
+        }
+        log
+    }
+
+    /// Begins another file when this one is full, or was taken away.
+    fn turn_over(&self) {
+        if let Some(path) = &self.file
+            && stderr_is(path).is_none_or(|length| length >= MAX_FILE)
+            && let Ok(file) = open(path)
+        {
+            let _ = dup2_stderr(&file);
+        }
+    }
+
     /// Writes a line, or counts it as left out if there were too many in this second.
     pub(crate) fn line(&mut self, text: &str) {
         let now = SystemTime::now();
@@ -23,12 +81,20 @@ impl Log {
         let Some(left_out) = self.quota.take(second) else {
             return;
         };
+        self.turn_over();
         let time = humantime::format_rfc3339_seconds(now);
         if left_out > 0 {
             say(&format!("{time} {left_out} lines left out"));
         }
         say(&format!("{time} {text}"));
     }
+}
+
+/// The length of the file at `path`, if that is what stderr is.
+fn stderr_is(path: &Path) -> Option<u64> {
+    let (there, ours) = (stat(path).ok()?, fstat(stderr()).ok()?);
+    let is_same = (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino);
+    u64::try_from(there.st_size).ok().filter(|_| is_same)
 }
 
 /// Writes a line to stderr as it is, but for control characters. That nobody can read it (a closed

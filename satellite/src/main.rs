@@ -19,7 +19,7 @@ struct Flags {
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
-    match run(&flags.listen, &flags.settings, announce) {
+    match run(&flags.listen, &flags.settings, None, announce) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // A closed stderr must not change the exit code.

@@ -4,17 +4,21 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::flag;
 use signal_hook::low_level::pipe;
 
 /// A descriptor that becomes readable at the first SIGTERM, SIGINT or SIGHUP. What the process was
 /// started to ignore (`nohup`, a shell's `&`) it goes on to ignore, SIGTERM excepted.
 ///
+/// What is written to the other descriptor does the same.
+///
 /// # Errors
 ///
 /// When the system gives no descriptors.
-pub(crate) fn stop_descriptor() -> io::Result<OwnedFd> {
+pub(crate) fn stop_descriptor() -> io::Result<(OwnedFd, UnixStream)> {
     let ignored = fs::read_to_string("/proc/self/status").map_or(0, |status| ignored(&status));
     let (reader, writer) = UnixStream::pair()?;
     for signal in [SIGINT, SIGHUP] {
@@ -22,8 +26,18 @@ pub(crate) fn stop_descriptor() -> io::Result<OwnedFd> {
             pipe::register(signal, writer.try_clone()?)?;
         }
     }
-    pipe::register(SIGTERM, writer)?;
-    Ok(reader.into())
+    pipe::register(SIGTERM, writer.try_clone()?)?;
+    Ok((reader.into(), writer))
+}
+
+/// A file that has grown to the limit of resources fails like a full disk, and does not end the process.
+///
+/// # Errors
+///
+/// When the system refuses.
+pub(crate) fn survive_file_limit() -> io::Result<()> {
+    // A handler that does nothing that anybody looks at: the write then tells.
+    flag::register(SIGXFSZ, Arc::default()).map(drop)
 }
 
 /// The mask of ignored signals, from the text of Linux's `/proc/PID/status`; none where there is no

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use skypipe_broker::protocol::Status;
 
-use super::{count, inquire, is_running, show};
+use super::{count, inquire, is_running};
 use crate::config::{self, Endpoint, Place};
 use crate::exit::{Failure, UNREACHABLE};
 use crate::local::directory::Directory;
+use crate::output::{self, show};
 use crate::session::Question;
 use crate::tell::{notice, size};
 
@@ -25,6 +26,7 @@ const LATENCY: Duration = Duration::from_secs(2);
 ///
 /// When the environment makes no sense, or the system refuses something.
 pub fn check(timeout: Option<Duration>, data: Option<&Path>) -> Result<u8, Failure> {
+    output::check()?;
     let place = config::place_of(data)?;
     if let Place::Here(path) = &place
         && !is_running(path)?
@@ -37,6 +39,12 @@ pub fn check(timeout: Option<Duration>, data: Option<&Path>) -> Result<u8, Failu
         (Some(status), _) => {
             let sky = Sky::of(&place);
             let code = show(&report(status, &place, &sky, SystemTime::now()))?;
+            if !status.inherited.is_empty() {
+                notice(
+                    "the satellite has that from whoever used skypipe first: to be rid of it, skypipe \
+                     --reset, and use skypipe first where it does not hold",
+                );
+            }
             // That the satellite is older than this program, and what to do then.
             inquiry.hints.iter().for_each(|sentence| notice(sentence));
             Ok(code)
@@ -132,6 +140,8 @@ fn report(status: &Status, place: &Place, sky: &Sky, now: SystemTime) -> String 
         .disk
         .map(|(used, budget)| ("disk", format!("{} of {} used", size(used), size(budget))));
     let trouble = status.trouble.clone().map(|why| ("waits", why));
+    let inherited = status.inherited.iter();
+    let inherited = inherited.map(|limit| ("inherited", limit.clone()));
     let known = |line: (&'static str, String)| (status.pid > 0).then_some(line);
     let memory = format!("{} of {} used", size(status.used), size(status.memory));
     let lines = [
@@ -152,7 +162,7 @@ fn report(status: &Status, place: &Place, sky: &Sky, now: SystemTime) -> String 
         known(("memory", memory)),
     ];
     let lines = lines.into_iter().flatten();
-    let lines = lines.chain(disk).chain(trouble);
+    let lines = lines.chain(disk).chain(trouble).chain(inherited);
     let lines: Vec<_> = lines
         .map(|(name, value)| format!("{name:<9}  {value}\n"))
         .collect();
@@ -185,6 +195,7 @@ mod tests {
             used: 1536,
             disk: Some((3 << 20, 1 << 30)),
             trouble: None,
+            inherited: Vec::new(),
             pipes: 2,
             waiting: 1,
             bytes: 10,

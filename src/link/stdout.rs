@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
@@ -69,6 +70,10 @@ impl Writer {
     pub fn start(waker: Waker) -> io::Result<Self> {
         let (pieces, queue) = channel();
         let (sender, reports) = channel();
+        let kind = kind();
+        if kind == FileType::Socket {
+            watch_socket(sender.clone(), waker.clone())?;
+        }
         let sink = Sink {
             queue,
             batch: VecDeque::new(),
@@ -79,7 +84,11 @@ impl Writer {
         thread::Builder::new()
             .name("stdout".to_owned())
             .spawn(|| sink.run())?;
-        let state = if is_pipe() { State::Read } else { State::Other };
+        let state = if kind == FileType::Fifo {
+            State::Read
+        } else {
+            State::Other
+        };
         Ok(Self {
             pieces,
             reports,
@@ -120,9 +129,44 @@ impl Writer {
     }
 }
 
-fn is_pipe() -> bool {
-    fstat(stdout()).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo)
+fn kind() -> FileType {
+    fstat(stdout()).map_or(FileType::Unknown, |stat| {
+        FileType::from_raw_mode(stat.st_mode)
+    })
 }
+
+/// Reports that the other end of a socket has gone before anything is written to it. That takes a thread,
+/// for the loop's own poll has no word for it.
+///
+/// A Unix socket tells when its other end is closed, and goes on if that has only finished sending, as
+/// whoever has no stdin does at once. TCP tells the one like the other, and what is written to an end
+/// that is closed is lost: so there it counts as gone. Nothing is lost by that.
+fn watch_socket(sender: Sender<FromStdout>, waker: Waker) -> io::Result<()> {
+    let socket = stdout().try_clone_to_owned().map(UnixStream::from);
+    let is_unix = socket.is_ok_and(|socket| socket.local_addr().is_ok());
+    let events = if is_unix {
+        PollFlags::empty()
+    } else {
+        END_OF_SENDING
+    };
+    let watch = move || {
+        let mut fds = [PollFd::from_borrowed_fd(stdout(), events)];
+        while let Err(Errno::INTR) = poll(&mut fds, None) {}
+        if sender.send(FromStdout::Closed).is_ok() {
+            waker.wake();
+        }
+    };
+    let thread = thread::Builder::new().name("socket".to_owned());
+    thread.spawn(watch).map(drop)
+}
+
+/// What a poll calls it that the other end has finished sending.
+#[cfg(target_os = "linux")]
+const END_OF_SENDING: PollFlags = PollFlags::RDHUP;
+
+/// Not every system has a word for it. An end that is closed is noticed by the next write there.
+#[cfg(not(target_os = "linux"))]
+const END_OF_SENDING: PollFlags = PollFlags::empty();
 
 /// Gives a pipe room for a whole chunk, so that its two ends take fewer turns. Not for pipes that
 /// carry little: a user has only so much memory for wide ones. Where it cannot be had, or this is
@@ -188,7 +232,7 @@ impl Sink {
                 let _ = poll(&mut fds, None);
                 ControlFlow::Continue(())
             }
-            Err(Errno::PIPE) => {
+            Err(Errno::PIPE | Errno::CONNRESET) => {
                 let _ = self.report(FromStdout::Closed);
                 ControlFlow::Break(())
             }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+use skypipe_satellite::private_files;
 
 use crate::exit::Failure;
 use crate::tell::words;
@@ -38,11 +39,8 @@ impl Directory {
     ///
     /// When it cannot be made, or is not safe.
     pub fn make(path: &Path) -> Result<Self, Failure> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(|error| Failure::failed(fault(path, "cannot be made", &error)))?;
+        let made = private_files(|| DirBuilder::new().recursive(true).mode(0o700).create(path));
+        made.map_err(|error| Failure::failed(fault(path, "cannot be made", &error)))?;
         Self::open(path)?.ok_or_else(|| {
             Failure::failed(format!(
                 "the directory {} was removed just now",
@@ -123,6 +121,12 @@ impl Directory {
         }
     }
 
+    /// The files by which others find a satellite, and know that it runs.
+    #[must_use]
+    pub fn found_by(&self) -> Vec<PathBuf> {
+        vec![self.path.join(SOCKET), self.path.join(LOCK)]
+    }
+
     /// The open directory, to keep an endpoint good.
     #[must_use]
     pub fn into_handle(self) -> File {
@@ -182,7 +186,7 @@ impl Directory {
             .create(true)
             .truncate(false)
             .mode(0o600);
-        options.open(self.path.join(name))
+        private_files(|| options.open(self.path.join(name)))
     }
 }
 

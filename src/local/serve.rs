@@ -1,7 +1,7 @@
 //! The process that is this machine's satellite: `skypipe --local-satellite`.
 //!
-//! Owns its independence from whoever started it, and its lock. What a satellite does is the
-//! business of the crate `skypipe-satellite`.
+//! Owns its lock, and what it is watched for: a satellite whose directory was taken away is found by nobody.
+//! What a satellite does is the business of the crate `skypipe-satellite`.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -9,10 +9,10 @@ use std::process;
 
 use anyhow::Context as _;
 use rustix::stdio::dup2_stdout;
-use skypipe_satellite::{Listen, Settings};
+use skypipe_satellite::{Background, Listen, Settings};
 
-use super::descriptors::close_inherited;
 use super::directory::Directory;
+use super::independence;
 use super::start::READY;
 use crate::config;
 use crate::exit::{DONE, Failure};
@@ -22,8 +22,8 @@ use crate::exit::{DONE, Failure};
 ///
 /// # Errors
 ///
-/// When it cannot listen. The sentence has then been said on stdout; as the program's, it goes to
-/// the log as well.
+/// When it cannot listen, or what it kept or was found by was taken away. The sentence has then been said on
+/// stdout; as the program's, it goes to the log as well.
 pub fn serve(settings: &Settings) -> Result<u8, Failure> {
     be_the_satellite(settings).map_err(|error| {
         let sentence = format!("{error:#}");
@@ -35,10 +35,7 @@ pub fn serve(settings: &Settings) -> Result<u8, Failure> {
 }
 
 fn be_the_satellite(settings: &Settings) -> anyhow::Result<()> {
-    close_inherited();
-    // A session of its own, so that the end of the starter's terminal is not its end. Only the first
-    // process of a session cannot begin one, and has no need to.
-    let _ = rustix::process::setsid();
+    let inherited = independence::begin();
     let directory = Directory::make(&config::here()?)?;
     let _lock = claim(&directory).context("its lock fails")?;
     let listen = Listen::Ipc(directory.socket().map_err(anyhow::Error::msg)?);
@@ -47,7 +44,12 @@ fn be_the_satellite(settings: &Settings) -> anyhow::Result<()> {
         data,
         ..settings.clone()
     };
-    skypipe_satellite::run(&listen, &settings, |_| announce())
+    let background = Background {
+        log: directory.log(),
+        found_by: directory.found_by(),
+        inherited,
+    };
+    skypipe_satellite::run(&listen, &settings, Some(&background), |_| announce())
 }
 
 /// Takes the lock for life and notes the process in it. Who starts a satellite looks first whether

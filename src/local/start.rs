@@ -3,9 +3,8 @@
 //! Owns the new process until it says that it listens. The process itself is [`mod@super::serve`].
 
 use std::env;
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
@@ -13,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use skypipe_satellite::log;
 
 use super::directory::Directory;
 use super::service::service;
@@ -27,6 +27,10 @@ const IDLE: &str = "10m";
 /// How long a satellite may take until it listens. It takes milliseconds; a client that reached
 /// nobody gives up after eight seconds, and should know the reason then.
 const PATIENCE: Duration = Duration::from_secs(7);
+
+/// All that a satellite needs to know from the environment. The rest is its first user's own: tokens and
+/// passwords among it, which would lie in the process for days.
+const NEEDED: [&str; 2] = ["HOME", "SKYPIPE_DATA"];
 
 /// The longest line that is read of what a new satellite says, in bytes.
 const MAX_LINE: usize = 4096;
@@ -62,7 +66,9 @@ pub fn ensure(directory: &Directory) -> Result<(), String> {
 
 fn start(directory: &Directory) -> Result<(), String> {
     let cannot = |error| format!("no satellite could be started: {}", words(&error));
-    let mut child = spawn(directory).map_err(cannot)?;
+    let log = log::open(&directory.log()).map_err(cannot)?;
+    let before = log.metadata().map_err(cannot)?.len();
+    let mut child = spawn(log).map_err(cannot)?;
     let said = child
         .stdout
         .take()
@@ -80,7 +86,7 @@ fn start(directory: &Directory) -> Result<(), String> {
         }
         Some("") => Err(format!(
             "no satellite could be started: {}",
-            last_words(directory)
+            last_words(directory, before)
         )),
         Some(why) => Err(format!("no satellite could be started: {why}")),
         None => {
@@ -90,17 +96,16 @@ fn start(directory: &Directory) -> Result<(), String> {
     }
 }
 
-fn spawn(directory: &Directory) -> io::Result<Child> {
-    let log = File::options()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(directory.log())?;
+fn spawn(log: File) -> io::Result<Child> {
+    let needed = NEEDED
+        .iter()
+        .filter_map(|name| Some((name, env::var_os(name)?)));
     Command::new(program()?)
         .args(["--local-satellite", "--idle", IDLE])
         // It must not keep a disk from being unmounted.
         .current_dir("/")
+        .env_clear()
+        .envs(needed)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)
@@ -141,10 +146,15 @@ fn first_line(stdout: &mut ChildStdout) -> io::Result<Option<String>> {
     }
 }
 
-/// What the satellite's log ends with.
-fn last_words(directory: &Directory) -> String {
-    let log = fs::read(directory.log()).unwrap_or_default();
-    let log = String::from_utf8_lossy(&log).into_owned();
+/// What the satellite's log ends with, behind the `before` bytes of others.
+fn last_words(directory: &Directory, before: u64) -> String {
+    let mut said = Vec::new();
+    // What cannot be read is as good as nothing.
+    let _ = File::open(directory.log()).and_then(|mut log| {
+        log.seek(SeekFrom::Start(before))?;
+        log.read_to_end(&mut said)
+    });
+    let log = String::from_utf8_lossy(&said).into_owned();
     match log.lines().rev().find(|line| !line.trim().is_empty()) {
         Some(line) => line.trim_start_matches("skypipe: ").to_owned(),
         None => "it ended at once, without a word".to_owned(),

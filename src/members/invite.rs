@@ -7,10 +7,10 @@ use skypipe_broker::keys::token::{Kind, Token, is_host};
 use skypipe_broker::protocol::{NewBox, NewKey, OwnKey, PublicKey, Reply};
 
 use super::{Member, letting, new_box, random, wall};
-use crate::ask::show;
 use crate::cli::Invite;
-use crate::exit::Failure;
+use crate::exit::{DONE, Failure};
 use crate::keys::Fault;
+use crate::output;
 use crate::session::Question;
 use crate::tell::{hint, notice};
 
@@ -20,6 +20,7 @@ use crate::tell::{hint, notice};
 ///
 /// When this machine may not invite, or the satellite cannot be asked.
 pub fn invite(invite: &Invite) -> Result<u8, Failure> {
+    output::check()?;
     let member = Member::here(invite.data.as_deref())?;
     if let Some(halves) = invite.halves {
         return letting::let_in(&member, invite, halves);
@@ -48,6 +49,8 @@ pub fn invite(invite: &Invite) -> Result<u8, Failure> {
         boxed,
         voucher: voucher.flatten(),
     };
+    // All that can fail comes first, so that no key is made in vain.
+    let (host, port) = address(&member, &own)?;
     let answers = member.put(Question::Invite(new))?;
     let name = answers.iter().find_map(|answer| match answer {
         Reply::Invited { name } => Some(name),
@@ -55,7 +58,6 @@ pub fn invite(invite: &Invite) -> Result<u8, Failure> {
     });
     let name =
         name.ok_or_else(|| Failure::failed("the satellite did not say that it let it in"))?;
-    let (host, port) = address(&member, &own)?;
     let token = Token {
         host,
         port,
@@ -66,12 +68,7 @@ pub fn invite(invite: &Invite) -> Result<u8, Failure> {
     };
     let mut line = token.encode();
     line.push('\n');
-    let code = show(&line).map_err(|fault| Failure {
-        sentence: format!(
-            "{fault}; nobody has the key {name} now: skypipe --revoke {name} ends it"
-        ),
-        ..fault
-    })?;
+    output::hand_over(&line).map_err(|fault| member.take_back(name, fault))?;
     let how = match kind {
         Kind::Phrase => "which asks for the phrase there",
         Kind::Boxed { .. } | Kind::Founder => "or set SATELLITE to it",
@@ -87,7 +84,7 @@ pub fn invite(invite: &Invite) -> Result<u8, Failure> {
             token.host
         ));
     }
-    Ok(code)
+    Ok(DONE)
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -13,10 +13,10 @@ use skypipe_broker::keys::token::is_host;
 use skypipe_broker::protocol::{KeyInfo, MAX_KEY_NAME, NewKey, PublicKey, Reply};
 
 use super::{Member, wall};
-use crate::ask::show;
 use crate::cli::Invite;
 use crate::config::PROGRAM;
-use crate::exit::Failure;
+use crate::exit::{DONE, Failure};
+use crate::output;
 use crate::session::Question;
 
 /// The most names that are tried for one machine.
@@ -38,11 +38,11 @@ pub struct LetIn {
 /// Lets the machine with these public halves in, and returns the exit code.
 pub(super) fn let_in(member: &Member, invite: &Invite, halves: Halves) -> Result<u8, Failure> {
     let keys = member.keys()?;
-    let name = match name_of(&keys, halves) {
-        Some(name) => name,
-        None => invited(member, invite, halves, &free_name(&invite.name, &keys))?,
-    };
-    tell(member, Some(name))
+    if let Some(name) = name_of(&keys, halves) {
+        return tell(member, Some(name));
+    }
+    let name = invited(member, invite, halves, &free_name(&invite.name, &keys))?;
+    tell(member, Some(name.clone())).map_err(|fault| member.take_back(&name, fault))
 }
 
 /// Tells whether the machine with these public halves is let in, and returns the exit code.
@@ -51,6 +51,7 @@ pub(super) fn let_in(member: &Member, invite: &Invite, halves: Halves) -> Result
 ///
 /// When this machine may not see that, or the satellite cannot be asked.
 pub fn is_in(halves: Halves, data: Option<&Path>) -> Result<u8, Failure> {
+    output::check()?;
     let member = Member::here(data)?;
     let name = name_of(&member.keys()?, halves);
     tell(&member, name)
@@ -63,7 +64,8 @@ fn tell(member: &Member, name: Option<String>) -> Result<u8, Failure> {
         address: member.own_key()?.address,
         program: PROGRAM.to_owned(),
     };
-    show(&format!("{}\n", line.encode()?))
+    output::hand_over(&format!("{}\n", line.encode()?))?;
+    Ok(DONE)
 }
 
 fn name_of(keys: &[KeyInfo], halves: Halves) -> Option<String> {

@@ -6,8 +6,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use skypipe_broker::protocol::KeyInfo;
 
 use super::Member;
-use crate::ask::show;
 use crate::exit::Failure;
+use crate::output::{self, show};
 use crate::tell::printable;
 
 const HEAD: [&str; 5] = ["KEY", "ALLOWS", "PIPES", "EXPIRES", "USED"];
@@ -18,6 +18,7 @@ const HEAD: [&str; 5] = ["KEY", "ALLOWS", "PIPES", "EXPIRES", "USED"];
 ///
 /// When this machine may not see them, or the satellite cannot be asked.
 pub fn list(data: Option<&Path>) -> Result<u8, Failure> {
+    output::check()?;
     show(&table(Member::here(data)?.keys()?.iter()))
 }
 

@@ -6,11 +6,11 @@ use skypipe_broker::protocol::{Phrase as Kept, PublicKey, Rights};
 use skypipe_satellite::randomness;
 
 use super::{Member, random};
-use crate::ask::show;
 use crate::exit::{DONE, Failure};
 use crate::keys::phrase::Phrase;
 use crate::keys::wrapping::Wrapped;
 use crate::keys::{Keyring, boxes, voucher};
+use crate::output;
 use crate::session::Question;
 use crate::tell::notice;
 
@@ -24,6 +24,7 @@ use crate::tell::notice;
 ///
 /// When the system gives no randomness, without which nothing here is safe.
 pub fn renew() -> Result<u8, Failure> {
+    output::check()?;
     let member = Member::here(None)?;
     let (keyring, managing) = member.manages(&member.own_key()?)?;
     let phrase = Phrase::new(&mut |bytes| {
@@ -41,8 +42,12 @@ pub fn renew() -> Result<u8, Failure> {
         wrapped,
         PublicKey(seed.boxing().public),
     )?;
-    // Shown first: if that fails, the phrase before is still good.
-    let code = show(&format!("{}\n", phrase.as_str()))?;
+    // Shown first: a phrase that nobody saw is never set.
+    let shown = output::hand_over(&format!("{}\n", phrase.as_str()));
+    shown.map_err(|fault| Failure {
+        sentence: format!("{fault}: there is no new phrase, and what was before is still good"),
+        ..fault
+    })?;
     let set = member.put(Question::SetPhrase(keyring.newest().number, Some(kept)));
     set.map_err(|fault| Failure {
         sentence: format!("{fault}: the phrase above is not good, and what was before is"),
@@ -52,7 +57,7 @@ pub fn renew() -> Result<u8, Failure> {
         "write these six words down: with them and an access key a machine joins, and they are not \
          shown again",
     );
-    Ok(code)
+    Ok(DONE)
 }
 
 /// Lets no phrase join any more, and returns the exit code.

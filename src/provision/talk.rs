@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::{Choice, Talk};
 use crate::exit::{DONE, Failure};
 use crate::members::prompt::prompt;
+use crate::output;
 use crate::tell::{notice, printable, words};
 
 /// How often the spinner turns.
@@ -69,6 +70,9 @@ impl Console {
         json: bool,
         work: impl FnOnce(&mut Self) -> Result<(), Failure>,
     ) -> Result<u8, Failure> {
+        if json {
+            output::check()?;
+        }
         let mut console = Self::new(json);
         let done = work(&mut console);
         if let Err(failure) = &done {
@@ -86,7 +90,7 @@ impl Console {
     fn event(&self, event: &Value) {
         if self.form == Form::Json {
             // A reader that is gone must not change what is done.
-            let _ = io::stdout().write_all(format!("{event}\n").as_bytes());
+            let _ = output::show(&format!("{event}\n"));
         }
     }
 

@@ -62,6 +62,11 @@ impl Satellite {
         self.process.outcome()
     }
 
+    /// Waits until it ends by itself.
+    pub fn ended(self) -> Outcome {
+        self.process.outcome()
+    }
+
     /// Kills it without a word, and waits for its end.
     pub fn kill(self) -> Outcome {
         self.process.signal(rustix::process::Signal::KILL);

@@ -18,3 +18,4 @@ mod raw;
 mod refused;
 mod revoking;
 mod table;
+mod unseen;

@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod descriptors;
 mod direction;
 mod ending;
 mod lines;

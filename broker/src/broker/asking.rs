@@ -13,6 +13,12 @@ use crate::protocol::{Code, MAX_PAGE, PipeInfo, Reply, Status};
 use crate::store::{Store, StreamKey};
 
 impl<S: Store> Broker<S> {
+    /// Has it tell in its status what its process could not put off ([`Status::inherited`]).
+    #[must_use]
+    pub fn limited_by(self, inherited: Vec<String>) -> Self {
+        Self { inherited, ..self }
+    }
+
     pub(super) fn eof(&mut self, peer: &Peer, name: &str) {
         let Some(name) = self.name(peer, name, None) else {
             return;
@@ -86,6 +92,7 @@ impl<S: Store> Broker<S> {
                 used: 0,
                 disk: None,
                 trouble: None,
+                inherited: Vec::new(),
                 pipes,
                 waiting,
                 bytes,
@@ -101,6 +108,7 @@ impl<S: Store> Broker<S> {
             used: self.room.used(),
             disk: self.store.disk().map(|disk| (disk.used, disk.budget)),
             trouble: self.saving.full.clone(),
+            inherited: self.inherited.clone(),
             pipes,
             waiting,
             bytes,

@@ -40,6 +40,7 @@ mod frame;
 mod index;
 mod log;
 mod pass;
+mod presence;
 mod reading;
 mod recovery;
 mod reserve;
@@ -54,11 +55,13 @@ mod upkeep;
 mod tests;
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 pub use self::error::OpenError;
 pub use self::index::INDEX_COST;
+pub use self::presence::Presence;
 pub use self::settings::Settings;
 
 use self::budget::{Budget, FreeSpace, free_space};
@@ -169,6 +172,15 @@ impl Disk {
         disk.mark_all_synced();
         disk.restore_reserve();
         Ok((disk, found.recovered))
+    }
+
+    /// What must stay where it is for this to be kept.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there any more.
+    pub fn presence(&self) -> io::Result<Presence> {
+        self.directory.presence()
     }
 
     /// Says in the log that all of it is synced.

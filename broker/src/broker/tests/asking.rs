@@ -163,6 +163,7 @@ fn status_tells_how_the_satellite_is() {
         used: 256 + 5,
         disk: None,
         trouble: None,
+        inherited: Vec::new(),
         pipes: 1,
         waiting: 1,
         bytes: 5,

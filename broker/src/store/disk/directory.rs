@@ -10,7 +10,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use super::OpenError;
+use super::presence::Presence;
 use super::reserve::RESERVE;
+
+/// The name of the file that is locked.
+const LOCK: &str = "lock";
 
 /// What the name of a file ends with that is not wholly written.
 const UNFINISHED: &str = ".tmp";
@@ -46,7 +50,7 @@ impl Directory {
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .open(path.join("lock"))?;
+            .open(path.join(LOCK))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(OpenError::InUse(path.into())),
@@ -69,6 +73,11 @@ impl Directory {
     #[must_use]
     pub fn handle(&self) -> &File {
         &self.handle
+    }
+
+    /// What must stay where it is for anything in it to be found again.
+    pub fn presence(&self) -> io::Result<Presence> {
+        Presence::of([&self.path, &self.path.join(LOCK)])
     }
 
     /// What lies in it.

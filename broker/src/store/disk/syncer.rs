@@ -10,15 +10,19 @@
 //! of the same file succeeds without having written them. So after one failure nothing is ever said
 //! to be synced again by this process, and the store says that it has failed, so that the process
 //! ends; the next one writes anew what was not known to be synced (see `recovery`).
+//!
+//! The same holds when the directory was taken away: a file without a name can be synced, and is gone.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use super::directory::{Directory, create};
 use super::error::{is_full, is_shortage};
+use super::presence::Presence;
 use super::reserve::Reserve;
 
 /// How a file's bytes are made safe; tests put in one that fails.
@@ -63,6 +67,7 @@ struct Worker {
     reserve: Arc<Reserve>,
     progress: Arc<Mutex<Progress>>,
     sync_file: SyncFile,
+    presence: Presence,
 }
 
 impl Syncer {
@@ -74,11 +79,13 @@ impl Syncer {
         wake: Box<dyn Fn() + Send>,
     ) -> io::Result<Self> {
         let progress = Arc::new(Mutex::new(Progress::default()));
+        let presence = directory.presence()?;
         let worker = Worker {
             directory,
             reserve,
             progress: Arc::clone(&progress),
             sync_file,
+            presence,
         };
         let (jobs, inbox) = channel();
         let thread = std::thread::Builder::new()
@@ -187,7 +194,13 @@ impl Worker {
         if job.directory {
             self.directory.sync()?;
         }
-        Ok(())
+        self.presence.check().map_err(io::Error::other)?;
+        match job.files.last() {
+            Some(file) if file.metadata()?.nlink() == 0 => {
+                Err(io::Error::other("its file was removed while it was in use"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn write_state(&self, number: u32, bytes: &[u8]) -> io::Result<()> {

@@ -12,6 +12,7 @@ pub mod keys;
 pub mod link;
 pub mod local;
 pub mod members;
+pub mod names;
 pub mod private_file;
 pub mod provision;
 pub mod seal;
@@ -22,7 +23,6 @@ use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use skypipe_broker::keys::token::Token;
 use skypipe_broker::protocol::Mode;
@@ -40,11 +40,13 @@ use crate::link::route::{Curve, Route, Tcp};
 use crate::local::Local;
 use crate::provision::finding::Finding;
 use crate::provision::record::{self, Deployed};
-use crate::session::{Config, Job};
+use crate::session::{Config, Job, Timeouts};
 
 /// Runs the program.
 #[must_use]
 pub fn run() -> ExitCode {
+    // Before anything can be looked up, and before there is a second thread.
+    names::pin();
     let code = match cli::parse(env::args_os()) {
         Ok(command) => carry_out(command),
         Err(Stop::Show(text)) => {
@@ -63,8 +65,8 @@ pub fn run() -> ExitCode {
 fn carry_out(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Pipe(pipe) => transfer(pipe),
-        Command::Ask(question, timeout, data) => ask::ask(&question, timeout, data.as_deref()),
-        Command::Check(timeout, data) => ask::check::check(timeout, data.as_deref()),
+        Command::Ask(question, timeouts, data) => ask::ask(&question, timeouts, data.as_deref()),
+        Command::Check(timeouts, data) => ask::check::check(timeouts, data.as_deref()),
         Command::Reset(reset) => ask::reset::reset(&reset),
         Command::Invite(invite) => members::invite::invite(&invite),
         Command::Join => members::join::join(),
@@ -84,10 +86,10 @@ fn carry_out(command: Command) -> Result<u8, Failure> {
 fn transfer(pipe: Pipe) -> Result<u8, Failure> {
     let place = config::place()?;
     let job = job(pipe.name, pipe.way);
-    converse(job, &place, true, pipe.timeout, &mut |told| match told {
+    converse(job, &place, true, pipe.timeouts, &mut |told| match told {
         Told::Notice(sentence) => tell::notice(&sentence),
         Told::Hint(sentence) => tell::hint(&sentence),
-        Told::Answer(_) => {}
+        Told::Answer(_) | Told::Latency(_) => {}
     })
 }
 
@@ -125,7 +127,7 @@ fn converse(
     job: Job,
     place: &Place,
     start: bool,
-    timeout: Option<Duration>,
+    timeouts: Timeouts,
     tell: &mut dyn FnMut(Told),
 ) -> Result<u8, Failure> {
     let identity = identity(place)?;
@@ -133,7 +135,8 @@ fn converse(
         client: Uuid::new_v4(),
         id: Uuid::new_v4(),
         job,
-        timeout,
+        timeout: timeouts.idle,
+        connect_timeout: timeouts.connect,
         program: PROGRAM.to_owned(),
         endpoint: place.to_string(),
         identity,

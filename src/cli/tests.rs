@@ -36,7 +36,7 @@ fn without_flags_stdin_decides() {
         Pipe {
             name: String::new(),
             way: Way::Unsaid,
-            timeout: None
+            timeouts: Timeouts::default()
         }
     );
     assert_eq!(pipe("skypipe logs").name, "logs");

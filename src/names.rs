@@ -2,7 +2,7 @@
 //!
 //! Owns every look-up of this program. The program is linked statically, and the C library in it would
 //! still load the modules that `/etc/nsswitch.conf` lists. Where they were built for another C library
-//! it crashes in them. So no module is ever loaded ([`pin`]), and all is asked in one of these ways:
+//! it crashes in them. So no module is ever loaded ([`pin()`]), and all is asked in one of these ways:
 //!
 //! | what answers | how it is asked |
 //! | --- | --- |

@@ -18,7 +18,7 @@ use crate::exit::{DONE, Failure};
 use crate::link::Told;
 use crate::local::directory::Directory;
 use crate::output::{self, show};
-use crate::session::{Job, Question};
+use crate::session::{Job, Question, Timeouts};
 use crate::tell::{hint, notice, words};
 
 /// What came of a question.
@@ -29,6 +29,8 @@ pub(crate) struct Inquiry {
     pub notices: Vec<String>,
     /// What there was to say to a terminal.
     pub hints: Vec<String>,
+    /// How long the last connection took, one way there and back.
+    pub latency: Option<Duration>,
 }
 
 /// Puts `question` to the satellite, shows the answer, and returns the exit code.
@@ -36,11 +38,7 @@ pub(crate) struct Inquiry {
 /// # Errors
 ///
 /// When the environment makes no sense, or the system refuses something.
-pub fn ask(
-    question: &Question,
-    timeout: Option<Duration>,
-    data: Option<&Path>,
-) -> Result<u8, Failure> {
+pub fn ask(question: &Question, timeouts: Timeouts, data: Option<&Path>) -> Result<u8, Failure> {
     if matches!(question, Question::List) {
         output::check()?;
     }
@@ -48,7 +46,7 @@ pub fn ask(
     let starts = matches!(question, Question::Eof(_));
     let inquiry = match &place {
         Place::Here(path) if !starts && !is_running(path)? => Inquiry::of_nobody(),
-        _ => inquire(question.clone(), &place, starts, timeout)?,
+        _ => inquire(question.clone(), &place, starts, timeouts)?,
     };
     inquiry.tell();
     if inquiry.code != DONE {
@@ -69,20 +67,22 @@ pub(crate) fn inquire(
     question: Question,
     place: &Place,
     start: bool,
-    timeout: Option<Duration>,
+    timeouts: Timeouts,
 ) -> Result<Inquiry, Failure> {
     let mut inquiry = Inquiry::of_nobody();
-    inquiry.code = crate::converse(
-        Job::Ask(question),
-        place,
-        start,
-        timeout,
-        &mut |told| match told {
-            Told::Answer(reply) => inquiry.answers.push(reply),
-            Told::Notice(sentence) => inquiry.notices.push(sentence),
-            Told::Hint(sentence) => inquiry.hints.push(sentence),
-        },
-    )?;
+    inquiry.code =
+        crate::converse(
+            Job::Ask(question),
+            place,
+            start,
+            timeouts,
+            &mut |told| match told {
+                Told::Answer(reply) => inquiry.answers.push(reply),
+                Told::Notice(sentence) => inquiry.notices.push(sentence),
+                Told::Hint(sentence) => inquiry.hints.push(sentence),
+                Told::Latency(latency) => inquiry.latency = Some(latency),
+            },
+        )?;
     Ok(inquiry)
 }
 
@@ -105,6 +105,7 @@ impl Inquiry {
             answers: Vec::new(),
             notices: Vec::new(),
             hints: Vec::new(),
+            latency: None,
         }
     }
 

@@ -17,7 +17,7 @@ use skypipe_satellite::{Listen, Settings};
 
 pub use self::command::{Command, Invite, Pipe, Reset, Setup, Stop, Way};
 pub use self::deploy::Deploy;
-use crate::session::Question;
+use crate::session::{Question, Timeouts};
 
 /// Named pipes in the sky
 ///
@@ -59,6 +59,10 @@ struct Flags {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     #[arg(help_heading = "Reading and writing")]
     timeout: Option<Duration>,
+    /// Look so long for the satellite at the start (8s if not said)
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(help_heading = "Reading and writing")]
+    connect_timeout: Option<Duration>,
 
     /// End the readers of the pipe after what was written before
     #[arg(long, help_heading = "Commands")]
@@ -238,13 +242,17 @@ impl Flags {
         if let Some(listen) = self.satellite {
             return Ok(Command::Satellite(listen, self.settings));
         }
-        let (name, timeout) = (self.name.clone().unwrap_or_default(), self.timeout);
+        let name = self.name.clone().unwrap_or_default();
+        let timeouts = Timeouts {
+            idle: self.timeout,
+            connect: self.connect_timeout,
+        };
         let data = self.settings.data.clone();
         Ok(match command {
-            Some("--eof") => Command::Ask(Question::Eof(name), timeout, data),
-            Some("--list") => Command::Ask(Question::List, timeout, data),
-            Some("--discard") => Command::Ask(Question::Discard(name), timeout, data),
-            Some("--check") => Command::Check(timeout, data),
+            Some("--eof") => Command::Ask(Question::Eof(name), timeouts, data),
+            Some("--list") => Command::Ask(Question::List, timeouts, data),
+            Some("--discard") => Command::Ask(Question::Discard(name), timeouts, data),
+            Some("--check") => Command::Check(timeouts, data),
             Some("--reset") => Command::Reset(Reset {
                 target: self.reset.filter(|target| !target.is_empty()),
                 yes: self.yes,
@@ -266,7 +274,7 @@ impl Flags {
             None => Command::Pipe(Pipe {
                 name,
                 way: self.way()?,
-                timeout,
+                timeouts,
             }),
         })
     }
@@ -322,8 +330,15 @@ impl Flags {
                 return Some("--for without --invite".to_owned());
             }
         }
-        if self.timeout.is_some() && command.is_some() && !is(&asks) {
-            return Some("--timeout".to_owned());
+        let waits = given([
+            (self.timeout.is_some(), "--timeout"),
+            (self.connect_timeout.is_some(), "--connect-timeout"),
+        ]);
+        if let Some(flag) = waits.first()
+            && command.is_some()
+            && !is(&asks)
+        {
+            return Some((*flag).to_owned());
         }
         if let Some(name) = &self.name
             && command.is_some()

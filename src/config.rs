@@ -3,21 +3,22 @@
 //! Owns the reading of `SATELLITE`, of the home directory and of who the user is. A flag goes
 //! before the environment. The module never makes or changes anything and never opens a connection.
 
+mod endpoint;
+
 use std::env;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-use directories::BaseDirs;
 use skypipe_broker::keys::token::Token;
 use skypipe_broker::protocol::MAX_LABEL;
 use zeroize::Zeroizing;
 
+pub use self::endpoint::{Endpoint, Host};
 use crate::exit::Failure;
+use crate::names;
 use crate::tell::words;
 
 /// Program and version, as told to satellites.
@@ -29,9 +30,6 @@ const STATE: &str = ".local/state/skypipe";
 
 /// Where it keeps what waits, below the home directory.
 const DATA: &str = ".local/share/skypipe";
-
-/// The longest host name that DNS can express, in bytes.
-const MAX_HOST: usize = 253;
 
 /// The longest part of a host name between two dots, in bytes.
 const MAX_LABEL_OF_HOST: usize = 63;
@@ -69,109 +67,6 @@ impl fmt::Display for Place {
     }
 }
 
-/// `tcp://host:port`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    /// The host.
-    pub host: Host,
-    /// The port, never 0.
-    pub port: u16,
-}
-
-/// The host of an [`Endpoint`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Host {
-    /// To be looked up, for each connection anew.
-    Name(String),
-    /// Known.
-    Address(IpAddr),
-}
-
-impl Endpoint {
-    /// Its addresses; for a name, what it is looked up as just now.
-    #[must_use]
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        match &self.host {
-            Host::Address(ip) => vec![SocketAddr::new(*ip, self.port)],
-            Host::Name(name) => {
-                let found = (name.as_str(), self.port).to_socket_addrs();
-                found.into_iter().flatten().collect()
-            }
-        }
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let port = self.port;
-        match &self.host {
-            Host::Name(name) => write!(f, "tcp://{name}:{port}"),
-            Host::Address(IpAddr::V4(address)) => write!(f, "tcp://{address}:{port}"),
-            Host::Address(IpAddr::V6(address)) => write!(f, "tcp://[{address}]:{port}"),
-        }
-    }
-}
-
-impl FromStr for Endpoint {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let rest = text
-            .strip_prefix("tcp://")
-            .ok_or("it does not begin with tcp://")?;
-        let (host, port) = rest.rsplit_once(':').ok_or("it has no port")?;
-        Ok(Self {
-            host: parse_host(host)?,
-            port: parse_port(port)?,
-        })
-    }
-}
-
-fn parse_port(text: &str) -> Result<u16, &'static str> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    match text.parse() {
-        Ok(port) if digits && port != 0 => Ok(port),
-        _ => Err("its port is no number from 1 to 65535"),
-    }
-}
-
-fn parse_host(text: &str) -> Result<Host, &'static str> {
-    if let Some(inside) = text
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-    {
-        let address: Ipv6Addr = inside
-            .parse()
-            .map_err(|_| "what is in brackets is no IPv6")?;
-        return Ok(Host::Address(address.into()));
-    }
-    if let Ok(address) = text.parse::<Ipv4Addr>() {
-        return Ok(Host::Address(address.into()));
-    }
-    if text.contains(':') {
-        return Err("an IPv6 address goes in brackets: tcp://[::1]:9000");
-    }
-    if is_host_name(text) {
-        Ok(Host::Name(text.to_owned()))
-    } else {
-        Err("its host is neither a name nor an address")
-    }
-}
-
-fn is_host_name(text: &str) -> bool {
-    let labels = text.strip_suffix('.').unwrap_or(text);
-    let of_digits = labels
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let good = |label: &str| {
-        !label.is_empty()
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-    };
-    text.len() <= MAX_HOST && !of_digits && labels.split('.').all(good)
-}
-
 /// The satellite that `SATELLITE` names, else the one that was joined, else this machine's own.
 ///
 /// # Errors
@@ -206,7 +101,8 @@ pub fn place_of(data: Option<&Path>) -> Result<Place, Failure> {
     })
 }
 
-/// What `SATELLITE` names; an empty one counts as not set, as it is usual for variables.
+/// What `SATELLITE` names, without the white space around it. An empty one counts as not set, as it is
+/// usual for variables.
 ///
 /// # Errors
 ///
@@ -217,7 +113,11 @@ pub fn named_satellite() -> Result<Option<Place>, Failure> {
     };
     let text = value
         .to_str()
-        .ok_or_else(|| Failure::usage("SATELLITE is no UTF-8"))?;
+        .ok_or_else(|| Failure::usage("SATELLITE is no UTF-8"))?
+        .trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
     if text.to_ascii_lowercase().contains("skypipe:") {
         // It is a secret, and must not be repeated.
         let place = invited(text).map_err(|why| {
@@ -344,24 +244,25 @@ pub fn data() -> Result<Option<PathBuf>, Failure> {
 
 /// The user's home directory.
 fn home() -> Result<PathBuf, Failure> {
-    let Some(base) = BaseDirs::new() else {
+    let user = rustix::process::geteuid().as_raw();
+    let said = env::var_os("HOME").filter(|home| !home.is_empty());
+    let Some(home) = said.map(PathBuf::from).or_else(|| names::home_of(user)) else {
         return Err(Failure::usage("you have no home directory: set HOME"));
     };
-    let home = base.home_dir();
     let fault =
         |what: &str| Failure::usage(format!("your home directory {} {what}", home.display()));
     if !home.is_absolute() {
         return Err(fault("is no absolute path: set HOME"));
     }
-    let found =
-        fs::metadata(home).map_err(|error| fault(&format!("cannot be used: {}", words(&error))))?;
+    let found = fs::metadata(&home)
+        .map_err(|error| fault(&format!("cannot be used: {}", words(&error))))?;
     if !found.is_dir() {
         return Err(fault("is no directory"));
     }
-    if found.uid() != rustix::process::geteuid().as_raw() {
+    if found.uid() != user {
         return Err(fault("belongs to somebody else: set HOME to your own"));
     }
-    Ok(home.to_owned())
+    Ok(home)
 }
 
 /// Who writes, for people at the other end: `user@host pid N`.
@@ -394,61 +295,6 @@ fn shortened(text: &str, limit: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[track_caller]
-    fn good(text: &str) -> Endpoint {
-        text.parse().expect("it is an endpoint")
-    }
-
-    #[test]
-    fn endpoints_are_read_and_printed() {
-        for text in [
-            "tcp://sky.example.org:9000",
-            "tcp://10.0.0.1:1",
-            "tcp://[::1]:65535",
-        ] {
-            assert_eq!(good(text).to_string(), text);
-        }
-        assert_eq!(
-            good("tcp://my_host:9000").host,
-            Host::Name("my_host".into())
-        );
-        assert_eq!(
-            good("tcp://127.0.0.1:9").host,
-            Host::Address(Ipv4Addr::LOCALHOST.into())
-        );
-        assert_eq!(
-            good("tcp://example.org.:9").host,
-            Host::Name("example.org.".into())
-        );
-    }
-
-    #[test]
-    fn what_is_no_endpoint_is_refused() {
-        let bad = [
-            "sky:9000",
-            "tcp://",
-            "tcp://sky",
-            "tcp://sky:",
-            "tcp://sky:0",
-            "tcp://sky:65536",
-            "tcp://sky:+9",
-            "tcp://:9000",
-            "tcp://::1:9000",
-            "tcp://[::1:9000",
-            "tcp://[sky]:9000",
-            "tcp://999.1.1.1:9000",
-            "tcp://*:9000",
-            "tcp://a..b:9000",
-            "tcp://a b:9000",
-            "tcp://sky:9000/path",
-            "TCP://sky:9000",
-            "ipc:///tmp/sky",
-        ];
-        for text in bad {
-            assert!(text.parse::<Endpoint>().is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn a_label_is_cut_between_characters() {

@@ -12,6 +12,7 @@ pub mod keys;
 pub mod link;
 pub mod local;
 pub mod members;
+pub mod names;
 pub mod output;
 pub mod private_file;
 pub mod provision;
@@ -22,7 +23,6 @@ pub mod tell;
 use std::env;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use skypipe_broker::keys::token::Token;
 use skypipe_broker::protocol::Mode;
@@ -39,11 +39,13 @@ use crate::link::route::{Curve, Route, Tcp};
 use crate::local::Local;
 use crate::provision::finding::Finding;
 use crate::provision::record::{self, Deployed};
-use crate::session::{Config, Job};
+use crate::session::{Config, Job, Timeouts};
 
 /// Runs the program.
 #[must_use]
 pub fn run() -> ExitCode {
+    // Before anything can be looked up, and before there is a second thread.
+    names::pin();
     let code = match cli::parse(env::args_os()) {
         Ok(command) => randomness::look()
             .map_err(Failure::failed)
@@ -60,8 +62,8 @@ pub fn run() -> ExitCode {
 fn carry_out(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Pipe(pipe) => transfer(pipe),
-        Command::Ask(question, timeout, data) => ask::ask(&question, timeout, data.as_deref()),
-        Command::Check(timeout, data) => ask::check::check(timeout, data.as_deref()),
+        Command::Ask(question, timeouts, data) => ask::ask(&question, timeouts, data.as_deref()),
+        Command::Check(timeouts, data) => ask::check::check(timeouts, data.as_deref()),
         Command::Reset(reset) => ask::reset::reset(&reset),
         Command::Invite(invite) => members::invite::invite(&invite),
         Command::Join => members::join::join(),
@@ -85,10 +87,10 @@ fn transfer(pipe: Pipe) -> Result<u8, Failure> {
         // Nothing leaves a pipe for an output that is none (rule 10).
         output::check()?;
     }
-    converse(job, &place, true, pipe.timeout, &mut |told| match told {
+    converse(job, &place, true, pipe.timeouts, &mut |told| match told {
         Told::Notice(sentence) => tell::notice(&sentence),
         Told::Hint(sentence) => tell::hint(&sentence),
-        Told::Answer(_) => {}
+        Told::Answer(_) | Told::Latency(_) => {}
     })
 }
 
@@ -126,7 +128,7 @@ fn converse(
     job: Job,
     place: &Place,
     start: bool,
-    timeout: Option<Duration>,
+    timeouts: Timeouts,
     tell: &mut dyn FnMut(Told),
 ) -> Result<u8, Failure> {
     let identity = identity(place)?;
@@ -134,7 +136,8 @@ fn converse(
         client: randomness::uuid(),
         id: randomness::uuid(),
         job,
-        timeout,
+        timeout: timeouts.idle,
+        connect_timeout: timeouts.connect,
         program: PROGRAM.to_owned(),
         endpoint: place.to_string(),
         identity,

@@ -63,6 +63,8 @@ pub enum Told {
     Hint(String),
     /// The answer to a question.
     Answer(Reply),
+    /// How long it took to connect, one way there and back.
+    Latency(Duration),
 }
 
 /// Runs a session to its end, over connections along `route`, and returns its exit code.
@@ -199,7 +201,10 @@ impl<'a> Link<'a> {
         let flush = self
             .signal
             .map(|(_, until)| until.saturating_duration_since(self.started));
-        let due = self.session.deadline().into_iter().chain(flush).min();
+        let connection = self.connection.deadline();
+        let connection = connection.map(|due| due.saturating_duration_since(self.started));
+        let due = self.session.deadline().into_iter();
+        let due = due.chain(flush).chain(connection).min();
         due.map_or(-1, |due| {
             let left = due.saturating_sub(now).as_nanos().div_ceil(1_000_000);
             i64::try_from(left)
@@ -211,6 +216,9 @@ impl<'a> Link<'a> {
     /// Step 2.
     fn take_messages(&mut self) {
         self.connection.look();
+        if let Some(latency) = self.connection.latency() {
+            (self.tell)(Told::Latency(latency));
+        }
         for _ in 0..MESSAGES_A_ROUND {
             if let Some(frames) = self.connection.receive() {
                 self.hand_in(Input::Received(frames));

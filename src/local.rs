@@ -41,18 +41,18 @@ impl Route for Local {
         None
     }
 
-    fn find(&self) -> Result<Way, String> {
+    fn find(&self) -> Result<Vec<Way>, String> {
         let directory = Directory::make(&self.path).map_err(|failure| failure.sentence)?;
         if self.start {
             start::ensure(&directory)?;
         }
         let endpoint = format!("ipc://{}", directory.socket()?.display());
-        Ok(Way {
+        Ok(vec![Way {
             name: endpoint.clone(),
             endpoint,
             curve: None,
             ipv6: false,
             directory: Some(directory.into_handle()),
-        })
+        }])
     }
 }

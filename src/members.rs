@@ -28,7 +28,7 @@ use crate::ask::inquire;
 use crate::config::{self, Place};
 use crate::exit::{DONE, Failure};
 use crate::keys::{Identity, Keyring, boxes, voucher};
-use crate::session::Question;
+use crate::session::{Question, Timeouts};
 use crate::tell::hint;
 
 /// 32 bytes that nobody has had before.
@@ -83,7 +83,7 @@ impl Member {
 
     /// Puts a question or an order to the satellite; returns its answers.
     fn put(&self, question: Question) -> Result<Vec<Reply>, Failure> {
-        let inquiry = inquire(question, &self.place, false, None)?;
+        let inquiry = inquire(question, &self.place, false, Timeouts::default())?;
         inquiry.hints.iter().for_each(|sentence| hint(sentence));
         if inquiry.code == DONE {
             return Ok(inquiry.answers);

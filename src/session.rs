@@ -46,8 +46,14 @@ use self::writing::Writer;
 /// Time since the program started; the loop around supplies it.
 pub type Now = Duration;
 
-/// How long a client looks for a satellite at its start; the promise is ten seconds.
+/// How long a client looks for a satellite at its start if nothing else is said.
 const FIRST_CONTACT: Duration = Duration::from_secs(8);
+
+/// How long one attempt more may take after that time, for a satellite that came up since the one before.
+const LAST_ATTEMPT: Duration = Duration::from_millis(1500);
+
+/// The longest wait between two attempts until the first satellite is found.
+const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 
 /// How long one attempt to connect may take.
 const ATTEMPT: Duration = Duration::from_secs(3);
@@ -120,6 +126,15 @@ pub enum Question {
     SetPhrase(u32, Option<Phrase>),
 }
 
+/// How long a session waits, where the person said so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timeouts {
+    /// `--timeout`: until it gives up when nothing moves.
+    pub idle: Option<Duration>,
+    /// `--connect-timeout`: until it gives up looking for a satellite at the start.
+    pub connect: Option<Duration>,
+}
+
 /// What a session is told at its start.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -131,6 +146,8 @@ pub struct Config {
     pub job: Job,
     /// `--timeout`.
     pub timeout: Option<Duration>,
+    /// `--connect-timeout`.
+    pub connect_timeout: Option<Duration>,
     /// Program and version, such as `skypipe 1.0.0`.
     pub program: String,
     /// Where the satellite is, for messages.
@@ -242,6 +259,8 @@ struct Common {
     next_ping: Now,
     /// Attempts since the last progress.
     attempts: u32,
+    /// Whether the attempt after the end of the time for the first contact was begun.
+    is_last_attempt: bool,
     /// When something moved last, in the sense of `--timeout`.
     moved: Now,
     /// Why the last satellite ended by itself, until something moves at the next one.
@@ -295,6 +314,7 @@ impl Session {
             heard: Now::ZERO,
             next_ping: Now::ZERO,
             attempts: 0,
+            is_last_attempt: false,
             moved: Now::ZERO,
             failed: None,
             reason: None,
@@ -350,7 +370,7 @@ impl Session {
             Stage::Up => common.next_ping.min(self.quiet_until()),
             Stage::Apart(until) => until,
         };
-        let first = common.limits.is_none().then_some(FIRST_CONTACT);
+        let first = common.first_contact_until();
         let timeout = common.config.timeout.map(|time| common.moved + time);
         let role = match &self.role {
             Role::Write(writer) => writer.deadline(),
@@ -550,8 +570,15 @@ impl Session {
 
     fn timeout(&mut self) {
         let now = self.common.now;
-        if self.common.limits.is_none() && now >= FIRST_CONTACT {
-            return self.nobody_there();
+        let first = self.common.first_contact_until();
+        if first.is_some_and(|until| now >= until) {
+            match self.common.stage {
+                Stage::Apart(_) if !self.common.is_last_attempt => {
+                    self.common.is_last_attempt = true;
+                    return self.connect();
+                }
+                _ => return self.nobody_there(),
+            }
         }
         match self.common.stage {
             Stage::Joining(since) if now >= since + ATTEMPT => self.part(),
@@ -694,8 +721,24 @@ impl Common {
         let doubled = BACKOFF * (1 << self.attempts.min(10));
         let (_, chance) = self.config.client.as_u64_pair();
         let spread = (chance.rotate_left(self.attempts) % 512) as u32;
-        let wait = doubled.min(LONGEST_BACKOFF);
+        let longest = if self.limits.is_none() {
+            FIRST_BACKOFF
+        } else {
+            LONGEST_BACKOFF
+        };
+        let wait = doubled.min(longest);
         wait + wait * spread / 1024
+    }
+
+    /// When the search for the first satellite is over, or its last attempt is due. An attempt that is
+    /// being made then has some time more.
+    fn first_contact_until(&self) -> Option<Now> {
+        let until = self.config.connect_timeout.unwrap_or(FIRST_CONTACT);
+        match (self.limits, self.stage) {
+            (Some(_), _) => None,
+            (None, Stage::Apart(_)) => Some(until),
+            (None, _) => Some(until.saturating_add(LAST_ATTEMPT)),
+        }
     }
 
     /// Says why, then ends.

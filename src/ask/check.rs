@@ -3,29 +3,25 @@
 //! Owns the report. Never starts a satellite, and never waits for one that hangs for longer than
 //! any client does.
 
-use std::net::TcpStream;
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use skypipe_broker::protocol::Status;
 
 use super::{count, inquire, is_running};
-use crate::config::{self, Endpoint, Place};
+use crate::config::{self, Place};
 use crate::exit::{Failure, UNREACHABLE};
 use crate::local::directory::Directory;
 use crate::output::{self, show};
-use crate::session::Question;
+use crate::session::{Question, Timeouts};
 use crate::tell::{notice, size};
-
-/// How long is waited for a connection whose time is taken.
-const LATENCY: Duration = Duration::from_secs(2);
 
 /// Shows how the satellite is, and returns the exit code.
 ///
 /// # Errors
 ///
 /// When the environment makes no sense, or the system refuses something.
-pub fn check(timeout: Option<Duration>, data: Option<&Path>) -> Result<u8, Failure> {
+pub fn check(timeouts: Timeouts, data: Option<&Path>) -> Result<u8, Failure> {
     output::check()?;
     let place = config::place_of(data)?;
     if let Place::Here(path) = &place
@@ -34,10 +30,10 @@ pub fn check(timeout: Option<Duration>, data: Option<&Path>) -> Result<u8, Failu
         notice("no satellite of yours runs on this machine; one starts at the next use");
         return Ok(UNREACHABLE);
     }
-    let inquiry = inquire(Question::Status, &place, false, timeout)?;
+    let inquiry = inquire(Question::Status, &place, false, timeouts)?;
     match (inquiry.status(), &place) {
         (Some(status), _) => {
-            let sky = Sky::of(&place);
+            let sky = Sky::of(&place, inquiry.latency);
             let code = show(&report(status, &place, &sky, SystemTime::now()))?;
             if !status.inherited.is_empty() {
                 notice(
@@ -55,7 +51,7 @@ pub fn check(timeout: Option<Duration>, data: Option<&Path>) -> Result<u8, Failu
         }
         (None, _) => {
             inquiry.tell();
-            if let Some(provider) = Sky::of(&place).provider {
+            if let Some(provider) = Sky::of(&place, None).provider {
                 notice(&format!(
                     "it was deployed: {provider}; skypipe --setup looks whether it runs there, and starts it \
                      again if it does not"
@@ -88,28 +84,16 @@ struct Sky {
 }
 
 impl Sky {
-    fn of(place: &Place) -> Self {
+    fn of(place: &Place, latency: Option<Duration>) -> Self {
         let deployed = match place {
             Place::Invited(_, token) => crate::deployed(token),
             Place::Sky(_) | Place::Here(_) => None,
-        };
-        let latency = match place {
-            Place::Invited(endpoint, _) | Place::Sky(endpoint) => latency(endpoint),
-            Place::Here(_) => None,
         };
         Self {
             provider: deployed.map(|deployed| format!("{}, {}", deployed.target, deployed.name)),
             latency,
         }
     }
-}
-
-/// How long a connection there takes.
-fn latency(endpoint: &Endpoint) -> Option<Duration> {
-    let address = endpoint.addresses().into_iter().next()?;
-    let began = Instant::now();
-    TcpStream::connect_timeout(&address, LATENCY).ok()?;
-    Some(began.elapsed())
 }
 
 fn milliseconds(time: Duration) -> String {

@@ -19,7 +19,7 @@ use crate::config::{self, Place};
 use crate::exit::{DONE, Failure};
 use crate::local::directory::Directory;
 use crate::provision::record;
-use crate::session::Question;
+use crate::session::{Question, Timeouts};
 use crate::tell::notice;
 
 /// How long a satellite that was told to stop may take.
@@ -55,7 +55,14 @@ pub fn reset(reset: &Reset) -> Result<u8, Failure> {
         notice("no satellite of yours runs on this machine");
         return Ok(DONE);
     }
-    match inquire(Question::Status, &Place::Here(path.clone()), false, None)?.status() {
+    match inquire(
+        Question::Status,
+        &Place::Here(path.clone()),
+        false,
+        Timeouts::default(),
+    )?
+    .status()
+    {
         Some(status) if status.waiting == 0 => stop(&path, || ask_to_stop(&path, false))?,
         Some(status) => {
             let (streams, bytes) = (count(status.waiting, "stream"), count(status.bytes, "byte"));
@@ -110,7 +117,7 @@ fn ask_to_stop(path: &Path, force: bool) -> Result<(), Failure> {
         Question::Stop(force),
         &Place::Here(path.to_owned()),
         false,
-        None,
+        Timeouts::default(),
     )?;
     if asked.code == DONE && has_ended(path)? {
         return Ok(());

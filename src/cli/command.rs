@@ -10,7 +10,7 @@ use skypipe_broker::protocol::{Mode, Rights};
 use skypipe_satellite::{Listen, Settings};
 
 use super::deploy::Deploy;
-use crate::session::Question;
+use crate::session::{Question, Timeouts};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -18,9 +18,9 @@ pub enum Command {
     /// Bytes in or out of a pipe.
     Pipe(Pipe),
     /// A question about the pipes.
-    Ask(Question, Option<Duration>, Option<PathBuf>),
+    Ask(Question, Timeouts, Option<PathBuf>),
     /// How the satellite is.
-    Check(Option<Duration>, Option<PathBuf>),
+    Check(Timeouts, Option<PathBuf>),
     /// End the satellite that was deployed, or stop this machine's.
     Reset(Reset),
     /// Let another machine in.
@@ -91,8 +91,8 @@ pub struct Pipe {
     pub name: String,
     /// Which way.
     pub way: Way,
-    /// `--timeout`.
-    pub timeout: Option<Duration>,
+    /// How long it waits.
+    pub timeouts: Timeouts,
 }
 
 /// Which way the bytes go, as far as the flags say.

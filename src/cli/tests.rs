@@ -36,7 +36,7 @@ fn without_flags_stdin_decides() {
         Pipe {
             name: String::new(),
             way: Way::Unsaid,
-            timeout: None
+            timeouts: Timeouts::default()
         }
     );
     assert_eq!(pipe("skypipe logs").name, "logs");
@@ -92,6 +92,7 @@ fn what_does_not_go_together_is_refused() {
         "skypipe --yes",
         "skypipe --check --yes",
         "skypipe --setup --timeout 3",
+        "skypipe --keys --connect-timeout 3",
         "skypipe --satellite 9000 --wait",
         "skypipe one two",
         "skypipe --sideways",
@@ -116,6 +117,22 @@ fn what_does_not_go_together_is_refused() {
         refused("skypipe --one -w"),
         "--one reads and --write writes: say one of them"
     );
+}
+
+#[test]
+fn how_long_a_satellite_is_looked_for_can_be_said_wherever_one_is_used() {
+    let hour = Timeouts {
+        idle: None,
+        connect: Some(Duration::from_secs(3600)),
+    };
+    assert!(matches!(
+        read("skypipe -w logs --connect-timeout 1h"),
+        Ok(Command::Pipe(Pipe { timeouts, .. })) if timeouts == hour
+    ));
+    assert!(matches!(
+        read("skypipe --check --connect-timeout 3600"),
+        Ok(Command::Check(timeouts, None)) if timeouts == hour
+    ));
 }
 
 #[test]

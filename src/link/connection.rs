@@ -2,14 +2,17 @@
 //!
 //! Owns the sockets. Each connection has a pair of new ones, so that nothing of an old connection
 //! can reach the session. The search runs on a thread of its own, because to look a name up or to
-//! start a satellite may take seconds; what is sent meanwhile is kept and sent then.
+//! start a satellite may take seconds. It may find several ways, of which the [`race`] chooses one;
+//! what is sent meanwhile is kept and sent then.
 //!
 //! ```text
-//!          connect            found                 the monitor says so
-//!   Idle ----------> Finding -------> Up (whole) ----------------------> Up (broken)
-//!     ^                 |  not found                                         |
-//!     +-----------------+            connect, from any of them: Finding  <---+
+//!          connect            found             handshake         the monitor says so
+//!   Idle ----------> Finding -------> Trying -------------> Up ------------------------> Up (broken)
+//!     ^                 |  not found     | no way leads there                                |
+//!     +-----------------+----------------+     connect, from Idle or Up: Finding  <----------+
 //! ```
+//!
+//! A search or a race that runs when a new connection is wanted serves that one: nothing was sent yet.
 //!
 //! A connection that ends before it was whole may be one that will never be whole: because the
 //! satellite lets in others only, or because it is another satellite. The person is told that at once
@@ -19,19 +22,22 @@
 
 mod diagnose;
 mod ending;
+mod known;
+mod race;
 mod up;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use skypipe_broker::frame;
-use zmq::{Context, Socket};
+use zmq::Socket;
 
-use self::diagnose::Mechanism;
 use self::ending::Ending;
+use self::known::Known;
+use self::race::{Maker, Race, Standing};
 use self::up::Up;
 use super::route::{Route, Way};
 use super::wake::Waker;
@@ -42,10 +48,6 @@ const LINGER: i32 = 250;
 
 /// No message has more frames; what lies behind is dropped.
 const MAX_FRAMES: usize = 4;
-
-/// After so many connections in a row on which a CURVE satellite hung up in the handshake, it is taken
-/// for another than ours. One that is killed there is seldom back at once, to be killed there again.
-const HUNG_UP_LIMIT: u32 = 2;
 
 /// Why there is no connection any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,24 +60,27 @@ pub enum Breach {
 
 /// The connection of one session, or rather one after another.
 pub struct Connection {
-    context: Context,
+    maker: Maker,
     route: Arc<dyn Route>,
     waker: Waker,
     state: State,
-    /// How many there have been; each monitor needs an address of its own.
-    count: u64,
+    known: Known,
+    /// Whether the newest connection has brought an answer.
+    is_answered: bool,
+    /// How long the newest connection took to come about, until that is told.
+    latency: Option<Duration>,
     /// Why the newest connection is broken or could not be made, until that is told.
     breach: Option<Breach>,
-    /// What the probe finds out about the newest connection, which is broken.
-    probe: Option<Receiver<Option<Mechanism>>>,
-    /// How many connections there were in a row on which a CURVE satellite hung up.
-    hung_up: u32,
 }
 
 enum State {
     Idle,
     Finding {
-        found: Receiver<Result<Way, String>>,
+        found: Receiver<Result<Vec<Way>, String>>,
+        unsent: Vec<Vec<Bytes>>,
+    },
+    Trying {
+        race: Race,
         unsent: Vec<Vec<Bytes>>,
     },
     Up(Up),
@@ -84,16 +89,15 @@ enum State {
 impl Connection {
     /// No connection yet.
     pub fn new(route: Arc<dyn Route>, waker: Waker) -> Self {
-        let context = Context::new();
         Self {
-            context,
+            maker: Maker::new(waker.clone()),
             route,
             waker,
             state: State::Idle,
-            count: 0,
+            known: Known::default(),
+            is_answered: false,
+            latency: None,
             breach: None,
-            probe: None,
-            hung_up: 0,
         }
     }
 
@@ -101,16 +105,20 @@ impl Connection {
     /// make a new one.
     pub fn connect(&mut self) {
         self.breach = None;
-        self.probe = None;
-        if let State::Finding { unsent, .. } = &mut self.state {
-            // The search that runs serves the new connection as well as the old one. Another thread
-            // would wait for the same name server, or for the same lock.
-            unsent.clear();
-            return;
+        match &mut self.state {
+            // It serves the new connection as well as the old one. Another search would wait for the
+            // same name server, or for the same lock.
+            State::Finding { unsent, .. } | State::Trying { unsent, .. } => {
+                unsent.clear();
+                return;
+            }
+            // Whoever shook hands there is no satellite, or one that hangs.
+            State::Up(up) if !self.is_answered => self.known.failed(&up.endpoint),
+            State::Up(_) | State::Idle => {}
         }
         self.state = State::Idle;
         match self.route.known() {
-            Some(way) => self.go(way, Vec::new()),
+            Some(way) => self.go(vec![way], Vec::new()),
             None => self.find(),
         }
     }
@@ -136,17 +144,13 @@ impl Connection {
         }
     }
 
-    fn go(&mut self, way: Way, unsent: Vec<Vec<Bytes>>) {
-        self.count += 1;
-        match Up::new(&self.context, self.count, way) {
-            Ok(up) => self.state = State::Up(up),
-            Err(error) => {
-                self.state = State::Idle;
-                self.fail(&error);
-            }
-        }
-        for frames in unsent {
-            self.send(frames);
+    fn go(&mut self, mut ways: Vec<Way>, unsent: Vec<Vec<Bytes>>) {
+        self.known.sort(&mut ways);
+        let race = Race::new(ways);
+        self.state = State::Trying { race, unsent };
+        self.look_at_race();
+        if self.breach.is_some() {
+            self.waker.wake();
         }
     }
 
@@ -155,7 +159,7 @@ impl Connection {
     pub fn send(&mut self, frames: Vec<Bytes>) {
         match &mut self.state {
             State::Idle => {}
-            State::Finding { unsent, .. } => unsent.push(frames),
+            State::Finding { unsent, .. } | State::Trying { unsent, .. } => unsent.push(frames),
             State::Up(up) => {
                 if let Err(error) = frame::send(&mut up.socket, None, &frames) {
                     up.give_up();
@@ -171,17 +175,18 @@ impl Connection {
         self.waker.wake();
     }
 
-    /// Looks how the search and the connection fare. To be called before [`Connection::receive`]:
-    /// what was received before the connection broke is then there when the breach is noted.
+    /// Looks how the search, the race and the connection fare. To be called before
+    /// [`Connection::receive`]: what was received before the connection broke is then there when the
+    /// breach is noted.
     pub fn look(&mut self) {
         match &mut self.state {
             State::Idle => {}
             State::Finding { .. } => self.look_at_search(),
+            State::Trying { .. } => self.look_at_race(),
             State::Up(up) => {
-                if let Some(ending) = up.look() {
-                    self.ended(ending);
+                if up.look().is_some() {
+                    self.breach = Some(up.breach(Ending::Broke));
                 }
-                self.look_at_probe();
             }
         }
     }
@@ -192,9 +197,9 @@ impl Connection {
         };
         let why = match found.try_recv() {
             Err(TryRecvError::Empty) => return,
-            Ok(Ok(way)) => {
+            Ok(Ok(ways)) => {
                 let unsent = std::mem::take(unsent);
-                return self.go(way, unsent);
+                return self.go(ways, unsent);
             }
             Ok(Err(why)) => why,
             Err(TryRecvError::Disconnected) => "the way to it could not be found".to_owned(),
@@ -203,58 +208,33 @@ impl Connection {
         self.breach = Some(Breach::Broken(why));
     }
 
-    fn ended(&mut self, ending: Ending) {
-        if ending == Ending::HungUp
-            && let State::Up(up) = &self.state
-            && let Some(address) = up.address
-        {
-            return self.begin_probe(address);
-        }
-        self.hung_up = 0;
-        self.breach_by(ending);
-    }
-
-    fn begin_probe(&mut self, address: SocketAddr) {
-        let (sender, found) = channel();
-        let waker = self.waker.clone();
-        let probe = move || {
-            let _ = sender.send(diagnose::mechanism(address));
-            waker.wake();
-        };
-        match thread::Builder::new().name("probe".to_owned()).spawn(probe) {
-            Ok(_) => self.probe = Some(found),
-            Err(_) => self.breach_by(Ending::HungUp),
-        }
-    }
-
-    fn look_at_probe(&mut self) {
-        let Some(found) = &self.probe else {
+    fn look_at_race(&mut self) {
+        let State::Trying { race, unsent } = &mut self.state else {
             return;
         };
-        let mechanism = match found.try_recv() {
-            Err(TryRecvError::Empty) => return,
-            Ok(mechanism) => mechanism,
-            Err(TryRecvError::Disconnected) => None,
-        };
-        self.probe = None;
-        let is_private = matches!(&self.state, State::Up(up) if up.is_private);
-        let counted = self.hung_up + 1;
-        self.hung_up = 0;
-        let ending = match (mechanism, is_private) {
-            (Some(Mechanism::Curve), true) if counted >= HUNG_UP_LIMIT => Ending::Impostor,
-            (Some(Mechanism::Curve), true) => {
-                self.hung_up = counted;
-                Ending::HungUp
+        match race.look(&mut self.maker, &mut self.known) {
+            Standing::Open => {}
+            Standing::Won(up) => {
+                let unsent = std::mem::take(unsent);
+                self.latency = up.latency();
+                self.is_answered = false;
+                self.state = State::Up(up);
+                for frames in unsent {
+                    self.send(frames);
+                }
             }
-            (Some(Mechanism::Curve), false) | (Some(Mechanism::Null), true) => Ending::Mismatch,
-            (Some(Mechanism::Null), false) | (None, _) => Ending::HungUp,
-        };
-        self.breach_by(ending);
+            Standing::Lost(breach) => {
+                self.state = State::Idle;
+                self.breach = Some(breach);
+            }
+        }
     }
 
-    fn breach_by(&mut self, ending: Ending) {
-        if let State::Up(up) = &self.state {
-            self.breach = Some(up.breach(ending));
+    /// When to look again, if nothing happens before.
+    pub fn deadline(&self) -> Option<Instant> {
+        match &self.state {
+            State::Trying { race, .. } => race.deadline(),
+            State::Idle | State::Finding { .. } | State::Up(_) => None,
         }
     }
 
@@ -264,7 +244,13 @@ impl Connection {
             return None;
         };
         match frame::receive(&up.socket, MAX_FRAMES) {
-            Ok(frames) => frames,
+            Ok(frames) => {
+                if frames.is_some() && !self.is_answered {
+                    self.is_answered = true;
+                    self.known.worked(&up.endpoint);
+                }
+                frames
+            }
             Err(error) => {
                 up.give_up();
                 self.fail(&error);
@@ -278,13 +264,20 @@ impl Connection {
         self.breach.take()
     }
 
+    /// How long the system took to connect; told once for each connection through the network.
+    pub fn latency(&mut self) -> Option<Duration> {
+        self.latency.take()
+    }
+
     /// What to wait for.
     pub fn sockets(&self) -> impl Iterator<Item = &Socket> {
-        let up = match &self.state {
-            State::Up(up) => Some(up),
-            State::Idle | State::Finding { .. } => None,
+        let (up, race) = match &self.state {
+            State::Up(up) => (Some(up), None),
+            State::Trying { race, .. } => (None, Some(race)),
+            State::Idle | State::Finding { .. } => (None, None),
         };
-        up.into_iter().flat_map(|up| [&up.socket, &up.monitor])
+        let up = up.into_iter().flat_map(|up| [&up.socket, &up.monitor]);
+        up.chain(race.into_iter().flat_map(Race::sockets))
     }
 
     /// Gives what was sent last a moment to leave: the end of the context waits for it.

@@ -139,8 +139,8 @@ impl Known {
 }
 
 fn answers(endpoint: &Endpoint) -> bool {
-    endpoint
-        .addresses()
+    let addresses = endpoint.addresses().unwrap_or_default();
+    addresses
         .iter()
         .any(|address| TcpStream::connect_timeout(address, ANSWER).is_ok())
 }
@@ -154,7 +154,7 @@ impl Route for Finding {
         lock(&self.0.way).1.known()
     }
 
-    fn find(&self) -> Result<Way, String> {
+    fn find(&self) -> Result<Vec<Way>, String> {
         lock(&self.0.way).1.find()
     }
 }

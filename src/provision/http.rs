@@ -3,6 +3,7 @@
 //! Owns time-outs, limits of size and the words for what the network did. What a status means is for
 //! whoever asks. Never logs a header: there are tokens in them.
 
+mod resolver;
 mod unix;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ureq::http::{Request, Response};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, AsSendBody, Body as Received, SendBody};
 
 /// The longest answer that is read, in bytes.
@@ -77,8 +79,9 @@ impl Http {
             .timeout_global(Some(PATIENCE))
             .build();
         let base = base.trim_end_matches('/').to_owned();
+        let connector = DefaultConnector::default();
         Self {
-            agent: config.into(),
+            agent: Agent::with_parts(config, connector, resolver::HostNames),
             name: base.clone(),
             base,
         }

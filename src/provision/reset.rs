@@ -14,7 +14,7 @@ use crate::cli::Reset;
 use crate::config::{self, Place};
 use crate::exit::Failure;
 use crate::members::join;
-use crate::session::Question;
+use crate::session::{Question, Timeouts};
 
 /// Ends the satellite at a target, or the one that was deployed, and returns the exit code.
 ///
@@ -139,7 +139,7 @@ fn waiting() -> Option<String> {
     let place @ Place::Invited(..) = config::joined_satellite().ok()?? else {
         return None;
     };
-    let inquiry = inquire(Question::Status, &place, false, None).ok()?;
+    let inquiry = inquire(Question::Status, &place, false, Timeouts::default()).ok()?;
     let status = inquiry.status()?;
     if status.waiting == 0 {
         return Some("nothing waits there".to_owned());

@@ -15,7 +15,7 @@ pub mod settings;
 pub mod target;
 pub mod unit;
 
-use std::net::{TcpStream, ToSocketAddrs as _};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ use self::settings::{Settings, Supervisor, value, values};
 pub use self::target::Target;
 use super::ssh_program::ssh_program;
 use super::{Found, PORT, Plan, Provider, State, Talk, bracketed};
+use crate::config::Endpoint;
 use crate::exit::Failure;
 
 /// How long this machine tries to reach a satellite that listens, before it says something about
@@ -312,8 +313,10 @@ fn kept(plan: &Plan, seen: &Seen) -> Option<String> {
 
 /// Whether somebody takes connections there.
 fn can_reach(endpoint: &str) -> bool {
-    let addresses = endpoint.to_socket_addrs().into_iter().flatten();
+    let endpoint = format!("tcp://{endpoint}").parse::<Endpoint>().ok();
+    let addresses = endpoint.and_then(|endpoint| endpoint.addresses().ok());
     addresses
-        .into_iter()
-        .any(|address| TcpStream::connect_timeout(&address, REACH).is_ok())
+        .unwrap_or_default()
+        .iter()
+        .any(|address| TcpStream::connect_timeout(address, REACH).is_ok())
 }

@@ -140,6 +140,7 @@ impl Client {
             id,
             job: actor.job.clone(),
             timeout: actor.timeout,
+            connect_timeout: None,
             program: "skypipe 1.0.0".to_owned(),
             endpoint: "sim://satellite".to_owned(),
             identity,

@@ -22,7 +22,8 @@ use std::time::{Duration, Instant};
 use zmq::SocketEvent;
 
 /// The events that say how a connection fares.
-pub(super) const EVENTS: [SocketEvent; 6] = [
+pub(super) const EVENTS: [SocketEvent; 7] = [
+    SocketEvent::CONNECTED,
     SocketEvent::HANDSHAKE_SUCCEEDED,
     SocketEvent::DISCONNECTED,
     SocketEvent::CONNECT_RETRIED,
@@ -41,6 +42,8 @@ const UNKNOWN_KEY: u32 = 400;
 /// What an event says of a connection whose handshake is not over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum News {
+    /// The other end's system has accepted the connection.
+    Connected,
     /// The handshake has succeeded.
     Whole,
     /// The connection has ended, or was never made.
@@ -73,6 +76,7 @@ pub(super) fn read(frame: &[u8], then: Instant, patience: Duration) -> Option<Ne
     let value = u32::from_ne_bytes(*rest.first_chunk()?);
     let event = SocketEvent::from_raw(u16::from_ne_bytes(*event));
     let ending = match (event, value) {
+        (SocketEvent::CONNECTED, _) => return Some(News::Connected),
         (SocketEvent::HANDSHAKE_SUCCEEDED, _) => return Some(News::Whole),
         (SocketEvent::CONNECT_RETRIED, _) => Ending::Nobody,
         (SocketEvent::HANDSHAKE_FAILED_PROTOCOL, MECHANISM_MISMATCH) => Ending::Mismatch,

@@ -27,12 +27,16 @@ const RECONNECT: i32 = 3_600_000;
 pub(super) struct Up {
     pub(super) socket: Socket,
     pub(super) monitor: Socket,
+    /// Where it is connected to, in the words of `ZeroMQ`.
+    pub(super) endpoint: String,
     /// Where a probe would go; there is none for a socket of this machine.
     pub(super) address: Option<SocketAddr>,
     /// Whether it has keys.
     pub(super) is_private: bool,
     phase: Phase,
     began: Instant,
+    /// How long the system took to connect.
+    latency: Option<Duration>,
     /// The satellite in the person's words.
     name: String,
     _directory: Option<File>,
@@ -78,14 +82,17 @@ impl Up {
         let monitor = context.socket(zmq::PAIR)?;
         monitor.set_linger(0)?;
         monitor.connect(&address)?;
+        let began = Instant::now();
         socket.connect(&way.endpoint)?;
         Ok(Self {
             socket,
             monitor,
             address: address_of(&way.endpoint),
+            endpoint: way.endpoint,
             is_private: way.curve.is_some(),
             phase: Phase::Connecting,
-            began: Instant::now(),
+            began,
+            latency: None,
             name: way.name,
             _directory: way.directory,
         })
@@ -101,6 +108,7 @@ impl Up {
             let news = frame.and_then(|frame| ending::read(frame, self.began, patience));
             match (news, self.phase) {
                 (None, _) | (_, Phase::Broken) => {}
+                (Some(News::Connected), _) => self.latency = Some(self.began.elapsed()),
                 (Some(News::Whole), _) => self.phase = Phase::Whole,
                 (Some(News::Over(_)), Phase::Whole) => ended = Some(Ending::Broke),
                 (Some(News::Over(ending)), Phase::Connecting) => ended = Some(ending),
@@ -112,20 +120,40 @@ impl Up {
         ended
     }
 
+    /// Whether the handshake has succeeded, and the connection is not known to be broken.
+    pub(super) fn is_whole(&self) -> bool {
+        self.phase == Phase::Whole
+    }
+
+    /// How long the system took to connect to another machine: one way there and back.
+    pub(super) fn latency(&self) -> Option<Duration> {
+        self.latency.filter(|_| self.address.is_some())
+    }
+
     /// Takes no more notice of what the monitor says: the connection is known to be broken.
     pub(super) fn give_up(&mut self) {
         self.phase = Phase::Broken;
+    }
+
+    /// What an `ending` means, in a few words and without a name.
+    pub(super) fn words(&self, ending: Ending) -> &'static str {
+        match ending {
+            Ending::Broke => "the connection broke",
+            Ending::Nobody => "nobody answers there",
+            Ending::HungUp | Ending::Strange => "what is there does not answer as a satellite does",
+            Ending::Mismatch if self.is_private => "the satellite there has no keys",
+            Ending::Mismatch => "the satellite there is private",
+            Ending::Unknown => "the satellite does not know this machine's key",
+            Ending::Impostor => "what is there is not the satellite of your invitation",
+        }
     }
 
     /// What an `ending` means for whoever wants a connection.
     pub(super) fn breach(&self, ending: Ending) -> Breach {
         let name = &self.name;
         let sentence = match ending {
-            Ending::Broke => return Breach::Broken("the connection broke".to_owned()),
-            Ending::Nobody => return Breach::Broken("nobody answers there".to_owned()),
-            Ending::HungUp | Ending::Strange => {
-                let reason = "what is there does not answer as a satellite does";
-                return Breach::Broken(reason.to_owned());
+            Ending::Broke | Ending::Nobody | Ending::HungUp | Ending::Strange => {
+                return Breach::Broken(self.words(ending).to_owned());
             }
             Ending::Mismatch if self.is_private => format!(
                 "the satellite at {name} has no keys, but your invitation is to one that has: ask \

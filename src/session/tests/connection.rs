@@ -27,15 +27,61 @@ fn a_client_goes_on_without_waiting_for_the_welcome() {
 }
 
 #[test]
-fn exit_4_after_eight_seconds_without_any_answer() {
+fn exit_4_after_nine_and_a_half_seconds_without_any_answer() {
     for job in [write_job(false), listen_job()] {
         let mut talk = Talk::new(job);
-        talk.pass(just_before(8 * SECOND));
+        talk.pass(just_before(9500 * MILLI));
         assert_eq!(talk.exit, None);
         assert!(talk.connects.len() > 1, "it tries more than once");
         talk.pass(MILLI);
         assert_eq!(talk.exit, Some(4));
         assert_eq!(talk.notices, ["no satellite answers at tcp://sky:9000"]);
+    }
+}
+
+/// A client of a satellite that comes up at this time, and refuses connections before.
+fn looks_for_a_satellite_from(up: Duration, limit: Option<Duration>) -> Talk {
+    let mut talk = Talk::with(listen_job(), |config| config.connect_timeout = limit);
+    while talk.exit.is_none() {
+        if *talk.connects.last().expect("it begins with one") >= up {
+            talk.welcome();
+            break;
+        }
+        talk.break_off();
+        talk.pass(10 * MILLI);
+    }
+    talk
+}
+
+#[test]
+fn a_satellite_that_comes_up_at_any_moment_within_the_first_eight_seconds_is_found() {
+    for up in (0..8000).step_by(50) {
+        let talk = looks_for_a_satellite_from(up * MILLI, None);
+        assert_eq!(
+            (talk.exit, talk.notices.len()),
+            (None, 0),
+            "up after {up} ms"
+        );
+    }
+    let talk = looks_for_a_satellite_from(3600 * SECOND, None);
+    assert_eq!(talk.exit, Some(4));
+    assert!(
+        talk.now < 8100 * MILLI,
+        "nobody waits where nobody can come"
+    );
+}
+
+#[test]
+fn a_satellite_is_looked_for_as_long_as_was_said() {
+    for (up, limit, exit) in [
+        (3599, 3600, None),
+        (3601, 3600, Some(4)),
+        (1, 2, None),
+        (3, 2, Some(4)),
+    ] {
+        let talk = looks_for_a_satellite_from(up * SECOND, Some(limit * SECOND));
+        assert_eq!(talk.exit, exit, "up after {up} s");
+        assert!(talk.now < (limit + 1) * SECOND);
     }
 }
 

@@ -57,6 +57,7 @@ impl Talk {
             id: OWN,
             job,
             timeout: None,
+            connect_timeout: None,
             program: "skypipe 1.0.0".to_owned(),
             endpoint: "tcp://sky:9000".to_owned(),
             identity: None,

@@ -17,20 +17,20 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 const TRIES: usize = 20;
 
 /// A CURVE ROUTER that lets in one key, and sends everything back. It ends when this is dropped.
-struct Satellite {
-    endpoint: String,
-    public: [u8; 32],
+pub(super) struct Satellite {
+    pub(super) endpoint: String,
+    pub(super) public: [u8; 32],
     stop: Option<PipeWriter>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Satellite {
-    fn start(at: &str, admitted: [u8; 32]) -> Self {
+    pub(super) fn start(at: &str, admitted: [u8; 32]) -> Self {
         let pair = CurveKeyPair::new().expect("CURVE is there");
         Self::start_with(at, &pair, admitted)
     }
 
-    fn start_with(at: &str, pair: &CurveKeyPair, admitted: [u8; 32]) -> Self {
+    pub(super) fn start_with(at: &str, pair: &CurveKeyPair, admitted: [u8; 32]) -> Self {
         let context = Context::new();
         let router = context.socket(zmq::ROUTER).expect("a socket");
         router.set_linger(0).expect("an option");
@@ -84,11 +84,11 @@ impl Drop for Satellite {
     }
 }
 
-fn pair() -> CurveKeyPair {
+pub(super) fn pair() -> CurveKeyPair {
     CurveKeyPair::new().expect("CURVE is there")
 }
 
-fn keys(satellite: [u8; 32], pair: &CurveKeyPair) -> Curve {
+pub(super) fn keys(satellite: [u8; 32], pair: &CurveKeyPair) -> Curve {
     Curve {
         satellite,
         public: pair.public_key,
@@ -104,7 +104,7 @@ fn bench(endpoint: &str, curve: Option<Curve>) -> Bench {
 }
 
 /// What a connection is told at once, of which the person then reads.
-fn refused(bench: &mut Bench) -> String {
+pub(super) fn refused(bench: &mut Bench) -> String {
     let began = Instant::now();
     bench.connection.connect();
     let breach = bench.until(Connection::breach);
@@ -115,7 +115,7 @@ fn refused(bench: &mut Bench) -> String {
     }
 }
 
-fn echo(bench: &mut Bench) {
+pub(super) fn echo(bench: &mut Bench) {
     bench.connection.connect();
     bench.connection.send(message("word"));
     assert_eq!(bench.until(Connection::receive), message("word"));

@@ -1,0 +1,88 @@
+//! What is known of the addresses of one satellite, from the connections before.
+//!
+//! Owns the order in which they are tried: first the one at which the satellite was, last those at which
+//! somebody else was or nobody.
+
+use std::collections::HashMap;
+
+use crate::link::route::Way;
+
+/// What is known. An address is in the words of `ZeroMQ`.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Where the satellite answered last.
+    good: Option<String>,
+    /// Where it did not, the latest last.
+    bad: Vec<String>,
+    /// How many connections in a row a CURVE satellite there has hung up on.
+    hung_up: HashMap<String, u32>,
+}
+
+impl Known {
+    /// Puts the ways into the order in which to try them.
+    pub(super) fn sort(&self, ways: &mut [Way]) {
+        let bad = |way: &Way| self.bad.iter().position(|bad| *bad == way.endpoint);
+        ways.sort_by_key(|way| {
+            let is_good = self.good.as_ref() == Some(&way.endpoint);
+            (!is_good, bad(way).map_or(0, |place| place + 1))
+        });
+    }
+
+    /// The satellite answered there.
+    pub(super) fn worked(&mut self, endpoint: &str) {
+        self.bad.retain(|bad| bad != endpoint);
+        self.good = Some(endpoint.to_owned());
+    }
+
+    /// It did not.
+    pub(super) fn failed(&mut self, endpoint: &str) {
+        self.bad.retain(|bad| bad != endpoint);
+        self.bad.push(endpoint.to_owned());
+        if self.good.as_deref() == Some(endpoint) {
+            self.good = None;
+        }
+    }
+
+    /// A CURVE satellite there hung up in the handshake once more; how many times in a row.
+    pub(super) fn hung_up(&mut self, endpoint: &str) -> u32 {
+        let count = self.hung_up.entry(endpoint.to_owned()).or_default();
+        *count += 1;
+        *count
+    }
+
+    /// It did something else.
+    pub(super) fn did_not_hang_up(&mut self, endpoint: &str) {
+        self.hung_up.remove(endpoint);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sorted(known: &Known, names: [&str; 3]) -> Vec<String> {
+        let mut ways = names.map(|name| Way {
+            endpoint: name.to_owned(),
+            name: String::new(),
+            curve: None,
+            ipv6: false,
+            directory: None,
+        });
+        known.sort(&mut ways);
+        ways.map(|way| way.endpoint).into()
+    }
+
+    #[test]
+    fn what_worked_comes_first_and_what_failed_last() {
+        let mut known = Known::default();
+        assert_eq!(sorted(&known, ["a", "b", "c"]), ["a", "b", "c"]);
+        known.failed("a");
+        known.failed("b");
+        assert_eq!(sorted(&known, ["a", "b", "c"]), ["c", "a", "b"]);
+        known.failed("a");
+        known.worked("b");
+        assert_eq!(sorted(&known, ["a", "c", "b"]), ["b", "c", "a"]);
+        known.failed("b");
+        assert_eq!(sorted(&known, ["b", "a", "c"]), ["c", "a", "b"]);
+    }
+}

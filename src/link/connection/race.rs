@@ -1,0 +1,247 @@
+//! The ways to one satellite, tried until the handshake has succeeded on one of them.
+//!
+//! Owns which is tried when: one after another, the next as soon as those before have ended, or have had
+//! a head start. The first on which the handshake succeeds is the connection, and the others are closed.
+//! Nothing is sent before. What is at an address may be somebody else; so what is wrong with one way is
+//! only told when all have ended.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use zmq::{Context, Socket};
+
+use super::Breach;
+use super::diagnose::{self, Mechanism};
+use super::ending::Ending;
+use super::known::Known;
+use super::up::Up;
+use crate::link::route::Way;
+use crate::link::wake::Waker;
+
+/// How long a way has for its handshake before the next is tried beside it. A network that gives out
+/// IPv6 addresses and carries none must not cost more than a moment.
+const HEAD_START: Duration = Duration::from_millis(300);
+
+/// After so many connections in a row on which a CURVE satellite hung up in the handshake, it is taken
+/// for another than ours. One that is killed there is seldom back at once, to be killed there again.
+const HUNG_UP_LIMIT: u32 = 2;
+
+/// What makes the sockets of a connection.
+pub(super) struct Maker {
+    context: Context,
+    /// How many it has made; each monitor needs an address of its own.
+    count: u64,
+    waker: Waker,
+}
+
+impl Maker {
+    pub(super) fn new(waker: Waker) -> Self {
+        Self {
+            context: Context::new(),
+            count: 0,
+            waker,
+        }
+    }
+
+    fn make(&mut self, way: Way) -> zmq::Result<Up> {
+        self.count += 1;
+        Up::new(&self.context, self.count, way)
+    }
+
+    /// Looks on another thread what kind of `ZeroMQ` is there, after a connection without a reason.
+    fn probe(&self, up: &Up) -> Option<Receiver<Option<Mechanism>>> {
+        let address = up.address?;
+        let (sender, found) = channel();
+        let waker = self.waker.clone();
+        let probe = move || {
+            let _ = sender.send(diagnose::mechanism(address));
+            waker.wake();
+        };
+        let thread = thread::Builder::new().name("probe".to_owned());
+        thread.spawn(probe).ok().map(|_| found)
+    }
+}
+
+/// Ways that are being tried.
+pub(super) struct Race {
+    waiting: VecDeque<Way>,
+    running: Vec<Runner>,
+    ended: Vec<Ended>,
+    /// When the next one that waits is tried at the latest.
+    next: Instant,
+}
+
+/// A way that is being tried.
+struct Runner {
+    up: Up,
+    /// What the probe finds out about the connection, which is over.
+    probe: Option<Receiver<Option<Mechanism>>>,
+}
+
+/// A way that did not lead there.
+struct Ended {
+    endpoint: String,
+    ending: Option<Ending>,
+    breach: Breach,
+    /// Why, without a name.
+    words: String,
+}
+
+/// How it stands with all of them.
+pub(super) enum Standing {
+    /// It is not decided.
+    Open,
+    /// The handshake has succeeded on this one.
+    Won(Up),
+    /// It has succeeded on none.
+    Lost(Breach),
+}
+
+impl Race {
+    /// Between these ways, in the order in which they are to be tried.
+    pub(super) fn new(ways: Vec<Way>) -> Self {
+        Self {
+            waiting: ways.into(),
+            running: Vec::new(),
+            ended: Vec::new(),
+            next: Instant::now(),
+        }
+    }
+
+    /// Takes in what happened, and begins with the next way if it is time.
+    pub(super) fn look(&mut self, maker: &mut Maker, known: &mut Known) -> Standing {
+        for mut runner in std::mem::take(&mut self.running) {
+            match runner.look(maker, known) {
+                Some(ended) => self.ended.push(ended),
+                None if runner.up.is_whole() => return Standing::Won(runner.up),
+                None => self.running.push(runner),
+            }
+        }
+        if let Some(last) = self.ended.iter().find(|ended| ended.is_last_word()) {
+            return Standing::Lost(last.breach.clone());
+        }
+        while self.is_next_due()
+            && let Some(way) = self.waiting.pop_front()
+        {
+            self.begin(way, maker, known);
+        }
+        if self.running.is_empty() && self.waiting.is_empty() {
+            return Standing::Lost(self.verdict());
+        }
+        Standing::Open
+    }
+
+    /// When there is something to do, if nothing happens before.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        (!self.waiting.is_empty()).then_some(self.next)
+    }
+
+    /// What to wait for.
+    pub(super) fn sockets(&self) -> impl Iterator<Item = &Socket> {
+        self.running.iter().map(|runner| &runner.up.monitor)
+    }
+
+    fn is_next_due(&self) -> bool {
+        let is_hoped_for = |runner: &Runner| runner.probe.is_none();
+        !self.running.iter().any(is_hoped_for) || Instant::now() >= self.next
+    }
+
+    fn begin(&mut self, way: Way, maker: &mut Maker, known: &mut Known) {
+        let endpoint = way.endpoint.clone();
+        match maker.make(way) {
+            Ok(up) => {
+                self.next = Instant::now() + HEAD_START;
+                self.running.push(Runner { up, probe: None });
+            }
+            Err(error) => {
+                known.failed(&endpoint);
+                self.ended.push(Ended {
+                    endpoint,
+                    ending: None,
+                    breach: Breach::Broken(error.to_string()),
+                    words: error.to_string(),
+                });
+            }
+        }
+    }
+
+    /// What is to be said when there is no way that leads there. A refusal counts when each has refused:
+    /// else the satellite may yet answer at another address than whoever refused.
+    fn verdict(&self) -> Breach {
+        let is_refused = |ended: &Ended| matches!(ended.breach, Breach::Refused(_));
+        let [first, others @ ..] = &self.ended[..] else {
+            return Breach::Broken("there is no way to it".to_owned());
+        };
+        if others.is_empty() || self.ended.iter().all(is_refused) {
+            return first.breach.clone();
+        }
+        if others.iter().all(|other| other.words == first.words) {
+            return Breach::Broken(first.words.clone());
+        }
+        let told = |ended: &Ended| {
+            let place = ended.endpoint.trim_start_matches("tcp://");
+            format!("{place}: {}", ended.words)
+        };
+        let told: Vec<_> = self.ended.iter().map(told).collect();
+        Breach::Broken(told.join("; "))
+    }
+}
+
+impl Runner {
+    /// What became of it, if it is over.
+    fn look(&mut self, maker: &Maker, known: &mut Known) -> Option<Ended> {
+        if let Some(found) = &self.probe {
+            let mechanism = match found.try_recv() {
+                Err(TryRecvError::Empty) => return None,
+                Ok(mechanism) => mechanism,
+                Err(TryRecvError::Disconnected) => None,
+            };
+            let ending = self.diagnosed(mechanism, known);
+            return Some(self.over(ending, known));
+        }
+        let ending = self.up.look()?;
+        if ending == Ending::HungUp {
+            self.probe = maker.probe(&self.up);
+            if self.probe.is_some() {
+                return None;
+            }
+        }
+        known.did_not_hang_up(&self.up.endpoint);
+        Some(self.over(ending, known))
+    }
+
+    /// Why a connection ended on which the other end hung up, and which greets so.
+    fn diagnosed(&self, mechanism: Option<Mechanism>, known: &mut Known) -> Ending {
+        let endpoint = &self.up.endpoint;
+        match (mechanism, self.up.is_private) {
+            (Some(Mechanism::Curve), true) if known.hung_up(endpoint) < HUNG_UP_LIMIT => {
+                return Ending::HungUp;
+            }
+            _ => known.did_not_hang_up(endpoint),
+        }
+        match (mechanism, self.up.is_private) {
+            (Some(Mechanism::Curve), true) => Ending::Impostor,
+            (Some(Mechanism::Curve), false) | (Some(Mechanism::Null), true) => Ending::Mismatch,
+            (Some(Mechanism::Null), false) | (None, _) => Ending::HungUp,
+        }
+    }
+
+    fn over(&self, ending: Ending, known: &mut Known) -> Ended {
+        known.failed(&self.up.endpoint);
+        Ended {
+            endpoint: self.up.endpoint.clone(),
+            ending: Some(ending),
+            breach: self.up.breach(ending),
+            words: self.up.words(ending).to_owned(),
+        }
+    }
+}
+
+impl Ended {
+    /// Whether it is the satellite itself that refused us.
+    fn is_last_word(&self) -> bool {
+        self.ending == Some(Ending::Unknown)
+    }
+}

@@ -13,6 +13,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use skypipe_broker::protocol::{PipeInfo, Reply, Status};
+use skypipe_broker::text::{self, count, printable};
+use zeroize::Zeroizing;
 
 use crate::config::{self, Place};
 use crate::exit::{DONE, Failure};
@@ -74,6 +76,7 @@ pub(crate) fn inquire(
         place,
         start,
         timeout,
+        None,
         &mut |told| match told {
             Told::Answer(reply) => inquiry.answers.push(reply),
             Told::Notice(sentence) => inquiry.notices.push(sentence),
@@ -94,9 +97,12 @@ fn is_running(path: &Path) -> Result<bool, Failure> {
     })
 }
 
-/// Prints what was asked for. A reader that has seen enough is no failure.
+/// Prints what was asked for: whole lines, in which what could harm a terminal is escaped. A reader
+/// that has seen enough is no failure.
 pub(crate) fn show(text: &str) -> Result<u8, Failure> {
-    match io::stdout().write_all(text.as_bytes()) {
+    let lines = text.lines().map(|line| printable(line) + "\n");
+    let shown = Zeroizing::new(lines.collect::<String>());
+    match io::stdout().write_all(shown.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::failed(format!(
             "stdout cannot be written: {}",
             words(&error)
@@ -137,11 +143,7 @@ impl Inquiry {
 
     /// What was discarded from the pipe `name`, in words.
     fn dropped(&self, name: &str) -> String {
-        let pipe = if name.is_empty() {
-            "the default pipe".to_owned()
-        } else {
-            name.to_owned()
-        };
+        let pipe = text::pipe(name);
         let dropped = self.answers.iter().find_map(|answer| match answer {
             Reply::Discarded { streams, bytes } if *streams > 0 => Some((*streams, *bytes)),
             _ => None,
@@ -156,12 +158,6 @@ impl Inquiry {
     }
 }
 
-/// `1 stream`, `2 streams`.
-pub(crate) fn count(number: u64, what: &str) -> String {
-    let ending = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{ending}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,7 +165,7 @@ mod tests {
     #[test]
     fn what_was_dropped_is_told_in_words() {
         let mut inquiry = Inquiry::of_nobody();
-        assert_eq!(inquiry.dropped("jobs"), "nothing waited in jobs");
+        assert_eq!(inquiry.dropped("jobs"), "nothing waited in \"jobs\"");
         inquiry.answers.push(Reply::Discarded {
             streams: 0,
             bytes: 0,
@@ -181,7 +177,7 @@ mod tests {
         }];
         assert_eq!(
             inquiry.dropped("jobs"),
-            "dropped 2 streams with 1 byte from jobs"
+            "dropped 2 streams with 1 byte from \"jobs\""
         );
     }
 }

@@ -36,6 +36,7 @@ use crate::direction::Direction;
 use crate::exit::{DONE, Failure, UNREACHABLE};
 use crate::keys::Identity;
 use crate::link::Told;
+use crate::link::program::Program;
 use crate::link::route::{Curve, Route, Tcp};
 use crate::local::Local;
 use crate::provision::finding::Finding;
@@ -80,20 +81,22 @@ fn carry_out(command: Command) -> Result<u8, Failure> {
     }
 }
 
-/// Bytes from stdin into a pipe, or out of it to stdout.
+/// Bytes from stdin or a command into a pipe, or out of it to stdout.
 fn transfer(pipe: Pipe) -> Result<u8, Failure> {
+    let program = Program::find(&pipe.command)?;
     let place = config::place()?;
-    let job = job(pipe.name, pipe.way);
-    converse(job, &place, true, pipe.timeout, &mut |told| match told {
+    let job = job(pipe.name, pipe.way, program.is_some());
+    let tell = &mut |told| match told {
         Told::Notice(sentence) => tell::notice(&sentence),
         Told::Hint(sentence) => tell::hint(&sentence),
         Told::Answer(_) => {}
-    })
+    };
+    converse(job, &place, true, pipe.timeout, program, tell)
 }
 
-fn job(pipe: String, way: Way) -> Job {
+fn job(pipe: String, way: Way, is_commands: bool) -> Job {
     let asked = match way {
-        Way::Unsaid => None,
+        Way::Unsaid => is_commands.then_some(Direction::Write),
         Way::Read(_) => Some(Direction::Read),
         Way::Write { .. } => Some(Direction::Write),
     };
@@ -112,7 +115,7 @@ fn job(pipe: String, way: Way) -> Job {
                 pipe,
                 wait,
                 whole,
-                inferred: !said,
+                inferred: !said && !is_commands,
                 label: config::label(),
             }
         }
@@ -126,6 +129,7 @@ fn converse(
     place: &Place,
     start: bool,
     timeout: Option<Duration>,
+    program: Option<Program>,
     tell: &mut dyn FnMut(Told),
 ) -> Result<u8, Failure> {
     let identity = identity(place)?;
@@ -160,7 +164,7 @@ fn converse(
             start,
         }),
     };
-    link::run(config, route, tell).map_err(|error| Failure::failed(tell::words(&error)))
+    link::run(config, route, program, tell).map_err(|error| Failure::failed(tell::words(&error)))
 }
 
 /// What was deployed, if it is the satellite of this invitation, and it was joined: not one that

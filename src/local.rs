@@ -14,7 +14,7 @@
 //! socket means nothing, whoever holds `satellite.lock` may replace it, and two first uses at the
 //! same instant start one satellite: the second waits for `start.lock` and then finds it running.
 
-mod descriptors;
+pub mod descriptors;
 pub mod directory;
 mod serve;
 mod service;

@@ -41,12 +41,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use uuid::Uuid;
 
-use self::listener::Listener;
 pub use self::away::{Away, Return, Taken};
+use self::listener::Listener;
 pub use self::reading::Reads;
 pub use self::recording::Changed;
-pub use self::writing::{Opening, Reopened};
 use self::stream::Stream;
+pub use self::writing::{Opening, Reopened};
 use crate::broker::Now;
 use crate::protocol::{How, Outcome, PipeInfo};
 use crate::store::{Damaged, StreamKey};
@@ -270,7 +270,10 @@ impl Pipe {
     /// Whether a stream was cut.
     #[must_use]
     pub fn is_cut(&self, key: StreamKey) -> bool {
-        let finish = self.streams.get(&key).and_then(|stream| stream.finish.as_ref());
+        let finish = self
+            .streams
+            .get(&key)
+            .and_then(|stream| stream.finish.as_ref());
         finish.is_some_and(|finish| !finish.is_end())
     }
 

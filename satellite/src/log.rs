@@ -1,10 +1,12 @@
 //! The satellite's log: lines on stderr, and never too many of them.
 //!
 //! Owns all that a satellite writes to stderr while it runs. What peers can bring about ends up
-//! here, so the log is bounded: it can neither be flooded, nor be written to with control characters.
+//! here, so the log is bounded: it can neither be flooded, nor move the cursor of whoever reads it.
 
 use std::io::{self, Write as _};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use skypipe_broker::text::{count, printable};
 
 /// The most lines in a second: more than anybody reads, less than fills a disk in a night.
 const LINES_PER_SECOND: u32 = 20;
@@ -25,16 +27,16 @@ impl Log {
         };
         let time = humantime::format_rfc3339_seconds(now);
         if left_out > 0 {
-            say(&format!("{time} {left_out} lines left out"));
+            say(&format!("{time} {} left out", count(left_out, "line")));
         }
         say(&format!("{time} {text}"));
     }
 }
 
-/// Writes a line to stderr as it is, but for control characters. That nobody can read it (a closed
+/// Writes a line to stderr, with what could harm a terminal escaped. That nobody can read it (a closed
 /// stderr, a full disk) is no reason to stop.
 pub(crate) fn say(line: &str) {
-    let line = line.replace(char::is_control, "?") + "\n";
+    let line = printable(line) + "\n";
     let _ = io::stderr().write_all(line.as_bytes());
 }
 

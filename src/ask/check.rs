@@ -8,8 +8,9 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use skypipe_broker::protocol::Status;
+use skypipe_broker::text::{count, printable};
 
-use super::{count, inquire, is_running, show};
+use super::{inquire, is_running, show};
 use crate::config::{self, Endpoint, Place};
 use crate::exit::{Failure, UNREACHABLE};
 use crate::local::directory::Directory;
@@ -154,7 +155,8 @@ fn report(status: &Status, place: &Place, sky: &Sky, now: SystemTime) -> String 
     let lines = lines.into_iter().flatten();
     let lines = lines.chain(disk).chain(trouble);
     let lines: Vec<_> = lines
-        .map(|(name, value)| format!("{name:<9}  {value}\n"))
+        // A value is one line, whatever a satellite puts into it.
+        .map(|(name, value)| format!("{name:<9}  {}\n", printable(&value)))
         .collect();
     lines.concat()
 }

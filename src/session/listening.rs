@@ -8,6 +8,7 @@ use skypipe_broker::protocol::{
     Code, How, MAX_CHUNK, MAX_PROGRESS, MAX_TURNS_OPEN, Mode, Progress, Reply, Request, Resume,
     cost,
 };
+use skypipe_broker::text;
 use uuid::Uuid;
 
 use crate::seal::{Fault, Opener};
@@ -194,7 +195,11 @@ impl Listener {
     fn progress(&self) -> Vec<Progress> {
         let has_ended = |stream: &Uuid| self.ended.contains(stream);
         let going_on = self.taken.values().filter(|it| !has_ended(&it.stream));
-        let ended = self.ended.iter().rev().filter_map(|stream| self.taken.get(stream));
+        let ended = self
+            .ended
+            .iter()
+            .rev()
+            .filter_map(|stream| self.taken.get(stream));
         going_on.chain(ended).take(MAX_PROGRESS).copied().collect()
     }
 
@@ -248,11 +253,12 @@ impl Listener {
         if self.missed > 0 {
             let missed = std::mem::take(&mut self.missed);
             self.missed_told = Some(common.now);
+            let missed = text::count(missed, "byte");
             let message = if self.mode == Mode::Tap && !self.was_lost {
-                format!("this tap was too slow and missed {missed} bytes")
+                format!("this tap was too slow and missed {missed}")
             } else {
-                let pipe = &self.pipe;
-                format!("{missed} bytes of {pipe:?} passed by while this listener was away")
+                let pipe = text::pipe(&self.pipe);
+                format!("{missed} of {pipe} passed by while this listener was away")
             };
             common.out.push_back(Output::Notice(message));
         }
@@ -370,10 +376,9 @@ impl Listener {
 
     /// Others took the rest of streams that this listener had begun or was to get.
     fn missed_streams(&mut self, common: &mut Common, missed: u64) {
-        let streams = if missed == 1 { "stream" } else { "streams" };
-        let pipe = &self.pipe;
+        let (streams, pipe) = (text::count(missed, "stream"), text::pipe(&self.pipe));
         let message =
-            format!("the rest of {missed} {streams} of {pipe:?} passed by while this listener was away");
+            format!("the rest of {streams} of {pipe} passed by while this listener was away");
         common.out.push_back(Output::Notice(message));
         if self.mode == Mode::Follow {
             self.code = 3;
@@ -567,10 +572,9 @@ impl Listener {
     fn distrust(&mut self, common: &mut Common, fault: &Fault) {
         self.leave(common);
         common.send(&Request::Bye, None);
-        let pipe = &self.pipe;
-        let hint = format!(
-            "it waits in the pipe {pipe:?} still: skypipe --discard drops all that waits there"
-        );
+        let pipe = text::pipe(&self.pipe);
+        let hint =
+            format!("it waits in {pipe} still: skypipe --discard drops all that waits there");
         common.out.push_back(Output::Hint(hint));
         let message = format!("what came from the satellite cannot be trusted: {fault}");
         common.fail(1, &message);
@@ -578,7 +582,11 @@ impl Listener {
 
     /// Notes that a stream's finish has arrived, behind `at` bytes; returns whether it is the first time.
     fn remember_end(&mut self, stream: Uuid, at: u64) -> bool {
-        if self.ended_at.get(&stream).is_some_and(|before| at <= *before) {
+        if self
+            .ended_at
+            .get(&stream)
+            .is_some_and(|before| at <= *before)
+        {
             return false;
         }
         self.ended_at.insert(stream, at);
@@ -673,9 +681,12 @@ impl Listener {
         }
         if before > 0 {
             self.code = 3;
+            let first = match before {
+                1 => "byte".to_owned(),
+                many => text::count(many, "byte"),
+            };
             let message = format!(
-                "this is the rest of the stream of {label}: its first {before} bytes went to \
-                 others"
+                "this is the rest of the stream of {label}: its first {first} went to others"
             );
             common.out.push_back(Output::Notice(message));
         }

@@ -67,10 +67,15 @@ pub struct Liar {
     pub boast: u64,
     /// What it sends writers once it has a chunk of theirs.
     pub boxed: Option<Bytes>,
+    /// What it answers instead of all else.
+    pub retort: Option<Retort>,
     script: Vec<Step>,
     turns: u64,
     taken: Option<Sealed>,
 }
+
+/// Which answers a request gets.
+pub type Retort = Box<dyn Fn(&Request) -> Vec<Reply>>;
 
 pub fn secret() -> Secret {
     let mut bytes = [0; 32];
@@ -105,6 +110,7 @@ impl Liar {
             expected: 0,
             boast: 0,
             boxed: None,
+            retort: None,
             script: Vec::new(),
             turns: 0,
             taken: None,
@@ -173,6 +179,12 @@ impl Liar {
             return;
         };
         let request = decode(command).expect("our own client makes sense");
+        if let Some(retort) = &self.retort {
+            for reply in retort(&request) {
+                self.say(&route, &reply);
+            }
+            return;
+        }
         let payload = payload.first().cloned().unwrap_or_default();
         self.answer(&route, request, payload.into());
     }

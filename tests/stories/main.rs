@@ -6,11 +6,13 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod command;
 mod direction;
 mod ending;
 mod lines;
 mod live;
 mod lost;
+mod names;
 mod network;
 mod proxy;
 mod queue;

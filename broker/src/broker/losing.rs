@@ -102,7 +102,9 @@ impl<S: Store> Broker<S> {
             return;
         }
         let silent = self.now.saturating_sub(client.heard);
-        let has_ended = client.gone.is_some_and(|gone| self.now >= gone + GONE_AFTER);
+        let has_ended = client
+            .gone
+            .is_some_and(|gone| self.now >= gone + GONE_AFTER);
         let (streams, listeners) = (client.streams.clone(), client.listeners.clone());
         let are_listeners_lost = has_ended || silent >= self.settings.listener_lost;
         let are_writers_lost = has_ended || silent >= self.settings.writer_lost;
@@ -116,7 +118,10 @@ impl<S: Store> Broker<S> {
             let why = if has_ended {
                 "its program has ended".to_owned()
             } else {
-                format!("it was not heard of for {}", humane(self.settings.writer_lost))
+                format!(
+                    "it was not heard of for {}",
+                    humane(self.settings.writer_lost)
+                )
             };
             for stream in &streams {
                 self.log_lost(&format!("the writer of {stream} is lost"));
@@ -142,9 +147,8 @@ impl<S: Store> Broker<S> {
         let Some(client) = self.clients.get(id) else {
             return;
         };
-        let has_more = client.peer.is_some()
-            || !client.streams.is_empty()
-            || !client.listeners.is_empty();
+        let has_more =
+            client.peer.is_some() || !client.streams.is_empty() || !client.listeners.is_empty();
         let is_watched = client.old.is_none() && has_more;
         let due = is_watched.then(|| self.silence_over(client));
         self.clients.check_at(id, due);

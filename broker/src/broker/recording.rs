@@ -31,9 +31,17 @@ impl<S: Store> Broker<S> {
         let writers = known.writers.keys().map(|id| Changed::Writer(*id));
         let listeners = known.listeners.keys().map(|key| Changed::Listener(*key));
         let parts = known.pipes.values().flat_map(Pipe::parts);
-        let away = known.takers.values().filter_map(|taker| Some((taker.key, taker.away.as_ref()?)));
-        let away = away.flat_map(|(key, away)| away.streams().map(move |it| Changed::Part(key, it)));
-        let all = streams.chain(writers).chain(listeners).chain(parts).chain(away);
+        let away = known
+            .takers
+            .values()
+            .filter_map(|taker| Some((taker.key, taker.away.as_ref()?)));
+        let away =
+            away.flat_map(|(key, away)| away.streams().map(move |it| Changed::Part(key, it)));
+        let all = streams
+            .chain(writers)
+            .chain(listeners)
+            .chain(parts)
+            .chain(away);
         // One after the other, for together they may be more than the memory that there is.
         let mut records = all.filter_map(|it| known.record_of(it));
         let written = store.checkpoint(&mut records);

@@ -11,6 +11,7 @@ use crate::protocol::{
     BASE_CREDIT, Code, How, MAX_BYTES, MAX_CHUNK, MAX_LABEL, MAX_PROOF, Outcome, Reply, SCRAP, cost,
 };
 use crate::store::{Store, StreamKey};
+use crate::text;
 
 /// How far a writer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -319,7 +320,10 @@ impl<S: Store> Broker<S> {
             };
             self.go_on_with_rest(client, &name, opening);
         }
-        let there = self.pipes.get(&name).and_then(|pipe| pipe.end(self.writers[&stream].key));
+        let there = self
+            .pipes
+            .get(&name)
+            .and_then(|pipe| pipe.end(self.writers[&stream].key));
         if let Some(writer) = self.writers.get_mut(&stream) {
             (writer.stage, writer.len) = (Stage::Open, None);
             writer.next = there.unwrap_or(writer.next);
@@ -450,8 +454,9 @@ impl<S: Store> Broker<S> {
         }
         if len != writer.next {
             let message = format!(
-                "a finish after {len} bytes, where there are {}",
-                writer.next
+                "a finish after {}, where {} came",
+                text::count(len, "byte"),
+                text::count(writer.next, "byte")
             );
             return self.refuse(peer, Code::Order, &message, Some(stream));
         }

@@ -237,13 +237,7 @@ impl Pipe {
     }
 
     /// What is left of a part, by what the listener says that it has printed.
-    fn left_of(
-        &self,
-        key: StreamKey,
-        part: &AwayPart,
-        mode: Mode,
-        back: &Return<'_>,
-    ) -> Left {
+    fn left_of(&self, key: StreamKey, part: &AwayPart, mode: Mode, back: &Return<'_>) -> Left {
         let told = back.progress.get(&part.id);
         let has = told.map_or(0, |it| it.at).max(part.confirmed);
         let has_limit = part.limit.is_some_and(|limit| has >= limit);
@@ -373,7 +367,10 @@ impl Pipe {
         }
         let is_new = |stream: &StreamKey| !feeds.contains_key(stream);
         for stream in self.open.iter().copied().filter(is_new).collect::<Vec<_>>() {
-            let (is_claimed, backlog) = (self.streams[&stream].is_claimed(), self.streams[&stream].next);
+            let (is_claimed, backlog) = (
+                self.streams[&stream].is_claimed(),
+                self.streams[&stream].next,
+            );
             match mode {
                 _ if is_claimed => {}
                 Mode::Tap => self.add_tap(key, stream, ctx.effects),

@@ -7,6 +7,7 @@ use std::fs;
 
 use super::Disk;
 use crate::store::Full;
+use crate::text::count;
 
 impl Disk {
     /// Bytes of all files, with what waits in the buffer.
@@ -22,8 +23,8 @@ impl Disk {
         let others = self.used() - self.reserve.held();
         if others + self.reserve.size() + size > self.settings.budget {
             return Err(Full(format!(
-                "the {} bytes of disk that may be used are used up",
-                self.settings.budget
+                "its disk budget of {} is used up",
+                count(self.settings.budget, "byte")
             )));
         }
         if !self.reserve.is_there() {

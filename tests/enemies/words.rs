@@ -59,6 +59,7 @@ fn answers(request: &Request) -> Vec<Reply> {
             stream: *stream,
             next: 0,
             limit: 1 << 30,
+            rest: false,
         }],
         Request::Finish { stream, .. } => vec![Reply::Finished {
             stream: *stream,
@@ -104,6 +105,7 @@ fn performance(listener: Uuid) -> Vec<Reply> {
         listener,
         turn: 0,
         stream: Uuid::from_u128(2),
+        at: 7,
         how: How::Cut(words()),
         label: words(),
         before: 7,
@@ -114,7 +116,12 @@ fn performance(listener: Uuid) -> Vec<Reply> {
         turn: 1,
         missed: 1,
     };
-    vec![Reply::Listening { listener }, ended, done]
+    let listening = Reply::Listening {
+        listener,
+        lost: true,
+        missed: 1,
+    };
+    vec![listening, ended, done]
 }
 
 fn status() -> Status {

@@ -61,10 +61,11 @@ fn a_command_that_cannot_be_run_makes_no_stream_and_no_satellite() {
 }
 
 #[test]
-fn a_command_that_the_system_does_not_run_leaves_no_byte() {
+fn a_command_that_the_system_does_not_run_leaves_no_stream() {
     let sky = Environment::sky(&[]);
     let script = "printf '\\177ELFno' > bad; chmod +x bad; skypipe x -- ./bad";
     sky.shell(script).done().told(126, "cannot run ./bad: ");
+    wait::until("there is no stream", || sky.is_gone("x"));
 }
 
 #[test]

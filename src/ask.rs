@@ -12,6 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use skypipe_broker::protocol::{PipeInfo, Reply, Status};
+use skypipe_broker::text::{self, count};
 
 use crate::config::{self, Place};
 use crate::exit::{DONE, Failure};
@@ -70,19 +71,19 @@ pub(crate) fn inquire(
     timeouts: Timeouts,
 ) -> Result<Inquiry, Failure> {
     let mut inquiry = Inquiry::of_nobody();
-    inquiry.code =
-        crate::converse(
-            Job::Ask(question),
-            place,
-            start,
-            timeouts,
-            &mut |told| match told {
-                Told::Answer(reply) => inquiry.answers.push(reply),
-                Told::Notice(sentence) => inquiry.notices.push(sentence),
-                Told::Hint(sentence) => inquiry.hints.push(sentence),
-                Told::Latency(latency) => inquiry.latency = Some(latency),
-            },
-        )?;
+    inquiry.code = crate::converse(
+        Job::Ask(question),
+        place,
+        start,
+        timeouts,
+        None,
+        &mut |told| match told {
+            Told::Answer(reply) => inquiry.answers.push(reply),
+            Told::Notice(sentence) => inquiry.notices.push(sentence),
+            Told::Hint(sentence) => inquiry.hints.push(sentence),
+            Told::Latency(latency) => inquiry.latency = Some(latency),
+        },
+    )?;
     Ok(inquiry)
 }
 
@@ -130,11 +131,7 @@ impl Inquiry {
 
     /// What was discarded from the pipe `name`, in words.
     fn dropped(&self, name: &str) -> String {
-        let pipe = if name.is_empty() {
-            "the default pipe".to_owned()
-        } else {
-            name.to_owned()
-        };
+        let pipe = text::pipe(name);
         let dropped = self.answers.iter().find_map(|answer| match answer {
             Reply::Discarded { streams, bytes } if *streams > 0 => Some((*streams, *bytes)),
             _ => None,
@@ -149,12 +146,6 @@ impl Inquiry {
     }
 }
 
-/// `1 stream`, `2 streams`.
-pub(crate) fn count(number: u64, what: &str) -> String {
-    let ending = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{ending}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,7 +153,7 @@ mod tests {
     #[test]
     fn what_was_dropped_is_told_in_words() {
         let mut inquiry = Inquiry::of_nobody();
-        assert_eq!(inquiry.dropped("jobs"), "nothing waited in jobs");
+        assert_eq!(inquiry.dropped("jobs"), "nothing waited in \"jobs\"");
         inquiry.answers.push(Reply::Discarded {
             streams: 0,
             bytes: 0,
@@ -174,7 +165,7 @@ mod tests {
         }];
         assert_eq!(
             inquiry.dropped("jobs"),
-            "dropped 2 streams with 1 byte from jobs"
+            "dropped 2 streams with 1 byte from \"jobs\""
         );
     }
 }

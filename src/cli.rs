@@ -13,6 +13,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args as _, CommandFactory, FromArgMatches, Parser};
 use skypipe_broker::keys::halves::Halves;
 use skypipe_broker::protocol::{MAX_KEY_NAME, Mode, Rights, name_fault};
+use skypipe_broker::text::normal;
 use skypipe_satellite::{Listen, Settings};
 
 pub use self::command::{Command, Invite, Pipe, Reset, Setup, Stop, Way};
@@ -33,6 +34,10 @@ use crate::session::{Question, Timeouts};
 struct Flags {
     /// The pipe; first use makes it, and without a name it is the default pipe
     name: Option<String>,
+
+    /// Write the output of this command instead of stdin; if it fails, the stream is cut
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
 
     /// Read from the pipe, and leave stdin alone
     #[arg(short, long, help_heading = "Reading and writing")]
@@ -138,7 +143,8 @@ struct Flags {
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 usage, 3 a stream was cut or came incomplete, 4 no satellite,
-124 --timeout, 129/130/143 ended by a signal.
+124 --timeout, 129/130/143 ended by a signal. With -- COMMAND: 126 it cannot be run, 127 there is none;
+if it fails, its stream is cut and the exit code is the command's.
 
 --setup and --reset take fly, ssh://user@host[:port], docker, docker+unix:///path, docker+ssh://user@host or
 docker+tcp://host:port.
@@ -224,7 +230,12 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 impl Flags {
     /// The one thing that all the flags together ask for.
-    fn ask(self, settings: &[String]) -> Result<Command, String> {
+    fn ask(mut self, settings: &[String]) -> Result<Command, String> {
+        self.take_name_after_dashes()?;
+        for name in self.name.iter_mut().chain(&mut self.pipe) {
+            // Two spellings of one word are one pipe; limits are those of the one that is sent.
+            *name = normal(name).into_owned();
+        }
         if let Some(fault) = self.name.as_deref().and_then(name_fault) {
             return Err(fault.to_owned());
         }
@@ -275,8 +286,35 @@ impl Flags {
                 name,
                 way: self.way()?,
                 timeouts,
+                command: self.command,
             }),
         })
+    }
+
+    /// Behind `--` stands a command, save that a name may stand there, too: one that begins with `-`,
+    /// or where no command can be meant.
+    fn take_name_after_dashes(&mut self) -> Result<(), String> {
+        let Some(first) = self.command.first() else {
+            return Ok(());
+        };
+        let reads = self.read || self.one || self.follow || self.tap;
+        let writes = !reads && self.commands().is_empty();
+        let is_alone = !writes && self.command.len() == 1;
+        let is_name = is_alone || first.as_encoded_bytes().starts_with(b"-");
+        if self.name.is_none() && is_name {
+            let name = self.command.remove(0).into_string();
+            self.name = Some(name.map_err(|_| "a pipe's name is UTF-8".to_owned())?);
+            if self.command.first().is_some_and(|word| word == "--") {
+                self.command.remove(0);
+            }
+        }
+        match self.command.first() {
+            Some(word) if !writes => Err(format!(
+                "the output of {} would be written, and nothing is written here",
+                word.display()
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The commands that were given, of which there can be one.

@@ -6,6 +6,7 @@
 pub mod ask;
 pub mod cli;
 pub mod config;
+pub mod descriptors;
 pub mod direction;
 pub mod exit;
 pub mod keys;
@@ -35,6 +36,7 @@ use crate::direction::Direction;
 use crate::exit::{DONE, Failure, UNREACHABLE};
 use crate::keys::Identity;
 use crate::link::Told;
+use crate::link::program::Program;
 use crate::link::route::{Curve, Route, Tcp};
 use crate::local::Local;
 use crate::provision::finding::Finding;
@@ -79,24 +81,26 @@ fn carry_out(command: Command) -> Result<u8, Failure> {
     }
 }
 
-/// Bytes from stdin into a pipe, or out of it to stdout.
+/// Bytes from stdin or a command into a pipe, or out of it to stdout.
 fn transfer(pipe: Pipe) -> Result<u8, Failure> {
+    let program = Program::find(&pipe.command)?;
     let place = config::place()?;
-    let job = job(pipe.name, pipe.way);
+    let job = job(pipe.name, pipe.way, program.is_some());
     if matches!(job, Job::Listen { .. }) {
         // Nothing leaves a pipe for an output that is none (rule 10).
         output::check()?;
     }
-    converse(job, &place, true, pipe.timeouts, &mut |told| match told {
+    let tell = &mut |told| match told {
         Told::Notice(sentence) => tell::notice(&sentence),
         Told::Hint(sentence) => tell::hint(&sentence),
         Told::Answer(_) | Told::Latency(_) => {}
-    })
+    };
+    converse(job, &place, true, pipe.timeouts, program, tell)
 }
 
-fn job(pipe: String, way: Way) -> Job {
+fn job(pipe: String, way: Way, is_commands: bool) -> Job {
     let asked = match way {
-        Way::Unsaid => None,
+        Way::Unsaid => is_commands.then_some(Direction::Write),
         Way::Read(_) => Some(Direction::Read),
         Way::Write { .. } => Some(Direction::Write),
     };
@@ -115,7 +119,7 @@ fn job(pipe: String, way: Way) -> Job {
                 pipe,
                 wait,
                 whole,
-                inferred: !said,
+                inferred: !said && !is_commands,
                 label: config::label(),
             }
         }
@@ -129,6 +133,7 @@ fn converse(
     place: &Place,
     start: bool,
     timeouts: Timeouts,
+    program: Option<Program>,
     tell: &mut dyn FnMut(Told),
 ) -> Result<u8, Failure> {
     let identity = identity(place)?;
@@ -164,7 +169,7 @@ fn converse(
             start,
         }),
     };
-    link::run(config, route, tell).map_err(|error| Failure::failed(tell::words(&error)))
+    link::run(config, route, program, tell).map_err(|error| Failure::failed(tell::words(&error)))
 }
 
 /// What was deployed, if it is the satellite of this invitation, and it was joined: not one that

@@ -13,7 +13,9 @@
 //!    only when there are no more of them that it broke, if it did, or that this client is not let in.
 //! 3. Hand in what stdout has taken. If it has failed or its reader is gone, say that last.
 //! 4. Hand in that the deadline has come, if it has.
-//! 5. Note a signal. It stops the reading of stdin, and is handed in after what had been read.
+//! 5. Note a signal. It stops the reading of stdin, and is handed in after what had been read. A
+//!    command that is read instead is told to end, and has a moment for its last output.
+//!    Start that command, if its stream has been opened just now.
 //! 6. Hand in what stdin gave, for as long as the session wants it; else it stays where it is, the
 //!    reading thread stops at its full channel, and whoever writes to us stops in turn. This comes
 //!    last, because all the others may make the session want it.
@@ -25,6 +27,7 @@
 mod allocator;
 mod chunker;
 mod connection;
+pub mod program;
 pub mod route;
 mod signals;
 mod stdin;
@@ -39,6 +42,7 @@ use skypipe_broker::protocol::Reply;
 use zmq::{POLLIN, PollItem};
 
 use self::connection::{Breach, Connection};
+use self::program::Program;
 use self::route::Route;
 use self::signals::Signals;
 use self::stdin::{FromStdin, Reader};
@@ -49,10 +53,6 @@ use crate::session::{Config, Input, Job, Output, Session, Signal};
 /// The most messages taken from the connection in one round, so that signals, stdout and the
 /// deadline have their turn however fast the satellite sends.
 const MESSAGES_A_ROUND: usize = 64;
-
-/// How long a signal waits for what had been read from stdin. The reading thread answers at once
-/// unless the satellite takes nothing; the session has a time of its own for that.
-const FLUSH: Duration = Duration::from_millis(250);
 
 /// What a session has to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,14 +67,20 @@ pub enum Told {
     Latency(Duration),
 }
 
-/// Runs a session to its end, over connections along `route`, and returns its exit code.
+/// Runs a session to its end, over connections along `route`, and returns its exit code. A writer
+/// writes what `program` does, if there is one, and else stdin.
 ///
 /// # Errors
 ///
 /// When the system refuses a thread, a descriptor or the waiting itself.
-pub fn run(config: Config, route: Arc<dyn Route>, tell: &mut dyn FnMut(Told)) -> io::Result<u8> {
+pub fn run(
+    config: Config,
+    route: Arc<dyn Route>,
+    program: Option<Program>,
+    tell: &mut dyn FnMut(Told),
+) -> io::Result<u8> {
     allocator::reuse_large_blocks();
-    let mut link = Link::new(config, route, tell)?;
+    let mut link = Link::new(config, route, program, tell)?;
     link.carry_out();
     loop {
         if let Some(code) = link.exit {
@@ -86,6 +92,7 @@ pub fn run(config: Config, route: Arc<dyn Route>, tell: &mut dyn FnMut(Told)) ->
         link.take_from_stdout();
         link.take_time();
         link.take_signal();
+        link.start_program()?;
         link.take_from_stdin();
     }
 }
@@ -95,6 +102,8 @@ struct Link<'a> {
     started: Instant,
     connection: Connection,
     reader: Option<Reader>,
+    /// A command that is to be started once its stream is open.
+    program: Option<Program>,
     writer: Option<Writer>,
     signals: Option<Signals>,
     /// A signal that waits for the rest of stdin, and until when.
@@ -108,12 +117,14 @@ impl<'a> Link<'a> {
     fn new(
         config: Config,
         route: Arc<dyn Route>,
+        program: Option<Program>,
         tell: &'a mut dyn FnMut(Told),
     ) -> io::Result<Self> {
         let wake = Wake::new()?;
         let (mut reader, mut writer, mut signals) = (None, None, None);
         match config.job {
-            Job::Write { .. } => reader = Some(Reader::start(wake.waker())?),
+            Job::Write { .. } if program.is_some() => {}
+            Job::Write { .. } => reader = Some(Reader::start(wake.waker(), None)?),
             Job::Listen { .. } => writer = Some(Writer::start(wake.waker())?),
             Job::Ask(_) => {}
         }
@@ -126,6 +137,7 @@ impl<'a> Link<'a> {
             started: Instant::now(),
             connection: Connection::new(route, wake.waker()),
             reader,
+            program,
             writer,
             signals,
             signal: None,
@@ -261,10 +273,21 @@ impl<'a> Link<'a> {
         let Some(signal) = self.signals.as_ref().and_then(Signals::take) else {
             return;
         };
-        if let Some(reader) = &mut self.reader {
-            reader.stop();
+        let reader = self.reader.as_mut();
+        let flush = reader.map_or(Duration::ZERO, |reader| reader.interrupt(signal));
+        self.signal = Some((signal, Instant::now() + flush));
+    }
+
+    /// Starts the command as soon as what it writes has somewhere to go.
+    fn start_program(&mut self) -> io::Result<()> {
+        let is_time = self.signal.is_none() && self.session.is_open();
+        if let Some(program) = self.program.take_if(|_| is_time) {
+            match program.start() {
+                Ok(command) => self.reader = Some(Reader::start(self.wake.waker(), Some(command))?),
+                Err(why) => self.hand_in(Input::NotStarted(why)),
+            }
         }
-        self.signal = Some((signal, Instant::now() + FLUSH));
+        Ok(())
     }
 
     /// Step 6. A signal often comes together with the end of stdin, because Ctrl-C ends both sides
@@ -282,8 +305,11 @@ impl<'a> Link<'a> {
                 FromStdin::Nothing => break,
                 FromStdin::Chunk(bytes) => self.hand_in(Input::Read(bytes)),
                 FromStdin::End if self.signal.is_none() => self.hand_in(Input::ReadEnd),
+                FromStdin::Ended(end) if self.signal.is_none() => {
+                    self.hand_in(Input::CommandEnded(end));
+                }
                 FromStdin::Failed(why) => self.hand_in(Input::ReadFailed(why)),
-                FromStdin::End | FromStdin::Stopped => {}
+                FromStdin::End | FromStdin::Ended(_) | FromStdin::Stopped => {}
             }
         }
         let settled = self.reader.is_none() || !self.session.wants_input();

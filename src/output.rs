@@ -3,7 +3,9 @@
 //! Owns what it means that stdout does not take it. A pipe's bytes go another way
 //! ([`crate::link`]).
 
+use skypipe_broker::text::printable;
 use skypipe_satellite::standard::{self, NotPrinted};
+use zeroize::Zeroizing;
 
 use crate::exit::{DONE, Failure};
 use crate::tell::words;
@@ -24,7 +26,7 @@ pub fn check() -> Result<(), Failure> {
 ///
 /// When stdout does not take it for any other reason.
 pub fn show(text: &str) -> Result<u8, Failure> {
-    match standard::print(text.as_bytes()) {
+    match standard::print(harmless(text).as_bytes()) {
         Ok(()) | Err(NotPrinted::Unread) => Ok(DONE),
         Err(fault) => Err(failure(&fault)),
     }
@@ -36,7 +38,13 @@ pub fn show(text: &str) -> Result<u8, Failure> {
 ///
 /// When stdout does not take it, or nobody reads it.
 pub fn hand_over(text: &str) -> Result<(), Failure> {
-    standard::print(text.as_bytes()).map_err(|fault| failure(&fault))
+    standard::print(harmless(text).as_bytes()).map_err(|fault| failure(&fault))
+}
+
+/// Whole lines, in which what could harm a terminal is escaped.
+fn harmless(text: &str) -> Zeroizing<String> {
+    let lines = text.lines().map(|line| printable(line) + "\n");
+    Zeroizing::new(lines.collect::<String>())
 }
 
 fn failure(fault: &NotPrinted) -> Failure {

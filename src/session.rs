@@ -187,6 +187,15 @@ impl Signal {
     }
 }
 
+/// How a command ended whose output is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommandEnd {
+    /// It exited with this code.
+    Exited(u8),
+    /// A signal of this number ended it.
+    Killed(u8),
+}
+
 /// What happened to the loop around the session.
 #[derive(Debug, Clone)]
 pub enum Input {
@@ -202,6 +211,10 @@ pub enum Input {
     ReadEnd,
     /// Stdin could not be read.
     ReadFailed(String),
+    /// The command whose output was read has ended; all of it was handed in.
+    CommandEnded(CommandEnd),
+    /// That command could not be started: why. Nothing was handed in.
+    NotStarted(String),
     /// The oldest [`Output::Write`] not yet reported has been written, whole.
     Written,
     /// Stdout is closed (EPIPE): nothing more can be written.
@@ -381,6 +394,15 @@ impl Session {
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// Whether the satellite has opened the stream, so that a command may begin to write.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        match &self.role {
+            Role::Write(writer) => self.common.stage != Stage::Over && writer.is_open(),
+            _ => false,
+        }
     }
 
     /// Whether it takes another [`Input::Read`].

@@ -1,11 +1,16 @@
 //! What the program says to people, all of it on stderr.
 //!
-//! Owns the form `skypipe: sentence`. Never writes to stdout, which carries data alone, and never
+//! Owns the form `skypipe: sentence`. Sentences quote what others call their programs, pipes and
+//! reasons, so what could harm a terminal is escaped here, in whatever they quote. Never writes to stdout, which carries data alone, and never
 //! fails: a stderr that is closed must not end a transfer.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Read, Write};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 
-/// Says `sentence`.
+use skypipe_broker::text::printable;
+
+/// Says `sentence`, in one line.
 pub fn notice(sentence: &str) {
     // One write, so that the lines of several clients on one terminal stay whole.
     let line = format!("skypipe: {}\n", printable(sentence));
@@ -17,6 +22,35 @@ pub fn hint(sentence: &str) {
     if io::stderr().is_terminal() {
         notice(sentence);
     }
+}
+
+/// Shows what another program says on stderr, as it says it. The channel hangs up when all is shown.
+pub fn relay(mut from: impl Read + Send + 'static) -> Receiver<()> {
+    let (shown, all_shown) = channel();
+    thread::spawn(move || {
+        let _shown = shown;
+        let mut said = [0; 4096];
+        loop {
+            match from.read(&mut said) {
+                Ok(0) => return,
+                Ok(length) => {
+                    let text = harmless(&said[..length]);
+                    let _ = io::stderr().write_all(text.as_bytes());
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return,
+            }
+        }
+    });
+    all_shown
+}
+
+/// What another program said, with its line ends.
+fn harmless(said: &[u8]) -> String {
+    let text = String::from_utf8_lossy(said);
+    let lines = text.split('\n').map(|line| line.trim_end_matches('\r'));
+    let lines: Vec<_> = lines.map(printable).collect();
+    lines.join("\n")
 }
 
 /// The system's own words for `error`, without the number behind them.
@@ -50,21 +84,6 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// Sentences quote what other people's programs call themselves; that must not move the cursor.
-#[must_use]
-pub fn printable(sentence: &str) -> String {
-    sentence
-        .chars()
-        .map(|c| {
-            if c.is_control() {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                c
-            }
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,7 +105,9 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_are_not_passed_on() {
-        assert_eq!(printable("by \u{1b}[2Jroot"), "by \u{fffd}[2Jroot");
+    fn what_a_program_elsewhere_says_cannot_harm_a_terminal() {
+        assert_eq!(harmless(b"one\r\n\x1b[2Jtwo\n"), "one\n\\u{1b}[2Jtwo\n");
+        let all_shown = relay(io::empty());
+        assert!(all_shown.recv().is_err());
     }
 }

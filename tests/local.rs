@@ -281,7 +281,7 @@ fn questions_start_none() {
     list.printed("PIPE  WAITING  BYTES  WRITERS  LISTENERS\n");
     home.skypipe(&["--discard", "x"])
         .done()
-        .told(0, "nothing waited in x");
+        .told(0, "nothing waited in \"x\"");
     home.skypipe(&["--reset"])
         .done()
         .told(0, "no satellite of yours runs");

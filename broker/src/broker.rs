@@ -48,6 +48,7 @@ use crate::protocol::{
     self, Code, Limits, MAGIC, MAX_CHUNK, REVISION, Reply, Request, decode, encode, v01,
 };
 use crate::store::{Store, StreamKey};
+use crate::text;
 
 /// Time since the satellite started; the loop around supplies it.
 pub type Now = Duration;
@@ -567,7 +568,8 @@ impl<S: Store> Broker<S> {
             return self.refuse(peer, Code::Denied, message, None);
         }
         if !self.clients.knows(client) && self.clients.present() >= self.settings.clients {
-            let message = format!("this satellite has its {} clients", self.settings.clients);
+            let clients = text::count(self.settings.clients as u64, "client");
+            let message = format!("this satellite is full: it serves at most {clients} at a time");
             return self.refuse(peer, Code::Limit, &message, None);
         }
         if let Some(earlier) = self.clients.connect(client, peer, self.now) {

@@ -1,6 +1,6 @@
 //! The broker of skypipe: its protocol and the satellite's whole behaviour.
 //!
-//! `protocol`, `pipe`, `broker` and `store` are pure: no socket, thread, clock, file or print. The
+//! `protocol`, `pipe`, `broker`, `store` and `text` are pure: no socket, thread, clock, file or print. The
 //! loop in `server` moves bytes between them and the one ROUTER socket, with `frame` as its unsafe
 //! corner. Nothing here knows of the client, of processes or of platforms.
 
@@ -11,3 +11,4 @@ pub mod pipe;
 pub mod protocol;
 pub mod server;
 pub mod store;
+pub mod text;

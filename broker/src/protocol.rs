@@ -37,6 +37,13 @@
 //! connection, are what the satellite knows them by: on a new connection the client sends the same
 //! [`Request::Open`] or [`Request::Listen`] again and goes on.
 //!
+//! # Names
+//!
+//! A pipe's name is UTF-8 of at most [`MAX_NAME`] bytes, without control characters and in Unicode's
+//! normal form NFC, so that two spellings of one word are one pipe. A client brings what its user
+//! wrote into this form; a satellite refuses any other with [`Code::Name`]. The same holds for the
+//! names of keys and for their patterns of pipes.
+//!
 //! # Writing
 //!
 //! ```text
@@ -155,6 +162,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::text;
+
 pub use self::keys::{
     KeyInfo, MAX_BOX, MAX_KEY_NAME, MAX_KEYS_PAGE, MAX_PATTERN, MAX_PATTERNS, MAX_PROOF,
     MAX_VOUCHER, NewBox, NewKey, OwnKey, Phrase, PublicKey, Rights,
@@ -202,7 +211,8 @@ pub const MAX_BYTES: u64 = 1 << 60;
 /// The longest command frame, in bytes. The longest that makes sense is a page of a listing.
 pub const MAX_COMMAND: usize = 1 << 16;
 
-/// The longest pipe name, in bytes (semantics: 1–255; the empty name is the default pipe).
+/// The longest pipe name, in bytes of its normal form (semantics: 1–255; the empty name is the
+/// default pipe).
 pub const MAX_NAME: usize = 255;
 
 /// The longest label a writer may give itself, and the longest reason of a cut, in bytes.
@@ -743,6 +753,7 @@ pub fn decode<'a, T: Deserialize<'a>>(frame: &'a [u8]) -> Result<T, DecodeError>
 /// assert_eq!(name_fault("logs"), None);
 /// assert_eq!(name_fault(""), None, "the default pipe");
 /// assert!(name_fault("a\nb").is_some());
+/// assert!(name_fault("cafe\u{301}").is_some(), "it is spelled café, with one character");
 /// ```
 #[must_use]
 pub fn name_fault(name: &str) -> Option<&'static str> {
@@ -750,6 +761,8 @@ pub fn name_fault(name: &str) -> Option<&'static str> {
         Some("a pipe's name has at most 255 bytes")
     } else if name.chars().any(char::is_control) {
         Some("a pipe's name has no control characters")
+    } else if !text::is_normal(name) {
+        Some("a pipe's name is spelled in Unicode's normal form NFC")
     } else {
         None
     }

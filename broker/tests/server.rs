@@ -190,6 +190,7 @@ impl Client {
             from: 0,
             resume: false,
             wait: false,
+            whole: false,
             label,
         });
         assert!(matches!(self.hear().0, Reply::Opened { .. }));

@@ -1,7 +1,7 @@
 //! The satellite's log: lines on stderr, and never too many of them.
 //!
 //! Owns all that a satellite writes to stderr while it runs. What peers can bring about ends up
-//! here, so the log is bounded: it can neither be flooded, nor be written to with control characters.
+//! here, so the log is bounded: it can neither be flooded, nor move the cursor of whoever reads it.
 //!
 //! Of a satellite in the background, stderr is a file. It is kept from run to run, up to [`MAX_FILE`] bytes;
 //! then it gets another name, and the one that had that name before is gone.
@@ -13,6 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{fstat, stat};
 use rustix::stdio::{dup2_stderr, stderr};
+use skypipe_broker::text::{count, printable};
 
 use crate::background::Background;
 use crate::limits::private_files;
@@ -84,7 +85,7 @@ impl Log {
         self.turn_over();
         let time = humantime::format_rfc3339_seconds(now);
         if left_out > 0 {
-            say(&format!("{time} {left_out} lines left out"));
+            say(&format!("{time} {} left out", count(left_out, "line")));
         }
         say(&format!("{time} {text}"));
     }
@@ -97,10 +98,10 @@ fn stderr_is(path: &Path) -> Option<u64> {
     u64::try_from(there.st_size).ok().filter(|_| is_same)
 }
 
-/// Writes a line to stderr as it is, but for control characters. That nobody can read it (a closed
+/// Writes a line to stderr, with what could harm a terminal escaped. That nobody can read it (a closed
 /// stderr, a full disk) is no reason to stop.
 pub(crate) fn say(line: &str) {
-    let line = line.replace(char::is_control, "?") + "\n";
+    let line = printable(line) + "\n";
     let _ = io::stderr().write_all(line.as_bytes());
 }
 

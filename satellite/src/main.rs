@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser;
+use skypipe_broker::text::printable;
 use skypipe_satellite::{Listen, Refusal, Settings, announce, run};
 
 /// The satellite of skypipe: where pipes are kept between those who write and those who read
@@ -23,7 +24,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // A closed stderr must not change the exit code.
-            let _ = writeln!(io::stderr(), "skypipe-satellite: {error:#}");
+            let _ = writeln!(
+                io::stderr(),
+                "skypipe-satellite: {}",
+                printable(&format!("{error:#}"))
+            );
             ExitCode::from(if error.is::<Refusal>() { 2 } else { 1 })
         }
     }

@@ -7,8 +7,9 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use skypipe_broker::protocol::Status;
+use skypipe_broker::text::{count, printable};
 
-use super::{count, inquire, is_running};
+use super::{inquire, is_running};
 use crate::config::{self, Place};
 use crate::exit::{Failure, UNREACHABLE};
 use crate::local::directory::Directory;
@@ -148,7 +149,8 @@ fn report(status: &Status, place: &Place, sky: &Sky, now: SystemTime) -> String 
     let lines = lines.into_iter().flatten();
     let lines = lines.chain(disk).chain(trouble).chain(inherited);
     let lines: Vec<_> = lines
-        .map(|(name, value)| format!("{name:<9}  {value}\n"))
+        // A value is one line, whatever a satellite puts into it.
+        .map(|(name, value)| format!("{name:<9}  {}\n", printable(&value)))
         .collect();
     lines.concat()
 }

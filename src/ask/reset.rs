@@ -11,9 +11,10 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use skypipe_broker::text::{count, printable};
 
 use super::check::hung;
-use super::{count, inquire, is_running};
+use super::{inquire, is_running};
 use crate::cli::Reset;
 use crate::config::{self, Place};
 use crate::exit::{DONE, Failure};
@@ -90,6 +91,7 @@ fn confirm(lost: &str, yes: bool) -> Result<(), Failure> {
             "{lost}: with --yes it is done all the same"
         )));
     }
+    let lost = printable(lost);
     let _ = write!(io::stderr(), "skypipe: {lost}. Stop the satellite? [y/N] ");
     let mut answer = String::new();
     let read = io::stdin().read_line(&mut answer);

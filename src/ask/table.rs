@@ -5,8 +5,7 @@
 use std::fmt::Write;
 
 use skypipe_broker::protocol::PipeInfo;
-
-use crate::tell::printable;
+use skypipe_broker::text::pipe_cell;
 
 const HEAD: [&str; 5] = ["PIPE", "WAITING", "BYTES", "WRITERS", "LISTENERS"];
 
@@ -27,14 +26,9 @@ pub fn table<'a>(pipes: impl Iterator<Item = &'a PipeInfo>) -> String {
 }
 
 fn row(pipe: &PipeInfo) -> ([String; HEAD.len()], &'static str) {
-    let name = if pipe.name.is_empty() {
-        "(default)"
-    } else {
-        &printable(&pipe.name)
-    };
     let [waiting, bytes, writers, listeners] =
         [pipe.waiting, pipe.bytes, pipe.writers, pipe.listeners].map(|number| number.to_string());
-    let cells = [name.to_owned(), waiting, bytes, writers, listeners];
+    let cells = [pipe_cell(&pipe.name), waiting, bytes, writers, listeners];
     (cells, if pipe.full { "full" } else { "" })
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Owns the forms alone. Which flags make which of them is [`super::parse`]'s.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -93,6 +94,8 @@ pub struct Pipe {
     pub way: Way,
     /// How long it waits.
     pub timeouts: Timeouts,
+    /// The command whose output is written, with its arguments; none is stdin.
+    pub command: Vec<OsString>,
 }
 
 /// Which way the bytes go, as far as the flags say.

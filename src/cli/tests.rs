@@ -36,11 +36,63 @@ fn without_flags_stdin_decides() {
         Pipe {
             name: String::new(),
             way: Way::Unsaid,
-            timeouts: Timeouts::default()
+            timeouts: Timeouts::default(),
+            command: Vec::new(),
         }
     );
     assert_eq!(pipe("skypipe logs").name, "logs");
     assert_eq!(pipe("skypipe -- -logs").name, "-logs");
+}
+
+#[test]
+fn behind_two_dashes_stands_a_command_whose_output_is_written() {
+    for (line, name, command) in [
+        ("skypipe db -- pg_dump -Fc app", "db", "pg_dump -Fc app"),
+        ("skypipe -w db -- tar c . -- x", "db", "tar c . -- x"),
+        ("skypipe --wait -- date", "", "date"),
+        // A name may stand there, too, if it cannot be a command.
+        ("skypipe -- -logs", "-logs", ""),
+        ("skypipe -w -- -logs -- date -u", "-logs", "date -u"),
+        ("skypipe -r -- logs", "logs", ""),
+        ("skypipe --tap -- -r", "-r", ""),
+    ] {
+        let pipe = pipe(line);
+        let words: Vec<_> = pipe.command.iter().map(|word| word.to_str()).collect();
+        let expected: Vec<_> = command.split_whitespace().map(Some).collect();
+        assert_eq!((&*pipe.name, words), (name, expected), "{line}");
+    }
+    assert!(matches!(
+        read("skypipe --discard -- logs"),
+        Ok(Command::Ask(Question::Discard(name), ..)) if name == "logs"
+    ));
+    for line in [
+        "skypipe -r logs -- date",
+        "skypipe --one -- date -u",
+        "skypipe --list -- date -u",
+        "skypipe --eof logs -- date",
+    ] {
+        assert!(refused(line).contains("date would be written"), "{line}");
+    }
+}
+
+#[test]
+fn both_spellings_of_a_word_name_one_pipe_and_the_one_that_is_sent_is_measured() {
+    assert_eq!(pipe("skypipe cafe\u{301}").name, "caf\u{e9}");
+    assert_eq!(pipe("skypipe -- -cafe\u{301}").name, "-caf\u{e9}");
+    let long = "e\u{301}".repeat(127);
+    assert_eq!(long.len(), 381);
+    assert_eq!(pipe(&format!("skypipe {long}")).name.len(), 254);
+    // Some spellings are longer when they are normal.
+    let grows = "\u{2adc}".repeat(85);
+    assert_eq!(grows.len(), 255);
+    assert!(refused(&format!("skypipe {grows}")).contains("255 bytes"));
+    match read("skypipe --invite -r --pipe cafe\u{301}* jose\u{301}") {
+        Ok(Command::Invite(invite)) => {
+            assert_eq!(invite.pipes, ["caf\u{e9}*"]);
+            assert_eq!(invite.name, "jos\u{e9}");
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

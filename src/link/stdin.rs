@@ -1,6 +1,6 @@
-//! The thread that reads stdin.
+//! The thread that reads stdin, or the output of a command in its place.
 //!
-//! Owns stdin and the time that a partial line is held. Reads ahead by two chunks and no further:
+//! Owns where the bytes come from, and the time that a partial line is held. Reads ahead by two chunks and no further:
 //! then it stops until the loop takes one, and whoever writes to us stops too.
 //!
 //! Chunks are as large as what is there: whatever can be read at once is read before it is cut,
@@ -9,6 +9,7 @@
 
 use std::io::{self, PipeReader, PipeWriter};
 use std::ops::ControlFlow;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,15 +18,25 @@ use bytes::Bytes;
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::process::Pid;
 use rustix::stdio::stdin;
 
 use super::chunker::Chunker;
+use super::program::{self, Running};
 use super::stdout::widen;
 use super::wake::Waker;
+use crate::session::{CommandEnd, Signal};
 use crate::tell::words;
 
 /// How long a line's beginning waits for its rest (rule 14).
 const HOLD: Duration = Duration::from_millis(100);
+
+/// How long a signal waits for what had been read from stdin. The thread answers at once unless the
+/// satellite takes nothing; the session has a time of its own for that.
+const FLUSH: Duration = Duration::from_millis(250);
+
+/// How long it waits for a command to end and for what it writes until then.
+const LAST_OUTPUT: Duration = Duration::from_secs(1);
 
 /// What so much has come in at once that a larger pipe will make fewer steps of it: the size of a
 /// pipe that nobody has widened.
@@ -40,6 +51,8 @@ pub enum FromStdin {
     Chunk(Bytes),
     /// Its end.
     End,
+    /// The end of a command's output, and how the command ended.
+    Ended(CommandEnd),
     /// It cannot be read.
     Failed(String),
     /// What had been read when [`Reader::stop`] was called has all been given.
@@ -52,18 +65,22 @@ pub struct Reader {
     chunks: Receiver<FromStdin>,
     /// Closing it is how the thread is told to stop.
     stop: Option<PipeWriter>,
+    /// The command whose output is read.
+    command: Option<Pid>,
 }
 
 impl Reader {
-    /// Starts to read.
+    /// Starts to read stdin, or the output of `command`.
     ///
     /// # Errors
     ///
     /// When the system refuses a thread or a descriptor.
-    pub fn start(waker: Waker) -> io::Result<Self> {
+    pub fn start(waker: Waker, command: Option<Running>) -> io::Result<Self> {
         let (stop, stopper) = io::pipe()?;
         let (sender, chunks) = sync_channel(1);
+        let pid = command.as_ref().map(|command| command.pid);
         let source = Source {
+            command,
             chunker: Chunker::new(),
             held: None,
             wide: false,
@@ -77,6 +94,7 @@ impl Reader {
         Ok(Self {
             chunks,
             stop: Some(stopper),
+            command: pid,
         })
     }
 
@@ -89,9 +107,15 @@ impl Reader {
         }
     }
 
-    /// Ends the reading; what has been read is still given.
-    pub fn stop(&mut self) {
-        self.stop = None;
+    /// A signal came: ends the reading of stdin, of which what has been read is still given; has a
+    /// command end, of which the rest of the output is still read. Returns for how long.
+    pub fn interrupt(&mut self, signal: Signal) -> Duration {
+        let Some(pid) = self.command else {
+            self.stop = None;
+            return FLUSH;
+        };
+        program::pass_on(pid, signal);
+        LAST_OUTPUT
     }
 }
 
@@ -104,6 +128,8 @@ enum Event {
 }
 
 struct Source {
+    /// What is read if not stdin.
+    command: Option<Running>,
     chunker: Chunker,
     /// Since when the chunker holds a partial line.
     held: Option<Instant>,
@@ -157,8 +183,9 @@ impl Source {
     fn fill(&mut self) -> Option<FromStdin> {
         let before = self.chunker.room().len();
         while !self.chunker.is_full() {
-            match rustix::io::read(stdin(), spare_capacity(self.chunker.room())) {
-                Ok(0) => return Some(FromStdin::End),
+            let from = from(self.command.as_ref());
+            match rustix::io::read(from, spare_capacity(self.chunker.room())) {
+                Ok(0) => return Some(self.end()),
                 Ok(_) => {}
                 Err(Errno::INTR) => continue,
                 // Somebody else reads from the same terminal or pipe, and was faster.
@@ -171,9 +198,20 @@ impl Source {
         }
         if !self.wide && self.chunker.room().len() >= before + MUCH {
             self.wide = true;
-            widen(stdin());
+            widen(from(self.command.as_ref()));
         }
         None
+    }
+
+    /// The last that there is to say. A command may go on for a while after its output has ended.
+    fn end(&self) -> FromStdin {
+        match &self.command {
+            None => FromStdin::End,
+            Some(command) => match command.end() {
+                Ok(end) => FromStdin::Ended(end),
+                Err(error) => FromStdin::Failed(words(&error)),
+            },
+        }
     }
 
     /// Waits until stdin can be read without blocking. A descriptor that cannot be waited for is
@@ -181,7 +219,7 @@ impl Source {
     fn wait(&self, patience: Option<Duration>) -> Event {
         let mut fds = [
             PollFd::new(&self.stop, PollFlags::IN),
-            PollFd::from_borrowed_fd(stdin(), PollFlags::IN),
+            PollFd::from_borrowed_fd(from(self.command.as_ref()), PollFlags::IN),
         ];
         let patience = patience.and_then(|patience| Timespec::try_from(patience).ok());
         loop {
@@ -211,5 +249,13 @@ impl Source {
             }
             Err(_) => ControlFlow::Break(()),
         }
+    }
+}
+
+/// Where the bytes come from.
+fn from(command: Option<&Running>) -> BorrowedFd<'_> {
+    match command {
+        Some(command) => command.output.as_fd(),
+        None => stdin(),
     }
 }

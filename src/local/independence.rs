@@ -7,11 +7,11 @@
 //!
 //! The environment and the working directory are [`mod@super::start`]'s, which chooses them.
 
-mod descriptors;
 mod limits;
 mod priority;
 mod signals;
 
+use crate::descriptors;
 use rustix::fs::Mode;
 use rustix::process::{setsid, umask};
 

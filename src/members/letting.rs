@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use skypipe_broker::keys::halves::Halves;
 use skypipe_broker::keys::token::is_host;
 use skypipe_broker::protocol::{KeyInfo, MAX_KEY_NAME, NewKey, PublicKey, Reply};
+use skypipe_broker::text::json;
 
 use super::{Member, wall};
 use crate::cli::Invite;
@@ -122,7 +123,8 @@ fn invited(
 
 impl LetIn {
     fn encode(&self) -> Result<String, Failure> {
-        serde_json::to_string(self).map_err(|error| Failure::failed(error.to_string()))
+        let line = serde_json::to_string(self).map(|line| json(&line).into_owned());
+        line.map_err(|error| Failure::failed(error.to_string()))
     }
 
     /// Reads the line that a program beside the satellite printed.
@@ -188,13 +190,13 @@ mod tests {
     #[test]
     fn what_is_told_is_read_and_nonsense_is_not() {
         let told = LetIn {
-            name: Some("a b".to_owned()),
+            name: Some("a b\u{202e}".to_owned()),
             satellite: PublicKey([7; 32]),
             address: Some("[fd00::1]:9000".to_owned()),
             program: "skypipe 1.0.0".to_owned(),
         };
         let line = told.encode().unwrap();
-        assert!(!line.contains('\n'));
+        assert!(line.is_ascii() && !line.contains('\n'), "{line}");
         assert_eq!(LetIn::parse(&format!("{line}\n")), Ok(told));
         let bad = line.replace("[fd00::1]:9000", "a b:9000");
         for bad in ["", "{}", "ready", &bad] {

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use skypipe_broker::protocol::KeyInfo;
+use skypipe_broker::text::{cell, pipe_cell};
 
 use super::Member;
 use crate::exit::Failure;
 use crate::output::{self, show};
-use crate::tell::printable;
 
 const HEAD: [&str; 5] = ["KEY", "ALLOWS", "PIPES", "EXPIRES", "USED"];
 
@@ -49,11 +49,7 @@ fn row(key: &KeyInfo) -> [String; HEAD.len()] {
     let pipes = if key.pipes.is_empty() {
         "all".to_owned()
     } else {
-        let shown = |pipe: &String| match pipe.as_str() {
-            "" => "(default)".to_owned(),
-            pipe => pipe.to_owned(),
-        };
-        let pipes: Vec<_> = key.pipes.iter().map(shown).collect();
+        let pipes: Vec<_> = key.pipes.iter().map(|pipe| pipe_cell(pipe)).collect();
         pipes.join(", ")
     };
     let used = match key.used {
@@ -62,15 +58,13 @@ fn row(key: &KeyInfo) -> [String; HEAD.len()] {
         None => "never".to_owned(),
     };
     let expires = key.expires.map_or_else(|| "never".to_owned(), time);
-    let cells = [
-        key.name.clone(),
+    [
+        cell(&key.name),
         key.rights.to_string(),
         pipes,
         expires,
         used,
-    ];
-    // Others chose the names; they must not move the cursor.
-    cells.map(|cell| printable(&cell))
+    ]
 }
 
 /// A time in seconds since 1970 (UTC), as people write it.

@@ -13,6 +13,7 @@ use rustix::termios::{
 };
 use signal_hook::consts::SIGINT;
 use signal_hook::{SigId, flag, low_level};
+use skypipe_broker::text::printable;
 use zeroize::Zeroizing;
 
 use crate::exit::Failure;
@@ -21,7 +22,7 @@ use crate::tell::words;
 /// Asks at the terminal, without showing what is typed.
 pub(crate) fn prompt(question: &str) -> Result<Zeroizing<String>, Failure> {
     let asked = Hidden::begin().and_then(|hidden| {
-        let answer = rpassword::prompt_password(question).map(Zeroizing::new);
+        let answer = rpassword::prompt_password(&*printable(question)).map(Zeroizing::new);
         drop(hidden);
         answer
     });

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use skypipe_broker::keys::seed::Pair;
 use skypipe_broker::protocol::{KeyInfo, OwnKey, PublicKey, Reply, Rights};
+use skypipe_broker::text::normal;
 use skypipe_satellite::randomness;
 use zeroize::Zeroizing;
 
@@ -26,7 +27,7 @@ use crate::tell::notice;
 pub fn revoke(name: &str, data: Option<&Path>) -> Result<u8, Failure> {
     let member = Member::here(data)?;
     let own = member.own_key()?;
-    if own.name == name {
+    if normal(&own.name) == normal(name) {
         return Err(Failure::usage(
             "that is the key of this machine itself: revoke it from another one",
         ));

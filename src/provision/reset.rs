@@ -4,12 +4,13 @@
 //! about, and forgets it only when the platform says that nothing is left.
 
 use serde_json::json;
+use skypipe_broker::text::count;
 
 use super::record::{self, Deployed, Turn};
 use super::talk::Console;
 use super::target::Target;
 use super::{Found, Talk};
-use crate::ask::{count, inquire};
+use crate::ask::inquire;
 use crate::cli::Reset;
 use crate::config::{self, Place};
 use crate::exit::Failure;

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
+use skypipe_broker::text::{self, printable};
 use zeroize::Zeroizing;
 
 use super::{Choice, Talk};
 use crate::exit::{DONE, Failure};
 use crate::members::prompt::prompt;
 use crate::output;
-use crate::tell::{notice, printable, words};
+use crate::tell::{notice, words};
 
 /// How often the spinner turns.
 const TURN: Duration = Duration::from_millis(100);
@@ -90,7 +91,7 @@ impl Console {
     fn event(&self, event: &Value) {
         if self.form == Form::Json {
             // A reader that is gone must not change what is done.
-            let _ = output::show(&format!("{event}\n"));
+            let _ = output::show(&event_line(event));
         }
     }
 
@@ -164,6 +165,11 @@ impl Console {
     }
 }
 
+/// One line of JSON, which may be read at a terminal, too.
+fn event_line(event: &Value) -> String {
+    text::json(&event.to_string()).into_owned() + "\n"
+}
+
 fn line(text: &str) {
     let _ = writeln!(io::stderr(), "{}", printable(text));
 }
@@ -192,7 +198,7 @@ impl Talk for Console {
                 let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
                 let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
                 let spinner = ProgressBar::new_spinner().with_style(style);
-                spinner.set_message(printable(step));
+                spinner.set_message(printable(step).into_owned());
                 spinner.enable_steady_tick(TURN);
                 Some(spinner)
             }
@@ -315,6 +321,14 @@ mod tests {
         for nonsense in ["0", "3", "", "dock", "-1", "99999999999999999999"] {
             assert_eq!(chosen(nonsense, &choices), None, "{nonsense}");
         }
+    }
+
+    #[test]
+    fn what_a_provider_answers_is_json_that_cannot_harm_a_terminal() {
+        let event = json!({"error": "\u{1b}[2J\u{202e}\u{e0041}\n"});
+        let line = event_line(&event);
+        assert_eq!(line, "{\"error\":\"\\u001b[2J\\u202e\\udb40\\udc41\\n\"}\n");
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), event);
     }
 
     #[test]

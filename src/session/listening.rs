@@ -8,6 +8,7 @@ use skypipe_broker::protocol::{
     Code, How, MAX_CHUNK, MAX_PROGRESS, MAX_TURNS_OPEN, Mode, Progress, Reply, Request, Resume,
     cost,
 };
+use skypipe_broker::text;
 use uuid::Uuid;
 
 use crate::seal::{Fault, Opener};
@@ -184,7 +185,9 @@ impl Listener {
             resume: self.is_known.then(|| Resume {
                 turns: self.arrived,
                 cost: self.cost,
-                line: self.last.and_then(|(stream, ended)| (!ended).then_some(stream)),
+                line: self
+                    .last
+                    .and_then(|(stream, ended)| (!ended).then_some(stream)),
                 streams: self.progress(),
             }),
         };
@@ -264,11 +267,12 @@ impl Listener {
         if self.missed > 0 {
             let missed = std::mem::take(&mut self.missed);
             self.missed_told = Some(common.now);
+            let missed = text::count(missed, "byte");
             let message = if self.mode == Mode::Tap && !self.was_lost {
-                format!("this tap was too slow and missed {missed} bytes")
+                format!("this tap was too slow and missed {missed}")
             } else {
-                let pipe = &self.pipe;
-                format!("{missed} bytes of {pipe:?} passed by while this listener was away")
+                let pipe = text::pipe(&self.pipe);
+                format!("{missed} of {pipe} passed by while this listener was away")
             };
             common.out.push_back(Output::Notice(message));
         }
@@ -386,11 +390,9 @@ impl Listener {
 
     /// Others took the rest of streams that this listener had begun or was to get.
     fn missed_streams(&mut self, common: &mut Common, missed: u64) {
-        let streams = if missed == 1 { "stream" } else { "streams" };
-        let pipe = &self.pipe;
-        let message = format!(
-            "the rest of {missed} {streams} of {pipe:?} passed by while this listener was away"
-        );
+        let (streams, pipe) = (text::count(missed, "stream"), text::pipe(&self.pipe));
+        let message =
+            format!("the rest of {streams} of {pipe} passed by while this listener was away");
         common.out.push_back(Output::Notice(message));
         if self.mode == Mode::Follow {
             self.code = 3;
@@ -584,10 +586,9 @@ impl Listener {
     fn distrust(&mut self, common: &mut Common, fault: &Fault) {
         self.leave(common);
         common.send(&Request::Bye, None);
-        let pipe = &self.pipe;
-        let hint = format!(
-            "it waits in the pipe {pipe:?} still: skypipe --discard drops all that waits there"
-        );
+        let pipe = text::pipe(&self.pipe);
+        let hint =
+            format!("it waits in {pipe} still: skypipe --discard drops all that waits there");
         common.out.push_back(Output::Hint(hint));
         let message = format!("what came from the satellite cannot be trusted: {fault}");
         common.fail(1, &message);
@@ -694,9 +695,12 @@ impl Listener {
         }
         if before > 0 {
             self.code = 3;
+            let first = match before {
+                1 => "byte".to_owned(),
+                many => text::count(many, "byte"),
+            };
             let message = format!(
-                "this is the rest of the stream of {label}: its first {before} bytes went to \
-                 others"
+                "this is the rest of the stream of {label}: its first {first} went to others"
             );
             common.out.push_back(Output::Notice(message));
         }

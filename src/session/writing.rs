@@ -10,12 +10,13 @@ use std::time::Duration;
 use skypipe_broker::protocol::{
     CHUNK_OVERHEAD, Code, How, MAX_CHUNK, Outcome, Reply, Request, cost,
 };
+use skypipe_broker::text;
 
 use crate::keys::Keyring;
 
 use super::cargo::{Cargo, Piece, Seal};
 use super::room::{Pause, named, no_room};
-use super::{Common, Input, LARGE, Now, Output, Signal, chunk_limit};
+use super::{CommandEnd, Common, Input, LARGE, Now, Output, Signal, chunk_limit};
 
 /// The most that is read ahead of what may be sent, in bytes and in pieces: what a satellite gives
 /// credit for at once.
@@ -27,6 +28,9 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How long after a satellite without room for another stream it is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// The exit code when a command cannot be started, as of `env` and `timeout`.
+const NOT_STARTED: u8 = 126;
 
 /// Bytes that are worth a chunk even if more is in hand; sealed ones go in whole records anyway.
 const WORTH: usize = 768;
@@ -149,6 +153,10 @@ impl Writer {
         self.end.is_none() && self.unsent_bytes < IN_HAND && self.unsent.len() < PIECES_IN_HAND
     }
 
+    pub fn is_open(&self) -> bool {
+        self.is_opened && self.end.is_none()
+    }
+
     pub fn is_busy(&self) -> bool {
         self.sent
             .front()
@@ -216,8 +224,32 @@ impl Writer {
                 let how = How::Cut("its stdin could not be read".to_owned());
                 self.stop(common, End { how, code: 1 });
             }
+            Input::CommandEnded(CommandEnd::Exited(0)) => self.read_end(common),
+            Input::CommandEnded(end) => self.command_failed(common, end),
+            Input::NotStarted(why) => {
+                // Of a stream without a byte nothing is left.
+                common.send(&Request::Bye, None);
+                common.fail(NOT_STARTED, &why);
+            }
             _ => {}
         }
+    }
+
+    /// What a command wrote that failed must not look whole.
+    fn command_failed(&mut self, common: &mut Common, end: CommandEnd) {
+        let (what, code) = match end {
+            CommandEnd::Exited(code) => (format!("exited with code {code}"), code),
+            CommandEnd::Killed(signal) => (
+                format!("was killed by signal {signal}"),
+                128_u8.saturating_add(signal),
+            ),
+        };
+        let pipe = text::pipe(&self.pipe);
+        let fate = if self.whole { "dropped" } else { "cut" };
+        let message = format!("the command {what}: its stream in {pipe} is {fate}");
+        common.out.push_back(Output::Notice(message));
+        let how = How::Cut(format!("its command {what}"));
+        self.stop(common, End { how, code });
     }
 
     fn read_end(&mut self, common: &mut Common) {
@@ -354,7 +386,8 @@ impl Writer {
         if rest {
             let message = format!(
                 "the satellite heard nothing of this writer for too long and ended its stream after \
-                 {next} bytes as incomplete: what follows is the rest of it"
+                 {} as incomplete: what follows is the rest of it",
+                text::count(next, "byte")
             );
             common.out.push_back(Output::Notice(message));
         }

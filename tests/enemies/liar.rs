@@ -1,7 +1,7 @@
 //! A satellite that is not what it says. It has the keys of a satellite, takes what a writer sends as a
 //! true one does, and gives listeners whatever it likes.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 use skypipe_broker::keys::secret::Secret;
@@ -67,10 +67,15 @@ pub struct Liar {
     pub boast: u64,
     /// What it sends writers once it has a chunk of theirs.
     pub boxed: Option<Bytes>,
+    /// What it answers instead of all else.
+    pub retort: Option<Retort>,
     script: Vec<Step>,
     turns: u64,
     taken: Option<Sealed>,
 }
+
+/// Which answers a request gets.
+pub type Retort = Box<dyn Fn(&Request) -> Vec<Reply>>;
 
 pub fn secret() -> Secret {
     let mut bytes = [0; 32];
@@ -105,6 +110,7 @@ impl Liar {
             expected: 0,
             boast: 0,
             boxed: None,
+            retort: None,
             script: Vec::new(),
             turns: 0,
             taken: None,
@@ -173,6 +179,12 @@ impl Liar {
             return;
         };
         let request = decode(command).expect("our own client makes sense");
+        if let Some(retort) = &self.retort {
+            for reply in retort(&request) {
+                self.say(&route, &reply);
+            }
+            return;
+        }
         let payload = payload.first().cloned().unwrap_or_default();
         self.answer(&route, request, payload.into());
     }
@@ -225,6 +237,7 @@ impl Liar {
             stream,
             next,
             limit,
+            rest: false,
         };
         self.say(route, &opened);
     }
@@ -257,13 +270,22 @@ impl Liar {
 
     /// Gives a listener all that the script has.
     fn perform(&mut self, route: &[u8], listener: Uuid) {
-        self.say(route, &Reply::Listening { listener });
+        self.say(
+            route,
+            &Reply::Listening {
+                listener,
+                lost: false,
+                missed: 0,
+            },
+        );
         self.turns = 0;
+        let mut ends = HashMap::new();
         for step in std::mem::take(&mut self.script) {
             let turn = self.turns;
             self.turns += u64::from(!matches!(step, Step::Boxed(_)));
             match step {
                 Step::Chunk(stream, at, payload) => {
+                    ends.insert(stream, at + payload.len() as u64);
                     let chunk = Reply::Chunk {
                         listener,
                         turn,
@@ -280,6 +302,7 @@ impl Liar {
                         listener,
                         turn,
                         stream,
+                        at: ends.get(&stream).copied().unwrap_or(0),
                         how,
                         label: "somebody".to_owned(),
                         before: 0,

@@ -15,3 +15,4 @@ mod recorder;
 mod strangers;
 mod tampering;
 mod watched;
+mod words;

@@ -100,14 +100,14 @@ fn a_log_host_writes_logs_and_nothing_else() {
             let outcome = host.skypipe(arguments).fed("x\n");
             assert_eq!(outcome.told(1, &sentence), b"", "{arguments:?}");
         };
-        refused(&["-r", "logs"], "read from logs");
-        refused(&["--tap", "logs"], "read from logs");
-        refused(&["--one", "logs"], "read from logs");
-        refused(&["--follow", "logs"], "read from logs");
-        refused(&["--discard", "logs"], "read from logs");
-        refused(&["-w", "other"], "write into other");
+        refused(&["-r", "logs"], "read from \"logs\"");
+        refused(&["--tap", "logs"], "read from \"logs\"");
+        refused(&["--one", "logs"], "read from \"logs\"");
+        refused(&["--follow", "logs"], "read from \"logs\"");
+        refused(&["--discard", "logs"], "read from \"logs\"");
+        refused(&["-w", "other"], "write into \"other\"");
         refused(&["-w"], "write into the default pipe");
-        refused(&["--eof", "other"], "write into other");
+        refused(&["--eof", "other"], "write into \"other\"");
         refused(&["--keys"], "manage this satellite");
         refused(&["--revoke", "first"], "manage this satellite");
         refused(&["--no-phrase"], "manage this satellite");
@@ -134,10 +134,10 @@ fn a_reader_reads_and_nothing_else() {
     let refused = reader.skypipe(&["-w", "news/today"]).fed("rainy\n");
     refused.told(
         1,
-        "your key, tv, does not allow you to write into news/today",
+        "your key, tv, does not allow you to write into \"news/today\"",
     );
     let refused = reader.skypipe(&["-r", "news"]).done();
-    refused.told(1, "your key, tv, does not allow you to read from news");
+    refused.told(1, "your key, tv, does not allow you to read from \"news\"");
     let reader = joined(&invite(&laptop, &["--read"]));
     laptop.skypipe(&["any"]).fed("thing\n").printed("");
     reader.skypipe(&["any"]).done().printed("thing\n");

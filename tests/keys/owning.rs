@@ -90,6 +90,7 @@ fn open(stream: Uuid, resume: bool) -> Request {
         from: 0,
         resume,
         wait: false,
+        whole: false,
         label: "a test".to_owned(),
     }
 }
@@ -127,7 +128,7 @@ fn what_belongs_to_another_client_is_not_touched_whatever_the_key() {
     let scene = Scene::new();
     let (stream, taker) = (scene.stream, scene.taker);
     let cut = || How::Cut("by somebody".to_owned());
-    let resume = Some(Resume { turns: 0, cost: 0 });
+    let resume = Some(Resume::default());
     // The writer's and the reader's own keys among them, held by other clients.
     for number in 1..=5 {
         let thief = Raw::at(&scene.there, &seed(number));

@@ -136,10 +136,10 @@ fn a_right_that_is_missing_is_told_at_once() {
     let laptop = sky.manager();
     let web = holding(&invite(&laptop, &["web", "--write", "--pipe", "logs"]));
     for (arguments, what) in [
-        (["-r", "logs"], "read from logs"),
-        (["-w", "x"], "write into x"),
-        (["--eof", "x"], "write into x"),
-        (["--discard", "logs"], "read from logs"),
+        (["-r", "logs"], "read from \"logs\""),
+        (["-w", "x"], "write into \"x\""),
+        (["--eof", "x"], "write into \"x\""),
+        (["--discard", "logs"], "read from \"logs\""),
     ] {
         let outcome = web.skypipe(&arguments).fed("a line\n");
         assert!(outcome.took < AT_ONCE, "{:?}: {outcome}", outcome.took);

@@ -200,6 +200,7 @@ fn open(stream: Uuid, pipe: &str) -> Request {
         from: 0,
         resume: false,
         wait: false,
+        whole: false,
         label: "a test".to_owned(),
     }
 }
@@ -256,7 +257,15 @@ fn request(row: &str, own: &str, hello: &Request) -> Option<Request> {
         ("one", _) => listen(pipe, Mode::One, None),
         ("follow", _) => listen(pipe, Mode::Follow, None),
         ("tap", _) => listen(pipe, Mode::Tap, None),
-        ("resume", _) => listen("logs", Mode::Default, Some(Resume { turns, cost })),
+        ("resume", _) => listen(
+            "logs",
+            Mode::Default,
+            Some(Resume {
+                turns,
+                cost,
+                ..Resume::default()
+            }),
+        ),
         ("confirm", _) => Request::Confirm {
             listener,
             turns,

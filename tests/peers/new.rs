@@ -68,6 +68,7 @@ impl New {
             from: 0,
             resume: false,
             wait: false,
+            whole: false,
             label,
         });
     }

@@ -6,12 +6,14 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod command;
 mod descriptors;
 mod direction;
 mod ending;
 mod lines;
 mod live;
 mod lost;
+mod names;
 mod network;
 mod proxy;
 mod queue;

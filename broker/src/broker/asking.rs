@@ -11,6 +11,7 @@ use crate::keys::KeyId;
 use crate::pipe::Pipe;
 use crate::protocol::{Code, MAX_PAGE, PipeInfo, Reply, Status};
 use crate::store::{Store, StreamKey};
+use crate::text::count;
 
 impl<S: Store> Broker<S> {
     /// Has it tell in its status what its process could not put off ([`Status::inherited`]).
@@ -134,10 +135,9 @@ impl<S: Store> Broker<S> {
         }
         let status = self.how_it_is(None);
         if status.waiting > 0 && !force {
-            let message = format!(
-                "{} streams with {} bytes wait",
-                status.waiting, status.bytes
-            );
+            let (streams, bytes) = (count(status.waiting, "stream"), count(status.bytes, "byte"));
+            let wait = if status.waiting == 1 { "waits" } else { "wait" };
+            let message = format!("{streams} with {bytes} {wait}");
             return self.refuse(peer, Code::Waiting, &message, None);
         }
         if force {

@@ -10,6 +10,7 @@ use super::{Broker, Peer};
 use crate::keys::{Key, KeyId, Roll};
 use crate::protocol::{Code, OwnKey, Reply, Request};
 use crate::store::Store;
+use crate::text;
 
 /// What a command takes.
 enum Need<'a> {
@@ -65,8 +66,8 @@ fn fault(key: &Key, need: &Need<'_>) -> Option<String> {
     };
     let what = match need {
         _ if allowed => return None,
-        Need::Read(pipe) => format!("read from {}", named(pipe)),
-        Need::Write(pipe) => format!("write into {}", named(pipe)),
+        Need::Read(pipe) => format!("read from {}", text::pipe(pipe)),
+        Need::Write(pipe) => format!("write into {}", text::pipe(pipe)),
         Need::ReadAll => "read from all pipes".to_owned(),
         Need::Any | Need::Manage | Need::ManageOr(_) => "manage this satellite".to_owned(),
     };
@@ -74,14 +75,6 @@ fn fault(key: &Key, need: &Need<'_>) -> Option<String> {
     Some(format!(
         "your key, {name}, does not allow you to {what}: ask for an invitation that does"
     ))
-}
-
-fn named(pipe: &str) -> String {
-    if pipe.is_empty() {
-        "the default pipe".to_owned()
-    } else {
-        pipe.to_owned()
-    }
 }
 
 /// What the holder of a key that has ended is told.

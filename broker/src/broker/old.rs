@@ -30,6 +30,8 @@ pub(super) struct OldPeer {
     streams: HashMap<Arc<str>, Option<Uuid>>,
     /// Its listeners by pipe.
     listeners: HashMap<Arc<str>, Uuid>,
+    /// How it spells the names of those pipes that it listens to and does not spell in NFC.
+    spelled: HashMap<Arc<str>, String>,
     /// What is being sent to it.
     sending: Option<Sending>,
 }
@@ -61,7 +63,9 @@ impl<S: Store> Broker<S> {
                 let payload = frames.last().cloned().unwrap_or_default();
                 self.old_data(client, &Arc::from(pipe), payload);
             }
-            Command::Listen { pipe } => self.old_listen(client, &Arc::from(pipe)),
+            Command::Listen { pipe, spelled } => {
+                self.old_listen(client, &Arc::from(pipe), spelled);
+            }
             Command::Unlisten { pipe } => self.old_unlisten(client, &pipe),
         }
     }
@@ -174,7 +178,7 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    fn old_listen(&mut self, client: Uuid, pipe: &Arc<str>) {
+    fn old_listen(&mut self, client: Uuid, pipe: &Arc<str>, spelled: String) {
         let has_enough = |old: &mut OldPeer| {
             old.listeners.contains_key(pipe) || old.listeners.len() >= MAX_PIPES
         };
@@ -184,6 +188,9 @@ impl<S: Store> Broker<S> {
         let listener = self.old_id();
         if let Some(old) = self.old_mut(client) {
             old.listeners.insert(pipe.clone(), listener);
+            if *spelled != **pipe {
+                old.spelled.insert(pipe.clone(), spelled);
+            }
         }
         self.join(client, listener, pipe, Mode::Default, u64::MAX);
     }
@@ -195,6 +202,7 @@ impl<S: Store> Broker<S> {
         let Some(listener) = old.listeners.remove(pipe) else {
             return;
         };
+        old.spelled.remove(pipe);
         if old
             .sending
             .take_if(|sending| sending.listener == listener)
@@ -274,7 +282,8 @@ impl<S: Store> Broker<S> {
         };
         sending.is_out = true;
         let piece = sending.rest.slice(..sending.rest.len().min(v01::MAX_PIECE));
-        let pipe = sending.pipe.clone();
+        let spelled = old.spelled.get(&sending.pipe).cloned();
+        let pipe = spelled.unwrap_or_else(|| sending.pipe.to_string());
         self.send_old(peer, Answer::Data { pipe: &pipe }, Some(piece), true);
     }
 
@@ -301,6 +310,7 @@ impl<S: Store> Broker<S> {
         }
         if is_end {
             old.listeners.remove(&sending.pipe);
+            old.spelled.remove(&sending.pipe);
         }
         self.confirm_old(&sending.pipe, sending.listener, sending.turn);
         self.serve_old(client);

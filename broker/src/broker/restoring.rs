@@ -14,6 +14,7 @@ use crate::pipe::{Away, Changed, ListenerKey, Pipe};
 use crate::protocol::{How, Outcome};
 use crate::store::record::{AwayRecord, ListenerRecord, PartRecord, WriterRecord};
 use crate::store::{Recovered, Store, StreamKey};
+use crate::text::{self, count};
 
 impl<S: Store> Broker<S> {
     /// A broker that goes on where the last one on this store was.
@@ -26,7 +27,7 @@ impl<S: Store> Broker<S> {
         }
         let (ends, damaged) = (recovered.ends, recovered.damaged);
         for (key, record) in recovered.streams {
-            let name: Arc<str> = Arc::from(&*record.pipe);
+            let name: Arc<str> = Arc::from(text::normal(&record.pipe));
             broker
                 .streams
                 .insert(StreamKey(key), (record.id, name.clone()));
@@ -65,7 +66,7 @@ impl<S: Store> Broker<S> {
     }
 
     fn restore_listener(&mut self, key: u64, record: &ListenerRecord) {
-        let name: Arc<str> = Arc::from(&*record.pipe);
+        let name: Arc<str> = Arc::from(text::normal(&record.pipe));
         if !record.is_away {
             self.restore_pipe(&name).restore_listener(record);
         }
@@ -103,7 +104,7 @@ impl<S: Store> Broker<S> {
 
     fn restore_writer(&mut self, record: &WriterRecord) {
         let key = StreamKey(record.key);
-        let name: Arc<str> = Arc::from(&*record.pipe);
+        let name: Arc<str> = Arc::from(text::normal(&record.pipe));
         let is_its = self
             .streams
             .get(&key)
@@ -213,7 +214,9 @@ impl<S: Store> Broker<S> {
             return;
         };
         self.out.push_back(Output::Log(format!(
-            "a stream of the pipe {name:?} is cut behind its first {at} bytes: {why}"
+            "a stream of {} is cut behind its first {}: {why}",
+            text::pipe(&name),
+            count(at, "byte")
         )));
         let why = "the satellite's disk did not give its bytes back";
         if self

@@ -12,6 +12,7 @@ use crate::protocol::{
     Shortage, cost,
 };
 use crate::store::{Store, StreamKey};
+use crate::text;
 
 /// How far a writer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -454,8 +455,9 @@ impl<S: Store> Broker<S> {
         }
         if len != writer.next {
             let message = format!(
-                "a finish after {len} bytes, where there are {}",
-                writer.next
+                "a finish after {}, where {} came",
+                text::count(len, "byte"),
+                text::count(writer.next, "byte")
             );
             return self.refuse(peer, Code::Order, &message, Some(stream));
         }

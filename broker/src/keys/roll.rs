@@ -12,6 +12,7 @@ use crate::protocol::{
     KeyInfo, MAX_BOX, MAX_KEY_NAME, MAX_PATTERN, MAX_PATTERNS, MAX_VOUCHER, NewBox, NewKey, Phrase,
     PublicKey, Rights,
 };
+use crate::text;
 
 /// The most keys that may connect, so that a roll can be held and written whole: with a box of usual
 /// size for each, a few megabytes.
@@ -159,13 +160,17 @@ impl Roll {
     ///
     /// A sentence, when it is no such thing or of another version.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let written: Written = rmp_serde::from_slice(bytes)
+        let mut written: Written = rmp_serde::from_slice(bytes)
             .map_err(|error| format!("the list of keys makes no sense: {error}"))?;
         if written.version != VERSION {
             return Err(format!(
                 "the list of keys is of version {}, and this program reads {VERSION}",
                 written.version
             ));
+        }
+        // They may have been written before names had but one spelling.
+        for pattern in written.keys.iter_mut().flat_map(|key| &mut key.pipes) {
+            *pattern = text::normal(pattern).into_owned();
         }
         let by_public = written.keys.iter().map(|key| (key.public, key.id()));
         let by_public = by_public.collect();
@@ -238,8 +243,10 @@ impl Roll {
 
     fn check(&self, new: &NewKey) -> Result<(), Fault> {
         let NewKey { rights, pipes, .. } = new;
-        if new.name.len() > MAX_KEY_NAME || new.name.chars().any(char::is_control) {
-            let fault = "a key's name has at most 64 bytes and no control characters";
+        let is_name = |name: &str| !name.chars().any(char::is_control) && text::is_normal(name);
+        if new.name.len() > MAX_KEY_NAME || !is_name(&new.name) {
+            let fault = "a key's name has at most 64 bytes, no control characters, and Unicode's \
+                         normal form NFC";
             return Err(Fault::Malformed(fault));
         }
         if !(rights.read || rights.write || rights.manage) {
@@ -249,10 +256,10 @@ impl Roll {
             let fault = "a key that may invite others is for all pipes";
             return Err(Fault::Malformed(fault));
         }
-        let is_bad = |pipe: &String| pipe.len() > MAX_PATTERN || pipe.chars().any(char::is_control);
+        let is_bad = |pipe: &String| pipe.len() > MAX_PATTERN || !is_name(pipe);
         if pipes.len() > MAX_PATTERNS || pipes.iter().any(is_bad) {
-            let fault = "a key is for at most eight patterns of pipes, of at most 255 bytes each and \
-                         without control characters";
+            let fault = "a key is for at most eight patterns of pipes, of at most 255 bytes each, \
+                         without control characters and in Unicode's normal form NFC";
             return Err(Fault::Malformed(fault));
         }
         if new
@@ -288,7 +295,8 @@ impl Roll {
     /// When there never was one of that name, or nobody could invite anybody any more.
     pub fn revoke(&mut self, name: &str) -> Result<(Option<Key>, bool), Fault> {
         let Some(id) = self.find(name).map(Key::id) else {
-            let ended = self.ended.iter().find(|(ended, _)| ended == name);
+            let is_it = |(ended, _): &&(String, bool)| text::normal(ended) == text::normal(name);
+            let ended = self.ended.iter().find(is_it);
             return ended
                 .map(|(_, could_read)| (None, *could_read))
                 .ok_or(Fault::Unknown);
@@ -408,8 +416,12 @@ impl Roll {
         self
     }
 
+    /// The key of a name, in whatever spelling: rolls are older than the rule that there is one.
     fn find(&self, name: &str) -> Option<&Key> {
-        self.keys.values().find(|key| key.name == name)
+        let name = text::normal(name);
+        self.keys
+            .values()
+            .find(|key| text::normal(&key.name) == name)
     }
 }
 

@@ -11,8 +11,12 @@
 //!
 //! It has no acknowledgements and no numbers; what the satellite promises such a peer is said in
 //! [`crate::broker`]. This module owns the frames and nothing else.
+//!
+//! The original knew no normal form of names, and has no errors to be told of one: names are brought
+//! into it here, and a listener is answered in its own spelling.
 
 use super::name_fault;
+use crate::text;
 
 /// The first frame of every message.
 pub const MAGIC: &[u8] = b"SKYPIPE/0.1";
@@ -35,6 +39,8 @@ pub enum Command {
     Listen {
         /// The pipe's name.
         pipe: String,
+        /// The name as the peer spells it.
+        spelled: String,
     },
     /// Stops listening.
     Unlisten {
@@ -75,13 +81,16 @@ impl Answer<'_> {
 #[must_use]
 pub fn decode(frames: &[&[u8]]) -> Option<Command> {
     let pipe = |frame: &[u8]| {
-        let name = std::str::from_utf8(frame).ok()?;
-        name_fault(name).is_none().then(|| name.to_owned())
+        let name = text::normal(std::str::from_utf8(frame).ok()?);
+        name_fault(&name).is_none().then(|| name.into_owned())
     };
     match frames {
         [b"HELLO"] => Some(Command::Hello),
         [b"DATA", name, _payload] => Some(Command::Data { pipe: pipe(name)? }),
-        [b"LISTEN", name] => Some(Command::Listen { pipe: pipe(name)? }),
+        [b"LISTEN", name] => Some(Command::Listen {
+            pipe: pipe(name)?,
+            spelled: std::str::from_utf8(name).ok()?.to_owned(),
+        }),
         [b"UNLISTEN", name] => Some(Command::Unlisten { pipe: pipe(name)? }),
         _ => None,
     }

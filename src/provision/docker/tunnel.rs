@@ -1,20 +1,23 @@
 //! The way to an engine on another machine: the user's own `ssh`, which forwards the engine's socket.
 //!
 //! Owns that process, the private directory in which its socket is, and what is asked over there to find
-//! the engine. It is one connection, so that a password is asked for once. ssh talks to the person itself:
-//! stderr and the terminal are its own.
+//! the engine. It is one connection, so that a password is asked for once. ssh asks at the terminal itself,
+//! and what it says on stderr is shown as it says it, but for what could harm a terminal: the other
+//! machine's words are among it.
 
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use super::target::{Login, SOCKETS};
+use crate::tell;
 
 /// What runs over there: it says which of the sockets exist and may be used, then waits until our end is
 /// closed, by whatever happens to us. It is one word between single quotes in whichever shell reads it.
@@ -28,6 +31,9 @@ const MAX_GREETING: u64 = 1 << 18;
 /// How long ssh may take to open its socket here once it is logged in.
 const OPENING: Duration = Duration::from_secs(10);
 
+/// How long it may take to show what ssh said when it has ended.
+const SHOWING: Duration = Duration::from_secs(1);
+
 /// The longest path of a socket, in bytes: the 104 of the smallest system, without the zero at its end.
 const MAX_SOCKET_PATH: usize = 103;
 
@@ -35,6 +41,8 @@ const MAX_SOCKET_PATH: usize = 103;
 #[derive(Debug)]
 pub struct Tunnel {
     child: Child,
+    /// Hangs up when all is shown that ssh said.
+    shown: Option<Receiver<()>>,
     socket: PathBuf,
     host: String,
     directory: TempDir,
@@ -64,14 +72,17 @@ impl Tunnel {
         command
             .args(["--", &login.host])
             .arg(format!("sh -c '{SCRIPT}' sh {}", candidates.join(" ")));
-        let child = command
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| cannot(program, &error))?;
+        let shown = child.stderr.take().map(tell::relay);
         // From here on, whatever goes wrong ends it.
         let mut tunnel = Self {
             child,
+            shown,
             socket: PathBuf::new(),
             host,
             directory,
@@ -151,6 +162,14 @@ impl Tunnel {
 
     /// The words for an ssh that said nothing more; its own are on stderr already.
     fn ending(&mut self, login: &Login) -> String {
+        let sentence = self.end_of_ssh(login);
+        if let Some(shown) = &self.shown {
+            let _ = shown.recv_timeout(SHOWING);
+        }
+        sentence
+    }
+
+    fn end_of_ssh(&mut self, login: &Login) -> String {
         // It may have closed its output and go on: what is wanted from it cannot come any more.
         let deadline = Instant::now() + OPENING;
         while let Ok(None) = self.child.try_wait() {

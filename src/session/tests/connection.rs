@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use skypipe_broker::protocol::{Code, MAGIC, Mode, Reply, Request, encode};
 use uuid::Uuid;
 
-use super::talk::{A, BEAT, OWN, Talk, just_before, write_job};
+use super::talk::{A, BEAT, Talk, just_before, write_job};
 use crate::session::{Input, Job, Signal};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -306,7 +306,7 @@ fn an_older_satellite_is_told_of_once() {
 fn timeout_ends_a_listener_to_which_nothing_comes() {
     let mut talk = Talk::with(listen_job(), |config| config.timeout = Some(5 * SECOND));
     talk.welcome();
-    talk.reply(&Reply::Listening { listener: OWN });
+    talk.reply(&super::talk::LISTENING);
     for turn in 0..3 {
         talk.pass(4 * SECOND);
         talk.chunk(turn, A, 2 * turn, "x\n");
@@ -417,7 +417,7 @@ proptest! {
                 3 => talk.ack(number, wild),
                 4 => talk.chunk(number, A, small, "text"),
                 5 => talk.done(number),
-                6 => talk.reply(&Reply::Listening { listener: OWN }),
+                6 => talk.reply(&super::talk::LISTENING),
                 7 => talk.read("line\n"),
                 _ => talk.reply(&Reply::Pong),
             }

@@ -6,7 +6,7 @@ use skypipe_broker::protocol::{Outcome, Request};
 
 use super::talk::{Talk, just_before, write_job};
 use super::writing::opened_with;
-use crate::session::{Input, Job, Signal};
+use crate::session::{CommandEnd, Input, Job, Signal};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLI: Duration = Duration::from_millis(1);
@@ -157,4 +157,53 @@ fn wait_is_asked_for_when_the_stream_is_opened() {
         matches!(opening, Some(Request::Open { wait: true, .. })),
         "{opening:?}"
     );
+}
+
+/// An open writer of the pipe `p` with something of a command's in hand.
+fn commanded() -> Talk {
+    let mut talk = Talk::writer();
+    assert!(!talk.session.is_open());
+    talk.welcome();
+    assert!(!talk.session.is_open(), "it may be refused yet");
+    talk.opened(0, 1 << 30);
+    assert!(talk.session.is_open());
+    talk.read("half\n");
+    talk.said();
+    talk
+}
+
+#[test]
+fn a_command_that_succeeds_ends_its_stream() {
+    let mut talk = commanded();
+    talk.happen(Input::CommandEnded(CommandEnd::Exited(0)));
+    assert_eq!(talk.said(), "end 5");
+    talk.finished(Outcome::Kept);
+    assert_eq!((talk.exit, talk.notices.len()), (Some(0), 0));
+}
+
+#[test]
+fn a_command_that_fails_cuts_its_stream_and_its_code_is_the_writers() {
+    for (end, what, code) in [
+        (CommandEnd::Exited(3), "exited with code 3", 3),
+        (CommandEnd::Killed(9), "was killed by signal 9", 137),
+        (CommandEnd::Killed(200), "was killed by signal 200", 255),
+    ] {
+        let mut talk = commanded();
+        talk.happen(Input::CommandEnded(end));
+        assert!(!talk.session.is_open());
+        assert_eq!(talk.said(), format!("cut 5 (its command {what})"));
+        talk.finished(Outcome::Discarded);
+        assert_eq!(talk.exit, Some(code));
+        let notice = format!("the command {what}: its stream in \"p\" is cut");
+        assert_eq!(talk.notices, [notice]);
+    }
+}
+
+#[test]
+fn a_command_that_was_not_started_finishes_nothing() {
+    let mut talk = Talk::open_writer();
+    talk.said();
+    talk.happen(Input::NotStarted("why".to_owned()));
+    assert_eq!((talk.said().as_str(), talk.exit), ("bye", Some(126)));
+    assert_eq!(talk.notices, ["why"]);
 }

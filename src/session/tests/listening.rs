@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use skypipe_broker::protocol::{
-    Code, How, MAGIC, MAX_CHUNK, MAX_TURNS_OPEN, Mode, Reply, Request, Resume, cost, encode,
+    Code, How, MAGIC, MAX_CHUNK, MAX_TURNS_OPEN, Mode, Progress, Reply, Request, Resume, cost,
+    encode,
 };
 
 use uuid::Uuid;
@@ -23,7 +24,7 @@ fn come_back(talk: &mut Talk) {
     talk.break_off();
     talk.pass(SECOND);
     talk.welcome();
-    talk.reply(&Reply::Listening { listener: OWN });
+    talk.reply(&super::talk::LISTENING);
 }
 
 #[test]
@@ -122,7 +123,7 @@ fn rule_16_a_listener_resumes_at_what_has_arrived_and_confirms_what_was_written(
     assert_eq!(talk.said(), "hello, listen from 3");
     talk.welcome();
     assert_eq!(talk.said(), "");
-    talk.reply(&Reply::Listening { listener: OWN });
+    talk.reply(&super::talk::LISTENING);
     assert_eq!(talk.said(), "confirm 2");
     talk.write_one();
     assert_eq!(talk.said(), "confirm 3");
@@ -236,14 +237,29 @@ fn rule_16_a_listener_says_what_arrived_has_cost_and_what_is_repeated_costs_agai
     talk.pass(SECOND);
     let listen = talk.take_sent().pop().map(|(request, _)| request);
     let first = 8 * cost(MAX_CHUNK);
-    let Some(Request::Listen { window, resume, .. }) = listen else {
+    let Some(Request::Listen {
+        window,
+        resume: said,
+        ..
+    }) = listen
+    else {
         panic!("it listens again: {listen:?}");
     };
     let (turns, price) = (2, cost(4) + cost(6));
-    assert_eq!(resume, Some(Resume { turns, cost: price }));
+    let resume = Resume {
+        turns,
+        cost: price,
+        line: None,
+        streams: vec![Progress {
+            stream: A,
+            at: 4,
+            ended: false,
+        }],
+    };
+    assert_eq!(said, Some(resume), "what was printed is said, too");
     assert_eq!(window, first + cost(4), "counted from turn 0 on");
     talk.welcome();
-    talk.reply(&Reply::Listening { listener: OWN });
+    talk.reply(&super::talk::LISTENING);
     talk.chunk(2, A, 0, "one\nthree\nfour\n");
     talk.write_all();
     let (listener, turns, window) = (OWN, 3, first + price + cost(15));
@@ -259,14 +275,13 @@ fn rule_16_a_listener_says_what_arrived_has_cost_and_what_is_repeated_costs_agai
     talk.break_off();
     talk.pass(SECOND);
     let listen = talk.take_sent().pop().map(|(request, _)| request);
-    let resume = Resume {
-        turns,
-        cost: price + cost(15),
+    let Some(Request::Listen {
+        resume: Some(said), ..
+    }) = listen
+    else {
+        panic!("{listen:?}");
     };
-    assert!(
-        matches!(&listen, Some(Request::Listen { resume: Some(said), .. }) if *said == resume),
-        "{listen:?}"
-    );
+    assert_eq!((said.turns, said.cost), (turns, price + cost(15)));
 }
 
 #[test]
@@ -475,7 +490,7 @@ fn the_window_moves_on_with_what_was_written() {
     let listen = talk.take_sent().pop().map(|(request, _)| request);
     assert!(matches!(listen, Some(Request::Listen { window, .. }) if window == first));
     talk.welcome();
-    talk.reply(&Reply::Listening { listener: OWN });
+    talk.reply(&super::talk::LISTENING);
     talk.chunk(0, A, 0, "four");
     talk.write_all();
     let (listener, turns, window) = (OWN, 1, first + cost(4));

@@ -100,7 +100,7 @@ fn listener(mode: Mode) -> Talk {
     let pipe = "p".to_owned();
     let mut talk = talk(Job::Listen { pipe, mode });
     welcome(&mut talk, None);
-    talk.reply(&Reply::Listening { listener: OWN });
+    talk.reply(&super::talk::LISTENING);
     talk.said();
     talk
 }

@@ -1,6 +1,6 @@
 //! A language for one side of a conversation: the test is the satellite, stdin, stdout and the clock.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::time::Duration;
 
@@ -17,6 +17,13 @@ pub const CLIENT: Uuid = Uuid::from_u128(0x1111_2222_3333_4444_5555_6666_7777_88
 
 /// The UUID of the session's stream or listener.
 pub const OWN: Uuid = Uuid::from_u128(7);
+
+/// The answer to `Listen`.
+pub const LISTENING: Reply = Reply::Listening {
+    listener: OWN,
+    lost: false,
+    missed: 0,
+};
 
 /// Two streams of others.
 pub const A: Uuid = Uuid::from_u128(0xa);
@@ -41,6 +48,8 @@ pub struct Talk {
     pub notices: Vec<String>,
     pub hints: Vec<String>,
     pub answers: Vec<Reply>,
+    /// How far each stream has come.
+    ends: HashMap<Uuid, u64>,
     /// When a connection was made.
     pub connects: Vec<Now>,
     pub exit: Option<u8>,
@@ -72,6 +81,7 @@ impl Talk {
             notices: Vec::new(),
             hints: Vec::new(),
             answers: Vec::new(),
+            ends: HashMap::new(),
             connects: Vec::new(),
             exit: None,
         };
@@ -203,6 +213,7 @@ impl Talk {
             stream: OWN,
             next,
             limit,
+            rest: false,
         });
     }
 
@@ -236,7 +247,7 @@ impl Talk {
             mode,
         });
         talk.welcome();
-        talk.reply(&Reply::Listening { listener: OWN });
+        talk.reply(&LISTENING);
         talk.said();
         talk
     }
@@ -250,15 +261,18 @@ impl Talk {
             at,
             missed: 0,
         };
+        self.ends.insert(stream, at + text.len() as u64);
         self.receive(&[MAGIC, &encode(&chunk), text.as_bytes()]);
     }
 
     pub fn ended(&mut self, turn: u64, stream: Uuid, how: How, before: u64) {
         let label = "ann@host pid 1".to_owned();
+        let at = self.ends.get(&stream).copied().unwrap_or(0);
         self.reply(&Reply::Ended {
             listener: OWN,
             turn,
             stream,
+            at,
             how,
             label,
             before,

@@ -63,6 +63,7 @@ fn open(chance: &mut Chance, _: u64) -> Vec<Bytes> {
         from,
         resume,
         wait,
+        whole: false,
         label,
     })
 }

@@ -36,6 +36,7 @@ fn open_until_refused(client: &New) -> u64 {
                 from: 0,
                 resume,
                 wait,
+                whole: false,
                 label,
             });
         }

@@ -44,6 +44,7 @@ fn requests(stream: Uuid, listener: Uuid, pipe: &str) -> Vec<Request> {
             from: 0,
             resume,
             wait,
+            whole: false,
             label: name(),
         },
         Request::Data {

@@ -191,7 +191,7 @@ fn a_satellite_with_something_waiting_stops_only_by_force() {
     story.say("q", &Request::Stop { force: false });
     let (code, message) = story.refusal("q");
     assert_eq!(code, Code::Waiting);
-    assert!(message.contains("1 streams with 5 bytes"), "{message}");
+    assert!(message.contains("1 stream with 5 bytes waits"), "{message}");
     assert!(!story.is_stopped);
     story.say("q", &Request::Stop { force: true });
     assert_eq!(story.told("q"), "Stopping");

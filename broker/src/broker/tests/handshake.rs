@@ -152,6 +152,15 @@ fn a_satellite_that_has_all_its_clients_refuses_the_next_and_knows_its_own() {
 }
 
 #[test]
+fn one_client_is_not_1_clients() {
+    let mut story = Story::with(|settings| settings.clients = 1);
+    story.meet(&["a"]);
+    story.say("b", &hello("b", REVISION));
+    let (_, message) = story.refusal("b");
+    assert!(message.ends_with("at most 1 client at a time"), "{message}");
+}
+
+#[test]
 fn uuids_of_the_satellites_own_making_are_refused() {
     let mut story = Story::new();
     story.say("x", &hello("skypipe0", REVISION));

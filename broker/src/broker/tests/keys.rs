@@ -625,3 +625,37 @@ fn the_proof_of_an_end_goes_to_whoever_listens() {
     let is_proven = |(reply, _): &_| matches!(reply, Reply::Ended { how, .. } if *how == proven);
     assert!(heard.iter().any(is_proven), "{heard:?}");
 }
+
+#[test]
+fn no_other_spelling_of_a_name_gets_a_key_past_its_pipes() {
+    let mut story = guarded();
+    let both = Rights {
+        write: true,
+        ..READ
+    };
+    let new = new_key("cafes", both, &["cafe*"], 60);
+    story.say("manager", &Request::Invite(new));
+    story.told("manager");
+    let spare = u64::try_from(KINDS.len()).expect("there are few");
+    story.keys.insert(peer("c"), KeyId(spare + 1));
+    story.hello("c", "c");
+    let commands = |pipe: &str| {
+        let pipe = pipe.to_owned();
+        [
+            opening("s", &pipe),
+            super::story::listening("l", &pipe, Mode::Default, None),
+            Request::Eof { pipe: pipe.clone() },
+            Request::Discard { pipe },
+        ]
+    };
+    // Its pattern means names that begin with these four letters, and é is none of them.
+    for (pipe, answer) in [("caf\u{e9}", "Denied"), ("cafe\u{301}", "Name")] {
+        for command in commands(pipe) {
+            story.say("c", &command);
+        }
+        let refused = format!("refused: {answer}");
+        assert_eq!(story.told("c"), [&*refused; 4].join(", "), "{pipe}");
+    }
+    story.say("c", &opening("s", "cafes"));
+    assert_eq!(story.told("c"), "opened 0");
+}

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::story::{MEMORY, Story, peer};
 use crate::broker::Input;
 use crate::protocol::v01::MAX_PIECE;
@@ -280,4 +282,35 @@ fn one_peer_writes_and_listens_to_several_pipes() {
     story.meet(&["q"]);
     story.say("q", &Request::List { after: None });
     assert_eq!(story.told("q"), "Pipes { pipes: [], more: false }");
+}
+
+#[test]
+fn a_word_in_two_spellings_is_one_pipe_and_its_listener_is_answered_in_its_own() {
+    let mut story = Story::new();
+    let (one, two) = ("caf\u{e9}", "cafe\u{301}");
+    story.old_data("w", two, b"a\n");
+    story.old_data("w", one, b"b\n");
+    story.old_data("w", two, b"");
+    let spelled = story.old_listen_for_name("r", two);
+    assert_eq!(spelled, [two]);
+    story.old_data("w", two, b"c\n");
+    story.old_data("w", one, b"");
+    let spelled = story.old_listen_for_name("r", one);
+    assert_eq!(spelled, [one]);
+    story.old_listen("r", two);
+    story.old_unlisten("r", one);
+    story.old_data("w", one, b"for the next\n");
+    assert_eq!(story.old_told("r"), "");
+}
+
+impl Story {
+    /// Listens, and returns the names that came with what it got.
+    fn old_listen_for_name(&mut self, from: &str, pipe: &str) -> Vec<String> {
+        self.old_listen(from, pipe);
+        let heard = std::mem::take(self.old_heard.entry(peer(from)).or_default());
+        let name = |frames: &Vec<Bytes>| String::from_utf8_lossy(&frames[1]).into_owned();
+        let mut names: Vec<_> = heard.iter().map(name).collect();
+        names.dedup();
+        names
+    }
 }

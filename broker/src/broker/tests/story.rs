@@ -60,7 +60,7 @@ pub struct Story {
     pub disk_fault: Option<String>,
     heard: HashMap<Peer, Vec<Heard>>,
     /// What peers of the original protocol were sent: their messages behind the magic frame.
-    old_heard: HashMap<Peer, Vec<Vec<Bytes>>>,
+    pub old_heard: HashMap<Peer, Vec<Vec<Bytes>>>,
 }
 
 impl Story {

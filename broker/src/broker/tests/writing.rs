@@ -180,7 +180,7 @@ fn a_stream_is_its_clients_alone() {
 #[test]
 fn names_and_labels_that_break_the_rules_are_refused() {
     let mut story = story_with_writer();
-    for name in ["a\nb", "\u{7f}", &"n".repeat(MAX_NAME + 1)] {
+    for name in ["a\nb", "\u{7f}", "cafe\u{301}", &"n".repeat(MAX_NAME + 1)] {
         story.open("w", "t", name);
         story.listen("w", "l", name, Mode::Default);
         story.say(

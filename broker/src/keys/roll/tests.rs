@@ -216,3 +216,31 @@ fn pages_are_in_the_order_of_names() {
     assert_eq!(names(roll.page(Some("c"), 3)), ("d".to_owned(), false));
     assert_eq!(names(roll.page(Some("d"), 3)), (String::new(), false));
 }
+
+#[test]
+fn a_key_has_one_name_and_no_pattern_in_two_spellings() {
+    let mut roll = Roll::default();
+    roll.invite(key("jos\u{e9}", 1), 0).expect("it is good");
+    for bad in [
+        key("jose\u{301}", 2),
+        NewKey {
+            pipes: vec!["cafe\u{301}*".to_owned()],
+            ..key("b", 2)
+        },
+    ] {
+        assert!(matches!(roll.invite(bad, 0), Err(Fault::Malformed(_))));
+    }
+    assert!(roll.revoke("jose\u{301}").is_ok());
+    assert!(roll.revoke("jose\u{301}").is_ok(), "again");
+}
+
+#[test]
+fn rolls_that_are_older_than_the_rule_mean_the_same_pipes() {
+    let mut roll = Roll::default();
+    roll.invite(key("a", 1), 0).expect("it is good");
+    let id = roll.admit(&[1; 32], 0).expect("it is on the roll");
+    roll.keys.get_mut(&id).expect("it is there").pipes = vec!["cafe\u{301}*".to_owned()];
+    let roll = Roll::decode(&roll.encode()).expect("it was written just now");
+    let key = roll.get(id).expect("it is there");
+    assert!(key.covers("caf\u{e9}s") && !key.covers("cafe"));
+}

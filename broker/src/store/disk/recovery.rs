@@ -21,6 +21,7 @@ use super::pass::{Pass, Source};
 use super::segments::Segments;
 use super::state;
 use crate::store::{Recovered, StreamKey};
+use crate::text::count;
 
 /// What a directory holds, made ready to be gone on with.
 #[derive(Debug)]
@@ -206,8 +207,8 @@ fn cut(
                 segments.add_aside(directory.copy_aside(&path)?);
             }
             let note = format!(
-                "cut off the last {} bytes of {}, which were not wholly written before a crash",
-                source.len - torn.position,
+                "cut off {} at the end of {}: not wholly written before a crash",
+                count(source.len - torn.position, "byte"),
                 path.display()
             );
             pass.recovered.notes.push(note);

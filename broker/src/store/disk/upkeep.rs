@@ -8,6 +8,7 @@ use std::fs;
 use super::Disk;
 use super::error::write_error;
 use crate::store::WriteError;
+use crate::text::count;
 
 impl Disk {
     /// Bytes of all files, with what waits in the buffer.
@@ -34,7 +35,7 @@ impl Disk {
 
     fn why_full(&self) -> String {
         match self.budget.said() {
-            Some(said) => format!("the {said} bytes of disk that may be used are used up"),
+            Some(said) => format!("its disk budget of {} is used up", count(said, "byte")),
             None => format!("no space is left in {}", self.directory.path().display()),
         }
     }

@@ -1,12 +1,16 @@
-//! Descriptors that this program was started with, beyond stdin, stdout and stderr.
+//! Descriptors beyond stdin, stdout and stderr: those that this program was started with, and those
+//! that it has opened.
 //!
-//! Owns the closing of them. A satellite that lives on with somebody's pipe would keep that pipe
-//! open: a shell's `x=$(… | skypipe 3>&1)` would wait for the satellite's end. It is a module of its
-//! own because it takes `unsafe`: no safe call closes what this program has not opened itself.
+//! Owns who gets them: a satellite none that its starter had, a command none of skypipe's. A satellite
+//! that lives on with somebody's pipe would keep that pipe open: a shell's `x=$(… | skypipe 3>&1)`
+//! would wait for the satellite's end. It is a module of its own because it takes `unsafe`: no safe
+//! call closes or marks what has no owner here.
 
 use std::fs::{self, DirEntry};
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::path::Path;
+
+use rustix::io::{FdFlags, fcntl_setfd};
 
 /// Closes every descriptor but stdin, stdout and stderr. Only for a program's very beginning, before
 /// it has opened anything.
@@ -43,8 +47,21 @@ fn close_all_at_once() -> bool {
     false
 }
 
+/// Has whatever this program starts from now on get no descriptor but those that it had itself when
+/// `inherited` was listed. (libzmq opens some that programs would get.)
+#[expect(unsafe_code, reason = "libzmq's descriptors have no owner here")]
+pub fn keep_from_children(inherited: &[RawFd]) {
+    let own = |fd: &RawFd| *fd > 2 && !inherited.contains(fd);
+    for fd in open().into_iter().filter(own) {
+        // SAFETY: it was open just now. The flag changes nothing for whoever uses the descriptor
+        // here, and if another one has its number by now, then that one was opened here, too.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        let _ = fcntl_setfd(fd, FdFlags::CLOEXEC);
+    }
+}
+
 /// The numbers of all open descriptors; none where the system does not tell.
-fn open() -> Vec<RawFd> {
+pub fn open() -> Vec<RawFd> {
     let tells = |path: &&&str| Path::new(path).is_dir();
     let Some(path) = ["/proc/self/fd", "/dev/fd"].iter().find(tells) else {
         return Vec::new();

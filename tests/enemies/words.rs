@@ -1,0 +1,214 @@
+//! A satellite whose every word is chosen to harm the terminal of whoever reads it.
+
+use skypipe_broker::protocol::{
+    Code, How, KeyInfo, Limits, Outcome as Fate, OwnKey, PipeInfo, PublicKey, REVISION, Reply,
+    Request, Rights, Status,
+};
+use uuid::Uuid;
+
+use crate::common::outcome::Outcome;
+use crate::liar::{Liar, own_key};
+
+/// Clears the screen, goes back in the line, begins a line of its own, turns the direction around,
+/// hides, and is nothing at all.
+const WORDS: &str = "\u{1b}[2J\u{9b}31m\r\nskypipe: \u{7}\u{61c}\u{200b}\u{200d}\u{200e}\u{2028}\u{202e}\u{2060}\
+                     \u{2066}\u{3164}\u{e000}\u{feff}\u{e0041}";
+
+/// Everything that the program printed, without the line ends, of which each is its own.
+#[track_caller]
+fn is_harmless(outcome: &Outcome) -> String {
+    let stdout = String::from_utf8_lossy(&outcome.stdout);
+    let printed = stdout.clone() + &*outcome.stderr;
+    let harms = |c: &char| *c != '\n' && !c.is_ascii_graphic() && *c != ' ';
+    let harm: Vec<_> = printed.chars().filter(harms).collect();
+    assert!(harm.is_empty(), "{harm:?}: {outcome}");
+    let is_own = |line: &str| line.starts_with("skypipe: ");
+    assert!(outcome.stderr.lines().all(is_own), "{outcome}");
+    printed.into_owned()
+}
+
+fn words() -> String {
+    WORDS.to_owned()
+}
+
+fn welcome() -> Reply {
+    Reply::Welcome {
+        satellite: Uuid::from_u128(1),
+        revision: REVISION,
+        program: format!("{WORDS} 0.0.1"),
+        limits: Limits {
+            chunk: 1 << 20,
+            heartbeat_ms: 5000,
+            writer_lost_ms: 60_000,
+            listener_lost_ms: 60_000,
+        },
+        key: Some(OwnKey {
+            name: words(),
+            address: Some("127.0.0.1:9".to_owned()),
+            ..own_key(None)
+        }),
+    }
+}
+
+/// The answer that is wanted, with harmful words wherever words can be.
+fn answers(request: &Request) -> Vec<Reply> {
+    match request {
+        Request::Hello { .. } => vec![welcome()],
+        Request::Ping => vec![Reply::Pong],
+        Request::Open { stream, .. } => vec![Reply::Opened {
+            stream: *stream,
+            next: 0,
+            limit: 1 << 30,
+            rest: false,
+        }],
+        Request::Finish { stream, .. } => vec![Reply::Finished {
+            stream: *stream,
+            outcome: Fate::Discarded,
+        }],
+        Request::Listen { listener, .. } => performance(*listener),
+        Request::Confirm { listener, .. } => vec![Reply::Closed {
+            listener: *listener,
+        }],
+        Request::Eof { .. } => vec![Reply::EofTaken],
+        Request::List { .. } => vec![Reply::Pipes {
+            pipes: vec![PipeInfo {
+                name: words(),
+                waiting: 1,
+                bytes: 1,
+                writers: 1,
+                listeners: 1,
+                full: true,
+            }],
+            more: false,
+        }],
+        Request::Discard { .. } => vec![Reply::Discarded {
+            streams: 1,
+            bytes: 1,
+        }],
+        Request::Status => vec![Reply::Status(status())],
+        Request::Keys { .. } => vec![Reply::Keys {
+            keys: vec![key()],
+            more: false,
+            epoch: 0,
+        }],
+        Request::Invite(_) => vec![Reply::Invited { name: words() }],
+        Request::Revoke { .. } => vec![Reply::Revoked { could_read: true }],
+        Request::Box(_) | Request::SetPhrase { .. } => vec![Reply::Kept],
+        Request::Phrase => vec![Reply::Phrase(None)],
+        _ => Vec::new(),
+    }
+}
+
+/// A stream that was cut, and of which others had something.
+fn performance(listener: Uuid) -> Vec<Reply> {
+    let ended = Reply::Ended {
+        listener,
+        turn: 0,
+        stream: Uuid::from_u128(2),
+        at: 7,
+        how: How::Cut(words()),
+        label: words(),
+        before: 7,
+        missed: 1,
+    };
+    let done = Reply::Done {
+        listener,
+        turn: 1,
+        missed: 1,
+    };
+    let listening = Reply::Listening {
+        listener,
+        lost: true,
+        missed: 1,
+    };
+    vec![listening, ended, done]
+}
+
+fn status() -> Status {
+    Status {
+        program: words(),
+        since: 1_000_000_000,
+        pid: 77,
+        kept: words(),
+        memory: 1,
+        used: 1,
+        disk: Some((1, 1)),
+        trouble: Some(words()),
+        pipes: 1,
+        waiting: 1,
+        bytes: 1,
+        clients: 1,
+        inherited: vec![words()],
+    }
+}
+
+fn key() -> KeyInfo {
+    KeyInfo {
+        name: words(),
+        boxing: PublicKey([1; 32]),
+        rights: Rights::ALL,
+        pipes: vec![words(), String::new()],
+        expires: None,
+        made: 0,
+        used: None,
+        is_connected: false,
+        has_box: true,
+        voucher: None,
+    }
+}
+
+/// What people call, and whether they are then shown words of the satellite's.
+const CALLS: [(&[&str], bool); 14] = [
+    (&["-r", "x"], true),
+    (&["--one", "x"], true),
+    (&["--tap", "x"], true),
+    (&["-w", "x"], false),
+    (&["-w", "x", "--", "true"], false),
+    (&["--eof", "x"], false),
+    (&["--list"], true),
+    (&["--discard", "x"], false),
+    (&["--check"], true),
+    (&["--keys"], true),
+    (&["--invite", "x"], true),
+    (&["--revoke", "x"], true),
+    (&["--phrase"], false),
+    (&["--no-phrase"], false),
+];
+
+#[test]
+fn no_answer_of_a_satellite_can_harm_a_terminal() {
+    let mut liar = Liar::new();
+    liar.retort = Some(Box::new(answers));
+    for (arguments, shows) in CALLS {
+        let client = liar.environment.skypipe(arguments).start();
+        let outcome = liar.serve(client);
+        let printed = is_harmless(&outcome);
+        assert_eq!(printed.contains("\\u{202e}"), shows, "{outcome}");
+    }
+}
+
+#[test]
+fn no_refusal_of_a_satellite_can_harm_a_terminal() {
+    let mut liar = Liar::new();
+    for code in [Code::Revision, Code::Name, Code::Denied, Code::Lost] {
+        liar.retort = Some(Box::new(move |request| {
+            let refusal = Reply::Error {
+                code,
+                message: words(),
+                about: None,
+            };
+            match request {
+                Request::Hello { .. } if code == Code::Revision => vec![refusal],
+                Request::Hello { .. } => vec![welcome()],
+                Request::Ping => vec![Reply::Pong],
+                _ => vec![refusal],
+            }
+        }));
+        for (arguments, _) in CALLS {
+            let client = liar.environment.skypipe(arguments).start();
+            let outcome = liar.serve(client);
+            let printed = is_harmless(&outcome);
+            assert!(printed.contains("\\u{202e}"), "{outcome}");
+        }
+    }
+}

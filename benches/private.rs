@@ -111,6 +111,7 @@ fn client(what: &str) -> ExitCode {
         id: Uuid::new_v4(),
         job,
         timeout: None,
+        connect_timeout: None,
         program: "skypipe 1.0.0".to_owned(),
         endpoint: endpoint.to_string(),
         identity: None,
@@ -122,7 +123,7 @@ fn client(what: &str) -> ExitCode {
         secret: Zeroizing::new(*pair.secret.as_bytes()),
     };
     let route = Arc::new(Tcp::new(endpoint, Some(curve)));
-    let code = skypipe::link::run(config, route, &mut |told| eprintln!("{told:?}"));
+    let code = skypipe::link::run(config, route, None, &mut |told| eprintln!("{told:?}"));
     ExitCode::from(code.expect("it runs"))
 }
 

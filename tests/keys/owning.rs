@@ -146,7 +146,7 @@ fn what_belongs_to_another_client_is_not_touched_whatever_the_key() {
             },
             open(stream, false),
             open(stream, true),
-            listen(taker, resume),
+            listen(taker, resume.clone()),
             listen(taker, None),
         ] {
             thief.is_refused(&request, Code::Denied);

@@ -120,6 +120,7 @@ fn listen(chance: &mut Chance, _: u64) -> Vec<Bytes> {
     let resume = (chance.below(2) == 0).then(|| Resume {
         turns: number(chance),
         cost: number(chance),
+        ..Resume::default()
     });
     let window = number(chance);
     command(&Request::Listen {

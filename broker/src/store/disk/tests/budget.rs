@@ -95,7 +95,7 @@ fn records_go_on_when_payloads_are_refused() {
         at += 10_000;
     }
     let full = store.disk.save(StreamKey(1)).expect_err("still full");
-    let said = "the 1048576 bytes of disk that may be used are used up";
+    let said = "its disk budget of 1048576 bytes is used up";
     assert_eq!(full, WriteError::Full(said.to_owned()));
     store.put(2, 0);
     store.settle();

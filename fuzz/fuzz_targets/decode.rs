@@ -66,6 +66,7 @@ fn settings() -> Settings {
         quota: u64::MAX,
         writer_lost: Duration::from_secs(60),
         listener_lost: Duration::from_secs(10),
+        is_local: false,
         idle: None,
         stoppable: false,
         clients: 10,

@@ -8,6 +8,7 @@ mod common;
 
 mod answers;
 mod arena;
+mod away;
 mod bare;
 mod brim;
 mod claims;

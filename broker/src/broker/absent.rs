@@ -113,6 +113,6 @@ impl<S: Store> Broker<S> {
     /// Saves what lies in memory of the parts of a stream that were cut, so that what follows can be
     /// safe only with them. Returns whether there was room.
     pub(super) fn save_earlier(&mut self, key: StreamKey) -> bool {
-        !self.streams.contains_key(&key) || self.save(key)
+        !self.store.is_durable() || !self.streams.contains_key(&key) || self.save(key)
     }
 }

@@ -453,7 +453,7 @@ fn a_stdout_that_fails_is_exit_1_and_says_why() {
 }
 
 #[test]
-fn rule_16_a_listener_that_the_satellite_lost_or_gave_up_exits_3() {
+fn rule_16_a_listener_whose_stream_is_gone_exits_3() {
     for (code, exit) in [
         (Code::Unknown, 3),
         (Code::Lost, 3),
@@ -461,10 +461,119 @@ fn rule_16_a_listener_that_the_satellite_lost_or_gave_up_exits_3() {
         (Code::Order, 1),
     ] {
         let mut talk = Talk::listener(Mode::Default);
+        talk.chunk(0, A, 0, "half");
+        talk.write_all();
         talk.refuse(code, Some(OWN));
         assert_eq!(talk.exit, Some(exit), "{code:?}");
         assert_eq!(talk.notices, ["the satellite says why"]);
     }
+}
+
+#[test]
+fn rule_16_an_idle_listener_begins_anew_at_a_satellite_that_has_nothing_of_it() {
+    for mode in [Mode::Default, Mode::One, Mode::Follow, Mode::Tap] {
+        let mut talk = Talk::listener(mode);
+        talk.take_sent();
+        talk.refuse(Code::Unknown, Some(OWN));
+        let again = talk.take_sent().pop().map(|(request, _)| request);
+        assert!(
+            matches!(again, Some(Request::Listen { resume: None, .. })),
+            "{mode:?}: {again:?}"
+        );
+        talk.reply(&super::talk::LISTENING);
+        talk.chunk(0, A, 0, "new\n");
+        talk.write_all();
+        assert_eq!((talk.printed(), talk.exit), ("new\n", None), "{mode:?}");
+        assert_eq!(talk.notices, [""; 0]);
+    }
+}
+
+#[test]
+fn rule_16_a_follower_between_two_streams_begins_anew_once_all_is_printed() {
+    let mut talk = Talk::listener(Mode::Follow);
+    talk.chunk(0, A, 0, "one\n");
+    talk.ended(1, A, How::End, 0);
+    talk.take_sent();
+    talk.refuse(Code::Unknown, Some(OWN));
+    assert!(talk.take_sent().is_empty(), "not before it is printed");
+    talk.write_all();
+    let again = talk.take_sent().pop().map(|(request, _)| request);
+    assert!(matches!(again, Some(Request::Listen { resume: None, .. })));
+    talk.reply(&super::talk::LISTENING);
+    talk.chunk(0, B, 0, "two\n");
+    talk.write_all();
+    assert_eq!((talk.printed(), talk.exit), ("one\ntwo\n", None));
+}
+
+/// The satellite had given the listener up.
+fn lost(missed: u64) -> Reply {
+    Reply::Listening {
+        listener: OWN,
+        lost: true,
+        missed,
+    }
+}
+
+#[test]
+fn rule_16_a_follower_says_what_passed_by_while_it_was_away_and_goes_on() {
+    let mut talk = Talk::listener(Mode::Follow);
+    talk.chunk(0, A, 0, "one\n");
+    talk.write_all();
+    talk.break_off();
+    talk.pass(SECOND);
+    talk.welcome();
+    talk.reply(&lost(2));
+    talk.chunk(1, A, 10, "three\n");
+    talk.write_all();
+    talk.pass(SECOND);
+    assert_eq!((talk.printed(), talk.exit), ("one\nthree\n", None));
+    let told = [
+        "the rest of 2 streams of \"p\" passed by while this listener was away",
+        "6 bytes of \"p\" passed by while this listener was away",
+    ];
+    assert_eq!(talk.notices, told);
+    talk.ended(2, A, How::End, 0);
+    talk.done(3);
+    talk.reply(&Reply::Closed { listener: OWN });
+    assert_eq!(talk.exit, Some(3), "something came incomplete");
+}
+
+#[test]
+fn rule_16_without_being_lost_a_follower_puts_up_with_no_gap() {
+    let mut talk = Talk::listener(Mode::Follow);
+    talk.chunk(0, A, 0, "one\n");
+    talk.chunk(1, A, 10, "three\n");
+    assert_eq!(talk.exit, Some(3));
+}
+
+#[test]
+fn rule_16_what_comes_again_to_one_that_was_lost_is_printed_once() {
+    let mut talk = Talk::listener(Mode::Default);
+    talk.chunk(0, A, 0, "one\n");
+    talk.chunk(1, A, 4, "two\n");
+    talk.write_one();
+    talk.break_off();
+    talk.pass(SECOND);
+    talk.welcome();
+    talk.reply(&lost(0));
+    talk.chunk(2, A, 4, "two\n");
+    talk.chunk(3, A, 8, "three\n");
+    talk.write_all();
+    assert_eq!(talk.printed(), "one\ntwo\nthree\n");
+    assert_eq!(talk.notices, [""; 0]);
+}
+
+#[test]
+fn rule_16_a_stream_that_was_cut_and_goes_on_ends_a_second_time() {
+    let mut talk = Talk::listener(Mode::Follow);
+    talk.chunk(0, A, 0, "one\n");
+    talk.ended(1, A, How::Cut("it was not heard of for 60 s".to_owned()), 0);
+    talk.chunk(2, A, 4, "two\n");
+    talk.write_all();
+    talk.ended(3, A, How::End, 4);
+    assert_eq!(talk.printed(), "one\ntwo\n");
+    assert_eq!(talk.notices.len(), 2, "{:?}", talk.notices);
+    assert_eq!(talk.exit, None);
 }
 
 #[test]

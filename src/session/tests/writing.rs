@@ -314,7 +314,7 @@ fn rule_16_a_satellite_that_resumes_where_it_cannot_have_been_is_not_believed() 
 }
 
 #[test]
-fn rule_16_a_stream_that_the_satellite_lost_or_gave_up_is_exit_3() {
+fn rule_16_a_stream_that_the_satellite_has_nothing_of_is_exit_3() {
     for (code, exit) in [
         (Code::Unknown, 3),
         (Code::Lost, 3),
@@ -322,10 +322,50 @@ fn rule_16_a_stream_that_the_satellite_lost_or_gave_up_is_exit_3() {
         (Code::Denied, 1),
     ] {
         let mut talk = Talk::open_writer();
+        talk.read("half a line");
         talk.refuse(code, Some(OWN));
         assert_eq!(talk.exit, Some(exit), "{code:?}");
         assert_eq!(talk.notices, ["the satellite says why"]);
     }
+}
+
+#[test]
+fn rule_16_a_stream_that_had_nothing_yet_is_opened_anew() {
+    let mut talk = Talk::open_writer();
+    talk.take_sent();
+    talk.refuse(Code::Unknown, Some(OWN));
+    let again = talk.take_sent().pop().map(|(request, _)| request);
+    assert!(
+        matches!(again, Some(Request::Open { resume: false, .. })),
+        "{again:?}"
+    );
+    assert_eq!((talk.exit, talk.notices.len()), (None, 0));
+}
+
+#[test]
+fn rule_16_a_writer_whose_stream_was_cut_says_that_the_rest_follows() {
+    let mut talk = Talk::open_writer();
+    talk.read("one\n");
+    talk.ack(4, ENOUGH);
+    talk.break_off();
+    talk.pass(SECOND);
+    talk.welcome();
+    talk.reply(&Reply::Opened {
+        stream: OWN,
+        next: 4,
+        limit: ENOUGH,
+        rest: true,
+    });
+    talk.read("two\n");
+    talk.happen(Input::ReadEnd);
+    talk.finished(Outcome::Kept);
+    assert_eq!(talk.exit, Some(0), "rule 11");
+    assert_eq!(talk.notices.len(), 1, "{:?}", talk.notices);
+    assert!(
+        talk.notices[0].contains("after 4 bytes"),
+        "{:?}",
+        talk.notices
+    );
 }
 
 fn full(full: Option<Shortage>) -> Reply {

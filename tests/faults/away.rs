@@ -1,0 +1,323 @@
+//! Programs that stand still and networks that are gone for longer than rule 16's times: being lost is
+//! not being sent away.
+//!
+//! `SKYPIPE_ROUNDS` says how many rounds there are, `SKYPIPE_SEED` with which seed.
+
+use std::env;
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::process::Signal;
+
+use crate::common::Environment;
+use crate::common::process::Process;
+use crate::common::wait;
+use crate::hosts::{Host, are_possible};
+use crate::lines::content;
+use crate::rng::Rng;
+use crate::wire::{Weather, Wire};
+
+/// How many rounds there are unless told otherwise, and how many at the same time.
+const ROUNDS: u64 = 8;
+const AT_ONCE: u64 = 8;
+
+const DEADLINE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Rule 16's times, and how long somebody is away.
+const TIMES: [&str; 6] = [
+    "--data",
+    "data",
+    "--lost-writer",
+    "2s",
+    "--lost-listener",
+    "2s",
+];
+const ABSENCE: Duration = Duration::from_secs(4);
+
+/// The kinds of clients; each but the last three has a pipe of its own with a writer.
+const READERS: [(&str, &str); 4] = [
+    ("-r", "live"),
+    ("--one", "one"),
+    ("--follow", "follow"),
+    ("--tap", "tap"),
+];
+const IDLE: [(&str, &str); 3] = [
+    ("-r", "trigger"),
+    ("--one", "queue"),
+    ("--follow", "quiet"),
+];
+
+/// Who is away in a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Away {
+    /// One listener, by its pipe.
+    Listener(usize),
+    /// Those that wait for something to come.
+    Idle,
+    /// One writer, by its pipe.
+    Writer(usize),
+    /// The writer to whom nobody listens.
+    Unheard,
+    /// Everybody but the satellite.
+    All,
+    /// The satellite.
+    Satellite,
+}
+
+impl Away {
+    fn draw(round: u64, rng: &mut Rng) -> Self {
+        match round % 6 {
+            0 => Self::Listener(rng.index(READERS.len())),
+            1 => Self::Idle,
+            2 => Self::Writer(rng.index(READERS.len())),
+            3 => Self::Unheard,
+            4 => Self::All,
+            _ => Self::Satellite,
+        }
+    }
+}
+
+/// A writer that is given half of its bytes before somebody is away, and half afterwards.
+struct Writer {
+    process: Process,
+    bytes: Vec<u8>,
+}
+
+impl Writer {
+    fn start(sky: &Environment, number: usize, pipe: &str, flags: &[&str]) -> Self {
+        let process = sky.skypipe(&[&["-w", pipe], flags].concat());
+        let process = process.patient(PATIENCE).piped().start();
+        let bytes = content(number, 2_000);
+        process.say(&bytes[..bytes.len() / 2]);
+        Self { process, bytes }
+    }
+
+    fn go_on(&self) {
+        self.process.say(&self.bytes[self.bytes.len() / 2..]);
+        self.process.close_stdin();
+    }
+}
+
+/// One of each kind, in the middle of what it does.
+struct Everybody {
+    listeners: Vec<Process>,
+    writers: Vec<Writer>,
+    idle: Vec<Process>,
+    unheard: Writer,
+}
+
+impl Everybody {
+    fn start(sky: &Environment) -> Self {
+        let listen = |(mode, pipe): (&str, &str)| {
+            let listener = sky.skypipe(&[mode, pipe]).stdin(Stdio::null());
+            let listener = listener.patient(PATIENCE).start();
+            sky.until_listeners(pipe, 1);
+            listener
+        };
+        let listeners: Vec<_> = READERS.map(listen).into();
+        let idle = IDLE.map(listen).into();
+        let pipes = READERS.iter().enumerate();
+        let writers: Vec<_> = pipes
+            .map(|(number, (_, pipe))| Writer::start(sky, number, pipe, &[]))
+            .collect();
+        let unheard = Writer::start(sky, READERS.len(), "unheard", &[]);
+        for (listener, writer) in listeners.iter().zip(&writers) {
+            let half = writer.bytes.len() / 2;
+            wait::until("what was written is printed", || listener.shown().len() >= half);
+        }
+        sky.until_waiting("unheard", 1);
+        Self {
+            listeners,
+            writers,
+            idle,
+            unheard,
+        }
+    }
+
+    fn those(&self, away: Away) -> Vec<&Process> {
+        let writers = self.writers.iter().map(|writer| &writer.process);
+        match away {
+            Away::Listener(place) => vec![&self.listeners[place]],
+            Away::Idle => self.idle.iter().collect(),
+            Away::Writer(place) => vec![&self.writers[place].process],
+            Away::Unheard => vec![&self.unheard.process],
+            Away::All => {
+                let all = self.listeners.iter().chain(&self.idle).chain(writers);
+                all.chain([&self.unheard.process]).collect()
+            }
+            Away::Satellite => Vec::new(),
+        }
+    }
+
+    /// All that was written has been read by somebody, once, and everybody says the truth.
+    fn end(self, sky: &Environment, away: Away) {
+        self.idle_go_on(sky);
+        let Self {
+            listeners,
+            writers,
+            unheard,
+            ..
+        } = self;
+        for ((place, listener), writer) in listeners.into_iter().enumerate().zip(writers) {
+            end_pair(sky, away, place, listener, writer);
+        }
+        unheard.go_on();
+        unheard.process.outcome().printed("");
+        let whole = sky.skypipe(&["-r", "unheard"]).done();
+        whole.printed(unheard.bytes);
+    }
+
+    /// Who waited for something goes on to wait, and gets it.
+    fn idle_go_on(&self, sky: &Environment) {
+        for ((mode, pipe), listener) in IDLE.iter().zip(&self.idle) {
+            let writer = sky.skypipe(&["-w", pipe]).patient(PATIENCE);
+            writer.fed("at last\n").printed("");
+            listener.shows("at last\n");
+            if *mode == "--follow" {
+                sky.until_taken(pipe);
+                sky.skypipe(&["--eof", pipe]).done().printed("");
+            }
+            let is_over = || !listener.runs();
+            assert!(wait::holds_within(PATIENCE, is_over), "{mode} comes to its end");
+            assert_eq!(listener.said(), "", "{mode} has nothing to say");
+        }
+    }
+}
+
+/// A listener and its writer come to their ends.
+fn end_pair(sky: &Environment, away: Away, place: usize, listener: Process, writer: Writer) {
+    let (mode, pipe) = READERS[place];
+    writer.go_on();
+    let half = writer.bytes.len() / 2;
+    let wrote = writer.process.outcome();
+    assert_eq!(wrote.code, Some(0), "{away:?}: {wrote}");
+    // Somebody was told that the stream was cut if its writer was away and its listener was not.
+    let may_be_cut = matches!(away, Away::Writer(at) if at == place) || away == Away::All;
+    if mode == "--follow" {
+        let all = || listener.shown().len() >= writer.bytes.len();
+        assert!(wait::holds_within(PATIENCE, all), "{away:?}: all of it is printed");
+        sky.until_taken(pipe);
+        sky.skypipe(&["--eof", pipe]).done().printed("");
+    }
+    let heard = listener.outcome();
+    let is_cut = heard.code == Some(3) && mode != "--follow";
+    assert!(
+        heard.code == Some(0) || may_be_cut || mode == "--tap",
+        "{away:?}: {heard}"
+    );
+    let mut all = heard.stdout.clone();
+    if mode == "--tap" {
+        assert!(writer.bytes.starts_with(&all[..half]), "{away:?}: {heard}");
+        let whole = drain(sky, pipe);
+        return assert!(whole == writer.bytes, "a tap takes nothing");
+    }
+    if is_cut {
+        all.extend(drain(sky, pipe));
+    }
+    assert!(all == writer.bytes, "{away:?}, {mode}: {heard}");
+    assert!(sky.is_gone(pipe), "{away:?}, {mode}");
+    if !may_be_cut {
+        assert_eq!(heard.stderr, "", "{away:?}: {heard}");
+        assert_eq!(wrote.stderr, "", "{away:?}: {wrote}");
+    }
+}
+
+/// What waits in a pipe.
+fn drain(sky: &Environment, pipe: &str) -> Vec<u8> {
+    let mut all = Vec::new();
+    while !sky.is_gone(pipe) {
+        let read = sky.skypipe(&["-r", pipe]).stdin(Stdio::null());
+        let read = read.patient(PATIENCE).done();
+        assert!(matches!(read.code, Some(0 | 3)), "{read}");
+        all.extend(read.stdout);
+    }
+    all
+}
+
+fn number(name: &str) -> Option<u64> {
+    let text = env::var(name).ok()?;
+    Some(text.parse().expect("it is a number"))
+}
+
+/// One round: somebody stands still, or hears nothing any more, for longer than he may.
+fn round(round: u64, seed: u64) {
+    let mut rng = Rng::new(seed + round);
+    let (away, is_stopped) = (Away::draw(round, &mut rng), rng.chance(50));
+    let mut sky = Environment::sky_within(&TIMES, DEADLINE);
+    let wire = Wire::to(sky.on_port().endpoint());
+    let direct = sky.on_port().endpoint().to_owned();
+    sky.leads_to(&wire.endpoint());
+    let everybody = Everybody::start(&sky);
+    println!("round {round}: {away:?}, stopped: {is_stopped}");
+    let is_there = || everybody.writers.iter().all(|writer| writer.process.runs());
+    if away == Away::All && !is_stopped {
+        let still = Weather {
+            no_way_up: true,
+            no_way_down: true,
+            ..Weather::default()
+        };
+        wire.weather(still);
+        wait::while_passes(ABSENCE, "all wait for the network", is_there);
+        wire.cut();
+        wire.weather(Weather::default());
+    } else {
+        let stopped = match away {
+            Away::Satellite => vec![sky.on_port().process()],
+            _ => everybody.those(away),
+        };
+        stopped.iter().for_each(|it| it.signal(Signal::STOP));
+        wait::while_passes(ABSENCE, "nobody is sent away", is_there);
+        stopped.iter().for_each(|it| it.signal(Signal::CONT));
+    }
+    sky.leads_to(&direct);
+    everybody.end(&sky, away);
+}
+
+#[test]
+fn rule_16_who_stands_still_or_is_cut_off_for_longer_than_the_times_goes_on() {
+    let rounds = number("SKYPIPE_ROUNDS").unwrap_or(ROUNDS);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let by_chance = u64::from(now.expect("it is later than 1970").subsec_nanos());
+    let seed = number("SKYPIPE_SEED").unwrap_or(by_chance);
+    println!("SKYPIPE_SEED={seed}");
+    thread::scope(|scope| {
+        let lanes: Vec<_> = (0..AT_ONCE.min(rounds))
+            .map(|lane| {
+                let mine = (lane..rounds).step_by(usize::try_from(AT_ONCE).expect("they are few"));
+                scope.spawn(move || mine.for_each(|number| round(number, seed)))
+            })
+            .collect();
+        for lane in lanes {
+            lane.join().expect("all is well");
+        }
+    });
+}
+
+/// Where the satellite's host is, and the clients'.
+const SATELLITE: &str = "10.78.0.1";
+const CLIENTS: &str = "10.78.0.2";
+
+#[test]
+fn rule_16_a_network_that_is_gone_for_longer_than_the_times_sends_nobody_away() {
+    let mut sky = Environment::here_within(DEADLINE);
+    if !are_possible(&sky) {
+        return;
+    }
+    let (satellite, clients) = (Host::new(&sky), Host::new(&sky));
+    satellite.join(&sky, SATELLITE, &clients, CLIENTS);
+    sky.enter(satellite.entrance());
+    let flags = [&["--insecure"], &TIMES[..]].concat();
+    let listening = sky.satellite_at(&format!("{SATELLITE}:0"), &flags);
+    sky.lead(listening);
+    sky.enter(clients.entrance());
+    let everybody = Everybody::start(&sky);
+    let is_there = || everybody.writers.iter().all(|writer| writer.process.runs());
+    sky.enter(Vec::new());
+    satellite.does(&sky, "ip link set wire down");
+    wait::while_passes(ABSENCE, "all wait for the network", is_there);
+    satellite.does(&sky, "ip link set wire up");
+    sky.enter(clients.entrance());
+    everybody.end(&sky, Away::All);
+}

@@ -361,8 +361,7 @@ impl Listener {
     }
 
     fn refused(&mut self, common: &mut Common, code: Code, message: &str) {
-        let is_gone = matches!(code, Code::Unknown | Code::Lost);
-        if self.has_all_turns && is_gone {
+        if self.has_all_turns && code == Code::Unknown {
             // It has everything, and a satellite that restarted has nothing left of it.
             self.is_forgotten = true;
             return;

@@ -43,11 +43,7 @@ const READERS: [(&str, &str); 4] = [
     ("--follow", "follow"),
     ("--tap", "tap"),
 ];
-const IDLE: [(&str, &str); 3] = [
-    ("-r", "trigger"),
-    ("--one", "queue"),
-    ("--follow", "quiet"),
-];
+const IDLE: [(&str, &str); 3] = [("-r", "trigger"), ("--one", "queue"), ("--follow", "quiet")];
 
 /// Who is away in a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +121,9 @@ impl Everybody {
         let unheard = Writer::start(sky, READERS.len(), "unheard", &[]);
         for (listener, writer) in listeners.iter().zip(&writers) {
             let half = writer.bytes.len() / 2;
-            wait::until("what was written is printed", || listener.shown().len() >= half);
+            wait::until("what was written is printed", || {
+                listener.shown().len() >= half
+            });
         }
         sky.until_waiting("unheard", 1);
         Self {
@@ -180,7 +178,10 @@ impl Everybody {
                 sky.skypipe(&["--eof", pipe]).done().printed("");
             }
             let is_over = || !listener.runs();
-            assert!(wait::holds_within(PATIENCE, is_over), "{mode} comes to its end");
+            assert!(
+                wait::holds_within(PATIENCE, is_over),
+                "{mode} comes to its end"
+            );
             assert_eq!(listener.said(), "", "{mode} has nothing to say");
         }
     }
@@ -197,7 +198,10 @@ fn end_pair(sky: &Environment, away: Away, place: usize, listener: Process, writ
     let may_be_cut = matches!(away, Away::Writer(at) if at == place) || away == Away::All;
     if mode == "--follow" {
         let all = || listener.shown().len() >= writer.bytes.len();
-        assert!(wait::holds_within(PATIENCE, all), "{away:?}: all of it is printed");
+        assert!(
+            wait::holds_within(PATIENCE, all),
+            "{away:?}: all of it is printed"
+        );
         sky.until_taken(pipe);
         sky.skypipe(&["--eof", pipe]).done().printed("");
     }

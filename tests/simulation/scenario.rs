@@ -117,7 +117,6 @@ impl World {
         };
         for client in &mut self.clients {
             client.cut_off = self.now;
-            client.asleep = self.now;
             client.stalled = self.now;
             client.pace = 20;
             client.write_due = client.write_due.min(self.now);

@@ -4,6 +4,8 @@ use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::common::Environment;
 use crate::text;
 
@@ -65,13 +67,12 @@ fn a_stdout_that_fails_is_a_failure_and_loses_nothing() {
 }
 
 #[test]
-fn a_stdin_that_fails_is_a_cut() {
+fn a_stdin_that_fails_before_its_first_byte_leaves_nothing() {
     let sky = Environment::sky(&[]);
     let directory = std::fs::File::open(sky.home()).expect("it is there");
     let writer = sky.skypipe(&["-w", "x"]).stdin(directory).done();
     writer.told(1, "stdin");
-    let listener = sky.skypipe(&["x"]).done();
-    assert_eq!(listener.told(3, "was cut"), b"");
+    assert!(sky.is_gone("x"));
 }
 
 #[test]
@@ -111,4 +112,31 @@ fn timeout_counts_anew_with_each_byte() {
     outcome.told(124, "timed out: no data on \"x\" for 2s");
     writer.close_stdin();
     writer.outcome().printed("");
+}
+
+#[test]
+fn whole_keeps_a_stream_from_readers_until_it_has_ended() {
+    let sky = Environment::sky(&[]);
+    let reader = sky.skypipe(&["-r", "x"]).start();
+    sky.until_listeners("x", 1);
+    let writer = sky.skypipe(&["--whole", "x"]).piped().start();
+    writer.say("half");
+    sky.until_listed("x", "it writes", |pipe| pipe.writers == 1);
+    assert_eq!(sky.listed("x").waiting, 0, "nothing of it can be read");
+    assert_eq!(reader.shown(), b"");
+    writer.say(" and half\n");
+    writer.close_stdin();
+    writer.outcome().printed("");
+    reader.outcome().printed("half and half\n");
+}
+
+#[test]
+fn whole_leaves_nothing_of_an_upload_that_was_interrupted() {
+    let sky = Environment::sky(&[]);
+    let writer = sky.skypipe(&["--whole", "x"]).piped().start();
+    writer.say("half");
+    sky.until_listed("x", "it writes", |pipe| pipe.writers == 1);
+    writer.signal(Signal::INT);
+    assert_eq!(writer.outcome().code, Some(130));
+    assert!(sky.is_gone("x"));
 }

@@ -25,7 +25,8 @@ fn rule_9_a_slow_tap_slows_nobody_and_says_what_it_missed() {
     let listener = sky.skypipe(&["x"]).start();
     sky.until_listeners("x", 2);
     let file = text(40_000_000);
-    sky.skypipe(&["x"]).fed(&file).printed("");
+    let writer = sky.skypipe(&["x"]).fed(&file);
+    writer.whatever_it_waited_for().printed("");
     listener.outcome().printed(&file);
     sky.skypipe(&["--eof", "x"]).done().printed("");
     let mut seen = Vec::new();

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::story::{LISTENER_LOST, Story, WRITER_LOST, id, just_before, listening, reopening};
+use super::story::{
+    LISTENER_LOST, Story, WRITER_LOST, id, just_before, listening, opening, reopening,
+};
 use super::words::returning;
 use crate::broker::{Input, Now};
 use crate::protocol::{Mode, Request};
@@ -267,6 +269,90 @@ fn rule_15_a_writer_that_goes_before_its_first_byte_leaves_nothing() {
     assert_eq!(
         story.drain("worker", "m"),
         "listening, y/, end, done, closed"
+    );
+}
+
+/// A stream that is to come whole.
+fn whole(stream: &str, pipe: &str) -> Request {
+    let mut request = opening(stream, pipe);
+    if let Request::Open { whole, .. } = &mut request {
+        *whole = true;
+    }
+    request
+}
+
+#[test]
+fn a_stream_that_comes_whole_is_nobodys_before_its_end() {
+    let mut story = Story::new();
+    story.meet(&["w", "live", "worker", "tap"]);
+    story.listen("live", "l", "p", Mode::Default);
+    story.listen("worker", "m", "q", Mode::One);
+    story.listen("tap", "t", "p", Mode::Tap);
+    for pipe in ["p", "q"] {
+        story.say("w", &whole(pipe, pipe));
+        story.write("w", pipe, 0, b"all of it\n");
+    }
+    assert_eq!(story.told("live"), "listening");
+    assert_eq!(story.told("worker"), "listening");
+    story.finish("w", "p", 10);
+    story.finish("w", "q", 10);
+    assert_eq!(story.drain("live", "l"), "all of it/, end, done, closed");
+    assert_eq!(story.drain("worker", "m"), "all of it/, end, done, closed");
+    assert_eq!(story.told("tap"), "listening", "it was never live");
+}
+
+#[test]
+fn a_stream_that_comes_whole_leaves_nothing_behind_when_it_is_cut() {
+    let mut story = Story::new();
+    story.meet(&["w", "lost", "live"]);
+    story.listen("live", "l", "p", Mode::Default);
+    for who in ["w", "lost"] {
+        story.say(who, &whole(who, "p"));
+        story.write(who, who, 0, b"half\n");
+    }
+    story.say("w", &Request::Bye);
+    story.pass(WRITER_LOST);
+    assert_eq!(story.told("live"), "listening");
+    assert_eq!(story.broker.used(), 0);
+    story.hello("lost2", "lost");
+    let mut again = reopening("lost", "p", 5);
+    if let Request::Open { whole, .. } = &mut again {
+        *whole = true;
+    }
+    story.say("lost2", &again);
+    assert_eq!(story.told("lost2"), "refused: Unknown");
+}
+
+#[test]
+fn rule_7_a_one_takes_what_has_ended_before_what_was_cut_or_goes_on() {
+    let mut story = Story::new();
+    story.meet(&["slow", "cut", "w", "a", "b", "c"]);
+    story.open("slow", "s", "p");
+    story.write("slow", "s", 0, b"slow\n");
+    story.open("cut", "t", "p");
+    story.write("cut", "t", 0, b"cut\n");
+    story.say("cut", &Request::Bye);
+    story.store("w", "u", "p", "whole\n");
+    for (worker, told) in [("a", "whole/, end"), ("b", "cut/, cut"), ("c", "slow/")] {
+        story.listen(worker, worker, "p", Mode::One);
+        let heard = story.told(worker);
+        assert!(
+            heard.starts_with(&format!("listening, {told}")),
+            "{worker}: {heard}"
+        );
+    }
+}
+
+#[test]
+fn rule_7_a_worker_to_which_nothing_has_come_gets_what_ends_first() {
+    let mut story = Story::new();
+    story.meet(&["dead", "w", "worker"]);
+    story.listen("worker", "l", "p", Mode::One);
+    story.open("dead", "s", "p");
+    story.store("w", "t", "p", "job\n");
+    assert_eq!(
+        story.drain("worker", "l"),
+        "listening, job/, end, done, closed"
     );
 }
 

@@ -1,7 +1,9 @@
-//! What a writer tells of waiting for room: once when it stops, once when it goes on (rule 12).
+//! What a writer tells of waiting for room: once when it has stopped for a second, once when it goes on
+//! (rule 12).
 //!
-//! A pipe at its limit that is read from slowly has room again and again, for a moment each. All of that
-//! is one pause. Owns the pause and its sentences; never what may be sent.
+//! A fast writer lacks room for a moment again and again, which is nobody's concern. Of one that has
+//! stopped, a pipe that is read from slowly has room for a moment each; all of that is one pause. Owns the
+//! pause and its sentences; never what may be sent.
 
 use std::time::Duration;
 
@@ -9,6 +11,9 @@ use skypipe_broker::protocol::Shortage;
 
 use super::Now;
 use crate::tell::size;
+
+/// A writer has stopped once it has lacked room for so long.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A writer goes on once it has not lacked room for so long.
 const CALM: Duration = Duration::from_secs(2);
@@ -18,6 +23,8 @@ const CALM: Duration = Duration::from_secs(2);
 pub(super) struct Pause {
     /// What it lacks now.
     lacking: Option<Shortage>,
+    /// Since when it lacks something.
+    since: Option<Now>,
     /// Whether the pause was told, and its end was not.
     is_told: bool,
     /// Since when it lacks nothing, in a pause that was told.
@@ -25,18 +32,18 @@ pub(super) struct Pause {
 }
 
 impl Pause {
-    /// Takes in what the satellite says; returns what is to be told of it.
-    pub fn note(&mut self, now: Now, pipe: &str, full: Option<Shortage>) -> Option<String> {
+    /// Takes in what the satellite says.
+    pub fn note(&mut self, now: Now, full: Option<Shortage>) {
         self.lacking = full;
-        let Some(full) = full else {
-            if self.is_told {
-                self.calm.get_or_insert(now);
-            }
-            return None;
-        };
-        self.calm = None;
-        let is_new = !std::mem::replace(&mut self.is_told, true);
-        is_new.then(|| paused(pipe, full))
+        if full.is_some() {
+            self.calm = None;
+            self.since.get_or_insert(now);
+            return;
+        }
+        self.since = None;
+        if self.is_told {
+            self.calm.get_or_insert(now);
+        }
     }
 
     /// What the writer lacks now.
@@ -44,20 +51,30 @@ impl Pause {
         self.lacking
     }
 
-    /// When [`Pause::end_if_calm`] has something to say.
+    /// When [`Pause::tell`] has something to say.
     pub fn deadline(&self) -> Option<Now> {
-        self.calm.map(|since| since + CALM)
+        let stopped = self.since.filter(|_| !self.is_told);
+        let stopped = stopped.map(|since| since + PATIENCE);
+        stopped.or(self.calm.map(|since| since + CALM))
     }
 
-    /// Ends a pause after which there was room for long enough; returns what is to be told of it.
-    pub fn end_if_calm(&mut self, now: Now, pipe: &str) -> Option<String> {
-        let is_calm = self.deadline().is_some_and(|due| due <= now);
-        is_calm.then(|| self.end(pipe)).flatten()
+    /// What is to be told by now: that the writer has stopped, or that it goes on.
+    pub fn tell(&mut self, now: Now, pipe: &str) -> Option<String> {
+        if self.deadline().is_none_or(|due| due > now) {
+            return None;
+        }
+        match self.lacking {
+            Some(full) => {
+                self.is_told = true;
+                Some(paused(pipe, full))
+            }
+            None => self.end(pipe),
+        }
     }
 
     /// Ends a pause, for all that was written has found room; returns what is to be told of it.
     pub fn end(&mut self, pipe: &str) -> Option<String> {
-        self.calm = None;
+        (self.calm, self.since) = (None, None);
         let was_told = std::mem::take(&mut self.is_told);
         was_told.then(|| format!("{} has room again: going on", named(pipe)))
     }

@@ -295,7 +295,7 @@ impl Writer {
     pub fn waits_for(&self, common: &Common) -> String {
         if self.is_refusal_told {
             "no room for another stream".to_owned()
-        } else if !self.is_asked {
+        } else if !self.is_asked && self.unsent_bytes == 0 {
             "no data on stdin".to_owned()
         } else if !self.is_attached {
             format!("no answer from {}", common.config.endpoint)
@@ -303,7 +303,7 @@ impl Writer {
             no_room(&self.pipe, full)
         } else if self.is_finish_sent && self.wait {
             format!("nobody read all of {}", named(&self.pipe))
-        } else if self.is_finish_sent || !self.sent.is_empty() {
+        } else if self.is_finish_sent || !self.sent.is_empty() || self.unsent_bytes > 0 {
             format!("no confirmation from {}", common.config.endpoint)
         } else {
             "no data on stdin".to_owned()
@@ -311,7 +311,7 @@ impl Writer {
     }
 
     pub fn timeout(&mut self, common: &mut Common) {
-        let told = self.pause.end_if_calm(common.now, &self.pipe);
+        let told = self.pause.tell(common.now, &self.pipe);
         common.out.extend(told.map(Output::Notice));
         if self.last_words.is_some_and(|until| common.now >= until) {
             common.send(&Request::Bye, None);
@@ -333,8 +333,7 @@ impl Writer {
             } => {
                 self.acknowledged(common, next);
                 self.limit = self.limit.max(limit);
-                let told = self.pause.note(common.now, &self.pipe, full);
-                common.out.extend(told.map(Output::Notice));
+                self.pause.note(common.now, full);
             }
             // Nothing but the answer to its own `Finish` lets a writer end well.
             Reply::Finished { outcome, .. } if self.is_finish_sent => {

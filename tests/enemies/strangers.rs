@@ -249,7 +249,7 @@ fn where_descriptors_run_out_who_is_there_stays_and_others_come_later() {
     writer.say(&rest);
     writer.close_stdin();
     drop(there);
-    writer.outcome().printed("");
+    writer.outcome().whatever_it_waited_for().printed("");
     all_leave(&arena, files);
     arena.skypipe(&["-w", "later"]).fed("hello\n").printed("");
     arena.skypipe(&["-r", "later"]).done().printed("hello\n");

@@ -87,6 +87,8 @@ struct Edges {
 #[derive(Debug)]
 pub struct Disk {
     budget: Budget,
+    /// Bytes that were saved since the free space was looked at.
+    unlooked: u64,
     /// Bytes after which a new segment begins.
     segment: u64,
     directory: Arc<Directory>,
@@ -155,6 +157,7 @@ impl Disk {
         syncer.progress().synced = log.total();
         let mut disk = Self {
             budget,
+            unlooked: 0,
             segment,
             directory,
             reserve,

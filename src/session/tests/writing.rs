@@ -398,6 +398,7 @@ fn rule_12_a_writer_says_once_that_it_waits_and_once_that_it_goes_on() {
     talk.pass(SECOND);
     assert_eq!(talk.notices[1..], ["\"p\" has room again: going on"]);
     talk.reply(&full(AT_ITS_LIMIT));
+    talk.pass(SECOND);
     assert_eq!(talk.notices.len(), 3, "another pause is told, too");
     talk.happen(Input::ReadEnd);
     talk.reply(&full(None));
@@ -424,8 +425,25 @@ fn rule_12_a_writer_says_what_it_waits_for_room_in() {
         let mut talk = opened_with(0);
         talk.read("text\n");
         talk.reply(&full(Some(shortage)));
+        talk.pass(just_before(SECOND));
+        assert_eq!(talk.notices, [""; 0], "not for a moment");
+        talk.pass(MILLI);
         assert_eq!(talk.notices, [said]);
     }
+}
+
+#[test]
+fn rule_12_a_writer_that_lacks_room_for_moments_says_nothing() {
+    let mut talk = opened_with(0);
+    talk.read("text\n");
+    for _ in 0..20 {
+        talk.reply(&full(AT_ITS_LIMIT));
+        talk.pass(SECOND / 2);
+        talk.reply(&full(None));
+        talk.pass(MILLI);
+        talk.reply(&Reply::Pong);
+    }
+    assert_eq!(talk.notices, [""; 0]);
 }
 
 /// What a writer says at the end of `--timeout`, after `happen`.

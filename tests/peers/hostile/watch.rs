@@ -1,7 +1,7 @@
 //! What must hold of a satellite under attack.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -16,12 +16,17 @@ const LEFT_BEHIND: u64 = 32 << 20;
 /// two cores that the attackers have too.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
+/// Held by who measures how an ordinary client is served: two attacks at a time, each on a satellite of
+/// its own, would share what the machine has, and say nothing of either.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// Watches over the satellite of an environment, as its ordinary client.
 pub struct Watch<'e> {
     environment: &'e Environment,
     before: Figures,
     is_over: Arc<AtomicBool>,
     ordinary: Option<JoinHandle<Served>>,
+    _alone: Option<MutexGuard<'static, ()>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +45,7 @@ struct Served {
 
 impl<'e> Watch<'e> {
     pub fn over(environment: &'e Environment) -> Self {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         program_works(environment);
         let is_over = Arc::new(AtomicBool::new(false));
         let endpoint = environment.on_port().endpoint().to_owned();
@@ -53,6 +59,7 @@ impl<'e> Watch<'e> {
             before,
             is_over,
             ordinary: Some(ordinary),
+            _alone: Some(alone),
         }
     }
 
@@ -65,6 +72,7 @@ impl<'e> Watch<'e> {
             before,
             is_over: Arc::default(),
             ordinary: None,
+            _alone: None,
         }
     }
 

@@ -10,6 +10,10 @@ use super::error::write_error;
 use crate::store::WriteError;
 use crate::text::count;
 
+/// After how many bytes that were saved the free space is looked at again: a fraction of the reserve,
+/// which is there for what others take meanwhile.
+const LOOK_EVERY: u64 = 256 << 10;
+
 impl Disk {
     /// Bytes of all files, with what waits in the buffer.
     pub(super) fn used(&self) -> u64 {
@@ -20,7 +24,10 @@ impl Disk {
     pub(super) fn room(&mut self, size: u64) -> Result<(), WriteError> {
         self.check_failure()?;
         // Others may have taken some, or made some.
-        self.look();
+        self.unlooked += size;
+        if self.unlooked >= LOOK_EVERY || !self.has_room(size) {
+            self.look();
+        }
         if !self.has_room(size) {
             return Err(WriteError::Full(self.why_full()));
         }
@@ -50,6 +57,7 @@ impl Disk {
 
     /// Looks how much of the disk is free.
     pub(super) fn look(&mut self) {
+        self.unlooked = 0;
         let stored = self.used() - self.log.buffered() as u64;
         // If that cannot be told, what was found last still holds as well as anything.
         let _ = self.budget.look(self.directory.handle(), stored);

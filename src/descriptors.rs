@@ -61,6 +61,7 @@ pub fn keep_from_children(inherited: &[RawFd]) {
 }
 
 /// The numbers of all open descriptors; none where the system does not tell.
+#[must_use]
 pub fn open() -> Vec<RawFd> {
     let tells = |path: &&&str| Path::new(path).is_dir();
     let Some(path) = ["/proc/self/fd", "/dev/fd"].iter().find(tells) else {

@@ -96,7 +96,7 @@ impl Member {
 
     /// Ends the key `name`, which was made just now and which nobody was told of, because of `fault`;
     /// returns what there is to say. As nobody has it, nothing needs to be renewed.
-    fn take_back(&self, name: &str, fault: Failure) -> Failure {
+    fn take_back(&self, name: &str, fault: &Failure) -> Failure {
         let undone = self.put(Question::Revoke(name.to_owned()));
         let sentence = match undone {
             Ok(_) => format!("{fault}: the key {name} was revoked again, for nobody has it"),
@@ -105,7 +105,10 @@ impl Member {
                  --revoke {name} does that"
             ),
         };
-        Failure { sentence, ..fault }
+        Failure {
+            code: fault.code,
+            sentence,
+        }
     }
 
     /// All keys of the satellite.

@@ -209,11 +209,9 @@ impl Pipe {
     /// How many streams have something that nobody has confirmed, and how many bytes that is.
     #[must_use]
     pub fn waiting(&self) -> (u64, u64) {
-        let is_seen = |(key, stream): &(&StreamKey, &Box<Stream>)| {
-            stream.waits() && !self.hidden.contains(*key)
-        };
-        let waiting = self.streams.iter().filter(is_seen);
-        waiting.fold((0, 0), |(streams, bytes), (_, stream)| {
+        let seen = self.streams.iter();
+        let seen = seen.filter(|(key, stream)| stream.waits() && !self.hidden.contains(*key));
+        seen.fold((0, 0), |(streams, bytes), (_, stream)| {
             (streams + 1, bytes + stream.untaken())
         })
     }

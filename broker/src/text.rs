@@ -67,7 +67,9 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 pub fn json(text: &str) -> Cow<'_, str> {
     escaped(text, shows, |c| {
         let units = c.encode_utf16(&mut [0; 2]).to_vec();
-        units.iter().map(|unit| format!("\\u{unit:04x}")).collect()
+        units
+            .iter()
+            .fold(String::new(), |all, unit| all + &format!("\\u{unit:04x}"))
     })
 }
 

@@ -62,8 +62,8 @@ fn try_open(directory: &Path, budget: Option<u64>) -> anyhow::Result<Data> {
     let presence = store.presence().with_context(cannot)?;
     Ok(Data {
         store,
-        presence,
         recovered,
+        presence,
         synced,
     })
 }

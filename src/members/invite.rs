@@ -68,7 +68,7 @@ pub fn invite(invite: &Invite) -> Result<u8, Failure> {
     };
     let mut line = token.encode();
     line.push('\n');
-    output::hand_over(&line).map_err(|fault| member.take_back(name, fault))?;
+    output::hand_over(&line).map_err(|fault| member.take_back(name, &fault))?;
     let how = match kind {
         Kind::Phrase => "which asks for the phrase there",
         Kind::Boxed { .. } | Kind::Founder => "or set SATELLITE to it",

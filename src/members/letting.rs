@@ -43,7 +43,7 @@ pub(super) fn let_in(member: &Member, invite: &Invite, halves: Halves) -> Result
         return tell(member, Some(name));
     }
     let name = invited(member, invite, halves, &free_name(&invite.name, &keys))?;
-    tell(member, Some(name.clone())).map_err(|fault| member.take_back(&name, fault))
+    tell(member, Some(name.clone())).map_err(|fault| member.take_back(&name, &fault))
 }
 
 /// Tells whether the machine with these public halves is let in, and returns the exit code.

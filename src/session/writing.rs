@@ -216,7 +216,7 @@ impl Writer {
                 self.unsent_bytes += self.seal.wire_len(&piece);
                 self.unsent.push_back(piece);
             }
-            Input::ReadEnd => self.read_end(common),
+            Input::ReadEnd | Input::CommandEnded(CommandEnd::Exited(0)) => self.read_end(common),
             Input::ReadFailed(why) => {
                 common
                     .out
@@ -224,7 +224,6 @@ impl Writer {
                 let how = How::Cut("its stdin could not be read".to_owned());
                 self.stop(common, End { how, code: 1 });
             }
-            Input::CommandEnded(CommandEnd::Exited(0)) => self.read_end(common),
             Input::CommandEnded(end) => self.command_failed(common, end),
             Input::NotStarted(why) => {
                 // Of a stream without a byte nothing is left.

@@ -271,9 +271,13 @@ fn round(round: u64, seed: u64) {
             Away::Satellite => vec![sky.on_port().process()],
             _ => everybody.those(away),
         };
-        stopped.iter().for_each(|it| it.signal(Signal::STOP));
+        for it in &stopped {
+            it.signal(Signal::STOP);
+        }
         wait::while_passes(ABSENCE, "nobody is sent away", is_there);
-        stopped.iter().for_each(|it| it.signal(Signal::CONT));
+        for it in &stopped {
+            it.signal(Signal::CONT);
+        }
     }
     sky.leads_to(&direct);
     everybody.end(&sky, away);

@@ -388,11 +388,11 @@ impl Facts {
     /// Clients that were silent for so long have no connection any more.
     pub fn forget_idle(&mut self, writer: Duration, listener: Duration) {
         let idle = |id: &Uuid, client: &Client| {
-            let writes = self
+            let has_stream = self
                 .streams
                 .values()
                 .any(|it| it.client == *id && !it.forgettable);
-            client.heard + if writes { writer } else { listener } <= self.now
+            client.heard + if has_stream { writer } else { listener } <= self.now
         };
         let idle: Vec<_> = self
             .clients

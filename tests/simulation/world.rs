@@ -230,7 +230,7 @@ impl World {
 
     /// The satellite's time, but for its restarts: it stands still while the satellite does.
     pub fn satellites_time(&self) -> Duration {
-        self.now - self.slept
+        self.now.saturating_sub(self.slept)
     }
 
     /// The satellite stands still for a while.

@@ -184,19 +184,15 @@ impl<S: Store> Broker<S> {
         let found = self.with_pipe(&name, |pipe, ctx| pipe.come_back(key, away, &back, ctx));
         self.room.touch();
         self.is_back(client, listener);
-        match found {
-            Ok(missed) => {
-                self.listening(peer, listener, Some(missed));
-                self.wake(key);
-            }
-            Err(_) => {
-                self.drop_taker(key);
-                self.note_changed(Changed::Listener(key));
-                let message = "others took what this listener was still to get, while the \
-                               satellite heard nothing of it";
-                self.refuse(peer, Code::Lost, message, Some(listener));
-            }
+        if let Ok(missed) = found {
+            self.listening(peer, listener, Some(missed));
+            return self.wake(key);
         }
+        self.drop_taker(key);
+        self.note_changed(Changed::Listener(key));
+        let message = "others took what this listener was still to get, while the satellite heard \
+                       nothing of it";
+        self.refuse(peer, Code::Lost, message, Some(listener));
     }
 
     /// What was kept of a listener's parts while it was away is not needed any more.

@@ -308,7 +308,8 @@ impl<S: Store> Broker<S> {
             return self.refuse(peer, Code::Unknown, message, Some(stream));
         }
         let goes_on = self.with_pipe(&name, |pipe, ctx| pipe.reopen(key, ctx)) == Reopened::GoesOn;
-        if !goes_on && !(self.has_room_for_stream(&name) && self.save_earlier(key)) {
+        let has_room = goes_on || (self.has_room_for_stream(&name) && self.save_earlier(key));
+        if !has_room {
             let message = "this satellite has no room for the rest of the stream";
             return self.refuse(peer, Code::Limit, message, Some(stream));
         }

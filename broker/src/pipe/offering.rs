@@ -131,13 +131,14 @@ impl Pipe {
     /// The `--one` that has waited longest of those that have a stream which is still being written and
     /// of which nothing was sent to them.
     fn idle_claim(&self) -> Option<(ListenerKey, StreamKey)> {
-        let idle = |(key, one): (&ListenerKey, &Box<Listener>)| {
+        let held = |one: &Listener| {
             let (held, feed) = one.feeds.first_key_value()?;
             let is_idle = one.mode == Mode::One && one.next_turn() == 0 && feed.sent == 0;
             let is_held = self.open.contains(held) && !self.streams[held].is_restored;
-            (is_idle && is_held).then_some((*key, *held))
+            (is_idle && is_held).then_some(*held)
         };
-        self.listeners.iter().find_map(idle)
+        let mut ones = self.listeners.iter();
+        ones.find_map(|(key, one)| Some((*key, held(one)?)))
     }
 
     /// A `--one` gets a stream that has ended in place of one of which nothing has come to it.

@@ -38,6 +38,10 @@ impl Finish {
 
 /// What a pipe knows of a stream. Positions are in payload bytes.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what is known of it is independent of one another"
+)]
 pub(super) struct Stream {
     /// The UUID its writer gave it.
     pub id: Uuid,

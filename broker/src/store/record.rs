@@ -121,6 +121,10 @@ pub struct WriterRecord {
 
 /// A listener.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what is known of it is independent of one another"
+)]
 pub struct ListenerRecord {
     /// Its key.
     pub key: u64,

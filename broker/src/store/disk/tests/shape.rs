@@ -202,7 +202,7 @@ fn open_on(path: &Path, sync_file: SyncFile) -> Open {
 }
 
 #[track_caller]
-fn assert_failed<T: std::fmt::Debug>(result: Result<T, WriteError>) {
+fn assert_failed<T: std::fmt::Debug>(result: &Result<T, WriteError>) {
     assert!(matches!(result, Err(WriteError::Failed(_))), "{result:?}");
 }
 
@@ -219,8 +219,8 @@ fn a_sync_that_failed_is_never_forgotten() {
     assert_eq!(store.disk.synced(), before);
     let told = store.disk.flush().expect_err("it is known");
     assert!(matches!(&told, WriteError::Failed(why) if why.contains("a broken disk")));
-    assert_failed(store.save(1, 10, 10));
-    assert_failed(store.disk.checkpoint(&mut std::iter::empty()));
+    assert_failed(&store.save(1, 10, 10));
+    assert_failed(&store.disk.checkpoint(&mut std::iter::empty()));
     assert_eq!(
         store.bytes(1, 0),
         content(1, 0, 20),
@@ -237,12 +237,12 @@ fn a_file_that_cannot_be_made_is_a_failure_of_the_disk() {
     // Somebody has taken the name of the next segment.
     let next = store.disk.directory.segment(store.disk.log.segment() + 1);
     fs::create_dir(&next).expect("makes");
-    assert_failed(store.disk.checkpoint(&mut std::iter::empty()));
+    assert_failed(&store.disk.checkpoint(&mut std::iter::empty()));
     fs::remove_dir(&next).expect("removes");
     store.put(2, 0);
-    assert_failed(store.disk.flush());
+    assert_failed(&store.disk.flush());
     assert_eq!(store.save(3, 0, 10).map(|_| ()), Ok(()), "not known yet");
-    assert_failed(store.disk.flush());
+    assert_failed(&store.disk.flush());
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn a_list_of_records_that_cannot_be_named_is_a_failure_of_the_disk() {
     let begun = store.disk.checkpoint(&mut records.iter().cloned());
     begun.expect("it is written in the background");
     store.syncs.recv().expect("the thread lives");
-    assert_failed(store.disk.flush());
+    assert_failed(&store.disk.flush());
 }
 
 #[test]

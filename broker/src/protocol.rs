@@ -592,9 +592,9 @@ pub enum Reply {
     Listening {
         /// The listener.
         listener: Uuid,
-        /// Whether it had been given up, so that chunks may be missing which others took meanwhile.
+        /// Whether it was ever given up, so that chunks may be missing which others took meanwhile.
         lost: bool,
-        /// Of how many streams it will not be sent the rest, for others took that meanwhile.
+        /// Of how many streams in all it was not sent the rest, for others took that meanwhile.
         missed: u64,
     },
     /// One chunk; its payload is the message's third frame.

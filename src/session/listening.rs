@@ -82,6 +82,8 @@ pub(super) struct Listener {
     /// Whether the satellite had given it up and others took some of what it was getting: then bytes
     /// may be missing, for a follower.
     was_lost: bool,
+    /// Of how many streams it has said that it missed the rest by that.
+    missed_streams: u64,
     /// Whether the satellite has nothing of a listener that has got all.
     is_forgotten: bool,
     /// Whether the last turn has come.
@@ -131,6 +133,7 @@ impl Listener {
             is_known: false,
             is_attached: false,
             was_lost: false,
+            missed_streams: 0,
             is_forgotten: false,
             has_all_turns: false,
             begins_anew: false,
@@ -286,8 +289,10 @@ impl Listener {
                 // What was printed while there was no connection is told at once.
                 self.confirmed = 0;
                 self.was_lost |= lost;
-                if missed > 0 {
-                    self.missed_streams(common, missed);
+                let more = missed.saturating_sub(self.missed_streams);
+                if more > 0 {
+                    self.missed_streams = missed;
+                    self.tell_missed_streams(common, more);
                 }
             }
             Reply::Chunk {
@@ -388,7 +393,7 @@ impl Listener {
     }
 
     /// Others took the rest of streams that this listener had begun or was to get.
-    fn missed_streams(&mut self, common: &mut Common, missed: u64) {
+    fn tell_missed_streams(&mut self, common: &mut Common, missed: u64) {
         let (streams, pipe) = (text::count(missed, "stream"), text::pipe(&self.pipe));
         let message =
             format!("the rest of {streams} of {pipe} passed by while this listener was away");

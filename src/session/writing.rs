@@ -72,6 +72,8 @@ pub(super) struct Writer {
     label: String,
     /// Whether the satellite has ever answered `Open`.
     is_opened: bool,
+    /// Whether it was told that the stream was cut and goes on as the rest of it.
+    is_rest_told: bool,
     /// Whether it has on this connection.
     is_attached: bool,
     /// Whether `Open` has been sent on this connection.
@@ -126,6 +128,7 @@ impl Writer {
             inferred,
             label,
             is_opened: false,
+            is_rest_told: false,
             is_attached: false,
             is_asked: false,
             seal,
@@ -381,7 +384,7 @@ impl Writer {
         self.spent = 0;
         self.limit = limit;
         self.asked = 0;
-        if rest {
+        if rest && !std::mem::replace(&mut self.is_rest_told, true) {
             let message = format!(
                 "the satellite heard nothing of this writer for too long and ended its stream after \
                  {} as incomplete: what follows is the rest of it",

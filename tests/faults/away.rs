@@ -329,3 +329,30 @@ fn rule_16_a_network_that_is_gone_for_longer_than_the_times_sends_nobody_away() 
     sky.enter(clients.entrance());
     everybody.end(&sky, Away::All);
 }
+
+/// How many readers are killed over one stream.
+const READERS_KILLED: usize = 50;
+
+#[test]
+fn rule_10_a_stream_stays_whole_though_each_next_reader_is_there_as_the_one_before_dies() {
+    let sky = Environment::here_within(DEADLINE);
+    let file = content(1, 2_000_000);
+    sky.skypipe(&["-w", "x"]).fed(&file).printed("");
+    let read = || {
+        sky.skypipe(&["-r", "x"])
+            .stdin(Stdio::null())
+            .held()
+            .start()
+    };
+    let mut reader = read();
+    for _ in 0..READERS_KILLED {
+        sky.until_listed("x", "somebody listens", |pipe| pipe.listeners > 0);
+        reader.signal(Signal::KILL);
+        // Within a millisecond, on a machine that has one to spare.
+        reader = read();
+    }
+    reader.signal(Signal::KILL);
+    let last = sky.skypipe(&["-r", "x"]).stdin(Stdio::null());
+    last.patient(PATIENCE).done().printed(&file);
+    assert!(sky.is_gone("x"));
+}

@@ -203,6 +203,8 @@ pub struct Listener {
     reached: BTreeMap<Uuid, u64>,
     /// Whether it was told that something passed by while it was away.
     pub has_missed: bool,
+    /// Of how many streams it was told so.
+    pub missed_streams: u64,
     /// Whether it was told that others took what it was still to get.
     pub is_sent_away: bool,
     /// What it said when it came back, if it has no answer yet: its connection, the turn that it
@@ -231,6 +233,7 @@ impl Listener {
             last: None,
             reached: BTreeMap::new(),
             has_missed: false,
+            missed_streams: 0,
             is_sent_away: false,
             returning: None,
         }

@@ -1,8 +1,8 @@
 //! Faults put into the satellite on purpose, to see that they are found.
 
 use bytes::Bytes;
-use skypipe_broker::broker::Output;
-use skypipe_broker::protocol::{Reply, Request, decode};
+use skypipe_broker::broker::{Input, Output};
+use skypipe_broker::protocol::{Code, MAGIC, Reply, Request, decode, encode};
 use uuid::Uuid;
 
 use super::rng::Rng;
@@ -20,6 +20,12 @@ pub enum Kind {
     DropChunk,
     /// A chunk's bytes come twice.
     DupChunk,
+    /// A listener that was given up and came back is sent nothing any more.
+    ForgetReturn,
+    /// A listener that was given up and came back is told that others took what it lacks.
+    SendAway,
+    /// The finish of a stream counts as confirmed as soon as it was sent.
+    FreeEarly,
 }
 
 impl Kind {
@@ -31,6 +37,9 @@ impl Kind {
             "reorder" => Self::Reorder,
             "drop-chunk" => Self::DropChunk,
             "dup-chunk" => Self::DupChunk,
+            "forget-return" => Self::ForgetReturn,
+            "send-away" => Self::SendAway,
+            "free-early" => Self::FreeEarly,
             _ => return None,
         })
     }
@@ -112,8 +121,78 @@ impl Plant {
                     }
                 }
             }
-            Some(Kind::ForgetConfirm) | None => {}
+            Some(Kind::ForgetReturn) => said.retain(|output| {
+                let (back, listener) = match reply(output) {
+                    Some(Reply::Listening { listener, lost, .. }) => (lost, listener),
+                    Some(
+                        Reply::Chunk { listener, .. }
+                        | Reply::Ended { listener, .. }
+                        | Reply::Done { listener, .. },
+                    ) => return self.victim != Some(listener),
+                    _ => return true,
+                };
+                if back && !self.done {
+                    (self.victim, self.done) = (Some(listener), true);
+                }
+                true
+            }),
+            Some(Kind::SendAway) => {
+                for output in said {
+                    self.send_away(output);
+                }
+            }
+            Some(Kind::ForgetConfirm | Kind::FreeEarly) | None => {}
         }
+    }
+
+    /// Has the satellite say that a listener which is back cannot go on.
+    fn send_away(&mut self, output: &mut Output) {
+        let Some(Reply::Listening {
+            listener,
+            lost: true,
+            ..
+        }) = reply(output)
+        else {
+            return;
+        };
+        self.done = true;
+        let away = Reply::Error {
+            code: Code::Lost,
+            message: "others took it".to_owned(),
+            about: Some(listener),
+        };
+        if let Output::Send { frames, .. } = output {
+            frames[1] = encode(&away).into();
+        }
+    }
+
+    /// What the satellite is made to hear of a finish that it has just sent: that its listener has
+    /// confirmed it.
+    pub fn forged(&mut self, said: &[Output]) -> Vec<Input> {
+        if self.kind != Some(Kind::FreeEarly) {
+            return Vec::new();
+        }
+        let forged = said.iter().filter_map(|output| {
+            let Some(Reply::Ended { listener, turn, .. }) = reply(output) else {
+                return None;
+            };
+            let Output::Send { peer, .. } = output else {
+                return None;
+            };
+            let confirm = Request::Confirm {
+                listener,
+                turns: turn + 1,
+                window: 0,
+            };
+            Some(Input::Received {
+                peer: peer.clone(),
+                key: None,
+                frames: vec![Bytes::from_static(MAGIC), encode(&confirm).into()],
+            })
+        });
+        let forged: Vec<_> = forged.collect();
+        self.done |= !forged.is_empty();
+        forged
     }
 
     fn reorder(&mut self, said: &mut [Output]) {

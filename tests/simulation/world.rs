@@ -315,6 +315,10 @@ impl World {
         if self.acknowledges_early {
             said.extend(early);
         }
+        for forged in self.plant.forged(&said) {
+            self.broker.handle(now, forged);
+            said.extend(std::iter::from_fn(|| self.broker.poll()));
+        }
         self.plan_sync();
         self.plant.tamper(&mut said, false);
         for output in &said {

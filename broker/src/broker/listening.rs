@@ -24,6 +24,10 @@ pub(super) struct Taker {
     pub is_of_this_run: bool,
     /// Where it stood when it was given up, if it was.
     pub away: Option<Away>,
+    /// Whether it was ever given up and came back, and of how many streams it missed the rest by that.
+    /// It is told on each connection, for an earlier one may have broken before it heard.
+    pub was_lost: bool,
+    pub missed: u64,
     /// The stream that was last given a window of its own for this listener's sake.
     pub promised: Option<Uuid>,
 }
@@ -63,16 +67,17 @@ impl<S: Store> Broker<S> {
             let message = "this satellite has all the listeners that it can serve";
             return self.refuse(peer, Code::Limit, message, Some(listener));
         }
-        self.listening(peer, listener, None);
+        self.listening(peer, listener);
         self.join(client, listener, &name, mode, window);
     }
 
-    /// Answers `Listen`; `missed` is there for one that had been given up.
-    fn listening(&mut self, peer: &Peer, listener: Uuid, missed: Option<u64>) {
+    /// Answers `Listen`.
+    fn listening(&mut self, peer: &Peer, listener: Uuid) {
+        let known = self.takers.get(&listener);
         let reply = Reply::Listening {
             listener,
-            lost: missed.is_some(),
-            missed: missed.unwrap_or(0),
+            lost: known.is_some_and(|taker| taker.was_lost),
+            missed: known.map_or(0, |taker| taker.missed),
         };
         self.reply(peer, &reply);
     }
@@ -103,6 +108,8 @@ impl<S: Store> Broker<S> {
                 peer,
                 is_of_this_run: true,
                 away: None,
+                was_lost: false,
+                missed: 0,
                 promised: None,
             },
         );
@@ -152,7 +159,7 @@ impl<S: Store> Broker<S> {
             taker.peer = Some(peer.clone());
             taker.is_of_this_run = true;
         }
-        self.listening(peer, listener, None);
+        self.listening(peer, listener);
         self.wake(key);
     }
 
@@ -185,7 +192,11 @@ impl<S: Store> Broker<S> {
         self.room.touch();
         self.is_back(client, listener);
         if let Ok(missed) = found {
-            self.listening(peer, listener, Some(missed));
+            if let Some(taker) = self.takers.get_mut(&listener) {
+                taker.was_lost = true;
+                taker.missed += missed;
+            }
+            self.listening(peer, listener);
             return self.wake(key);
         }
         self.drop_taker(key);

@@ -78,6 +78,8 @@ impl<S: Store> Broker<S> {
             peer: None,
             is_of_this_run: false,
             away: record.is_away.then(|| Away::restored(record)),
+            was_lost: false,
+            missed: 0,
             promised: None,
         };
         self.takers.insert(record.id, taker);

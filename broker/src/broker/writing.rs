@@ -209,15 +209,15 @@ impl<S: Store> Broker<S> {
             is_hidden: whole,
         };
         self.begin(client, &name, opening, wait);
-        self.opened(peer, stream, false);
+        self.opened(peer, stream);
     }
 
     /// Answers `Open` with a first credit.
-    fn opened(&mut self, peer: &Peer, stream: Uuid, rest: bool) {
+    fn opened(&mut self, peer: &Peer, stream: Uuid) {
         let Some(writer) = self.writers.get(&stream) else {
             return;
         };
-        let (name, next) = (writer.pipe.clone(), writer.next);
+        let (name, next, rest) = (writer.pipe.clone(), writer.next, writer.begins > 0);
         let limit = if writer.is_awaited() {
             self.first_credit(&name)
         } else {
@@ -284,7 +284,7 @@ impl<S: Store> Broker<S> {
         if from < self.writers[&stream].safe {
             self.owe(stream);
         }
-        self.opened(peer, stream, false);
+        self.opened(peer, stream);
     }
 
     /// A writer that had been given up is there again (rule 16). Its stream goes on if nobody was told
@@ -335,7 +335,7 @@ impl<S: Store> Broker<S> {
         if from < self.writers[&stream].safe {
             self.owe(stream);
         }
-        self.opened(peer, stream, !goes_on && end > 0);
+        self.opened(peer, stream);
     }
 
     /// Opens the rest of a stream that was cut, for the same writer.

@@ -37,11 +37,14 @@ impl Checker {
             }
             Reply::Finished { stream, outcome } => self.finished(stream, outcome),
             Reply::Listening {
-                listener,
-                lost: true,
-                missed,
-            } => self.came_back(listener, missed),
-            Reply::Listening { listener, .. } => self.present(listener, Presence::Here),
+                listener, missed, ..
+            } => match self.facts.listeners.get_mut(&listener) {
+                Some(known) if known.returning.is_some() => self.came_back(listener, missed),
+                Some(known) if known.missed_streams != missed => {
+                    Err(format!("a listener missed {missed} streams"))
+                }
+                _ => self.present(listener, Presence::Here),
+            },
             Reply::Closed { listener } => self.present(listener, Presence::Closed),
             Reply::Discarded { streams, bytes } => self.discarded(streams, bytes),
             Reply::Error {
@@ -174,6 +177,8 @@ impl Checker {
         let Some((peer, turns, window)) = known.returning.take() else {
             return Err("a listener goes on that was not given up".to_owned());
         };
+        let all = std::mem::replace(&mut known.missed_streams, missed);
+        let missed = missed.saturating_sub(all);
         known.has_missed |= missed > 0;
         known.goes_on(peer, turns, window, &self.facts.streams);
         let pipe = known.pipe.clone();

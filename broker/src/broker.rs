@@ -337,6 +337,11 @@ impl<S: Store> Broker<S> {
         self.out.is_empty() && self.unacknowledged.is_empty() && !self.saving.is_behind()
     }
 
+    /// After how long a silent peer is lost at the earliest.
+    pub fn shortest_time(&self) -> Duration {
+        self.settings.writer_lost.min(self.settings.listener_lost)
+    }
+
     /// When [`Input::Timeout`] is due.
     pub fn deadline(&self) -> Option<Now> {
         let idle = self

@@ -205,7 +205,7 @@ impl Server {
         edge: Edge<'a>,
     ) -> Result<(), ServeError> {
         let start = Instant::now();
-        let mut clock = RunningClock::default();
+        let mut clock = RunningClock::new(broker.shortest_time());
         let mut rounds = Rounds::new(self, broker, stop, edge);
         let mut pause = Duration::ZERO;
         loop {

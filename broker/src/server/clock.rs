@@ -7,24 +7,38 @@ use std::time::Duration;
 
 use crate::broker::Now;
 
-/// How much longer than asked for a pause may take and still be counted in full. A loaded machine is
-/// seldom later than that, and it is a fraction of the shortest time after which a peer is lost.
+/// How much longer than asked for a pause may take and still be counted in full, at most. A loaded machine
+/// is seldom later than that.
 const LATENESS: Duration = Duration::from_secs(2);
 
 /// Adds up the time in which the loop ran.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct RunningClock {
+    lateness: Duration,
     counted: Now,
     last: Duration,
 }
 
 impl RunningClock {
+    /// A clock for peers that are lost after `time` at the earliest: a halt counts as a fraction of that.
+    pub(super) fn new(time: Duration) -> Self {
+        Self {
+            lateness: LATENESS.min(time / 4),
+            counted: Now::ZERO,
+            last: Duration::ZERO,
+        }
+    }
+
     /// The time now, given the `reading` of a steady clock that began at zero with this one, and how
     /// long of the time since the last reading the loop has `asked` to be left waiting.
     pub(super) fn advance(&mut self, reading: Duration, asked: Duration) -> Now {
         let passed = reading.saturating_sub(self.last);
         self.last = reading;
-        self.counted += passed.min(asked.saturating_add(LATENESS));
+        self.counted += if passed > asked.saturating_add(self.lateness) {
+            self.lateness
+        } else {
+            passed
+        };
         self.counted
     }
 }
@@ -37,7 +51,7 @@ mod tests {
 
     #[test]
     fn waits_and_work_count_in_full() {
-        let mut clock = RunningClock::default();
+        let mut clock = RunningClock::new(10 * SECOND);
         assert_eq!(clock.advance(SECOND, Duration::ZERO), SECOND);
         assert_eq!(clock.advance(100 * SECOND, 99 * SECOND), 100 * SECOND);
         assert_eq!(clock.advance(102 * SECOND, Duration::ZERO), 102 * SECOND);
@@ -45,18 +59,24 @@ mod tests {
 
     #[test]
     fn rule_16_a_halt_counts_as_little() {
-        let mut clock = RunningClock::default();
-        assert_eq!(clock.advance(3600 * SECOND, SECOND), 3 * SECOND);
+        let mut clock = RunningClock::new(10 * SECOND);
+        assert_eq!(clock.advance(3600 * SECOND, SECOND), 2 * SECOND);
         assert_eq!(
             clock.advance(3601 * SECOND, SECOND),
-            4 * SECOND,
+            3 * SECOND,
             "and is over then"
         );
     }
 
     #[test]
+    fn rule_16_a_halt_counts_as_a_fraction_of_the_shortest_time() {
+        let mut clock = RunningClock::new(2 * SECOND);
+        assert_eq!(clock.advance(4 * SECOND, 2 * SECOND), SECOND / 2);
+    }
+
+    #[test]
     fn a_clock_that_goes_back_stands_still() {
-        let mut clock = RunningClock::default();
+        let mut clock = RunningClock::new(10 * SECOND);
         clock.advance(SECOND, SECOND);
         assert_eq!(clock.advance(Duration::ZERO, SECOND), SECOND);
         assert_eq!(clock.advance(SECOND, Duration::MAX), 2 * SECOND);

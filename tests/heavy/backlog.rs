@@ -12,7 +12,7 @@ fn rule_11_four_gibibytes_wait_for_their_reader_on_disk() {
     let poured = pour(writer.take_stdin(), 4, length);
     let written = writer.outcome();
     println!("written in {:?}", written.took);
-    written.printed("");
+    written.whatever_it_waited_for().printed("");
     poured.join().expect("no panic").expect("all is read");
     let listed = sky.listed("x");
     assert_eq!((listed.waiting, listed.bytes), (1, length));

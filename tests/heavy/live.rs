@@ -25,7 +25,7 @@ fn rule_12_a_gibibyte_arrives_live_though_its_reader_pauses_for_ten_seconds() {
     assert!(sky.listed("x").full);
     comparison.whole(length);
     poured.join().expect("no panic").expect("all is read");
-    writer.outcome().printed("");
+    writer.outcome().whatever_it_waited_for().printed("");
     listener.outcome().printed("");
     assert_memory(&sky, BUDGET);
 }
@@ -36,7 +36,7 @@ fn rule_11_a_gibibyte_waits_for_its_reader() {
     let length = 1024 * MIB;
     let writer = sky.skypipe(&["x"]).piped().patient(DEADLINE).start();
     let poured = pour(writer.take_stdin(), 2, length);
-    writer.outcome().printed("");
+    writer.outcome().whatever_it_waited_for().printed("");
     poured.join().expect("no panic").expect("all is read");
     assert_eq!(
         (sky.listed("x").waiting, sky.listed("x").bytes),
@@ -78,7 +78,7 @@ fn rule_4_ten_listeners_get_it_all_and_a_dead_one_holds_them_up_no_longer_than_i
         assert!(longest < lost + Duration::from_secs(2), "{longest:?}");
     }
     poured.join().expect("no panic").expect("all is read");
-    writer.outcome().printed("");
+    writer.outcome().whatever_it_waited_for().printed("");
     for listener in listeners {
         listener.outcome().printed("");
     }

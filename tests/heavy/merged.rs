@@ -64,7 +64,7 @@ fn rule_13_a_million_lines_of_fifty_writers_arrive_whole() {
         .collect();
     for (writer, told) in writers {
         told.join().expect("no panic").expect("all is read");
-        writer.outcome().printed("");
+        writer.outcome().whatever_it_waited_for().printed("");
     }
     sky.skypipe(&["--eof", "logs"]).done().printed("");
     follow.outcome().printed("");

@@ -19,8 +19,8 @@ use crate::rng::Rng;
 use crate::wire::{Weather, Wire};
 
 /// How many rounds there are unless told otherwise, and how many at the same time.
-const ROUNDS: u64 = 8;
-const AT_ONCE: u64 = 8;
+const ROUNDS: u64 = 6;
+const AT_ONCE: u64 = 6;
 
 const DEADLINE: Duration = Duration::from_secs(240);
 const PATIENCE: Duration = Duration::from_secs(90);

@@ -68,14 +68,19 @@ fn rule_10_a_finished_stream_stays_whole_through_ten_readers_that_die() {
     }
     let last = sky.skypipe(&["-r", "x"]).stdin(std::process::Stdio::null());
     last.done().printed(&file);
+    sky.until_listeners("x", 0);
     assert!(sky.is_gone("x"));
 }
 
 #[test]
 fn rule_16_a_listener_that_halted_says_so_if_another_got_its_part() {
     let sky = Environment::sky(&QUICK);
-    let file = text(4_000_000);
-    sky.skypipe(&["x"]).fed(&file).printed("");
+    // More than it is sent before it has printed some.
+    let file = text(20_000_000);
+    sky.skypipe(&["x"])
+        .fed(&file)
+        .whatever_it_waited_for()
+        .printed("");
     let halted = sky.skypipe(&["x"]).held().start();
     sky.until_listeners("x", 1);
     halted.signal(Signal::STOP);

@@ -243,7 +243,8 @@ impl Pipe {
         let has_limit = part.limit.is_some_and(|limit| has >= limit);
         let has_end = told.is_some_and(|it| it.ended);
         let Some(stream) = self.streams.get(&key) else {
-            return if has_end || has_limit {
+            // A stream of a `--one` that is gone was another's work, whatever this one has of it.
+            return if has_limit || (has_end && mode != Mode::One) {
                 Left::Nothing
             } else {
                 Left::Missed

@@ -85,7 +85,8 @@ impl Pipe {
         let (printed, has_end) = printed.unwrap_or((0, false));
         let has = printed.max(feed.confirmed);
         let has_limit = feed.limit.is_some_and(|limit| has >= limit);
-        if (stream.gone && has_end) || has_limit || (has_end && stream.finished) {
+        let has_all = has_end && stream.finished && !(stream.gone && mode == Mode::One);
+        if has_all || has_limit {
             return Left::Printed(has, has_end);
         }
         let others = stream.claim.is_some() || (mode == Mode::One && self.is_held(feed.stream));

@@ -37,6 +37,14 @@
 //! connection, are what the satellite knows them by: on a new connection the client sends the same
 //! [`Request::Open`] or [`Request::Listen`] again and goes on.
 //!
+//! Being given up is not the end. The satellite closes the client's session, so that the next message on the
+//! old connection is answered with [`Code::Stranger`], and keeps where the writer or listener stood. A writer
+//! that opens its stream again goes on; if somebody was told that the stream was cut, `Opened` says `rest`,
+//! and what follows is a stream of the same UUID that begins at `next`. A listener that listens again says in
+//! [`Resume::streams`] what its output has taken; `Listening` says `lost`, and of how many streams it
+//! `missed` the rest, or the answer is [`Code::Lost`]. A stream may so end twice: [`Reply::Ended`] tells its
+//! place, and one at or below the last is a repeat.
+//!
 //! # Names
 //!
 //! A pipe's name is UTF-8 of at most [`MAX_NAME`] bytes, without control characters and in Unicode's

@@ -75,7 +75,7 @@ fn a_satellite_from_its_launch_to_its_end() {
         return;
     }
     let engine = Engine::start();
-    let programs = Programs::new(engine.directory());
+    let programs = Programs::get();
     let mut docker = docker(engine.socket());
     assert_eq!(find(&mut docker), None);
 
@@ -120,7 +120,7 @@ fn the_container_is_locked_up() {
         return;
     }
     let engine = Engine::start();
-    let programs = Programs::new(engine.directory());
+    let programs = Programs::get();
     let mut docker = docker(engine.socket());
     launch(&mut docker, &plan(&programs.first, "1.0.0")).expect("it can be launched");
     let format = "{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.SecurityOpt}} {{.EffectiveCaps}} \
@@ -135,7 +135,7 @@ fn an_upgrade_keeps_data_founder_and_address() {
         return;
     }
     let engine = Engine::start();
-    let programs = Programs::new(engine.directory());
+    let programs = Programs::get();
     let mut docker = docker(engine.socket());
     let first = Plan {
         port: Some(9100),
@@ -194,7 +194,7 @@ fn one_that_was_stopped_is_started_again() {
         return;
     }
     let engine = Engine::start();
-    let programs = Programs::new(engine.directory());
+    let programs = Programs::get();
     let mut docker = docker(engine.socket());
     let plan = plan(&programs.first, "1.0.0");
     launch(&mut docker, &plan).expect("it can be launched");
@@ -214,7 +214,7 @@ fn a_program_that_fails_leaves_no_container() {
         return;
     }
     let engine = Engine::start();
-    let programs = Programs::new(engine.directory());
+    let programs = Programs::get();
     let mut docker = docker(engine.socket());
     let failure = launch(&mut docker, &plan(&programs.failing, "1.0.0"));
     let failure = failure.expect_err("it ends at once");
@@ -238,7 +238,7 @@ fn an_upgrade_that_fails_is_rolled_back() {
         return;
     }
     let engine = Engine::start();
-    let programs = Programs::new(engine.directory());
+    let programs = Programs::get();
     let mut docker = docker(engine.socket());
     launch(&mut docker, &plan(&programs.first, "1.0.0")).expect("it can be launched");
     engine.mark();
@@ -270,7 +270,7 @@ fn a_port_that_is_taken_is_told() {
         return;
     }
     let engine = Engine::start();
-    let programs = Programs::new(engine.directory());
+    let programs = Programs::get();
     let mut docker = docker(engine.socket());
     let taken = TcpListener::bind("0.0.0.0:9000").expect("it is free here");
     let failure = launch(&mut docker, &plan(&programs.first, "1.0.0")).expect_err("it is taken");
@@ -289,7 +289,7 @@ fn what_is_somebody_elses_is_left_alone() {
         return;
     }
     let engine = Engine::start();
-    let programs = Programs::new(engine.directory());
+    let programs = Programs::get();
     let mut docker = docker(engine.socket());
     let wanted = plan(&programs.first, "1.0.0");
     launch(&mut docker, &wanted).expect("it can be launched");
@@ -344,7 +344,7 @@ fn another_founder_is_not_overtaken() {
         return;
     }
     let engine = Engine::start();
-    let programs = Programs::new(engine.directory());
+    let programs = Programs::get();
     let mut docker = docker(engine.socket());
     launch(&mut docker, &plan(&programs.first, "1.0.0")).expect("it can be launched");
     let container = engine.container();
@@ -365,7 +365,7 @@ fn an_image_from_a_registry_is_deployed() {
         return;
     }
     let engine = Engine::start();
-    let programs = Programs::new(engine.directory());
+    let programs = Programs::get();
     let mut docker = docker(engine.socket());
     let _registry = engine.registry();
     launch(&mut docker, &plan(&programs.first, "1.0.0")).expect("it can be launched");

@@ -2,7 +2,7 @@
 //!
 //! Owns every call into libzmq that the `zmq` crate does not offer: sending bytes that are shared
 //! with others, a ROUTER's notice that a peer has gone, the question whether one is still there,
-//! the demand that nobody connects unasked, and binding without a panic. The satellite's loop and the client's both go through here. The
+//! the demand that nobody connects unasked, the end of a monitor, and binding without a panic. The satellite's loop and the client's both go through here. The
 //! module never decides what a message means, nor when to send one.
 //!
 //! This is the only module with unsafe code, and its argument is this. Sockets are borrowed, so
@@ -181,6 +181,17 @@ pub fn is_connected(socket: &mut Socket, route: &[u8]) -> bool {
         zmq_socket_get_peer_state(socket.as_mut_ptr(), route.as_ptr().cast(), route.len())
     };
     state != -1
+}
+
+/// Ends the monitor of `socket`, if it has one. This has to come before the end of whoever listens to
+/// the monitor: libzmq's thread, which serves all connections of a context, waits in the middle of its
+/// work for a listener that is gone, and does nothing else ever after. The listener must have taken what
+/// had been said, or this waits for libzmq's thread to say the rest.
+pub fn end_monitor(socket: &mut Socket) {
+    // SAFETY: the call reads no endpoint and is given no pointer but that of the socket.
+    let code = unsafe { zmq_sys::zmq_socket_monitor(socket.as_mut_ptr(), std::ptr::null(), 0) };
+    // It can be refused where the context has been ended, which ends its monitors as well.
+    debug_assert!(code == 0 || last_errno() == zmq_sys::errno::ETERM);
 }
 
 /// Binds `socket` to `endpoint`, as [`Socket::bind`] does, but without its panic when the system

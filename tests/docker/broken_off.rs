@@ -29,7 +29,7 @@ fn an_upgrade_that_loses_any_one_answer_ends_well() {
 /// an upgrade needs no more requests than that. After each cut, the next launch must put all right.
 fn upgrades_with(how: Cut, first: usize) {
     let engine = Engine::start();
-    let programs = Programs::new(engine.directory());
+    let programs = Programs::get();
     let plans = [
         plan(&programs.first, "1.0.0"),
         plan(&programs.second, "1.1.0"),
@@ -72,7 +72,7 @@ fn a_first_launch_killed_at_any_step_is_gone_on_with_or_ended() {
         return;
     }
     let engine = Engine::start();
-    let programs = Programs::new(engine.directory());
+    let programs = Programs::get();
     let plan = plan(&programs.first, "1.0.0");
     let mut docker = docker(engine.socket());
     for cuts in 0.. {

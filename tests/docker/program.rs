@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 /// Three of them.
+#[derive(Clone)]
 pub struct Programs {
     /// skypipe.
     pub first: PathBuf,
@@ -14,35 +16,45 @@ pub struct Programs {
     pub failing: PathBuf,
 }
 
+/// Those of all tests, which are made once.
+static MADE: LazyLock<Programs> = LazyLock::new(make);
+
 impl Programs {
-    /// Puts them into a directory.
-    pub fn new(directory: &Path) -> Self {
-        let (first, second) = (directory.join("first"), directory.join("second"));
-        // What is for debuggers makes it ten times as large.
-        run(Command::new("strip")
-            .arg("-o")
-            .arg(&first)
-            .arg(env!("CARGO_BIN_EXE_skypipe")));
-        let mut bytes = fs::read(&first).expect("it is there");
-        bytes.extend_from_slice(b"second");
-        fs::write(&second, bytes).expect("there is room");
-        let (source, failing) = (directory.join("failing.rs"), directory.join("failing"));
-        let text = r#"fn main() { eprintln!("this program fails"); std::process::exit(1); }"#;
-        fs::write(&source, text).expect("there is room");
-        let mut rustc = Command::new("rustc");
-        rustc.args([
-            "-C",
-            "target-feature=+crt-static",
-            "-C",
-            "strip=symbols",
-            "-o",
-        ]);
-        run(rustc.arg(&failing).arg(source));
-        Self {
-            first,
-            second,
-            failing,
-        }
+    /// The programs, of which nobody changes anything.
+    pub fn get() -> Self {
+        MADE.clone()
+    }
+}
+
+fn make() -> Programs {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("docker-programs");
+    fs::create_dir_all(&directory).expect("there is room");
+    let place = |name: &str| directory.join(name);
+    let (first, second, failing) = (place("first"), place("second"), place("failing"));
+    // What is for debuggers makes it ten times as large.
+    run(Command::new("strip")
+        .arg("-o")
+        .arg(&first)
+        .arg(env!("CARGO_BIN_EXE_skypipe")));
+    let mut bytes = fs::read(&first).expect("it is there");
+    bytes.extend_from_slice(b"second");
+    fs::write(&second, bytes).expect("there is room");
+    let source = place("failing.rs");
+    let text = r#"fn main() { eprintln!("this program fails"); std::process::exit(1); }"#;
+    fs::write(&source, text).expect("there is room");
+    let mut rustc = Command::new("rustc");
+    rustc.args([
+        "-C",
+        "target-feature=+crt-static",
+        "-C",
+        "strip=symbols",
+        "-o",
+    ]);
+    run(rustc.arg(&failing).arg(source));
+    Programs {
+        first,
+        second,
+        failing,
     }
 }
 

@@ -17,7 +17,7 @@ fn through_ssh_it_is_the_same() {
         return;
     }
     let engine = Engine::start();
-    let programs = Programs::new(engine.directory());
+    let programs = Programs::get();
     let sshd = Sshd::start(engine.directory());
     let there = |path: &str| {
         let target = Target::parse(&format!("docker+ssh://root@sky{path}")).expect("it is one");

@@ -186,3 +186,45 @@ fn what_is_no_satellite_is_called_so() {
     let reason = bench.until(broken);
     assert_eq!(reason, "what is there does not answer as a satellite does");
 }
+
+#[test]
+fn what_libzmq_has_to_say_of_a_connection_that_was_given_up_holds_up_no_other() {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|gone| gone.local_addr());
+    let port = free.expect("loopback is there").port();
+    let (_router, satellite) = router();
+    let context = Context::new();
+    for number in 0..10 {
+        let up = up(&context, number, &format!("tcp://127.0.0.1:{port}"));
+        // That nobody is there is news again and again, also when nobody listens to it any more.
+        up.socket.set_reconnect_ivl(1).expect("an option");
+        for host in 1..=HOSTS {
+            let nobody = format!("tcp://127.0.1.{host}:{port}");
+            up.socket.connect(&nobody).expect("it is an endpoint");
+        }
+        up.monitor.set_rcvtimeo(20_000).expect("an option");
+        for _ in 0..2 * HOSTS {
+            up.monitor.recv_multipart(0).expect("there is news");
+        }
+    }
+    let mut last = up(&context, 10, &satellite);
+    let end = Instant::now() + DEADLINE;
+    while !last.is_whole() && Instant::now() < end {
+        zmq::poll(&mut [last.monitor.as_poll_item(POLLIN)], 1000).expect("it is good");
+        last.look();
+    }
+    assert!(last.is_whole(), "libzmq's thread stands still");
+}
+
+/// So many connections have news all the time, and never more than libzmq keeps.
+const HOSTS: usize = 200;
+
+fn up(context: &Context, number: u64, endpoint: &str) -> Up {
+    let way = Way {
+        name: endpoint.to_owned(),
+        endpoint: endpoint.to_owned(),
+        curve: None,
+        ipv6: false,
+        directory: None,
+    };
+    Up::new(context, number, way).expect("sockets are left")
+}

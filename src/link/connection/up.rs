@@ -42,6 +42,12 @@ pub(super) struct Up {
     _directory: Option<File>,
 }
 
+impl Drop for Up {
+    fn drop(&mut self) {
+        frame::end_monitor(&mut self.socket);
+    }
+}
+
 /// The longest frame that is taken in, in bytes: a chunk, or a page of a listing, and what CURVE adds.
 const LONGEST_FRAME: usize = MAX_CHUNK + (4 << 10);
 
@@ -82,23 +88,23 @@ impl Up {
         let monitor = context.socket(zmq::PAIR)?;
         monitor.set_linger(0)?;
         monitor.connect(&address)?;
-        let began = Instant::now();
-        socket.connect(&way.endpoint)?;
-        Ok(Self {
+        let up = Self {
             socket,
             monitor,
             address: address_of(&way.endpoint),
             endpoint: way.endpoint,
             is_private: way.curve.is_some(),
             phase: Phase::Connecting,
-            began,
+            began: Instant::now(),
             latency: None,
             name: way.name,
             _directory: way.directory,
-        })
+        };
+        up.socket.connect(&up.endpoint)?;
+        Ok(up)
     }
 
-    /// Takes all that the monitor says, since one that is not listened to stops its connection.
+    /// Takes all that the monitor says, since one that is not listened to stops all connections.
     /// Returns how the connection ended when it has just done so.
     pub(super) fn look(&mut self) -> Option<Ending> {
         let mut ended = None;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::engine::{Engine, Fault};
+use super::engine::{Engine, Fault, read};
 use super::names::LABEL;
 use super::stream::{Output, words};
 use crate::provision::http::Body;
@@ -77,6 +77,12 @@ impl Condition {
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.running && !self.restarting
+    }
+
+    /// Whether it has ended and is not about to begin anew.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        !self.running && !self.restarting && !self.is_new()
     }
 
     /// Whether it was made and never started.
@@ -192,6 +198,19 @@ impl Engine {
     /// Removes a container, running or not, and volumes without a name that it alone has.
     pub fn remove(&self, name: &str) -> Result<(), Fault> {
         self.delete(&format!("/containers/{name}?force=1&v=1"))
+    }
+
+    /// The exit code of a container that has ended. What [`Engine::container`] says of it may be from
+    /// before Podman has taken in the end: it is 0 then, whatever the program said.
+    pub fn exit_code(&self, name: &str) -> Result<i64, Fault> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Waited {
+            status_code: i64,
+        }
+        let path = format!("/containers/{name}/wait");
+        let answer = self.ask(ENDING, "POST", &path, Body::Empty, &[200])?;
+        read::<Waited>(&answer).map(|waited| waited.status_code)
     }
 
     /// The last lines that a container wrote, for people; best effort.

@@ -182,7 +182,7 @@ impl Engine {
     }
 }
 
-fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, Fault> {
+pub(super) fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, Fault> {
     serde_json::from_slice(&answer.body)
         .map_err(|error| Fault::Lost(format!("the engine's answer makes no sense: {error}")))
 }

@@ -231,7 +231,12 @@ fn wait_until_it_works(engine: &Engine) -> Result<(), Failure> {
 }
 
 fn ended(engine: &Engine, container: &Container) -> Failure {
-    let code = container.state.exit_code;
+    let told = container.state.exit_code;
+    let code = if container.state.has_ended() {
+        engine.exit_code(CONTAINER).unwrap_or(told)
+    } else {
+        told
+    };
     let words = engine.last_words(CONTAINER);
     let words = if words.is_empty() {
         "it said nothing".to_owned()

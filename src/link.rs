@@ -24,7 +24,6 @@
 //! to exit, what it had sent gets a moment to leave, and the threads are left where they are: one
 //! may be waiting in a read or a write that nothing but the end of the program ends.
 
-mod allocator;
 mod chunker;
 mod connection;
 pub mod program;
@@ -79,7 +78,7 @@ pub fn run(
     program: Option<Program>,
     tell: &mut dyn FnMut(Told),
 ) -> io::Result<u8> {
-    allocator::reuse_large_blocks();
+    skypipe_satellite::allocator::reuse_large_blocks();
     let mut link = Link::new(config, route, program, tell)?;
     link.carry_out();
     loop {
@@ -303,7 +302,7 @@ impl<'a> Link<'a> {
             }
             match item {
                 FromStdin::Nothing => break,
-                FromStdin::Chunk(bytes) => self.hand_in(Input::Read(bytes)),
+                FromStdin::Chunk(plain) => self.hand_in(Input::Read(plain)),
                 FromStdin::End if self.signal.is_none() => self.hand_in(Input::ReadEnd),
                 FromStdin::Ended(end) if self.signal.is_none() => {
                     self.hand_in(Input::CommandEnded(end));

@@ -22,6 +22,7 @@
 mod asking;
 mod cargo;
 mod listening;
+mod plain;
 mod room;
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,8 @@ use crate::keys::{Identity, Keyring};
 use self::asking::Asker;
 use self::listening::Listener;
 use self::writing::Writer;
+
+pub use self::plain::Plain;
 
 /// Time since the program started; the loop around supplies it.
 pub type Now = Duration;
@@ -206,7 +209,7 @@ pub enum Input {
     /// The satellite does not let this client in, nor will it: why, and what to do.
     Refused(String),
     /// Stdin gave these bytes (never none), at most `MAX_CHUNK`, cut at a line end if possible.
-    Read(Bytes),
+    Read(Plain),
     /// Stdin is at its end.
     ReadEnd,
     /// Stdin could not be read.

@@ -4,7 +4,7 @@
 //! owns what a process has beside the broker: settings, where to listen and whether that is
 //! allowed, limits of the system, signals and the log. It never decides anything about pipes.
 
-mod allocator;
+pub mod allocator;
 mod background;
 mod data;
 mod keys;
@@ -65,7 +65,7 @@ pub fn run(
 ) -> anyhow::Result<()> {
     let is_private = settings.is_private(listen)?;
     randomness::look().map_err(anyhow::Error::msg)?;
-    allocator::share_one_arena();
+    allocator::reuse_large_blocks();
     limits::keep_files_private();
     let clients = limits::clients(limits::raise_descriptors());
     // Before there is a socket to leave behind, so that from here on every end is an orderly one.

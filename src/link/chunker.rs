@@ -2,8 +2,10 @@
 //!
 //! Owns the bytes that were read and not yet handed on. Knows nothing of descriptors and of time.
 
-use crate::seal::MOST_PLAIN;
 use bytes::Bytes;
+
+use crate::seal::MOST_PLAIN;
+use crate::session::Plain;
 
 /// The most bytes that are cut in one piece: sealed, they make one chunk as long as a chunk may be.
 const LONGEST: usize = 273 * MOST_PLAIN;
@@ -17,6 +19,10 @@ const COPIED: usize = LONGEST / 4;
 #[derive(Debug)]
 pub struct Chunker {
     buffer: Vec<u8>,
+    /// How many of its first bytes have been searched for line ends.
+    searched: usize,
+    /// Where the last line that was found ends.
+    lines: Option<usize>,
 }
 
 impl Chunker {
@@ -24,6 +30,8 @@ impl Chunker {
     pub fn new() -> Self {
         Self {
             buffer: Vec::with_capacity(LONGEST),
+            searched: 0,
+            lines: None,
         }
     }
 
@@ -43,35 +51,57 @@ impl Chunker {
     }
 
     /// All up to the last line end; all there is if the buffer is full of one line.
-    pub fn cut_lines(&mut self) -> Option<Bytes> {
-        match memchr::memrchr(b'\n', &self.buffer) {
-            Some(newline) => self.cut(newline + 1),
-            None if self.is_full() => self.cut_all(),
+    pub fn cut_lines(&mut self) -> Option<Plain> {
+        self.search();
+        match self.lines {
+            Some(end) => self.cut(end),
+            None if self.is_full() => self.cut(self.buffer.len()),
             None => None,
         }
     }
 
     /// All there is, in one chunk.
-    pub fn cut_all(&mut self) -> Option<Bytes> {
+    pub fn cut_all(&mut self) -> Option<Plain> {
+        self.search();
         self.cut(self.buffer.len())
     }
 
+    /// Looks for the last line end in what was appended.
+    fn search(&mut self) {
+        let found = memchr::memrchr(b'\n', &self.buffer[self.searched..]);
+        self.lines = found.map(|at| self.searched + at + 1).or(self.lines);
+        self.searched = self.buffer.len();
+    }
+
     /// The first `end` bytes, no more than a chunk holds, unless there are none.
-    fn cut(&mut self, end: usize) -> Option<Bytes> {
+    fn cut(&mut self, end: usize) -> Option<Plain> {
         let end = end.min(LONGEST);
         if end == 0 {
             return None;
         }
+        let has_lines = self.lines.is_some();
+        let bytes = self.take(end);
+        // What is left of a searched buffer has no line end, unless the cut was before the last one.
+        let is_behind = self.lines.take().is_none_or(|lines| lines <= end);
+        self.searched = if is_behind { self.buffer.len() } else { 0 };
+        Some(if has_lines {
+            Plain::from(bytes)
+        } else {
+            Plain::within_a_line(bytes)
+        })
+    }
+
+    fn take(&mut self, end: usize) -> Bytes {
         if end <= COPIED {
             let chunk = Bytes::copy_from_slice(&self.buffer[..end]);
             self.buffer.drain(..end);
-            return Some(chunk);
+            return chunk;
         }
         let mut rest = Vec::with_capacity(LONGEST);
         rest.extend_from_slice(&self.buffer[end..]);
         let mut chunk = std::mem::replace(&mut self.buffer, rest);
         chunk.truncate(end);
-        Some(Bytes::from(chunk))
+        Bytes::from(chunk)
     }
 }
 
@@ -88,6 +118,11 @@ mod tests {
         chunker
     }
 
+    fn text(chunk: Option<Plain>) -> String {
+        let bytes = chunk.expect("there is something").bytes().to_vec();
+        String::from_utf8(bytes).expect("it is text")
+    }
+
     #[test]
     fn what_is_cut_makes_one_chunk_sealed_or_not() {
         let longest = crate::seal::sealed_len(LONGEST);
@@ -98,10 +133,10 @@ mod tests {
     #[test]
     fn whole_lines_are_cut_and_the_rest_is_held() {
         let mut chunker = filled(b"one\ntwo\nthr");
-        assert_eq!(chunker.cut_lines().as_deref(), Some(&b"one\ntwo\n"[..]));
+        assert_eq!(text(chunker.cut_lines()), "one\ntwo\n");
         assert_eq!(chunker.cut_lines(), None);
         chunker.room().extend_from_slice(b"ee\n");
-        assert_eq!(chunker.cut_lines().as_deref(), Some(&b"three\n"[..]));
+        assert_eq!(text(chunker.cut_lines()), "three\n");
         assert!(chunker.is_empty());
         assert_eq!(chunker.cut_all(), None);
     }
@@ -112,7 +147,8 @@ mod tests {
         assert_eq!(chunker.cut_lines(), None);
         chunker.room().push(b'x');
         assert!(chunker.is_full());
-        assert_eq!(chunker.cut_lines().map(|chunk| chunk.len()), Some(LONGEST));
+        let all = Bytes::from(vec![b'x'; LONGEST]);
+        assert_eq!(chunker.cut_lines(), Some(Plain::within_a_line(all)));
         assert!(chunker.is_empty());
     }
 
@@ -123,8 +159,10 @@ mod tests {
         let mut chunker = filled(&text);
         let place = chunker.room().as_ptr();
         let chunk = chunker.cut_lines().expect("there is a line");
+        let chunk = chunk.bytes();
         assert_eq!((chunk.as_ptr(), chunk.len()), (place, LONGEST - 2));
-        assert_eq!(chunker.cut_all().as_deref(), Some(&b"xx"[..]));
+        let rest = chunker.cut_all();
+        assert_eq!(rest, Some(Plain::within_a_line(Bytes::from_static(b"xx"))));
     }
 
     proptest! {
@@ -141,13 +179,14 @@ mod tests {
                     let fits = bytes.len().min(LONGEST - chunker.room().len());
                     chunker.room().extend(bytes.drain(..fits));
                     let chunk = if all { chunker.cut_all() } else { chunker.cut_lines() };
-                    let chunk = chunk.unwrap_or_default();
+                    let chunk = chunk.map(|chunk| chunk.bytes().clone()).unwrap_or_default();
                     prop_assert!(chunk.len() <= LONGEST);
                     prop_assert!(all || chunk.is_empty() || chunk.ends_with(b"\n") || chunk.len() == LONGEST);
                     got.extend_from_slice(&chunk);
                 }
             }
-            got.extend_from_slice(&chunker.cut_all().unwrap_or_default());
+            let last = chunker.cut_all();
+            got.extend_from_slice(last.as_ref().map_or(&[], |last| last.bytes()));
             prop_assert!(put == got);
         }
     }

@@ -14,7 +14,6 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -25,7 +24,7 @@ use super::chunker::Chunker;
 use super::program::{self, Running};
 use super::stdout::widen;
 use super::wake::Waker;
-use crate::session::{CommandEnd, Signal};
+use crate::session::{CommandEnd, Plain, Signal};
 use crate::tell::words;
 
 /// How long a line's beginning waits for its rest (rule 14).
@@ -48,7 +47,7 @@ pub enum FromStdin {
     /// Nothing at the moment.
     Nothing,
     /// At least one byte, and at most a chunk's worth.
-    Chunk(Bytes),
+    Chunk(Plain),
     /// Its end.
     End,
     /// The end of a command's output, and how the command ended.
@@ -233,7 +232,7 @@ impl Source {
         }
     }
 
-    fn give(&self, chunk: Option<Bytes>) -> ControlFlow<()> {
+    fn give(&self, chunk: Option<Plain>) -> ControlFlow<()> {
         match chunk {
             Some(chunk) => self.send(FromStdin::Chunk(chunk)),
             None => ControlFlow::Continue(()),

@@ -11,11 +11,13 @@ use uuid::Uuid;
 use crate::keys::{Keyring, Random};
 use crate::seal::{MOST_PLAIN, Sealer, Suite, plain_room, sealed_len, whole_records};
 
+use super::plain::Plain;
+
 /// Bytes in hand.
 #[derive(Debug)]
 pub(super) enum Piece {
     /// As they were read.
-    Read(Bytes),
+    Read(Plain),
     /// As they were sent once.
     Sent(Cargo),
 }
@@ -24,7 +26,7 @@ pub(super) enum Piece {
 #[derive(Debug)]
 pub(super) struct Cargo {
     /// As they were read.
-    pub plain: Bytes,
+    pub plain: Plain,
     /// As they are sent.
     pub wire: Bytes,
     is_sealed: bool,
@@ -134,7 +136,7 @@ impl Seal {
                 let most = if cargo.is_sealed {
                     most
                 } else {
-                    line_end(&cargo.plain, most)
+                    cargo.plain.line_end(most)
                 };
                 let taken = cargo.split_to(most);
                 (!taken.is_empty()).then(|| (taken, !cargo.is_empty()))
@@ -144,17 +146,17 @@ impl Seal {
                     Self::None => most,
                     _ => plain_room(most),
                 };
-                let cut = line_end(bytes, room);
+                let cut = bytes.line_end(room);
                 let taken = self.pack(bytes.split_to(cut))?;
                 Some((taken, !bytes.is_empty()))
             }
         }
     }
 
-    fn pack(&mut self, plain: Bytes) -> Option<Cargo> {
+    fn pack(&mut self, plain: Plain) -> Option<Cargo> {
         let (wire, is_sealed) = match self {
-            Self::None => (plain.clone(), false),
-            Self::With(sealer) => (sealer.seal(&plain), true),
+            Self::None => (plain.bytes().clone(), false),
+            Self::With(sealer) => (sealer.seal(plain.bytes()), true),
             Self::Awaited | Self::Ended(_) => return None,
         };
         Some(Cargo {
@@ -163,12 +165,4 @@ impl Seal {
             is_sealed,
         })
     }
-}
-
-/// Where to cut `bytes` so that at most `room` are taken: behind the last line that fits whole.
-fn line_end(bytes: &[u8], room: usize) -> usize {
-    if bytes.len() <= room {
-        return bytes.len();
-    }
-    memchr::memrchr(b'\n', &bytes[..room]).map_or(room, |at| at + 1)
 }

@@ -214,8 +214,8 @@ impl Writer {
 
     pub fn happened(&mut self, common: &mut Common, input: Input) {
         match input {
-            Input::Read(bytes) if !bytes.is_empty() => {
-                let piece = Piece::Read(bytes);
+            Input::Read(plain) if !plain.is_empty() => {
+                let piece = Piece::Read(plain);
                 self.unsent_bytes += self.seal.wire_len(&piece);
                 self.unsent.push_back(piece);
             }
@@ -411,7 +411,7 @@ impl Writer {
             self.unsent.push_front(Piece::Sent(lost.cargo));
             if !had.is_empty() {
                 let before = self.sent.back().map_or(self.acked_tail, |sent| sent.tail);
-                let tail = tail_after(before, &had.plain);
+                let tail = had.plain.tail(before);
                 let (cargo, at) = (had, lost.at);
                 self.sent.push_back(Sent { cargo, tail, at });
             }
@@ -429,7 +429,7 @@ impl Writer {
                 // Some of a chunk, as after a restart.
                 let done = sent.cargo.split_to(missing);
                 self.acked += done.wire.len() as u64;
-                self.acked_tail = tail_after(self.acked_tail, &done.plain);
+                self.acked_tail = done.plain.tail(self.acked_tail);
                 self.sent.push_front(sent);
                 return common.progress();
             }
@@ -485,7 +485,7 @@ impl Writer {
     }
 
     fn send_chunk(&mut self, common: &mut Common, cargo: Cargo) {
-        self.tail = tail_after(self.tail, &cargo.plain);
+        self.tail = cargo.plain.tail(self.tail);
         let at = self.sent_bytes;
         self.sent_bytes += cargo.wire.len() as u64;
         self.spent += cost(cargo.wire.len());
@@ -552,13 +552,5 @@ impl Writer {
             };
             common.send(&finish, None);
         }
-    }
-}
-
-/// The unfinished line at the end of `bytes`, when one of `before` bytes stood before them.
-fn tail_after(before: u64, bytes: &[u8]) -> u64 {
-    match memchr::memrchr(b'\n', bytes) {
-        Some(at) => (bytes.len() - at - 1) as u64,
-        None => before + bytes.len() as u64,
     }
 }

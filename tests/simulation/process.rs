@@ -62,7 +62,7 @@ impl World {
                     .map_or(Duration::ZERO, |(pause, _)| *pause);
                 client.stdin_due = now + pause;
                 client.given.extend_from_slice(&bytes);
-                return self.tell(place, Input::Read(bytes));
+                return self.tell(place, Input::Read(bytes.into()));
             }
             client.end_given = true;
             return self.tell(place, Input::ReadEnd);

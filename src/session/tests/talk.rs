@@ -234,7 +234,7 @@ impl Talk {
     }
 
     pub fn read(&mut self, text: &str) {
-        self.happen(Input::Read(Bytes::copy_from_slice(text.as_bytes())));
+        self.happen(Input::Read(Bytes::copy_from_slice(text.as_bytes()).into()));
     }
 }
 

@@ -164,7 +164,7 @@ fn only_so_much_is_read_ahead() {
     let chunk = Bytes::from(vec![b'x'; MAX_CHUNK]);
     let mut count = 0;
     while talk.session.wants_input() {
-        talk.happen(Input::Read(chunk.clone()));
+        talk.happen(Input::Read(chunk.clone().into()));
         count += 1;
     }
     assert_eq!(count, 8);
@@ -546,7 +546,7 @@ fn chunks_grow_while_they_are_acknowledged_quickly_and_shrink_on_a_slow_line() {
     let much = Bytes::from(vec![b'x'; MAX_CHUNK]);
     let mut next = 0;
     let mut longest = |talk: &mut Talk, delay| {
-        talk.happen(Input::Read(much.clone()));
+        talk.happen(Input::Read(much.clone().into()));
         let sent = chunks(talk);
         next += sent
             .iter()

@@ -1,0 +1,170 @@
+//! skypipe: in memory, on disk, private, and on this machine by itself.
+
+use std::cell::Cell;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::{Abilities, Channel, Peer, loopback};
+use crate::shaper::{self, Line};
+
+const SKYPIPE: &str = env!("CARGO_BIN_EXE_skypipe");
+
+struct Skypipe {
+    name: &'static str,
+    process: Child,
+    /// Where the satellite is, as `SATELLITE` is written; none for that of this machine.
+    endpoint: Option<String>,
+    home: PathBuf,
+    channels: Cell<u32>,
+}
+
+/// All its ways.
+pub fn all(directory: &Path) -> Vec<Box<dyn Peer>> {
+    let data = |name: &str| directory.join(name).display().to_string();
+    vec![
+        Box::new(Skypipe::start("skypipe, memory", directory, &[])),
+        Box::new(Skypipe::start(
+            "skypipe, disk",
+            directory,
+            &["--data", &data("disk")],
+        )),
+        Box::new(Skypipe::start(
+            "skypipe, private",
+            directory,
+            &["--private", "--data", &data("private")],
+        )),
+        Box::new(Skypipe::local(directory)),
+    ]
+}
+
+impl Skypipe {
+    fn start(name: &'static str, directory: &Path, flags: &[&str]) -> Self {
+        let is_private = flags.contains(&"--private");
+        let mut command = Command::new(SKYPIPE);
+        command
+            .args(["--satellite", "127.0.0.1:0"])
+            .args(flags)
+            .env("HOME", directory);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut process = command.spawn().expect("the satellite starts");
+        let endpoint = if is_private {
+            first_line(process.stdout.take().expect("its stdout is piped"), "")
+        } else {
+            first_line(
+                process.stderr.take().expect("its stderr is piped"),
+                "listening on ",
+            )
+        };
+        Self {
+            name,
+            process,
+            endpoint: Some(endpoint),
+            home: directory.to_owned(),
+            channels: Cell::default(),
+        }
+    }
+
+    /// The satellite that starts by itself; here it is started, so that its process is known.
+    fn local(directory: &Path) -> Self {
+        let home = directory.join("home");
+        std::fs::create_dir_all(&home).expect("there is room");
+        let endpoint = format!("ipc://{}", home.join("satellite").display());
+        let data = home.join("data").display().to_string();
+        let flags = ["--data", &data];
+        let mut command = Command::new(SKYPIPE);
+        command
+            .args(["--satellite", &endpoint])
+            .args(flags)
+            .env("HOME", &home);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut process = command.spawn().expect("the satellite starts");
+        first_line(
+            process.stderr.take().expect("its stderr is piped"),
+            "listening on ",
+        );
+        Self {
+            name: "skypipe, local",
+            process,
+            endpoint: Some(endpoint),
+            home,
+            channels: Cell::default(),
+        }
+    }
+
+    fn through(&self, endpoint: Option<String>) -> Channel {
+        self.channels.set(self.channels.get() + 1);
+        let pipe = format!("channel-{}", self.channels.get());
+        let command = |endpoint: &Option<String>, home: &Path, flag: &str, pipe: &str| {
+            let mut command = Command::new(SKYPIPE);
+            command.args([flag, pipe]).env("HOME", home);
+            if let Some(endpoint) = endpoint {
+                command.env("SATELLITE", endpoint);
+            }
+            command
+        };
+        let (near, home) = (self.endpoint.clone(), self.home.clone());
+        let maker = move |flag: &'static str, endpoint: Option<String>| {
+            let (home, pipe) = (home.clone(), pipe.clone());
+            move || command(&endpoint, &home, flag, &pipe)
+        };
+        Channel {
+            writer: Box::new(maker("-w", endpoint)),
+            reader: Box::new(maker("-r", near.clone())),
+            follower: Box::new(maker("--follow", near)),
+            servers: vec![self.process.id()],
+            own: Vec::new(),
+        }
+    }
+}
+
+impl Peer for Skypipe {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            ends: true,
+            keeps: true,
+            merges: true,
+            broadcasts: true,
+            takes_bytes: true,
+        }
+    }
+
+    fn channel(&self) -> Channel {
+        self.through(self.endpoint.clone())
+    }
+
+    fn far_channel(&self, line: Line) -> Option<Channel> {
+        let near = self.endpoint.as_ref()?;
+        let (_, port) = near.split_once("127.0.0.1:")?;
+        let digits: String = port.chars().take_while(char::is_ascii_digit).collect();
+        let far = shaper::start(loopback(digits.parse().ok()?), line);
+        let far = near.replace(&format!(":{digits}"), &format!(":{far}"));
+        Some(self.through(Some(far)))
+    }
+}
+
+impl Drop for Skypipe {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// What stands behind `start` in the first line that begins so.
+fn first_line(output: impl std::io::Read + Send + 'static, start: &'static str) -> String {
+    let mut lines = BufReader::new(output).lines();
+    let found = lines.find_map(|line| Some(line.ok()?.strip_prefix(start)?.to_owned()));
+    // What else it says is read, so that it never waits.
+    std::thread::spawn(move || lines.for_each(drop));
+    found.expect("it says where it listens").trim().to_owned()
+}

@@ -1,0 +1,122 @@
+//! socat: a relay that knows nothing, between a sender and a receiver; in the clear and with TLS.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::{Abilities, Channel, Peer, Server, free_port, is_on_path, loopback};
+use crate::shaper::{self, Line};
+
+struct Socat {
+    /// With TLS on both hops.
+    certificate: Option<PathBuf>,
+}
+
+pub fn all(directory: &Path) -> Vec<Box<dyn Peer>> {
+    if !is_on_path("socat") {
+        return Vec::new();
+    }
+    let mut all: Vec<Box<dyn Peer>> = vec![Box::new(Socat { certificate: None })];
+    if is_on_path("openssl") {
+        let certificate = Some(certificate(directory));
+        all.push(Box::new(Socat { certificate }));
+    }
+    all
+}
+
+impl Socat {
+    fn listen(&self, port: u16) -> String {
+        match &self.certificate {
+            None => format!("TCP-LISTEN:{port},bind=127.0.0.1,nodelay"),
+            Some(place) => {
+                let place = place.display();
+                format!("OPENSSL-LISTEN:{port},bind=127.0.0.1,cert={place},verify=0,nodelay")
+            }
+        }
+    }
+
+    fn connect(&self, port: u16) -> String {
+        let retry = "retry=200,interval=0.01,nodelay";
+        match &self.certificate {
+            None => format!("TCP:127.0.0.1:{port},{retry}"),
+            Some(_) => format!("OPENSSL:127.0.0.1:{port},verify=0,{retry}"),
+        }
+    }
+
+    fn relay(&self, line: Option<Line>) -> Channel {
+        let (left, right) = (free_port(), free_port());
+        let own = Server::start(socat().args([self.listen(left), self.listen(right)]));
+        let left = line.map_or(left, |line| shaper::start(loopback(left), line));
+        let (to, from) = (self.connect(left), self.connect(right));
+        let writer = move || command(["STDIN", &to]);
+        let reader = move || command([&from, "STDOUT"]);
+        let mut channel = Channel::new(&[own.pid()], writer, reader);
+        channel.own = vec![own];
+        channel
+    }
+}
+
+impl Peer for Socat {
+    fn name(&self) -> &str {
+        match self.certificate {
+            None => "socat, two hops",
+            Some(_) => "socat, two hops, TLS",
+        }
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            ends: true,
+            takes_bytes: true,
+            ..Abilities::default()
+        }
+    }
+
+    fn channel(&self) -> Channel {
+        self.relay(None)
+    }
+
+    fn far_channel(&self, line: Line) -> Option<Channel> {
+        Some(self.relay(Some(line)))
+    }
+}
+
+/// In one direction, with blocks of 256 KiB.
+fn socat() -> Command {
+    let mut socat = Command::new("socat");
+    socat.args(["-u", "-b262144"]);
+    socat
+}
+
+fn command(addresses: [&str; 2]) -> Command {
+    let mut socat = socat();
+    socat.args(addresses);
+    socat
+}
+
+/// A certificate and its key, in one file.
+fn certificate(directory: &Path) -> PathBuf {
+    let (key, both) = (directory.join("key.pem"), directory.join("both.pem"));
+    let mut openssl = Command::new("openssl");
+    openssl.args([
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+    ]);
+    openssl.args(["-nodes", "-days", "1", "-subj", "/CN=localhost", "-keyout"]);
+    openssl
+        .arg(&key)
+        .arg("-out")
+        .arg(&both)
+        .stderr(Stdio::null());
+    assert!(
+        openssl.status().is_ok_and(|status| status.success()),
+        "openssl makes a certificate"
+    );
+    let mut text = std::fs::read(&both).expect("a certificate");
+    text.extend(std::fs::read(&key).expect("a key"));
+    std::fs::write(&both, text).expect("there is room");
+    both
+}

@@ -1,7 +1,7 @@
 //! What privacy costs: `cargo bench --bench private`.
 //!
 //! Bulk, in turn, several times, medians: through a satellite without keys; through one with keys by
-//! clients that do not seal (CURVE alone: such clients are part of this benchmark only); by those that
+//! clients that do not seal (TLS alone: such clients are part of this benchmark only); by those that
 //! do, as everybody's; and through a relay of three socat processes that speak TLS on both hops, with
 //! blocks of 256 KiB. Needs socat and openssl. All on loopback.
 
@@ -22,11 +22,10 @@ use std::time::Duration;
 
 use common::{Satellite, end, free_port, median, pump, setting, socat_process};
 use skypipe::config::{Place, place};
-use skypipe::link::route::{Curve, Tcp};
+use skypipe::link::route::{Keys, Tcp};
 use skypipe::session::{Config, Job};
 use skypipe_broker::protocol::Mode;
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 /// Says that this program is to be a client that does not seal, and which.
 const CLIENT: &str = "SKYPIPE_BENCH_CLIENT";
@@ -54,19 +53,19 @@ fn main() -> ExitCode {
             all.push(time.as_secs_f64());
         }
     }
-    let [open, curve, sealed, socat] = times.map(median);
+    let [open, tls, sealed, socat] = times.map(median);
     let rate = |seconds: f64| bytes as f64 / 1e6 / seconds;
     println!(
-        "bulk: open {:.0} MB/s, CURVE {:.0}, CURVE and sealed {:.0}, socat with TLS {:.0}",
+        "bulk: open {:.0} MB/s, TLS {:.0}, TLS and sealed {:.0}, socat with TLS {:.0}",
         rate(open),
-        rate(curve),
+        rate(tls),
         rate(sealed),
         rate(socat)
     );
     println!(
-        "CURVE beside socat with TLS: {:.2} times as fast; sealing takes {:.0} % more time",
-        socat / curve,
-        (sealed / curve - 1.0) * 100.0
+        "TLS beside socat with TLS: {:.2} times as fast; sealing takes {:.0} % more time",
+        socat / tls,
+        (sealed / tls - 1.0) * 100.0
     );
     ExitCode::SUCCESS
 }
@@ -87,7 +86,7 @@ fn unsealed(satellite: &Satellite, bytes: u64) -> Duration {
     pump(bytes, start("write"), listener)
 }
 
-/// A client that speaks CURVE and does not seal.
+/// A client that speaks TLS and does not seal.
 fn client(what: &str) -> ExitCode {
     let Ok(Place::Invited(endpoint, token)) = place() else {
         panic!("SATELLITE is an invitation");
@@ -116,13 +115,11 @@ fn client(what: &str) -> ExitCode {
         endpoint: endpoint.to_string(),
         identity: None,
     };
-    let pair = token.seed.curve();
-    let curve = Curve {
+    let keys = Keys {
         satellite: token.satellite,
-        public: pair.public,
-        secret: Zeroizing::new(*pair.secret.as_bytes()),
+        identity: token.seed.identity(),
     };
-    let route = Arc::new(Tcp::new(endpoint, Some(curve)));
+    let route = Arc::new(Tcp::new(endpoint, Some(keys)));
     let code = skypipe::link::run(config, route, None, &mut |told| eprintln!("{told:?}"));
     ExitCode::from(code.expect("it runs"))
 }

@@ -28,7 +28,6 @@ use std::sync::Arc;
 use skypipe_broker::keys::token::Token;
 use skypipe_broker::protocol::Mode;
 use skypipe_satellite::{Listen, Refusal, Settings, randomness};
-use zeroize::Zeroizing;
 
 use crate::cli::{Command, Pipe, Stop, Way};
 use crate::config::{PROGRAM, Place};
@@ -37,7 +36,7 @@ use crate::exit::{DONE, Failure, UNREACHABLE};
 use crate::keys::Identity;
 use crate::link::Told;
 use crate::link::program::Program;
-use crate::link::route::{Curve, Route, Tcp};
+use crate::link::route::{Keys, Route, Tcp};
 use crate::local::Local;
 use crate::provision::finding::Finding;
 use crate::provision::record::{self, Deployed};
@@ -150,18 +149,16 @@ fn converse(
     let route: Arc<dyn Route> = match place {
         Place::Sky(endpoint) => Arc::new(Tcp::new(endpoint.clone(), None)),
         Place::Invited(endpoint, token) => {
-            let pair = token.seed.curve();
-            let curve = Curve {
+            let keys = Keys {
                 satellite: token.satellite,
-                public: pair.public,
-                secret: Zeroizing::new(*pair.secret.as_bytes()),
+                identity: token.seed.identity(),
             };
             match deployed(token) {
                 Some(deployed) => {
                     let token = (**token).clone();
-                    Arc::new(Finding::new(deployed, endpoint.clone(), token, curve))
+                    Arc::new(Finding::new(deployed, endpoint.clone(), token, keys))
                 }
-                None => Arc::new(Tcp::new(endpoint.clone(), Some(curve))),
+                None => Arc::new(Tcp::new(endpoint.clone(), Some(keys))),
             }
         }
         Place::Here(path) => Arc::new(Local {

@@ -50,7 +50,7 @@ impl Route for Local {
         Ok(vec![Way {
             name: endpoint.clone(),
             endpoint,
-            curve: None,
+            keys: None,
             ipv6: false,
             directory: Some(directory.into_handle()),
         }])

@@ -46,7 +46,7 @@ fn main() {
                         }
                     }
                     Some(Err(why)) => {
-                        report.fault(format!("{}, {}: {why}", peer.name(), measure.name))
+                        report.fault(format!("{}, {}: {why}", peer.name(), measure.name));
                     }
                 }
             }

@@ -1,6 +1,7 @@
 //! What is measured: each takes a tool, and gives figures or says why there are none.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::ops::{Deref, DerefMut};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -83,8 +84,8 @@ const READERS: u64 = 10;
 
 /// Two programs at work, and the bytes between them.
 struct Pair {
-    writer: Child,
-    reader: Child,
+    writer: Client,
+    reader: Client,
     input: ChildStdin,
     output: ChildStdout,
 }
@@ -136,12 +137,35 @@ impl Pair {
     }
 }
 
-fn spawn(mut command: Command) -> Child {
+/// A program at work, which ends with this value.
+struct Client(Child);
+
+impl Deref for Client {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for Client {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        end(self);
+    }
+}
+
+fn spawn(mut command: Command) -> Client {
     let command = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
-    command.spawn().expect("it was found on PATH")
+    Client(command.spawn().expect("it was found on PATH"))
 }
 
 fn end(process: &mut Child) {
@@ -193,6 +217,7 @@ fn bulk(peer: &dyn Peer, bytes: u64) -> Option<Result<Figures, String>> {
     })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is one of many alike")]
 fn text(peer: &dyn Peer, bytes: u64) -> Option<Result<Figures, String>> {
     // Lines one by one take others a hundred times as long.
     let bytes = if peer.abilities().takes_bytes {
@@ -209,6 +234,7 @@ fn text(peer: &dyn Peer, bytes: u64) -> Option<Result<Figures, String>> {
     }))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is one of many alike")]
 fn line(peer: &dyn Peer, _: u64) -> Option<Result<Figures, String>> {
     let once = || {
         let channel = peer.channel();
@@ -383,7 +409,7 @@ fn fan_out(peer: &dyn Peer, bytes: u64) -> Option<Result<Figures, String>> {
     (abilities.broadcasts && abilities.takes_bytes).then(|| {
         let channel = peer.channel();
         let pattern = Pattern::new(Kind::Noise, bytes / 4);
-        let mut readers: Vec<Child> = (0..READERS).map(|_| spawn((channel.reader)())).collect();
+        let mut readers: Vec<Client> = (0..READERS).map(|_| spawn((channel.reader)())).collect();
         // All of them are there before the first byte, whatever they are.
         thread::sleep(Duration::from_millis(1500));
         let mut writer = spawn((channel.writer)());
@@ -404,7 +430,7 @@ fn fan_out(peer: &dyn Peer, bytes: u64) -> Option<Result<Figures, String>> {
                 .try_for_each(|check| check.join().expect("no panic"))
         });
         let time = begin.elapsed();
-        readers.iter_mut().for_each(end);
+        drop(readers);
         end(&mut writer);
         checked.map(|()| vec![("fan-out ×10 MB/s", rate(pattern.len() * READERS, time))])
     })
@@ -417,11 +443,11 @@ fn ten(peer: &dyn Peer, bytes: u64) -> Option<Result<Figures, String>> {
         let pairs: Result<Vec<_>, _> = channels.iter().map(Pair::start).collect();
         let begin = Instant::now();
         thread::scope(|scope| {
-            let pump = |(pair, channel): (Pair, &Channel)| {
+            let mut pumps = Vec::new();
+            for (pair, channel) in pairs?.into_iter().zip(&channels) {
                 let (pattern, servers) = (&pattern, &channel.servers);
-                scope.spawn(move || pair.pump(pattern, servers))
-            };
-            let pumps: Vec<_> = pairs?.into_iter().zip(&channels).map(pump).collect();
+                pumps.push(scope.spawn(move || pair.pump(pattern, servers)));
+            }
             pumps
                 .into_iter()
                 .try_for_each(|pump| pump.join().expect("no panic").map(drop))

@@ -60,7 +60,7 @@ impl Pattern {
 
     /// How many lines there are.
     pub fn lines(&self) -> u64 {
-        let in_block = self.block.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let in_block = self.block.split(|byte| *byte == b'\n').count() as u64 - 1;
         in_block * (self.len / self.block.len() as u64)
     }
 

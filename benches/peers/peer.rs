@@ -16,6 +16,10 @@ use std::time::{Duration, Instant};
 use crate::shaper::Line;
 
 /// What a tool can do, beside taking bytes from one to one.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are independent of one another"
+)]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Abilities {
     /// Its reader ends when the writer does.
@@ -33,7 +37,7 @@ pub struct Abilities {
 /// A tool that is there, with its server running if it has one.
 pub trait Peer {
     /// What it is called in the table.
-    fn name(&self) -> &str;
+    fn name(&self) -> &'static str;
     /// What it can do.
     fn abilities(&self) -> Abilities;
     /// A new channel.

@@ -51,7 +51,7 @@ impl Sub for Usage {
     }
 }
 
-/// Fields 14 and 15 of proc_pid_stat(5), in hundredths of a second as on all systems of today.
+/// Fields 14 and 15 of `proc_pid_stat(5)`, in hundredths of a second as on all systems of today.
 fn seconds(pid: u32) -> Option<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(") ")?;

@@ -1,7 +1,6 @@
-//! Finds what libzmq is built from: its source, which the crate `zeromq-src` brings along, and libsodium.
+//! Finds what libzmq is built from: its source, which the crate `zeromq-src` brings along.
 //!
-//! Cargo tells only build scripts of direct dependents where libsodium was built, and nobody where a
-//! crate lies that has no build script; `cargo metadata` does.
+//! Cargo tells nobody where a crate lies that has no build script; `cargo metadata` does.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -13,11 +12,6 @@ const MARK: &str = "vendor/src/socket_base.cpp";
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=../../Cargo.lock");
-    for name in ["DEP_SODIUM_INCLUDE", "DEP_SODIUM_LIB"] {
-        println!("cargo:rerun-if-env-changed={name}");
-        let place = env::var(name).expect("libsodium-sys-stable says where it built libsodium");
-        println!("cargo:rustc-env={name}={place}");
-    }
     let source = source().expect("zeromq-src is a dependency, and brings libzmq's source along");
     println!("cargo:rustc-env=LIBZMQ_SOURCE={}", source.display());
 }
@@ -30,7 +24,7 @@ fn source() -> Option<PathBuf> {
         .ok()?;
     let told = String::from_utf8(told.stdout).ok()?;
     let manifests = told.split(r#""manifest_path":""#).skip(1);
-    let places = manifests.filter_map(|rest| Path::new(rest.split('"').next()?).parent());
-    let place = places.into_iter().find(|place| place.join(MARK).exists())?;
+    let mut places = manifests.filter_map(|rest| Path::new(rest.split('"').next()?).parent());
+    let place = places.find(|place| place.join(MARK).exists())?;
     Some(place.join("vendor"))
 }

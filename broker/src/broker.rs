@@ -205,6 +205,8 @@ pub struct Broker<S> {
     saving: Saving,
     /// Who may do what; everybody everything, if there is none.
     roll: Option<Roll>,
+    /// Whether it has changed since somebody asked.
+    has_roll_changed: bool,
     /// The calendar's time, in seconds since 1970 (UTC).
     wall: u64,
     /// Where others reach the satellite, for invitations.
@@ -254,6 +256,7 @@ impl<S: Store> Broker<S> {
             retries: BTreeSet::new(),
             saving: Saving::default(),
             roll: None,
+            has_roll_changed: false,
             wall,
             address: None,
             roll_saved: None,

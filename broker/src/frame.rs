@@ -2,7 +2,7 @@
 //!
 //! Owns every call into libzmq that the `zmq` crate does not offer: sending bytes that are shared
 //! with others, a ROUTER's notice that a peer has gone, the question whether one is still there,
-//! the demand that nobody connects unasked, the end of a monitor, and binding without a panic. The satellite's loop and the client's both go through here. The
+//! the end of a monitor, and binding without a panic. The satellite's loop and the client's both go through here. The
 //! module never decides what a message means, nor when to send one.
 //!
 //! This is the only module with unsafe code, and its argument is this. Sockets are borrowed, so
@@ -37,10 +37,7 @@ const COPY_RECEIVED: usize = 16 << 10;
 const ROUTER_NOTIFY: c_int = 97;
 const NOTIFY_DISCONNECT: c_int = 2;
 
-/// `ZMQ_ZAP_ENFORCE_DOMAIN`, which `zmq-sys` leaves out.
-const ZAP_ENFORCE_DOMAIN: c_int = 93;
-
-/// What libzmq calls the name that a ZAP handler gave to a connection.
+/// What libzmq calls the name that a record layer, or a ZAP handler, gave to a connection.
 const USER_ID: &str = "User-Id";
 
 unsafe extern "C" {
@@ -98,8 +95,8 @@ pub fn receive(socket: &Socket, limit: usize) -> io::Result<Option<Vec<Bytes>>> 
     receive_rest(socket, first, limit)
 }
 
-/// Takes one message, as [`receive`] does, with the name that a ZAP handler gave to its connection,
-/// read as a decimal number. There is none if no handler was asked, and with the notice of
+/// Takes one message, as [`receive`] does, with the name that the record layer gave to its connection,
+/// read as a decimal number. There is none if there is no layer, and with the notice of
 /// [`notify_disconnects`].
 ///
 /// libzmq puts the name on every frame that came over the connection, and a ROUTER puts that of a
@@ -145,16 +142,6 @@ fn receive_rest(socket: &Socket, first: Message, limit: usize) -> io::Result<Opt
 /// When libzmq was built without its draft calls, or `socket` is no ROUTER.
 pub fn notify_disconnects(socket: &mut Socket) -> io::Result<()> {
     set_int(socket, ROUTER_NOTIFY, NOTIFY_DISCONNECT)
-}
-
-/// Makes `socket` turn away whoever no ZAP handler has let in, also while there is no handler, as in
-/// the last moments of a program. Without this, libzmq would let in whoever knows the public key.
-///
-/// # Errors
-///
-/// What libzmq reports.
-pub fn demand_admission(socket: &mut Socket) -> io::Result<()> {
-    set_int(socket, ZAP_ENFORCE_DOMAIN, 1)
 }
 
 fn set_int(socket: &mut Socket, option: c_int, value: c_int) -> io::Result<()> {

@@ -1,8 +1,8 @@
 //! The broker of skypipe: its protocol and the satellite's whole behaviour.
 //!
 //! `protocol`, `pipe`, `broker`, `store` and `text` are pure: no socket, thread, clock, file or print. The
-//! loop in `server` moves bytes between them and the one ROUTER socket, with `frame` as its unsafe
-//! corner. Nothing here knows of the client, of processes or of platforms.
+//! loop in `server` moves bytes between them and the one ROUTER socket, with `frame` and `tls::layer` as its
+//! unsafe corners. Nothing here knows of the client, of processes or of platforms.
 
 pub mod broker;
 pub mod frame;
@@ -12,3 +12,4 @@ pub mod protocol;
 pub mod server;
 pub mod store;
 pub mod text;
+pub mod tls;

@@ -145,8 +145,8 @@
 //!
 //! # Keys
 //!
-//! A satellite that others can reach speaks ZeroMQ's CURVE, and knows each connection by the public
-//! key of its client. What the key allows is checked for every command; what it does not is answered
+//! A satellite that others can reach speaks TLS 1.3 below ZeroMQ ([`crate::tls`]), and knows each connection by
+//! the public key of its client. What the key allows is checked for every command; what it does not is answered
 //! with [`Code::Denied`], and so is everything once the key has ended. A client may hold but one key,
 //! and go on only with the key it began with.
 //!

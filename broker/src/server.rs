@@ -6,22 +6,22 @@
 //! 1. Read the [clock](RunningClock), and at a satellite that has keys the calendar.
 //! 2. Receive messages and hand each to the broker, until none is left (the socket is *drained*) or
 //!    a batch is full. An empty message is libzmq's notice that its peer has gone.
-//! 3. Answer a batch of the [questions](Admission) who may connect, at a satellite that has keys.
-//! 4. If drained, ask about peers whose [notice](Departures) may have been lost, once a second.
-//! 5. If somebody asked the satellite to stop, tell the broker, once.
-//! 6. If the broker's deadline has passed, tell it: but only once drained, so that no peer is taken
+//! 3. If drained, ask about peers whose [notice](Departures) may have been lost, once a second.
+//! 4. If somebody asked the satellite to stop, tell the broker, once.
+//! 5. If the broker's deadline has passed, tell it: but only once drained, so that no peer is taken
 //!    for silent that has spoken; a satellite too busy for that does it after so many batches that
 //!    every peer had its turn.
-//! 7. If a sync of the store has come to its end, tell the broker.
+//! 6. If a sync of the store has come to its end, tell the broker.
+//! 7. At a satellite that has keys, tell [TLS](Admission) who may connect, if that has changed.
 //! 8. Do what the broker wants: send without waiting, tell it what the socket refused, keep its keys,
 //!    log. If it wants to end, end.
-//! 9. Wait for a message, a question, the wish to stop, a sync's end or the deadline; after a full
+//! 9. Wait for a message, the wish to stop, a sync's end or the deadline; after a full
 //!    batch, only look.
 //!
-//! A satellite that has a key of its own speaks CURVE and nothing else: libzmq turns away whoever
-//! does not, and whoever does not know the satellite's public key. Each message then comes with the
-//! number of the key that its connection proved; one without is dropped, as nobody could have sent
-//! it. Without a key of its own a satellite speaks to everybody, and pays nothing for this.
+//! A satellite that has an identity of its own speaks [TLS](crate::tls) and nothing else, and only to those
+//! whose keys the broker knows. Each message then comes with the number of the key that its connection
+//! proved; one without is dropped, as nobody could have sent it. Without an identity a satellite speaks to
+//! everybody, and pays nothing for this.
 
 mod admission;
 mod clock;
@@ -42,6 +42,7 @@ use self::departures::Departures;
 use crate::broker::{Broker, Input, Now, Output, Peer};
 use crate::frame::{self, Sent};
 use crate::keys::KeyId;
+use crate::keys::seed::SigningPair;
 use crate::protocol::{MAX_CHUNK, MAX_TURNS_OPEN};
 use crate::store::Store;
 
@@ -138,7 +139,6 @@ impl From<io::Error> for ServeError {
 
 /// A bound socket that is not served yet. Dropping it closes it.
 pub struct Server {
-    // Closed in this order: nobody connects once there is nobody to ask.
     socket: Socket,
     admission: Option<Admission>,
     endpoint: String,
@@ -150,23 +150,19 @@ impl Server {
     /// address stands in brackets, or `ipc://PATH`, which replaces a socket that is there already and
     /// stays behind afterwards.
     ///
-    /// With the `secret` half of a CURVE key, only those are let in whose keys the broker admits, and
-    /// libzmq keeps a copy of it. Without, everybody is.
+    /// With an `identity`, only those are let in whose keys the broker admits. Without, everybody is.
     ///
     /// # Errors
     ///
     /// When the system refuses the address or the path, or libzmq cannot make sense of it.
-    pub fn bind(endpoint: &str, secret: Option<&[u8; 32]>) -> io::Result<Self> {
+    pub fn bind(endpoint: &str, identity: Option<&SigningPair>) -> io::Result<Self> {
         let context = Context::new();
         let mut socket = context.socket(zmq::ROUTER)?;
         configure(&mut socket, endpoint)?;
-        let admission = match secret {
-            None => None,
-            Some(secret) => {
-                make_private(&mut socket, secret)?;
-                Some(Admission::open(&context)?)
-            }
-        };
+        let admission = identity.map(Admission::new).transpose()?;
+        if let Some(admission) = &admission {
+            admission.guard(&mut socket)?;
+        }
         frame::bind(&mut socket, endpoint)?;
         let bound = socket.get_last_endpoint()?;
         Ok(Self {
@@ -212,12 +208,15 @@ impl Server {
             rounds.now = clock.advance(start.elapsed(), pause);
             rounds.tell_time();
             let drained = rounds.receive_batch()?;
-            rounds.answer_questions()?;
             rounds.ask_about_departures(drained);
             rounds.pass_on_stop();
             rounds.pass_on_sync()?;
             rounds.time_out(drained);
-            if rounds.work_off()? {
+            // Before its holder is told that there is a key, and after one was taken back.
+            rounds.renew_admission();
+            let is_over = rounds.work_off()?;
+            rounds.renew_admission();
+            if is_over {
                 return Ok(());
             }
             pause = rounds.pause(drained);
@@ -245,17 +244,8 @@ fn configure(socket: &mut Socket, endpoint: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes `socket` speak CURVE as a server and ask about everybody who connects.
-fn make_private(socket: &mut Socket, secret: &[u8; 32]) -> io::Result<()> {
-    socket.set_curve_server(true)?;
-    socket.set_curve_secretkey(secret)?;
-    socket.set_zap_domain(admission::DOMAIN)?;
-    frame::demand_admission(socket)
-}
-
 /// What the rounds of the loop share.
 struct Rounds<'a, S> {
-    // Closed in this order, as in `Server`.
     socket: Socket,
     admission: Option<Admission>,
     /// Where a sync's end is told.
@@ -336,11 +326,11 @@ impl<'a, S: Store> Rounds<'a, S> {
         }
     }
 
-    fn answer_questions(&mut self) -> io::Result<()> {
-        let broker = &*self.broker;
-        match &mut self.admission {
-            Some(admission) => admission.answer(&mut |public| broker.admit(public)),
-            None => Ok(()),
+    fn renew_admission(&mut self) {
+        if let Some(admission) = &mut self.admission
+            && let Some(roll) = self.broker.changed_roll()
+        {
+            admission.renew(roll);
         }
     }
 
@@ -448,8 +438,6 @@ impl<'a, S: Store> Rounds<'a, S> {
         );
         let synced = self.synced.as_ref().map(AsRawFd::as_raw_fd);
         items.extend(synced.map(|synced| PollItem::from_fd(synced, zmq::POLLIN)));
-        // The last one, as nothing has to be noted of it.
-        items.extend(self.admission.as_ref().map(Admission::poll_item));
         match zmq::poll(&mut items, millis) {
             Ok(_) | Err(zmq::Error::EINTR) => {}
             Err(error) => return Err(error.into()),

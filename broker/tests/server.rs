@@ -4,6 +4,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -11,13 +12,15 @@ use bytes::Bytes;
 use skypipe_broker::broker::{Broker, Settings};
 use skypipe_broker::frame::{self, Sent};
 use skypipe_broker::keys::Roll;
+use skypipe_broker::keys::secret::Secret;
+use skypipe_broker::keys::seed::SigningPair;
 use skypipe_broker::protocol::{
     MAGIC, MAX_CHUNK, Mode, NewKey, PublicKey, REVISION, Reply, Request, Rights, decode, encode,
 };
 use skypipe_broker::server::{Edge, Server};
 use skypipe_broker::store::Memory;
+use skypipe_broker::tls::{Ending, Layer};
 use uuid::Uuid;
-use zmq::CurveKeyPair;
 
 /// How long a test waits for what has to come, in milliseconds.
 const PATIENCE_MS: i32 = 20_000;
@@ -50,24 +53,29 @@ fn with_satellite(endpoint: &str, play: impl FnOnce(&str)) {
 /// The same with a satellite that lets in the `known` keys only. `play` gets its public key as well.
 fn with_private_satellite(
     endpoint: &str,
-    known: &[&CurveKeyPair],
+    known: &[&SigningPair],
     play: impl FnOnce(&str, &[u8; 32]),
 ) {
     let own = pair();
-    let known: Vec<_> = known.iter().map(|pair| pair.public_key).collect();
-    serve(endpoint, Some(&own.secret_key), &known, |endpoint| {
-        play(endpoint, &own.public_key);
+    let known: Vec<_> = known.iter().map(|pair| pair.public).collect();
+    serve(endpoint, Some(&own), &known, |endpoint| {
+        play(endpoint, &own.public);
     });
 }
 
-fn serve(endpoint: &str, secret: Option<&[u8; 32]>, known: &[[u8; 32]], play: impl FnOnce(&str)) {
-    let server = Server::bind(endpoint, secret).unwrap();
+fn serve(
+    endpoint: &str,
+    identity: Option<&SigningPair>,
+    known: &[[u8; 32]],
+    play: impl FnOnce(&str),
+) {
+    let server = Server::bind(endpoint, identity).unwrap();
     let endpoint = server.endpoint().to_owned();
     let (reader, writer) = UnixStream::pair().unwrap();
     thread::scope(|scope| {
         let satellite = scope.spawn(move || {
             let mut broker = Broker::new(settings(), Memory::default());
-            if secret.is_some() {
+            if identity.is_some() {
                 broker = broker.guarded_by(roll(known), None);
             }
             let edge = Edge {
@@ -102,8 +110,12 @@ fn roll(known: &[[u8; 32]]) -> Roll {
     roll
 }
 
-fn pair() -> CurveKeyPair {
-    CurveKeyPair::new().unwrap()
+/// An identity that nobody else has.
+fn pair() -> SigningPair {
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    let mut secret = [0; 32];
+    secret[..8].copy_from_slice(&COUNT.fetch_add(1, Ordering::Relaxed).to_le_bytes());
+    SigningPair::of(Secret::new(secret))
 }
 
 fn dealer() -> zmq::Socket {
@@ -118,11 +130,11 @@ fn dealer_in(context: &zmq::Context) -> zmq::Socket {
     socket
 }
 
-/// Makes `socket` speak to the satellite of this `public` key.
-fn set_keys(socket: &zmq::Socket, public: &[u8; 32], own: &CurveKeyPair) {
-    socket.set_curve_serverkey(public).unwrap();
-    socket.set_curve_publickey(&own.public_key).unwrap();
-    socket.set_curve_secretkey(&own.secret_key).unwrap();
+/// Makes `socket` speak to the satellite of this `public` key, for as long as the layer is there.
+fn set_keys(socket: &mut zmq::Socket, public: &[u8; 32], own: &SigningPair) -> Layer {
+    let layer = Layer::client(own, *public).unwrap();
+    layer.cover(socket).unwrap();
+    layer
 }
 
 /// A client of SKYPIPE/1 without wits of its own.
@@ -134,10 +146,12 @@ impl Client {
     }
 
     /// Connects to the satellite of this `public` key.
-    fn connect_with(endpoint: &str, public: &[u8; 32], own: &CurveKeyPair) -> Self {
-        let socket = dealer();
-        set_keys(&socket, public, own);
-        Self::introduce(socket, endpoint)
+    fn connect_with(endpoint: &str, public: &[u8; 32], own: &SigningPair) -> Self {
+        let mut socket = dealer();
+        let layer = set_keys(&mut socket, public, own);
+        let client = Self::introduce(socket, endpoint);
+        drop(layer);
+        client
     }
 
     fn introduce(socket: zmq::Socket, endpoint: &str) -> Self {
@@ -283,18 +297,20 @@ fn whose_key_is_known_gets_through() {
     }
 }
 
-/// How the handshake with `endpoint` ends, for a client with these keys: the satellite's and its own.
-fn handshake(endpoint: &str, keys: Option<(&[u8; 32], &CurveKeyPair)>) -> zmq::SocketEvent {
+/// How the handshake with `endpoint` ends, for a client with these keys: the satellite's and its own; and
+/// what TLS says of it.
+fn handshake(
+    endpoint: &str,
+    keys: Option<(&[u8; 32], &SigningPair)>,
+) -> (zmq::SocketEvent, Option<Ending>) {
     let context = zmq::Context::new();
-    let socket = dealer_in(&context);
-    if let Some((public, own)) = keys {
-        set_keys(&socket, public, own);
-    }
+    let mut socket = dealer_in(&context);
+    let _layer = keys.map(|(public, own)| set_keys(&mut socket, public, own));
     let events = [
         zmq::SocketEvent::HANDSHAKE_SUCCEEDED,
         zmq::SocketEvent::HANDSHAKE_FAILED_NO_DETAIL,
         zmq::SocketEvent::HANDSHAKE_FAILED_PROTOCOL,
-        zmq::SocketEvent::HANDSHAKE_FAILED_AUTH,
+        zmq::SocketEvent::DISCONNECTED,
     ];
     let events = events.map(|event| i32::from(event.to_raw()));
     socket
@@ -305,7 +321,10 @@ fn handshake(endpoint: &str, keys: Option<(&[u8; 32], &CurveKeyPair)>) -> zmq::S
     monitor.set_rcvtimeo(PATIENCE_MS).unwrap();
     socket.connect(endpoint).unwrap();
     let told = monitor.recv_bytes(0).unwrap();
-    zmq::SocketEvent::from_raw(u16::from_ne_bytes([told[0], told[1]]))
+    let event = zmq::SocketEvent::from_raw(u16::from_ne_bytes([told[0], told[1]]));
+    let value = u32::from_ne_bytes([told[2], told[3], told[4], told[5]]);
+    frame::end_monitor(&mut socket);
+    (event, Ending::of(value))
 }
 
 #[test]
@@ -313,19 +332,15 @@ fn nobody_else_gets_through() {
     use zmq::SocketEvent as Event;
     let ours = pair();
     with_private_satellite("tcp://127.0.0.1:0", &[&ours], |endpoint, public| {
-        let known = handshake(endpoint, Some((public, &ours)));
+        let (known, _) = handshake(endpoint, Some((public, &ours)));
         assert_eq!(known, Event::HANDSHAKE_SUCCEEDED);
+        let failed = Event::HANDSHAKE_FAILED_NO_DETAIL;
         let unknown = handshake(endpoint, Some((public, &pair())));
-        assert_eq!(unknown, Event::HANDSHAKE_FAILED_AUTH);
-        let elsewhere = handshake(endpoint, Some((&pair().public_key, &ours)));
-        assert_eq!(elsewhere, Event::HANDSHAKE_FAILED_NO_DETAIL);
-        // Either side may be the first to see that the other is not of its kind.
-        let plain = handshake(endpoint, None);
-        let failures = [
-            Event::HANDSHAKE_FAILED_PROTOCOL,
-            Event::HANDSHAKE_FAILED_NO_DETAIL,
-        ];
-        assert!(failures.contains(&plain), "{plain:?}");
+        assert_eq!(unknown, (failed, Some(Ending::Refused)));
+        let elsewhere = handshake(endpoint, Some((&pair().public, &ours)));
+        assert_eq!(elsewhere, (failed, Some(Ending::Impostor)));
+        let (plain, _) = handshake(endpoint, None);
+        assert_ne!(plain, Event::HANDSHAKE_SUCCEEDED);
     });
 }
 
@@ -339,26 +354,24 @@ fn a_private_satellite_ends_while_others_are_connected_and_connect() {
             connected.push(Client::connect_with(endpoint, public, &ours));
         }
         for _ in 0..20 {
-            let socket = dealer();
-            set_keys(&socket, public, &ours);
+            let mut socket = dealer();
+            let layer = set_keys(&mut socket, public, &ours);
             socket.connect(endpoint).unwrap();
-            connecting.push(socket);
+            connecting.push((socket, layer));
         }
     });
     assert_eq!((connected.len(), connecting.len()), (20, 20));
 }
 
-/// What is said on connections of which nothing comes, beside nothing at all: half of a greeting, all
-/// of one with nothing after it, garbage in place of the handshake, and that of another protocol.
+/// What is said on connections of which nothing comes, beside nothing at all: the beginning of a record, a
+/// record that is garbage, and what other protocols say.
 fn idle_talk() -> Vec<Vec<u8>> {
-    let mut greeting = [0; 64];
-    greeting[..11].copy_from_slice(&[0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3]);
-    greeting[12..17].copy_from_slice(b"CURVE");
+    let record = [0x16, 3, 1, 1, 0];
     vec![
         Vec::new(),
-        greeting[..20].to_vec(),
-        greeting.to_vec(),
-        [&greeting[..], &[0xa5; 300]].concat(),
+        record.to_vec(),
+        [&record[..], &[0xa5; 300]].concat(),
+        vec![0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3],
         b"GET / HTTP/1.1\r\n\r\n".to_vec(),
     ]
 }

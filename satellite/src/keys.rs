@@ -6,7 +6,7 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `satellite` | 32 random bytes, from which the satellite's key pair derives |
+//! | `satellite` | 32 random bytes, from which the satellite's identity derives |
 //! | `roll` | the roll, replaced whole at each change |
 //! | `host` | an invitation that lets in, but opens no pipe before the phrase is given |
 
@@ -20,7 +20,7 @@ use anyhow::{Context as _, bail};
 use skypipe_broker::keys::Roll;
 use skypipe_broker::keys::halves::Halves;
 use skypipe_broker::keys::secret::Secret;
-use skypipe_broker::keys::seed::{Pair, Seed};
+use skypipe_broker::keys::seed::{Seed, SigningPair};
 use skypipe_broker::keys::token::{Kind, Token, is_host};
 use skypipe_broker::protocol::{NewKey, Rights};
 use zeroize::{Zeroize as _, Zeroizing};
@@ -28,7 +28,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use crate::randomness;
 use crate::standard::NotPrinted;
 
-/// What the satellite's pair is derived for.
+/// What the satellite's identity is derived for.
 const SATELLITE: &[u8] = b"skypipe 1 satellite";
 
 /// The largest roll that is read, in bytes: far beyond two thousand keys with boxes of usual size.
@@ -47,8 +47,8 @@ const STACK: usize = 256 << 10;
 #[derive(Debug)]
 pub(crate) struct Keys {
     directory: PathBuf,
-    /// The satellite's own pair.
-    pub pair: Pair,
+    /// By what machines know the satellite.
+    pub identity: SigningPair,
 }
 
 /// Whether keys are kept below a data directory.
@@ -86,8 +86,11 @@ impl Keys {
         File::open(&path)
             .and_then(|mut file| file.read_exact(&mut *bytes))
             .with_context(cannot)?;
-        let pair = Pair::derive(&Secret::from(bytes), SATELLITE);
-        Ok(Self { directory, pair })
+        let identity = SigningPair::derive(&Secret::from(bytes), SATELLITE);
+        Ok(Self {
+            directory,
+            identity,
+        })
     }
 
     /// The roll; none if this satellite has never had one.
@@ -205,7 +208,7 @@ impl Keys {
             host,
             port,
             kind,
-            satellite: self.pair.public,
+            satellite: self.identity.public,
             seed,
             expires: None,
         })
@@ -326,11 +329,11 @@ mod tests {
         let roll = roll.unwrap();
         let token = Token::parse(&told).unwrap();
         assert_eq!((token.host.as_str(), token.port), ("sky.example.org", 9000));
-        assert_eq!(token.satellite, keys.pair.public);
-        assert!(roll.admit(&token.seed.curve().public, 8).is_some());
+        assert_eq!(token.satellite, keys.identity.public);
+        assert!(roll.admit(&token.seed.identity().public, 8).is_some());
         assert!(are_in(data.path()));
         let again = Keys::open(data.path()).unwrap();
-        assert_eq!(again.pair, keys.pair);
+        assert_eq!(again.identity, keys.identity);
         assert_eq!(again.roll().unwrap(), Some(roll));
         for entry in fs::read_dir(data.path().join("keys")).unwrap() {
             let path = entry.unwrap().path();
@@ -348,7 +351,7 @@ mod tests {
         let seed = Seed::new(Secret::from(random().unwrap()));
         let bound = "127.0.0.1:9000".parse().unwrap();
         let roll = keys.found_by(&Halves::of(&seed), bound, 7).unwrap();
-        assert!(roll.admit(&seed.curve().public, 8).is_some());
+        assert!(roll.admit(&seed.identity().public, 8).is_some());
         let (listed, _) = roll.page(None, 9);
         let listed = listed.iter().map(|key| key.info(false));
         let all = listed.map(|key| (key.name, key.rights));

@@ -26,7 +26,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, bail};
 use skypipe_broker::broker::{self, Broker};
 use skypipe_broker::keys::Roll;
-use skypipe_broker::keys::seed::Pair;
+use skypipe_broker::keys::seed::SigningPair;
 use skypipe_broker::server::{Edge, Server};
 use skypipe_broker::store::disk::Presence;
 use skypipe_broker::store::{Memory, Store};
@@ -94,7 +94,7 @@ pub fn run(
         return process.serve(server, broker, None, presence, ready);
     }
     let keys = Keys::open(directory)?;
-    let server = bind(listen, Some(&keys.pair))?.woken_by(data.synced);
+    let server = bind(listen, Some(&keys.identity))?.woken_by(data.synced);
     let (roll, address) = roll(&keys, server.endpoint(), settings, since)?;
     let broker = broker.guarded_by(roll, address);
     process.serve(server, broker, Some(&keys), presence, ready)
@@ -196,12 +196,11 @@ pub fn announce(endpoint: &str) {
     log::say(&format!("listening on {endpoint}"));
 }
 
-fn bind(listen: &Listen, pair: Option<&Pair>) -> anyhow::Result<Server> {
-    let secret = pair.map(|pair| pair.secret.as_bytes());
+fn bind(listen: &Listen, identity: Option<&SigningPair>) -> anyhow::Result<Server> {
     let endpoint = listen
         .endpoint()
         .context("the path of a satellite's socket must be UTF-8")?;
-    Server::bind(&endpoint, secret).with_context(|| format!("cannot listen on {endpoint}"))
+    Server::bind(&endpoint, identity).with_context(|| format!("cannot listen on {endpoint}"))
 }
 
 fn for_broker(listen: &Listen, settings: &Settings, clients: usize) -> broker::Settings {

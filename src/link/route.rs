@@ -4,11 +4,10 @@
 //! network: names are looked up for each connection anew, since a satellite may have moved. Never
 //! connects: which of several addresses is the satellite's shows in the handshake alone.
 
-use std::fmt;
 use std::fs::File;
 use std::net::SocketAddr;
 
-use zeroize::Zeroizing;
+use skypipe_broker::keys::seed::SigningPair;
 
 use crate::config::{Endpoint, Host};
 
@@ -16,24 +15,12 @@ use crate::config::{Endpoint, Host};
 const MAX_ADDRESSES: usize = 32;
 
 /// The keys of a connection to a satellite that others can reach.
-#[derive(Clone)]
-pub struct Curve {
+#[derive(Debug, Clone)]
+pub struct Keys {
     /// The satellite's public key: nothing else is spoken to.
     pub satellite: [u8; 32],
-    /// The public half of this machine's key.
-    pub public: [u8; 32],
-    /// The secret half.
-    pub secret: Zeroizing<[u8; 32]>,
-}
-
-impl fmt::Debug for Curve {
-    /// Without the secret, which shall not get into any output.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Curve")
-            .field("satellite", &self.satellite)
-            .field("public", &self.public)
-            .finish_non_exhaustive()
-    }
+    /// By what the satellite knows this machine.
+    pub identity: SigningPair,
 }
 
 /// Where one connection goes.
@@ -44,7 +31,7 @@ pub struct Way {
     /// In the words of whoever named the satellite.
     pub name: String,
     /// The keys, if the satellite is known to have one.
-    pub curve: Option<Curve>,
+    pub keys: Option<Keys>,
     /// Whether it takes IPv6.
     pub ipv6: bool,
     /// A directory that the endpoint needs to be open.
@@ -69,14 +56,14 @@ pub trait Route: Send + Sync {
 #[derive(Debug)]
 pub struct Tcp {
     endpoint: Endpoint,
-    curve: Option<Curve>,
+    keys: Option<Keys>,
 }
 
 impl Tcp {
     /// The route to `endpoint`, with these keys if the satellite there has one.
     #[must_use]
-    pub fn new(endpoint: Endpoint, curve: Option<Curve>) -> Self {
-        Self { endpoint, curve }
+    pub fn new(endpoint: Endpoint, keys: Option<Keys>) -> Self {
+        Self { endpoint, keys }
     }
 
     /// A socket address is written as `ZeroMQ` has it: an IPv6 address in brackets.
@@ -84,7 +71,7 @@ impl Tcp {
         Way {
             endpoint: format!("tcp://{address}"),
             name: self.endpoint.to_string(),
-            curve: self.curve.clone(),
+            keys: self.keys.clone(),
             ipv6: address.is_ipv6(),
             directory: None,
         }

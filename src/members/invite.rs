@@ -40,7 +40,7 @@ pub fn invite(invite: &Invite) -> Result<u8, Failure> {
     let (boxed, voucher) = keys.map(|keys| (keys.boxed, keys.voucher)).unzip();
     let new = NewKey {
         name: invite.name.clone(),
-        public: PublicKey(seed.curve().public),
+        public: PublicKey(seed.identity().public),
         boxing,
         rights: invite.rights,
         pipes: invite.pipes.clone(),

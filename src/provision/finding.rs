@@ -17,7 +17,7 @@ use super::target::Target;
 use super::{Found, State};
 use crate::cli::Deploy;
 use crate::config::{self, Endpoint, Place};
-use crate::link::route::{Curve, Route, Tcp, Way};
+use crate::link::route::{Keys, Route, Tcp, Way};
 use crate::members::join;
 
 /// How long there is at least between two questions to the platform.
@@ -35,7 +35,7 @@ pub struct Finding(Arc<Known>);
 struct Known {
     deployed: Deployed,
     token: Token,
-    curve: Curve,
+    keys: Keys,
     /// The way as it is known now, and its place in words.
     way: Mutex<(Endpoint, Tcp)>,
     /// Whether a connection was tried before.
@@ -55,12 +55,12 @@ enum Question {
 impl Finding {
     /// The route to what was deployed, which was last seen at `endpoint`.
     #[must_use]
-    pub fn new(deployed: Deployed, endpoint: Endpoint, token: Token, curve: Curve) -> Self {
-        let tcp = Tcp::new(endpoint.clone(), Some(curve.clone()));
+    pub fn new(deployed: Deployed, endpoint: Endpoint, token: Token, keys: Keys) -> Self {
+        let tcp = Tcp::new(endpoint.clone(), Some(keys.clone()));
         Self(Arc::new(Known {
             deployed,
             token,
-            curve,
+            keys,
             way: Mutex::new((endpoint, tcp)),
             is_tried: AtomicBool::new(false),
             question: Mutex::new(Question::Unasked),
@@ -119,7 +119,7 @@ impl Known {
 
     /// Goes to another address from now on, and remembers it.
     fn move_to(&self, endpoint: Endpoint) {
-        let tcp = Tcp::new(endpoint.clone(), Some(self.curve.clone()));
+        let tcp = Tcp::new(endpoint.clone(), Some(self.keys.clone()));
         let mut token = self.token.clone();
         let shown = endpoint.to_string();
         if let Some((host, port)) = shown.trim_start_matches("tcp://").rsplit_once(':')
@@ -179,13 +179,12 @@ mod tests {
             port: 9000,
             kind: Kind::Phrase,
             satellite: [1; 32],
-            seed,
+            seed: seed.clone(),
             expires: None,
         };
-        let curve = Curve {
+        let keys = Keys {
             satellite: [1; 32],
-            public: [2; 32],
-            secret: Zeroizing::new([3; 32]),
+            identity: seed.identity(),
         };
         let deployed = Deployed {
             target: "docker+unix:///nowhere/engine".to_owned(),
@@ -193,7 +192,7 @@ mod tests {
             founder: None,
         };
         let endpoint = endpoint.parse().expect("it is one");
-        Finding::new(deployed, endpoint, token, curve)
+        Finding::new(deployed, endpoint, token, keys)
     }
 
     fn is_unasked(finding: &Finding) -> bool {

@@ -2,14 +2,17 @@
 //! true one does, and gives listeners whatever it likes.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use skypipe_broker::keys::KeyId;
 use skypipe_broker::keys::secret::Secret;
-use skypipe_broker::keys::seed::{Pair, Seed};
+use skypipe_broker::keys::seed::{Seed, SigningPair};
 use skypipe_broker::keys::token::{Kind, Token};
 use skypipe_broker::protocol::{
     How, Limits, MAGIC, Outcome as Fate, OwnKey, REVISION, Reply, Request, Rights, decode, encode,
 };
+use skypipe_broker::tls::Layer;
 use uuid::Uuid;
 
 use crate::common::Environment;
@@ -50,6 +53,8 @@ pub enum Step {
 /// What it does with whoever connects.
 pub struct Liar {
     socket: zmq::Socket,
+    /// What its connections go through.
+    _layer: Layer,
     pub environment: Environment,
     /// The founder's seed.
     pub seed: Seed,
@@ -86,12 +91,12 @@ pub fn secret() -> Secret {
 impl Liar {
     /// One to which everything used in its environment goes, as the founder.
     pub fn new() -> Self {
-        let pair = Pair::derive(&secret(), b"a satellite");
-        let socket = CONTEXT.socket(zmq::ROUTER).expect("there are sockets left");
-        socket.set_curve_server(true).expect("it has CURVE");
-        socket
-            .set_curve_secretkey(pair.secret.as_bytes())
-            .expect("it is a key");
+        let identity = SigningPair::derive(&secret(), b"a satellite");
+        let mut socket = CONTEXT.socket(zmq::ROUTER).expect("there are sockets left");
+        let everybody = Arc::new(|_: &[u8; 32]| Some(KeyId(1)));
+        let layer = Layer::satellite(&identity, everybody).expect("good keys");
+        layer.open();
+        layer.cover(&mut socket).expect("libzmq has a record layer");
         socket.set_rcvtimeo(LOOK).expect("it is a time");
         socket.set_linger(0).expect("it is a time");
         socket.bind("tcp://127.0.0.1:*").expect("loopback is there");
@@ -102,7 +107,8 @@ impl Liar {
             socket,
             environment: Environment::here(),
             seed: Seed::new(secret()),
-            satellite: pair.public,
+            _layer: layer,
+            satellite: identity.public,
             port: port.expect("it is bound to a port"),
             key: Some(own_key(None)),
             chunk: CHUNK,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use skypipe::keys::Keyring;
 use skypipe_broker::keys::secret::Secret;
-use skypipe_broker::keys::seed::Pair;
+use skypipe_broker::keys::seed::SigningPair;
 use skypipe_broker::keys::token::Token;
 
 use crate::arena::Arena;
@@ -31,8 +31,8 @@ fn secrets_of(wanted: &mut Wanted, who: &str, invitation: &str) {
     let token = Token::parse(invitation).expect("it is an invitation");
     let name = |what: &str| format!("{who}: {what}");
     wanted.key(&name("seed"), token.seed.secret().as_bytes());
-    let curve = token.seed.curve();
-    wanted.key(&name("key to connect with"), curve.secret.as_bytes());
+    let identity = token.seed.identity();
+    wanted.key(&name("key to connect with"), identity.secret.as_bytes());
     let boxing = token.seed.boxing();
     wanted.key(&name("key to open boxes"), boxing.secret.as_bytes());
     // Beside the seed there is nothing secret in it, and the satellite may know the rest.
@@ -58,10 +58,10 @@ fn assert_known(arena: &Arena, pipe: Option<&str>) {
     let pid = arena.process().pid();
     let seed = arena.environment.get("data/keys/satellite");
     let seed = Secret::new(seed.try_into().expect("a seed has 32 bytes"));
-    let pair = Pair::derive(&seed, b"skypipe 1 satellite");
-    assert_eq!(pair.public, arena.token().satellite);
+    let identity = SigningPair::derive(&seed, b"skypipe 1 satellite");
+    assert_eq!(identity.public, arena.token().satellite);
     let mut own = Wanted::default();
-    own.key("the satellite's own key", pair.secret.as_bytes());
+    own.key("the satellite's own key", identity.secret.as_bytes());
     assert!(own.found_in_memory(pid).len() >= 3, "it is there, whole");
     if let Some(pipe) = pipe {
         let mut name = Wanted::default();

@@ -175,7 +175,7 @@ fn nobody_says_hello_as_the_client_of_another_key() {
     let scene = Scene::new();
     for victim in [scene.writer.client, scene.listener.client] {
         for number in [3, 4, 5] {
-            let mut thief = Raw::stranger(&scene.there, Some(&seed(number).curve()));
+            let mut thief = Raw::stranger(&scene.there, Some(&seed(number).identity()));
             thief.client = victim;
             thief.say(&thief.hello());
             let reply = thief.hear();

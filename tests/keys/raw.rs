@@ -3,11 +3,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use skypipe_broker::keys::secret::Secret;
-use skypipe_broker::keys::seed::{Pair, Seed};
+use skypipe_broker::keys::seed::{Seed, SigningPair};
 use skypipe_broker::keys::token::Token;
 use skypipe_broker::protocol::{
     Code, MAGIC, NewKey, PublicKey, REVISION, Reply, Request, Rights, decode, encode,
 };
+use skypipe_broker::tls::{Ending, Layer};
 use uuid::Uuid;
 use zmq::SocketEvent;
 
@@ -33,7 +34,7 @@ const EVENTS: [SocketEvent; 4] = [
     SocketEvent::HANDSHAKE_SUCCEEDED,
     SocketEvent::HANDSHAKE_FAILED_NO_DETAIL,
     SocketEvent::HANDSHAKE_FAILED_PROTOCOL,
-    SocketEvent::HANDSHAKE_FAILED_AUTH,
+    SocketEvent::DISCONNECTED,
 ];
 
 /// Where a satellite is, and which key it has.
@@ -41,7 +42,7 @@ const EVENTS: [SocketEvent; 4] = [
 pub struct There {
     /// `tcp://` and so on.
     pub endpoint: String,
-    /// The public half of its pair.
+    /// The public half of its identity.
     pub satellite: [u8; 32],
 }
 
@@ -64,7 +65,7 @@ pub fn seed(number: u8) -> Seed {
 pub fn new_key(name: &str, seed: &Seed, rights: Rights, pipes: &[&str]) -> NewKey {
     NewKey {
         name: name.to_owned(),
-        public: PublicKey(seed.curve().public),
+        public: PublicKey(seed.identity().public),
         boxing: PublicKey(seed.boxing().public),
         rights,
         pipes: pipes.iter().map(|&pipe| pipe.to_owned()).collect(),
@@ -89,28 +90,28 @@ pub fn word(reply: &Reply) -> String {
 pub struct Raw {
     socket: zmq::Socket,
     monitor: zmq::Socket,
+    /// What its connection goes through.
+    _layer: Option<Layer>,
     /// What it calls itself.
     pub client: Uuid,
 }
 
 impl Raw {
-    /// One that has not said anything; without a pair it speaks in the open.
-    pub fn stranger(there: &There, pair: Option<&Pair>) -> Self {
+    /// One that has not said anything; without an identity it speaks in the open.
+    pub fn stranger(there: &There, identity: Option<&SigningPair>) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let socket = CONTEXT.socket(zmq::DEALER).expect("there are sockets left");
+        let mut socket = CONTEXT.socket(zmq::DEALER).expect("there are sockets left");
         let patience = PATIENCE.as_millis().try_into().expect("it is short");
         socket.set_rcvtimeo(patience).expect("it is a time");
         socket.set_linger(0).expect("it is a time");
         socket
             .set_ipv6(there.endpoint.contains('['))
             .expect("there is IPv6");
-        if let Some(pair) = pair {
-            let set = socket
-                .set_curve_serverkey(&there.satellite)
-                .and_then(|()| socket.set_curve_publickey(&pair.public))
-                .and_then(|()| socket.set_curve_secretkey(pair.secret.as_bytes()));
-            set.expect("libzmq has CURVE");
-        }
+        let layer = identity.map(|identity| {
+            let layer = Layer::client(identity, there.satellite).expect("good keys");
+            layer.cover(&mut socket).expect("libzmq has a record layer");
+            layer
+        });
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let address = format!("inproc://keys-{number}");
         let events = EVENTS.map(|event| i32::from(event.to_raw())).iter().sum();
@@ -123,6 +124,7 @@ impl Raw {
         Self {
             socket,
             monitor,
+            _layer: layer,
             client,
         }
     }
@@ -134,7 +136,7 @@ impl Raw {
 
     /// The same, as this client.
     pub fn named(there: &There, seed: &Seed, client: Uuid) -> Self {
-        let mut raw = Self::stranger(there, Some(&seed.curve()));
+        let mut raw = Self::stranger(there, Some(&seed.identity()));
         raw.client = client;
         raw.say(&raw.hello());
         let reply = raw.hear();
@@ -232,20 +234,22 @@ impl Raw {
         }
     }
 
-    /// The next event of the connection.
-    fn event(&self) -> SocketEvent {
+    /// The next event of the connection, and its value.
+    fn event(&self) -> (SocketEvent, u32) {
         let frames = self.monitor.recv_multipart(0).expect("something happens");
-        let number = frames[0].first_chunk().expect("an event has a number");
-        SocketEvent::from_raw(u16::from_ne_bytes(*number))
+        let (number, value) = frames[0].split_first_chunk().expect("an event has both");
+        let value = value.first_chunk().expect("an event has a value");
+        let event = SocketEvent::from_raw(u16::from_ne_bytes(*number));
+        (event, u32::from_ne_bytes(*value))
     }
 
-    /// The connection is refused, and nothing of what was said was answered.
-    pub fn is_shut_out(&self) -> SocketEvent {
-        let event = self.event();
+    /// The connection is refused, and nothing of what was said was answered; what TLS says of it.
+    pub fn is_shut_out(&self) -> Option<Ending> {
+        let (event, value) = self.event();
         assert_ne!(event, SocketEvent::HANDSHAKE_SUCCEEDED);
         let ready = self.socket.poll(zmq::POLLIN, 0).expect("it can be polled");
         assert_eq!(ready, 0, "something was answered");
-        event
+        Ending::of(value)
     }
 }
 

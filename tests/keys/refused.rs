@@ -43,7 +43,7 @@ fn all_of_it(address: &str) {
     let first = sky.first();
     let endpoint = sky.endpoint();
     // Another satellite's key, where ours was.
-    let other = changed(first, |token| token.satellite = seed(7).curve().public);
+    let other = changed(first, |token| token.satellite = seed(7).identity().public);
     let sentence = format!(
         "what answers at {endpoint} is not the satellite of your invitation: it has another key; if \
          the satellite was set up anew, ask for a new invitation"
@@ -159,7 +159,7 @@ fn who_joins_is_told_as_well_and_has_not_joined() {
     let token = invite(&laptop, &["phone"]);
     revoke(&laptop, "phone");
     let other = changed(sky.first(), |token| {
-        token.satellite = seed(7).curve().public;
+        token.satellite = seed(7).identity().public;
     });
     for (token, sentence) in [
         (token, "does not know this machine's key"),

@@ -196,7 +196,7 @@ fn nothing_of_the_old_machine_opens_what_was_written_after() {
     let laptop = sky.manager();
     let token = invite(&laptop, &["tv", "--read"]);
     let tv = Token::parse(&token).expect("it is an invitation");
-    let raw = Raw::stranger(&There::of(&tv), Some(&tv.seed.curve()));
+    let raw = Raw::stranger(&There::of(&tv), Some(&tv.seed.identity()));
     raw.say(&raw.hello());
     let Reply::Welcome { key: Some(own), .. } = raw.hear() else {
         panic!("a welcome with a key");
@@ -210,7 +210,7 @@ fn nothing_of_the_old_machine_opens_what_was_written_after() {
     let managing = tv.managing().expect("it names the managing key");
     let roll = fs::read(sky.keys().join("roll")).expect("it is there");
     let founder = Token::parse(sky.first()).expect("it is an invitation");
-    let raw = Raw::stranger(&There::of(&founder), Some(&founder.seed.curve()));
+    let raw = Raw::stranger(&There::of(&founder), Some(&founder.seed.identity()));
     raw.say(&raw.hello());
     let Reply::Welcome { key: Some(own), .. } = raw.hear() else {
         panic!("a welcome with a key");

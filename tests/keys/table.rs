@@ -9,8 +9,8 @@ use skypipe_broker::protocol::{
     Code, How, KeyInfo, Mode, NewBox, NewKey, Phrase, PublicKey, Reply, Request, Resume, Rights,
     v01,
 };
+use skypipe_broker::tls::Ending;
 use uuid::Uuid;
-use zmq::SocketEvent;
 
 use crate::arena::Sky;
 use crate::common::wait;
@@ -398,10 +398,10 @@ fn whose_key_is_unknown_expired_or_revoked_does_not_get_in() {
     arena.founder.answer(&Request::Revoke { name });
     let before = arena.view();
     for (number, what) in [(1, "expired"), (2, "revoked"), (3, "made up")] {
-        let raw = Raw::stranger(&arena.there, Some(&seed(number).curve()));
+        let raw = Raw::stranger(&arena.there, Some(&seed(number).identity()));
         say_all(&raw);
-        let event = raw.is_shut_out();
-        assert_eq!(event, SocketEvent::HANDSHAKE_FAILED_AUTH, "{what}");
+        let ending = raw.is_shut_out();
+        assert_eq!(ending, Some(Ending::Refused), "{what}");
         assert_eq!(arena.view(), before, "{what}");
     }
 }
@@ -411,10 +411,10 @@ fn who_has_no_key_or_takes_the_satellite_for_another_does_not_get_in() {
     let arena = Arena::new();
     let before = arena.view();
     let other = There {
-        satellite: seed(9).curve().public,
+        satellite: seed(9).identity().public,
         ..arena.there.clone()
     };
-    let manager = seed(100).curve();
+    let manager = seed(100).identity();
     for (there, pair) in [(&arena.there, None), (&other, Some(&manager))] {
         let raw = Raw::stranger(there, pair);
         say_all(&raw);
@@ -427,7 +427,7 @@ fn who_has_no_key_or_takes_the_satellite_for_another_does_not_get_in() {
 fn who_has_not_said_hello_can_do_nothing_with_a_good_key() {
     let arena = Arena::new();
     let before = arena.view();
-    let raw = Raw::stranger(&arena.there, Some(&seed(100).curve()));
+    let raw = Raw::stranger(&arena.there, Some(&seed(100).identity()));
     let hello = raw.hello();
     for (row, _) in rows().into_iter().skip(1) {
         match request(row, "manager", &hello) {

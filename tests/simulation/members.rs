@@ -33,7 +33,7 @@ impl Members {
         let mut roll = Roll::default();
         let new = NewKey {
             name: NAME.to_owned(),
-            public: PublicKey(seed.curve().public),
+            public: PublicKey(seed.identity().public),
             boxing: PublicKey(seed.boxing().public),
             rights: Rights::ALL,
             pipes: Vec::new(),

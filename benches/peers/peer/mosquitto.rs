@@ -1,4 +1,4 @@
-//! mosquitto: MQTT, line by line, with its confirmations (QoS 1).
+//! mosquitto: MQTT, line by line, with its confirmations (`QoS` 1).
 
 use std::cell::Cell;
 use std::path::Path;
@@ -45,7 +45,7 @@ impl Mosquitto {
 }
 
 impl Peer for Mosquitto {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "mosquitto, QoS 1"
     }
 

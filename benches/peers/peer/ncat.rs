@@ -27,7 +27,7 @@ impl Ncat {
 }
 
 impl Peer for Ncat {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "ncat --broker"
     }
 

@@ -40,7 +40,7 @@ impl Piping {
 }
 
 impl Peer for Piping {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "piping-server"
     }
 

@@ -125,7 +125,7 @@ impl Skypipe {
 }
 
 impl Peer for Skypipe {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         self.name
     }
 

@@ -56,7 +56,7 @@ impl Socat {
 }
 
 impl Peer for Socat {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         match self.certificate {
             None => "socat, two hops",
             Some(_) => "socat, two hops, TLS",

@@ -1,25 +1,25 @@
-//! How libzmq is built: version 4.3.5 with CURVE by libsodium and with its draft calls, all from
-//! source, by cargo alone.
+//! How libzmq is built: version 4.3.5 with its draft calls and a record layer, all from source, by cargo
+//! alone.
 //!
-//! `zmq-sys` 0.12 builds libzmq 4.3.4 without CURVE through `zeromq-src` 0.2. This crate stands in
-//! for that one by a `[patch.crates-io]` of the workspace, and offers the three calls that zmq-sys's
-//! build script makes. The source is that of the current `zeromq-src`; which files are compiled, and
-//! with what, is decided here. It never holds code of libzmq, and nothing but that build script uses it.
+//! `zmq-sys` 0.12 builds libzmq 4.3.4 through `zeromq-src` 0.2. This crate stands in for that one by a
+//! `[patch.crates-io]` of the workspace, and offers the three calls that zmq-sys's build script makes. The
+//! source is that of the current `zeromq-src`; which files are compiled, and with what, is decided here. It
+//! holds no code of libzmq but our changes to it, and nothing but that build script uses it.
 //!
 //! Differences to the build of `zeromq-src`:
 //!
+//! - `patches` has the stream engine read and write through a record layer, if a socket is told of one
+//!   (`record_layer.hpp`): that is how TLS gets below ZMTP (`skypipe_broker::tls`). libzmq is MPL-2.0: the
+//!   changed files are its source with these patches.
 //! - On Linux, threads wake each other through an eventfd instead of a socket pair: a line's way takes a
 //!   tenth less time.
-//! - The transports that skypipe does not speak (WebSocket and others) are left out, so that no stranger
-//!   reaches them.
+//! - The transports and mechanisms that skypipe does not speak (WebSocket, CURVE and others) are left out, so
+//!   that no stranger reaches them.
 //!
 //! The draft calls are those that libzmq's authors do not promise to keep. Two are needed, both in
 //! `skypipe_broker::frame`: a ROUTER's notice that a peer has gone (`ZMQ_ROUTER_NOTIFY`), and the
 //! question whether one is still there (`zmq_socket_get_peer_state`). As the version is fixed here,
 //! they cannot go away unnoticed.
-
-// Linked so that cargo builds libsodium before this crate's own build script runs.
-use libsodium_sys as _;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,12 +27,10 @@ use std::process::Stdio;
 use std::{env, process};
 
 /// What libzmq is told of every system.
-const EVERYWHERE: [&str; 8] = [
+const EVERYWHERE: [&str; 6] = [
     "ZMQ_BUILD_DRAFT_API",
     "ZMQ_STATIC",
     "ZMQ_USE_CV_IMPL_STL11",
-    "ZMQ_USE_LIBSODIUM",
-    "ZMQ_HAVE_CURVE",
     "ZMQ_HAVE_IPC",
     "ZMQ_HAVE_STRUCT_SOCKADDR_UN",
     "ZMQ_HAVE_UIO",
@@ -54,13 +52,13 @@ const BSD: [&str; 2] = ["ZMQ_IOTHREAD_POLLER_USE_KQUEUE", "ZMQ_POLL_BASED_ON_POL
 pub struct Build;
 
 impl Build {
-    /// A build with CURVE and the draft calls.
+    /// A build with the draft calls and a record layer.
     #[must_use]
     pub fn new() -> Self {
         Self
     }
 
-    /// Takes zmq-sys's choice of a libsodium, of which there is none: this crate brings its own.
+    /// Takes zmq-sys's choice of a libsodium, of which there is none.
     #[must_use]
     pub fn with_libsodium(&mut self, _none: Option<()>) -> &mut Self {
         self
@@ -74,21 +72,56 @@ impl Build {
     pub fn build(&mut self) {
         let source = Path::new(env!("LIBZMQ_SOURCE"));
         let out = PathBuf::from(variable("OUT_DIR"));
+        let place = out.join("libzmq");
+        copy(&source.join("src"), &place);
+        change(&place);
         // All that it would say is said below.
-        fs::write(out.join("platform.hpp"), "").expect("cargo's directory can be written");
+        fs::write(place.join("platform.hpp"), "").expect("cargo's directory can be written");
         let mut build = cc::Build::new();
         build.cpp(true).std("c++11").warnings(false);
-        build.include(source.join("include")).include(&out);
-        build.include(env!("DEP_SODIUM_INCLUDE"));
+        build.include(source.join("include"));
         for name in defines() {
             build.define(name, "1");
         }
-        build.files(files(&source.join("src")));
+        build.files(files(&place));
         build.compile("zmq");
-        println!("cargo:rustc-link-search=native={}", env!("DEP_SODIUM_LIB"));
-        println!("cargo:rustc-link-lib=static=sodium");
         println!("cargo:include={}", source.join("include").display());
     }
+}
+
+/// Copies the files of a directory.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("cargo's directory can be written");
+    for entry in fs::read_dir(from).expect("the source is there") {
+        let path = entry.expect("it can be listed").path();
+        if let Some(name) = path.file_name().filter(|_| path.is_file()) {
+            let text = fs::read(&path).expect("it can be read");
+            fs::write(to.join(name), text).expect("there is room");
+        }
+    }
+}
+
+/// Changes libzmq's source as `patches` has it: applies each patch, and adds each other file.
+fn change(place: &Path) {
+    let changes = Path::new(env!("CARGO_MANIFEST_DIR")).join("patches");
+    println!("cargo:rerun-if-changed={}", changes.display());
+    for entry in fs::read_dir(&changes).expect("they are beside this crate") {
+        let path = entry.expect("it can be listed").path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name.expect("patches have plain names");
+        let text = fs::read_to_string(&path).expect("it is text");
+        match name.strip_suffix(".patch") {
+            Some(file) => patch(&place.join(file), &text),
+            None => fs::write(place.join(name), text).expect("there is room"),
+        }
+    }
+}
+
+fn patch(target: &Path, change: &str) {
+    let before = fs::read_to_string(target).expect("libzmq has this file");
+    let change = diffy::Patch::from_str(change).expect("it is a patch of one file");
+    let after = diffy::apply(&before, &change).expect("it is a patch for this version");
+    fs::write(target, after).expect("there is room");
 }
 
 fn variable(name: &str) -> String {
@@ -135,9 +168,9 @@ fn files(place: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(place).expect("the source is there");
     let paths = entries.map(|entry| entry.expect("it can be listed").path());
     let is_wanted = |path: &PathBuf| {
-        let name = path.file_name().and_then(|name| name.to_str());
-        let name = name.unwrap_or_default();
-        name.ends_with(".cpp") && !name.starts_with("wss_") && !name.starts_with("ws_")
+        let name = path.file_stem().and_then(|name| name.to_str());
+        let is_other = |name: &str| name.starts_with("wss_") || name.starts_with("ws_");
+        path.extension().is_some_and(|kind| kind == "cpp") && !name.is_some_and(is_other)
     };
     let mut files: Vec<_> = paths.filter(is_wanted).collect();
     files.sort();

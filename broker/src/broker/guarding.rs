@@ -1,6 +1,6 @@
 //! Who may do what, at a satellite that has keys. Without keys everybody may do everything.
 //!
-//! The key is that of the connection (the user id that ZAP gave it, on every message), never one that
+//! The key is that of the connection (the user id that TLS gave it, on every message), never one that
 //! a client claims. Each command is checked when it comes, so that a key that has ended is of no use
 //! from the next one on, heartbeats included.
 
@@ -88,12 +88,20 @@ impl<S: Store> Broker<S> {
     #[must_use]
     pub fn guarded_by(mut self, roll: Roll, address: Option<String>) -> Self {
         self.roll = Some(roll);
+        self.has_roll_changed = true;
         self.address = address;
         self
     }
 
+    /// The roll, if there is one that has changed since it was asked for last.
+    pub fn changed_roll(&mut self) -> Option<&Roll> {
+        let has_changed = std::mem::take(&mut self.has_roll_changed);
+        self.roll.as_ref().filter(|_| has_changed)
+    }
+
     /// The number of the key with this public half, if its holder may connect.
-    pub fn admit(&self, public: &[u8; 32]) -> Option<KeyId> {
+    #[cfg(test)]
+    pub(super) fn admit(&self, public: &[u8; 32]) -> Option<KeyId> {
         self.roll.as_ref()?.admit(public, self.wall)
     }
 

@@ -109,6 +109,7 @@ impl<S: Store> Broker<S> {
         match change(roll) {
             Ok(reply) => {
                 self.unsaved.before.get_or_insert(before);
+                self.has_roll_changed = true;
                 self.unsaved.answers.push((peer.clone(), reply));
             }
             Err(fault) => self.refuse_for(peer, &fault),
@@ -150,6 +151,7 @@ impl<S: Store> Broker<S> {
         };
         self.out
             .push_back(Output::Log(format!("the keys cannot be saved: {why}")));
+        self.has_roll_changed = true;
         if let (Some(before), Some(now)) = (before, &mut self.roll) {
             *now = before.without_those_revoked(now);
         }

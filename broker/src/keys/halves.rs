@@ -1,6 +1,6 @@
 //! The public halves of a machine's keys, as one word of text.
 //!
-//! Owns the text: base64url without padding of the halves for CURVE and for boxes, 32 bytes each. There
+//! Owns the text: base64url without padding of the identity's half and of that for boxes, 32 bytes each. There
 //! is no secret in it: a machine that makes its own seed hands this to whoever lets it in, on a command
 //! line or in a platform's metadata, and no one else ever holds what derives from the seed.
 
@@ -27,7 +27,7 @@ impl Halves {
     #[must_use]
     pub fn of(seed: &Seed) -> Self {
         Self {
-            public: PublicKey(seed.curve().public),
+            public: PublicKey(seed.identity().public),
             boxing: PublicKey(seed.boxing().public),
         }
     }
@@ -75,7 +75,7 @@ mod tests {
         let text = halves.to_string();
         assert_eq!(text.len(), 86);
         assert_eq!(text.parse(), Ok(halves));
-        assert_eq!(halves.public.0, seed.curve().public);
+        assert_eq!(halves.public.0, seed.identity().public);
         assert_eq!(halves.boxing.0, seed.boxing().public);
     }
 

@@ -1,21 +1,23 @@
 //! All keys of a machine, from 32 random bytes.
 //!
 //! Owns the derivation of key pairs. A machine keeps its seed and nothing else; a satellite, whose
-//! own pair for CURVE derives from 32 bytes of its own in the same way, keeps public halves of
+//! own identity derives from 32 bytes of its own in the same way, keeps public halves of
 //! others alone. The module never makes randomness and never says who may have which key.
 //!
-//! Every pair is `DeriveKeyPair(ikm)` of RFC 9180, section 7.1.3, for DHKEM(X25519, HKDF-SHA256),
+//! Every pair for X25519 is `DeriveKeyPair(ikm)` of RFC 9180, section 7.1.3, for DHKEM(X25519, HKDF-SHA256),
 //! where `ikm` is the seed followed by a label that names the purpose. The seed's length is fixed,
 //! so no two purposes share an `ikm`, and HKDF makes the pairs independent: from one of them nobody
-//! learns anything of another, or of the seed.
+//! learns anything of another, or of the seed. An identity, which signs, is a pair for Ed25519 (RFC 8032) whose
+//! secret half is the secret half of such a pair, which is used for nothing else.
 
 use hpke::kem::X25519HkdfSha256;
 use hpke::{Deserializable, Kem, Serializable};
+use ring::signature::{Ed25519KeyPair, KeyPair};
 use zeroize::Zeroizing;
 
 use super::secret::{LENGTH, Secret};
 
-const CURVE: &[u8] = b"skypipe 1 curve";
+const IDENTITY: &[u8] = b"skypipe 1 identity";
 const BOXING: &[u8] = b"skypipe 1 boxing";
 const MANAGING: &[u8] = b"skypipe 1 managing";
 const FIRST_PSK: &[u8] = b"skypipe 1 first psk";
@@ -51,7 +53,7 @@ impl Pair {
 
     /// The pair of a secret half that is known already.
     ///
-    /// The public half is what libzmq and every other X25519 computes (RFC 7748, section 6.1):
+    /// The public half is what every X25519 computes (RFC 7748, section 6.1):
     /// secret times base point. Clamping is part of that multiplication, so `secret` is kept as it
     /// came, clamped or not.
     ///
@@ -66,6 +68,37 @@ impl Pair {
             public: X25519HkdfSha256::sk_to_pk(&key).to_bytes().into(),
             secret,
         }
+    }
+}
+
+/// A key pair for Ed25519, by which a machine or a satellite is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SigningPair {
+    /// The half that may be told.
+    pub public: [u8; LENGTH],
+    /// The half that may not.
+    pub secret: Secret,
+}
+
+impl SigningPair {
+    /// The identity that `label` names, from 32 random bytes.
+    #[must_use]
+    pub fn derive(random: &Secret, label: &[u8]) -> Self {
+        Self::of(Pair::derive(random, label).secret)
+    }
+
+    /// The identity of a secret half that is known already.
+    ///
+    /// # Panics
+    ///
+    /// Never: any 32 bytes are a secret half.
+    #[must_use]
+    pub fn of(secret: Secret) -> Self {
+        let pair = Ed25519KeyPair::from_seed_unchecked(secret.as_bytes());
+        let pair = pair.expect("any 32 bytes are a secret half");
+        let mut public = [0; LENGTH];
+        public.copy_from_slice(pair.public_key().as_ref());
+        Self { public, secret }
     }
 }
 
@@ -86,10 +119,10 @@ impl Seed {
         &self.0
     }
 
-    /// The pair by which a machine and a satellite know each other: ZeroMQ's CURVE.
+    /// By what a satellite knows this machine.
     #[must_use]
-    pub fn curve(&self) -> Pair {
-        Pair::derive(&self.0, CURVE)
+    pub fn identity(&self) -> SigningPair {
+        SigningPair::derive(&self.0, IDENTITY)
     }
 
     /// The pair to which things are sealed for this machine alone.

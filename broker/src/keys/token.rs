@@ -15,7 +15,7 @@
 //! | --- | --- |
 //! | 1 | the version: 1 |
 //! | 1 | the kind: 0, its box waits at the satellite; 1, the founder's; 2, joins with the phrase |
-//! | 32 | the public half of the satellite's pair for CURVE |
+//! | 32 | the public half of the satellite's identity |
 //! | 32 | the machine's seed |
 //! | 32 | the public half of the managing key; zeros for kind 2 |
 //! | 8 | when it expires: seconds since 1970 in UTC, big-endian; 0 for never |
@@ -61,7 +61,7 @@ pub struct Token {
     pub port: u16,
     /// How the machine comes to its keys.
     pub kind: Kind,
-    /// The public half of the satellite's pair for CURVE.
+    /// The public half of the satellite's identity.
     pub satellite: [u8; LENGTH],
     /// The machine's seed.
     pub seed: Seed,

@@ -157,7 +157,7 @@ fn a_box_for_another_machine_is_refused() {
     let (managing, keyring) = founder(1);
     let other = seed(2).boxing();
     let boxed = seal(&keyring, &other.public, &managing, &entropy()).unwrap();
-    for own in [seed(3).boxing(), seed(2).curve(), managing.clone()] {
+    for own in [seed(3).boxing(), seed(2).managing(), managing.clone()] {
         assert_eq!(open(&boxed, &own, &managing.public), Err(Fault::Seal));
     }
 }

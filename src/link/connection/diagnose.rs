@@ -1,8 +1,8 @@
-//! A probe: what kind of `ZeroMQ` a host speaks, if any.
+//! A probe: whether a host speaks TLS, `ZeroMQ` in the open, or neither.
 //!
 //! Owns a short conversation over a TCP connection of its own: the greeting of RFC 37 ("ZMTP 3.1"),
-//! and nothing after it. It is for connections that ended without a reason, and blocks for a moment,
-//! so it is for a thread of its own.
+//! and nothing after it. It is for connections in the open that ended without a reason, and blocks for a
+//! moment, so it is for a thread of its own.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -15,21 +15,22 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// and keep what it would say of ours, which it has not seen, to itself.
 const OPENING: [u8; 11] = [0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3];
 
-/// A greeting: the signature (10 bytes), the version (2), the mechanism (20), and what we need not
-/// know (32).
-const GREETING: usize = 64;
+/// How a greeting begins: its signature (10 bytes) and the major version.
+const GREETING: usize = 11;
+
+/// How an answer of TLS to what is none begins: an alert (RFC 8446, section 5.1), of a major version 3.
+const ALERT: [u8; 2] = [0x15, 3];
 
 /// How the other end wants to be talked to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mechanism {
     /// By everybody, in the open.
-    Null,
-    /// Sealed, by those whose keys it knows.
-    Curve,
+    None,
+    /// With TLS, by those whose keys it knows.
+    Tls,
 }
 
-/// The mechanism that whoever listens at `address` greets with, if it is one of these and greets at
-/// all.
+/// How whoever listens at `address` wants to be talked to, if it is in one of these ways.
 pub(super) fn mechanism(address: SocketAddr) -> Option<Mechanism> {
     let end = Instant::now() + PATIENCE;
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
@@ -40,20 +41,20 @@ pub(super) fn mechanism(address: SocketAddr) -> Option<Mechanism> {
         let left = end.checked_duration_since(Instant::now())?;
         stream.set_read_timeout(Some(left)).ok()?;
         match stream.read(&mut greeting[filled..]) {
-            Ok(0) | Err(_) => return None,
+            // An alert is shorter than a greeting.
+            Ok(0) | Err(_) => break,
             Ok(count) => filled += count,
         }
     }
-    in_greeting(&greeting)
+    in_greeting(&greeting[..filled])
 }
 
-fn in_greeting(greeting: &[u8; GREETING]) -> Option<Mechanism> {
-    let is_signed = greeting[0] == 0xff && greeting[9] == 0x7f && greeting[10] >= 3;
-    let name = &greeting[12..32];
-    let end = name.iter().rposition(|byte| *byte != 0)?;
-    match &name[..=end] {
-        b"NULL" if is_signed => Some(Mechanism::Null),
-        b"CURVE" if is_signed => Some(Mechanism::Curve),
+fn in_greeting(greeting: &[u8]) -> Option<Mechanism> {
+    match greeting {
+        [0xff, .., 0x7f, version] if greeting.len() == GREETING && *version >= 3 => {
+            Some(Mechanism::None)
+        }
+        _ if greeting.starts_with(&ALERT) => Some(Mechanism::Tls),
         _ => None,
     }
 }
@@ -65,26 +66,22 @@ mod tests {
 
     use super::*;
 
-    fn greeting(mechanism: &[u8]) -> [u8; GREETING] {
-        let mut greeting = [0; GREETING];
-        greeting[..OPENING.len()].copy_from_slice(&OPENING);
-        greeting[12..12 + mechanism.len()].copy_from_slice(mechanism);
-        greeting
-    }
-
     #[test]
-    fn a_greeting_names_its_mechanism() {
-        let named = |mechanism| in_greeting(&greeting(mechanism));
-        assert_eq!(named(b"NULL"), Some(Mechanism::Null));
-        assert_eq!(named(b"CURVE"), Some(Mechanism::Curve));
-        for other in [&b"PLAIN"[..], b"CURVES", b"", b"\0CURVE"] {
-            assert_eq!(named(other), None);
-        }
+    fn a_greeting_and_an_alert_are_known() {
+        let greeting = [0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3];
+        assert_eq!(in_greeting(&greeting), Some(Mechanism::None));
         for place in [0, 9, 10] {
-            let mut wrong = greeting(b"NULL");
+            let mut wrong = greeting;
             wrong[place] = 2;
             assert_eq!(in_greeting(&wrong), None);
         }
+        assert_eq!(in_greeting(&greeting[..10]), None);
+        assert_eq!(
+            in_greeting(&[0x15, 3, 3, 0, 2, 2, 50]),
+            Some(Mechanism::Tls)
+        );
+        assert_eq!(in_greeting(b"HTTP/1.1 40"), None);
+        assert_eq!(in_greeting(b""), None);
     }
 
     #[test]
@@ -103,7 +100,7 @@ mod tests {
             // Until the other end hangs up: a byte each time that a byte could have been read.
             let rest = Duration::from_millis(100);
             stream.set_read_timeout(Some(rest)).expect("an option");
-            for byte in greeting(b"NULL") {
+            for byte in [0xff; 64] {
                 let mut heard = [0; OPENING.len()];
                 while matches!(stream.read(&mut heard), Ok(1..)) {}
                 if stream.write_all(&[byte]).is_err() {

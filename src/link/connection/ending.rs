@@ -7,37 +7,25 @@
 //! | --- | --- |
 //! | nobody | `CONNECT_RETRIED` |
 //! | a program of another kind | `NO_DETAIL` (32: it closed; else: time is over) or `PROTOCOL` |
-//! | a CURVE satellite, and we are plain | `PROTOCOL` (`0x1100_0002`), or `NO_DETAIL` (32, 104) |
-//! | a plain satellite, and we are CURVE | `PROTOCOL` (`0x1100_0002`), or `NO_DETAIL` (32, 104) |
-//! | the satellite, which refuses our key | `AUTH` (400) |
-//! | a CURVE satellite with another key | `NO_DETAIL` (32, 104) |
+//! | a private satellite, and we are plain | `DISCONNECTED`, or `NO_DETAIL` (32, 104) |
+//! | what TLS says of the other end | `NO_DETAIL`, with a number of [`tls::Ending`] |
 //! | a proxy whose satellite is down | `NO_DETAIL` (32, 104) |
 //! | the satellite, killed in the handshake | `NO_DETAIL` (32, 104) |
-//!
-//! The third and fourth are a race: each side greets in several steps, and whichever is the first to
-//! see the other's mechanism hangs up, perhaps before it has said its own.
 
 use std::time::{Duration, Instant};
 
+use skypipe_broker::tls;
 use zmq::SocketEvent;
 
 /// The events that say how a connection fares.
-pub(super) const EVENTS: [SocketEvent; 7] = [
+pub(super) const EVENTS: [SocketEvent; 6] = [
     SocketEvent::CONNECTED,
     SocketEvent::HANDSHAKE_SUCCEEDED,
     SocketEvent::DISCONNECTED,
     SocketEvent::CONNECT_RETRIED,
     SocketEvent::HANDSHAKE_FAILED_NO_DETAIL,
     SocketEvent::HANDSHAKE_FAILED_PROTOCOL,
-    SocketEvent::HANDSHAKE_FAILED_AUTH,
 ];
-
-/// `ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC`: what was to prove the other end's key does not.
-const CRYPTOGRAPHIC: u32 = 0x1100_0001;
-/// `ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH`.
-const MECHANISM_MISMATCH: u32 = 0x1100_0002;
-/// The answer of a satellite that does not know a key; others are troubles of its own.
-const UNKNOWN_KEY: u32 = 400;
 
 /// What an event says of a connection whose handshake is not over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,11 +49,11 @@ pub(super) enum Ending {
     HungUp,
     /// The other end does not talk as a satellite does, or not in time.
     Strange,
-    /// One side speaks CURVE and the other does not.
+    /// One side speaks TLS and the other does not.
     Mismatch,
     /// The satellite does not know our key.
     Unknown,
-    /// The other end speaks CURVE and does not have the satellite's key.
+    /// The other end does not have the satellite's key.
     Impostor,
 }
 
@@ -75,16 +63,27 @@ pub(super) fn read(frame: &[u8], then: Instant, patience: Duration) -> Option<Ne
     let (event, rest) = frame.split_first_chunk()?;
     let value = u32::from_ne_bytes(*rest.first_chunk()?);
     let event = SocketEvent::from_raw(u16::from_ne_bytes(*event));
-    let ending = match (event, value) {
-        (SocketEvent::CONNECTED, _) => return Some(News::Connected),
-        (SocketEvent::HANDSHAKE_SUCCEEDED, _) => return Some(News::Whole),
-        (SocketEvent::CONNECT_RETRIED, _) => Ending::Nobody,
-        (SocketEvent::HANDSHAKE_FAILED_PROTOCOL, MECHANISM_MISMATCH) => Ending::Mismatch,
-        (SocketEvent::HANDSHAKE_FAILED_PROTOCOL, CRYPTOGRAPHIC) => Ending::Impostor,
-        (SocketEvent::HANDSHAKE_FAILED_AUTH, UNKNOWN_KEY) => Ending::Unknown,
+    if event == SocketEvent::HANDSHAKE_FAILED_NO_DETAIL
+        && let Some(ending) = tls::Ending::of(value)
+    {
+        return Some(News::Over(of_tls(ending)));
+    }
+    let ending = match event {
+        SocketEvent::CONNECTED => return Some(News::Connected),
+        SocketEvent::HANDSHAKE_SUCCEEDED => return Some(News::Whole),
+        SocketEvent::CONNECT_RETRIED => Ending::Nobody,
         // The value would be an errno, but is a stale one when time was over.
-        (SocketEvent::HANDSHAKE_FAILED_NO_DETAIL, _) if then.elapsed() < patience => Ending::HungUp,
+        SocketEvent::HANDSHAKE_FAILED_NO_DETAIL if then.elapsed() < patience => Ending::HungUp,
         _ => Ending::Strange,
     };
     Some(News::Over(ending))
+}
+
+fn of_tls(ending: tls::Ending) -> Ending {
+    match ending {
+        tls::Ending::Refused => Ending::Unknown,
+        tls::Ending::Impostor => Ending::Impostor,
+        tls::Ending::Plain => Ending::Mismatch,
+        tls::Ending::Strange => Ending::Strange,
+    }
 }

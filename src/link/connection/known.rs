@@ -3,8 +3,6 @@
 //! Owns the order in which they are tried: first the one at which the satellite was, last those at which
 //! somebody else was or nobody.
 
-use std::collections::HashMap;
-
 use crate::link::route::Way;
 
 /// What is known. An address is in the words of `ZeroMQ`.
@@ -14,8 +12,6 @@ pub(super) struct Known {
     good: Option<String>,
     /// Where it did not, the latest last.
     bad: Vec<String>,
-    /// How many connections in a row a CURVE satellite there has hung up on.
-    hung_up: HashMap<String, u32>,
 }
 
 impl Known {
@@ -42,18 +38,6 @@ impl Known {
             self.good = None;
         }
     }
-
-    /// A CURVE satellite there hung up in the handshake once more; how many times in a row.
-    pub(super) fn hung_up(&mut self, endpoint: &str) -> u32 {
-        let count = self.hung_up.entry(endpoint.to_owned()).or_default();
-        *count += 1;
-        *count
-    }
-
-    /// It did something else.
-    pub(super) fn did_not_hang_up(&mut self, endpoint: &str) {
-        self.hung_up.remove(endpoint);
-    }
 }
 
 #[cfg(test)]
@@ -64,7 +48,7 @@ mod tests {
         let mut ways = names.map(|name| Way {
             endpoint: name.to_owned(),
             name: String::new(),
-            curve: None,
+            keys: None,
             ipv6: false,
             directory: None,
         });

@@ -6,6 +6,7 @@
 //! only told when all have ended.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,10 +25,6 @@ use crate::link::wake::Waker;
 /// IPv6 addresses and carries none must not cost more than a moment.
 const HEAD_START: Duration = Duration::from_millis(300);
 
-/// After so many connections in a row on which a CURVE satellite hung up in the handshake, it is taken
-/// for another than ours. One that is killed there is seldom back at once, to be killed there again.
-const HUNG_UP_LIMIT: u32 = 2;
-
 /// What makes the sockets of a connection.
 pub(super) struct Maker {
     context: Context,
@@ -45,7 +42,7 @@ impl Maker {
         }
     }
 
-    fn make(&mut self, way: Way) -> zmq::Result<Up> {
+    fn make(&mut self, way: Way) -> io::Result<Up> {
         self.count += 1;
         Up::new(&self.context, self.count, way)
     }
@@ -76,6 +73,8 @@ pub(super) struct Race {
 /// A way that is being tried.
 struct Runner {
     up: Up,
+    /// How it ended, if it did and a probe looks why.
+    ending: Ending,
     /// What the probe finds out about the connection, which is over.
     probe: Option<Receiver<Option<Mechanism>>>,
 }
@@ -153,7 +152,11 @@ impl Race {
         match maker.make(way) {
             Ok(up) => {
                 self.next = Instant::now() + HEAD_START;
-                self.running.push(Runner { up, probe: None });
+                self.running.push(Runner {
+                    up,
+                    ending: Ending::HungUp,
+                    probe: None,
+                });
             }
             Err(error) => {
                 known.failed(&endpoint);
@@ -198,34 +201,23 @@ impl Runner {
                 Ok(mechanism) => mechanism,
                 Err(TryRecvError::Disconnected) => None,
             };
-            let ending = self.diagnosed(mechanism, known);
+            let ending = match mechanism {
+                Some(Mechanism::Tls) => Ending::Mismatch,
+                Some(Mechanism::None) | None => self.ending,
+            };
             return Some(self.over(ending, known));
         }
         let ending = self.up.look()?;
-        if ending == Ending::HungUp {
+        // TLS itself says what is wrong with it.
+        let is_open_question = matches!(ending, Ending::HungUp | Ending::Strange);
+        if is_open_question && !self.up.is_private {
+            self.ending = ending;
             self.probe = maker.probe(&self.up);
             if self.probe.is_some() {
                 return None;
             }
         }
-        known.did_not_hang_up(&self.up.endpoint);
         Some(self.over(ending, known))
-    }
-
-    /// Why a connection ended on which the other end hung up, and which greets so.
-    fn diagnosed(&self, mechanism: Option<Mechanism>, known: &mut Known) -> Ending {
-        let endpoint = &self.up.endpoint;
-        match (mechanism, self.up.is_private) {
-            (Some(Mechanism::Curve), true) if known.hung_up(endpoint) < HUNG_UP_LIMIT => {
-                return Ending::HungUp;
-            }
-            _ => known.did_not_hang_up(endpoint),
-        }
-        match (mechanism, self.up.is_private) {
-            (Some(Mechanism::Curve), true) => Ending::Impostor,
-            (Some(Mechanism::Curve), false) | (Some(Mechanism::Null), true) => Ending::Mismatch,
-            (Some(Mechanism::Null), false) | (None, _) => Ending::HungUp,
-        }
     }
 
     fn over(&self, ending: Ending, known: &mut Known) -> Ended {

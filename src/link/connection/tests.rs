@@ -129,7 +129,7 @@ fn what_is_sent_before_the_way_is_found_arrives() {
     tell.send(Ok(vec![Way {
         name: endpoint.clone(),
         endpoint,
-        curve: None,
+        keys: None,
         ipv6: false,
         directory: None,
     }]))
@@ -222,7 +222,7 @@ fn up(context: &Context, number: u64, endpoint: &str) -> Up {
     let way = Way {
         name: endpoint.to_owned(),
         endpoint: endpoint.to_owned(),
-        curve: None,
+        keys: None,
         ipv6: false,
         directory: None,
     };

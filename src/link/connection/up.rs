@@ -4,16 +4,18 @@
 //! whether another connection is made.
 
 use std::fs::File;
+use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use skypipe_broker::frame;
 use skypipe_broker::protocol::MAX_CHUNK;
+use skypipe_broker::tls::Layer;
 use zmq::{Context, Socket};
 
 use super::Breach;
 use super::ending::{self, EVENTS, Ending, News};
-use crate::link::route::{Curve, Way};
+use crate::link::route::{Keys, Way};
 
 /// How long a host may take to accept a connection, and its program to shake hands as `ZeroMQ` does,
 /// in milliseconds each: a little less than the session gives an attempt, so that it learns the reason.
@@ -39,6 +41,8 @@ pub(super) struct Up {
     latency: Option<Duration>,
     /// The satellite in the person's words.
     name: String,
+    /// What its connection goes through.
+    _layer: Option<Layer>,
     _directory: Option<File>,
 }
 
@@ -48,7 +52,7 @@ impl Drop for Up {
     }
 }
 
-/// The longest frame that is taken in, in bytes: a chunk, or a page of a listing, and what CURVE adds.
+/// The longest frame that is taken in, in bytes: a chunk, or a page of a listing, and what stands around it.
 const LONGEST_FRAME: usize = MAX_CHUNK + (4 << 10);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,8 +70,8 @@ impl Up {
     ///
     /// Neither direction has a high-water mark: what is under way is bounded by credit and windows,
     /// and a mark would only be a second limit, kept by silence.
-    pub(super) fn new(context: &Context, number: u64, way: Way) -> zmq::Result<Self> {
-        let socket = context.socket(zmq::DEALER)?;
+    pub(super) fn new(context: &Context, number: u64, way: Way) -> io::Result<Self> {
+        let mut socket = context.socket(zmq::DEALER)?;
         socket.set_linger(0)?;
         socket.set_sndhwm(0)?;
         socket.set_rcvhwm(0)?;
@@ -76,9 +80,8 @@ impl Up {
         socket.set_reconnect_ivl(RECONNECT)?;
         socket.set_connect_timeout(PATIENCE)?;
         socket.set_handshake_ivl(PATIENCE)?;
-        if let Some(curve) = &way.curve {
-            set_keys(&socket, curve)?;
-        }
+        let layer = way.keys.as_ref().map(|keys| cover(&mut socket, keys));
+        let layer = layer.transpose()?;
         // The monitor's other end comes before the connection, or its first news would be missed.
         let address = format!("inproc://monitor-{number}");
         socket.monitor(
@@ -93,11 +96,12 @@ impl Up {
             monitor,
             address: address_of(&way.endpoint),
             endpoint: way.endpoint,
-            is_private: way.curve.is_some(),
+            is_private: layer.is_some(),
             phase: Phase::Connecting,
             began: Instant::now(),
             latency: None,
             name: way.name,
+            _layer: layer,
             _directory: way.directory,
         };
         up.socket.connect(&up.endpoint)?;
@@ -183,11 +187,11 @@ impl Up {
     }
 }
 
-/// libzmq keeps copies of its own of all three.
-fn set_keys(socket: &Socket, curve: &Curve) -> zmq::Result<()> {
-    socket.set_curve_serverkey(&curve.satellite)?;
-    socket.set_curve_publickey(&curve.public)?;
-    socket.set_curve_secretkey(&*curve.secret)
+/// Has a socket speak to nobody but the satellite of these keys.
+fn cover(socket: &mut Socket, keys: &Keys) -> io::Result<Layer> {
+    let layer = Layer::client(&keys.identity, keys.satellite)?;
+    layer.cover(socket)?;
+    Ok(layer)
 }
 
 fn address_of(endpoint: &str) -> Option<SocketAddr> {

@@ -36,11 +36,21 @@ fn public_halves_are_those_of_rfc_7748() {
     }
 }
 
+/// Test 1 of RFC 8032, section 7.1.
+#[test]
+fn an_identity_is_that_of_rfc_8032() {
+    let secret_half = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+    let identity = SigningPair::of(secret(secret_half));
+    assert_eq!(
+        identity.public,
+        hex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
+    );
+}
+
 #[test]
 fn derived_pairs_are_pairs() {
     let seed = seed();
     for pair in [
-        seed.curve(),
         seed.boxing(),
         seed.managing(),
         seed.first_reading(),
@@ -71,11 +81,6 @@ fn what_derives_from_a_seed_stays() {
     let seed = seed();
     for (pair, secret_half, public) in [
         (
-            seed.curve(),
-            "f870a769885b189bd9225e49daa28c9f229b6fd789a73d43a123592926e3de70",
-            "bee18b90f0ccb440ad5c08a635529346bc8bb52fd9f77799d9987f98206b1b41",
-        ),
-        (
             seed.boxing(),
             "50c71f25f6360a0b09da21cd9ae334482926fbb72ba05b99ec7f1843d9de6261",
             "2ac76397e2a48e7c58846ac4de7a98440ea330f7fe28b224c535615791af211e",
@@ -94,6 +99,15 @@ fn what_derives_from_a_seed_stays() {
         assert_eq!(pair.secret, secret(secret_half));
         assert_eq!(pair.public, hex(public));
     }
+    let identity = seed.identity();
+    assert_eq!(
+        identity.secret,
+        secret("607d29afca319bfc27e315c30d3576c5ef7fc112aabf55563b026d904a043367")
+    );
+    assert_eq!(
+        identity.public,
+        hex("ea5105fc4d457964f69bf5c3b3fa707ae6a8fee6c0fd0111e9da9e5e6c867ec1")
+    );
     assert_eq!(
         seed.first_psk(),
         secret("a8202053b43ef89b235313a3b1b2e44e144cd201c89b3f2d5c0eed2fc383e17c")
@@ -102,7 +116,7 @@ fn what_derives_from_a_seed_stays() {
 
 #[test]
 fn nothing_secret_is_printed() {
-    let pair = seed().curve();
+    let pair = seed().identity();
     let printed = format!("{:?} {:?}", seed(), pair.secret);
     assert_eq!(printed, "Seed(Secret(…)) Secret(…)");
     let printed = format!("{pair:?}");

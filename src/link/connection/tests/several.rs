@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::private::{Satellite, echo, keys, pair, refused};
 use super::*;
-use crate::link::route::Curve;
+use crate::link::route::Keys;
 
 /// A route to all of these.
-struct Several(Vec<String>, Option<Curve>);
+struct Several(Vec<String>, Option<Keys>);
 
 impl Route for Several {
     fn known(&self) -> Option<Way> {
@@ -19,7 +19,7 @@ impl Route for Several {
         let way = |endpoint: &String| Way {
             endpoint: endpoint.clone(),
             name: "tcp://sky:9000".to_owned(),
-            curve: self.1.clone(),
+            keys: self.1.clone(),
             ipv6: false,
             directory: None,
         };
@@ -100,20 +100,20 @@ fn the_satellite_is_found_behind_addresses_at_which_others_answer_and_tried_firs
 #[test]
 fn our_satellite_is_found_behind_another_with_another_key() {
     let ours = pair();
-    let other = Satellite::start("tcp://127.0.0.1:*", ours.public_key);
-    let satellite = Satellite::start("tcp://127.0.0.1:*", ours.public_key);
+    let other = Satellite::start("tcp://127.0.0.1:*", ours.public);
+    let satellite = Satellite::start("tcp://127.0.0.1:*", ours.public);
     let all = vec![other.endpoint.clone(), satellite.endpoint.clone()];
-    let curve = keys(satellite.public, &ours);
-    echo(&mut Bench::new(Several(all, Some(curve))));
+    let their = keys(satellite.public, &ours);
+    echo(&mut Bench::new(Several(all, Some(their))));
 }
 
 #[test]
 fn our_satellite_is_found_behind_one_without_keys() {
     let ours = pair();
-    let satellite = Satellite::start("tcp://127.0.0.1:*", ours.public_key);
+    let satellite = Satellite::start("tcp://127.0.0.1:*", ours.public);
     let all = vec![plain(), satellite.endpoint.clone()];
-    let curve = keys(satellite.public, &ours);
-    echo(&mut Bench::new(Several(all, Some(curve))));
+    let their = keys(satellite.public, &ours);
+    echo(&mut Bench::new(Several(all, Some(their))));
 }
 
 #[test]
@@ -161,8 +161,8 @@ fn what_is_wrong_at_each_address_is_told_when_they_differ() {
 #[test]
 fn a_refusal_is_final_only_if_nobody_else_could_be_the_satellite() {
     let ours = pair();
-    let curve = || Some(keys(pair().public_key, &ours));
-    let mut bench = Bench::new(Several(vec![plain(), nobody()], curve()));
+    let keys_of = || Some(keys(pair().public, &ours));
+    let mut bench = Bench::new(Several(vec![plain(), nobody()], keys_of()));
     for _ in 0..3 {
         bench.connection.connect();
         let reason = bench.until(broken);
@@ -171,16 +171,16 @@ fn a_refusal_is_final_only_if_nobody_else_could_be_the_satellite() {
             "{reason}"
         );
     }
-    let sentence = refused(&mut Bench::new(Several(vec![plain(), plain()], curve())));
+    let sentence = refused(&mut Bench::new(Several(vec![plain(), plain()], keys_of())));
     assert!(sentence.contains("has no keys"), "{sentence}");
 }
 
 #[test]
 fn the_satellite_itself_has_the_last_word_whatever_else_its_name_leads_to() {
-    let satellite = Satellite::start("tcp://127.0.0.1:*", pair().public_key);
+    let satellite = Satellite::start("tcp://127.0.0.1:*", pair().public);
     let all = vec![satellite.endpoint.clone(), Stranger::silent().endpoint];
-    let curve = keys(satellite.public, &pair());
-    let sentence = refused(&mut Bench::new(Several(all, Some(curve))));
+    let their = keys(satellite.public, &pair());
+    let sentence = refused(&mut Bench::new(Several(all, Some(their))));
     assert!(
         sentence.contains("does not know this machine's key"),
         "{sentence}"

@@ -1,6 +1,6 @@
 //! Machines that really run.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -47,13 +47,17 @@ fn brief(image: &str, word: &str, restart: &Value) -> Value {
     json!({ "config": { "image": image, "init": { "cmd": [word] }, "restart": restart } })
 }
 
-/// The first byte that a public address sends, if it sends one: 0xFF is `ZeroMQ`'s greeting.
-fn greeting(at: &str) -> Option<u8> {
+/// What a private satellite answers to whoever does not speak TLS: an alert (RFC 8446, section 6).
+const ALERT: u8 = 0x15;
+
+/// The first byte that a public address answers, if it answers.
+fn answer(at: &str) -> Option<u8> {
     let at: SocketAddr = at.parse().expect("an address");
     let mut stream = TcpStream::connect_timeout(&at, Duration::from_secs(5)).ok()?;
     stream
         .set_read_timeout(Some(Duration::from_secs(5)))
         .expect("a time-out is set");
+    stream.write_all(&[0; 16]).ok()?;
     let mut first = [0];
     stream.read_exact(&mut first).ok().map(|()| first[0])
 }
@@ -98,7 +102,7 @@ fn a_satellite_lives_and_ends() {
         json!({ "ok": true })
     );
     let public = format!("[{}]:9000", text(&six, "ip"));
-    until("the greeting", || greeting(&public) == Some(0xFF));
+    until("an answer", || answer(&public) == Some(ALERT));
     beside(&stage, &at);
     let data = stage
         .standin
@@ -184,7 +188,7 @@ fn replaced(stage: &Stage, at: &str, machine: &Value, config: &Value, public: &s
     let wait = |version: &Value| format!("{at}/wait?instance_id={}", text(version, "instance_id"));
     stage.expect(400, "GET", &wait(machine), None);
     stage.expect(200, "GET", &wait(&new), None);
-    until("the greeting", || greeting(public) == Some(0xFF));
+    until("an answer", || answer(public) == Some(ALERT));
     assert_eq!(
         stage.expect(200, "GET", at, None)["config"]["metadata"]["version"],
         "2"
@@ -206,7 +210,7 @@ fn stopped_and_started(stage: &Stage, at: &str, public: &str) {
     );
     stage.expect(200, "GET", &stopped, None);
     assert_eq!(
-        greeting(public),
+        answer(public),
         None,
         "a machine that is stopped is not reached"
     );
@@ -226,7 +230,7 @@ fn stopped_and_started(stage: &Stage, at: &str, public: &str) {
         "stopped"
     );
     stage.expect(200, "GET", &format!("{at}/wait"), None);
-    until("the greeting", || greeting(public) == Some(0xFF));
+    until("an answer", || answer(public) == Some(ALERT));
 }
 
 /// All of it goes, and nothing is left.
@@ -385,10 +389,10 @@ fn whatever_still_runs_ends_with_the_stand_in() {
     let at = format!("/v1/apps/mine/machines/{}", text(&machine, "id"));
     stage.expect(200, "GET", &format!("{at}/wait"), None);
     let public = format!("{}:9000", text(&six, "ip"));
-    until("the greeting", || greeting(&public) == Some(0xFF));
+    until("an answer", || answer(&public) == Some(ALERT));
     stage.standin.crash("mine", text(&machine, "id"));
     until("its start", || stage.standin.machines()[0].restarts == 1);
-    until("the greeting", || greeting(&public) == Some(0xFF));
+    until("an answer", || answer(&public) == Some(ALERT));
     let mut open = TcpStream::connect(&public).expect("it is there");
     let data = stage
         .standin

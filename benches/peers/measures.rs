@@ -119,7 +119,8 @@ impl Pair {
         } = self;
         let fed = thread::scope(|scope| {
             let feeder = scope.spawn(move || pattern.write(&mut input));
-            let checked = pattern.check(&mut output);
+            // What some tools drop never comes.
+            let checked = pattern.check(&mut Patient(&mut output));
             let time = begin.elapsed();
             let after = Usage::of_all(&all);
             if checked.is_err() {

@@ -72,27 +72,32 @@ impl Skypipe {
     fn local(directory: &Path) -> Self {
         let home = directory.join("home");
         std::fs::create_dir_all(&home).expect("there is room");
-        let endpoint = format!("ipc://{}", home.join("satellite").display());
-        let data = home.join("data").display().to_string();
-        let flags = ["--data", &data];
-        let mut command = Command::new(SKYPIPE);
-        command
-            .args(["--satellite", &endpoint])
-            .args(flags)
-            .env("HOME", &home);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        let mut process = command.spawn().expect("the satellite starts");
-        first_line(
-            process.stderr.take().expect("its stderr is piped"),
-            "listening on ",
-        );
+        let command = |args: &[&str]| {
+            let mut command = Command::new(SKYPIPE);
+            command.args(args).env("HOME", &home);
+            for name in [
+                "SATELLITE",
+                "SKYPIPE_DATA",
+                "XDG_RUNTIME_DIR",
+                "XDG_DATA_HOME",
+                "XDG_STATE_HOME",
+            ] {
+                command.env_remove(name);
+            }
+            command
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+            command
+        };
+        let process = command(&["--local-satellite", "--idle", "1h"]).spawn();
+        // A client waits for it, or would start one that then ends at once.
+        let found = command(&["--list"]).status().expect("it can be run");
+        assert!(found.success(), "the satellite of this machine is there");
         Self {
             name: "skypipe, local",
-            process,
-            endpoint: Some(endpoint),
+            process: process.expect("the satellite starts"),
+            endpoint: None,
             home,
             channels: Cell::default(),
         }
@@ -104,9 +109,10 @@ impl Skypipe {
         let command = |endpoint: &Option<String>, home: &Path, flag: &str, pipe: &str| {
             let mut command = Command::new(SKYPIPE);
             command.args([flag, pipe]).env("HOME", home);
-            if let Some(endpoint) = endpoint {
-                command.env("SATELLITE", endpoint);
-            }
+            match endpoint {
+                Some(endpoint) => command.env("SATELLITE", endpoint),
+                None => command.env_remove("SATELLITE"),
+            };
             command
         };
         let (near, home) = (self.endpoint.clone(), self.home.clone());

@@ -189,10 +189,14 @@ fn wake(input: &mut ChildStdin, output: &ChildStdout) -> Result<(), String> {
 }
 
 fn is_readable(output: &ChildStdout) -> bool {
-    use rustix::event::{PollFd, PollFlags, poll};
+    is_readable_within(output, Duration::ZERO)
+}
+
+fn is_readable_within(output: &ChildStdout, patience: Duration) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let mut fds = [PollFd::new(output, PollFlags::IN)];
-    let none = rustix::event::Timespec::default();
-    poll(&mut fds, Some(&none)).is_ok_and(|count| count > 0)
+    let patience = Timespec::try_from(patience).expect("it is short");
+    poll(&mut fds, Some(&patience)).is_ok_and(|count| count > 0)
 }
 
 fn rate(bytes: u64, time: Duration) -> f64 {
@@ -492,12 +496,8 @@ struct Patient<'a>(&'a mut ChildStdout);
 
 impl Read for Patient<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let end = Instant::now() + SILENCE;
-        while !is_readable(self.0) {
-            if Instant::now() > end {
-                return Ok(0);
-            }
-            thread::sleep(Duration::from_millis(1));
+        if !is_readable_within(self.0, SILENCE) {
+            return Ok(0);
         }
         self.0.read(buffer)
     }

@@ -14,6 +14,8 @@
     reason = "sizes and times on their way to three digits"
 )]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod measures;
 mod pattern;
 mod peer;

@@ -7,12 +7,13 @@ mod piping;
 mod skypipe;
 mod socat;
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::common::free_port;
 use crate::shaper::Line;
 
 /// What a tool can do, beside taking bytes from one to one.
@@ -129,12 +130,6 @@ pub fn all(directory: &Path) -> Vec<Box<dyn Peer>> {
 fn is_on_path(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|place| place.join(name).is_file())
-}
-
-/// A port of loopback that nobody has.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
-    listener.local_addr().expect("an address").port()
 }
 
 fn loopback(port: u16) -> SocketAddr {

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use crate::common::median;
+
 /// All values that were measured, by figure and tool.
 #[derive(Default)]
 pub struct Report {
@@ -37,9 +39,8 @@ impl Report {
     }
 
     fn median(&self, figure: &'static str, peer: &str) -> Option<f64> {
-        let mut values = self.values.get(&(figure, peer.to_owned()))?.clone();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied()
+        let values = self.values.get(&(figure, peer.to_owned()))?;
+        Some(median(values.clone()))
     }
 
     /// The table, in Markdown: a line for each figure, a column for each tool.

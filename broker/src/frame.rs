@@ -1,11 +1,11 @@
 //! Messages of bytes in and out of a ZeroMQ socket, without copying the large ones.
 //!
 //! Owns every call into libzmq that the `zmq` crate does not offer: sending bytes that are shared
-//! with others, a ROUTER's notice that a peer has gone, the question whether one is still there,
-//! the end of a monitor, and binding without a panic. The satellite's loop and the client's both go through here. The
-//! module never decides what a message means, nor when to send one.
+//! with others, a ROUTER's notice that a peer has gone, the question whether one is still there, the end
+//! of a monitor, binding without a panic, and options that are numbers. The satellite's loop and the
+//! client's both go through here. The module never decides what a message means, nor when to send one.
 //!
-//! This is the only module with unsafe code, and its argument is this. Sockets are borrowed, so
+//! This and `tls::layer` are the only modules with unsafe code, and the argument here is this. Sockets are borrowed, so
 //! they are open for as long as a call lasts. A payload is lent to libzmq together with a reference
 //! of its own, which libzmq gives back exactly once, from whatever thread, through [`release`];
 //! [`Bytes`] may be dropped on any thread. libzmq only reads what it was lent: over `tcp` and `ipc`
@@ -37,7 +37,7 @@ const COPY_RECEIVED: usize = 16 << 10;
 const ROUTER_NOTIFY: c_int = 97;
 const NOTIFY_DISCONNECT: c_int = 2;
 
-/// What libzmq calls the name that a record layer, or a ZAP handler, gave to a connection.
+/// What libzmq calls the name that a record layer gave to a connection.
 const USER_ID: &str = "User-Id";
 
 unsafe extern "C" {
@@ -144,8 +144,9 @@ pub fn notify_disconnects(socket: &mut Socket) -> io::Result<()> {
     set_int(socket, ROUTER_NOTIFY, NOTIFY_DISCONNECT)
 }
 
-fn set_int(socket: &mut Socket, option: c_int, value: c_int) -> io::Result<()> {
-    // SAFETY: the options that this module sets take a C int, and are given the place and size of one.
+/// Sets an option that is a number. One that is none is refused by libzmq, which looks at the size.
+pub(crate) fn set_int(socket: &mut Socket, option: c_int, value: c_int) -> io::Result<()> {
+    // SAFETY: the call reads a C int, and is given the place and size of one.
     let code = unsafe {
         zmq_sys::zmq_setsockopt(
             socket.as_mut_ptr(),

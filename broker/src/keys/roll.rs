@@ -388,12 +388,6 @@ impl Roll {
         Some(key.id())
     }
 
-    /// The public halves of all keys, with their numbers and when they end.
-    pub fn admitted(&self) -> impl Iterator<Item = ([u8; 32], (KeyId, Option<u64>))> {
-        let keys = self.keys.values();
-        keys.map(|key| (key.public.0, (key.id(), key.expires)))
-    }
-
     /// Notes that a key is used at `wall`.
     pub fn note_use(&mut self, id: KeyId, wall: u64) {
         if let Some(key) = self.keys.get_mut(&id) {

@@ -1,29 +1,24 @@
 //! Who may connect to a satellite that has keys.
 //!
-//! Owns what TLS is told of them on libzmq's threads: which public halves are let in, with the number of each
-//! key and when it ends. It is a copy of what the broker's roll says, made anew whenever that changes: a
-//! handshake never waits for the loop. Never decides who is on the roll.
+//! Owns what TLS asks on libzmq's threads: a copy of the broker's roll, made anew whenever that changes, so that
+//! a handshake never waits for the loop. Never decides who is let in: that is the roll's to say.
 //!
 //! A key that was taken off while its connection stands is refused by the broker, message for message.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use zmq::Socket;
 
+use crate::keys::Roll;
 use crate::keys::seed::SigningPair;
-use crate::keys::{KeyId, Roll};
 use crate::tls::Layer;
-
-/// Those who are let in, by their public halves, and when that ends.
-type Admitted = HashMap<[u8; 32], (KeyId, Option<u64>)>;
 
 /// What a satellite's handshakes go by.
 pub(super) struct Admission {
     layer: Layer,
-    admitted: Arc<RwLock<Admitted>>,
+    roll: Arc<RwLock<Roll>>,
     /// Whether anybody has been let in yet.
     is_open: bool,
 }
@@ -32,16 +27,15 @@ impl Admission {
     /// That of a satellite with this identity. Until there is a roll, connections end at once, so that
     /// whoever comes early comes again.
     pub(super) fn new(identity: &SigningPair) -> io::Result<Self> {
-        let admitted = Arc::new(RwLock::new(Admitted::new()));
-        let known = Arc::clone(&admitted);
+        let roll = Arc::new(RwLock::new(Roll::default()));
+        let known = Arc::clone(&roll);
         let admit = move |public: &[u8; 32]| {
             let known = known.read().unwrap_or_else(PoisonError::into_inner);
-            let (id, expires) = known.get(public)?;
-            expires.is_none_or(|end| now() < end).then_some(*id)
+            known.admit(public, now())
         };
         Ok(Self {
             layer: Layer::satellite(identity, Arc::new(admit))?,
-            admitted,
+            roll,
             is_open: false,
         })
     }
@@ -53,11 +47,9 @@ impl Admission {
 
     /// Lets in those on this roll, and nobody else from here on.
     pub(super) fn renew(&mut self, roll: &Roll) {
-        let admitted = roll.admitted().collect();
-        *self
-            .admitted
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = admitted;
+        let mut known = self.roll.write().unwrap_or_else(PoisonError::into_inner);
+        known.clone_from(roll);
+        drop(known);
         if !std::mem::replace(&mut self.is_open, true) {
             self.layer.open();
         }

@@ -141,17 +141,17 @@ thread_local! {
 
 impl Connection {
     pub(super) fn client(tls: UnbufferedClientConnection) -> Self {
-        Self::new(Side::Client(tls), Stage::Handshaking)
+        Self::new(Side::Client(tls))
     }
 
     pub(super) fn satellite(tls: UnbufferedServerConnection, admit: Admit) -> Self {
-        Self::new(Side::Satellite(tls, admit), Stage::Handshaking)
+        Self::new(Side::Satellite(tls, admit))
     }
 
-    fn new(side: Side, stage: Stage) -> Self {
+    fn new(side: Side) -> Self {
         Self {
             side,
-            stage,
+            stage: Stage::Handshaking,
             first: None,
             opened: Rest::default(),
             begun: Vec::new(),
@@ -220,6 +220,11 @@ impl Connection {
                 Step::Blocked => break,
                 Step::Ready => {
                     self.is_ready();
+                    // What came along with the end of a handshake that is refused after all is nobody's.
+                    if matches!(self.stage, Stage::Broken(_)) {
+                        self.opened = Rest::default();
+                        filled = 0;
+                    }
                     break;
                 }
                 // What comes behind that is nobody's.
@@ -242,13 +247,18 @@ impl Connection {
         filled
     }
 
-    /// Has rustls seal the alert that tells the other end what is wrong: it stands before anything else that
-    /// rustls would do, and nothing else is to be done.
+    /// Has rustls seal what it had to say up to the alert that tells the other end what is wrong; returns how
+    /// much of `received` it has no use for. rustls is not to be asked beyond the alert: it would look at what
+    /// is wrong once more.
     fn say_why(&mut self, error: &Error, received: &mut [u8]) -> usize {
-        if matches!(error, Error::AlertReceived(_)) {
-            return 0;
+        let mut used = 0;
+        let mut is_said = matches!(error, Error::AlertReceived(_));
+        while !is_said {
+            let before = self.sealed.bytes.len();
+            let (count, step) = self.step(&mut received[used..], &mut |_, _| {});
+            used += count;
+            is_said = !matches!(step, Step::Again) || is_alert(&self.sealed.bytes[before..]);
         }
-        let (used, _) = self.step(received, &mut |_, _| {});
         used
     }
 
@@ -324,13 +334,12 @@ impl Connection {
         if matches!(self.stage, Stage::Broken(_)) {
             return Flushed::Broken;
         }
-        self.is_news = false;
         // A client speaks first, and keys are renewed now and then.
         if self.sealed.is_empty() {
             let mut begun = std::mem::take(&mut self.begun);
             self.take_in(&mut begun, &mut []);
-            self.is_news = false;
         }
+        self.is_news = false;
         match self.send(wire) {
             Err(_) => Flushed::Broken,
             Ok(()) if !self.sealed.is_empty() => Flushed::Left,
@@ -363,6 +372,16 @@ impl Connection {
     /// Who is at the other end.
     pub(super) fn user(&self) -> Option<&CStr> {
         self.user.as_deref()
+    }
+}
+
+/// Whether a record is an alert: in the open it says so; sealed, nothing else is as short, which is two bytes,
+/// their type and the mark of the cipher (16 bytes).
+fn is_alert(record: &[u8]) -> bool {
+    match record.first() {
+        Some(0x15) => true,
+        Some(0x17) => record.len() == 5 + 2 + 1 + 16,
+        _ => false,
     }
 }
 

@@ -32,6 +32,7 @@ use zmq::Socket;
 
 use super::Admit;
 use super::connection::{Connection, Flushed, Wire};
+use crate::frame;
 
 /// `ZMQ_RECORD_LAYER`.
 const OPTION: c_int = 0x5359;
@@ -80,23 +81,7 @@ impl Drop for Number {
 
 /// Has all connections of `socket` that are made from here on go through this layer.
 pub(super) fn cover(socket: &mut Socket, number: &Number) -> io::Result<()> {
-    let value = number.0;
-    // SAFETY: the option takes a C int, and is given the place and size of one.
-    let code = unsafe {
-        zmq_sys::zmq_setsockopt(
-            socket.as_mut_ptr(),
-            OPTION,
-            (&raw const value).cast(),
-            size_of::<c_int>(),
-        )
-    };
-    if code == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::other(
-            "this libzmq was built without a record layer",
-        ))
-    }
+    frame::set_int(socket, OPTION, number.0)
 }
 
 /// `zmq_record_layer_t`.

@@ -1,6 +1,7 @@
 //! Both sides over a wire in memory, and what an enemy on it can do.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
 use rustls::client::UnbufferedClientConnection;
@@ -185,6 +186,34 @@ fn a_stranger_is_refused_and_told() {
 }
 
 #[test]
+fn what_came_along_with_the_handshake_of_one_who_was_revoked_meanwhile_is_not_heard() {
+    let public = pair(1).public;
+    let was_asked = AtomicBool::new(false);
+    let once = move |key: &[u8; 32]| {
+        let is_first = !was_asked.swap(true, Ordering::Relaxed);
+        (is_first && *key == public).then_some(KeyId(7))
+    };
+    let mut talk = Talk::new(1, 2, 2, Arc::new(once));
+    talk.client.flush(&mut talk.near);
+    talk.far.comes.extend(talk.near.goes.drain(..));
+    assert_eq!(
+        hear(&mut talk.satellite, &mut talk.far, &mut talk.heard_there),
+        None
+    );
+    talk.near.comes.extend(talk.far.goes.drain(..));
+    assert_eq!(
+        hear(&mut talk.client, &mut talk.near, &mut talk.heard),
+        None
+    );
+    let sent = text(2000);
+    let written = talk.client.write(&mut talk.near, &sent);
+    assert_eq!(written, Ok(sent.len()), "it does not know yet");
+    let (_, there) = talk.settle();
+    assert_eq!(there, Some(Ending::Refused));
+    assert!(talk.heard_there.is_empty());
+}
+
+#[test]
 fn an_impostor_gets_nothing() {
     let mut talk = Talk::new(1, 2, 4, known(1));
     let (here, there) = talk.settle();
@@ -311,9 +340,13 @@ fn who_speaks_another_protocol_or_names_none_is_refused() {
         vec![b"skypipe/2".to_vec()],
         vec![],
     ] {
+        let what = format!("{protocols:?}");
         let mut talk = changed(|config| config.alpn_protocols = protocols);
         let (here, there) = talk.settle();
-        assert!(here.is_some() && there.is_some());
+        assert!(
+            here.is_some() && there.is_some(),
+            "{what}: {here:?}, {there:?}"
+        );
         assert!(talk.satellite.user().is_none());
     }
 }

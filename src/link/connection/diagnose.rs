@@ -1,7 +1,7 @@
-//! A probe: whether a host speaks TLS, `ZeroMQ` in the open, or neither.
+//! A probe: whether a host speaks TLS.
 //!
-//! Owns a short conversation over a TCP connection of its own: the greeting of RFC 37 ("ZMTP 3.1"),
-//! and nothing after it. It is for connections in the open that ended without a reason, and blocks for a
+//! Owns a short conversation over a TCP connection of its own: the beginning of the greeting of RFC 37
+//! ("ZMTP 3.1"), which is no TLS, and the answer. It is for connections in the open that ended without a reason, and blocks for a
 //! moment, so it is for a thread of its own.
 
 use std::io::{Read, Write};
@@ -11,52 +11,33 @@ use std::time::{Duration, Instant};
 /// How long all of it may take: for a host that has just answered, more than a moment is too long.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What we say: the signature and the major version. It makes the other end say all of its greeting,
-/// and keep what it would say of ours, which it has not seen, to itself.
+/// What we say: the signature and the major version.
 const OPENING: [u8; 11] = [0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3];
-
-/// How a greeting begins: its signature (10 bytes) and the major version.
-const GREETING: usize = 11;
 
 /// How an answer of TLS to what is none begins: an alert (RFC 8446, section 5.1), of a major version 3.
 const ALERT: [u8; 2] = [0x15, 3];
 
-/// How the other end wants to be talked to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mechanism {
-    /// By everybody, in the open.
-    None,
-    /// With TLS, by those whose keys it knows.
-    Tls,
+/// Whether whoever listens at `address` answers as TLS does.
+pub(super) fn speaks_tls(address: SocketAddr) -> bool {
+    answer(address).is_some_and(|answer| answer == ALERT)
 }
 
-/// How whoever listens at `address` wants to be talked to, if it is in one of these ways.
-pub(super) fn mechanism(address: SocketAddr) -> Option<Mechanism> {
+/// The first bytes of the answer, if they come in time.
+fn answer(address: SocketAddr) -> Option<[u8; ALERT.len()]> {
     let end = Instant::now() + PATIENCE;
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
     stream.write_all(&OPENING).ok()?;
-    let mut greeting = [0; GREETING];
+    let mut answer = [0; ALERT.len()];
     let mut filled = 0;
-    while filled < GREETING {
+    while filled < answer.len() {
         let left = end.checked_duration_since(Instant::now())?;
         stream.set_read_timeout(Some(left)).ok()?;
-        match stream.read(&mut greeting[filled..]) {
-            // An alert is shorter than a greeting.
-            Ok(0) | Err(_) => break,
+        match stream.read(&mut answer[filled..]) {
+            Ok(0) | Err(_) => return None,
             Ok(count) => filled += count,
         }
     }
-    in_greeting(&greeting[..filled])
-}
-
-fn in_greeting(greeting: &[u8]) -> Option<Mechanism> {
-    match greeting {
-        [0xff, .., 0x7f, version] if greeting.len() == GREETING && *version >= 3 => {
-            Some(Mechanism::None)
-        }
-        _ if greeting.starts_with(&ALERT) => Some(Mechanism::Tls),
-        _ => None,
-    }
+    Some(answer)
 }
 
 #[cfg(test)]
@@ -66,22 +47,35 @@ mod tests {
 
     use super::*;
 
+    /// What is known of a host that answers this and hangs up.
+    fn speaks_tls_with(said: &'static [u8]) -> bool {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
+        let address = listener.local_addr().expect("it is bound");
+        let host = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("it connects");
+            stream
+                .read_exact(&mut [0; OPENING.len()])
+                .expect("it speaks first");
+            stream.write_all(said).expect("it is open");
+        });
+        let speaks_tls = speaks_tls(address);
+        host.join().expect("it ends");
+        speaks_tls
+    }
+
     #[test]
-    fn a_greeting_and_an_alert_are_known() {
-        let greeting = [0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3];
-        assert_eq!(in_greeting(&greeting), Some(Mechanism::None));
-        for place in [0, 9, 10] {
-            let mut wrong = greeting;
-            wrong[place] = 2;
-            assert_eq!(in_greeting(&wrong), None);
+    fn tls_is_known_by_its_alert() {
+        assert!(speaks_tls_with(&[0x15, 3, 3, 0, 2, 2, 50]));
+        for other in [
+            &OPENING[..],
+            b"HTTP/1.1 400",
+            &[0x15, 2, 3],
+            &[0x16, 3, 3],
+            &[0x15],
+            b"",
+        ] {
+            assert!(!speaks_tls_with(other), "{other:?}");
         }
-        assert_eq!(in_greeting(&greeting[..10]), None);
-        assert_eq!(
-            in_greeting(&[0x15, 3, 3, 0, 2, 2, 50]),
-            Some(Mechanism::Tls)
-        );
-        assert_eq!(in_greeting(b"HTTP/1.1 40"), None);
-        assert_eq!(in_greeting(b""), None);
     }
 
     #[test]
@@ -89,26 +83,15 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
         let address = listener.local_addr().expect("it is bound");
         let began = Instant::now();
-        assert_eq!(
-            mechanism(address),
-            None,
-            "the system accepts, and that is all"
-        );
+        assert!(!speaks_tls(address), "the system accepts, and that is all");
         drop(listener.accept());
         let trickle = thread::spawn(move || {
             let (mut stream, _) = listener.accept().expect("it connects");
-            // Until the other end hangs up: a byte each time that a byte could have been read.
-            let rest = Duration::from_millis(100);
-            stream.set_read_timeout(Some(rest)).expect("an option");
-            for byte in [0xff; 64] {
-                let mut heard = [0; OPENING.len()];
-                while matches!(stream.read(&mut heard), Ok(1..)) {}
-                if stream.write_all(&[byte]).is_err() {
-                    break;
-                }
-            }
+            // The first byte of an alert, and nothing more until the other end hangs up.
+            stream.write_all(&ALERT[..1]).expect("it is open");
+            while matches!(stream.read(&mut [0; 64]), Ok(1..)) {}
         });
-        assert_eq!(mechanism(address), None);
+        assert!(!speaks_tls(address));
         assert!(began.elapsed() < 3 * PATIENCE);
         trickle.join().expect("it ends");
     }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use zmq::{Context, Socket};
 
 use super::Breach;
-use super::diagnose::{self, Mechanism};
+use super::diagnose;
 use super::ending::Ending;
 use super::known::Known;
 use super::up::Up;
@@ -47,17 +47,17 @@ impl Maker {
         Up::new(&self.context, self.count, way)
     }
 
-    /// Looks on another thread what kind of `ZeroMQ` is there, after a connection without a reason.
-    fn probe(&self, up: &Up) -> Option<Receiver<Option<Mechanism>>> {
+    /// Looks on another thread whether TLS is spoken there, after a connection that ended like this.
+    fn probe(&self, up: &Up, ending: Ending) -> Option<Probe> {
         let address = up.address?;
         let (sender, found) = channel();
         let waker = self.waker.clone();
         let probe = move || {
-            let _ = sender.send(diagnose::mechanism(address));
+            let _ = sender.send(diagnose::speaks_tls(address));
             waker.wake();
         };
         let thread = thread::Builder::new().name("probe".to_owned());
-        thread.spawn(probe).ok().map(|_| found)
+        thread.spawn(probe).ok().map(|_| Probe { ending, found })
     }
 }
 
@@ -73,10 +73,16 @@ pub(super) struct Race {
 /// A way that is being tried.
 struct Runner {
     up: Up,
-    /// How it ended, if it did and a probe looks why.
+    /// What looks why the connection is over, if it is.
+    probe: Option<Probe>,
+}
+
+/// A look at what a connection ended at.
+struct Probe {
+    /// How it ended, as far as was told.
     ending: Ending,
-    /// What the probe finds out about the connection, which is over.
-    probe: Option<Receiver<Option<Mechanism>>>,
+    /// Whether TLS is spoken there.
+    found: Receiver<bool>,
 }
 
 /// A way that did not lead there.
@@ -152,11 +158,7 @@ impl Race {
         match maker.make(way) {
             Ok(up) => {
                 self.next = Instant::now() + HEAD_START;
-                self.running.push(Runner {
-                    up,
-                    ending: Ending::HungUp,
-                    probe: None,
-                });
+                self.running.push(Runner { up, probe: None });
             }
             Err(error) => {
                 known.failed(&endpoint);
@@ -195,15 +197,11 @@ impl Race {
 impl Runner {
     /// What became of it, if it is over.
     fn look(&mut self, maker: &Maker, known: &mut Known) -> Option<Ended> {
-        if let Some(found) = &self.probe {
-            let mechanism = match found.try_recv() {
+        if let Some(probe) = &self.probe {
+            let ending = match probe.found.try_recv() {
                 Err(TryRecvError::Empty) => return None,
-                Ok(mechanism) => mechanism,
-                Err(TryRecvError::Disconnected) => None,
-            };
-            let ending = match mechanism {
-                Some(Mechanism::Tls) => Ending::Mismatch,
-                Some(Mechanism::None) | None => self.ending,
+                Ok(true) => Ending::Mismatch,
+                Ok(false) | Err(TryRecvError::Disconnected) => probe.ending,
             };
             return Some(self.over(ending, known));
         }
@@ -211,8 +209,7 @@ impl Runner {
         // TLS itself says what is wrong with it.
         let is_open_question = matches!(ending, Ending::HungUp | Ending::Strange);
         if is_open_question && !self.up.is_private {
-            self.ending = ending;
-            self.probe = maker.probe(&self.up);
+            self.probe = maker.probe(&self.up, ending);
             if self.probe.is_some() {
                 return None;
             }

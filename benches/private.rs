@@ -23,7 +23,7 @@ use std::time::Duration;
 use common::{Satellite, end, free_port, median, pump, setting, socat_process};
 use skypipe::config::{Place, place};
 use skypipe::link::route::{Keys, Tcp};
-use skypipe::session::{Config, Job};
+use skypipe::session::{Compression, Config, Job};
 use skypipe_broker::protocol::Mode;
 use uuid::Uuid;
 
@@ -101,6 +101,7 @@ fn client(what: &str) -> ExitCode {
             pipe,
             wait: false,
             whole: false,
+            compress: Compression::Off,
             inferred: false,
             label: String::new(),
         },
@@ -119,7 +120,7 @@ fn client(what: &str) -> ExitCode {
         satellite: token.satellite,
         identity: token.seed.identity(),
     };
-    let route = Arc::new(Tcp::new(endpoint, Some(keys)));
+    let route = Arc::new(Tcp::new(endpoint, None, Some(keys)));
     let code = skypipe::link::run(config, route, None, &mut |told| eprintln!("{told:?}"));
     ExitCode::from(code.expect("it runs"))
 }

@@ -18,7 +18,7 @@ use skypipe_satellite::{Listen, Settings};
 
 pub use self::command::{Command, Invite, Pipe, Reset, Setup, Stop, Way};
 pub use self::deploy::Deploy;
-use crate::session::{Question, Timeouts};
+use crate::session::{Compression, Question, Timeouts};
 
 /// Named pipes in the sky
 ///
@@ -60,6 +60,9 @@ struct Flags {
     /// Write, let readers have it only once it has ended, and leave nothing if it is interrupted
     #[arg(long, help_heading = "Reading and writing")]
     whole: bool,
+    /// Write compressed (zstd): auto, where that is faster (if not said); off; or a level from 1 to 19
+    #[arg(long, value_name = "HOW", help_heading = "Reading and writing")]
+    compress: Option<Compression>,
     /// Give up with exit code 124 when for so long nothing moves (10, 90s, 1h 30m)
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     #[arg(help_heading = "Reading and writing")]
@@ -152,6 +155,7 @@ docker+tcp://host:port.
 SATELLITE=tcp://host:port names the satellite, SATELLITE=skypipe://... is an invitation to one; without
 it, it is the one that was joined, or else one that starts by itself on this machine. SKYPIPE_PHRASE is
 the phrase for scripts that join, SKYPIPE_PHRASE_FILE names a file that holds it.
+HTTPS_PROXY, ALL_PROXY and NO_PROXY name proxies, as for curl.
 SKYPIPE_DATA=DIR is where that one keeps what waits, SKYPIPE_DATA=memory lets it keep nothing on disk.";
 
 /// The shortest and the longest time for which a key can be.
@@ -349,6 +353,7 @@ impl Flags {
             (self.tap, "--tap"),
             (self.wait, "--wait"),
             (self.whole, "--whole"),
+            (self.compress.is_some(), "--compress"),
         ]);
         let asks = ["--eof", "--list", "--discard", "--check"];
         let is_right = |way: &&str| is(&["--invite"]) && ["--read", "--write"].contains(way);
@@ -470,6 +475,7 @@ impl Flags {
             (self.write, "--write"),
             (self.wait, "--wait"),
             (self.whole, "--whole"),
+            (self.compress.is_some(), "--compress"),
         ]);
         if let (Some(read), Some(write)) = (read.clone().next(), write.first()) {
             return Err(format!("{read} reads and {write} writes: say one of them"));
@@ -485,6 +491,7 @@ impl Flags {
                 said: self.write,
                 wait: self.wait,
                 whole: self.whole,
+                compress: self.compress.unwrap_or_default(),
             }),
         }
     }

@@ -4,6 +4,7 @@
 //! before the environment. The module never makes or changes anything and never opens a connection.
 
 mod endpoint;
+mod proxy;
 
 use std::env;
 use std::fmt;
@@ -17,6 +18,7 @@ use skypipe_broker::protocol::MAX_LABEL;
 use zeroize::Zeroizing;
 
 pub use self::endpoint::{Endpoint, Host};
+pub use self::proxy::{Login, Protocol, Proxy, proxy};
 use crate::exit::Failure;
 use crate::names;
 use crate::tell::words;
@@ -118,7 +120,8 @@ pub fn named_satellite() -> Result<Option<Place>, Failure> {
     if text.is_empty() {
         return Ok(None);
     }
-    if text.to_ascii_lowercase().contains("skypipe:") {
+    let is_endpoint = text.starts_with("tcp://");
+    if !is_endpoint && text.to_ascii_lowercase().contains("skypipe") {
         // It is a secret, and must not be repeated.
         let place = invited(text).map_err(|why| {
             Failure::usage(format!("the invitation in SATELLITE makes no sense: {why}"))
@@ -150,9 +153,16 @@ fn could_be_secret(text: &str) -> bool {
 ///
 /// When the text is none; the sentence holds nothing of it.
 pub fn invited(text: &str) -> Result<Place, String> {
-    let token = Token::parse(text).map_err(|fault| fault.to_string())?;
-    let endpoint = format!("tcp://{}:{}", token.host, token.port);
-    let endpoint = endpoint.parse().map_err(str::to_owned)?;
+    place_of_token(Token::parse(text).map_err(|fault| fault.to_string())?)
+}
+
+/// The place that a token names.
+///
+/// # Errors
+///
+/// When its host makes no sense; the sentence holds nothing of it.
+pub fn place_of_token(token: Token) -> Result<Place, String> {
+    let endpoint = Endpoint::of(&token.address).map_err(str::to_owned)?;
     Ok(Place::Invited(endpoint, Box::new(token)))
 }
 

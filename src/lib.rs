@@ -40,7 +40,7 @@ use crate::link::route::{Keys, Route, Tcp};
 use crate::local::Local;
 use crate::provision::finding::Finding;
 use crate::provision::record::{self, Deployed};
-use crate::session::{Config, Job, Timeouts};
+use crate::session::{Compression, Config, Job, Timeouts};
 
 /// Runs the program.
 #[must_use]
@@ -110,14 +110,20 @@ fn job(pipe: String, way: Way, is_commands: bool) -> Job {
             mode: Mode::Default,
         },
         (Direction::Write, way) => {
-            let (said, wait, whole) = match way {
-                Way::Write { said, wait, whole } => (said, wait, whole),
-                Way::Unsaid | Way::Read(_) => (false, false, false),
+            let (said, wait, whole, compress) = match way {
+                Way::Write {
+                    said,
+                    wait,
+                    whole,
+                    compress,
+                } => (said, wait, whole, compress),
+                Way::Unsaid | Way::Read(_) => (false, false, false, Compression::Auto),
             };
             Job::Write {
                 pipe,
                 wait,
                 whole,
+                compress,
                 inferred: !said && !is_commands,
                 label: config::label(),
             }
@@ -147,18 +153,21 @@ fn converse(
         identity,
     };
     let route: Arc<dyn Route> = match place {
-        Place::Sky(endpoint) => Arc::new(Tcp::new(endpoint.clone(), None)),
+        Place::Sky(endpoint) => {
+            Arc::new(Tcp::new(endpoint.clone(), config::proxy(endpoint)?, None))
+        }
         Place::Invited(endpoint, token) => {
             let keys = Keys {
                 satellite: token.satellite,
                 identity: token.seed.identity(),
             };
-            match deployed(token) {
-                Some(deployed) => {
-                    let token = (**token).clone();
-                    Arc::new(Finding::new(deployed, endpoint.clone(), token, keys))
-                }
-                None => Arc::new(Tcp::new(endpoint.clone(), Some(keys))),
+            // A proxy that makes no sense is told before anything is tried.
+            let proxy = config::proxy(endpoint)?;
+            if let Some(deployed) = deployed(token) {
+                let token = (**token).clone();
+                Arc::new(Finding::new(deployed, endpoint.clone(), token, keys))
+            } else {
+                Arc::new(Tcp::new(endpoint.clone(), proxy, Some(keys)))
             }
         }
         Place::Here(path) => Arc::new(Local {

@@ -1,23 +1,23 @@
 //! The loop around a [`Session`]: its connection, stdin, stdout, signals and clock.
 //!
-//! Owns the only socket of this crate (in `connection`), the thread that reads stdin, the
-//! one that writes stdout, and all waiting. It decides nothing about streams or listeners: it
+//! Owns the only socket of this crate (in `connection`), who reads stdin and who writes stdout, and all
+//! waiting. It decides nothing about streams or listeners: it
 //! reports what happened, and does what the session says. Reading, talking and writing never block
 //! one another, so that a stalled stdout or a silent stdin stops no heartbeat.
 //!
 //! One round of the loop:
 //!
-//! 1. Wait until the session's deadline, or until the connection, its monitor, a signal or one of
-//!    the threads (they ring `wake`) has something.
+//! 1. Send what there is to send. Wait until the session's deadline, or until the connection, its monitor, a
+//!    signal, a pipe, or one of the threads (they ring `wake`) has something.
 //! 2. Look how the connection fares, hand in what came on it, a bounded number of messages, and
 //!    only when there are no more of them that it broke, if it did, or that this client is not let in.
-//! 3. Hand in what stdout has taken. If it has failed or its reader is gone, say that last.
+//! 3. Write to stdout, and hand in what it has taken. If it has failed or its reader is gone, say that last.
 //! 4. Hand in that the deadline has come, if it has.
 //! 5. Note a signal. It stops the reading of stdin, and is handed in after what had been read. A
 //!    command that is read instead is told to end, and has a moment for its last output.
 //!    Start that command, if its stream has been opened just now.
-//! 6. Hand in what stdin gave, for as long as the session wants it; else it stays where it is, the
-//!    reading thread stops at its full channel, and whoever writes to us stops in turn. This comes
+//! 6. Hand in what stdin gave, for as long as the session wants it; else it stays where it is, and whoever
+//!    writes to us stops in turn. This comes
 //!    last, because all the others may make the session want it.
 //!
 //! After each single input, all that the session wants is done before the next one. When it wants
@@ -26,11 +26,13 @@
 
 mod chunker;
 mod connection;
+mod pipe;
 pub mod program;
 pub mod route;
 mod signals;
 mod stdin;
 mod stdout;
+pub mod tunnel;
 mod wake;
 
 use std::io;
@@ -162,7 +164,7 @@ impl<'a> Link<'a> {
                 Output::Connect => self.connection.connect(),
                 Output::Send(frames) => self.connection.send(frames),
                 Output::Write(bytes) => {
-                    if let Some(writer) = &self.writer {
+                    if let Some(writer) = &mut self.writer {
                         writer.write(bytes);
                     }
                 }
@@ -176,49 +178,62 @@ impl<'a> Link<'a> {
 
     /// Step 1.
     fn wait(&mut self) -> io::Result<()> {
-        let timeout = self.patience();
+        let sooner = self.connection.turn();
+        let timeout = self.patience(sooner);
         let mut items = vec![PollItem::from_fd(self.wake.fd(), POLLIN)];
-        items.extend(
-            self.signals
-                .iter()
-                .map(|signals| PollItem::from_fd(signals.fd(), POLLIN)),
-        );
-        let threads = items.len();
+        let signals = self.signals.iter().map(Signals::fd);
+        items.extend(signals.map(|fd| PollItem::from_fd(fd, POLLIN)));
+        let before_stdout = items.len();
         items.extend(self.writer.iter().filter_map(Writer::watched));
-        let watched = items.len();
-        items.extend(
-            self.connection
-                .sockets()
-                .map(|socket| socket.as_poll_item(POLLIN)),
-        );
+        let before_stdin = items.len();
+        let reader = self.reader.iter().filter(|_| self.session.wants_input());
+        let stdin = reader.filter_map(Reader::watched);
+        items.extend(stdin.map(|fd| PollItem::from_fd(fd, POLLIN)));
+        let before_connection = items.len();
+        items.extend(self.connection.watched());
         match zmq::poll(&mut items, timeout) {
             Ok(_) | Err(zmq::Error::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
         let rung = items[0].is_readable();
-        let reader_gone = items[threads..watched].iter().any(PollItem::is_error);
+        let stdout = &items[before_stdout..before_stdin];
+        let (is_writable, reader_gone) = (
+            stdout.iter().any(PollItem::is_writable),
+            stdout.iter().any(PollItem::is_error),
+        );
+        let is_readable = items[before_stdin..before_connection]
+            .iter()
+            .any(|item| item.is_readable() || item.is_error());
         if rung {
             self.wake.clear();
         }
-        if reader_gone && let Some(writer) = &mut self.writer {
+        if let Some(writer) = self.writer.as_mut().filter(|_| is_writable) {
+            writer.is_writable();
+        }
+        if let Some(writer) = self.writer.as_mut().filter(|_| reader_gone) {
             writer.reader_is_gone();
+        }
+        if let Some(reader) = self.reader.as_mut().filter(|_| is_readable) {
+            reader.is_readable();
         }
         Ok(())
     }
 
-    /// How long there is nothing to do, in milliseconds, rounded up; -1 is for ever.
-    fn patience(&self) -> i64 {
-        let now = self.started.elapsed();
-        let flush = self
-            .signal
-            .map(|(_, until)| until.saturating_duration_since(self.started));
-        let connection = self.connection.deadline();
-        let connection = connection.map(|due| due.saturating_duration_since(self.started));
-        let due = self.session.deadline().into_iter();
-        let due = due.chain(flush).chain(connection).min();
-        due.map_or(-1, |due| {
-            let left = due.saturating_sub(now).as_nanos().div_ceil(1_000_000);
-            i64::try_from(left)
+    /// How long there is nothing to do, in milliseconds, rounded up; -1 is for ever. The connection
+    /// may have something `sooner`.
+    fn patience(&self, sooner: Option<Duration>) -> i64 {
+        let now = Instant::now();
+        let flush = self.signal.map(|(_, until)| until);
+        let session = self.session.deadline().map(|due| self.started + due);
+        let reader = self.reader.as_ref();
+        let stdin = reader.filter(|_| self.session.wants_input());
+        let due = flush.into_iter().chain(session);
+        let due = due.chain(stdin.and_then(Reader::deadline));
+        let due = due.chain(self.connection.deadline());
+        let left = due.map(|due| due.saturating_duration_since(now));
+        left.chain(sooner).min().map_or(-1, |left| {
+            let millis = left.as_nanos().div_ceil(1_000_000);
+            i64::try_from(millis)
                 .unwrap_or(i64::MAX)
                 .min(i64::from(i32::MAX))
         })
@@ -292,7 +307,7 @@ impl<'a> Link<'a> {
     /// Step 6. A signal often comes together with the end of stdin, because Ctrl-C ends both sides
     /// of the shell's pipe. The signal came first then, and what it broke off did not end well.
     fn take_from_stdin(&mut self) {
-        while let Some(reader) = &self.reader
+        while let Some(reader) = &mut self.reader
             && self.session.wants_input()
         {
             let item = reader.next();

@@ -53,6 +53,7 @@ impl Route for Local {
             keys: None,
             ipv6: false,
             directory: Some(directory.into_handle()),
+            tunnel: None,
         }])
     }
 }

@@ -17,7 +17,7 @@
 //! # What it does not protect
 //!
 //! - The names of pipes, the UUIDs of streams, who talks to whom, when, and how much: the length of
-//!   every piece that was sealed is open to view.
+//!   every piece that was sealed is open to view, and how short it was packed.
 //! - One holder of the pre-shared key from another: each of them can write as each, readers too.
 //! - What was sealed before a reading key was lost: whoever finds the key reads all of its epoch.
 //! - Whole streams: a satellite can withhold one, or show it again under its own UUID. It can also
@@ -33,12 +33,12 @@
 //! | bytes    | what                                                                              |
 //! | -------- | --------------------------------------------------------------------------------- |
 //! | 0        | suite: 1 is AES-256-GCM, 2 is ChaCha20-Poly1305                                    |
-//! | 1        | kind: 0 is bytes, 1 is the end                                                     |
-//! | 2..4     | length of the plaintext: 1 to [`MOST_PLAIN`] for bytes, 0 for the end              |
+//! | 1        | kind: 0 is bytes, 1 is the end, 2 is packed bytes                                  |
+//! | 2..4     | length of the content: 1 to [`MOST_PLAIN`] for bytes, packed or not, 0 for the end |
 //! | 4..8     | epoch: the number of the reading key                                               |
 //! | 8..16    | position: the plaintext bytes of the stream before this record; at the end, all    |
 //! | 16..48   | HPKE's encapsulated key                                                            |
-//! | 48..     | the ciphertext, as long as the plaintext                                           |
+//! | 48..     | the ciphertext, as long as the content                                             |
 //! | then 16  | the tag                                                                            |
 //!
 //! The first 48 bytes are the additional data of the record's seal. Its nonce is four zero bytes
@@ -48,6 +48,10 @@
 //! - mode PSK, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, export-only;
 //! - `info`: `skypipe stream 1`, a zero byte, the 16 bytes of the stream's UUID, the pipe's name;
 //! - `psk`: the epoch's 32 bytes; `psk_id`: `skypipe epoch` and the epoch's number in 4 bytes.
+//!
+//! The content of a record of bytes is the next bytes of the stream. That of a packed one is a frame of
+//! zstd (RFC 8878) with at most [`MOST_RATIO`] bytes of the stream for each byte of the record, which a
+//! frame to be skipped may fill up. How well bytes shrink can be seen in the positions.
 //!
 //! A writer makes one context for a stream and an epoch, so that as a rule a listener decapsulates
 //! one key for a stream.
@@ -64,6 +68,7 @@ mod epoch;
 mod fault;
 pub mod kem;
 mod opener;
+mod packer;
 mod record;
 mod sealer;
 mod suite;
@@ -74,7 +79,8 @@ mod tests;
 pub use fault::Fault;
 pub use kem::BadKey;
 pub use opener::{Ended, Opened, Opener};
-pub use record::{MOST_PLAIN, OVERHEAD, plain_room, sealed_len, whole_records};
+pub use packer::Packer;
+pub use record::{MOST_PLAIN, MOST_RATIO, OVERHEAD, plain_room, sealed_len, whole_records};
 pub use sealer::Sealer;
 pub use suite::Suite;
 

@@ -21,6 +21,7 @@
 
 mod asking;
 mod cargo;
+mod compressing;
 mod listening;
 mod plain;
 mod room;
@@ -44,6 +45,7 @@ use self::asking::Asker;
 use self::listening::Listener;
 use self::writing::Writer;
 
+pub use self::compressing::Compression;
 pub use self::plain::Plain;
 
 /// Time since the program started; the loop around supplies it.
@@ -84,6 +86,8 @@ pub enum Job {
         wait: bool,
         /// Whether listeners get the stream only once it has ended.
         whole: bool,
+        /// Whether it is packed, at a satellite that has keys.
+        compress: Compression,
         /// Whether nobody said `-w`: then a stdin without a byte sends nothing.
         inferred: bool,
         /// Who writes, for people.
@@ -311,16 +315,25 @@ impl Session {
                 pipe,
                 wait,
                 whole,
+                compress,
                 inferred,
                 label,
             } => {
-                let seals = config.identity.is_some();
+                let seals = config.identity.is_some().then_some(compress);
                 let writer = Writer::new(pipe, (wait, whole), inferred, label, seals);
                 Role::Write(Box::new(writer))
             }
             Job::Listen { pipe, mode } => Role::Listen(Box::new(Listener::new(pipe, mode))),
             Job::Ask(question) => Role::Ask(Asker::new(question)),
         };
+        let is_in_vain = config.identity.is_none()
+            && matches!(
+                &config.job,
+                Job::Write {
+                    compress: Compression::Level(_),
+                    ..
+                }
+            );
         let common = Common {
             config,
             now: Now::ZERO,
@@ -337,6 +350,12 @@ impl Session {
             keyring: None,
         };
         let mut session = Self { common, role };
+        if is_in_vain {
+            let notice = "--compress does nothing here: only what is sealed is compressed, and this \
+                          satellite has no keys";
+            let notice = Output::Notice(notice.to_owned());
+            session.common.out.push_back(notice);
+        }
         session.connect();
         session
     }

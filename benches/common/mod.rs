@@ -71,6 +71,11 @@ impl Satellite {
         &self.endpoint
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// `skypipe ARGUMENTS`, started.
     pub fn client(&self, args: &[&str]) -> Child {
         Command::new(SKYPIPE)

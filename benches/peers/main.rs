@@ -3,9 +3,12 @@
 //! All are measured in turn, several times; the table shows medians. Each byte and line is checked. What can
 //! be said in the environment:
 //!
-//! - `ROUNDS=5`: how often; `MB=1000`: how much for what is measured in bulk.
+//! - `ROUNDS=5`: how often; `MB=200`: how much for what is measured in bulk.
 //! - `ONLY=bulk,line`: these measures alone; `PEERS=skypipe,socat`: tools whose names begin so.
 //! - `WRITE=docs/benchmarks.md`: puts the table and the plots there.
+//!
+//! A tool that takes too long for something is given less of it in the next round; what went wrong twice is not
+//! tried again. Both are said, and nothing else ends because of them.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -16,49 +19,120 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+
+mod client;
 mod measures;
 mod pattern;
 mod peer;
 mod report;
 mod shaper;
+mod sockets;
 mod usage;
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Instant;
 
+use self::measures::Measure;
+use self::peer::{Peer, nats};
 use self::report::Report;
 
+/// How often a tool may fail at something.
+const TRIES: u32 = 2;
+
 fn main() {
-    let rounds = setting("ROUNDS", 5);
-    let bytes = setting("MB", 1000) * 1_000_000;
-    let directory = tempfile::tempdir().expect("a directory");
-    let peers = peer::all(directory.path());
-    let mut report = Report::default();
-    for measure in measures::ALL
-        .iter()
-        .filter(|measure| is_wanted("ONLY", measure.name))
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [word, rest @ ..] = args.as_slice()
+        && word == nats::client::WORD
     {
-        for round in 1..=rounds {
-            for peer in peers.iter().filter(|peer| is_wanted("PEERS", peer.name())) {
-                eprintln!("{}, round {round}: {}", measure.name, peer.name());
-                match (measure.run)(peer.as_ref(), bytes) {
-                    None => {}
-                    Some(Ok(figures)) => {
-                        for (figure, value) in figures {
-                            report.note(peer.name(), figure, value);
-                        }
+        // Whoever reads sees what is missing.
+        let is_done = nats::client::run(rest).is_ok();
+        std::process::exit(i32::from(!is_done));
+    }
+    let begin = Instant::now();
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut run = Run::new(directory.path());
+    let rounds = setting("ROUNDS", 5);
+    for measure in &measures::ALL {
+        if is_wanted("ONLY", measure.name) {
+            (1..=rounds).for_each(|round| run.round(measure, round));
+        }
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    run.report.settings = format!(
+        "Medians of {rounds}, {} MB in bulk, {cores} cores, {} s in all.",
+        run.usual / 1_000_000,
+        begin.elapsed().as_secs()
+    );
+    println!("{}", run.report.tables());
+    if let Ok(page) = std::env::var("WRITE") {
+        let written = run.report.write(Path::new(&page));
+        written.expect("the page can be written");
+    }
+}
+
+/// All tools, and what is known of them so far.
+struct Run {
+    peers: Vec<Box<dyn Peer>>,
+    report: Report,
+    /// How many bytes each tool is given of each measure.
+    sizes: BTreeMap<(&'static str, &'static str), u64>,
+    failures: BTreeMap<(&'static str, &'static str), u32>,
+    usual: u64,
+}
+
+impl Run {
+    fn new(directory: &Path) -> Self {
+        let (mut peers, mut report) = (Vec::new(), Report::default());
+        for (name, find) in peer::ALL {
+            let is_asked = |start: &str| name.starts_with(start) || start.starts_with(name);
+            if !list("PEERS").is_none_or(|list| list.iter().any(|start| is_asked(start))) {
+                continue;
+            }
+            match client::attempt(|| Ok(find(directory))) {
+                Ok(found) => peers.extend(found),
+                Err(why) => report.fault(name, "start", &why),
+            }
+        }
+        peers.retain(|peer| is_wanted("PEERS", peer.name()));
+        Self {
+            peers,
+            report,
+            sizes: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            usual: setting("MB", 200) * 1_000_000,
+        }
+    }
+
+    /// One measure of all tools.
+    fn round(&mut self, measure: &Measure, round: u64) {
+        for peer in &self.peers {
+            let key = (peer.name(), measure.name);
+            let failures = self.failures.entry(key).or_default();
+            if *failures == TRIES {
+                continue;
+            }
+            let size = self.sizes.entry(key).or_insert(self.usual);
+            let begin = Instant::now();
+            let result = client::attempt(|| (measure.run)(peer.as_ref(), *size).transpose());
+            let time = begin.elapsed();
+            let (name, seconds) = (peer.name(), time.as_secs_f64());
+            eprintln!("{}, round {round}: {name}, {seconds:.1} s", measure.name);
+            if time > measure.turn {
+                *size = (*size as f64 * measure.turn.as_secs_f64() / seconds) as u64;
+            }
+            match result {
+                Ok(figures) => {
+                    for (figure, value) in figures.into_iter().flatten() {
+                        self.report.note(peer.name(), figure, value);
                     }
-                    Some(Err(why)) => {
-                        report.fault(format!("{}, {}: {why}", peer.name(), measure.name));
-                    }
+                }
+                Err(why) => {
+                    *failures += 1;
+                    self.report.fault(peer.name(), measure.name, &why);
                 }
             }
         }
-    }
-    println!("{}", report.table());
-    if let Ok(page) = std::env::var("WRITE") {
-        report
-            .write(Path::new(&page))
-            .expect("the page can be written");
     }
 }
 
@@ -67,10 +141,13 @@ fn setting(name: &str, usual: u64) -> u64 {
     told.and_then(|value| value.parse().ok()).unwrap_or(usual)
 }
 
+/// What stands between the commas of a setting.
+fn list(name: &str) -> Option<Vec<String>> {
+    let list = std::env::var(name).ok()?;
+    Some(list.split(',').map(str::to_owned).collect())
+}
+
 /// Whether the list of this name, if there is one, has the beginning of it.
-fn is_wanted(list: &str, name: &str) -> bool {
-    let Ok(list) = std::env::var(list) else {
-        return true;
-    };
-    list.split(',').any(|start| name.starts_with(start))
+fn is_wanted(of: &str, name: &str) -> bool {
+    list(of).is_none_or(|list| list.iter().any(|start| name.starts_with(start)))
 }

@@ -1,15 +1,15 @@
 //! What is measured: each takes a tool, and gives figures or says why there are none.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::ops::{Deref, DerefMut};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{ChildStdin, ChildStdout};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::pattern::{Kind, Pattern, WAKE};
+use crate::client::{Client, Patient, SILENCE, WAKE, is_readable_within, wake};
+use crate::pattern::{Kind, Pattern};
 use crate::peer::{Channel, Peer};
 use crate::shaper::Line;
-use crate::usage::Usage;
+use crate::usage::{Snapshot, Usage};
 
 /// A figure: its name, and its value.
 pub type Figures = Vec<(&'static str, f64)>;
@@ -18,69 +18,96 @@ pub type Figures = Vec<(&'static str, f64)>;
 pub struct Measure {
     /// What it is called on the command line.
     pub name: &'static str,
+    /// How long a tool should have for it.
+    pub turn: Duration,
     /// Does it once.
     pub run: fn(&dyn Peer, u64) -> Option<Result<Figures, String>>,
 }
+
+/// How long a tool should have for most measures, and for a line so long that its start would count for much
+/// in less.
+const TURN: Duration = Duration::from_secs(4);
+const LONG_TURN: Duration = Duration::from_secs(12);
 
 /// All of them.
 pub const ALL: [Measure; 11] = [
     Measure {
         name: "bulk",
+        turn: TURN,
         run: bulk,
     },
     Measure {
         name: "text",
+        turn: TURN,
         run: text,
     },
     Measure {
         name: "line",
+        turn: TURN,
         run: line,
     },
     Measure {
         name: "trigger",
+        turn: TURN,
         run: trigger,
     },
     Measure {
         name: "waiting",
+        turn: TURN,
         run: waiting,
     },
     Measure {
         name: "fan-in",
+        turn: TURN,
         run: fan_in,
     },
     Measure {
         name: "fan-out",
+        turn: TURN,
         run: fan_out,
     },
     Measure {
         name: "ten",
+        turn: TURN,
         run: ten,
     },
     Measure {
         name: "paused",
+        turn: TURN,
         run: paused,
     },
     Measure {
         name: "far-bulk",
+        turn: LONG_TURN,
         run: far_bulk,
     },
     Measure {
         name: "far-text",
+        turn: LONG_TURN,
         run: far_text,
     },
 ];
 
-/// How long nothing may arrive before the rest counts as lost.
-const SILENCE: Duration = Duration::from_secs(5);
-
 /// How many lines are timed one by one.
 const LINES: usize = 300;
 
-/// How many writers, and how many lines each of them writes.
+/// How many writers, and how many lines each of them writes at most.
 const WRITERS: usize = 100;
-const LINES_EACH: usize = 10_000;
+const LINES_EACH: u64 = 10_000;
 
-const READERS: u64 = 10;
+/// So many bytes in bulk stand for one line of each of these writers.
+const BYTES_A_LINE: u64 = 20_000;
+
+/// For tools that take lines one by one: a hundred times as long as others.
+const SHARE: u64 = 50;
+
+const READERS: usize = 10;
+
+/// How long a reader that has all may take to end by itself; some tools' never do.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// How long a reader pauses.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// Two programs at work, and the bytes between them.
 struct Pair {
@@ -90,13 +117,23 @@ struct Pair {
     output: ChildStdout,
 }
 
+/// How long a pattern took, and what was used meanwhile.
+struct Pumped {
+    time: Duration,
+    /// By the writer, the reader and the servers.
+    all: Usage,
+    /// By the servers alone.
+    servers: Usage,
+}
+
 impl Pair {
     /// Both are connected: a short line has gone through.
     fn start(channel: &Channel) -> Result<Self, String> {
-        let mut reader = spawn((channel.reader)());
-        let mut writer = spawn((channel.writer)());
-        let mut input = writer.stdin.take().expect("its stdin is piped");
-        let output = reader.stdout.take().expect("its stdout is piped");
+        let mut reader = Client::spawn((channel.reader)());
+        channel.until_readers(1)?;
+        let mut writer = Client::spawn((channel.writer)());
+        let mut input = writer.input();
+        let output = reader.output();
         wake(&mut input, &output)?;
         Ok(Self {
             writer,
@@ -106,134 +143,84 @@ impl Pair {
         })
     }
 
-    /// All of a pattern goes through; returns how long it took.
-    fn pump(self, pattern: &Pattern, servers: &[u32]) -> Result<(Duration, Usage), String> {
-        let all = [&[self.writer.id(), self.reader.id()], servers].concat();
-        let before = Usage::of_all(&all);
-        let begin = Instant::now();
+    /// All of a pattern goes through.
+    fn pump(self, pattern: &Pattern, servers: &[u32]) -> Result<Pumped, String> {
         let Self {
             mut writer,
-            mut reader,
+            reader,
             mut input,
             mut output,
         } = self;
-        let fed = thread::scope(|scope| {
-            let feeder = scope.spawn(move || pattern.write(&mut input));
-            // What some tools drop never comes.
+        let clients = [writer.id(), reader.id()];
+        let take = || (Snapshot::of(&clients), Snapshot::of(servers));
+        let before = take();
+        let begin = Instant::now();
+        thread::scope(|scope| {
+            let feeder = scope.spawn(move || {
+                pattern.write(&mut input)?;
+                // For those who wait for the end of a line. The stream goes on, so that all processes
+                // are there to be asked what they used.
+                input.write_all(b"\n").map(|()| input)
+            });
             let checked = pattern.check(&mut Patient(&mut output));
             let time = begin.elapsed();
-            let after = Usage::of_all(&all);
+            let after = take();
             if checked.is_err() {
-                let _ = writer.kill();
+                writer.kill();
             }
             let fed = feeder.join().expect("the feeder does not panic");
-            checked
-                .and(fed.map_err(|error| error.to_string()))
-                .map(|()| (time, after))
-        });
-        drop(output);
-        end(&mut reader);
-        end(&mut writer);
-        fed.map(|(time, after)| (time, after - before))
+            checked?;
+            fed.map_err(|error| error.to_string())?;
+            let (clients, servers) = (after.0.since(&before.0), after.1.since(&before.1));
+            let all = Usage {
+                seconds: clients.seconds + servers.seconds,
+                switches: clients.switches + servers.switches,
+            };
+            Ok(Pumped { time, all, servers })
+        })
     }
-}
-
-/// A program at work, which ends with this value.
-struct Client(Child);
-
-impl Deref for Client {
-    type Target = Child;
-
-    fn deref(&self) -> &Child {
-        &self.0
-    }
-}
-
-impl DerefMut for Client {
-    fn deref_mut(&mut self) -> &mut Child {
-        &mut self.0
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        end(self);
-    }
-}
-
-fn spawn(mut command: Command) -> Client {
-    let command = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
-    Client(command.spawn().expect("it was found on PATH"))
-}
-
-fn end(process: &mut Child) {
-    let _ = process.kill();
-    let _ = process.wait();
-}
-
-/// Writes short lines until something arrives: some tools lose what is written while nobody reads.
-fn wake(input: &mut ChildStdin, output: &ChildStdout) -> Result<(), String> {
-    let end = Instant::now() + 4 * SILENCE;
-    while !is_readable(output) {
-        if Instant::now() > end {
-            return Err("nothing arrives".to_owned());
-        }
-        input.write_all(WAKE).map_err(|error| error.to_string())?;
-        input.flush().map_err(|error| error.to_string())?;
-        thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
-}
-
-fn is_readable(output: &ChildStdout) -> bool {
-    is_readable_within(output, Duration::ZERO)
-}
-
-fn is_readable_within(output: &ChildStdout, patience: Duration) -> bool {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let mut fds = [PollFd::new(output, PollFlags::IN)];
-    let patience = Timespec::try_from(patience).expect("it is short");
-    poll(&mut fds, Some(&patience)).is_ok_and(|count| count > 0)
 }
 
 fn rate(bytes: u64, time: Duration) -> f64 {
     bytes as f64 / 1e6 / time.as_secs_f64()
 }
 
-fn through(peer: &dyn Peer, kind: Kind, bytes: u64) -> Result<(Pattern, Duration, Usage), String> {
+fn through(peer: &dyn Peer, kind: Kind, bytes: u64) -> Result<(Pattern, Pumped), String> {
     let channel = peer.channel();
     let pattern = Pattern::new(kind, bytes);
-    let (time, usage) = Pair::start(&channel)?.pump(&pattern, &channel.servers)?;
-    Ok((pattern, time, usage))
+    let pumped = Pair::start(&channel)?.pump(&pattern, &channel.servers)?;
+    Ok((pattern, pumped))
 }
 
 fn bulk(peer: &dyn Peer, bytes: u64) -> Option<Result<Figures, String>> {
     peer.abilities().takes_bytes.then(|| {
-        let (pattern, time, usage) = through(peer, Kind::Noise, bytes)?;
+        let (pattern, pumped) = through(peer, Kind::Noise, bytes)?;
         let gigabytes = pattern.len() as f64 / 1e9;
         Ok(vec![
-            ("bulk MB/s", rate(pattern.len(), time)),
-            ("CPU s/GB", usage.seconds / gigabytes),
-            ("switches/GB", usage.switches / gigabytes),
+            ("bulk MB/s", rate(pattern.len(), pumped.time)),
+            ("CPU s/GB", pumped.all.seconds / gigabytes),
+            ("server CPU s/GB", pumped.servers.seconds / gigabytes),
+            ("switches/GB", pumped.all.switches / gigabytes),
         ])
     })
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "it is one of many alike")]
-fn text(peer: &dyn Peer, bytes: u64) -> Option<Result<Figures, String>> {
-    // Lines one by one take others a hundred times as long.
-    let bytes = if peer.abilities().takes_bytes {
+/// How much of so many bytes a tool is given as lines.
+fn share(peer: &dyn Peer, bytes: u64) -> u64 {
+    if peer.abilities().takes_bytes {
         bytes
     } else {
-        bytes / 50
-    };
-    Some(through(peer, Kind::Lines, bytes).map(|(pattern, time, _)| {
-        let lines = pattern.lines() as f64 / 1e6 / time.as_secs_f64();
+        bytes / SHARE
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "it is one of many alike")]
+fn text(peer: &dyn Peer, bytes: u64) -> Option<Result<Figures, String>> {
+    let bytes = share(peer, bytes);
+    Some(through(peer, Kind::Lines, bytes).map(|(pattern, pumped)| {
+        let lines = pattern.lines() as f64 / 1e6 / pumped.time.as_secs_f64();
         vec![
-            ("text MB/s", rate(pattern.len(), time)),
+            ("text MB/s", rate(pattern.len(), pumped.time)),
             ("M lines/s", lines),
         ]
     }))
@@ -244,7 +231,7 @@ fn line(peer: &dyn Peer, _: u64) -> Option<Result<Figures, String>> {
     let once = || {
         let channel = peer.channel();
         let mut pair = Pair::start(&channel)?;
-        let mut output = BufReader::new(pair.output);
+        let mut output = BufReader::new(Patient(&mut pair.output));
         let mut micros = Vec::new();
         for number in 0..LINES {
             let text = format!("line {number}\n");
@@ -264,8 +251,6 @@ fn line(peer: &dyn Peer, _: u64) -> Option<Result<Figures, String>> {
             }
             micros.push(begin.elapsed().as_secs_f64() * 1e6);
         }
-        end(&mut pair.writer);
-        end(&mut pair.reader);
         micros.sort_by(f64::total_cmp);
         Ok(vec![
             ("line p50 µs", micros[LINES / 2]),
@@ -276,47 +261,49 @@ fn line(peer: &dyn Peer, _: u64) -> Option<Result<Figures, String>> {
 }
 
 fn trigger(peer: &dyn Peer, _: u64) -> Option<Result<Figures, String>> {
-    peer.abilities().ends.then(|| {
+    peer.abilities().triggers.then(|| {
         let channel = peer.channel();
-        let mut reader = spawn((channel.reader)());
-        // It connects meanwhile, whatever it is.
-        thread::sleep(Duration::from_millis(400));
+        let mut reader = Client::spawn((channel.once)());
+        channel.until_readers(1)?;
         let begin = Instant::now();
-        let mut writer = spawn((channel.writer)());
-        let mut input = writer.stdin.take().expect("its stdin is piped");
-        input.write_all(b"\n").map_err(|error| error.to_string())?;
+        let mut writer = Client::spawn((channel.writer)());
+        let mut input = writer.input();
+        input.write_all(WAKE).map_err(|error| error.to_string())?;
         drop(input);
         let mut text = Vec::new();
-        let mut output = reader.stdout.take().expect("its stdout is piped");
+        let mut output = reader.output();
         output
             .read_to_end(&mut text)
             .map_err(|error| error.to_string())?;
         let time = begin.elapsed();
-        end(&mut reader);
-        end(&mut writer);
+        if text != WAKE {
+            return Err(format!("{} bytes arrived instead of a line", text.len()));
+        }
         Ok(vec![("trigger ms", time.as_secs_f64() * 1e3)])
     })
 }
 
 fn waiting(peer: &dyn Peer, bytes: u64) -> Option<Result<Figures, String>> {
-    peer.abilities().keeps.then(|| {
-        // What is kept in memory has to fit there.
-        let pattern = Pattern::new(Kind::Noise, bytes.min(200_000_000));
+    let abilities = peer.abilities();
+    (abilities.keeps > 0 && abilities.takes_bytes).then(|| {
+        let pattern = Pattern::new(Kind::Noise, bytes.min(abilities.keeps));
         let channel = peer.channel();
         let begin = Instant::now();
-        let mut writer = spawn((channel.writer)());
-        let mut input = writer.stdin.take().expect("its stdin is piped");
+        let mut writer = Client::spawn((channel.writer)());
+        let mut input = writer.input();
         pattern
             .write(&mut input)
             .map_err(|error| error.to_string())?;
         drop(input);
-        writer.wait().map_err(|error| error.to_string())?;
+        writer.wait();
         let written = begin.elapsed();
         let begin = Instant::now();
-        let mut reader = spawn((channel.reader)());
-        pattern.check(reader.stdout.as_mut().expect("its stdout is piped"))?;
+        let mut reader = Client::spawn((channel.reader)());
+        let mut output = reader.output();
+        pattern.check(&mut Patient(&mut output))?;
         let read = begin.elapsed();
-        reader.wait().map_err(|error| error.to_string())?;
+        // One that is killed before it has said that it has all leaves it for the next reader.
+        is_readable_within(&output, GOODBYE);
         Ok(vec![
             ("waiting, write MB/s", rate(pattern.len(), written)),
             ("waiting, read MB/s", rate(pattern.len(), read)),
@@ -324,40 +311,34 @@ fn waiting(peer: &dyn Peer, bytes: u64) -> Option<Result<Figures, String>> {
     })
 }
 
-fn fan_in(peer: &dyn Peer, _: u64) -> Option<Result<Figures, String>> {
+fn fan_in(peer: &dyn Peer, bytes: u64) -> Option<Result<Figures, String>> {
     peer.abilities().merges.then(|| {
         let channel = peer.channel();
-        let mut reader = spawn((channel.follower)());
-        let mut output = reader.stdout.take().expect("its stdout is piped");
-        let mut first = spawn((channel.writer)());
-        wake(first.stdin.as_mut().expect("its stdin is piped"), &output)?;
+        let mut reader = Client::spawn((channel.follower)());
+        channel.until_readers(1)?;
+        let mut output = reader.output();
+        let mut first = Client::spawn((channel.writer)());
+        let mut input = first.input();
+        wake(&mut input, &output)?;
         let begin = Instant::now();
-        let total = WRITERS * LINES_EACH;
+        let each = (share(peer, bytes) / BYTES_A_LINE).clamp(1, LINES_EACH);
+        let total = WRITERS * each as usize;
         let (count, last) = thread::scope(|scope| {
+            let mut writers = Vec::new();
             for writer in 0..WRITERS {
-                let mut process = spawn((channel.writer)());
-                let mut input = process.stdin.take().expect("its stdin is piped");
+                let mut process = Client::spawn((channel.writer)());
+                let mut input = process.input();
+                writers.push(process);
                 scope.spawn(move || {
-                    let lines: Vec<String> = (0..LINES_EACH)
+                    let lines: Vec<String> = (0..each)
                         .map(|n| format!("{writer} {n} of a log\n"))
                         .collect();
-                    let _ = input.write_all(lines.concat().as_bytes());
-                    drop(input);
-                    // Some never end by themselves.
-                    let end_of_it = Instant::now() + 12 * SILENCE;
-                    while process.try_wait().is_ok_and(|end| end.is_none())
-                        && Instant::now() < end_of_it
-                    {
-                        thread::sleep(Duration::from_millis(20));
-                    }
-                    end(&mut process);
+                    input.write_all(lines.concat().as_bytes())
                 });
             }
             lines_in_order(&mut output, total)
         });
         let time = last.saturating_duration_since(begin);
-        end(&mut reader);
-        end(&mut first);
         Ok(vec![
             ("fan-in k lines/s", count as f64 / 1e3 / time.as_secs_f64()),
             (
@@ -372,11 +353,7 @@ fn fan_in(peer: &dyn Peer, _: u64) -> Option<Result<Figures, String>> {
 fn lines_in_order(output: &mut ChildStdout, total: usize) -> (usize, Instant) {
     let (mut next, mut count, mut last) = (vec![0; WRITERS], 0, Instant::now());
     let (mut held, mut buffer) = (Vec::new(), vec![0; 256 << 10]);
-    while count < total && last.elapsed() < SILENCE {
-        if !is_readable(output) {
-            thread::sleep(Duration::from_millis(1));
-            continue;
-        }
+    while count < total && is_readable_within(output, SILENCE) {
         let Ok(read @ 1..) = output.read(&mut buffer) else {
             break;
         };
@@ -414,30 +391,36 @@ fn fan_out(peer: &dyn Peer, bytes: u64) -> Option<Result<Figures, String>> {
     (abilities.broadcasts && abilities.takes_bytes).then(|| {
         let channel = peer.channel();
         let pattern = Pattern::new(Kind::Noise, bytes / 4);
-        let mut readers: Vec<Client> = (0..READERS).map(|_| spawn((channel.reader)())).collect();
-        // All of them are there before the first byte, whatever they are.
-        thread::sleep(Duration::from_millis(1500));
-        let mut writer = spawn((channel.writer)());
-        let mut input = writer.stdin.take().expect("its stdin is piped");
-        let outputs: Vec<_> = readers
-            .iter_mut()
-            .map(|reader| reader.stdout.take().expect("piped"))
-            .collect();
+        let readers = (0..READERS).map(|_| Client::spawn((channel.reader)()));
+        let mut readers: Vec<Client> = readers.collect();
+        channel.until_readers(READERS)?;
+        let mut writer = Client::spawn((channel.writer)());
+        let mut input = writer.input();
+        let outputs: Vec<_> = readers.iter_mut().map(Client::output).collect();
         wake(&mut input, &outputs[0])?;
         let begin = Instant::now();
-        let checked: Result<(), String> = thread::scope(|scope| {
+        let checked: Result<Vec<()>, String> = thread::scope(|scope| {
             let pattern = &pattern;
-            scope.spawn(move || pattern.write(&mut input));
-            let check = |mut output| scope.spawn(move || pattern.check(&mut output));
+            scope.spawn(move || {
+                pattern.write(&mut input)?;
+                input.write_all(b"\n")
+            });
+            let check = |mut output| scope.spawn(move || pattern.check(&mut Patient(&mut output)));
             let checks: Vec<_> = outputs.into_iter().map(check).collect();
-            checks
+            let checks = checks
                 .into_iter()
-                .try_for_each(|check| check.join().expect("no panic"))
+                .map(|check| check.join().expect("no panic"));
+            let checked: Vec<_> = checks.collect();
+            writer.kill();
+            checked.into_iter().collect()
         });
         let time = begin.elapsed();
-        drop(readers);
-        end(&mut writer);
-        checked.map(|()| vec![("fan-out ×10 MB/s", rate(pattern.len() * READERS, time))])
+        checked.map(|_| {
+            vec![(
+                "fan-out ×10 MB/s",
+                rate(pattern.len() * READERS as u64, time),
+            )]
+        })
     })
 }
 
@@ -469,38 +452,28 @@ fn paused(peer: &dyn Peer, bytes: u64) -> Option<Result<Figures, String>> {
         let channel = peer.channel();
         let pattern = Pattern::new(Kind::Noise, bytes / 5);
         let pair = Pair::start(&channel)?;
-        let (mut writer, mut reader, mut input, mut output) =
-            (pair.writer, pair.reader, pair.input, pair.output);
+        let Pair {
+            mut writer,
+            reader: _reader,
+            mut input,
+            mut output,
+        } = pair;
         let missing = thread::scope(|scope| {
             let pattern = &pattern;
-            let feeder = scope.spawn(move || pattern.write(&mut input));
-            thread::sleep(Duration::from_secs(2));
+            scope.spawn(move || {
+                pattern.write(&mut input)?;
+                input.write_all(b"\n")
+            });
+            thread::sleep(PAUSE);
             let missing = pattern.check(&mut Patient(&mut output)).err();
-            if missing.is_some() {
-                let _ = writer.kill();
-            }
-            let _ = feeder.join();
+            writer.kill();
             missing
         });
-        end(&mut reader);
-        end(&mut writer);
         Ok(vec![(
             "paused reader: whole",
             f64::from(u8::from(missing.is_none())),
         )])
     })
-}
-
-/// An output that counts as ended when nothing comes for too long.
-struct Patient<'a>(&'a mut ChildStdout);
-
-impl Read for Patient<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        if !is_readable_within(self.0, SILENCE) {
-            return Ok(0);
-        }
-        self.0.read(buffer)
-    }
 }
 
 /// There and back takes 100 ms.
@@ -511,8 +484,8 @@ fn far(peer: &dyn Peer, kind: Kind, mbits: f64, bytes: u64) -> Option<Result<f64
     let channel = peer.far_channel(Line { delay: FAR, rate })?;
     let once = || {
         let pattern = Pattern::new(kind, bytes);
-        let (time, _) = Pair::start(&channel)?.pump(&pattern, &channel.servers)?;
-        Ok(pattern.len() as f64 / time.as_secs_f64() / rate)
+        let pumped = Pair::start(&channel)?.pump(&pattern, &channel.servers)?;
+        Ok(pattern.len() as f64 / pumped.time.as_secs_f64() / rate)
     };
     Some(once())
 }
@@ -521,7 +494,7 @@ fn far_bulk(peer: &dyn Peer, bytes: u64) -> Option<Result<Figures, String>> {
     if !peer.abilities().takes_bytes {
         return None;
     }
-    let share = far(peer, Kind::Noise, 1000.0, bytes)?;
+    let share = far(peer, Kind::Noise, 1000.0, 4 * bytes)?;
     Some(share.map(|share| vec![("1 Gbit/s, 100 ms: share", share)]))
 }
 
@@ -529,6 +502,6 @@ fn far_text(peer: &dyn Peer, bytes: u64) -> Option<Result<Figures, String>> {
     if !peer.abilities().takes_bytes {
         return None;
     }
-    let share = far(peer, Kind::Lines, 100.0, bytes / 10)?;
+    let share = far(peer, Kind::Log, 100.0, bytes / 4)?;
     Some(share.map(|share| vec![("100 Mbit/s, 100 ms, log text: × the link", share)]))
 }

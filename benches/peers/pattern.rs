@@ -1,23 +1,24 @@
 //! The bytes that are sent, and the check that they arrived.
 //!
-//! Owns two blocks that are repeated: one of noise, one of lines of about 100 bytes. Neither begins with what
-//! readers are woken with.
+//! Owns blocks that are repeated: one of noise, one of lines of about 100 bytes, one of an access log. None
+//! begins with what readers are woken with.
 
 use std::io::{self, Read, Write};
 
+use crate::client::WAKE;
+
 /// How long a block is: not a multiple of anybody's buffer, so that what is moved by one shows.
 const BLOCK: usize = (1 << 20) - 17;
-
-/// A line with which a reader is woken before anything else is sent.
-pub const WAKE: &[u8] = b"-\n";
 
 /// What is sent again and again.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// No line ends in it but by chance.
     Noise,
-    /// Lines of about 100 bytes.
+    /// Lines of about 100 bytes, a third of them noise.
     Lines,
+    /// An access log, in the format that web servers share.
+    Log,
 }
 
 /// So many bytes of one kind.
@@ -43,12 +44,13 @@ impl Pattern {
                 block[0] = b'!';
                 block
             }
-            Kind::Lines => lines(BLOCK, &mut next),
+            Kind::Lines => block_of(&mut next, line),
+            Kind::Log => block_of(&mut next, access),
         };
         let whole = len / block.len() as u64;
         let len = match kind {
             Kind::Noise => len,
-            Kind::Lines => whole.max(1) * block.len() as u64,
+            Kind::Lines | Kind::Log => whole.max(1) * block.len() as u64,
         };
         Self { block, len }
     }
@@ -76,8 +78,8 @@ impl Pattern {
         Ok(())
     }
 
-    /// Reads all of it, behind what woke the reader, and compares each byte. Returns what is
-    /// missing or wrong, if anything is.
+    /// Reads all of it, behind what woke the reader, and compares each byte; what may come behind it does not
+    /// count. Returns what is missing or wrong, if anything is.
     pub fn check(&self, from: &mut impl Read) -> Result<(), String> {
         let mut buffer = vec![0; 256 << 10];
         let mut at = 0_u64;
@@ -93,7 +95,8 @@ impl Pattern {
             {
                 bytes = rest;
             }
-            at = self.compare(at, bytes)?;
+            let left = usize::try_from(self.len - at).unwrap_or(usize::MAX);
+            at = self.compare(at, &bytes[..bytes.len().min(left)])?;
         }
         Ok(())
     }
@@ -113,22 +116,57 @@ impl Pattern {
     }
 }
 
-fn lines(room: usize, next: &mut impl FnMut() -> u64) -> Vec<u8> {
-    let mut block = Vec::with_capacity(room);
-    let mut number = 0;
-    loop {
-        let line = format!(
-            "2026-11-28T12:00:{:02}Z host-{:02} service[{}]: request {number} took {} us, {:016x}\n",
-            number % 60,
-            next() % 40,
-            next() % 9000,
-            next() % 100_000,
-            next()
-        );
-        if block.len() + line.len() > room {
-            return block;
+/// As many lines as fit into a block.
+fn block_of(
+    next: &mut impl FnMut() -> u64,
+    line: impl Fn(u64, &mut dyn FnMut() -> u64) -> String,
+) -> Vec<u8> {
+    let mut block = Vec::with_capacity(BLOCK);
+    for number in 0.. {
+        let line = line(number, next);
+        if block.len() + line.len() > BLOCK {
+            break;
         }
         block.extend_from_slice(line.as_bytes());
-        number += 1;
     }
+    block
+}
+
+fn line(number: u64, next: &mut dyn FnMut() -> u64) -> String {
+    format!(
+        "2026-11-28T12:00:{:02}Z host-{:02} service[{}]: request {number} took {} us, {:016x}\n",
+        number % 60,
+        next() % 40,
+        next() % 9000,
+        next() % 100_000,
+        next()
+    )
+}
+
+fn access(number: u64, next: &mut dyn FnMut() -> u64) -> String {
+    const PAGES: [&str; 6] = [
+        "",
+        "about",
+        "login",
+        "api/items",
+        "static/app.js",
+        "img/logo.png",
+    ];
+    const AGENTS: [&str; 3] = [
+        "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+        "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148",
+        "curl/8.5.0",
+    ];
+    let mut pick = |count: usize| (next() % count as u64) as usize;
+    format!(
+        "198.51.100.{} - - [28/Nov/2026:12:{:02}:{:02} +0000] \"GET /{}?id={} HTTP/1.1\" {} {} \"-\" \"{}\"\n",
+        pick(256),
+        number / 3000 % 60,
+        number / 50 % 60,
+        PAGES[pick(PAGES.len())],
+        pick(10_000),
+        [200, 200, 200, 304, 404][pick(5)],
+        pick(50_000),
+        AGENTS[pick(AGENTS.len())],
+    )
 }

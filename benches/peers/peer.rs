@@ -2,19 +2,27 @@
 //! and one that prints what is written there.
 
 mod mosquitto;
+pub mod nats;
 mod ncat;
 mod piping;
 mod skypipe;
 mod socat;
+mod ssh;
 
-use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::any::Any;
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::common::free_port;
 use crate::shaper::Line;
+use crate::sockets;
+
+/// As much as is ever left waiting.
+const MUCH: u64 = 200_000_000;
 
 /// What a tool can do, beside taking bytes from one to one.
 #[expect(
@@ -23,10 +31,10 @@ use crate::shaper::Line;
 )]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Abilities {
-    /// Its reader ends when the writer does.
-    pub ends: bool,
-    /// It keeps what is written when nobody reads.
-    pub keeps: bool,
+    /// It has a reader that ends by what a writer did.
+    pub triggers: bool,
+    /// How many bytes it keeps that are written when nobody reads.
+    pub keeps: u64,
     /// Many writers can write to one reader.
     pub merges: bool,
     /// Many readers get what one writer writes.
@@ -55,10 +63,14 @@ pub struct Channel {
     pub reader: Box<dyn Fn() -> Command>,
     /// Makes a reader that does not end between two writers.
     pub follower: Box<dyn Fn() -> Command>,
-    /// The processes between both.
+    /// Makes a reader that ends after what one writer writes, or after its first line.
+    pub once: Box<dyn Fn() -> Command>,
+    /// How many readers are there: what is written from now on reaches them.
+    pub readers: Box<dyn Fn() -> usize>,
+    /// The processes between both; their children count along.
     pub servers: Vec<u32>,
-    /// Those of them that are for this channel alone, and end with it.
-    pub own: Vec<Server>,
+    /// What is for this channel alone, and ends with it.
+    pub own: Vec<Box<dyn Any>>,
 }
 
 impl Channel {
@@ -67,16 +79,35 @@ impl Channel {
         servers: &[u32],
         writer: impl Fn() -> Command + 'static,
         reader: impl Fn() -> Command + Clone + 'static,
+        readers: impl Fn() -> usize + 'static,
     ) -> Self {
-        let follower = reader.clone();
         Self {
             writer: Box::new(writer),
+            follower: Box::new(reader.clone()),
+            once: Box::new(reader.clone()),
             reader: Box::new(reader),
-            follower: Box::new(follower),
+            readers: Box::new(readers),
             servers: servers.to_vec(),
             own: Vec::new(),
         }
     }
+
+    /// Waits until so many readers are there.
+    pub fn until_readers(&self, count: usize) -> Result<(), String> {
+        until("the readers are there", || (self.readers)() >= count)
+    }
+}
+
+/// Asks again and again, for as long as it may take.
+fn until(what: &str, is_so: impl Fn() -> bool) -> Result<(), String> {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        if Instant::now() > end {
+            return Err(format!("in vain: {what}"));
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
 }
 
 /// A process that ends with this value.
@@ -85,22 +116,32 @@ pub struct Server(Child);
 impl Server {
     /// Starts it, without a word from it.
     pub fn start(command: &mut Command) -> Self {
-        let quiet = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        Self(quiet.spawn().expect("it was found on PATH"))
+        let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());
+        Self(
+            quiet
+                .stdin(Stdio::null())
+                .spawn()
+                .expect("it was found on PATH"),
+        )
     }
 
-    /// The same, and waits until somebody listens at a port of loopback.
+    /// The same, and waits until it listens at a port of loopback.
     pub fn listening(command: &mut Command, port: u16) -> Self {
-        let server = Self::start(command);
-        let end = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < end, "nobody listens at port {port}");
-            thread::sleep(Duration::from_millis(20));
-        }
-        server
+        Self::start(command).at(port)
+    }
+
+    /// The same, with all that it says in a file.
+    pub fn logging(command: &mut Command, port: u16, log: &Path) -> Self {
+        let file = File::create(log).expect("there is room");
+        let both = file.try_clone().expect("a descriptor");
+        let logged = command.stdin(Stdio::null()).stdout(both).stderr(file);
+        Self(logged.spawn().expect("it was found on PATH")).at(port)
+    }
+
+    fn at(self, port: u16) -> Self {
+        let name = format!("a server listens at port {port}");
+        until(&name, || sockets::is_listening(port)).expect("it starts");
+        self
     }
 
     /// Its number.
@@ -116,20 +157,38 @@ impl Drop for Server {
     }
 }
 
-/// All tools that are on PATH, and skypipe in its ways.
-pub fn all(directory: &Path) -> Vec<Box<dyn Peer>> {
-    let mut peers = skypipe::all(directory);
-    peers.extend(socat::all(directory));
-    peers.extend(ncat::find());
-    peers.extend(piping::find());
-    peers.extend(mosquitto::find(directory));
-    peers
+/// Finds a tool, in each of its ways; none if it is not on PATH.
+pub type Find = fn(&Path) -> Vec<Box<dyn Peer>>;
+
+/// All of them, with how their names begin.
+pub const ALL: [(&str, Find); 7] = [
+    ("skypipe", skypipe::all),
+    ("socat", socat::all),
+    ("ncat", ncat::all),
+    ("ssh", ssh::all),
+    ("piping-server", piping::all),
+    ("NATS", nats::all),
+    ("mosquitto", mosquitto::all),
+];
+
+/// The program of this name; servers may be where only root looks for them.
+fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into()])
+        .map(|place| place.join(name))
+        .find(|place| place.is_file())
 }
 
 /// Whether there is a program of this name.
 fn is_on_path(name: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|place| place.join(name).is_file())
+    program(name).is_some()
+}
+
+/// How many lines of a server's log have this text.
+fn lines_with(log: &Path, text: &str) -> usize {
+    let log = std::fs::read_to_string(log).unwrap_or_default();
+    log.lines().filter(|line| line.contains(text)).count()
 }
 
 fn loopback(port: u16) -> SocketAddr {

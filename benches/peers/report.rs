@@ -10,12 +10,100 @@ use crate::common::median;
 /// All values that were measured, by figure and tool.
 #[derive(Default)]
 pub struct Report {
+    /// How it was measured, in a sentence.
+    pub settings: String,
     /// In the order in which they came up first.
     figures: Vec<&'static str>,
     peers: Vec<String>,
     values: BTreeMap<(&'static str, String), Vec<f64>>,
-    faults: Vec<String>,
+    /// What went wrong, and how often.
+    faults: BTreeMap<String, u32>,
 }
+
+/// A figure of a tool.
+type Place = (&'static str, &'static str);
+
+const MEMORY: &str = "skypipe, memory";
+const PRIVATE: &str = "skypipe, private";
+const SOCAT: &str = "socat, two hops";
+const SOCAT_TLS: &str = "socat, two hops, TLS";
+const FAR: &str = "1 Gbit/s, 100 ms: share";
+const FAR_TEXT: &str = "100 Mbit/s, 100 ms, log text: × the link";
+
+/// What skypipe is measured by: a figure of its own and what that is divided by, if it is no share already.
+const AGAINST: [(&str, Place, Option<Place>); 15] = [
+    (
+        "bulk, plain : socat",
+        ("bulk MB/s", MEMORY),
+        Some(("bulk MB/s", SOCAT)),
+    ),
+    (
+        "bulk, private : socat TLS",
+        ("bulk MB/s", PRIVATE),
+        Some(("bulk MB/s", SOCAT_TLS)),
+    ),
+    (
+        "ten at once, plain : socat",
+        ("ten at once MB/s", MEMORY),
+        Some(("ten at once MB/s", SOCAT)),
+    ),
+    (
+        "ten at once, private : socat TLS",
+        ("ten at once MB/s", PRIVATE),
+        Some(("ten at once MB/s", SOCAT_TLS)),
+    ),
+    (
+        "line p50, plain : socat",
+        ("line p50 µs", MEMORY),
+        Some(("line p50 µs", SOCAT)),
+    ),
+    (
+        "line p50, private : socat",
+        ("line p50 µs", PRIVATE),
+        Some(("line p50 µs", SOCAT)),
+    ),
+    (
+        "line p50, private : socat TLS",
+        ("line p50 µs", PRIVATE),
+        Some(("line p50 µs", SOCAT_TLS)),
+    ),
+    (
+        "text : bulk, plain",
+        ("text MB/s", MEMORY),
+        Some(("bulk MB/s", MEMORY)),
+    ),
+    (
+        "text : bulk, private",
+        ("text MB/s", PRIVATE),
+        Some(("bulk MB/s", PRIVATE)),
+    ),
+    (
+        "CPU of the satellite, plain : of socat's relay",
+        ("server CPU s/GB", MEMORY),
+        Some(("server CPU s/GB", SOCAT)),
+    ),
+    (
+        "CPU of the satellite, private : of socat's TLS relay",
+        ("server CPU s/GB", PRIVATE),
+        Some(("server CPU s/GB", SOCAT_TLS)),
+    ),
+    ("1 Gbit/s at 100 ms, plain : the link", (FAR, MEMORY), None),
+    (
+        "1 Gbit/s at 100 ms, private : the link",
+        (FAR, PRIVATE),
+        None,
+    ),
+    (
+        "log text at 100 Mbit/s, plain : the link",
+        (FAR_TEXT, MEMORY),
+        None,
+    ),
+    (
+        "log text at 100 Mbit/s, private : the link",
+        (FAR_TEXT, PRIVATE),
+        None,
+    ),
+];
 
 impl Report {
     /// Notes a value.
@@ -32,10 +120,11 @@ impl Report {
             .push(value);
     }
 
-    /// Notes that something was not as it should have been.
-    pub fn fault(&mut self, sentence: String) {
+    /// Notes that something of a tool went wrong.
+    pub fn fault(&mut self, peer: &str, measure: &str, why: &str) {
+        let sentence = format!("{peer}, {measure}: {why}");
         eprintln!("{sentence}");
-        self.faults.push(sentence);
+        *self.faults.entry(sentence).or_default() += 1;
     }
 
     fn median(&self, figure: &'static str, peer: &str) -> Option<f64> {
@@ -43,8 +132,17 @@ impl Report {
         Some(median(values.clone()))
     }
 
+    /// All tables, and what went wrong.
+    pub fn tables(&self) -> String {
+        let mut text = format!("{}\n\n{}{}", self.settings, self.table(), self.against());
+        for (fault, count) in &self.faults {
+            let _ = writeln!(text, "\n- {fault} ({count}×)");
+        }
+        text
+    }
+
     /// The table, in Markdown: a line for each figure, a column for each tool.
-    pub fn table(&self) -> String {
+    fn table(&self) -> String {
         let mut text = format!(
             "| | {} |\n|---|{}\n",
             self.peers.join(" | "),
@@ -55,10 +153,26 @@ impl Report {
             let cells: Vec<String> = self.peers.iter().map(cell).collect();
             let _ = writeln!(text, "| {figure} | {} |", cells.join(" | "));
         }
-        for fault in &self.faults {
-            let _ = writeln!(text, "\n- {fault}");
-        }
         text
+    }
+
+    /// What skypipe is measured by; nothing if none of it was measured.
+    fn against(&self) -> String {
+        let mut text = String::new();
+        for (what, (figure, peer), by) in AGAINST {
+            let Some(own) = self.median(figure, peer) else {
+                continue;
+            };
+            let Some(other) = by.map_or(Some(1.0), |(figure, peer)| self.median(figure, peer))
+            else {
+                continue;
+            };
+            let _ = writeln!(text, "| {what} | {:.2} |", own / other);
+        }
+        if text.is_empty() {
+            return text;
+        }
+        format!("\n| against | ratio |\n|---|---:|\n{text}")
     }
 
     /// Puts the table between the marks of a page, and a plot for each figure beside it.
@@ -77,7 +191,7 @@ impl Report {
         }
         fs::write(
             page,
-            format!("{before}{BEGIN}\n{}\n{images}{END}{after}", self.table()),
+            format!("{before}{BEGIN}\n{}\n{images}{END}{after}", self.tables()),
         )
     }
 

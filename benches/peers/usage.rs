@@ -1,8 +1,8 @@
-//! What processes have used, as Linux tells in `/proc`: a process that has ended and was not waited for is
-//! still told of.
+//! What processes and their children have used, as Linux tells in `/proc`: a process that has ended and was
+//! not waited for is still told of.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::ops::{Add, Sub};
 
 /// What some processes have used.
 #[derive(Debug, Clone, Copy, Default)]
@@ -13,42 +13,49 @@ pub struct Usage {
     pub switches: f64,
 }
 
-impl Usage {
-    /// What this process has used so far; nothing if it is gone.
-    pub fn of(pid: u32) -> Self {
-        Self {
-            seconds: seconds(pid).unwrap_or_default(),
-            switches: switches(pid).unwrap_or_default(),
+/// What each of some processes had used at one time.
+pub struct Snapshot(BTreeMap<u32, Usage>);
+
+impl Snapshot {
+    /// Of these processes and their children.
+    pub fn of(pids: &[u32]) -> Self {
+        let mut all = BTreeMap::new();
+        let mut open = pids.to_vec();
+        while let Some(pid) = open.pop() {
+            if all.insert(pid, of(pid)).is_none() {
+                open.extend(children(pid));
+            }
         }
+        Self(all)
     }
 
-    /// What all of these have.
-    pub fn of_all(pids: &[u32]) -> Self {
-        pids.iter()
-            .fold(Self::default(), |sum, pid| sum + Self::of(*pid))
+    /// What has been used since an earlier one by the processes that are in this one.
+    pub fn since(&self, before: &Self) -> Usage {
+        self.0.iter().fold(Usage::default(), |sum, (pid, now)| {
+            let before = before.0.get(pid).copied().unwrap_or_default();
+            Usage {
+                seconds: sum.seconds + now.seconds - before.seconds,
+                switches: sum.switches + now.switches - before.switches,
+            }
+        })
     }
 }
 
-impl Add for Usage {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            seconds: self.seconds + other.seconds,
-            switches: self.switches + other.switches,
-        }
+/// What this process has used so far; nothing if it is gone.
+fn of(pid: u32) -> Usage {
+    Usage {
+        seconds: seconds(pid).unwrap_or_default(),
+        switches: switches(pid).unwrap_or_default(),
     }
 }
 
-impl Sub for Usage {
-    type Output = Self;
-
-    fn sub(self, other: Self) -> Self {
-        Self {
-            seconds: self.seconds - other.seconds,
-            switches: self.switches - other.switches,
-        }
-    }
+/// The children of this process, and not theirs.
+pub fn children(pid: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter();
+    let list = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("children")).ok();
+    let lists: Vec<String> = threads.flatten().flatten().filter_map(list).collect();
+    let pids = lists.iter().flat_map(|list| list.split_whitespace());
+    pids.filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// Fields 14 and 15 of `proc_pid_stat(5)`, in hundredths of a second as on all systems of today.

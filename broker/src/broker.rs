@@ -22,6 +22,7 @@ mod inviting;
 mod listening;
 mod losing;
 mod old;
+mod pipes;
 mod recording;
 mod restoring;
 mod saving;
@@ -29,7 +30,7 @@ mod saving;
 mod tests;
 mod writing;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,7 @@ use self::clients::Clients;
 use self::credit::Room;
 use self::inviting::Unsaved;
 use self::listening::Taker;
+use self::pipes::Pipes;
 use self::saving::Saving;
 use self::writing::Writer;
 use crate::keys::{KeyId, Roll};
@@ -176,7 +178,7 @@ pub struct Broker<S> {
     settings: Settings,
     now: Now,
     store: S,
-    pipes: BTreeMap<Arc<str>, Pipe>,
+    pipes: Pipes,
     effects: Effects,
     room: Room,
     clients: Clients,
@@ -237,7 +239,7 @@ impl<S: Store> Broker<S> {
             settings,
             now: Now::ZERO,
             store,
-            pipes: BTreeMap::new(),
+            pipes: Pipes::default(),
             effects,
             room,
             clients: Clients::default(),
@@ -670,7 +672,7 @@ impl<S: Store> Broker<S> {
         name: &Arc<str>,
         work: impl FnOnce(&mut Pipe, &mut Context<'_, S>) -> R,
     ) -> R {
-        let pipe = self.pipes.entry(name.clone()).or_default();
+        let pipe = self.pipes.get_or_make(name);
         let mut ctx = Context {
             now: self.now,
             store: &mut self.store,

@@ -1,16 +1,18 @@
 //! Messages of bytes in and out of a ZeroMQ socket, without copying the large ones.
 //!
-//! Owns every call into libzmq that the `zmq` crate does not offer: sending bytes that are shared
+//! Owns the calls about messages and sockets that the `zmq` crate does not offer: sending bytes that are shared
 //! with others, a ROUTER's notice that a peer has gone, the question whether one is still there, the end
-//! of a monitor, binding without a panic, and options that are numbers. The satellite's loop and the
-//! client's both go through here. The module never decides what a message means, nor when to send one.
+//! of a monitor, binding without a panic, connecting over a stream that is there, and options that are
+//! numbers. The satellite's loop and the client's both go through here. The module never decides what a
+//! message means, nor when to send one.
 //!
-//! This and `tls::layer` are the only modules with unsafe code, and the argument here is this. Sockets are borrowed, so
-//! they are open for as long as a call lasts. A payload is lent to libzmq together with a reference
-//! of its own, which libzmq gives back exactly once, from whatever thread, through [`release`];
-//! [`Bytes`] may be dropped on any thread. libzmq only reads what it was lent: over `tcp` and `ipc`
-//! it writes the bytes to a descriptor, or seals them into memory of its own. (It would write into
-//! them over `ws`, and hand them out to be written to over `inproc`: neither is for here.)
+//! This, `borrowing` and `tls::layer` are the only modules with unsafe code, and the argument here is
+//! this. Sockets are borrowed, so they are open for as long as a call lasts. A payload is lent to
+//! libzmq together with a reference of its own, which libzmq gives back exactly once, from whatever
+//! thread, through [`release`]; [`Bytes`] may be dropped on any thread. libzmq only reads what it was
+//! lent: over `tcp` and `ipc` it writes the bytes to a descriptor, or seals them into memory of its
+//! own. (It would write into them over `ws`, and hand them out to be written to over `inproc`: neither
+//! is for here.)
 
 #![expect(
     unsafe_code,
@@ -19,6 +21,7 @@
 
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::io;
+use std::os::fd::{AsRawFd as _, IntoRawFd as _, OwnedFd};
 
 use bytes::Bytes;
 use zmq::{Message, Socket};
@@ -36,6 +39,9 @@ const COPY_RECEIVED: usize = 16 << 10;
 /// leaves out.
 const ROUTER_NOTIFY: c_int = 97;
 const NOTIFY_DISCONNECT: c_int = 2;
+
+/// `ZMQ_USE_FD`, which our libzmq heeds for connections, too (`patches/ipc_connecter.cpp.patch`).
+const USE_FD: c_int = 89;
 
 /// What libzmq calls the name that a record layer gave to a connection.
 const USER_ID: &str = "User-Id";
@@ -197,6 +203,21 @@ pub fn bind(socket: &mut Socket, endpoint: &str) -> io::Result<()> {
     } else {
         Err(fault(last_errno()))
     }
+}
+
+/// Connects `socket` over a stream that is connected already, which libzmq closes when it is done with it.
+/// The socket must be dropped before it would connect again by itself: it would do so over the same
+/// descriptor, which is somebody else's then.
+///
+/// # Errors
+///
+/// When libzmq refuses.
+pub fn connect_over(socket: &mut Socket, stream: OwnedFd) -> io::Result<()> {
+    set_int(socket, USE_FD, stream.as_raw_fd())?;
+    // The name of a place that is never looked at.
+    socket.connect("ipc://stream")?;
+    let _ = stream.into_raw_fd();
+    Ok(())
 }
 
 fn send_frame(socket: &mut Socket, frame: &Bytes, flags: c_int) -> io::Result<Sent> {

@@ -3,6 +3,7 @@
 //! Owns the [roll](Roll) of keys and its form on disk, and what a right means for a pipe. Pure: it
 //! reads no file and no clock. It holds public halves alone; the satellite knows nobody's secret.
 
+pub mod address;
 pub mod halves;
 mod pattern;
 mod roll;

@@ -1,9 +1,10 @@
 //! The broker of skypipe: its protocol and the satellite's whole behaviour.
 //!
 //! `protocol`, `pipe`, `broker`, `store` and `text` are pure: no socket, thread, clock, file or print. The
-//! loop in `server` moves bytes between them and the one ROUTER socket, with `frame` and `tls::layer` as its
-//! unsafe corners. Nothing here knows of the client, of processes or of platforms.
+//! loop in `server` moves bytes between them and the one ROUTER socket, with `frame`, `borrowing` and
+//! `tls::layer` as its unsafe corners. Nothing here knows of the client, of processes or of platforms.
 
+pub mod borrowing;
 pub mod broker;
 pub mod frame;
 pub mod keys;

@@ -15,8 +15,11 @@
 //! 7. At a satellite that has keys, tell [TLS](Admission) who may connect, if that has changed.
 //! 8. Do what the broker wants: send without waiting, tell it what the socket refused, keep its keys,
 //!    log. If it wants to end, end.
-//! 9. Wait for a message, the wish to stop, a sync's end or the deadline; after a full
-//!    batch, only look.
+//! 9. Let libzmq send and receive. Wait for a message, the wish to stop, a sync's end or the deadline; after a
+//!    full batch, only look.
+//!
+//! libzmq's own I/O thread sleeps for as long as the loop [has little to do](sharing): one thread that does
+//! [all in turn](crate::borrowing) is faster than two that wake each other, even in bulk.
 //!
 //! A satellite that has an identity of its own speaks [TLS](crate::tls) and nothing else, and only to those
 //! whose keys the broker knows. Each message then comes with the number of the key that its connection
@@ -26,6 +29,7 @@
 mod admission;
 mod clock;
 mod departures;
+mod sharing;
 
 use std::fmt;
 use std::io::{self, PipeReader, Read as _};
@@ -39,6 +43,8 @@ use zmq::{Context, PollItem, Socket};
 use self::admission::Admission;
 use self::clock::RunningClock;
 use self::departures::Departures;
+use self::sharing::Sharing;
+use crate::borrowing::BorrowedIo;
 use crate::broker::{Broker, Input, Now, Output, Peer};
 use crate::frame::{self, Sent};
 use crate::keys::KeyId;
@@ -139,9 +145,11 @@ impl From<io::Error> for ServeError {
 
 /// A bound socket that is not served yet. Dropping it closes it.
 pub struct Server {
+    context: Context,
     socket: Socket,
     admission: Option<Admission>,
-    endpoint: String,
+    /// Where it is bound, at least one.
+    endpoints: Vec<String>,
     synced: Option<PipeReader>,
 }
 
@@ -158,19 +166,44 @@ impl Server {
     pub fn bind(endpoint: &str, identity: Option<&SigningPair>) -> io::Result<Self> {
         let context = Context::new();
         let mut socket = context.socket(zmq::ROUTER)?;
-        configure(&mut socket, endpoint)?;
+        configure(&mut socket)?;
         let admission = identity.map(Admission::new).transpose()?;
         if let Some(admission) = &admission {
             admission.guard(&mut socket)?;
         }
-        frame::bind(&mut socket, endpoint)?;
-        let bound = socket.get_last_endpoint()?;
-        Ok(Self {
+        // The system itself tells when the other end of an ipc connection is gone.
+        if !endpoint.starts_with("ipc://") {
+            ask_for_signs_of_life(&socket)?;
+        }
+        let mut server = Self {
+            context,
             socket,
             admission,
-            endpoint: bound.unwrap_or_else(|_| endpoint.to_owned()),
+            endpoints: Vec::new(),
             synced: None,
-        })
+        };
+        server.bind_one(endpoint)?;
+        Ok(server)
+    }
+
+    /// Binds one more `endpoint`, for clients on other machines; if it is an `ipc` one, they come to it
+    /// through a relay. Returns it, with the port that the system chose.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::bind`].
+    pub fn bind_also(&mut self, endpoint: &str) -> io::Result<String> {
+        ask_for_signs_of_life(&self.socket)?;
+        self.bind_one(endpoint)
+    }
+
+    fn bind_one(&mut self, endpoint: &str) -> io::Result<String> {
+        self.socket.set_ipv6(endpoint.starts_with("tcp://["))?;
+        frame::bind(&mut self.socket, endpoint)?;
+        let bound = self.socket.get_last_endpoint()?;
+        let bound = bound.unwrap_or_else(|_| endpoint.to_owned());
+        self.endpoints.push(bound.clone());
+        Ok(bound)
     }
 
     /// Lets a byte in this pipe tell that a sync of the store has come to its end.
@@ -182,10 +215,16 @@ impl Server {
         }
     }
 
-    /// Where it is bound, with the port that the system chose.
+    /// Where it was bound first, with the port that the system chose.
     #[must_use]
     pub fn endpoint(&self) -> &str {
-        &self.endpoint
+        &self.endpoints[0]
+    }
+
+    /// Where it is bound, with the ports that the system chose.
+    #[must_use]
+    pub fn endpoints(&self) -> &[String] {
+        &self.endpoints
     }
 
     /// Serves until the broker ends it, which it is asked to do once `stop` is readable or closed
@@ -225,7 +264,7 @@ impl Server {
     }
 }
 
-fn configure(socket: &mut Socket, endpoint: &str) -> io::Result<()> {
+fn configure(socket: &mut Socket) -> io::Result<()> {
     // What cannot be delivered is reported, never dropped in silence.
     socket.set_router_mandatory(true)?;
     frame::notify_disconnects(socket)?;
@@ -235,18 +274,24 @@ fn configure(socket: &mut Socket, endpoint: &str) -> io::Result<()> {
     socket.set_linger(LINGER_MS)?;
     socket.set_handshake_ivl(HANDSHAKE_MS)?;
     socket.set_backlog(BACKLOG)?;
-    socket.set_ipv6(endpoint.starts_with("tcp://["))?;
-    // The system itself tells when the other end of an ipc connection is gone.
-    if endpoint.starts_with("tcp://") {
-        socket.set_heartbeat_ivl(HEARTBEAT_MS)?;
-        socket.set_heartbeat_timeout(HEARTBEAT_TIMEOUT_MS)?;
-    }
+    Ok(())
+}
+
+/// Has libzmq look after the connections of what is bound from here on.
+fn ask_for_signs_of_life(socket: &Socket) -> io::Result<()> {
+    socket.set_heartbeat_ivl(HEARTBEAT_MS)?;
+    socket.set_heartbeat_timeout(HEARTBEAT_TIMEOUT_MS)?;
     Ok(())
 }
 
 /// What the rounds of the loop share.
 struct Rounds<'a, S> {
+    /// The work of libzmq's I/O thread. It is given back before the socket is closed: what was sent
+    /// last then leaves by itself.
+    io: Option<BorrowedIo>,
+    sharing: Sharing,
     socket: Socket,
+    context: Context,
     admission: Option<Admission>,
     /// Where a sync's end is told.
     synced: Option<PipeReader>,
@@ -272,7 +317,10 @@ impl<'a, S: Store> Rounds<'a, S> {
         edge: Edge<'a>,
     ) -> Self {
         Self {
+            io: None,
+            sharing: Sharing::default(),
             socket: server.socket,
+            context: server.context,
             admission: server.admission,
             synced: server.synced,
             is_synced: false,
@@ -424,14 +472,34 @@ impl<'a, S: Store> Rounds<'a, S> {
         }
     }
 
+    /// Sends and receives what can be without waiting, if that is this thread's work. Returns how soon there
+    /// is something to do again, even if nothing comes in.
+    fn turn(&mut self) -> io::Result<Option<Duration>> {
+        match &mut self.io {
+            Some(io) => Ok(io.turn(&[&self.socket])?),
+            None => Ok(None),
+        }
+    }
+
+    /// Takes the work of libzmq's I/O thread, or leaves it to the thread.
+    fn share(&mut self) {
+        if !self.sharing.is_alone(Instant::now()) {
+            self.io = None;
+        } else if self.io.is_none() {
+            self.io = BorrowedIo::of(&self.context, &mut self.socket);
+        }
+    }
+
     fn wait(&mut self, pause: Duration) -> io::Result<()> {
+        self.share();
+        let sooner = self.turn()?.unwrap_or(pause);
         // Rounded up, so that the deadline has passed when the wait is over.
-        let millis = pause
-            .as_micros()
-            .div_ceil(1000)
-            .try_into()
-            .unwrap_or(i64::MAX);
-        let mut items = vec![self.socket.as_poll_item(zmq::POLLIN)];
+        let millis = pause.min(sooner).as_micros().div_ceil(1000);
+        let millis = millis.try_into().unwrap_or(i64::MAX);
+        let mut items = vec![match &self.io {
+            Some(io) => PollItem::from_fd(io.fd(), zmq::POLLIN),
+            None => self.socket.as_poll_item(zmq::POLLIN),
+        }];
         items.extend(
             self.stop
                 .map(|stop| PollItem::from_fd(stop.as_raw_fd(), zmq::POLLIN)),
@@ -451,6 +519,8 @@ impl<'a, S: Store> Rounds<'a, S> {
             self.stop_asked = true;
         }
         self.is_synced = synced.is_some() && ready.next() == Some(true);
+        self.sharing.begin(Instant::now());
+        self.turn()?;
         Ok(())
     }
 

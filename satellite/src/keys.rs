@@ -18,10 +18,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use skypipe_broker::keys::Roll;
+use skypipe_broker::keys::address::{Address, is_host};
 use skypipe_broker::keys::halves::Halves;
 use skypipe_broker::keys::secret::Secret;
 use skypipe_broker::keys::seed::{Seed, SigningPair};
-use skypipe_broker::keys::token::{Kind, Token, is_host};
+use skypipe_broker::keys::token::{Kind, Token};
 use skypipe_broker::protocol::{NewKey, Rights};
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -120,7 +121,7 @@ impl Keys {
     pub(crate) fn found(
         &self,
         bound: SocketAddr,
-        address: &str,
+        address: &Address,
         wall: u64,
         tell: impl FnOnce(&str) -> Result<(), NotPrinted>,
     ) -> anyhow::Result<Roll> {
@@ -148,7 +149,7 @@ impl Keys {
     fn make_first_roll(
         &self,
         bound: SocketAddr,
-        address: &str,
+        address: &Address,
         wall: u64,
         tell: impl FnOnce(&str) -> Result<(), NotPrinted>,
     ) -> anyhow::Result<Roll> {
@@ -183,8 +184,7 @@ impl Keys {
         let Ok(mut host) = Token::parse(&text) else {
             return Ok(());
         };
-        let address = beside(bound);
-        (host.host, host.port) = split(&address)?;
+        host.address = beside(bound);
         let moved = host.encode();
         if *moved == *text {
             return Ok(());
@@ -198,15 +198,13 @@ impl Keys {
         roll: &mut Roll,
         name: &str,
         kind: Kind,
-        address: &str,
+        address: &Address,
         wall: u64,
     ) -> anyhow::Result<Token> {
         let seed = Seed::new(Secret::from(random()?));
         enroll(roll, name, &Halves::of(&seed), wall)?;
-        let (host, port) = split(address)?;
         Ok(Token {
-            host,
-            port,
+            address: address.clone(),
             kind,
             satellite: self.identity.public,
             seed,
@@ -235,33 +233,25 @@ fn enroll(roll: &mut Roll, name: &str, halves: &Halves, wall: u64) -> anyhow::Re
 
 /// Under which address a satellite is reached that is bound there, as far as can be told: a machine
 /// that listens everywhere is known by its name.
-pub(crate) fn reached_at(bound: SocketAddr) -> String {
+pub(crate) fn reached_at(bound: SocketAddr) -> Address {
     if !bound.ip().is_unspecified() {
-        return bound.to_string();
+        return bound.into();
     }
     let system = rustix::system::uname();
     match system.nodename().to_str() {
-        Ok(name) if is_host(name) => format!("{name}:{}", bound.port()),
+        Ok(name) if is_host(name) => Address::tcp(name, bound.port()),
         _ => beside(bound),
     }
 }
 
 /// Under which address it is reached from its own machine.
-fn beside(bound: SocketAddr) -> String {
+fn beside(bound: SocketAddr) -> Address {
     let ip = match bound.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    SocketAddr::new(ip, bound.port()).to_string()
-}
-
-fn split(address: &str) -> anyhow::Result<(String, u16)> {
-    let (host, port) = address
-        .rsplit_once(':')
-        .context("an address has a host and a port")?;
-    let port = port.parse().context("an address has a port")?;
-    Ok((host.to_owned(), port))
+    SocketAddr::new(ip, bound.port()).into()
 }
 
 /// Overwrites what calls that have returned left on the stack. Secrets are wiped where they lie, but
@@ -307,12 +297,19 @@ mod tests {
     #[test]
     fn an_address_is_that_of_the_machine() {
         let bound = |text: &str| text.parse().unwrap();
-        assert_eq!(reached_at(bound("10.0.0.5:9000")), "10.0.0.5:9000");
-        assert_eq!(reached_at(bound("[fe80::1]:9")), "[fe80::1]:9");
-        assert!(reached_at(bound("0.0.0.0:9000")).ends_with(":9000"));
-        assert!(!reached_at(bound("[::]:9000")).starts_with('['));
-        assert_eq!(beside(bound("0.0.0.0:9000")), "127.0.0.1:9000");
-        assert_eq!(beside(bound("[::]:9000")), "[::1]:9000");
+        assert_eq!(
+            reached_at(bound("10.0.0.5:9000")).to_string(),
+            "10.0.0.5:9000"
+        );
+        assert_eq!(reached_at(bound("[fe80::1]:9")).to_string(), "[fe80::1]:9");
+        assert!(
+            reached_at(bound("0.0.0.0:9000"))
+                .to_string()
+                .ends_with(":9000")
+        );
+        assert!(!reached_at(bound("[::]:9000")).to_string().starts_with('['));
+        assert_eq!(beside(bound("0.0.0.0:9000")).to_string(), "127.0.0.1:9000");
+        assert_eq!(beside(bound("[::]:9000")).to_string(), "[::1]:9000");
     }
 
     #[test]
@@ -322,13 +319,13 @@ mod tests {
         assert!(keys.roll().unwrap().is_none() && !are_in(data.path()));
         let mut told = String::new();
         let bound = "127.0.0.1:9000".parse().unwrap();
-        let roll = keys.found(bound, "sky.example.org:9000", 7, |text| {
+        let roll = keys.found(bound, &Address::tcp("sky.example.org", 9000), 7, |text| {
             told = text.to_owned();
             Ok(())
         });
         let roll = roll.unwrap();
         let token = Token::parse(&told).unwrap();
-        assert_eq!((token.host.as_str(), token.port), ("sky.example.org", 9000));
+        assert_eq!(token.address, Address::tcp("sky.example.org", 9000));
         assert_eq!(token.satellite, keys.identity.public);
         assert!(roll.admit(&token.seed.identity().public, 8).is_some());
         assert!(are_in(data.path()));
@@ -371,7 +368,10 @@ mod tests {
         let keys = Keys::open(data.path()).unwrap();
         let bound = "127.0.0.1:9000".parse().unwrap();
         let deaf = |_: &str| Err(NotPrinted::Unread);
-        assert!(keys.found(bound, "127.0.0.1:9000", 7, deaf).is_err());
+        assert!(
+            keys.found(bound, &Address::tcp("127.0.0.1", 9000), 7, deaf)
+                .is_err()
+        );
         assert!(keys.roll().unwrap().is_none());
     }
 

@@ -6,17 +6,20 @@
 
 pub mod allocator;
 mod background;
+mod bound;
 mod data;
 mod keys;
 mod limits;
 mod listen;
 pub mod log;
 pub mod randomness;
+pub mod relay;
 mod settings;
 mod signals;
 mod size;
 pub mod standard;
 mod watch;
+pub mod websocket;
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -26,12 +29,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, bail};
 use skypipe_broker::broker::{self, Broker};
 use skypipe_broker::keys::Roll;
-use skypipe_broker::keys::seed::SigningPair;
-use skypipe_broker::server::{Edge, Server};
+use skypipe_broker::keys::address::Address;
+use skypipe_broker::server::Edge;
 use skypipe_broker::store::disk::Presence;
 use skypipe_broker::store::{Memory, Store};
 use zeroize::Zeroizing;
 
+use crate::bound::Bound;
 use crate::keys::Keys;
 use crate::log::Log;
 use crate::watch::Watch;
@@ -39,14 +43,14 @@ use crate::watch::Watch;
 pub use crate::background::Background;
 pub use crate::limits::private_files;
 pub use crate::listen::Listen;
-pub use crate::settings::{Refusal, Settings};
+pub use crate::settings::{Public, Refusal, Settings};
 
 /// Is a satellite until SIGTERM, SIGINT, SIGHUP or a client stops it, or it has been idle for as
 /// long as the settings say. What it has to tell goes to stderr, but for its first invitation, which
 /// goes to stdout, once.
 ///
-/// `ready` is called once, when clients can connect, with the endpoint to connect to: for port 0,
-/// that names the port which the system chose.
+/// `ready` is called once, when clients can connect, with the endpoints to connect to: for port 0,
+/// they name the port which the system chose.
 ///
 /// It raises the process's limit of open files, sets its umask so that files are for its user alone, and
 /// a signal that was ignored stays ignored. `background` is for one that nobody watches.
@@ -61,7 +65,7 @@ pub fn run(
     listen: &Listen,
     settings: &Settings,
     background: Option<&Background>,
-    ready: impl FnOnce(&str),
+    ready: impl FnOnce(&[String]),
 ) -> anyhow::Result<()> {
     let is_private = settings.is_private(listen)?;
     randomness::look().map_err(anyhow::Error::msg)?;
@@ -83,52 +87,51 @@ pub fn run(
     let since = for_broker.since;
     let Some(directory) = &settings.data else {
         let broker = Broker::new(for_broker, Memory::default());
-        return process.serve(bind(listen, None)?, broker, None, None, ready);
+        let bound = Bound::new(listen, settings, clients, None)?;
+        return process.serve(bound, broker, None, None, ready);
     };
     let patience = background.map_or(Duration::ZERO, |_| background::PATIENCE);
     let data = data::open(directory, settings.disk, patience)?;
     let broker = Broker::restore(for_broker, data.store, data.recovered);
     let presence = Some(data.presence);
     if !is_private {
-        let server = bind(listen, None)?.woken_by(data.synced);
-        return process.serve(server, broker, None, presence, ready);
+        let bound = Bound::new(listen, settings, clients, None)?.woken_by(data.synced);
+        return process.serve(bound, broker, None, presence, ready);
     }
     let keys = Keys::open(directory)?;
-    let server = bind(listen, Some(&keys.identity))?.woken_by(data.synced);
-    let (roll, address) = roll(&keys, server.endpoint(), settings, since)?;
+    let bound = Bound::new(listen, settings, clients, Some(&keys.identity))?.woken_by(data.synced);
+    let (roll, address) = roll(&keys, bound.server.endpoints(), settings, since)?;
+    let address = address.map(|address| address.to_string());
     let broker = broker.guarded_by(roll, address);
-    process.serve(server, broker, Some(&keys), presence, ready)
+    process.serve(bound, broker, Some(&keys), presence, ready)
 }
 
 /// Who may connect, and the address for invitations, if it was told. A satellite without a roll makes
 /// its first one, and prints the first invitation.
 fn roll(
     keys: &Keys,
-    endpoint: &str,
+    endpoints: &[String],
     settings: &Settings,
     since: u64,
-) -> anyhow::Result<(Roll, Option<String>)> {
-    let bound = endpoint.strip_prefix("tcp://").unwrap_or(endpoint);
-    let bound: SocketAddr = bound
-        .parse()
-        .context("a private satellite listens on tcp")?;
-    let address = settings.public.as_ref().map(|public| {
-        let has_port = public.contains(':') && !public.ends_with(']');
-        if has_port {
-            public.clone()
-        } else {
-            format!("{public}:{}", bound.port())
-        }
-    });
+) -> anyhow::Result<(Roll, Option<Address>)> {
+    let bound: Vec<SocketAddr> = endpoints.iter().filter_map(|it| tcp(it)).collect();
+    let &first = bound
+        .first()
+        .context("a satellite with keys listens on tcp first")?;
+    // Where others come to.
+    let is_open = |address: &&SocketAddr| !address.ip().to_canonical().is_loopback();
+    let open = bound.iter().find(is_open).copied().unwrap_or(first);
+    let address = settings.public.as_ref();
+    let address = address.map(|public| public.at(open.port()));
     if let Some(roll) = keys.roll()? {
-        keys.lead_host(bound)?;
+        keys.lead_host(first)?;
         return Ok((roll, address));
     }
     if let Some(founder) = &settings.founder {
-        return Ok((keys.found_by(founder, bound, since)?, address));
+        return Ok((keys.found_by(founder, first, since)?, address));
     }
-    let reached_at = address.clone().unwrap_or_else(|| keys::reached_at(bound));
-    let roll = keys.found(bound, &reached_at, since, |invitation| {
+    let reached_at = address.clone().unwrap_or_else(|| keys::reached_at(open));
+    let roll = keys.found(first, &reached_at, since, |invitation| {
         let mut line = Zeroizing::new(String::with_capacity(invitation.len() + 1));
         line.push_str(invitation);
         line.push('\n');
@@ -138,13 +141,18 @@ fn roll(
         "the line above is the first invitation, for you alone, and is not shown again: paste it \
          into skypipe --join",
     );
-    if settings.public.is_none() && bound.ip().is_unspecified() {
+    if settings.public.is_none() && open.ip().is_unspecified() {
         log::say(&format!(
             "it names {reached_at}: where this machine goes by another name, write that in its \
              place, and start the satellite with --public so that other invitations name it"
         ));
     }
     Ok((roll, address))
+}
+
+/// The address of an endpoint of this scheme.
+fn tcp(endpoint: &str) -> Option<SocketAddr> {
+    endpoint.strip_prefix("tcp://")?.parse().ok()
 }
 
 /// What a process has around its broker.
@@ -160,11 +168,11 @@ impl Process<'_> {
     /// Serves until it is stopped; `data` is what it would be without its data directory.
     fn serve<S: Store>(
         self,
-        server: Server,
+        bound: Bound,
         broker: Broker<S>,
         keys: Option<&Keys>,
         data: Option<Presence>,
-        ready: impl FnOnce(&str),
+        ready: impl FnOnce(&[String]),
     ) -> anyhow::Result<()> {
         let inherited = self.background.map(|it| it.inherited.clone());
         let mut broker = broker.limited_by(inherited.unwrap_or_default());
@@ -173,7 +181,7 @@ impl Process<'_> {
         let found_by = found_by.transpose().context("cannot be found")?;
         let watched = data.into_iter().chain(found_by).collect();
         let watch = Watch::start(watched, self.stopper).context("cannot watch over its files")?;
-        ready(server.endpoint());
+        ready(&bound.announced);
         let edge = Edge {
             log: &mut |line| log.line(line),
             save_keys: &mut |roll| match keys {
@@ -181,7 +189,7 @@ impl Process<'_> {
                 None => Err("this satellite keeps no keys".to_owned()),
             },
         };
-        let ran = server.run(&mut broker, self.stop, edge);
+        let ran = bound.server.run(&mut broker, self.stop, edge);
         match watch.fault() {
             None => Ok(ran?),
             Some(fault) => {
@@ -192,15 +200,10 @@ impl Process<'_> {
 }
 
 /// Says on stderr where a satellite listens: what [`run`] is given as `ready` in the foreground.
-pub fn announce(endpoint: &str) {
-    log::say(&format!("listening on {endpoint}"));
-}
-
-fn bind(listen: &Listen, identity: Option<&SigningPair>) -> anyhow::Result<Server> {
-    let endpoint = listen
-        .endpoint()
-        .context("the path of a satellite's socket must be UTF-8")?;
-    Server::bind(&endpoint, identity).with_context(|| format!("cannot listen on {endpoint}"))
+pub fn announce(endpoints: &[String]) {
+    for endpoint in endpoints {
+        log::say(&format!("listening on {endpoint}"));
+    }
 }
 
 fn for_broker(listen: &Listen, settings: &Settings, clients: usize) -> broker::Settings {

@@ -19,6 +19,8 @@ use std::str::FromStr;
 pub enum Listen {
     /// At an address of this machine; port 0 lets the system choose one.
     Tcp(SocketAddr),
+    /// At an address of this machine, for WebSockets that something in front of the satellite passes on.
+    WebSocket(SocketAddr),
     /// At a path, for this user alone. A socket that is there already is replaced, and the new one
     /// stays behind when the satellite ends.
     Ipc(PathBuf),
@@ -29,15 +31,19 @@ impl Listen {
     #[must_use]
     pub fn is_local(&self) -> bool {
         match self {
-            Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Self::Tcp(address) | Self::WebSocket(address) => {
+                address.ip().to_canonical().is_loopback()
+            }
             Self::Ipc(_) => true,
         }
     }
 
-    /// As `ZeroMQ` writes it; nothing for a path that is no UTF-8, which cannot be written.
+    /// As `ZeroMQ` writes it; nothing for a path that is no UTF-8, which cannot be written, and for
+    /// WebSockets, which `ZeroMQ` never sees.
     pub(crate) fn endpoint(&self) -> Option<String> {
         match self {
             Self::Tcp(address) => Some(format!("tcp://{address}")),
+            Self::WebSocket(_) => None,
             Self::Ipc(path) => Some(format!("ipc://{}", path.to_str()?)),
         }
     }
@@ -47,8 +53,27 @@ impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
+            Self::WebSocket(address) => write!(f, "{WEBSOCKET}{address}"),
             Self::Ipc(path) => path.display().fmt(f),
         }
+    }
+}
+
+/// How an address for WebSockets begins.
+const WEBSOCKET: &str = "ws://";
+
+/// Reads what a [`Listen`] is read of, or `ws://` and an address and a port.
+///
+/// # Errors
+///
+/// When it makes no sense; the error is a sentence.
+pub(crate) fn with_websockets(text: &str) -> Result<Listen, String> {
+    let Some(rest) = text.strip_prefix(WEBSOCKET) else {
+        return text.parse();
+    };
+    match rest.trim_end_matches('/').parse()? {
+        Listen::Tcp(address) => Ok(Listen::WebSocket(address)),
+        other => Ok(other),
     }
 }
 

@@ -13,14 +13,14 @@ use skypipe_satellite::{Listen, Refusal, Settings, announce, run};
 struct Flags {
     /// Where to listen; the address is 127.0.0.1 unless you say otherwise, and port 0 takes any
     #[arg(value_name = "[ADDRESS:]PORT")]
-    listen: Listen,
+    first: Listen,
     #[command(flatten)]
     settings: Settings,
 }
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
-    match run(&flags.listen, &flags.settings, None, announce) {
+    match run(&flags.first, &flags.settings, None, announce) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // A closed stderr must not change the exit code.

@@ -4,14 +4,15 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
 
+use skypipe_broker::keys::address::Address;
 use skypipe_broker::keys::halves::Halves;
-use skypipe_broker::keys::token::is_host;
 
-use crate::listen::Listen;
+use crate::listen::{Listen, with_websockets};
 use crate::{keys, size};
 
 /// What a satellite can be told.
@@ -37,9 +38,14 @@ pub struct Settings {
     #[arg(long, requires = "data")]
     pub private: bool,
 
-    /// Under which address other machines reach the satellite, for invitations
-    #[arg(long, value_name = "HOST[:PORT]", value_parser = address)]
-    pub public: Option<String>,
+    /// Listen there, too: on another port, or with ws:// for WebSockets that a web server passes on
+    #[arg(long, value_name = "[ws://][ADDRESS:]PORT", value_parser = with_websockets)]
+    pub listen: Vec<Listen>,
+
+    /// Under which host and port other machines reach the satellite, for invitations; where a web server
+    /// is in front of it, behind `skypipe+tls://` or `skypipe+wss://`
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub public: Option<Public>,
 
     /// Let this key in first, made on another machine, instead of printing an invitation
     #[arg(
@@ -87,6 +93,21 @@ impl Settings {
     ///
     /// When it has to have keys and nowhere to keep them, or has some and is to do without.
     pub fn is_private(&self, listen: &Listen) -> Result<bool, Refusal> {
+        let mut is_private = self.is_private_at(listen)?;
+        for also in &self.listen {
+            is_private |= self.is_private_at(also)?;
+        }
+        let websocket = |listen: &&Listen| matches!(listen, Listen::WebSocket(_));
+        match self.listen.iter().find(websocket) {
+            Some(websocket) if !is_private => Err(Refusal(format!(
+                "{websocket} is for satellites with keys: add --private and --data DIR"
+            ))),
+            _ => Ok(is_private),
+        }
+    }
+
+    /// Whether it would if it listened there alone.
+    fn is_private_at(&self, listen: &Listen) -> Result<bool, Refusal> {
         let has_keys = self.data.as_deref().is_some_and(keys::are_in);
         let must_have = has_keys || self.founder.is_some();
         match &self.data {
@@ -139,17 +160,41 @@ fn quota(text: &str) -> Result<u64, String> {
     }
 }
 
-/// A host that can stand in an invitation, with or without a port.
-fn address(text: &str) -> Result<String, String> {
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !text.ends_with(']') => (host, Some(port)),
-        _ => (text, None),
-    };
-    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
-    if is_host(host) && port.is_none_or(is_port) {
-        Ok(text.to_owned())
-    } else {
-        Err("write it like sky.example.org or sky.example.org:9000".to_owned())
+/// The address for invitations, whose port may be that at which the satellite listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Public(String);
+
+impl Public {
+    /// The address, where `port` stands in for one that was not said.
+    ///
+    /// # Panics
+    ///
+    /// Never: it was read once before.
+    #[must_use]
+    pub fn at(&self, port: u16) -> Address {
+        Address::parse(&self.0, Some(port)).expect("it was one with any port")
+    }
+
+    /// Whether it names a port, or a transport that has one by itself.
+    #[must_use]
+    pub fn has_port(&self) -> bool {
+        Address::parse(&self.0, None).is_ok()
+    }
+}
+
+impl FromStr for Public {
+    type Err = String;
+
+    /// The error is a sentence.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match Address::parse(text, Some(1)) {
+            Ok(_) => Ok(Self(text.to_owned())),
+            Err(_) => Err(
+                "write it like sky.example.org, sky.example.org:443, skypipe+tls://sky.example.org or \
+                 skypipe+wss://sky.example.org/path"
+                    .to_owned(),
+            ),
+        }
     }
 }
 
@@ -228,6 +273,22 @@ mod tests {
     }
 
     #[test]
+    fn each_address_counts() {
+        let local: Listen = "9000".parse().unwrap();
+        let private = |flags: &str| settings(flags).unwrap().is_private(&local);
+        assert!(private("--listen 0.0.0.0:443").is_err());
+        assert_eq!(private("--listen 127.0.0.1:443"), Ok(false));
+        assert_eq!(private("--listen 0.0.0.0:443 --insecure"), Ok(false));
+        assert_eq!(private("--listen 0.0.0.0:443 --data /nowhere"), Ok(true));
+        assert!(private("--listen ws://127.0.0.1:80").is_err());
+        assert_eq!(
+            private("--listen ws://80 --data /nowhere --private"),
+            Ok(true)
+        );
+        assert!(settings("--listen wss://80").is_err());
+    }
+
+    #[test]
     fn addresses_for_invitations_are_checked() {
         for good in [
             "sky",
@@ -236,10 +297,19 @@ mod tests {
             "[::1]",
             "[::1]:9",
         ] {
-            assert_eq!(address(good).as_deref(), Ok(good));
+            assert!(good.parse::<Public>().is_ok(), "{good}");
         }
         for bad in ["", ":9000", "sky:0", "sky:x", "tcp://sky", "a b", "::1"] {
-            assert!(address(bad).is_err(), "{bad}");
+            assert!(bad.parse::<Public>().is_err(), "{bad}");
         }
+        let shown = |text: &str| {
+            text.parse()
+                .map(|public: Public| public.at(9000).to_string())
+        };
+        assert_eq!(shown("sky").as_deref(), Ok("sky:9000"));
+        assert_eq!(
+            shown("skypipe+wss://sky/a").as_deref(),
+            Ok("skypipe+wss://sky:443/a")
+        );
     }
 }

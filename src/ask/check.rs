@@ -10,7 +10,7 @@ use skypipe_broker::protocol::Status;
 use skypipe_broker::text::{count, printable};
 
 use super::{inquire, is_running};
-use crate::config::{self, Place};
+use crate::config::{self, Place, Proxy};
 use crate::exit::{Failure, UNREACHABLE};
 use crate::local::directory::Directory;
 use crate::output::{self, show};
@@ -80,6 +80,8 @@ pub fn hung(path: &Path) -> String {
 struct Sky {
     /// Where it was deployed, if it was.
     provider: Option<String>,
+    /// What connections to it go through, if they do.
+    proxy: Option<Proxy>,
     /// How long a connection takes to come about: one way there and back.
     latency: Option<Duration>,
 }
@@ -90,7 +92,12 @@ impl Sky {
             Place::Invited(_, token) => crate::deployed(token),
             Place::Sky(_) | Place::Here(_) => None,
         };
+        let proxy = match place {
+            Place::Sky(endpoint) | Place::Invited(endpoint, _) => config::proxy(endpoint),
+            Place::Here(_) => Ok(None),
+        };
         Self {
+            proxy: proxy.unwrap_or_default(),
             provider: deployed.map(|deployed| format!("{}, {}", deployed.target, deployed.name)),
             latency,
         }
@@ -132,6 +139,7 @@ fn report(status: &Status, place: &Place, sky: &Sky, now: SystemTime) -> String 
     let lines = [
         Some(("satellite", runs)),
         sky.provider.clone().map(|provider| ("provider", provider)),
+        sky.proxy.as_ref().map(|proxy| ("proxy", proxy.to_string())),
         Some(("version", status.program.clone())),
         // The rest is told to those who manage the satellite.
         known(("process", status.pid.to_string())),
@@ -207,12 +215,14 @@ disk       3 MiB of 1 GiB used
         let place = Place::Here("/home/me/.local/state/skypipe".into());
         let nowhere = Sky {
             provider: None,
+            proxy: None,
             latency: None,
         };
         assert_eq!(report(&status(), &place, &nowhere, now), expected);
         let place = Place::Sky("tcp://sky:9000".parse().unwrap());
         let sky = Sky {
             provider: Some("fly, skypipe-abcdefghij".to_owned()),
+            proxy: None,
             latency: Some(Duration::from_micros(12_345)),
         };
         let report = report(&status(), &place, &sky, now);

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use skypipe_broker::keys::halves::Halves;
 use skypipe_broker::protocol::{Mode, Rights};
-use skypipe_satellite::{Listen, Settings};
+use skypipe_satellite::{Listen, Public, Settings};
 
 use super::deploy::Deploy;
-use crate::session::{Question, Timeouts};
+use crate::session::{Compression, Question, Timeouts};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ pub struct Setup {
     /// The rest of the flags.
     pub deploy: Deploy,
     /// Under which host, and perhaps port, others reach the satellite.
-    pub public: Option<String>,
+    pub public: Option<Public>,
 }
 
 /// Bytes in or out of a pipe.
@@ -113,6 +113,8 @@ pub enum Way {
         wait: bool,
         /// Whether readers have the stream only once it has ended.
         whole: bool,
+        /// Whether it is compressed on its way.
+        compress: Compression,
     },
 }
 

@@ -108,6 +108,7 @@ fn modes_imply_reading_and_wait_implies_writing() {
             said: true,
             wait: false,
             whole: false,
+            compress: Compression::Auto,
         }
     );
     assert_eq!(
@@ -116,6 +117,16 @@ fn modes_imply_reading_and_wait_implies_writing() {
             said: false,
             wait: true,
             whole: false,
+            compress: Compression::Auto,
+        }
+    );
+    assert_eq!(
+        pipe("skypipe --compress 3").way,
+        Way::Write {
+            said: false,
+            wait: false,
+            whole: false,
+            compress: Compression::Level(3),
         }
     );
     assert_eq!(
@@ -124,6 +135,7 @@ fn modes_imply_reading_and_wait_implies_writing() {
             said: true,
             wait: true,
             whole: false,
+            compress: Compression::Auto,
         }
     );
 }
@@ -223,7 +235,7 @@ fn a_target_of_setup_may_be_said() {
     let said = setup("skypipe --setup ssh://me@sky:2222 --port 9001 --public sky.example.org");
     assert_eq!(said.target.as_deref(), Some("ssh://me@sky:2222"));
     assert_eq!(said.deploy.port, Some(9001));
-    assert_eq!(said.public.as_deref(), Some("sky.example.org"));
+    assert_eq!(said.public, "sky.example.org".parse().ok());
 }
 
 #[test]

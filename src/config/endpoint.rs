@@ -1,10 +1,12 @@
-//! Where a satellite is, as people write it: `tcp://host:port`.
+//! Where a satellite is, as people write it: `tcp://host:port`, or the address of an invitation.
 //!
 //! Owns its form. What a name is looked up as is for [`names`].
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::str::FromStr;
+
+use skypipe_broker::keys::address::{Address, Transport};
 
 use crate::names;
 
@@ -14,13 +16,15 @@ const MAX_HOST: usize = 253;
 /// The longest name of a network interface, in bytes.
 const MAX_INTERFACE: usize = 15;
 
-/// `tcp://host:port`.
+/// `tcp://host:port`, or the same through another transport.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// The host.
     pub host: Host,
     /// The port, never 0.
     pub port: u16,
+    /// What a connection to it runs in.
+    pub transport: Transport,
 }
 
 /// The host of an [`Endpoint`].
@@ -36,6 +40,19 @@ pub enum Host {
 }
 
 impl Endpoint {
+    /// The endpoint of an address.
+    ///
+    /// # Errors
+    ///
+    /// When its host makes no sense.
+    pub fn of(address: &Address) -> Result<Self, &'static str> {
+        Ok(Self {
+            host: parse_host(&address.host)?,
+            port: address.port,
+            transport: address.transport.clone(),
+        })
+    }
+
     /// Its addresses; for a name, what it is looked up as just now.
     ///
     /// # Errors
@@ -57,12 +74,29 @@ impl Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let port = self.port;
-        match &self.host {
-            Host::Name(name) => write!(f, "tcp://{name}:{port}"),
-            Host::Address(IpAddr::V4(address)) => write!(f, "tcp://{address}:{port}"),
-            Host::Address(IpAddr::V6(address)) => write!(f, "tcp://[{address}]:{port}"),
-            Host::Scoped(address, zone) => write!(f, "tcp://[{address}%{zone}]:{port}"),
+        let (host, port) = (&self.host, self.port);
+        match &self.transport {
+            Transport::Tcp => write!(f, "tcp://{host}:{port}"),
+            transport => {
+                let address = Address {
+                    transport: transport.clone(),
+                    host: host.to_string(),
+                    port,
+                };
+                address.fmt(f)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    /// As it stands in a URL.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Address(IpAddr::V4(address)) => address.fmt(f),
+            Self::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),
+            Self::Scoped(address, zone) => write!(f, "[{address}%{zone}]"),
         }
     }
 }
@@ -78,6 +112,7 @@ impl FromStr for Endpoint {
         Ok(Self {
             host: parse_host(host)?,
             port: parse_port(port)?,
+            transport: Transport::Tcp,
         })
     }
 }

@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use skypipe_broker::frame;
-use zmq::Socket;
+use zmq::{POLLIN, PollItem, Socket};
 
 use self::ending::Ending;
 use self::known::Known;
@@ -184,6 +184,7 @@ impl Connection {
             State::Finding { .. } => self.look_at_search(),
             State::Trying { .. } => self.look_at_race(),
             State::Up(up) => {
+                up.turn();
                 if up.look().is_some() {
                     self.breach = Some(up.breach(Ending::Broke));
                 }
@@ -214,7 +215,8 @@ impl Connection {
         };
         match race.look(&mut self.maker, &mut self.known) {
             Standing::Open => {}
-            Standing::Won(up) => {
+            Standing::Won(mut up) => {
+                up.borrow(self.maker.context());
                 let unsent = std::mem::take(unsent);
                 self.latency = up.latency();
                 self.is_answered = false;
@@ -269,8 +271,27 @@ impl Connection {
         self.latency.take()
     }
 
+    /// Sends and receives what can be without waiting, if that is this thread's work. Returns how soon there
+    /// is something to do again, even if nothing comes in.
+    pub fn turn(&mut self) -> Option<Duration> {
+        match &mut self.state {
+            State::Up(up) => up.turn(),
+            State::Idle | State::Finding { .. } | State::Trying { .. } => None,
+        }
+    }
+
     /// What to wait for.
-    pub fn sockets(&self) -> impl Iterator<Item = &Socket> {
+    pub fn watched(&self) -> Vec<PollItem<'_>> {
+        if let State::Up(up) = &self.state
+            && let Some(io) = &up.io
+        {
+            return vec![PollItem::from_fd(io.fd(), POLLIN)];
+        }
+        let sockets = self.sockets();
+        sockets.map(|socket| socket.as_poll_item(POLLIN)).collect()
+    }
+
+    fn sockets(&self) -> impl Iterator<Item = &Socket> {
         let (up, race) = match &self.state {
             State::Up(up) => (Some(up), None),
             State::Trying { race, .. } => (None, Some(race)),
@@ -281,8 +302,9 @@ impl Connection {
     }
 
     /// Gives what was sent last a moment to leave: the end of the context waits for it.
-    pub fn finish(self) {
-        if let State::Up(up) = &self.state {
+    pub fn finish(mut self) {
+        if let State::Up(up) = &mut self.state {
+            up.give_back();
             let _ = up.socket.set_linger(LINGER);
         }
     }

@@ -7,9 +7,11 @@
 use std::fs::File;
 use std::net::SocketAddr;
 
+use skypipe_broker::keys::address::Transport;
 use skypipe_broker::keys::seed::SigningPair;
 
-use crate::config::{Endpoint, Host};
+use super::tunnel::{Target, Tunnel};
+use crate::config::{Endpoint, Host, Proxy};
 
 /// The most addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 32;
@@ -36,6 +38,8 @@ pub struct Way {
     pub ipv6: bool,
     /// A directory that the endpoint needs to be open.
     pub directory: Option<File>,
+    /// How the connection is made, if libzmq does not make it by itself.
+    pub tunnel: Option<Tunnel>,
 }
 
 /// How to get to a satellite.
@@ -56,32 +60,62 @@ pub trait Route: Send + Sync {
 #[derive(Debug)]
 pub struct Tcp {
     endpoint: Endpoint,
+    proxy: Option<Proxy>,
     keys: Option<Keys>,
 }
 
 impl Tcp {
-    /// The route to `endpoint`, with these keys if the satellite there has one.
+    /// The route to `endpoint`, through a proxy if there is one, with these keys if the satellite there has
+    /// one.
     #[must_use]
-    pub fn new(endpoint: Endpoint, keys: Option<Keys>) -> Self {
-        Self { endpoint, keys }
+    pub fn new(endpoint: Endpoint, proxy: Option<Proxy>, keys: Option<Keys>) -> Self {
+        Self {
+            endpoint,
+            proxy,
+            keys,
+        }
     }
 
     /// A socket address is written as `ZeroMQ` has it: an IPv6 address in brackets.
     fn way(&self, address: SocketAddr) -> Way {
+        let is_plain = self.proxy.is_none() && self.endpoint.transport == Transport::Tcp;
         Way {
             endpoint: format!("tcp://{address}"),
             name: self.endpoint.to_string(),
             keys: self.keys.clone(),
             ipv6: address.is_ipv6(),
             directory: None,
+            tunnel: (!is_plain).then(|| self.tunnel(Target::Address(address))),
+        }
+    }
+
+    fn tunnel(&self, target: Target) -> Tunnel {
+        Tunnel {
+            proxy: self.proxy.clone(),
+            target,
+            host: self.endpoint.host.to_string(),
+            transport: self.endpoint.transport.clone(),
+        }
+    }
+
+    /// The way to a name that the proxy looks up.
+    fn named(&self, name: &str) -> Way {
+        Way {
+            endpoint: format!("tcp://{name}:{}", self.endpoint.port),
+            name: self.endpoint.to_string(),
+            keys: self.keys.clone(),
+            ipv6: false,
+            directory: None,
+            tunnel: Some(self.tunnel(Target::Name(name.to_owned(), self.endpoint.port))),
         }
     }
 }
 
 impl Route for Tcp {
     fn known(&self) -> Option<Way> {
-        match self.endpoint.host {
-            Host::Address(ip) => Some(self.way(SocketAddr::new(ip, self.endpoint.port))),
+        match &self.endpoint.host {
+            Host::Address(ip) => Some(self.way(SocketAddr::new(*ip, self.endpoint.port))),
+            Host::Name(name) if self.proxy.is_some() => Some(self.named(name)),
             Host::Name(_) | Host::Scoped(..) => None,
         }
     }
@@ -99,9 +133,10 @@ impl Route for Tcp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Protocol;
 
     fn tcp(text: &str) -> Tcp {
-        Tcp::new(text.parse().expect("it is an endpoint"), None)
+        Tcp::new(text.parse().expect("it is an endpoint"), None, None)
     }
 
     #[test]
@@ -117,6 +152,29 @@ mod tests {
         assert_eq!(
             (ways[0].endpoint.as_str(), ways[0].ipv6, ways.len()),
             ("tcp://127.0.0.1:9000", false, 1)
+        );
+    }
+
+    #[test]
+    fn a_proxy_looks_names_up() {
+        let proxy = Proxy {
+            protocol: Protocol::Socks5,
+            host: "socks".to_owned(),
+            port: 1080,
+            login: None,
+        };
+        let endpoint = "tcp://no.such.name:9000"
+            .parse()
+            .expect("it is an endpoint");
+        let way = Tcp::new(endpoint, Some(proxy), None).known();
+        let tunnel = way
+            .and_then(|way| way.tunnel)
+            .expect("nothing is looked up");
+        assert_eq!(tunnel.target, Target::Name("no.such.name".to_owned(), 9000));
+        assert!(
+            tcp("tcp://127.0.0.1:9000")
+                .known()
+                .is_some_and(|way| way.tunnel.is_none())
         );
     }
 

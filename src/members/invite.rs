@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
+use skypipe_broker::keys::address::Address;
 use skypipe_broker::keys::seed::Seed;
-use skypipe_broker::keys::token::{Kind, Token, is_host};
+use skypipe_broker::keys::token::{Kind, Token};
 use skypipe_broker::protocol::{NewBox, NewKey, OwnKey, PublicKey, Reply};
 
 use super::{Member, letting, new_box, random, wall};
@@ -50,7 +51,7 @@ pub fn invite(invite: &Invite) -> Result<u8, Failure> {
         voucher: voucher.flatten(),
     };
     // All that can fail comes first, so that no key is made in vain.
-    let (host, port) = address(&member, &own)?;
+    let address = address(&member, &own)?;
     let answers = member.put(Question::Invite(new))?;
     let name = answers.iter().find_map(|answer| match answer {
         Reply::Invited { name } => Some(name),
@@ -59,8 +60,7 @@ pub fn invite(invite: &Invite) -> Result<u8, Failure> {
     let name =
         name.ok_or_else(|| Failure::failed("the satellite did not say that it let it in"))?;
     let token = Token {
-        host,
-        port,
+        address,
         kind,
         satellite: member.token.satellite,
         seed,
@@ -77,11 +77,11 @@ pub fn invite(invite: &Invite) -> Result<u8, Failure> {
         "whoever has the line above can use the satellite as {name}: paste it into skypipe --join \
          on the other machine, {how}"
     ));
-    if kind == Kind::Phrase && is_loopback(&token.host) {
+    if kind == Kind::Phrase && is_loopback(&token.address.host) {
         hint(&format!(
             "it names {}, which only this machine can reach: write the satellite's own name in its \
              place, or start the satellite with --public",
-            token.host
+            token.address.host
         ));
     }
     Ok(DONE)
@@ -124,12 +124,10 @@ fn keys_for(
 }
 
 /// Where the invited machine finds the satellite: where the satellite says, else where this one does.
-fn address(member: &Member, own: &OwnKey) -> Result<(String, u16), Failure> {
+fn address(member: &Member, own: &OwnKey) -> Result<Address, Failure> {
     let Some(address) = &own.address else {
-        return Ok((member.token.host.clone(), member.token.port));
+        return Ok(member.token.address.clone());
     };
-    let parts = address.rsplit_once(':');
-    let parts = parts.filter(|(host, _)| is_host(host));
-    let parts = parts.and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)));
-    parts.ok_or_else(|| Failure::failed("the satellite's address makes no sense"))
+    let address = address.parse();
+    address.map_err(|_| Failure::failed("the satellite's address makes no sense"))
 }

@@ -8,8 +8,8 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use skypipe_broker::keys::address::Address;
 use skypipe_broker::keys::halves::Halves;
-use skypipe_broker::keys::token::is_host;
 use skypipe_broker::protocol::{KeyInfo, MAX_KEY_NAME, NewKey, PublicKey, Reply};
 use skypipe_broker::text::json;
 
@@ -139,10 +139,7 @@ impl LetIn {
                 "what runs beside the satellite did not answer as skypipe does: is it another version?",
             )
         })?;
-        let is_good = |address: &String| {
-            let parts = address.rsplit_once(':');
-            parts.is_some_and(|(host, port)| is_host(host) && port.parse::<u16>().is_ok())
-        };
+        let is_good = |address: &String| address.parse::<Address>().is_ok();
         let is_long = |name: &String| name.len() > MAX_KEY_NAME;
         if read.name.iter().any(is_long) || !read.address.iter().all(is_good) {
             return Err(Failure::failed(

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use skypipe_broker::keys::address::Transport;
 use skypipe_broker::keys::token::Token;
 
 use super::record::Deployed;
@@ -56,7 +57,7 @@ impl Finding {
     /// The route to what was deployed, which was last seen at `endpoint`.
     #[must_use]
     pub fn new(deployed: Deployed, endpoint: Endpoint, token: Token, keys: Keys) -> Self {
-        let tcp = Tcp::new(endpoint.clone(), Some(keys.clone()));
+        let tcp = route(&endpoint, &keys);
         Self(Arc::new(Known {
             deployed,
             token,
@@ -88,11 +89,14 @@ impl Finding {
 }
 
 impl Known {
-    /// Asks the platform, and goes where it says from now on, if somebody answers there.
+    /// Asks the platform, and goes where it says from now on, if somebody answers there. An address at
+    /// which something is in front of the satellite is the user's own, and the platform does not know it.
     fn find_out(&self) {
-        if let Some(endpoint) = self.look_up()
+        let is_platforms = lock(&self.way).0.transport == Transport::Tcp;
+        if is_platforms
+            && let Some(endpoint) = self.look_up()
             && endpoint != lock(&self.way).0
-            && answers(&endpoint)
+            && answers(&endpoint, &self.keys)
         {
             self.move_to(endpoint);
         }
@@ -119,13 +123,10 @@ impl Known {
 
     /// Goes to another address from now on, and remembers it.
     fn move_to(&self, endpoint: Endpoint) {
-        let tcp = Tcp::new(endpoint.clone(), Some(self.keys.clone()));
+        let tcp = route(&endpoint, &self.keys);
         let mut token = self.token.clone();
-        let shown = endpoint.to_string();
-        if let Some((host, port)) = shown.trim_start_matches("tcp://").rsplit_once(':')
-            && let Ok(port) = port.parse()
-        {
-            (token.host, token.port) = (host.to_owned(), port);
+        if let Ok(address) = endpoint.to_string().trim_start_matches("tcp://").parse() {
+            token.address = address;
             // Only if nobody else has changed it meanwhile.
             let is_ours = matches!(config::joined_satellite(),
                 Ok(Some(Place::Invited(_, joined))) if joined.seed == token.seed);
@@ -138,7 +139,18 @@ impl Known {
     }
 }
 
-fn answers(endpoint: &Endpoint) -> bool {
+fn route(endpoint: &Endpoint, keys: &Keys) -> Tcp {
+    // The environment was looked at when the program began, and says the same for each host.
+    let proxy = config::proxy(endpoint).unwrap_or_default();
+    Tcp::new(endpoint.clone(), proxy, Some(keys.clone()))
+}
+
+/// Whether somebody accepts connections there, through the proxy if there is one.
+fn answers(endpoint: &Endpoint, keys: &Keys) -> bool {
+    let known = route(endpoint, keys).known();
+    if let Some(tunnel) = known.and_then(|way| way.tunnel) {
+        return tunnel.open().is_ok();
+    }
     let addresses = endpoint.addresses().unwrap_or_default();
     addresses
         .iter()
@@ -165,6 +177,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use skypipe_broker::keys::address::Address;
     use skypipe_broker::keys::secret::Secret;
     use skypipe_broker::keys::seed::Seed;
     use skypipe_broker::keys::token::Kind;
@@ -175,8 +188,7 @@ mod tests {
     fn finding(endpoint: &str) -> Finding {
         let seed = Seed::new(Secret::from(Zeroizing::new([7; 32])));
         let token = Token {
-            host: "sky".to_owned(),
-            port: 9000,
+            address: Address::tcp("sky", 9000),
             kind: Kind::Phrase,
             satellite: [1; 32],
             seed: seed.clone(),

@@ -7,6 +7,7 @@ mod entering;
 mod joined;
 
 use serde_json::json;
+use skypipe_broker::keys::address::Transport;
 use skypipe_broker::keys::halves::Halves;
 use skypipe_broker::keys::seed::Seed;
 
@@ -197,10 +198,15 @@ fn launch(
 
 fn plan(setup: &Setup, founder: Option<String>, seed: &Seed) -> Result<Plan, Failure> {
     let deploy = &setup.deploy;
-    let (public, port) = match setup.public.as_deref().map(split) {
-        None => (None, None),
-        Some((host, port)) => (Some(host), port),
-    };
+    let public = setup.public.as_ref().map(|public| public.at(1));
+    if let Some(address) = public.as_ref().filter(|it| it.transport != Transport::Tcp) {
+        return Err(Failure::usage(format!(
+            "{address} needs a web server in front of the satellite, which --setup does not put there: \
+             with --setup, --public is HOST or HOST:PORT"
+        )));
+    }
+    let named = setup.public.as_ref().filter(|public| public.has_port());
+    let port = named.map(|public| public.at(1).port);
     if let (Some(one), Some(other)) = (port, deploy.port)
         && one != other
     {
@@ -212,18 +218,10 @@ fn plan(setup: &Setup, founder: Option<String>, seed: &Seed) -> Result<Plan, Fai
         version: VERSION.to_owned(),
         founder: founder.unwrap_or_else(|| Halves::of(seed).to_string()),
         port: deploy.port.or(port),
-        public,
+        public: public.map(|address| address.host),
         binary: deploy.satellite_binary.clone(),
         image: deploy.image.clone(),
     })
-}
-
-/// Host and port of `HOST[:PORT]`, which the flag's own check has found good.
-fn split(public: &str) -> (String, Option<u16>) {
-    match public.rsplit_once(':') {
-        Some((host, port)) if !public.ends_with(']') => (host.to_owned(), port.parse().ok()),
-        _ => (public.to_owned(), None),
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::kem::{BadKey, Public};
+use super::packer::Unpacker;
 use super::record::{Header, Kind, Record, Records};
 use super::suite::Key;
 use super::{Fault, Suite, stream_info};
@@ -45,6 +46,8 @@ pub struct Opener {
     due: Option<u64>,
     /// Keys that have opened something, the one that was used last at the end.
     keys: Vec<Known>,
+    /// What unpacks records, from the first packed one on.
+    unpacker: Option<Unpacker>,
 }
 
 /// A key that has opened a record.
@@ -70,6 +73,7 @@ impl Opener {
             info: stream_info(stream, pipe),
             due: None,
             keys: Vec::new(),
+            unpacker: None,
         }
     }
 
@@ -102,9 +106,9 @@ impl Opener {
         let (mut due, mut skipped) = (self.due, 0);
         for (number, record) in Records::of(wire).enumerate() {
             let record = record?;
-            self.open_record(epochs, &record, &mut plain)?;
+            let length = self.open_bytes(epochs, &record, &mut plain)?;
             skipped += gap(due, record.header.position, may_skip && number == 0)?;
-            due = Some(record.header.after()?);
+            due = Some(record.header.after(length)?);
         }
         self.due = due;
         let plain = plain.into();
@@ -133,6 +137,27 @@ impl Opener {
         let skipped = gap(self.due, len, may_skip)?;
         self.due = Some(len);
         Ok(Ended { len, skipped })
+    }
+
+    /// Opens a record of bytes, packed or not, to the end of `plain`; returns how many those are.
+    fn open_bytes(
+        &mut self,
+        epochs: &[Epoch],
+        record: &Record<'_>,
+        plain: &mut Vec<u8>,
+    ) -> Result<usize, Fault> {
+        if record.header.kind != Kind::Packed {
+            self.open_record(epochs, record, plain)?;
+            return Ok(record.cipher.len());
+        }
+        let mut packed = Vec::with_capacity(record.cipher.len());
+        self.open_record(epochs, record, &mut packed)?;
+        if self.unpacker.is_none() {
+            self.unpacker = Unpacker::new();
+        }
+        let unpacker = self.unpacker.as_mut().ok_or(Fault::Altered)?;
+        let length = unpacker.unpack(&packed, record.len(), plain);
+        length.ok_or(Fault::Altered)
     }
 
     /// Opens a record to the end of `plain`. A key is kept as soon as it has opened something and
@@ -213,13 +238,13 @@ impl Known {
     }
 }
 
-/// Where a payload begins and how much plaintext it has, by its own account. Nothing is opened
+/// Where a payload begins and how much it holds, packed or not, by its own account. Nothing is opened
 /// before all of it has the form of records of bytes.
 fn survey(wire: &[u8]) -> Result<(u64, usize), Fault> {
     let (mut begin, mut length) = (None, 0);
     for record in Records::of(wire) {
         let record = record?;
-        if record.header.kind != Kind::Bytes {
+        if record.header.kind == Kind::End {
             return Err(Fault::Altered);
         }
         begin.get_or_insert(record.header.position);

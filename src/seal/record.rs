@@ -14,6 +14,10 @@ pub const MOST_PLAIN: usize = 3776;
 /// What a record has beside the plaintext: header and tag.
 pub const OVERHEAD: usize = HEADER + TAG;
 
+/// How many bytes of plaintext a packed record has at most for each of its own. What a listener must
+/// keep is bounded by what it has given credit for, whatever was packed.
+pub const MOST_RATIO: usize = 16;
+
 pub(super) const HEADER: usize = 48;
 pub(super) const TAG: usize = 16;
 
@@ -34,18 +38,25 @@ pub fn plain_room(sealed: usize) -> usize {
 }
 
 /// The longest beginning of `wire` of whole records that has at most `most` bytes: its length, and
-/// the plaintext bytes in it. For a writer that must send sealed bytes again in smaller chunks.
+/// the plaintext bytes in it, when all of `wire` has `plain` of them. For a writer that must send sealed
+/// bytes again in smaller chunks.
 #[must_use]
-pub fn whole_records(wire: &[u8], most: usize) -> (usize, usize) {
-    let (mut length, mut plain) = (0, 0);
+pub fn whole_records(wire: &[u8], plain: usize, most: usize) -> (usize, usize) {
+    let (mut length, mut begin) = (0, None);
     for record in Records::of(wire).map_while(Result::ok) {
+        let position = record.header.position;
+        let begin = *begin.get_or_insert(position);
         if length + record.len() > most {
-            break;
+            return (length, plain_before(begin, position, plain));
         }
         length += record.len();
-        plain += record.cipher.len();
     }
-    (length, plain)
+    (length, if length == 0 { 0 } else { plain })
+}
+
+/// The plaintext bytes from one position to another one, by their own account: no more than there are.
+fn plain_before(begin: u64, position: u64, most: usize) -> usize {
+    usize::try_from(position.saturating_sub(begin)).map_or(most, |plain| plain.min(most))
 }
 
 /// What a record is.
@@ -53,6 +64,7 @@ pub fn whole_records(wire: &[u8], most: usize) -> (usize, usize) {
 pub(super) enum Kind {
     Bytes = 0,
     End = 1,
+    Packed = 2,
 }
 
 /// What stands in front of a ciphertext.
@@ -60,7 +72,8 @@ pub(super) enum Kind {
 pub(super) struct Header {
     pub suite: Suite,
     pub kind: Kind,
-    pub plain: u16,
+    /// The length of what was sealed.
+    pub length: u16,
     pub epoch: u32,
     pub position: u64,
     pub encapsulated: Public,
@@ -71,7 +84,7 @@ impl Header {
         let mut bytes = [0; HEADER];
         bytes[0] = self.suite as u8;
         bytes[1] = self.kind as u8;
-        bytes[2..4].copy_from_slice(&self.plain.to_be_bytes());
+        bytes[2..4].copy_from_slice(&self.length.to_be_bytes());
         bytes[4..8].copy_from_slice(&self.epoch.to_be_bytes());
         bytes[8..16].copy_from_slice(&self.position.to_be_bytes());
         bytes[16..].copy_from_slice(&self.encapsulated);
@@ -82,20 +95,20 @@ impl Header {
         let suite = bytes[0];
         let header = Self {
             suite: Suite::of(suite).ok_or(Fault::UnknownSuite { suite })?,
-            kind: if bytes[1] == 0 {
-                Kind::Bytes
-            } else {
-                Kind::End
+            kind: match bytes[1] {
+                0 => Kind::Bytes,
+                1 => Kind::End,
+                2 => Kind::Packed,
+                _ => return Err(Fault::Altered),
             },
-            plain: u16::from_be_bytes(field(bytes, 2)),
+            length: u16::from_be_bytes(field(bytes, 2)),
             epoch: u32::from_be_bytes(field(bytes, 4)),
             position: u64::from_be_bytes(field(bytes, 8)),
             encapsulated: field(bytes, 16),
         };
-        let is_sound = match bytes[1] {
-            0 => (1..=MOST_PLAIN).contains(&usize::from(header.plain)),
-            1 => header.plain == 0,
-            _ => false,
+        let is_sound = match header.kind {
+            Kind::Bytes | Kind::Packed => (1..=MOST_PLAIN).contains(&header.length.into()),
+            Kind::End => header.length == 0,
         };
         if is_sound {
             Ok(header)
@@ -104,10 +117,10 @@ impl Header {
         }
     }
 
-    /// The position of the byte after this record.
-    pub(super) fn after(&self) -> Result<u64, Fault> {
+    /// The position of the byte after this record, which has so many bytes of plaintext.
+    pub(super) fn after(&self, plain: usize) -> Result<u64, Fault> {
         self.position
-            .checked_add(self.plain.into())
+            .checked_add(plain as u64)
             .ok_or(Fault::Altered)
     }
 }
@@ -132,7 +145,7 @@ impl<'a> Record<'a> {
         let (head, rest) = wire.split_first_chunk().ok_or(Fault::Altered)?;
         let header = Header::decode(head)?;
         let (cipher, rest) = rest
-            .split_at_checked(header.plain.into())
+            .split_at_checked(header.length.into())
             .ok_or(Fault::Altered)?;
         let (tag, rest) = rest.split_first_chunk().ok_or(Fault::Altered)?;
         Ok((

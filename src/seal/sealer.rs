@@ -7,6 +7,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::kem::BadKey;
+use super::packer::{Packer, line_end};
 use super::record::{Header, Kind, MOST_PLAIN, OVERHEAD};
 use super::suite::Key;
 use super::{Suite, sealed_len};
@@ -44,7 +45,7 @@ impl Sealer {
             header: Header {
                 suite,
                 kind: Kind::Bytes,
-                plain: 0,
+                length: 0,
                 epoch: epoch.number,
                 position,
                 encapsulated,
@@ -74,18 +75,61 @@ impl Sealer {
     pub fn seal(&mut self, plain: &[u8]) -> Bytes {
         let mut wire = Vec::with_capacity(sealed_len(plain.len()));
         for piece in plain.chunks(MOST_PLAIN) {
-            let length = u16::try_from(piece.len()).expect("a piece is at most MOST_PLAIN");
-            let header = Header {
-                plain: length,
-                ..self.header
-            };
-            self.header.position = header
-                .position
-                .checked_add(length.into())
-                .expect("no stream has 2^64 bytes");
-            self.push(&header, piece, &mut wire);
+            self.seal_one(Kind::Bytes, piece, piece.len(), &mut wire);
         }
         wire.into()
+    }
+
+    /// Seals the stream's next bytes into records to the end of `wire`, as far as at most `most` bytes in
+    /// all reach, and packs those that shrink. A record ends with a line where it can. Returns how many
+    /// bytes were sealed.
+    pub fn seal_packed(
+        &mut self,
+        packer: &mut Packer,
+        plain: &[u8],
+        most: usize,
+        wire: &mut Vec<u8>,
+    ) -> usize {
+        let mut done = 0;
+        while done < plain.len() {
+            let rest = &plain[done..];
+            let room = most.saturating_sub(wire.len() + OVERHEAD).min(MOST_PLAIN);
+            if room < MOST_PLAIN.min(rest.len()) {
+                break;
+            }
+            if let Some((length, packed)) = packer.pack(rest, room) {
+                self.seal_one(Kind::Packed, packed, length, wire);
+                done += length;
+                continue;
+            }
+            let is_last = most < wire.len() + 2 * (OVERHEAD + MOST_PLAIN);
+            let mut length = room.min(rest.len());
+            if is_last && length < rest.len() {
+                length = line_end(&rest[..length]);
+            }
+            self.seal_one(Kind::Bytes, &rest[..length], length, wire);
+            done += length;
+        }
+        done
+    }
+
+    /// Seals one record, whose content stands for the stream's next `plain` bytes.
+    pub(super) fn seal_one(
+        &mut self,
+        kind: Kind,
+        content: &[u8],
+        plain: usize,
+        wire: &mut Vec<u8>,
+    ) {
+        let length = u16::try_from(content.len()).expect("a record has at most MOST_PLAIN");
+        let header = Header {
+            kind,
+            length,
+            ..self.header
+        };
+        let after = header.after(plain).ok();
+        self.header.position = after.expect("no stream has 2^64 bytes");
+        self.push(&header, content, wire);
     }
 
     /// The proof of the end: [`OVERHEAD`] bytes. Nothing can be sealed after it.

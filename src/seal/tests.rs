@@ -8,6 +8,7 @@ mod holder;
 mod keys;
 mod lengths;
 mod order;
+mod packed;
 mod round;
 mod vectors;
 

@@ -5,11 +5,11 @@
 //! they would be other bytes than those that a listener may have had already.
 
 use bytes::Bytes;
-use skypipe_broker::protocol::How;
+use skypipe_broker::protocol::{How, PIECE};
 use uuid::Uuid;
 
 use crate::keys::{Keyring, Random};
-use crate::seal::{MOST_PLAIN, Sealer, Suite, plain_room, sealed_len, whole_records};
+use crate::seal::{MOST_PLAIN, Packer, Sealer, Suite, plain_room, sealed_len, whole_records};
 
 use super::plain::Plain;
 
@@ -36,7 +36,7 @@ impl Cargo {
     /// Takes off the longest beginning that is sent in at most `most` bytes, perhaps nothing.
     pub fn split_to(&mut self, most: usize) -> Self {
         let (wire, plain) = if self.is_sealed {
-            whole_records(&self.wire, most)
+            whole_records(&self.wire, self.plain.len(), most)
         } else {
             let most = most.min(self.wire.len());
             (most, most)
@@ -151,6 +151,39 @@ impl Seal {
                 Some((taken, !bytes.is_empty()))
             }
         }
+    }
+
+    /// Takes off the front of `piece` what can be sent in `most` bytes once `packer` has made it short,
+    /// with the same bounds as [`Seal::take`]. None of what was sent before, and none without a seal: that
+    /// goes as it is.
+    pub fn take_packed(
+        &mut self,
+        piece: &mut Piece,
+        most: usize,
+        packer: &mut Packer,
+    ) -> Option<(Cargo, bool)> {
+        let least = self.least(piece, 0);
+        let (Self::With(sealer), Piece::Read(bytes)) = (self, piece) else {
+            return None;
+        };
+        if most < least {
+            return None;
+        }
+        // A satellite may cut longer chunks, and not where records end.
+        let most = most.min(PIECE);
+        let mut wire = Vec::with_capacity(most);
+        let length = sealer.seal_packed(packer, bytes.bytes(), most, &mut wire);
+        let cargo = Cargo {
+            plain: bytes.split_to(length),
+            wire: wire.into(),
+            is_sealed: true,
+        };
+        (!cargo.is_empty()).then(|| (cargo, !bytes.is_empty()))
+    }
+
+    /// Whether it seals, so that bytes can be packed.
+    pub fn can_pack(&self) -> bool {
+        matches!(self, Self::With(_))
     }
 
     fn pack(&mut self, plain: Plain) -> Option<Cargo> {

@@ -16,8 +16,8 @@ use crate::seal::{Fault, Opener};
 use super::room::named;
 use super::{Common, Input, LARGE, Now, Output};
 
-/// How much may be on its way to stdout, in bytes of credit: enough for a gigabit over 60 ms.
-const WINDOW: u64 = 8 * (MAX_CHUNK as u64 + 256);
+/// How much may be on its way to stdout, in bytes of credit: enough for a gigabit over 120 ms.
+const WINDOW: u64 = 16 * (MAX_CHUNK as u64 + 256);
 
 /// How many streams that have ended are remembered: more than can have ended in the turns that were
 /// open when a satellite was killed, and that it sends again some time.
@@ -433,7 +433,7 @@ impl Listener {
             at
         });
         if self.mode == Mode::One && self.positions.len() > 1 {
-            return common.fail(1, "a second stream came where there is to be one");
+            return self.endless(common);
         }
         // In a sealed stream, what is missing shows when it is opened.
         if common.keyring.is_none() {
@@ -573,8 +573,8 @@ impl Listener {
         }
     }
 
-    /// A `--one` is to go without its stream's end, as when a satellite lost its power and the stream
-    /// with it. One that has seals need not believe that.
+    /// A `--one` is to go without its stream's end, or to have another one, as when a satellite lost its
+    /// power and the stream with it. One that has seals need not believe that.
     fn endless(&mut self, common: &mut Common) {
         if common.keyring.is_some() {
             return self.distrust(common, &Fault::Endless);

@@ -8,19 +8,27 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use skypipe_broker::protocol::{
-    CHUNK_OVERHEAD, Code, How, MAX_CHUNK, Outcome, Reply, Request, cost,
+    CHUNK_OVERHEAD, Code, How, MAX_CHUNK, Outcome, Reply, Request, SCRAP, cost,
 };
 use skypipe_broker::text;
 
 use crate::keys::Keyring;
+use crate::seal::Packer;
 
 use super::cargo::{Cargo, Piece, Seal};
+use super::compressing::{Compressing, Compression};
 use super::room::{Pause, named, no_room};
 use super::{CommandEnd, Common, Input, LARGE, Now, Output, Signal, chunk_limit};
 
-/// The most that is read ahead of what may be sent, in bytes and in pieces: what a satellite gives
-/// credit for at once.
+/// The most that is read ahead of what may be sent, in bytes and in pieces. That much is on its way at most, and
+/// more would only be in the processors' caches no longer.
 const IN_HAND: usize = 8 * MAX_CHUNK;
+
+/// The same on a line on which an acknowledgement takes as long as [`FAR`]: twice what a satellite gives credit
+/// for at once. When all of that has been sent, as much again is in hand and has been asked for; else the line
+/// would be silent until the satellite has heard of more.
+const IN_HAND_FAR: usize = 32 * MAX_CHUNK;
+const FAR: Duration = Duration::from_millis(50);
 const PIECES_IN_HAND: usize = 1024;
 
 /// How long a writer that was interrupted goes on sending what it had read (rule 15).
@@ -34,6 +42,11 @@ const NOT_STARTED: u8 = 126;
 
 /// Bytes that are worth a chunk even if more is in hand; sealed ones go in whole records anyway.
 const WORTH: usize = 768;
+
+/// The most bytes, as they were read, that are kept until they are acknowledged: a gigabit over a long line to
+/// the satellite and another to a listener. Packed ones can be many more than what the satellite gives
+/// credit for.
+const HELD: usize = 48 * MAX_CHUNK;
 
 /// The size of the first chunks, and the least. Chunks grow to [`MAX_CHUNK`] while they are
 /// acknowledged quickly, so that on a slow line none takes so long that the peer seems dead.
@@ -80,12 +93,20 @@ pub(super) struct Writer {
     is_asked: bool,
     /// How what was read becomes what is sent.
     seal: Seal,
+    /// Whether it is packed.
+    compressing: Compressing,
+    /// What packs it, once something was to be packed, with its level.
+    packer: Option<(i32, Packer)>,
     /// Read and not sent, or to be sent again.
     unsent: VecDeque<Piece>,
     /// In how many bytes that is sent.
     unsent_bytes: usize,
     /// Sent and not acknowledged; the first begins with the byte `acked` of the stream.
     sent: VecDeque<Sent>,
+    /// How many bytes that are, as they were read.
+    held: usize,
+    /// How many bytes are read ahead at most.
+    in_hand: usize,
     acked: u64,
     /// All bytes that were sent.
     sent_bytes: u64,
@@ -118,9 +139,9 @@ impl Writer {
         (wait, whole): (bool, bool),
         inferred: bool,
         label: String,
-        seals: bool,
+        seals: Option<Compression>,
     ) -> Self {
-        let seal = if seals { Seal::Awaited } else { Seal::None };
+        let seal = seals.map_or(Seal::None, |_| Seal::Awaited);
         Self {
             pipe,
             wait,
@@ -132,9 +153,13 @@ impl Writer {
             is_attached: false,
             is_asked: false,
             seal,
+            compressing: Compressing::new(seals.unwrap_or(Compression::Off)),
+            packer: None,
             unsent: VecDeque::new(),
             unsent_bytes: 0,
             sent: VecDeque::new(),
+            held: 0,
+            in_hand: IN_HAND,
             acked: 0,
             sent_bytes: 0,
             spent: 0,
@@ -153,7 +178,7 @@ impl Writer {
     }
 
     pub fn wants_input(&self) -> bool {
-        self.end.is_none() && self.unsent_bytes < IN_HAND && self.unsent.len() < PIECES_IN_HAND
+        self.end.is_none() && self.unsent_bytes < self.in_hand && self.unsent.len() < PIECES_IN_HAND
     }
 
     pub fn is_open(&self) -> bool {
@@ -400,6 +425,7 @@ impl Writer {
         while self.sent_bytes > next
             && let Some(mut lost) = self.sent.pop_back()
         {
+            self.held -= lost.cargo.plain.len();
             let start = self.sent_bytes - lost.cargo.wire.len() as u64;
             let arrived = usize::try_from(next.saturating_sub(start)).unwrap_or(usize::MAX);
             let had = lost.cargo.split_to(arrived);
@@ -413,6 +439,7 @@ impl Writer {
                 let before = self.sent.back().map_or(self.acked_tail, |sent| sent.tail);
                 let tail = had.plain.tail(before);
                 let (cargo, at) = (had, lost.at);
+                self.held += cargo.plain.len();
                 self.sent.push_back(Sent { cargo, tail, at });
             }
         }
@@ -428,14 +455,20 @@ impl Writer {
             if missing < sent.cargo.wire.len() {
                 // Some of a chunk, as after a restart.
                 let done = sent.cargo.split_to(missing);
+                self.held -= done.plain.len();
                 self.acked += done.wire.len() as u64;
                 self.acked_tail = done.plain.tail(self.acked_tail);
                 self.sent.push_front(sent);
                 return common.progress();
             }
+            let plain = sent.cargo.plain.len();
+            self.held -= plain;
             self.acked += sent.cargo.wire.len() as u64;
             self.acked_tail = sent.tail;
+            let more = !self.unsent.is_empty();
+            self.compressing.acked(common.now, self.acked, plain, more);
             let took = common.now.saturating_sub(sent.at);
+            self.in_hand = if took < FAR { IN_HAND } else { IN_HAND_FAR };
             if took < QUICK {
                 self.chunk = (self.chunk * 2).min(MAX_CHUNK);
             } else if took > SLOW {
@@ -498,6 +531,7 @@ impl Writer {
             want,
         };
         common.send(&data, Some(cargo.wire.clone()));
+        self.held += cargo.plain.len();
         self.sent.push_back(Sent {
             cargo,
             tail: self.tail,
@@ -505,17 +539,42 @@ impl Writer {
         });
     }
 
+    /// Takes off the front of what is unsent what can be sent in `most` bytes; whether some of it is left.
+    fn take_front(&mut self, most: usize) -> Option<(Cargo, bool)> {
+        let front = self.unsent.front_mut()?;
+        let packer = match (self.compressing.level(), &front) {
+            (Some(level), Piece::Read(_)) if self.seal.can_pack() => {
+                packer_of(&mut self.packer, level)
+            }
+            _ => None,
+        };
+        if let Some(packer) = packer {
+            let taken = self.seal.take_packed(front, most, packer)?;
+            let (plain, wire) = (taken.0.plain.len(), taken.0.wire.len());
+            let end = self.sent_bytes + wire as u64;
+            self.compressing.packed(plain, wire, end);
+            return Some(taken);
+        }
+        let taken = self.seal.take(front, most, WORTH)?;
+        let end = self.sent_bytes + taken.0.wire.len() as u64;
+        self.compressing.sent_as_it_is(end);
+        Some(taken)
+    }
+
     /// The next chunk, as long as credit and line ends allow.
     fn take_piece(&mut self, common: &Common) -> Option<Cargo> {
-        let front = self.unsent.front_mut()?;
+        let is_held = self.held >= HELD;
+        if is_held || !self.compressing.lets_go(self.sent_bytes - self.acked) {
+            return None;
+        }
         let credit = (self.limit.saturating_sub(self.spent)).saturating_sub(CHUNK_OVERHEAD);
         let most = usize::try_from(credit).unwrap_or(usize::MAX);
         let most = most.min(self.chunk).min(chunk_limit(common));
-        let before = self.seal.wire_len(front);
-        let (cargo, is_left) = self.seal.take(front, most, WORTH)?;
+        let before = self.seal.wire_len(self.unsent.front()?);
+        let (cargo, is_left) = self.take_front(most)?;
         self.unsent_bytes -= before;
         if is_left {
-            self.unsent_bytes += self.seal.wire_len(front);
+            self.unsent_bytes += self.seal.wire_len(self.unsent.front()?);
         } else {
             self.unsent.pop_front();
         }
@@ -531,7 +590,9 @@ impl Writer {
         if self.unsent_bytes == 0 {
             0
         } else {
-            self.spent + self.unsent_bytes as u64 + overhead
+            let expected = self.compressing.expected(self.unsent_bytes);
+            let least = (self.unsent_bytes as u64).min(SCRAP);
+            self.spent + (expected as u64).max(least) + overhead
         }
     }
 
@@ -553,4 +614,12 @@ impl Writer {
             common.send(&finish, None);
         }
     }
+}
+
+/// What packs by this level; none if there is no memory for it.
+fn packer_of(kept: &mut Option<(i32, Packer)>, level: i32) -> Option<&mut Packer> {
+    if kept.as_ref().is_none_or(|(of, _)| *of != level) {
+        *kept = Packer::new(level).map(|packer| (level, packer));
+    }
+    kept.as_mut().map(|(_, packer)| packer)
 }

@@ -111,6 +111,6 @@ pub fn rerouted(invitation: &str, endpoint: &str) -> String {
         .rsplit(':')
         .next()
         .and_then(|port| port.parse().ok());
-    token.port = port.expect("an endpoint has a port");
+    token.address.port = port.expect("an endpoint has a port");
     token.encode().to_string()
 }

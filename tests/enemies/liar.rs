@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use skypipe_broker::keys::KeyId;
+use skypipe_broker::keys::address::Address;
 use skypipe_broker::keys::secret::Secret;
 use skypipe_broker::keys::seed::{Seed, SigningPair};
 use skypipe_broker::keys::token::{Kind, Token};
@@ -129,8 +130,7 @@ impl Liar {
     /// An invitation to it.
     pub fn invitation(&self, seed: Seed, kind: Kind) -> String {
         let token = Token {
-            host: "127.0.0.1".to_owned(),
-            port: self.port,
+            address: Address::tcp("127.0.0.1", self.port),
             kind,
             satellite: self.satellite,
             seed,

@@ -106,10 +106,8 @@ fn a_founder_from_elsewhere_founds_and_nothing_is_printed() {
         *byte = u8::try_from(value.as_u64().expect("a number")).expect("a byte");
     }
     let address = satellite.endpoint().trim_start_matches("tcp://");
-    let (ip, port) = address.rsplit_once(':').expect("it has a port");
     let token = Token {
-        host: ip.to_owned(),
-        port: port.parse().expect("it is a number"),
+        address: address.parse().expect("it has a port"),
         kind: Kind::Founder,
         satellite: public,
         seed: founder,

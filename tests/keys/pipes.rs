@@ -41,6 +41,19 @@ fn gone(machine: &Environment, pipe: &str) {
 }
 
 #[test]
+fn what_is_compressed_takes_less_room_and_arrives_as_it_was() {
+    let (_sky, laptop, phone) = both();
+    let text = text(2_000_000);
+    for (how, most) in [("off", u64::MAX), ("9", 1_400_000)] {
+        let writer = laptop.skypipe(&["-w", "--compress", how, "logs"]);
+        writer.fed(&text).success();
+        let bytes = laptop.listed("logs").bytes;
+        assert!(bytes < most, "{bytes} wait with --compress {how}");
+        phone.skypipe(&["-r", "logs"]).done().printed(&text);
+    }
+}
+
+#[test]
 fn two_terminals() {
     let (_sky, laptop, phone) = both();
     let listener = phone

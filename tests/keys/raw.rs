@@ -50,7 +50,7 @@ impl There {
     /// What an invitation says of it.
     pub fn of(token: &Token) -> Self {
         Self {
-            endpoint: format!("tcp://{}:{}", token.host, token.port),
+            endpoint: format!("tcp://{}", token.address),
             satellite: token.satellite,
         }
     }

@@ -112,14 +112,9 @@ fn an_invitation_to_a_satellite_without_keys_is_told_at_once() {
     for address in ["127.0.0.1:0", "[::1]:0"] {
         let host = Environment::here();
         let open = host.satellite_at(address, &[]);
-        let (ip, port) = open
-            .endpoint()
-            .trim_start_matches("tcp://")
-            .rsplit_once(':')
-            .expect("it has a port");
+        let address = open.endpoint().trim_start_matches("tcp://");
         let there = changed(sky.first(), |token| {
-            ip.clone_into(&mut token.host);
-            token.port = port.parse().expect("it is a number");
+            token.address = address.parse().expect("it is one");
         });
         let sentence = format!(
             "the satellite at {} has no keys, but your invitation is to one that has: ask whoever \

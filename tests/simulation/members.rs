@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use skypipe::keys::{Identity, Keyring, boxes};
 use skypipe::session::{Job, Question};
+use skypipe_broker::keys::address::Address;
 use skypipe_broker::keys::secret::Secret;
 use skypipe_broker::keys::seed::Seed;
 use skypipe_broker::keys::token::{Kind, Token};
@@ -45,8 +46,7 @@ impl Members {
         roll.invite(new, 0).expect("it is the first");
         let keyring = Keyring::founder(&seed);
         let token = Token {
-            host: "sky".to_owned(),
-            port: 9000,
+            address: Address::tcp("sky", 9000),
             kind: Kind::Founder,
             satellite: [2; 32],
             seed,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use skypipe::session::{Job, Question, Signal};
+use skypipe::session::{Compression, Job, Question, Signal};
 use skypipe_broker::protocol::{MAX_CHUNK, Mode};
 
 use super::disk::End;
@@ -177,6 +177,7 @@ fn draw_flood(rng: &mut Rng) -> [Actor; 3] {
         pipe: pipe(),
         wait: false,
         whole: false,
+        compress: Compression::Off,
         inferred: false,
         label: "flood".to_owned(),
     };
@@ -225,6 +226,7 @@ fn draw_actor(
                 pipe,
                 wait,
                 whole: false,
+                compress: Compression::Off,
                 inferred,
                 label: format!("writer {number}"),
             };

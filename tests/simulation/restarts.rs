@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use skypipe::session::{Job, Question, Signal};
+use skypipe::session::{Compression, Job, Question, Signal};
 use skypipe_broker::protocol::{Mode, Reply};
 
 use super::check::Verdict;
@@ -146,12 +146,14 @@ fn actor(place: usize, chaos: Duration, rng: &mut Rng) -> Actor {
         let piece = |bytes| (rng.micros(0, pause), bytes);
         actor.stdin = pieces.into_iter().map(piece).collect();
         let wait = rng.chance(20);
+        let compress = rng.pick(&[Compression::Off, Compression::Auto, Compression::Level(1)]);
         // Some have nothing more to say and do not go.
         actor.ends = rng.chance(85);
         actor.job = Job::Write {
             pipe,
             wait,
             whole: false,
+            compress,
             inferred: false,
             label: format!("writer {place}"),
         };

@@ -1,46 +1,57 @@
 //! mosquitto: MQTT, line by line, with its confirmations (`QoS` 1).
 
 use std::cell::Cell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Abilities, Channel, Peer, Server, free_port, is_on_path, loopback};
+use super::{
+    Abilities, Channel, Peer, Server, free_port, is_on_path, lines_with, loopback, program,
+};
 use crate::shaper::{self, Line};
 
 struct Mosquitto {
     server: Server,
     port: u16,
+    /// It says there who subscribes.
+    log: PathBuf,
     channels: Cell<u32>,
 }
 
-pub fn find(directory: &Path) -> Option<Box<dyn Peer>> {
-    let broker = ["mosquitto", "/usr/sbin/mosquitto"];
-    let broker = broker.into_iter().find(|name| is_on_path(name))?;
-    if !is_on_path("mosquitto_pub") {
-        return None;
-    }
+pub fn all(directory: &Path) -> Vec<Box<dyn Peer>> {
+    let Some(broker) = program("mosquitto").filter(|_| is_on_path("mosquitto_pub")) else {
+        return Vec::new();
+    };
     let port = free_port();
     let config = directory.join("mosquitto.conf");
+    let log = directory.join("mosquitto.log");
     let text = format!(
-        "listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 0\n"
+        "listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 0\n\
+         log_dest stderr\nlog_type subscribe\n"
     );
     std::fs::write(&config, text).expect("there is room");
-    let server = Server::listening(Command::new(broker).arg("-c").arg(&config), port);
-    Some(Box::new(Mosquitto {
+    let server = Server::logging(Command::new(broker).arg("-c").arg(&config), port, &log);
+    vec![Box::new(Mosquitto {
         server,
         port,
+        log,
         channels: Cell::default(),
-    }))
+    })]
 }
 
 impl Mosquitto {
     fn topic(&self, port: u16) -> Channel {
         self.channels.set(self.channels.get() + 1);
-        let topic = format!("channel-{}", self.channels.get());
+        let topic = format!("channel-{}-", self.channels.get());
         let (near, there) = (self.port, topic.clone());
         let writer = move || client("mosquitto_pub", port, &there, &["-l"]);
-        let reader = move || client("mosquitto_sub", near, &topic, &[]);
-        Channel::new(&[self.server.pid()], writer, reader)
+        let (log, listed) = (self.log.clone(), format!(" 1 {topic}"));
+        let all = topic.clone();
+        let reader = move || client("mosquitto_sub", near, &all, &[]);
+        let readers = move || lines_with(&log, &listed);
+        let mut channel = Channel::new(&[self.server.pid()], writer, reader, readers);
+        let once = move || client("mosquitto_sub", near, &topic, &["-C", "1"]);
+        channel.once = Box::new(once);
+        channel
     }
 }
 
@@ -51,6 +62,7 @@ impl Peer for Mosquitto {
 
     fn abilities(&self) -> Abilities {
         Abilities {
+            triggers: true,
             merges: true,
             broadcasts: true,
             ..Abilities::default()

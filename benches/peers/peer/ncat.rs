@@ -1,14 +1,17 @@
 //! `ncat --broker`: everybody gets what anybody sends.
 
+use std::path::Path;
 use std::process::Command;
 
 use super::{Abilities, Channel, Peer, Server, free_port, is_on_path, loopback};
 use crate::shaper::{self, Line};
+use crate::sockets;
 
 struct Ncat;
 
-pub fn find() -> Option<Box<dyn Peer>> {
-    is_on_path("ncat").then(|| Box::new(Ncat) as Box<dyn Peer>)
+pub fn all(_: &Path) -> Vec<Box<dyn Peer>> {
+    let found = is_on_path("ncat").then(|| Box::new(Ncat) as Box<dyn Peer>);
+    found.into_iter().collect()
 }
 
 impl Ncat {
@@ -20,8 +23,9 @@ impl Ncat {
         let far = line.map_or(port, |line| shaper::start(loopback(port), line));
         let writer = move || ncat("--send-only", far);
         let reader = move || ncat("--recv-only", port);
-        let mut channel = Channel::new(&[own.pid()], writer, reader);
-        channel.own = vec![own];
+        let readers = move || sockets::accepted(port);
+        let mut channel = Channel::new(&[own.pid()], writer, reader, readers);
+        channel.own.push(Box::new(own));
         channel
     }
 }

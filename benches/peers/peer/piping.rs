@@ -1,30 +1,35 @@
 //! piping-server, with curl on both sides: whoever comes first waits for the other.
 
 use std::cell::Cell;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Abilities, Channel, Peer, Server, free_port, is_on_path, loopback};
+use super::{Abilities, Channel, Peer, Server, free_port, is_on_path, lines_with, loopback};
 use crate::shaper::{self, Line};
 
 struct Piping {
     server: Server,
     port: u16,
+    /// It says there what it is asked for.
+    log: PathBuf,
     channels: Cell<u32>,
 }
 
-pub fn find() -> Option<Box<dyn Peer>> {
+pub fn all(directory: &Path) -> Vec<Box<dyn Peer>> {
     if !is_on_path("piping-server") || !is_on_path("curl") {
-        return None;
+        return Vec::new();
     }
     let port = free_port();
     let mut server = Command::new("piping-server");
     server.args(["--host", "127.0.0.1", "--http-port", &port.to_string()]);
-    let server = Server::listening(&mut server, port);
-    Some(Box::new(Piping {
+    let log = directory.join("piping.log");
+    let server = Server::logging(&mut server, port, &log);
+    vec![Box::new(Piping {
         server,
         port,
+        log,
         channels: Cell::default(),
-    }))
+    })]
 }
 
 impl Piping {
@@ -35,7 +40,9 @@ impl Piping {
         let from = format!("http://127.0.0.1:{}/{path}", self.port);
         let writer = move || curl(&["-T", "-", &to]);
         let reader = move || curl(&["-N", &from]);
-        Channel::new(&[self.server.pid()], writer, reader)
+        let (log, listed) = (self.log.clone(), format!("GET /{path} "));
+        let readers = move || lines_with(&log, &listed);
+        Channel::new(&[self.server.pid()], writer, reader, readers)
     }
 }
 
@@ -46,7 +53,7 @@ impl Peer for Piping {
 
     fn abilities(&self) -> Abilities {
         Abilities {
-            ends: true,
+            triggers: true,
             takes_bytes: true,
             ..Abilities::default()
         }

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::{Abilities, Channel, Peer, loopback};
+use super::{Abilities, Channel, MUCH, Peer, loopback};
 use crate::shaper::{self, Line};
 
 const SKYPIPE: &str = env!("CARGO_BIN_EXE_skypipe");
@@ -108,7 +108,10 @@ impl Skypipe {
         let pipe = format!("channel-{}", self.channels.get());
         let command = |endpoint: &Option<String>, home: &Path, flag: &str, pipe: &str| {
             let mut command = Command::new(SKYPIPE);
-            command.args([flag, pipe]).env("HOME", home);
+            command.arg(flag).env("HOME", home);
+            if !pipe.is_empty() {
+                command.arg(pipe);
+            }
             match endpoint {
                 Some(endpoint) => command.env("SATELLITE", endpoint),
                 None => command.env_remove("SATELLITE"),
@@ -116,6 +119,11 @@ impl Skypipe {
             command
         };
         let (near, home) = (self.endpoint.clone(), self.home.clone());
+        let name = pipe.clone();
+        let list = {
+            let (near, home) = (near.clone(), home.clone());
+            move || command(&near, &home, "--list", "")
+        };
         let maker = move |flag: &'static str, endpoint: Option<String>| {
             let (home, pipe) = (home.clone(), pipe.clone());
             move || command(&endpoint, &home, flag, &pipe)
@@ -123,11 +131,25 @@ impl Skypipe {
         Channel {
             writer: Box::new(maker("-w", endpoint)),
             reader: Box::new(maker("-r", near.clone())),
+            once: Box::new(maker("-r", near.clone())),
             follower: Box::new(maker("--follow", near)),
+            readers: Box::new(move || listeners(list(), &name)),
             servers: vec![self.process.id()],
             own: Vec::new(),
         }
     }
+}
+
+/// How many listeners a pipe has, as a list of all pipes tells.
+fn listeners(mut list: Command, pipe: &str) -> usize {
+    let list = list.stdin(Stdio::null()).output().expect("it can be run");
+    let list = String::from_utf8_lossy(&list.stdout);
+    let mut rows = list
+        .lines()
+        .map(|row| row.split_whitespace().collect::<Vec<_>>());
+    // NAME, waiting streams, bytes, writers, listeners
+    let row = rows.find(|row| row.first() == Some(&pipe));
+    row.and_then(|row| row.get(4)?.parse().ok()).unwrap_or(0)
 }
 
 impl Peer for Skypipe {
@@ -137,8 +159,13 @@ impl Peer for Skypipe {
 
     fn abilities(&self) -> Abilities {
         Abilities {
-            ends: true,
-            keeps: true,
+            triggers: true,
+            // Of the 64 MiB of a satellite's memory.
+            keeps: if self.name == "skypipe, memory" {
+                40_000_000
+            } else {
+                MUCH
+            },
             merges: true,
             broadcasts: true,
             takes_bytes: true,

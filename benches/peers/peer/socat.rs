@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use super::{Abilities, Channel, Peer, Server, free_port, is_on_path, loopback};
 use crate::shaper::{self, Line};
+use crate::sockets;
 
 struct Socat {
     /// With TLS on both hops.
@@ -44,13 +45,17 @@ impl Socat {
 
     fn relay(&self, line: Option<Line>) -> Channel {
         let (left, right) = (free_port(), free_port());
-        let own = Server::start(socat().args([self.listen(left), self.listen(right)]));
-        let left = line.map_or(left, |line| shaper::start(loopback(left), line));
-        let (to, from) = (self.connect(left), self.connect(right));
+        // It takes the reader first, and listens for the writer once it has it.
+        let mut relay = Command::new("socat");
+        relay.args(["-U", BLOCKS]);
+        let own = Server::start(relay.args([self.listen(right), self.listen(left)]));
+        let readers = move || usize::from(sockets::is_listening(left));
+        let far = line.map_or(left, |line| shaper::start(loopback(left), line));
+        let (to, from) = (self.connect(far), self.connect(right));
         let writer = move || command(["STDIN", &to]);
         let reader = move || command([&from, "STDOUT"]);
-        let mut channel = Channel::new(&[own.pid()], writer, reader);
-        channel.own = vec![own];
+        let mut channel = Channel::new(&[own.pid()], writer, reader, readers);
+        channel.own.push(Box::new(own));
         channel
     }
 }
@@ -65,7 +70,7 @@ impl Peer for Socat {
 
     fn abilities(&self) -> Abilities {
         Abilities {
-            ends: true,
+            triggers: true,
             takes_bytes: true,
             ..Abilities::default()
         }
@@ -80,16 +85,13 @@ impl Peer for Socat {
     }
 }
 
-/// In one direction, with blocks of 256 KiB.
-fn socat() -> Command {
-    let mut socat = Command::new("socat");
-    socat.args(["-u", "-b262144"]);
-    socat
-}
+/// 256 KiB at a time.
+const BLOCKS: &str = "-b262144";
 
+/// In one direction.
 fn command(addresses: [&str; 2]) -> Command {
-    let mut socat = socat();
-    socat.args(addresses);
+    let mut socat = Command::new("socat");
+    socat.args(["-u", BLOCKS]).args(addresses);
     socat
 }
 

@@ -11,6 +11,17 @@
 //! - `patches` has the stream engine read and write through a record layer, if a socket is told of one
 //!   (`record_layer.hpp`): that is how TLS gets below ZMTP (`skypipe_broker::tls`). libzmq is MPL-2.0: the
 //!   changed files are its source with these patches.
+//! - `ipc_connecter.cpp.patch` lets a socket connect over a stream that was made elsewhere (`ZMQ_USE_FD`),
+//!   such as one through a proxy.
+//! - `config.hpp.patch` lets each connection's queues allocate in smaller parts, as a connection keeps up to
+//!   four of them while nothing is under way: 8 KiB instead of 64 (`benches/growth` measures it).
+//! - `poller_base.cpp.patch` has a timer canceled without looking at all of them. Each heartbeat of a
+//!   connection cancels one.
+//! - `borrowing.cpp` and `epoll.{cpp,hpp}.patch` let a thread that uses a socket do the I/O thread's work itself,
+//!   for as long as it likes (`skypipe_broker::borrowing`): a line's way wakes three threads instead of nine.
+//!   They also tell epoll of a change only if it lasts until somebody waits.
+//! - `signaler.{cpp,hpp}.patch` has a look into an empty mailbox take no system call, and
+//!   `stream_engine_base.cpp.patch` has none taken for a descriptor to become writable that already is.
 //! - On Linux, threads wake each other through an eventfd instead of a socket pair: a line's way takes a
 //!   tenth less time.
 //! - The transports and mechanisms that skypipe does not speak (WebSocket, CURVE and others) are left out, so

@@ -1,8 +1,6 @@
 //! Questions and orders about pipes and the satellite: list, discard, eof, status, stop.
 
 use std::collections::HashSet;
-use std::ops::Bound;
-use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -40,15 +38,12 @@ impl<S: Store> Broker<S> {
     }
 
     pub(super) fn list(&mut self, peer: &Peer, key: Option<KeyId>, after: Option<&str>) {
-        let from = after.map_or(Bound::Unbounded, |name| Bound::Excluded(Arc::from(name)));
-        let range = self.pipes.range::<Arc<str>, _>((from, Bound::Unbounded));
-        let mut range = range.filter(|(name, _)| self.sees(key, name));
-        let mut pipes: Vec<PipeInfo> = range
-            .by_ref()
-            .take(MAX_PAGE)
-            .map(|(name, pipe)| pipe.info(name))
-            .collect();
-        let more = range.next().is_some();
+        let behind = self.pipes.after(after);
+        let seen = behind.filter(|(name, _)| self.sees(key, name));
+        let infos = seen.map(|(name, pipe)| pipe.info(name));
+        let mut pipes: Vec<PipeInfo> = infos.take(MAX_PAGE + 1).collect();
+        let more = pipes.len() > MAX_PAGE;
+        pipes.truncate(MAX_PAGE);
         let in_want = self.wanting.iter().filter_map(|id| self.writers.get(id));
         let full: HashSet<&str> = in_want
             .filter(|writer| writer.full.is_some())
@@ -123,7 +118,7 @@ impl<S: Store> Broker<S> {
         for client in asking {
             self.end_all_of(client, "the satellite was reset");
         }
-        for name in self.pipes.keys().cloned().collect::<Vec<_>>() {
+        for name in self.pipes.names().cloned().collect::<Vec<_>>() {
             self.with_pipe(&name, Pipe::discard);
         }
     }

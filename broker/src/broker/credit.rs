@@ -12,9 +12,9 @@ use super::writing::Writer;
 use crate::protocol::{BASE_CREDIT, CHUNK_OVERHEAD, MAX_CHUNK, SCRAP, Shortage, cost};
 use crate::store::Store;
 
-/// The most credit that one writer has in advance: enough for a gigabit over 60 ms, few enough
+/// The most credit that one writer has in advance: enough for a gigabit over 120 ms, few enough
 /// chunks that a listener's memory is never far from that of its writers.
-const WINDOW: u64 = 8 * (MAX_CHUNK as u64 + CHUNK_OVERHEAD);
+const WINDOW: u64 = 16 * (MAX_CHUNK as u64 + CHUNK_OVERHEAD);
 
 /// When many writers want room, none is given less than this at once as long as it is there:
 /// smaller chunks cost more than they carry.
@@ -32,10 +32,10 @@ const MANY: usize = 100;
 /// so that those who come are not more than those who are served.
 pub(super) const ASKED_AT_ONCE: usize = 256;
 
-/// What libzmq takes for a connection, in bytes (measured: some 56 KiB, for its queues and buffers),
-/// and how many connections are nothing to speak of. Beyond those the budget pays for them, up to
-/// three quarters of it.
-const CONNECTION: u64 = 56 << 10;
+/// What a connection takes, in bytes (`benches/growth` measures some 35 KiB, for libzmq's queues and buffers
+/// and for TLS), and how many connections are nothing to speak of. Beyond those the budget pays for them,
+/// up to three quarters of it.
+const CONNECTION: u64 = 40 << 10;
 const FEW: usize = 100;
 
 /// What all taps together may hold beyond the budget; less where that is small, but always a chunk

@@ -2,15 +2,16 @@
 //!
 //! When that is to be done is decided in `saving`, what a record holds of a pipe in [`crate::pipe`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::Broker;
 use super::listening::Taker;
+use super::pipes::Pipes;
 use super::writing::{Stage, Writer};
-use crate::pipe::{Changed, ListenerKey, Pipe};
+use crate::pipe::{Changed, ListenerKey};
 use crate::store::record::{Record, WriterRecord};
 use crate::store::{Store, StreamKey};
 
@@ -30,7 +31,7 @@ impl<S: Store> Broker<S> {
         let streams = known.streams.keys().map(|key| Changed::Stream(*key));
         let writers = known.writers.keys().map(|id| Changed::Writer(*id));
         let listeners = known.listeners.keys().map(|key| Changed::Listener(*key));
-        let parts = known.pipes.values().flat_map(Pipe::parts);
+        let parts = known.pipes.iter().flat_map(|(_, pipe)| pipe.parts());
         let away = known
             .takers
             .values()
@@ -66,7 +67,7 @@ impl<S: Store> Broker<S> {
 
 /// What records are made from.
 struct Known<'a> {
-    pipes: &'a BTreeMap<Arc<str>, Pipe>,
+    pipes: &'a Pipes,
     streams: &'a HashMap<StreamKey, (Uuid, Arc<str>)>,
     writers: &'a HashMap<Uuid, Writer>,
     listeners: &'a HashMap<ListenerKey, Uuid>,

@@ -50,7 +50,7 @@ impl<S: Store> Broker<S> {
         for writer in recovered.writers.into_values() {
             broker.restore_writer(&writer);
         }
-        for name in broker.pipes.keys().cloned().collect::<Vec<_>>() {
+        for name in broker.pipes.names().cloned().collect::<Vec<_>>() {
             broker.with_pipe(&name, Pipe::settle_all);
         }
         for (key, why) in damaged {
@@ -62,7 +62,7 @@ impl<S: Store> Broker<S> {
     }
 
     fn restore_pipe(&mut self, name: &Arc<str>) -> &mut Pipe {
-        self.pipes.entry(name.clone()).or_default()
+        self.pipes.get_or_make(name)
     }
 
     fn restore_listener(&mut self, key: u64, record: &ListenerRecord) {

@@ -33,7 +33,7 @@ const SYNC_AFTER: Duration = Duration::from_secs(1);
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 
 /// The most of one stream that may be unsafe, in bytes: what its writer has to keep for that long.
-pub(super) const MAX_UNSAFE: u64 = 24 << 20;
+pub(super) const MAX_UNSAFE: u64 = 48 << 20;
 
 /// What will be safe once the log is synced up to some place.
 #[derive(Debug)]

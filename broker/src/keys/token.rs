@@ -5,10 +5,10 @@
 //! anything of an invitation's text in an error or a log: who reads an invitation can use it.
 //!
 //! ```text
-//! skypipe://HOST:PORT/SECRET
+//! ADDRESS/SECRET
 //! ```
 //!
-//! `HOST` is a name, an IPv4 address or an IPv6 address in brackets. `SECRET` is base64url without
+//! `ADDRESS` is an [`Address`] with its scheme. `SECRET` is base64url without
 //! padding (RFC 4648, section 5) of these bytes:
 //!
 //! | bytes | what |
@@ -28,15 +28,16 @@
 
 use std::error::Error;
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use zeroize::Zeroizing;
 
+use super::address::{Address, NoAddress};
 use super::secret::{LENGTH, Secret};
 use super::seed::Seed;
 
-const SCHEME: &str = "skypipe://";
+/// The schemes of an [`Address`], without which a text is no invitation.
+const SCHEMES: [&str; 3] = ["skypipe", "skypipe+tls", "skypipe+wss"];
 
 const VERSION: u8 = 1;
 
@@ -49,16 +50,11 @@ const BINARY: usize = 1 + 1 + 3 * LENGTH + 8 + CHECKSUM;
 /// The longest secret part that is looked at, in characters; later versions may have more in it.
 const MAX_SECRET: usize = 1024;
 
-/// The longest host: what DNS can express, in bytes.
-const MAX_HOST: usize = 253;
-
 /// An invitation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
-    /// The satellite's host, as it stands in a URL: [`is_host`] holds.
-    pub host: String,
-    /// The satellite's port, never 0.
-    pub port: u16,
+    /// Where the satellite is.
+    pub address: Address,
     /// How the machine comes to its keys.
     pub kind: Kind,
     /// The public half of the satellite's identity.
@@ -117,7 +113,7 @@ impl fmt::Display for TokenFault {
             Self::Broken => {
                 "it was broken over several lines, or has a space in it: it is one line"
             }
-            Self::Address => "between skypipe:// and the next slash belongs host:port",
+            Self::Address => "between skypipe:// and the last slash belongs host:port",
             Self::Mangled => "part of it is missing or was changed: copy all of it once more",
             Self::Version => "it is for another version of skypipe",
             Self::Content => "its parts do not fit together",
@@ -139,10 +135,10 @@ impl Token {
         let mut secret = Zeroizing::new([0; BINARY.div_ceil(3) * 4]);
         let secret =
             Base64UrlUnpadded::encode(&binary, &mut *secret).expect("the buffer is larger");
-        let port = self.port.to_string();
-        let length = SCHEME.len() + self.host.len() + 1 + port.len() + 1 + secret.len();
+        let address = self.address.url();
+        let length = address.len() + 1 + secret.len();
         let mut text = Zeroizing::new(String::with_capacity(length));
-        for part in [SCHEME, &self.host, ":", &port, "/", secret] {
+        for part in [&address, "/", secret] {
             text.push_str(part);
         }
         text
@@ -155,19 +151,28 @@ impl Token {
     /// What is wrong with the text, in words that hold nothing of it.
     pub fn parse(text: &str) -> Result<Self, TokenFault> {
         let text = text.trim();
-        let rest = text.strip_prefix(SCHEME).ok_or(TokenFault::Foreign)?;
+        let (scheme, rest) = text.split_once("://").ok_or(TokenFault::Foreign)?;
+        if !SCHEMES.contains(&scheme) {
+            return Err(TokenFault::Foreign);
+        }
         if text.contains(char::is_whitespace) {
             return Err(TokenFault::Broken);
         }
-        let (address, secret) = rest.split_once('/').ok_or(TokenFault::Mangled)?;
-        let (host, port) = parse_address(address)?;
+        // Only the address of a WebSocket has slashes of its own.
+        let parts = match scheme {
+            "skypipe+wss" => rest.rsplit_once('/'),
+            _ => rest.split_once('/'),
+        };
+        let (before, secret) = parts.ok_or(TokenFault::Mangled)?;
+        let address = &text[..scheme.len() + "://".len() + before.len()];
+        let address = address.parse().map_err(|NoAddress| TokenFault::Address)?;
         if secret.len() > MAX_SECRET {
             return Err(TokenFault::Mangled);
         }
         let mut buffer = Zeroizing::new([0; MAX_SECRET]);
         let binary =
             Base64UrlUnpadded::decode(secret, &mut *buffer).map_err(|_| TokenFault::Mangled)?;
-        Self::from_binary(host, port, checked(binary)?)
+        Self::from_binary(address, checked(binary)?)
     }
 
     /// The public half of the managing key, if the invitation names it.
@@ -193,7 +198,7 @@ impl Token {
     }
 
     /// Reads what [`checked`] let through.
-    fn from_binary(host: &str, port: u16, binary: &[u8]) -> Result<Self, TokenFault> {
+    fn from_binary(address: Address, binary: &[u8]) -> Result<Self, TokenFault> {
         let mut rest = binary;
         let [VERSION] = take(&mut rest)? else {
             return Err(TokenFault::Version);
@@ -207,41 +212,12 @@ impl Token {
             return Err(TokenFault::Content);
         }
         Ok(Self {
-            host: host.to_owned(),
-            port,
+            address,
             kind: parse_kind(*kind, managing, &seed)?,
             satellite,
             seed,
             expires: (expires != 0).then_some(expires),
         })
-    }
-}
-
-/// Whether `text` can stand as the host of an invitation: a name, an IPv4 address, or an IPv6
-/// address in brackets.
-#[must_use]
-pub fn is_host(text: &str) -> bool {
-    if let Some(inside) = text.strip_prefix('[') {
-        let address = inside.strip_suffix(']').map(str::parse::<Ipv6Addr>);
-        return matches!(address, Some(Ok(_)));
-    }
-    let in_names = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    let good = |label: &str| !label.is_empty() && label.bytes().all(in_names);
-    let labels = text.strip_suffix('.').unwrap_or(text);
-    let of_digits = labels
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'.');
-    text.len() <= MAX_HOST
-        && labels.split('.').all(good)
-        && (!of_digits || text.parse::<Ipv4Addr>().is_ok())
-}
-
-fn parse_address(text: &str) -> Result<(&str, u16), TokenFault> {
-    let (host, port) = text.rsplit_once(':').ok_or(TokenFault::Address)?;
-    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
-    match port.parse() {
-        Ok(port) if digits && port != 0 && is_host(host) => Ok((host, port)),
-        _ => Err(TokenFault::Address),
     }
 }
 

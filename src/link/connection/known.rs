@@ -51,6 +51,7 @@ mod tests {
             keys: None,
             ipv6: false,
             directory: None,
+            tunnel: None,
         });
         known.sort(&mut ways);
         ways.map(|way| way.endpoint).into()

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use super::ending::Ending;
 use super::known::Known;
 use super::up::Up;
 use crate::link::route::Way;
+use crate::link::tunnel::Tunnel;
 use crate::link::wake::Waker;
 
 /// How long a way has for its handshake before the next is tried beside it. A network that gives out
@@ -42,9 +44,27 @@ impl Maker {
         }
     }
 
-    fn make(&mut self, way: Way) -> io::Result<Up> {
+    pub(super) fn context(&self) -> &Context {
+        &self.context
+    }
+
+    fn make(&mut self, way: Way, stream: Option<OwnedFd>) -> io::Result<Up> {
         self.count += 1;
-        Up::new(&self.context, self.count, way)
+        Up::new(&self.context, self.count, way, stream)
+    }
+
+    /// Makes on another thread the stream that a connection needs.
+    fn dig(&self, tunnel: Tunnel) -> io::Result<Receiver<Result<OwnedFd, String>>> {
+        let (sender, found) = channel();
+        let waker = self.waker.clone();
+        let dig = move || {
+            let _ = sender.send(tunnel.open());
+            waker.wake();
+        };
+        thread::Builder::new()
+            .name("tunnel".to_owned())
+            .spawn(dig)?;
+        Ok(found)
     }
 
     /// Looks on another thread whether TLS is spoken there, after a connection that ended like this.
@@ -71,10 +91,18 @@ pub(super) struct Race {
 }
 
 /// A way that is being tried.
-struct Runner {
-    up: Up,
-    /// What looks why the connection is over, if it is.
-    probe: Option<Probe>,
+enum Runner {
+    /// Its stream is being made.
+    Digging(Way, Receiver<Result<OwnedFd, String>>),
+    /// It shakes hands, or is over and a probe looks why.
+    Trying(Up, Option<Probe>),
+}
+
+/// How it stands with a way.
+enum Fate {
+    Open(Runner),
+    Won(Up),
+    Lost(Ended),
 }
 
 /// A look at what a connection ended at.
@@ -117,11 +145,11 @@ impl Race {
 
     /// Takes in what happened, and begins with the next way if it is time.
     pub(super) fn look(&mut self, maker: &mut Maker, known: &mut Known) -> Standing {
-        for mut runner in std::mem::take(&mut self.running) {
+        for runner in std::mem::take(&mut self.running) {
             match runner.look(maker, known) {
-                Some(ended) => self.ended.push(ended),
-                None if runner.up.is_whole() => return Standing::Won(runner.up),
-                None => self.running.push(runner),
+                Fate::Lost(ended) => self.ended.push(ended),
+                Fate::Won(up) => return Standing::Won(up),
+                Fate::Open(runner) => self.running.push(runner),
             }
         }
         if let Some(last) = self.ended.iter().find(|ended| ended.is_last_word()) {
@@ -145,30 +173,31 @@ impl Race {
 
     /// What to wait for.
     pub(super) fn sockets(&self) -> impl Iterator<Item = &Socket> {
-        self.running.iter().map(|runner| &runner.up.monitor)
+        self.running.iter().filter_map(|runner| match runner {
+            Runner::Trying(up, _) => Some(&up.monitor),
+            Runner::Digging(..) => None,
+        })
     }
 
     fn is_next_due(&self) -> bool {
-        let is_hoped_for = |runner: &Runner| runner.probe.is_none();
+        let is_hoped_for = |runner: &Runner| !matches!(runner, Runner::Trying(_, Some(_)));
         !self.running.iter().any(is_hoped_for) || Instant::now() >= self.next
     }
 
     fn begin(&mut self, way: Way, maker: &mut Maker, known: &mut Known) {
         let endpoint = way.endpoint.clone();
-        match maker.make(way) {
-            Ok(up) => {
+        let begun = match way.tunnel.clone() {
+            Some(tunnel) => maker.dig(tunnel).map(|found| Runner::Digging(way, found)),
+            None => maker.make(way, None).map(|up| Runner::Trying(up, None)),
+        };
+        match begun {
+            Ok(runner) => {
                 self.next = Instant::now() + HEAD_START;
-                self.running.push(Runner { up, probe: None });
+                self.running.push(runner);
             }
-            Err(error) => {
-                known.failed(&endpoint);
-                self.ended.push(Ended {
-                    endpoint,
-                    ending: None,
-                    breach: Breach::Broken(error.to_string()),
-                    words: error.to_string(),
-                });
-            }
+            Err(error) => self
+                .ended
+                .push(Ended::early(endpoint, error.to_string(), known)),
         }
     }
 
@@ -195,40 +224,80 @@ impl Race {
 }
 
 impl Runner {
-    /// What became of it, if it is over.
-    fn look(&mut self, maker: &Maker, known: &mut Known) -> Option<Ended> {
-        if let Some(probe) = &self.probe {
-            let ending = match probe.found.try_recv() {
-                Err(TryRecvError::Empty) => return None,
-                Ok(true) => Ending::Mismatch,
-                Ok(false) | Err(TryRecvError::Disconnected) => probe.ending,
-            };
-            return Some(self.over(ending, known));
+    /// What has become of it.
+    fn look(self, maker: &mut Maker, known: &mut Known) -> Fate {
+        match self {
+            Self::Digging(way, found) => match found.try_recv() {
+                Err(TryRecvError::Empty) => Fate::Open(Self::Digging(way, found)),
+                Ok(Ok(stream)) => Self::begin(way, stream, maker, known),
+                Ok(Err(why)) => Fate::Lost(Ended::early(way.endpoint, why, known)),
+                Err(TryRecvError::Disconnected) => {
+                    let why = "the connection could not be made".to_owned();
+                    Fate::Lost(Ended::early(way.endpoint, why, known))
+                }
+            },
+            Self::Trying(up, Some(probe)) => match probe.found.try_recv() {
+                Err(TryRecvError::Empty) => Fate::Open(Self::Trying(up, Some(probe))),
+                Ok(true) => Fate::Lost(Ended::of(&up, Ending::Mismatch, known)),
+                Ok(false) | Err(TryRecvError::Disconnected) => {
+                    Fate::Lost(Ended::of(&up, probe.ending, known))
+                }
+            },
+            Self::Trying(up, None) => Self::shake(up, maker, known),
         }
-        let ending = self.up.look()?;
-        // TLS itself says what is wrong with it.
-        let is_open_question = matches!(ending, Ending::HungUp | Ending::Strange);
-        if is_open_question && !self.up.is_private {
-            self.probe = maker.probe(&self.up, ending);
-            if self.probe.is_some() {
-                return None;
-            }
-        }
-        Some(self.over(ending, known))
     }
 
-    fn over(&self, ending: Ending, known: &mut Known) -> Ended {
-        known.failed(&self.up.endpoint);
-        Ended {
-            endpoint: self.up.endpoint.clone(),
-            ending: Some(ending),
-            breach: self.up.breach(ending),
-            words: self.up.words(ending).to_owned(),
+    /// Begins to shake hands over a stream that stands.
+    fn begin(way: Way, stream: OwnedFd, maker: &mut Maker, known: &mut Known) -> Fate {
+        let endpoint = way.endpoint.clone();
+        match maker.make(way, Some(stream)) {
+            Ok(up) => Self::shake(up, maker, known),
+            Err(error) => Fate::Lost(Ended::early(endpoint, error.to_string(), known)),
         }
+    }
+
+    fn shake(mut up: Up, maker: &Maker, known: &mut Known) -> Fate {
+        let Some(ending) = up.look() else {
+            return if up.is_whole() {
+                Fate::Won(up)
+            } else {
+                Fate::Open(Self::Trying(up, None))
+            };
+        };
+        // TLS itself says what is wrong with it.
+        let is_open_question = matches!(ending, Ending::HungUp | Ending::Strange);
+        if is_open_question
+            && !up.is_private
+            && let Some(probe) = maker.probe(&up, ending)
+        {
+            return Fate::Open(Self::Trying(up, Some(probe)));
+        }
+        Fate::Lost(Ended::of(&up, ending, known))
     }
 }
 
 impl Ended {
+    /// One that came to nothing before there was a connection.
+    fn early(endpoint: String, why: String, known: &mut Known) -> Self {
+        known.failed(&endpoint);
+        Self {
+            endpoint,
+            ending: None,
+            breach: Breach::Broken(why.clone()),
+            words: why,
+        }
+    }
+
+    fn of(up: &Up, ending: Ending, known: &mut Known) -> Self {
+        known.failed(&up.endpoint);
+        Self {
+            endpoint: up.endpoint.clone(),
+            ending: Some(ending),
+            breach: up.breach(ending),
+            words: up.words(ending).to_owned(),
+        }
+    }
+
     /// Whether it is the satellite itself that refused us.
     fn is_last_word(&self) -> bool {
         self.ending == Some(Ending::Unknown)

@@ -6,8 +6,10 @@
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
+use skypipe_broker::borrowing::BorrowedIo;
 use skypipe_broker::frame;
 use skypipe_broker::protocol::MAX_CHUNK;
 use skypipe_broker::tls::Layer;
@@ -27,6 +29,8 @@ const RECONNECT: i32 = 3_600_000;
 
 /// A socket that is connected, or about to be.
 pub(super) struct Up {
+    /// The work of its I/O thread, once it is this thread's.
+    pub(super) io: Option<BorrowedIo>,
     pub(super) socket: Socket,
     pub(super) monitor: Socket,
     /// Where it is connected to, in the words of `ZeroMQ`.
@@ -66,11 +70,17 @@ enum Phase {
 }
 
 impl Up {
-    /// Sockets and monitor for the connection of this `number`.
+    /// Sockets and monitor for the connection of this `number`, over a `stream` that stands already if the
+    /// way needs one.
     ///
     /// Neither direction has a high-water mark: what is under way is bounded by credit and windows,
     /// and a mark would only be a second limit, kept by silence.
-    pub(super) fn new(context: &Context, number: u64, way: Way) -> io::Result<Self> {
+    pub(super) fn new(
+        context: &Context,
+        number: u64,
+        way: Way,
+        stream: Option<OwnedFd>,
+    ) -> io::Result<Self> {
         let mut socket = context.socket(zmq::DEALER)?;
         socket.set_linger(0)?;
         socket.set_sndhwm(0)?;
@@ -91,10 +101,11 @@ impl Up {
         let monitor = context.socket(zmq::PAIR)?;
         monitor.set_linger(0)?;
         monitor.connect(&address)?;
-        let up = Self {
+        let mut up = Self {
+            io: None,
             socket,
             monitor,
-            address: address_of(&way.endpoint),
+            address: address_of(&way.endpoint).filter(|_| stream.is_none()),
             endpoint: way.endpoint,
             is_private: layer.is_some(),
             phase: Phase::Connecting,
@@ -104,8 +115,31 @@ impl Up {
             _layer: layer,
             _directory: way.directory,
         };
-        up.socket.connect(&up.endpoint)?;
+        match stream {
+            Some(stream) => frame::connect_over(&mut up.socket, stream)?,
+            None => up.socket.connect(&up.endpoint)?,
+        }
         Ok(up)
+    }
+
+    /// From here on this thread sends and receives by itself, where that can be: nothing else uses the
+    /// context by then.
+    pub(super) fn borrow(&mut self, context: &Context) {
+        self.io = BorrowedIo::of(context, &mut self.socket);
+    }
+
+    /// Leaves sending and receiving to a thread again.
+    pub(super) fn give_back(&mut self) {
+        self.io = None;
+    }
+
+    /// Sends and receives what can be without waiting, if that is this thread's work. Returns how soon the
+    /// next turn is due: at once, if something has come in.
+    pub(super) fn turn(&mut self) -> Option<Duration> {
+        let sockets = [&self.socket, &self.monitor];
+        // One that is no longer good says so to whoever receives from it.
+        let due = self.io.as_mut()?.turn(&sockets);
+        due.unwrap_or(Some(Duration::ZERO))
     }
 
     /// Takes all that the monitor says, since one that is not listened to stops all connections.

@@ -5,6 +5,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use skypipe_broker::keys::address::Address;
 use skypipe_broker::keys::halves::Halves;
 use skypipe_broker::keys::seed::Seed;
 use skypipe_broker::keys::token::{Kind, Token};
@@ -87,15 +88,14 @@ pub(super) fn let_in(
     let name = told.name.clone().unwrap_or_default();
     talk.done(&name);
     let addresses = [Some(provider.endpoint(found)?), told.address.clone()];
-    let token = Token {
-        host: String::new(),
-        port: 0,
+    let at = |address| Token {
+        address,
         kind,
         satellite: told.satellite.0,
-        seed,
+        seed: seed.clone(),
         expires,
     };
-    let members = members(addresses.into_iter().flatten(), &token)?;
+    let members = members(addresses.into_iter().flatten(), &at)?;
     let mut member = reach(members, talk)?;
     let phrase = "the phrase is asked for, and nobody can be asked here: set SKYPIPE_PHRASE to it, or \
                   SKYPIPE_PHRASE_FILE to a file that holds it";
@@ -132,18 +132,15 @@ fn advise(why: NotIn) -> Failure {
 }
 
 /// This machine as a member, at each address under which the satellite may be reached from here.
-fn members(addresses: impl Iterator<Item = String>, token: &Token) -> Result<Vec<Member>, Failure> {
+fn members(
+    addresses: impl Iterator<Item = String>,
+    at: &dyn Fn(Address) -> Token,
+) -> Result<Vec<Member>, Failure> {
     let member = |address: String| {
-        let parts = address.rsplit_once(':');
-        let parts = parts.and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)));
-        let (host, port) = parts
-            .ok_or_else(|| Failure::failed(format!("{address} is no address of a satellite")))?;
-        let token = Token {
-            host,
-            port,
-            ..token.clone()
-        };
-        Member::at(config::invited(&token.encode()).map_err(Failure::failed)?)
+        let address = address
+            .parse()
+            .map_err(|_| Failure::failed(format!("{address} is no address of a satellite")))?;
+        Member::at(config::place_of_token(at(address)).map_err(Failure::failed)?)
     };
     let mut members = addresses.map(member).collect::<Result<Vec<_>, _>>()?;
     members.dedup_by_key(|member| member.place.to_string());

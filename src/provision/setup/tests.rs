@@ -79,7 +79,7 @@ fn the_address_of_others_may_have_a_port() {
     let seed = Seed::new(Secret::from(zeroize::Zeroizing::new([7; 32])));
     let with = |public: &str, port| {
         let mut setup = asked();
-        setup.public = Some(public.to_owned());
+        setup.public = public.parse().ok();
         setup.deploy.port = port;
         assert!(changes(&setup));
         plan(&setup, None, &seed).map(|plan| (plan.public.unwrap_or_default(), plan.port))

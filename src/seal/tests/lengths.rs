@@ -48,10 +48,13 @@ fn no_length_overflows() {
 #[test]
 fn a_record_that_does_not_fit_stays_whole() {
     let wire = sealer(Suite::ChaCha).seal(&text(100));
-    assert_eq!(whole_records(&wire, wire.len() - 1), (0, 0));
-    assert_eq!(whole_records(&wire, wire.len()), (wire.len(), 100));
-    assert_eq!(whole_records(&wire[..wire.len() - 1], usize::MAX), (0, 0));
-    assert_eq!(whole_records(&[], usize::MAX), (0, 0));
+    assert_eq!(whole_records(&wire, 100, wire.len() - 1), (0, 0));
+    assert_eq!(whole_records(&wire, 100, wire.len()), (wire.len(), 100));
+    assert_eq!(
+        whole_records(&wire[..wire.len() - 1], 100, usize::MAX),
+        (0, 0)
+    );
+    assert_eq!(whole_records(&[], 0, usize::MAX), (0, 0));
 }
 
 proptest! {
@@ -77,7 +80,7 @@ proptest! {
         let wire: Vec<u8> = lengths.iter().flat_map(|length| sealer.seal(&text(*length))).collect();
         let (mut rest, mut plain) = (&wire[..], 0);
         while !rest.is_empty() {
-            let (length, bytes) = whole_records(rest, most);
+            let (length, bytes) = whole_records(rest, lengths.iter().sum::<usize>() - plain, most);
             prop_assert!(0 < length && length <= most);
             let next = records(rest).into_iter().scan(0, |end, record| {
                 *end += record.len();

@@ -6,7 +6,7 @@ use skypipe_broker::protocol::{Outcome, Request};
 
 use super::talk::{Talk, just_before, write_job};
 use super::writing::opened_with;
-use crate::session::{CommandEnd, Input, Job, Signal};
+use crate::session::{CommandEnd, Compression, Input, Job, Signal};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLI: Duration = Duration::from_millis(1);
@@ -149,6 +149,7 @@ fn wait_is_asked_for_when_the_stream_is_opened() {
         pipe,
         wait: true,
         whole: false,
+        compress: Compression::Off,
         inferred,
         label,
     });

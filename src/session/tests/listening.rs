@@ -236,7 +236,7 @@ fn rule_16_a_listener_says_what_arrived_has_cost_and_what_is_repeated_costs_agai
     talk.break_off();
     talk.pass(SECOND);
     let listen = talk.take_sent().pop().map(|(request, _)| request);
-    let first = 8 * cost(MAX_CHUNK);
+    let first = 16 * cost(MAX_CHUNK);
     let Some(Request::Listen {
         window,
         resume: said,
@@ -420,12 +420,24 @@ fn rule_13_a_stream_alone_is_passed_on_byte_for_byte() {
 }
 
 #[test]
+fn rule_7_and_15_who_wants_one_never_gets_a_second() {
+    let mut talk = Talk::listener(Mode::One);
+    talk.chunk(0, A, 0, "half");
+    talk.write_all();
+    talk.chunk(1, B, 0, "another");
+    assert_eq!(talk.exit, Some(3));
+    assert_eq!(talk.printed(), "half");
+    let notices = talk.notices.concat();
+    assert!(notices.contains("incomplete"), "{notices}");
+}
+
+#[test]
 fn rule_13_under_one_nothing_is_added() {
     let mut talk = Talk::listener(Mode::One);
     talk.chunk(0, A, 0, "no newline");
-    talk.chunk(1, B, 0, "a second stream, which no satellite would send");
+    talk.chunk(1, B, 0, "a second stream, as after a lost power");
     talk.write_all();
-    assert_eq!((talk.printed(), talk.exit), ("no newline", Some(1)));
+    assert_eq!((talk.printed(), talk.exit), ("no newline", Some(3)));
 }
 
 #[test]
@@ -595,7 +607,7 @@ fn the_window_moves_on_with_what_was_written() {
         pipe: "p".to_owned(),
         mode: Mode::Default,
     });
-    let first = 8 * cost(MAX_CHUNK);
+    let first = 16 * cost(MAX_CHUNK);
     let listen = talk.take_sent().pop().map(|(request, _)| request);
     assert!(matches!(listen, Some(Request::Listen { window, .. }) if window == first));
     talk.welcome();

@@ -11,7 +11,7 @@ use skypipe_broker::protocol::{
 };
 use uuid::Uuid;
 
-use crate::session::{Config, Input, Job, Now, Output, Question, Session};
+use crate::session::{Compression, Config, Input, Job, Now, Output, Question, Session};
 
 pub const CLIENT: Uuid = Uuid::from_u128(0x1111_2222_3333_4444_5555_6666_7777_8888);
 
@@ -315,6 +315,7 @@ pub fn write_job(inferred: bool) -> Job {
         pipe: "p".to_owned(),
         wait: false,
         whole: false,
+        compress: Compression::Off,
         inferred,
         label: "ann@host pid 1".to_owned(),
     }

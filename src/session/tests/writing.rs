@@ -8,7 +8,7 @@ use skypipe_broker::protocol::{
 };
 
 use super::talk::{OWN, Talk, just_before, write_job};
-use crate::session::{Input, Job};
+use crate::session::{Compression, Input, Job};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLI: Duration = Duration::from_millis(1);
@@ -175,6 +175,25 @@ fn only_so_much_is_read_ahead() {
         count += 1;
     }
     assert_eq!(count, 1024, "single bytes take room, too");
+}
+
+#[test]
+fn more_is_read_ahead_on_a_line_that_takes_its_time() {
+    for (delay, most) in [(MILLI, 8), (100 * MILLI, 32)] {
+        let mut talk = Talk::writer();
+        talk.welcome();
+        talk.opened(0, 6 + 256);
+        talk.read("first\n");
+        talk.now += delay;
+        talk.ack(6, 6 + 256);
+        let chunk = Bytes::from(vec![b'x'; MAX_CHUNK]);
+        let mut count = 0;
+        while talk.session.wants_input() {
+            talk.happen(Input::Read(chunk.clone().into()));
+            count += 1;
+        }
+        assert_eq!(count, most, "an acknowledgement took {delay:?}");
+    }
 }
 
 #[test]
@@ -455,6 +474,7 @@ fn timed_out(wait: bool, happen: impl FnOnce(&mut Talk)) -> String {
         pipe,
         wait,
         whole: false,
+        compress: Compression::Off,
         inferred: false,
         label,
     };

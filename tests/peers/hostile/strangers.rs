@@ -243,9 +243,14 @@ fn frames_that_are_too_long_for_any_message() {
     let watch = Watch::over(&environment);
     let endpoint = environment.on_port().endpoint();
     let long = Bytes::from(vec![0; MAX_CHUNK + (1 << 16)]);
-    for seed in 0..200 {
-        let mut flooder = super::flood::Flooder::at(endpoint, seed);
-        flooder.send(&message(long.clone()));
-    }
+    let flooders: Vec<_> = (0..200)
+        .map(|seed| {
+            let mut flooder = super::flood::Flooder::at(endpoint, seed);
+            flooder.send(&message(long.clone()));
+            flooder
+        })
+        .collect();
+    watch.serves_meanwhile();
+    drop(flooders);
     watch.all_is_well();
 }

@@ -1,16 +1,16 @@
 //! What must hold of a satellite under attack.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::common::Environment;
-use crate::common::wait::{PATIENCE, holds_within};
+use crate::common::wait::{PATIENCE, holds_within, until};
 use crate::new::New;
 
 /// What an attack may leave behind in memory, in bytes: what the allocator does not give back.
-const LEFT_BEHIND: u64 = 32 << 20;
+pub const LEFT_BEHIND: u64 = 32 << 20;
 
 /// How long an ordinary client may wait for a whole stream to be stored and taken, on a machine of
 /// two cores that the attackers have too.
@@ -25,7 +25,9 @@ pub struct Watch<'e> {
     environment: &'e Environment,
     before: Figures,
     is_over: Arc<AtomicBool>,
-    ordinary: Option<JoinHandle<Served>>,
+    /// How often the ordinary client has been served.
+    times: Arc<AtomicU32>,
+    ordinary: Option<JoinHandle<Duration>>,
     _alone: Option<MutexGuard<'static, ()>>,
 }
 
@@ -34,13 +36,6 @@ struct Figures {
     /// Resident memory in bytes.
     memory: u64,
     descriptors: usize,
-}
-
-/// How the ordinary client was served.
-#[derive(Debug, Clone, Copy, Default)]
-struct Served {
-    times: u32,
-    longest: Duration,
 }
 
 impl<'e> Watch<'e> {
@@ -52,12 +47,14 @@ impl<'e> Watch<'e> {
         let client = New::at(&endpoint);
         client.pipe_works("ordinary");
         let before = figures(environment);
-        let flag = Arc::clone(&is_over);
-        let ordinary = thread::spawn(move || serve_ordinary(&client, &flag));
+        let times = Arc::new(AtomicU32::new(0));
+        let (flag, count) = (Arc::clone(&is_over), Arc::clone(&times));
+        let ordinary = thread::spawn(move || serve_ordinary(&client, &flag, &count));
         Self {
             environment,
             before,
             is_over,
+            times,
             ordinary: Some(ordinary),
             _alone: Some(alone),
         }
@@ -71,6 +68,7 @@ impl<'e> Watch<'e> {
             environment,
             before,
             is_over: Arc::default(),
+            times: Arc::default(),
             ordinary: None,
             _alone: None,
         }
@@ -81,6 +79,15 @@ impl<'e> Watch<'e> {
         figures(self.environment)
             .memory
             .saturating_sub(self.before.memory)
+    }
+
+    /// The attack lasts until the ordinary client has been served twice more: the second time began in it.
+    #[track_caller]
+    pub fn serves_meanwhile(&self) {
+        let before = self.times.load(Ordering::Relaxed);
+        until("the ordinary client is served", || {
+            self.times.load(Ordering::Relaxed) >= before + 2
+        });
     }
 
     /// The attack is over, and all is as it was.
@@ -98,10 +105,14 @@ impl<'e> Watch<'e> {
             "the satellite has ended: {}",
             process.said()
         );
-        self.is_over.store(true, Ordering::Relaxed);
         if let Some(ordinary) = self.ordinary {
-            let served = ordinary.join().expect("the ordinary client was served");
-            assert!(served.longest < AT_ONCE && served.times > 0, "{served:?}");
+            // An attack can be over before the client, on a busy machine, has begun.
+            until("the ordinary client is served", || {
+                self.times.load(Ordering::Relaxed) > 0
+            });
+            self.is_over.store(true, Ordering::Relaxed);
+            let longest = ordinary.join().expect("the ordinary client was served");
+            assert!(longest < AT_ONCE, "it waited for {longest:?}");
         }
         program_works(self.environment);
         let mut after = self.before;
@@ -114,17 +125,18 @@ impl<'e> Watch<'e> {
     }
 }
 
-fn serve_ordinary(client: &New, is_over: &AtomicBool) -> Served {
-    let mut served = Served::default();
+/// Serves the ordinary client and counts, until the attack is over; the longest that it waited.
+fn serve_ordinary(client: &New, is_over: &AtomicBool, times: &AtomicU32) -> Duration {
+    let mut longest = Duration::ZERO;
     while !is_over.load(Ordering::Relaxed) {
         let start = Instant::now();
         client.pipe_works("ordinary");
-        served.longest = served.longest.max(start.elapsed());
-        served.times += 1;
+        longest = longest.max(start.elapsed());
+        times.fetch_add(1, Ordering::Relaxed);
         // It is a client among others, not a load of its own.
         thread::park_timeout(Duration::from_millis(5));
     }
-    served
+    longest
 }
 
 /// Our own program writes and reads.

@@ -61,7 +61,7 @@ fn a_writer_is_given_no_more_than_it_wants_and_never_all_there_is() {
     pen.want(&mut story, 100_000);
     assert_eq!(pen.limit, cost(100_000));
     pen.want(&mut story, 60 << 20);
-    assert_eq!(pen.limit, 8 * cost(MAX_CHUNK));
+    assert_eq!(pen.limit, 16 * cost(MAX_CHUNK));
     assert_eq!(
         story.broker.used(),
         pen.limit,

@@ -97,7 +97,11 @@ pub(super) fn keys(satellite: [u8; 32], identity: &SigningPair) -> Keys {
 }
 
 fn bench(endpoint: &str, keys: Option<Keys>) -> Bench {
-    Bench::new(Tcp::new(endpoint.parse().expect("it is an endpoint"), keys))
+    Bench::new(Tcp::new(
+        endpoint.parse().expect("it is an endpoint"),
+        None,
+        keys,
+    ))
 }
 
 /// What a connection is told at once, of which the person then reads.

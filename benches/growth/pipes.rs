@@ -1,0 +1,31 @@
+//! Pipes in which a line waits.
+
+use skypipe_broker::protocol::How;
+use uuid::Uuid;
+
+use super::client::{Client, Door};
+
+/// So many lines are under way at once.
+const AT_ONCE: usize = 500;
+
+const LINE: &[u8] = b"line\n";
+
+/// Writes a line into each of so many pipes.
+pub fn fill(satellite: &str, pipes: usize) {
+    let context = zmq::Context::new();
+    let mut client = Client::new(&Door::of(satellite), &context);
+    client.hello();
+    for number in 0..pipes {
+        let stream = Uuid::new_v4();
+        client.open(stream, &format!("pipe {number}"));
+        client.data(stream, 0, LINE);
+        client.finish(stream, LINE.len() as u64, How::End);
+        if (number + 1).is_multiple_of(AT_ONCE) {
+            client.hear_until(|client| client.finished == number + 1);
+        }
+    }
+    client.hear_until(|client| client.finished == pipes);
+    // The satellite has forgotten the writers by then.
+    client.ping();
+    client.hear_until(|client| client.pongs == client.pings);
+}

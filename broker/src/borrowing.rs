@@ -1,0 +1,138 @@
+//! The work of libzmq's I/O thread, done by the thread that uses its sockets.
+//!
+//! Owns the calls by which a loop borrows this work and gives it back. What the loop sends then leaves, and what
+//! arrives is there, without one thread waking another: that is most of what a single line costs. It never
+//! decides who does the work.
+//!
+//! The module has unsafe code, and the argument is this. libzmq makes sure that one thread at a time does the work: it
+//! holds a lock for as long as it has it (`patches/epoll.cpp.patch`), and a [`BorrowedIo`] stays on the
+//! thread that took it. It keeps the context, so that the I/O thread outlives it, and gives the work
+//! back before it lets go of it: a context that ends while its work is borrowed would wait for ever.
+
+#![expect(
+    unsafe_code,
+    reason = "the zmq crate knows nothing of these calls; the module says the rest"
+)]
+
+use std::ffi::{c_int, c_void};
+use std::os::fd::RawFd;
+use std::ptr::NonNull;
+use std::time::Duration;
+
+use zmq::{Context, Socket};
+
+unsafe extern "C" {
+    fn zmq_borrow_io(socket: *mut c_void) -> *mut c_void;
+    fn zmq_borrowed_io_fd(io: *mut c_void) -> c_int;
+    fn zmq_borrowed_io_turn(io: *mut c_void) -> c_int;
+    fn zmq_give_io_back(io: *mut c_void);
+}
+
+/// The work of a context's I/O thread, until it is dropped. Whoever has it takes [turns](BorrowedIo::turn):
+/// nothing is sent or received otherwise.
+pub struct BorrowedIo {
+    io: NonNull<c_void>,
+    _context: Context,
+}
+
+impl BorrowedIo {
+    /// Borrows the work of the I/O thread of this context, of which `socket` is one; the context has one such
+    /// thread. Waits for a turn that the thread is in the middle of. There is none where libzmq waits
+    /// by other means than epoll.
+    #[must_use]
+    pub fn of(context: &Context, socket: &mut Socket) -> Option<Self> {
+        // SAFETY: the socket is open for as long as the call lasts, and what comes back lives as long
+        // as the context.
+        let io = NonNull::new(unsafe { zmq_borrow_io(socket.as_mut_ptr()) })?;
+        Some(Self {
+            io,
+            _context: context.clone(),
+        })
+    }
+
+    /// What to wait for: it is readable when a turn has something to do.
+    #[must_use]
+    pub fn fd(&self) -> RawFd {
+        // SAFETY: the context is kept.
+        unsafe { zmq_borrowed_io_fd(self.io.as_ptr()) }
+    }
+
+    /// Sends and receives what can be without waiting. Returns after what time there is something to do even
+    /// if nothing happens before: at once, if one of these `sockets` of the context has a message.
+    ///
+    /// # Errors
+    ///
+    /// When one of them is no longer good.
+    pub fn turn(&mut self, sockets: &[&Socket]) -> zmq::Result<Option<Duration>> {
+        // SAFETY: the context is kept, and this is the thread that borrowed.
+        let millis = unsafe { zmq_borrowed_io_turn(self.io.as_ptr()) };
+        for socket in sockets {
+            if socket.get_events()?.contains(zmq::POLLIN) {
+                return Ok(Some(Duration::ZERO));
+            }
+        }
+        let millis = u64::try_from(millis).ok().filter(|millis| *millis > 0);
+        Ok(millis.map(Duration::from_millis))
+    }
+}
+
+impl Drop for BorrowedIo {
+    fn drop(&mut self) {
+        // SAFETY: the context is kept until after this, and this is the thread that borrowed.
+        unsafe { zmq_give_io_back(self.io.as_ptr()) }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn pair(context: &Context) -> (Socket, Socket) {
+        let router = context.socket(zmq::ROUTER).unwrap();
+        router.bind("tcp://127.0.0.1:*").unwrap();
+        let dealer = context.socket(zmq::DEALER).unwrap();
+        dealer
+            .connect(&router.get_last_endpoint().unwrap().unwrap())
+            .unwrap();
+        (router, dealer)
+    }
+
+    #[test]
+    fn nothing_moves_but_in_a_turn_and_by_itself_when_the_work_is_given_back() {
+        let context = Context::new();
+        let (router, mut dealer) = pair(&context);
+        dealer.send("hello", 0).unwrap();
+        let millis = PATIENCE.as_millis().try_into().unwrap();
+        assert_eq!(router.poll(zmq::POLLIN, millis), Ok(1));
+        router.recv_multipart(0).unwrap();
+
+        let mut io = BorrowedIo::of(&context, &mut dealer).expect("this is Linux");
+        dealer.send("in a turn", 0).unwrap();
+        assert_eq!(router.poll(zmq::POLLIN, 50), Ok(0));
+        let deadline = Instant::now() + PATIENCE;
+        while io.turn(&[&router]).unwrap() != Some(Duration::ZERO) {
+            assert!(Instant::now() < deadline, "turns move it");
+            zmq::poll(&mut [zmq::PollItem::from_fd(io.fd(), zmq::POLLIN)], 10).unwrap();
+        }
+        assert_eq!(router.recv_multipart(0).unwrap()[1], b"in a turn");
+
+        dealer.send("by itself", 0).unwrap();
+        drop(io);
+        assert_eq!(router.poll(zmq::POLLIN, millis), Ok(1));
+        assert_eq!(router.recv_multipart(0).unwrap()[1], b"by itself");
+    }
+
+    #[test]
+    fn a_context_that_is_let_go_while_its_work_is_borrowed_ends_after_it() {
+        let context = Context::new();
+        let (router, mut dealer) = pair(&context);
+        let io = BorrowedIo::of(&context, &mut dealer).expect("this is Linux");
+        drop((router, dealer, context));
+        // Ends the context, for which the I/O thread has to be at work.
+        drop(io);
+    }
+}

@@ -322,9 +322,9 @@ impl Listener {
                 ..
             } if self.is_next(common, turn) => {
                 if self.remember_end(stream, at) {
-                    if !self.has_all(common, stream, at) {
+                    let Some(missed) = self.missing(common, stream, at, missed) else {
                         return;
-                    }
+                    };
                     let Some((how, before)) = self.proven(common, stream, how, before, missed)
                     else {
                         return;
@@ -481,11 +481,17 @@ impl Listener {
         self.mode == Mode::Tap || (self.mode == Mode::Follow && self.was_lost)
     }
 
-    /// Whether all of a stream has come before its finish, as far as can be seen without its seals.
-    fn has_all(&mut self, common: &mut Common, stream: Uuid, at: u64) -> bool {
+    /// How much of a stream did not come before its finish, as far as can be seen without its seals, if the
+    /// satellite says this. Nothing for whom that is the end.
+    fn missing(&mut self, common: &mut Common, stream: Uuid, at: u64, said: u64) -> Option<u64> {
         let position = self.positions.get(&stream).copied().unwrap_or(at);
-        let is_known = common.keyring.is_some() || self.mode == Mode::Tap || position >= at;
-        is_known || self.put_up_with(common, at - position)
+        let missing = at.saturating_sub(position);
+        if self.mode == Mode::Tap {
+            // What it has not said, because it was restarted, counts as well.
+            return Some(said.max(missing));
+        }
+        let is_well = common.keyring.is_some() || missing == 0 || self.put_up_with(common, missing);
+        is_well.then_some(said)
     }
 
     /// A stream that was cut goes on, with bytes up to `end`: its writer was only away.
@@ -675,9 +681,27 @@ impl Listener {
                 Pending::Ended(ending) => self.ended(common, ending),
                 Pending::Done => {
                     self.tell_missed(common);
+                    self.tell_unended(common);
                     self.done = Some(common.now);
                 }
             }
+        }
+    }
+
+    /// All is over, and streams that it was inside of have not ended for it (rules 6 and 15).
+    fn tell_unended(&mut self, common: &mut Common) {
+        if self.going_on == 0 {
+            return;
+        }
+        let streams = text::count(self.going_on as u64, "stream");
+        let pipe = text::pipe(&self.pipe);
+        let message = format!(
+            "this listener of {pipe} was ended inside {streams}: by an --eof, or the satellite has lost \
+             the rest"
+        );
+        common.out.push_back(Output::Notice(message));
+        if self.mode == Mode::Default {
+            self.code = 3;
         }
     }
 

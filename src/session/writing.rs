@@ -108,8 +108,9 @@ pub(super) struct Writer {
     /// How many bytes are read ahead at most.
     in_hand: usize,
     acked: u64,
-    /// All bytes that were sent.
+    /// All bytes that were sent, those not counted that are to be sent again, and the most that ever were.
     sent_bytes: u64,
+    most_sent: u64,
     /// What the chunks cost that were sent since the satellite last answered `Open`.
     spent: u64,
     /// What they may cost.
@@ -122,7 +123,9 @@ pub(super) struct Writer {
     /// The size of chunks, for now.
     chunk: usize,
     end: Option<End>,
+    /// Whether `Finish` has been sent on this connection, and whether it ever has.
     is_finish_sent: bool,
+    was_finish_sent: bool,
     /// When an interrupted writer stops for good.
     last_words: Option<Now>,
     /// When to ask a full satellite again.
@@ -162,6 +165,7 @@ impl Writer {
             in_hand: IN_HAND,
             acked: 0,
             sent_bytes: 0,
+            most_sent: 0,
             spent: 0,
             limit: 0,
             asked: 0,
@@ -170,6 +174,7 @@ impl Writer {
             chunk: FIRST_CHUNK,
             end: None,
             is_finish_sent: false,
+            was_finish_sent: false,
             last_words: None,
             ask_again: None,
             is_refusal_told: false,
@@ -362,8 +367,9 @@ impl Writer {
                 self.limit = self.limit.max(limit);
                 self.pause.note(common.now, full);
             }
-            // Nothing but the answer to its own `Finish` lets a writer end well.
-            Reply::Finished { outcome, .. } if self.is_finish_sent => {
+            // Nothing but the answer to its own `Finish` lets a writer end well. It may have been sent on an
+            // earlier connection: a satellite that is restarted may not need the rest again.
+            Reply::Finished { outcome, .. } if self.was_finish_sent => {
                 self.finished(common, outcome);
             }
             Reply::Error {
@@ -392,7 +398,7 @@ impl Writer {
 
     /// The satellite says where it stands; what it has not got is sent again.
     fn opened(&mut self, common: &mut Common, next: u64, limit: u64, rest: bool) {
-        if next < self.acked || next > self.sent_bytes {
+        if next < self.acked || next > self.most_sent {
             let message = "the satellite resumed the stream where it cannot have been";
             return common.fail(3, message);
         }
@@ -402,7 +408,7 @@ impl Writer {
         self.is_opened = true;
         self.is_attached = true;
         self.is_refusal_told = false;
-        if !self.take_back(next) {
+        if !self.take_back(next) || !self.skip_to(next, common.now) {
             let message = "the satellite resumed the stream where it cannot have been";
             return common.fail(3, message);
         }
@@ -445,6 +451,37 @@ impl Writer {
         }
         self.tail = self.sent.back().map_or(self.acked_tail, |sent| sent.tail);
         true
+    }
+
+    /// What was to be sent once more and has arrived after all is not. Returns what [`take_back`](Self::take_back)
+    /// does.
+    fn skip_to(&mut self, next: u64, now: Now) -> bool {
+        while self.sent_bytes < next {
+            let Some(Piece::Sent(mut cargo)) = self.unsent.pop_front() else {
+                return false;
+            };
+            self.unsent_bytes -= cargo.wire.len();
+            let missing = usize::try_from(next - self.sent_bytes).unwrap_or(usize::MAX);
+            if missing < cargo.wire.len() {
+                let had = cargo.split_to(missing);
+                self.unsent_bytes += cargo.wire.len();
+                self.unsent.push_front(Piece::Sent(cargo));
+                cargo = had;
+            }
+            self.sent_bytes += cargo.wire.len() as u64;
+            if cargo.is_empty() {
+                return false;
+            }
+            self.note_sent(cargo, now);
+        }
+        true
+    }
+
+    fn note_sent(&mut self, cargo: Cargo, at: Now) {
+        self.tail = cargo.plain.tail(self.tail);
+        self.held += cargo.plain.len();
+        let tail = self.tail;
+        self.sent.push_back(Sent { cargo, tail, at });
     }
 
     fn acknowledged(&mut self, common: &mut Common, next: u64) {
@@ -518,25 +555,20 @@ impl Writer {
     }
 
     fn send_chunk(&mut self, common: &mut Common, cargo: Cargo) {
-        self.tail = cargo.plain.tail(self.tail);
-        let at = self.sent_bytes;
-        self.sent_bytes += cargo.wire.len() as u64;
-        self.spent += cost(cargo.wire.len());
+        let (at, wire) = (self.sent_bytes, cargo.wire.clone());
+        self.sent_bytes += wire.len() as u64;
+        self.most_sent = self.most_sent.max(self.sent_bytes);
+        self.spent += cost(wire.len());
         let want = self.want();
         self.asked = self.asked.max(want);
+        self.note_sent(cargo, common.now);
         let data = Request::Data {
             stream: common.config.id,
             at,
             tail: self.tail,
             want,
         };
-        common.send(&data, Some(cargo.wire.clone()));
-        self.held += cargo.plain.len();
-        self.sent.push_back(Sent {
-            cargo,
-            tail: self.tail,
-            at: common.now,
-        });
+        common.send(&data, Some(wire));
     }
 
     /// Takes off the front of what is unsent what can be sent in `most` bytes; whether some of it is left.
@@ -600,6 +632,7 @@ impl Writer {
         let Some(end) = self.end.as_ref().filter(|_| self.unsent.is_empty()) else {
             return;
         };
+        self.was_finish_sent = true;
         if !std::mem::replace(&mut self.is_finish_sent, true) {
             let len = self.sent_bytes;
             let how = match &end.how {

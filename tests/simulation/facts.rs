@@ -3,7 +3,7 @@
 //!
 //! Nothing here is guessed. What should follow from it is [`crate::simulation::model`]'s part.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -308,14 +308,30 @@ impl Listener {
         matches!(self.turns.last(), Some(Turn::Done { .. }))
     }
 
-    /// Whether its output holds a stream that was cut, or that others had a part of.
+    /// Whether its output holds a stream that was cut, or that others had a part of, or, by rule 6, one whose
+    /// end a default listener did not see.
     pub fn is_incomplete(&self) -> bool {
         let missed = self.has_missed && self.mode == Mode::Follow;
+        let inside = self.mode == Mode::Default && self.is_inside();
         missed
+            || inside
             || self.turns.iter().any(|turn| match turn {
                 Turn::Ended { how, before, .. } => *how != How::End || *before > 0,
                 Turn::Chunk { .. } | Turn::Done { .. } => false,
             })
+    }
+
+    /// Whether a stream that it was sent some of has not ended for it.
+    fn is_inside(&self) -> bool {
+        let mut inside = BTreeSet::new();
+        for turn in &self.turns {
+            match turn {
+                Turn::Chunk { stream, .. } => inside.insert(*stream),
+                Turn::Ended { stream, .. } => inside.remove(stream),
+                Turn::Done { .. } => false,
+            };
+        }
+        !inside.is_empty()
     }
 
     /// How many bytes it was told that it missed.

@@ -112,6 +112,8 @@ pub fn check(clients: &[Client], lost_power: bool, absences: bool) -> Verdict {
             continue;
         };
         let runs = printed(client).map_err(|why| format!("client {place} ({mode:?}): {why}"))?;
+        truthful(clients, client, &runs)
+            .map_err(|why| format!("client {place} ({mode:?}): {why}"))?;
         if mode == Mode::Tap {
             continue;
         }
@@ -129,7 +131,7 @@ pub fn check(clients: &[Client], lost_power: bool, absences: bool) -> Verdict {
         if client.code != Some(0) {
             continue;
         }
-        let lines = client.given.split(|byte| *byte == b'\n').count() - 1;
+        let lines = lines(client);
         let runs = reached.get(&writer).cloned().unwrap_or_default();
         if let Some(missing) = (0..lines).find(|line| {
             !runs
@@ -148,6 +150,28 @@ pub fn check(clients: &[Client], lost_power: bool, absences: bool) -> Verdict {
         )),
         _ => exits(clients, lost_power, absences),
     }
+}
+
+/// Rule 15: who exits with 0, and has said nothing, has every stream that it printed of up to its end.
+fn truthful(clients: &[Client], listener: &Client, runs: &BTreeMap<usize, Run>) -> Verdict {
+    if listener.code != Some(0) || listener.signal.is_some() || listener.notices > 0 {
+        return Ok(());
+    }
+    for (writer, run) in runs {
+        let lines = lines(&clients[*writer]);
+        if run.is_open || run.next < lines {
+            return Err(format!(
+                "exits with 0 after line {} of {lines} of writer {writer}, without a word",
+                run.next
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// How many lines a writer was given.
+fn lines(writer: &Client) -> usize {
+    writer.given.split(|byte| *byte == b'\n').count() - 1
 }
 
 /// Nobody fails who was not made to.

@@ -158,7 +158,7 @@ fn actor(place: usize, chaos: Duration, rng: &mut Rng) -> Actor {
             label: format!("writer {place}"),
         };
     } else {
-        let mode = match rng.between(0, 9) {
+        let mode = match rng.between(0, 11) {
             _ if queue => Mode::One,
             0..5 => Mode::Default,
             5..9 => Mode::Follow,

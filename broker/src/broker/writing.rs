@@ -550,6 +550,9 @@ impl<S: Store> Broker<S> {
             return;
         };
         writer.stage = Stage::Answered(outcome);
+        // After a restart listeners may have confirmed what its writer has not sent again.
+        writer.next = writer.len.unwrap_or(writer.next);
+        writer.safe = writer.next;
         let client = writer.client;
         self.note_changed(Changed::Writer(stream));
         self.tell(client, &Reply::Finished { stream, outcome }, None);

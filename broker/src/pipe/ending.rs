@@ -217,13 +217,19 @@ impl Pipe {
         }
     }
 
-    /// Forgets a stream. Taps that are still to be told of it hold what they need themselves.
+    /// Forgets a stream. Taps that are still to be told of it hold what they need themselves, its finish
+    /// included: after a restart not all of it may have come again, and what has not does not any more.
     pub(super) fn remove<S: Store>(
         &mut self,
         key: StreamKey,
         outcome: Outcome,
         ctx: &mut Context<'_, S>,
     ) {
+        self.tell_end_to_taps(key);
+        let taps = self.streams.get(&key).map(|stream| stream.taps.clone());
+        for tap in taps.unwrap_or_default() {
+            self.refresh(tap, key, ctx);
+        }
         ctx.effects.freed += ctx.store.remove(key);
         ctx.effects.gone.push((key, outcome));
         ctx.effects.change(Changed::Stream(key));

@@ -210,15 +210,16 @@ impl Pipe {
         let Some(stream) = self.streams.get(&key) else {
             return;
         };
-        let taps = stream.taps.iter().copied();
-        let all: Vec<_> = stream.takers().into_iter().chain(taps).collect();
+        let (takers, taps) = (stream.takers(), stream.taps.clone());
         self.remove(key, Outcome::Taken, ctx);
-        for listener in all {
-            let taker = self.listeners.get_mut(&listener);
+        for listener in &takers {
+            let taker = self.listeners.get_mut(listener);
             if taker.and_then(|taker| taker.drop_feed(key)).is_some() {
                 ctx.effects.feeds -= 1;
-                ctx.effects.change(Changed::Part(listener, key));
+                ctx.effects.change(Changed::Part(*listener, key));
             }
+        }
+        for listener in takers.into_iter().chain(taps) {
             self.note_had(listener, key, ctx.effects);
             self.end_if_over(listener, ctx.effects);
             ctx.effects.awake.push(listener);

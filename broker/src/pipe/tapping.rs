@@ -42,7 +42,14 @@ impl Pipe {
 
     /// Tells the taps of a stream of its finish, in its turn, once all of it was there.
     pub(super) fn end_taps(&mut self, key: StreamKey) {
-        let Some(stream) = self.streams.get(&key).filter(|it| it.is_complete()) else {
+        if self.streams.get(&key).is_some_and(|it| it.is_complete()) {
+            self.tell_end_to_taps(key);
+        }
+    }
+
+    /// Tells the taps of a stream of its finish, if it has one, and what does not come any more.
+    pub(super) fn tell_end_to_taps(&mut self, key: StreamKey) {
+        let Some(stream) = self.streams.get(&key) else {
             return;
         };
         let Some(finish) = &stream.finish else {
@@ -55,7 +62,7 @@ impl Pipe {
                 how: finish.how.clone(),
                 label: stream.label.clone(),
                 before: stream.begins,
-                missed: 0,
+                missed: finish.len.saturating_sub(stream.next),
             };
             let feed = self
                 .listeners
@@ -89,7 +96,7 @@ pub(super) fn send_to_tap(listener: &mut Listener, key: StreamKey) -> Option<(Se
         .map(|(chunk, _)| cost(chunk.payload.len()))
     else {
         let (_, mut ended) = tap.ended.clone()?;
-        ended.missed = tap.missed;
+        ended.missed += tap.missed;
         let sent = send_ended(listener, key, ended)?;
         if let Some(tap) = listener
             .feeds

@@ -151,6 +151,7 @@ fn converse(
         program: PROGRAM.to_owned(),
         endpoint: place.to_string(),
         identity,
+        wall: members::wall(),
     };
     let route: Arc<dyn Route> = match place {
         Place::Sky(endpoint) => {

@@ -161,6 +161,8 @@ pub struct Config {
     pub endpoint: String,
     /// Who the client is, at a satellite that has keys: its streams are sealed.
     pub identity: Option<Identity>,
+    /// What the calendar says at the start, in seconds since 1970 (UTC).
+    pub wall: u64,
 }
 
 /// The signals that end a client.
@@ -289,6 +291,8 @@ struct Common {
     reason: Option<String>,
     /// What seals and opens, at a satellite that has keys, once it has answered.
     keyring: Option<Keyring>,
+    /// The name of the client's own key there.
+    name: String,
 }
 
 /// What a session is for.
@@ -348,6 +352,7 @@ impl Session {
             failed: None,
             reason: None,
             keyring: None,
+            name: String::new(),
         };
         let mut session = Self { common, role };
         if is_in_vain {
@@ -574,6 +579,7 @@ impl Session {
                 "the satellite is not one of keys, but your invitation is",
             );
         };
+        common.name.clone_from(&own.name);
         match identity.keyring(own.boxed.as_deref()) {
             Ok(_) if limits.chunk < SCRAP => {
                 common.fail(

@@ -540,7 +540,7 @@ impl<S: Store> Broker<S> {
                 self.confirm(peer, client, listener, turns, window);
             }
             Request::Leave { listener } => self.leave(client, listener),
-            Request::Eof { pipe } => self.eof(peer, &pipe),
+            Request::Eof { pipe, order } => self.eof(peer, &pipe, order),
             Request::List { after } => self.list(peer, key, after.as_deref()),
             Request::Discard { pipe } => self.discard(peer, &pipe),
             Request::Status => self.status(peer, key),

@@ -139,8 +139,13 @@ pub enum Item {
     },
     /// A stream's finish.
     Ended(Ended),
-    /// The listener's end, with the bytes that a tap missed and has not been told of.
-    Done(u64),
+    /// The listener's end.
+    Done {
+        /// Bytes that a tap missed and has not been told of.
+        missed: u64,
+        /// The order of the `--eof` that ended it, if one did.
+        eof: Option<Bytes>,
+    },
 }
 
 /// What comes next for a listener.

@@ -173,7 +173,7 @@ use uuid::Uuid;
 use crate::text;
 
 pub use self::keys::{
-    KeyInfo, MAX_BOX, MAX_KEY_NAME, MAX_KEYS_PAGE, MAX_PATTERN, MAX_PATTERNS, MAX_PROOF,
+    KeyInfo, MAX_BOX, MAX_KEY_NAME, MAX_KEYS_PAGE, MAX_ORDER, MAX_PATTERN, MAX_PATTERNS, MAX_PROOF,
     MAX_VOUCHER, NewBox, NewKey, OwnKey, Phrase, PublicKey, Rights,
 };
 
@@ -260,6 +260,8 @@ pub enum How {
     /// The writer's stdin closed, and its stream was sealed: the proof of the end, of at most
     /// [`MAX_PROOF`] bytes, which listeners check.
     Proven(Bytes),
+    /// An `--eof` that waited for a listener, with its `order`. No writer finishes in this way.
+    Eof(Bytes),
     /// The writer was interrupted, killed or lost; the sentence, of at most [`MAX_LABEL`] bytes, says
     /// why.
     Cut(String),
@@ -415,6 +417,9 @@ pub enum Request {
     Eof {
         /// The pipe's name.
         pipe: String,
+        /// At a satellite that has keys, the sealed word of who gives it and when, of at most [`MAX_ORDER`]
+        /// bytes: listeners check it. Else empty.
+        order: Bytes,
     },
     /// Asks for a page of the pipes in use, in the order of their names.
     List {
@@ -646,6 +651,8 @@ pub enum Reply {
         turn: u64,
         /// To a tap: how many payload bytes were skipped that no earlier turn has told of.
         missed: u64,
+        /// If an `--eof` ended it: the `order` of that.
+        eof: Option<Bytes>,
     },
     /// The satellite knows that the listener has confirmed `Done`, and has forgotten it.
     Closed {

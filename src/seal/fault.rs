@@ -26,6 +26,10 @@ pub enum Fault {
     },
     /// It breaks off, and nothing proves that this is its end.
     Endless,
+    /// It begins in its middle, and nobody is said to have had what comes before.
+    Headless,
+    /// The satellite ended a listener that nothing else ends, and shows nobody's word for it.
+    Unordered,
     /// It is sealed for an epoch that was not given.
     NoKey {
         /// The epoch.
@@ -63,6 +67,12 @@ impl fmt::Display for Fault {
                 )
             }
             Self::Endless => f.write_str("the stream breaks off without an end"),
+            Self::Headless => f.write_str(
+                "the stream begins in its middle, and nobody is said to have had its beginning",
+            ),
+            Self::Unordered => f.write_str(
+                "it ended this listener by itself: nobody who may has given an --eof for that",
+            ),
             Self::NoKey { epoch } => write!(
                 f,
                 "the stream is sealed for reading key {epoch}, which this machine does not have"

@@ -1,6 +1,9 @@
 //! One question and its answer. Never asked twice: an order that was carried out must not be again.
 
+use bytes::Bytes;
 use skypipe_broker::protocol::{Reply, Request};
+
+use crate::seal::Order;
 
 use super::{Common, Output, Question, Stage};
 
@@ -36,7 +39,10 @@ impl Asker {
 
     fn ask(&mut self, common: &mut Common) {
         let request = match self.question.clone() {
-            Question::Eof(pipe) => Request::Eof { pipe },
+            Question::Eof(pipe) => {
+                let order = self.order(common, &pipe);
+                Request::Eof { pipe, order }
+            }
             Question::List => Request::List { after: None },
             Question::Discard(pipe) => Request::Discard { pipe },
             Question::Status => Request::Status,
@@ -51,6 +57,18 @@ impl Asker {
             Question::SetPhrase(epoch, phrase) => Request::SetPhrase { epoch, phrase },
         };
         common.send(&request, None);
+    }
+
+    /// The word of an `--eof`, at a satellite that has keys.
+    fn order(&self, common: &Common, pipe: &str) -> Bytes {
+        let order = Order {
+            by: common.name.clone(),
+            at: common.config.wall.saturating_add(common.now.as_secs()),
+        };
+        let keyring = common.keyring.as_ref();
+        let sealed = keyring.and_then(|keyring| order.seal(keyring.newest(), pipe));
+        // Without the right to read it is refused, with or without its word.
+        sealed.unwrap_or_default()
     }
 
     pub fn detach(&mut self, common: &mut Common) {

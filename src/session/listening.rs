@@ -11,7 +11,7 @@ use skypipe_broker::protocol::{
 use skypipe_broker::text;
 use uuid::Uuid;
 
-use crate::seal::{Fault, Opener};
+use crate::seal::{Fault, Opener, Order};
 
 use super::room::named;
 use super::{Common, Input, LARGE, Now, Output};
@@ -25,6 +25,10 @@ const ENDS_KEPT: usize = 4 * MAX_TURNS_OPEN;
 
 /// How often a tap says at most that it missed something.
 const MISSED_EVERY: Duration = Duration::from_secs(1);
+
+/// How far the clocks of two machines may be apart, in seconds: an `--eof` that was given longer than this before
+/// its listener began was not for it.
+const SKEW: u64 = 3600;
 
 /// How long a listener that has all waits for the satellite's word that it knows: without it the next
 /// listener may be sent the same.
@@ -42,8 +46,8 @@ enum Pending {
     Ended(Ending),
     /// A turn that brought nothing new, with its cost.
     Again(u64),
-    /// The last turn.
-    Done,
+    /// The last turn: what is said of it, and the exit code that it takes.
+    Done { said: Option<String>, code: u8 },
 }
 
 /// Bytes of one turn on their way to stdout.
@@ -65,6 +69,10 @@ struct Ending {
     label: String,
     /// How many of its first bytes others had.
     before: u64,
+    /// Behind how many of its bytes this listener came to it while it was written.
+    joined: u64,
+    /// If it is an `--eof` that waited: whose.
+    order: Option<String>,
 }
 
 #[derive(Debug)]
@@ -325,15 +333,16 @@ impl Listener {
                     let Some(missed) = self.missing(common, stream, at, missed) else {
                         return;
                     };
-                    let Some((how, before)) = self.proven(common, stream, how, before, missed)
-                    else {
-                        return;
-                    };
                     let ending = Ending {
                         stream,
                         how,
                         label,
                         before,
+                        joined: 0,
+                        order: None,
+                    };
+                    let Some(ending) = self.proven(common, ending, at, missed) else {
+                        return;
                     };
                     self.pending.push_back(Pending::Ended(ending));
                 } else {
@@ -342,15 +351,20 @@ impl Listener {
                 }
                 self.settle(common);
             }
-            Reply::Done { turn, missed, .. } if self.is_next(common, turn) => {
+            Reply::Done {
+                turn, missed, eof, ..
+            } if self.is_next(common, turn) => {
                 // Others may be finished by an `--eof` before or in the middle of a stream (rule 6).
                 let is_endless = self.going_on > 0 || self.ended.len() != 1;
                 if self.mode == Mode::One && is_endless {
                     return self.endless(common);
                 }
+                let Some((said, code)) = self.over(common, eof.as_ref()) else {
+                    return;
+                };
                 self.missed += missed;
                 self.has_all_turns = true;
-                self.pending.push_back(Pending::Done);
+                self.pending.push_back(Pending::Done { said, code });
                 self.settle(common);
             }
             Reply::Closed { .. } if self.done.is_some() => {
@@ -452,7 +466,7 @@ impl Listener {
         self.positions
             .insert(stream, expected.max(at) + payload.len() as u64);
         let end = self.positions[&stream];
-        if let Some(payload) = self.open(common, stream, payload) {
+        if let Some(payload) = self.open(common, stream, at, payload) {
             let printing = Printing {
                 stream,
                 end,
@@ -506,7 +520,13 @@ impl Listener {
     }
 
     /// What the writer sealed; nothing, and the end of all, if it is not as it was.
-    fn open(&mut self, common: &mut Common, stream: Uuid, payload: Bytes) -> Option<Bytes> {
+    fn open(
+        &mut self,
+        common: &mut Common,
+        stream: Uuid,
+        at: u64,
+        payload: Bytes,
+    ) -> Option<Bytes> {
         let Some(keyring) = &common.keyring else {
             return Some(payload);
         };
@@ -515,7 +535,7 @@ impl Listener {
         let opened = reader.opener.open(keyring.epochs(), &payload, may_miss);
         match opened {
             Ok(opened) => {
-                reader.began.get_or_insert(opened.position);
+                reader.began.get_or_insert((opened.position, at));
                 if opened.skipped > 0 {
                     self.put_up_with(common, opened.skipped);
                 }
@@ -528,52 +548,134 @@ impl Listener {
         }
     }
 
-    /// How a stream finished, and how much of it others had had, as far as its writer proves it.
+    /// How a stream finished behind `at` bytes, and how much of it others had had, as far as its writer proves it.
     fn proven(
         &mut self,
         common: &mut Common,
-        stream: Uuid,
-        how: How,
-        before: u64,
+        mut ending: Ending,
+        at: u64,
         missed: u64,
-    ) -> Option<(How, u64)> {
+    ) -> Option<Ending> {
+        if let How::Eof(order) = &ending.how {
+            ending.order = Some(self.ordered(common, &order.clone(), None)?);
+        }
         let Some(keyring) = &common.keyring else {
             self.missed += missed;
-            if matches!(how, How::Proven(_)) {
+            if matches!(ending.how, How::Proven(_)) {
                 common.fail(1, "the stream is sealed, and this client has no keys");
                 return None;
             }
-            return Some((how, before));
+            return Some(ending);
         };
         let may_miss = self.may_miss();
-        let reader = reader(&mut self.readers, stream, &self.pipe, self.mode);
-        let proven = match &how {
+        let reader = reader(&mut self.readers, ending.stream, &self.pipe, self.mode);
+        let proven = match &ending.how {
             How::Proven(proof) => {
                 let end = reader.opener.end(keyring.epochs(), proof, may_miss);
                 end.map(Some)
             }
             // An `--eof` that waited has neither bytes nor a writer, and is not for a `--one`.
-            How::End if reader.began.is_none() && self.mode != Mode::One => Ok(None),
-            How::End => Err(Fault::Altered),
+            How::Eof(_) if reader.began.is_none() && self.mode != Mode::One => Ok(None),
+            How::End | How::Eof(_) => Err(Fault::Altered),
             // Whatever is missing, it is told.
             How::Cut(_) => Ok(None),
         };
+        let began = reader.began;
         match proven {
             Ok(None) => {
                 self.missed += missed;
                 // What the satellite counts are sealed bytes.
-                let began = reader.began.unwrap_or(before);
-                Some((how, if before > 0 { began } else { 0 }))
+                if ending.before > 0 {
+                    ending.before = began.map_or(ending.before, |(place, _)| place);
+                }
+                Some(ending)
             }
             Ok(Some(end)) => {
-                let began = reader.began.unwrap_or(end.len);
                 if end.skipped > 0 {
                     self.put_up_with(common, end.skipped);
                 }
-                Some((how, if before > 0 { began } else { 0 }))
+                self.begun(common, ending, began.unwrap_or((end.len, at)))
             }
             Err(fault) => {
                 self.distrust(common, &fault);
+                None
+            }
+        }
+    }
+
+    /// A stream that did not begin for this listener with its first byte: others had had what came before, if the
+    /// satellite says so, and else somebody keeps it back (rule 15).
+    fn begun(
+        &mut self,
+        common: &mut Common,
+        mut ending: Ending,
+        (place, said): (u64, u64),
+    ) -> Option<Ending> {
+        if ending.before > 0 {
+            ending.before = place;
+        } else if place > 0 && self.mode != Mode::Tap {
+            if said == 0 {
+                self.distrust(common, &Fault::Headless);
+                return None;
+            }
+            ending.joined = place;
+        }
+        Some(ending)
+    }
+
+    /// What is said of the end of all, and the exit code that it takes; nothing if it is not to be believed.
+    fn over(&mut self, common: &mut Common, eof: Option<&Bytes>) -> Option<(Option<String>, u8)> {
+        let pipe = text::pipe(&self.pipe);
+        let inside = match self.going_on {
+            0 => String::new(),
+            many => format!(" inside {}", text::count(many as u64, "stream")),
+        };
+        if let Some(order) = eof {
+            let order = self.ordered(common, order, Some(common.config.wall))?;
+            let is_short = self.mode == Mode::Default && self.going_on > 0;
+            let said = format!("{order} ended this listener of {pipe}{inside}");
+            return Some((Some(said), if is_short { 3 } else { 0 }));
+        }
+        let ends_by_itself = matches!(self.mode, Mode::Default | Mode::Tap | Mode::One);
+        // Of streams whose rest passed by while it was away it has told.
+        let is_told = self.missed_streams > 0;
+        let has_ended = self.going_on == 0 && !self.ended.is_empty();
+        if ends_by_itself && (has_ended || is_told) {
+            return Some((None, 0));
+        }
+        // A tap that was away while its satellite was restarted may have nothing of what it watched.
+        if common.keyring.is_some() && self.mode != Mode::Tap {
+            self.betrayed(common, &Fault::Unordered);
+            return None;
+        }
+        let said = format!(
+            "the satellite ended this listener of {pipe}{inside}: it has lost what was to follow"
+        );
+        Some((Some(said), 3))
+    }
+
+    /// Whose `--eof` this is, in words; nothing if it is nobody's. One that did not wait was not given before the
+    /// listener was there.
+    fn ordered(
+        &mut self,
+        common: &mut Common,
+        order: &Bytes,
+        since: Option<u64>,
+    ) -> Option<String> {
+        let Some(keyring) = &common.keyring else {
+            return Some("an --eof".to_owned());
+        };
+        let opened = Order::open(keyring.epochs(), &self.pipe, order);
+        let is_old =
+            |order: &Order| since.is_some_and(|since| order.at.saturating_add(SKEW) < since);
+        match opened {
+            Ok(order) if !is_old(&order) => Some(order.to_string()),
+            Ok(_) => {
+                self.betrayed(common, &Fault::Unordered);
+                None
+            }
+            Err(fault) => {
+                self.betrayed(common, &fault);
                 None
             }
         }
@@ -594,12 +696,17 @@ impl Listener {
 
     /// Something came that no writer put in. What it belongs to waits again, for others to see.
     fn distrust(&mut self, common: &mut Common, fault: &Fault) {
-        self.leave(common);
-        common.send(&Request::Bye, None);
         let pipe = text::pipe(&self.pipe);
         let hint =
             format!("it waits in {pipe} still: skypipe --discard drops all that waits there");
         common.out.push_back(Output::Hint(hint));
+        self.betrayed(common, fault);
+    }
+
+    /// The satellite says what nobody gave it to say.
+    fn betrayed(&mut self, common: &mut Common, fault: &Fault) {
+        self.leave(common);
+        common.send(&Request::Bye, None);
         let message = format!("what came from the satellite cannot be trusted: {fault}");
         common.fail(1, &message);
     }
@@ -679,29 +786,13 @@ impl Listener {
                 Pending::Write(_) => {}
                 Pending::Again(cost) => self.consumed += cost,
                 Pending::Ended(ending) => self.ended(common, ending),
-                Pending::Done => {
+                Pending::Done { said, code } => {
                     self.tell_missed(common);
-                    self.tell_unended(common);
+                    common.out.extend(said.map(Output::Notice));
+                    self.code = self.code.max(code);
                     self.done = Some(common.now);
                 }
             }
-        }
-    }
-
-    /// All is over, and streams that it was inside of have not ended for it (rules 6 and 15).
-    fn tell_unended(&mut self, common: &mut Common) {
-        if self.going_on == 0 {
-            return;
-        }
-        let streams = text::count(self.going_on as u64, "stream");
-        let pipe = text::pipe(&self.pipe);
-        let message = format!(
-            "this listener of {pipe} was ended inside {streams}: by an --eof, or the satellite has lost \
-             the rest"
-        );
-        common.out.push_back(Output::Notice(message));
-        if self.mode == Mode::Default {
-            self.code = 3;
         }
     }
 
@@ -711,6 +802,8 @@ impl Listener {
             how,
             label,
             before,
+            joined,
+            order,
         } = ending;
         // Unless its bytes already go on behind that.
         if self.ended.contains(&stream) {
@@ -730,6 +823,22 @@ impl Listener {
             let message = format!(
                 "this is the rest of the stream of {label}: its first {first} went to others"
             );
+            common.out.push_back(Output::Notice(message));
+        }
+        if joined > 0 {
+            // A follower takes what is there.
+            if self.mode == Mode::Default {
+                self.code = 3;
+            }
+            let first = text::count(joined, "byte");
+            let message = format!(
+                "this listener came to the stream of {label} behind its first {first}, which others had"
+            );
+            common.out.push_back(Output::Notice(message));
+        }
+        if let Some(order) = order.filter(|_| self.mode == Mode::Default) {
+            let pipe = text::pipe(&self.pipe);
+            let message = format!("{order}, which waited, ended this listener of {pipe}");
             common.out.push_back(Output::Notice(message));
         }
     }
@@ -757,8 +866,8 @@ impl Listener {
 #[derive(Debug)]
 struct Reader {
     opener: Opener,
-    /// The place of the first byte that came.
-    began: Option<u64>,
+    /// The place of the first byte that came, as its writer counts, and as the satellite does.
+    began: Option<(u64, u64)>,
 }
 
 /// The reader of a stream. A `--one` gets streams from their first byte alone (rule 7); others begin

@@ -35,6 +35,13 @@ impl Outcome {
         self.success();
     }
 
+    /// It exited with 0 after one line, which says that an `--eof` ended it, and wrote exactly this to stdout.
+    #[track_caller]
+    pub fn ended_by_eof(self, bytes: impl AsRef<[u8]>) {
+        let stdout = self.told(0, "an --eof");
+        assert!(stdout == bytes.as_ref(), "{}", excerpt(&stdout));
+    }
+
     /// The same, but for what a writer says when it waits for room and when it goes on.
     pub fn whatever_it_waited_for(mut self) -> Self {
         let waits = |line: &&str| line.contains(" paused until ") || line.ends_with(": going on");

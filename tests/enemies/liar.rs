@@ -3,8 +3,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use skypipe::keys::Keyring;
+use skypipe::seal::Order;
 use skypipe_broker::keys::KeyId;
 use skypipe_broker::keys::address::Address;
 use skypipe_broker::keys::secret::Secret;
@@ -48,7 +51,10 @@ pub enum Step {
     Ended(Uuid, How),
     /// A box of keys, which is no turn.
     Boxed(Bytes),
+    /// The end of all.
     Done,
+    /// The end of all, by this `--eof`.
+    DoneBy(Bytes),
 }
 
 /// What it does with whoever connects.
@@ -137,6 +143,17 @@ impl Liar {
             expires: None,
         };
         token.encode().to_string()
+    }
+
+    /// The end of a pipe's listeners by an `--eof` that a member gave just now.
+    pub fn done(&self, pipe: &str) -> Step {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let order = Order {
+            by: "a member".to_owned(),
+            at: now.expect("it is later than 1970").as_secs(),
+        };
+        let sealed = order.seal(Keyring::founder(&self.seed).newest(), pipe);
+        Step::DoneBy(sealed.expect("the founder reads"))
     }
 
     /// What a writer of these bytes sends.
@@ -316,12 +333,22 @@ impl Liar {
                     },
                 ),
                 Step::Boxed(boxed) => self.say(route, &Reply::Boxed { boxed }),
+                Step::DoneBy(order) => self.say(
+                    route,
+                    &Reply::Done {
+                        listener,
+                        turn,
+                        missed: 0,
+                        eof: Some(order),
+                    },
+                ),
                 Step::Done => self.say(
                     route,
                     &Reply::Done {
                         listener,
                         turn,
                         missed: 0,
+                        eof: None,
                     },
                 ),
             }

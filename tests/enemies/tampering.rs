@@ -54,7 +54,8 @@ impl Story {
     /// `good` chunks have been printed at most.
     #[track_caller]
     fn is_noticed(&mut self, modes: &[&str], script: &[Step], good: usize) {
-        let end = [Step::Ended(self.id(), self.stream.how.clone()), Step::Done];
+        let done = self.liar.done(PIPE);
+        let end = [Step::Ended(self.id(), self.stream.how.clone()), done];
         self.is_noticed_without_end(modes, &[script, &end].concat(), good);
     }
 
@@ -81,9 +82,17 @@ impl Story {
 fn what_is_handed_on_as_it_was_written_is_believed() {
     let mut story = Story::new();
     let script = [story.stream.truly(), vec![Step::Done]].concat();
-    for mode in ALL {
+    for mode in ["-r", "--one", "--tap"] {
         let outcome = story.liar.read(mode, PIPE, &script);
         outcome.printed(&story.text);
+    }
+    let script = [story.stream.truly(), vec![story.liar.done(PIPE)]].concat();
+    for mode in ["-r", "--follow", "--tap"] {
+        let outcome = story.liar.read(mode, PIPE, &script);
+        assert!(
+            outcome.told(0, "an --eof of a member at 20") == story.text,
+            "{mode}"
+        );
     }
 }
 
@@ -227,11 +236,15 @@ fn a_cut_that_the_satellite_invents_is_told_as_any() {
     let mut story = Story::new();
     let mut script = story.with(|chunks| chunks.truncate(3));
     script.push(Step::Ended(story.id(), How::Cut("invented".to_owned())));
-    script.push(Step::Done);
     for mode in ALL {
-        let outcome = story.liar.read(mode, PIPE, &script);
-        let printed = outcome.told(3, "cut: invented");
-        assert!(printed == story.text[..3 * PART], "{mode}");
+        let end = match mode {
+            "--follow" => story.liar.done(PIPE),
+            _ => Step::Done,
+        };
+        let outcome = story.liar.read(mode, PIPE, &[&script[..], &[end]].concat());
+        assert!(outcome.stderr.contains("cut: invented"), "{outcome}");
+        assert_eq!(outcome.code, Some(3), "{outcome}");
+        assert!(outcome.stdout == story.text[..3 * PART], "{mode}");
     }
 }
 
@@ -239,9 +252,12 @@ fn a_cut_that_the_satellite_invents_is_told_as_any() {
 fn a_stream_that_is_shown_again_to_the_same_listener_is_printed_once() {
     let mut story = Story::new();
     let truly = story.stream.truly();
-    let twice = [&truly[..], &truly, &[Step::Done]].concat();
+    let twice = [&truly[..], &truly, &[story.liar.done(PIPE)]].concat();
     for mode in ["-r", "--follow", "--tap"] {
-        story.liar.read(mode, PIPE, &twice).printed(&story.text);
+        story
+            .liar
+            .read(mode, PIPE, &twice)
+            .ended_by_eof(&story.text);
     }
     // What goes on after its end is no part of it.
     let more = in_a_row(story.id(), story.stream.len(), &story.stream.chunks);
@@ -249,32 +265,69 @@ fn a_stream_that_is_shown_again_to_the_same_listener_is_printed_once() {
     story.is_noticed_without_end(&["-r", "--follow", "--tap"], &script, CHUNKS + 1);
 }
 
-/// The page on security says so: names and times of whole streams are the satellite's.
+/// Rules 6 and 15: nothing of this is exit 0, nor silent.
 #[test]
-fn what_goes_unnoticed_are_whole_streams_ends_of_pipes_and_missing_beginnings() {
+fn an_end_that_nobody_gave_and_a_beginning_that_is_kept_back_are_noticed() {
     let mut story = Story::new();
-    // A stream that is withheld, as if nobody had written it.
-    story.liar.read("-r", PIPE, &[Step::Done]).printed("");
-    // An `--eof` in its middle that nobody sent.
-    let mut script = story.with(|chunks| chunks.truncate(3));
-    script.push(Step::Done);
-    for mode in ["-r", "--follow", "--tap"] {
-        let outcome = story.liar.read(mode, PIPE, &script);
-        outcome.printed(&story.text[..3 * PART]);
+    let endless = ["-r", "--follow", "--tap"];
+    // A stream that is withheld, as if nobody had written it; and the end of its middle.
+    for count in [0, 3] {
+        let mut script = story.with(|chunks| chunks.truncate(count));
+        script.push(Step::Done);
+        story.is_noticed_without_end(&["-r", "--follow"], &script, count);
+        // A tap may have missed the rest, and says so.
+        let outcome = story.liar.read("--tap", PIPE, &script);
+        let printed = outcome.told(3, "it has lost what was to follow");
+        assert!(printed == story.text[..count * PART]);
     }
-    // Nothing of this ends who waits for one stream.
-    let empty = [Step::Ended(Uuid::nil(), How::End), Step::Done];
-    story.liar.read("-r", PIPE, &empty).printed("");
-    story.is_noticed_without_end(&["--one"], &empty, 0);
-    // The whole stream once more, for another listener.
+    // An `--eof` that nobody gave, for this listener or earlier ones.
+    let marker = |order: Bytes| [Step::Ended(Uuid::nil(), How::Eof(order)), Step::Done];
+    story.is_noticed_without_end(&endless, &[Step::DoneBy(Bytes::new())], 0);
+    story.is_noticed_without_end(&endless, &marker(Bytes::new()), 0);
+    let nobody = [Step::Ended(Uuid::nil(), How::End), Step::Done];
+    story.is_noticed_without_end(&ALL, &nobody, 0);
+    // That of another pipe.
+    let Step::DoneBy(other) = story.liar.done("another") else {
+        unreachable!("it is an end");
+    };
+    story.is_noticed_without_end(&endless, &[Step::DoneBy(other.clone())], 0);
+    story.is_noticed_without_end(&endless, &marker(other), 0);
+    // A follower ends by nothing else.
+    let script = [story.stream.truly(), vec![Step::Done]].concat();
+    story.is_noticed_without_end(&["--follow"], &script, CHUNKS + 1);
+    // A beginning that is kept back as if there were none; all but the end; and what is said to be others'.
+    let headless = story.with(|chunks| drop(chunks.remove(0)));
+    let mut whole = story.stream.truly();
+    let end = whole.pop().expect("it has an end");
+    let done = story.liar.done(PIPE);
+    for mode in ["-r", "--follow"] {
+        let script = [&headless[..], &[end.clone(), done.clone()]].concat();
+        let outcome = story.liar.read(mode, PIPE, &script);
+        outcome.told(1, "nobody is said to have had its beginning");
+        let outcome = story.liar.read(mode, PIPE, &[end.clone(), done.clone()]);
+        outcome.told(1, "nobody is said to have had its beginning");
+    }
+    whole.remove(0);
+    let script = [whole, vec![end, Step::Done]].concat();
+    let outcome = story.liar.read("-r", PIPE, &script);
+    let rest = outcome.told(
+        3,
+        &format!("behind its first {PART} bytes, which others had"),
+    );
+    assert!(rest == story.text[PART..]);
+}
+
+/// The page on security says so: whole streams are the satellite's, and an `--eof` once more.
+#[test]
+fn what_goes_unnoticed_are_whole_streams_that_are_withheld_or_shown_again() {
+    let mut story = Story::new();
     let script = [story.stream.truly(), vec![Step::Done]].concat();
     for _ in 0..2 {
         story.liar.read("--one", PIPE, &script).printed(&story.text);
     }
-    // A beginning that is said to be another listener's.
-    let mut script = story.stream.truly();
-    script.remove(0);
-    script.push(Step::Done);
-    let outcome = story.liar.read("-r", PIPE, &script);
-    outcome.printed(&story.text[PART..]);
+    // The end of a pipe, once more to the next; it says when it was given.
+    let script = [story.liar.done(PIPE)];
+    for _ in 0..2 {
+        story.liar.read("-r", PIPE, &script).ended_by_eof("");
+    }
 }

@@ -115,6 +115,7 @@ fn performance(listener: Uuid) -> Vec<Reply> {
         listener,
         turn: 1,
         missed: 1,
+        eof: None,
     };
     let listening = Reply::Listening {
         listener,

@@ -107,7 +107,7 @@ fn a_log_host_writes_logs_and_nothing_else() {
         refused(&["--discard", "logs"], "read from \"logs\"");
         refused(&["-w", "other"], "write into \"other\"");
         refused(&["-w"], "write into the default pipe");
-        refused(&["--eof", "other"], "write into \"other\"");
+        refused(&["--eof", "other"], "end the listeners of \"other\"");
         refused(&["--keys"], "manage this satellite");
         refused(&["--revoke", "first"], "manage this satellite");
         refused(&["--no-phrase"], "manage this satellite");

@@ -144,7 +144,7 @@ fn one_listener_gathers_the_whole_lines_of_many_writers() {
     }
     laptop.until_taken("logs");
     phone.skypipe(&["--eof", "logs"]).done().printed("");
-    let all = follow.outcome().success();
+    let all = follow.outcome().told(0, "an --eof of phone at 20");
     for name in 0..3 {
         let begin = format!("{name} ");
         let mine = all
@@ -186,9 +186,13 @@ fn eof_is_a_signal() {
     let script = phone.shell("skypipe go && echo gone").start();
     laptop.until_listeners("go", 1);
     laptop.skypipe(&["--eof", "go"]).done().printed("");
-    script.outcome().printed("gone\n");
+    assert_eq!(
+        script.outcome().told(0, "an --eof of first at 20"),
+        b"gone\n"
+    );
     laptop.skypipe(&["--eof", "go"]).done().printed("");
-    phone.skypipe(&["go"]).done().printed("");
+    let waited = phone.skypipe(&["go"]).done();
+    assert_eq!(waited.told(0, ", which waited, ended this listener"), b"");
 }
 
 #[test]

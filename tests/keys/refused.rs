@@ -133,7 +133,10 @@ fn a_right_that_is_missing_is_told_at_once() {
     for (arguments, what) in [
         (["-r", "logs"], "read from \"logs\""),
         (["-w", "x"], "write into \"x\""),
-        (["--eof", "x"], "write into \"x\""),
+        (
+            ["--eof", "x"],
+            "end the listeners of \"x\", which takes reading and writing",
+        ),
         (["--discard", "logs"], "read from \"logs\""),
     ] {
         let outcome = web.skypipe(&arguments).fed("a line\n");

@@ -163,8 +163,14 @@ fn an_open_stream_goes_on_with_a_new_reading_key() {
     writer.close_stdin();
     writer.outcome().printed("");
     before.outcome().printed("one\ntwo\nthree\nfour\n");
-    after.outcome().printed("three\nfour\n");
-    newest.outcome().printed("four\n");
+    let late = after
+        .outcome()
+        .told(3, "behind its first 8 bytes, which others had");
+    assert_eq!(late, b"three\nfour\n");
+    let latest = newest
+        .outcome()
+        .told(3, "behind its first 14 bytes, which others had");
+    assert_eq!(latest, b"four\n");
 }
 
 #[test]

@@ -48,8 +48,8 @@ tap other          Listening    Listening    Denied       Listening    Denied   
 resume nobody's    Unknown      Unknown      Denied       Unknown      Unknown      Denied
 confirm nobody's   Unknown      Unknown      Unknown      Unknown      Unknown      Unknown
 leave nobody's     -            -            -            -            -            -
-eof logs           EofTaken     Denied       EofTaken     EofTaken     Denied       EofTaken
-eof other          EofTaken     Denied       EofTaken     EofTaken     Denied       Denied
+eof logs           EofTaken     Denied       Denied       EofTaken     Denied       Denied
+eof other          EofTaken     Denied       Denied       EofTaken     Denied       Denied
 discard logs       Discarded    Discarded    Denied       Discarded    Discarded    Denied
 discard other      Discarded    Discarded    Denied       Discarded    Denied       Denied
 list               Pipes        Pipes        Pipes        Pipes        Pipes        Pipes
@@ -272,7 +272,10 @@ fn request(row: &str, own: &str, hello: &Request) -> Option<Request> {
             window,
         },
         ("leave", _) => Request::Leave { listener },
-        ("eof", _) => Request::Eof { pipe: name() },
+        ("eof", _) => Request::Eof {
+            pipe: name(),
+            order: Bytes::new(),
+        },
         ("discard", _) => Request::Discard { pipe: name() },
         ("list", _) => Request::List { after: None },
         ("status", _) => Request::Status,

@@ -191,10 +191,15 @@ fn exits(clients: &[Client], lost_power: bool, absences: bool) -> Verdict {
             Role::Ask(Question::Box(..)) => code <= 1,
             Role::Write { .. } | Role::Ask(_) => code == 0 || (code == 3 && lost_power),
             // What was lost with the power cannot be told from what was taken out, where there are seals.
-            Role::Listen { .. } => {
+            Role::Listen { mode } => {
                 code == 0
                     || (code == 3 && (somebody_died || lost_power))
                     || (code == 1 && lost_power && client.is_sealed)
+                    // It came to a stream that others had the beginning of; or what a tap watched was over
+                    // before it was back.
+                    || (code == 3
+                        && (client.is_sealed || mode == Mode::Tap)
+                        && client.notices > 0)
             }
         };
         if !is_well {

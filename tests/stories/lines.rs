@@ -63,7 +63,7 @@ fn rule_13_a_newline_is_added_between_streams_and_nowhere_else() {
     sky.skypipe(&["--eof", "x"]).done().printed("");
     follow
         .outcome()
-        .printed("no newline\none newline\nnone at the end");
+        .ended_by_eof("no newline\none newline\nnone at the end");
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn rule_13_lines_of_many_writers_come_whole() {
     }
     sky.until_taken("x");
     sky.skypipe(&["--eof", "x"]).done().printed("");
-    let text = String::from_utf8(follow.outcome().success()).expect("it is text");
+    let text = String::from_utf8(follow.outcome().told(0, "an --eof")).expect("it is text");
     let mut next = [0; 8];
     for got in text.split_inclusive('\n') {
         let writer: usize = got

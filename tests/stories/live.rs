@@ -89,8 +89,10 @@ fn rule_6_eof_ends_all_listeners_but_who_wants_one_and_streams_go_on() {
     }
     sky.until_listed("x", "all but the claim is taken", |pipe| pipe.bytes <= 8);
     sky.skypipe(&["--eof", "x"]).done().printed("");
-    for listener in others {
-        listener.outcome().printed("before\n");
+    // A default listener did not see the end of the stream that it was inside.
+    let inside = "an --eof ended this listener of \"x\" inside 1 stream";
+    for (listener, code) in others.into_iter().zip([3, 0, 0]) {
+        assert_eq!(listener.outcome().told(code, inside), b"before\n");
     }
     other.say("after\n");
     other.close_stdin();
@@ -108,7 +110,7 @@ fn rule_6_eof_waits_like_an_empty_stream() {
     for environment in [Environment::sky(&[]), Environment::here()] {
         environment.skypipe(&["--eof", "x"]).done().printed("");
         assert_eq!(environment.listed("x").waiting, 1);
-        environment.skypipe(&["x"]).done().printed("");
+        environment.skypipe(&["x"]).done().ended_by_eof("");
         assert!(environment.is_gone("x"));
     }
 }
@@ -132,7 +134,7 @@ fn rule_8_follow_takes_the_backlog_and_all_that_comes() {
     sky.until_taken("x");
     assert!(follow.runs());
     sky.skypipe(&["--eof", "x"]).done().printed("");
-    follow.outcome().printed("1\n2\n3\n4\n5\n");
+    follow.outcome().ended_by_eof("1\n2\n3\n4\n5\n");
 }
 
 #[test]
@@ -149,5 +151,12 @@ fn rule_8_follow_never_ends_by_itself_and_reports_what_was_cut() {
     sky.skypipe(&["x"]).fed("whole\n").printed("");
     follow.shows("whole\n");
     sky.skypipe(&["--eof", "x"]).done().printed("");
-    assert_eq!(follow.outcome().told(3, "was cut"), b"half\nwhole\n");
+    let outcome = follow.outcome();
+    let said: Vec<_> = outcome.stderr.lines().collect();
+    assert!(
+        said[0].contains("was cut") && said[1].contains("an --eof ended"),
+        "{outcome}"
+    );
+    assert_eq!((outcome.code, said.len()), (Some(3), 2), "{outcome}");
+    assert_eq!(outcome.stdout, b"half\nwhole\n");
 }

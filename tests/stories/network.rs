@@ -47,8 +47,10 @@ fn rule_16_nothing_is_lost_or_doubled_by_connections_that_break() {
         if name == "follow" {
             sky.until_taken(name);
             sky.skypipe(&["--eof", name]).done().printed("");
+            listener.outcome().ended_by_eof(&file);
+        } else {
+            listener.outcome().printed(&file);
         }
-        listener.outcome().printed(&file);
     }
 }
 

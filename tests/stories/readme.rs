@@ -18,7 +18,7 @@ fn logs_are_followed_and_watched_without_taking_anything() {
     home.until_taken("logs");
     assert!(follow.runs());
     home.skypipe(&["--eof", "logs"]).done().printed("");
-    follow.outcome().printed("");
+    follow.outcome().ended_by_eof("");
     let twice = "all is well\nERROR: not quite\n".repeat(2);
     assert_eq!(
         home.get("aggregate"),
@@ -33,7 +33,7 @@ fn rule_5_a_trigger_can_be_fired_without_writing_anything() {
     let waiting = home.shell(script).start();
     home.until_listeners("trigger", 1);
     home.skypipe(&["--eof", "trigger"]).done().printed("");
-    waiting.outcome().printed("I was triggered!\n");
+    waiting.outcome().ended_by_eof("I was triggered!\n");
 }
 
 #[test]

@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 
+use bytes::Bytes;
 use uuid::Uuid;
 
 use super::{Broker, OLD_IDS, Output, Peer};
 use crate::keys::KeyId;
 use crate::pipe::Pipe;
-use crate::protocol::{Code, MAX_PAGE, PipeInfo, Reply, Status};
+use crate::protocol::{Code, MAX_ORDER, MAX_PAGE, PipeInfo, Reply, Status};
 use crate::store::{Store, StreamKey};
 use crate::text::count;
 
@@ -18,10 +19,14 @@ impl<S: Store> Broker<S> {
         Self { inherited, ..self }
     }
 
-    pub(super) fn eof(&mut self, peer: &Peer, name: &str) {
+    pub(super) fn eof(&mut self, peer: &Peer, name: &str, order: Bytes) {
         let Some(name) = self.name(peer, name, None) else {
             return;
         };
+        if order.len() > MAX_ORDER {
+            let message = "the word of an --eof is short";
+            return self.refuse(peer, Code::Malformed, message, None);
+        }
         let marker = StreamKey(self.new_key());
         if !self.pipes.get(&name).is_some_and(Pipe::is_live) {
             if !self.has_room_for_stream(&name) {
@@ -33,7 +38,7 @@ impl<S: Store> Broker<S> {
                 (Uuid::from_u64_pair(OLD_IDS, marker.0), name.clone()),
             );
         }
-        self.with_pipe(&name, |pipe, ctx| pipe.eof(marker, ctx));
+        self.with_pipe(&name, |pipe, ctx| pipe.eof(marker, &order, ctx));
         self.reply(peer, &Reply::EofTaken);
     }
 

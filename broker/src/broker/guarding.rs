@@ -20,6 +20,8 @@ enum Need<'a> {
     Read(&'a str),
     /// The right to write into a pipe.
     Write(&'a str),
+    /// The right to listen to a pipe and to write into it.
+    Both(&'a str),
     /// The right to manage.
     Manage,
     /// The right to read in all pipes.
@@ -41,7 +43,9 @@ fn need(request: &Request) -> Need<'_> {
         | Request::Leave { .. }
         | Request::List { .. }
         | Request::Status => Need::Any,
-        Request::Open { pipe, .. } | Request::Eof { pipe } => Need::Write(pipe),
+        Request::Open { pipe, .. } => Need::Write(pipe),
+        // Who may only write shall not send home who listens.
+        Request::Eof { pipe, .. } => Need::Both(pipe),
         // Who may read may take all that waits, which comes to the same.
         Request::Listen { pipe, .. } | Request::Discard { pipe } => Need::Read(pipe),
         Request::Stop { .. }
@@ -60,6 +64,7 @@ fn fault(key: &Key, need: &Need<'_>) -> Option<String> {
         Need::Any => true,
         Need::Read(pipe) => key.may_read(pipe),
         Need::Write(pipe) => key.may_write(pipe),
+        Need::Both(pipe) => key.may_read(pipe) && key.may_write(pipe),
         Need::Manage => key.rights.manage,
         Need::ReadAll => key.may_read("") && key.is_for_all_pipes(),
         Need::ManageOr(name) => key.rights.manage || key.name == *name,
@@ -68,6 +73,10 @@ fn fault(key: &Key, need: &Need<'_>) -> Option<String> {
         _ if allowed => return None,
         Need::Read(pipe) => format!("read from {}", text::pipe(pipe)),
         Need::Write(pipe) => format!("write into {}", text::pipe(pipe)),
+        Need::Both(pipe) => format!(
+            "end the listeners of {}, which takes reading and writing",
+            text::pipe(pipe)
+        ),
         Need::ReadAll => "read from all pipes".to_owned(),
         Need::Any | Need::Manage | Need::ManageOr(_) => "manage this satellite".to_owned(),
     };

@@ -360,14 +360,15 @@ impl<S: Store> Broker<S> {
                 };
                 self.reply(peer, &reply);
             }
-            Item::Done(missed) => self.reply(
-                peer,
-                &Reply::Done {
+            Item::Done { missed, eof } => {
+                let done = Reply::Done {
                     listener,
                     turn,
                     missed,
-                },
-            ),
+                    eof,
+                };
+                self.reply(peer, &done);
+            }
         }
     }
 

@@ -248,7 +248,7 @@ impl<S: Store> Broker<S> {
             let next = self.with_pipe(pipe, |pipe, ctx| pipe.next(key, ctx));
             let (turn, rest) = match next {
                 Next::Item(turn, Item::Chunk { payload, .. }) => (turn, payload),
-                Next::Item(turn, Item::Done(_)) => (turn, Bytes::new()),
+                Next::Item(turn, Item::Done { .. }) => (turn, Bytes::new()),
                 Next::Item(turn, Item::Ended(_)) => {
                     self.confirm_old(pipe, listener, turn);
                     continue;

@@ -464,11 +464,12 @@ impl<S: Store> Broker<S> {
         }
         let is_long = match &how {
             How::End => false,
+            How::Eof(_) => true,
             How::Proven(proof) => proof.len() > MAX_PROOF,
             How::Cut(why) => why.len() > MAX_LABEL,
         };
         if is_long {
-            let message = "a reason has at most 255 bytes, and a proof 64";
+            let message = "a stream ends, with a proof of at most 64 bytes, or is cut, with a reason of at most 255";
             return self.refuse(peer, Code::Malformed, message, Some(stream));
         }
         if let Some((name, key)) = self.end_writing(stream) {

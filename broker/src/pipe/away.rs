@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use bytes::Bytes;
 use uuid::Uuid;
 
 use super::listener::{Feed, Listener, Phase};
@@ -21,6 +22,7 @@ pub struct Away {
     mode: Mode,
     phase: Phase,
     until: Option<u64>,
+    eof: Option<Bytes>,
     has_had: bool,
     parts: BTreeMap<StreamKey, AwayPart>,
 }
@@ -100,6 +102,7 @@ impl Away {
             is_queued: self.phase == Phase::Queued,
             joined: 0,
             until: self.until,
+            eof: self.eof.clone(),
             has_had: self.has_had,
             is_away: true,
         })
@@ -131,6 +134,7 @@ impl Away {
             mode: record.mode,
             phase: Phase::restored(record),
             until: record.until,
+            eof: record.eof.clone(),
             has_had: record.has_had,
             parts: BTreeMap::new(),
         }
@@ -178,6 +182,7 @@ impl Pipe {
             mode: listener.mode,
             phase: listener.phase,
             until: listener.until,
+            eof: listener.eof.clone(),
             has_had: listener.has_had,
             parts: listener.feeds.iter().filter_map(part).collect(),
         };
@@ -213,6 +218,7 @@ impl Pipe {
         listener.confirmed_turns = back.turns.min(MAX_BYTES);
         listener.spent = back.cost.min(MAX_BYTES);
         listener.until = away.until;
+        listener.eof.clone_from(&away.eof);
         listener.has_had = away.has_had;
         listener.phase = match away.phase {
             Phase::Done => Phase::Draining,

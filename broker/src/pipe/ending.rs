@@ -1,6 +1,8 @@
 //! How listeners and streams come to their end: what a confirmation means, what is no longer needed,
 //! and what becomes of that which nobody takes any more (rules 5, 6, 10 and 12).
 
+use bytes::Bytes;
+
 use super::listener::{Feed, Phase, SentWhat};
 use super::{Changed, Context, Effects, ListenerKey, Pipe};
 use crate::protocol::{Mode, Outcome};
@@ -37,12 +39,13 @@ impl Pipe {
     }
 
     /// Makes a live listener stop, in each unfinished stream, where that stands now.
-    pub(super) fn limit_feeds(&mut self, key: ListenerKey, effects: &mut Effects) {
+    pub(super) fn limit_feeds(&mut self, key: ListenerKey, order: &Bytes, effects: &mut Effects) {
         let Some(listener) = self.listeners.get_mut(&key) else {
             return;
         };
         listener.phase = Phase::Draining;
         listener.until = Some(effects.arrivals);
+        listener.eof = Some(order.clone());
         effects.change(Changed::Listener(key));
         for (stream, feed) in &mut listener.feeds {
             if self.open.contains(stream) {
@@ -98,7 +101,7 @@ impl Pipe {
                 }
                 self.give_up(key, key_of, ctx);
             }
-            SentWhat::Done(_) => {
+            SentWhat::Done { .. } => {
                 self.leave(key, ctx);
                 ctx.effects.ended.push(key);
             }

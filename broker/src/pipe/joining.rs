@@ -1,12 +1,14 @@
 //! What listeners do to a pipe: they join, confirm, come back and leave; and the orders about all of
 //! them, `--eof` and `--discard` (rules 3 and 6 to 10).
 
+use bytes::Bytes;
+use uuid::Uuid;
+
 use super::listener::Listener;
 use super::stream::{Finish, Stream};
 use super::{Changed, Context, ListenerKey, Pipe, UnknownTurn};
 use crate::protocol::{How, Mode, Outcome};
 use crate::store::{Store, StreamKey};
-use uuid::Uuid;
 
 impl Pipe {
     /// A listener joins (rules 3, 7, 8, 9). `joined` is the place in the order of streams that the
@@ -107,8 +109,8 @@ impl Pipe {
     }
 
     /// `--eof`: every listener that is live gets what was taken in before, and ends (rule 6). If
-    /// there was none but taps, an empty stream waits under `marker`.
-    pub fn eof<S: Store>(&mut self, marker: StreamKey, ctx: &mut Context<'_, S>) {
+    /// there was none but taps, an empty stream waits under `marker`. Whoever ends by it is given its `order`.
+    pub fn eof<S: Store>(&mut self, marker: StreamKey, order: &Bytes, ctx: &mut Context<'_, S>) {
         let was_live = self.is_live();
         let accepting = self
             .listeners
@@ -116,7 +118,7 @@ impl Pipe {
             .filter(|(_, listener)| listener.is_accepting());
         let accepting: Vec<_> = accepting.map(|(key, _)| *key).collect();
         for key in &accepting {
-            self.limit_feeds(*key, ctx.effects);
+            self.limit_feeds(*key, order, ctx.effects);
             ctx.effects.awake.push(*key);
         }
         for key in accepting {
@@ -126,7 +128,7 @@ impl Pipe {
             let mut stream = Stream::new(Uuid::nil(), "--eof".to_owned());
             stream.marker = true;
             stream.finish = Some(Finish {
-                how: How::End,
+                how: How::Eof(order.clone()),
                 arrival: ctx.effects.arrivals,
                 len: 0,
             });

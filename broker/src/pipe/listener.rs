@@ -116,8 +116,8 @@ pub(super) enum SentWhat {
         stream: StreamKey,
         ended: super::Ended,
     },
-    /// The end, with the bytes that a tap missed and was not told of.
-    Done(u64),
+    /// The end, with the bytes that a tap missed and was not told of, and the `--eof` that it is.
+    Done { missed: u64, eof: Option<Bytes> },
 }
 
 /// What a pipe knows of a listener.
@@ -132,6 +132,8 @@ pub(super) struct Listener {
     /// Once an `--eof` has come: what finished at or after this place in the order of arrival is no
     /// longer for it.
     pub until: Option<u64>,
+    /// The order of that `--eof`.
+    pub eof: Option<Bytes>,
     pub feeds: BTreeMap<StreamKey, Feed>,
     /// Feeds that have something to send, in the order of their turns.
     pub ready: BTreeSet<(Rank, StreamKey)>,
@@ -164,6 +166,7 @@ impl Listener {
             joined,
             has_had: false,
             until: None,
+            eof: None,
             feeds: BTreeMap::new(),
             ready: BTreeSet::new(),
             in_line: None,

@@ -89,6 +89,7 @@ impl Pipe {
             is_queued: listener.phase == Phase::Queued,
             joined: listener.joined.0,
             until: listener.until,
+            eof: listener.eof.clone(),
             has_had: listener.has_had,
             is_away: false,
         }))

@@ -51,6 +51,7 @@ impl Pipe {
         let key = ListenerKey(record.key);
         let mut listener = Listener::new(record.mode, StreamKey(record.joined), 0);
         listener.until = record.until;
+        listener.eof.clone_from(&record.eof);
         listener.has_had = record.has_had;
         listener.phase = Phase::restored(record);
         if record.is_queued {

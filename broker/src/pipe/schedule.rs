@@ -165,12 +165,16 @@ impl Pipe {
             .sum();
         let turn = listener.next_turn();
         listener.phase = Phase::Done;
+        let eof = listener.eof.clone();
         listener.unconfirmed.push_back(Sent {
-            what: SentWhat::Done(missed),
+            what: SentWhat::Done {
+                missed,
+                eof: eof.clone(),
+            },
             cost: 0,
         });
         listener.resend = listener.unconfirmed.len();
-        Next::Item(turn, Item::Done(missed))
+        Next::Item(turn, Item::Done { missed, eof })
     }
 
     /// Puts a listener's feed where it belongs among those that have something to send.
@@ -373,7 +377,10 @@ fn resend<S: Store>(
             }
         }
         SentWhat::Ended { ended, .. } => Item::Ended(ended.clone()),
-        SentWhat::Done(missed) => Item::Done(*missed),
+        SentWhat::Done { missed, eof } => Item::Done {
+            missed: *missed,
+            eof: eof.clone(),
+        },
     };
     listener.resend += 1;
     Next::Item(turn, item)

@@ -94,9 +94,12 @@ impl Story {
             match item {
                 Item::Chunk { payload, .. } => got += std::str::from_utf8(&payload).unwrap(),
                 Item::Ended(Ended { before: 1.., .. }) => got += "~",
-                Item::Ended(Ended { how: How::End, .. }) => got += ".",
+                Item::Ended(Ended {
+                    how: How::End | How::Eof(_),
+                    ..
+                }) => got += ".",
                 Item::Ended(_) => got += "!",
-                Item::Done(_) => got += "$",
+                Item::Done { .. } => got += "$",
             }
         }
         got
@@ -212,7 +215,7 @@ fn rule_6_eof_ends_listeners_and_open_streams_go_on_and_wait() {
     let stream = story.open();
     story.write(stream, "before\n");
     let marker = StreamKey(story.key());
-    story.with(|pipe, ctx| pipe.eof(marker, ctx));
+    story.with(|pipe, ctx| pipe.eof(marker, &Bytes::new(), ctx));
     story.write(stream, "after\n");
     assert_eq!(story.take(reader), "before\n$");
     assert_eq!(story.take(follower), "before\n$");
@@ -226,7 +229,7 @@ fn rule_6_what_finishes_after_an_eof_is_not_for_a_follower_that_still_drains() {
     let stream = story.open();
     let follower = story.join(Mode::Follow);
     let marker = StreamKey(story.key());
-    story.with(|pipe, ctx| pipe.eof(marker, ctx));
+    story.with(|pipe, ctx| pipe.eof(marker, &Bytes::new(), ctx));
     story.write(stream, "after\n");
     story.end(stream);
     assert_eq!(story.take(follower), "$");
@@ -241,7 +244,7 @@ fn rule_6_eof_lets_a_follower_take_its_backlog() {
     story.stored("b\n");
     let follower = story.join(Mode::Follow);
     let marker = StreamKey(story.key());
-    story.with(|pipe, ctx| pipe.eof(marker, ctx));
+    story.with(|pipe, ctx| pipe.eof(marker, &Bytes::new(), ctx));
     assert_eq!(story.take(follower), "a\n.b\n.$");
 }
 
@@ -250,7 +253,7 @@ fn rule_6_eof_without_a_listener_waits_as_an_empty_stream_but_not_for_one() {
     let mut story = Story::new();
     let worker = story.join(Mode::One);
     let marker = StreamKey(story.key());
-    story.with(|pipe, ctx| pipe.eof(marker, ctx));
+    story.with(|pipe, ctx| pipe.eof(marker, &Bytes::new(), ctx));
     assert_eq!(story.get(worker), "", "a --one is untouched");
     let reader = story.join(Mode::Default);
     assert_eq!(story.get(reader), ".$");

@@ -13,6 +13,9 @@ use uuid::Uuid;
 /// The longest name of a key, in bytes.
 pub const MAX_KEY_NAME: usize = 64;
 
+/// The longest sealed word of an `--eof`, in bytes: an epoch's number, a time, a key's name and a tag.
+pub const MAX_ORDER: usize = 4 + 8 + MAX_KEY_NAME + 32;
+
 /// The most patterns of one key: with names of full length a page of keys fits a command.
 pub const MAX_PATTERNS: usize = 8;
 

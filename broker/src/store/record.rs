@@ -3,6 +3,7 @@
 //! Each record replaces the one before it of the same thing, so that the latest of each, in any
 //! order, are all there is to know. Owns their form; what they mean is [`crate::broker`]'s.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -144,6 +145,8 @@ pub struct ListenerRecord {
     pub joined: u64,
     /// Once an `--eof` has come: the place in the order of arrival at which it did.
     pub until: Option<u64>,
+    /// The order of that `--eof`.
+    pub eof: Option<Bytes>,
     /// Whether a stream that it was getting has finished.
     pub has_had: bool,
     /// Whether it was given up for its silence, and may come back.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use skypipe_broker::protocol::{
     Code, How, MAGIC, MAX_CHUNK, MAX_TURNS_OPEN, Mode, Progress, Reply, Request, Resume, cost,
     encode,
@@ -386,10 +387,14 @@ fn rule_9_a_tap_says_what_it_missed_at_most_once_a_second() {
         listener: OWN,
         turn: 4,
         missed: 7,
+        eof: Some(Bytes::new()),
     });
     assert_eq!(
         talk.notices[2..],
-        ["this tap was too slow and missed 7 bytes"]
+        [
+            "this tap was too slow and missed 7 bytes",
+            "an --eof ended this listener of \"p\" inside 1 stream"
+        ]
     );
     talk.reply(&Reply::Closed { listener: OWN });
     assert_eq!(talk.exit, Some(0));

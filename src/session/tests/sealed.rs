@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::talk::{A, B, OWN, Talk, asker, write_job};
 use crate::keys::{Identity, Keyring, boxes};
-use crate::seal::{MOST_PLAIN, Opener, Sealer, Suite, sealed_len};
+use crate::seal::{MOST_PLAIN, Opener, Order, Sealer, Suite, sealed_len};
 use crate::session::{Compression, Input, Job, Question};
 
 /// More credit than any test uses.
@@ -24,6 +24,9 @@ const ENOUGH: u64 = 1 << 30;
 thread_local! {
     static GIVEN: Cell<u8> = const { Cell::new(0) };
 }
+
+/// When a session starts, by the calendar.
+const WALL: u64 = 1_000_000;
 
 fn fresh() -> Secret {
     GIVEN.set(GIVEN.get() + 1);
@@ -506,35 +509,156 @@ fn what_comes_behind_a_proven_end_is_told() {
     assert_eq!((talk.exit, talk.printed()), (Some(1), "one\n"));
 }
 
-#[test]
-fn an_eof_that_waited_needs_no_proof_and_a_cut_none_either() {
-    let mut talk = listener(Mode::Default);
-    talk.ended(0, A, How::End, 0);
-    talk.done(1);
+/// The word of an `--eof` for this pipe, given so many seconds after the listener's start.
+fn order(pipe: &str, after: i64) -> Bytes {
+    let order = Order {
+        by: "laptop".to_owned(),
+        at: WALL.saturating_add_signed(after),
+    };
+    let keyring = Keyring::founder(&seed());
+    order.seal(keyring.newest(), pipe).expect("a founder reads")
+}
+
+/// Ends a listener that has all, and says how it exits.
+fn closed(talk: &mut Talk) -> Option<u8> {
+    talk.write_all();
     talk.reply(&Reply::Closed { listener: OWN });
-    assert_eq!(talk.exit, Some(0));
+    talk.exit
+}
+
+#[test]
+fn rule_6_whose_eof_ended_it_is_told_and_inside_a_stream_it_is_exit_3() {
+    for (mode, code) in [(Mode::Default, 3), (Mode::Follow, 0), (Mode::Tap, 0)] {
+        let mut talk = listener(mode);
+        chunk(&mut talk, 0, A, 0, &sealer(A).seal(b"some"));
+        talk.done_by_eof(1, order("p", 60));
+        assert_eq!(closed(&mut talk), Some(code), "{mode:?}");
+        let said = "an --eof of laptop at 1970-01-12T13:47:40Z ended this listener of \"p\" inside 1 stream";
+        assert_eq!(talk.notices, [said], "{mode:?}");
+    }
+}
+
+#[test]
+fn rule_6_an_eof_that_waited_says_whose_it_is_and_a_cut_needs_no_proof() {
+    let mut talk = listener(Mode::Default);
+    talk.ended(0, A, How::Eof(order("p", -1_000_000)), 0);
+    talk.done(1);
+    assert_eq!(closed(&mut talk), Some(0));
+    let said = &talk.notices[0];
+    assert!(
+        said.contains("of laptop at 1970-01-01T00:00:00Z, which waited, ended this"),
+        "{said}"
+    );
     let mut talk = listener(Mode::Default);
     let wire = sealer(A).seal(b"half");
     chunk(&mut talk, 0, A, 0, &wire);
     talk.ended(1, A, How::Cut("interrupted".to_owned()), 0);
     talk.done(2);
-    talk.write_all();
-    talk.reply(&Reply::Closed { listener: OWN });
-    assert_eq!((talk.exit, talk.printed()), (Some(3), "half"));
+    assert_eq!((closed(&mut talk), talk.printed()), (Some(3), "half"));
+}
+
+#[test]
+fn rule_15_an_end_that_nobody_gave_is_exit_1() {
+    let forged = || {
+        let mut altered = order("p", 60).to_vec();
+        altered[12] ^= 1;
+        Bytes::from(altered)
+    };
+    let lies: [(&str, fn(&mut Talk)); 7] = [
+        ("nothing", |talk| talk.done(0)),
+        ("no --eof", |talk| talk.done_by_eof(0, Bytes::new())),
+        ("that of another pipe", |talk| {
+            talk.done_by_eof(0, order("q", 60))
+        }),
+        ("an old one", |talk| talk.done_by_eof(0, order("p", -3601))),
+        ("none that waited", |talk| talk.ended(0, A, How::End, 0)),
+        ("a waiting one of nobody", |talk| {
+            talk.ended(0, A, How::Eof(Bytes::new()), 0)
+        }),
+        ("that of a pipe's other", |talk| {
+            talk.ended(0, A, How::Eof(order("q", 0)), 0)
+        }),
+    ];
+    // A tap may have missed all.
+    let refused = |mode, lie| {
+        if mode == Mode::Tap && lie == "nothing" {
+            3
+        } else {
+            1
+        }
+    };
+    for mode in [Mode::Default, Mode::Follow, Mode::Tap] {
+        for (lie, tell) in lies {
+            let mut talk = listener(mode);
+            tell(&mut talk);
+            let code = match (mode, lie) {
+                (Mode::Tap, "nothing") => closed(&mut talk),
+                _ => talk.exit,
+            };
+            assert_eq!(code, Some(refused(mode, lie)), "{mode:?}, {lie}");
+        }
+        let mut talk = listener(mode);
+        talk.done_by_eof(0, forged());
+        assert_eq!(talk.exit, Some(1), "{mode:?}, a forged one");
+        let mut talk = listener(mode);
+        chunk(&mut talk, 0, A, 0, &sealer(A).seal(b"three of nine"));
+        talk.done(1);
+        let code = closed(&mut talk);
+        assert_eq!(
+            code,
+            Some(refused(mode, "nothing")),
+            "{mode:?}, inside a stream"
+        );
+    }
+    // What only a default listener ends by.
+    let mut talk = listener(Mode::Follow);
+    talk.ended(0, A, How::Proven(sealer(A).end()), 0);
+    talk.done(1);
+    assert_eq!(talk.exit, Some(1));
+}
+
+#[test]
+fn rule_15_a_stream_that_begins_in_its_middle_says_who_had_its_beginning() {
+    for (mode, code) in [(Mode::Default, 3), (Mode::Follow, 0)] {
+        let mut talk = listener(mode);
+        let mut sealer = sealer_at(A, 100);
+        chunk(&mut talk, 0, A, 6500, &sealer.seal(b"late"));
+        talk.ended(1, A, How::Proven(sealer.end()), 0);
+        talk.done_by_eof(2, order("p", 60));
+        assert_eq!(
+            (closed(&mut talk), talk.printed()),
+            (Some(code), "late"),
+            "{mode:?}"
+        );
+        let said = &talk.notices[0];
+        assert!(
+            said.contains("behind its first 100 bytes, which others had"),
+            "{said}"
+        );
+        // The satellite keeps it back, and says that there is none.
+        let mut talk = listener(mode);
+        let mut sealer = sealer_at(A, 100);
+        chunk(&mut talk, 0, A, 0, &sealer.seal(b"late"));
+        talk.ended(1, A, How::Proven(sealer.end()), 0);
+        assert_eq!(talk.exit, Some(1), "{mode:?}, a lie");
+        // All of it.
+        let mut talk = listener(mode);
+        talk.ended(0, A, How::Proven(sealer_at(A, 100).end()), 0);
+        assert_eq!(talk.exit, Some(1), "{mode:?}, all of it");
+    }
 }
 
 #[test]
 fn rule_7_a_one_begins_with_the_first_byte() {
-    for mode in [Mode::One, Mode::Default] {
+    for (mode, refused) in [(Mode::One, Some(1)), (Mode::Default, None)] {
         let mut talk = listener(mode);
         let mut sealer = sealer_at(A, 100);
         chunk(&mut talk, 0, A, 6500, &sealer.seal(b"late"));
-        let refused = (mode == Mode::One).then_some(1);
         assert_eq!(talk.exit, refused, "{mode:?}");
-        let mut talk = listener(mode);
-        talk.ended(0, A, How::Proven(sealer.end()), 0);
-        assert_eq!(talk.exit, refused, "{mode:?}, all of it");
     }
+    let mut talk = listener(Mode::One);
+    talk.ended(0, A, How::Proven(sealer_at(A, 100).end()), 0);
+    assert_eq!(talk.exit, Some(1));
 }
 
 #[test]

@@ -70,6 +70,7 @@ impl Talk {
             program: "skypipe 1.0.0".to_owned(),
             endpoint: "tcp://sky:9000".to_owned(),
             identity: None,
+            wall: 1_000_000,
         };
         change(&mut config);
         let mut talk = Self {
@@ -285,6 +286,17 @@ impl Talk {
             listener: OWN,
             turn,
             missed: 0,
+            eof: None,
+        });
+    }
+
+    /// The end that an `--eof` is.
+    pub fn done_by_eof(&mut self, turn: u64, order: Bytes) {
+        self.reply(&Reply::Done {
+            listener: OWN,
+            turn,
+            missed: 0,
+            eof: Some(order),
         });
     }
 

@@ -152,7 +152,10 @@ fn eof(chance: &mut Chance, count: u64) -> Vec<Bytes> {
     if count.is_multiple_of(16) {
         return command(&Request::Discard { pipe });
     }
-    command(&Request::Eof { pipe })
+    command(&Request::Eof {
+        pipe,
+        order: Bytes::new(),
+    })
 }
 
 fn list(chance: &mut Chance, _: u64) -> Vec<Bytes> {

@@ -239,7 +239,10 @@ fn ends_without_number(flags: &[&str]) {
             program,
         }));
         for number in 0..MESSAGES + 1000 {
-            flooder.send(&command(&Request::Eof { pipe: name(number) }));
+            flooder.send(&command(&Request::Eof {
+                pipe: name(number),
+                order: Bytes::new(),
+            }));
         }
         until("all has been read", || flooder.is_read());
         answers_at_once(endpoint);

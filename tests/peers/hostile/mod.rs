@@ -76,7 +76,10 @@ fn requests(stream: Uuid, listener: Uuid, pipe: &str) -> Vec<Request> {
             window,
         },
         Request::Leave { listener },
-        Request::Eof { pipe: name() },
+        Request::Eof {
+            pipe: name(),
+            order: bytes::Bytes::new(),
+        },
         Request::List { after: None },
         Request::Discard { pipe: name() },
         Request::Status,

@@ -119,7 +119,7 @@ impl Checker {
             } => self.confirm(listener, turns, window),
             Request::Leave { listener } => self.leave_if_here(listener),
             Request::Bye => self.bye(client),
-            Request::Eof { pipe } => {
+            Request::Eof { pipe, .. } => {
                 self.coverage.hit("eof");
                 self.step(&pipe, &Event::Eof)
             }

@@ -359,6 +359,11 @@ impl Checker {
                 missed,
                 ..
             } => {
+                // To the model, an `--eof` that waits is an empty stream that has ended.
+                let how = match how {
+                    How::Eof(_) => How::End,
+                    how => how,
+                };
                 let ended = Turn::Ended {
                     stream,
                     at,
@@ -372,6 +377,7 @@ impl Checker {
                 listener,
                 turn,
                 missed,
+                ..
             } => (listener, turn, Turn::Done { missed }),
             _ => return Ok(None),
         }))

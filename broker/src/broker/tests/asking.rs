@@ -1,5 +1,6 @@
 //! Questions and orders, and how a satellite ends.
 
+use bytes::Bytes;
 use std::time::Duration;
 
 use super::story::{LISTENER_LOST, MEMORY, Story, id, just_before};
@@ -131,6 +132,7 @@ fn rule_6_eof_is_answered_and_waits_if_nobody_listens() {
         "q",
         &Request::Eof {
             pipe: "p".to_owned(),
+            order: Bytes::new(),
         },
     );
     assert_eq!(story.told("q"), "EofTaken");
@@ -142,6 +144,7 @@ fn rule_6_eof_is_answered_and_waits_if_nobody_listens() {
         "q",
         &Request::Eof {
             pipe: "p".to_owned(),
+            order: Bytes::new(),
         },
     );
     assert_eq!(story.drain("r", "m"), "listening, done, closed");

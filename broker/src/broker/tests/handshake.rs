@@ -4,6 +4,7 @@ use super::story::{Story, id, listening, opening, reopening};
 use crate::protocol::{
     Code, How, MAGIC, MAX_CHUNK, MAX_COMMAND, Mode, REVISION, Reply, Request, encode,
 };
+use bytes::Bytes;
 
 fn hello(client: &str, revision: u16) -> Request {
     Request::Hello {
@@ -81,7 +82,10 @@ fn who_has_not_said_hello_is_a_stranger_whatever_it_says() {
             window: 1,
         },
         Request::Leave { listener: id("l") },
-        Request::Eof { pipe: pipe() },
+        Request::Eof {
+            pipe: pipe(),
+            order: Bytes::new(),
+        },
         Request::List { after: None },
         Request::Discard { pipe: pipe() },
         Request::Status,

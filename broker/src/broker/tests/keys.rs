@@ -97,7 +97,13 @@ fn commands(pipe: &str) -> Vec<(&'static str, Request)> {
             "tap",
             super::story::listening("t", &pipe(), Mode::Tap, None),
         ),
-        ("eof", Request::Eof { pipe: pipe() }),
+        (
+            "eof",
+            Request::Eof {
+                pipe: pipe(),
+                order: Bytes::new(),
+            },
+        ),
         ("discard", Request::Discard { pipe: pipe() }),
         ("list", Request::List { after: None }),
         ("status", Request::Status),
@@ -144,9 +150,9 @@ fn allowed(who: &str, is_logs: bool) -> &'static [&'static str] {
             "stop",
         ],
         "reader" => &["listen", "tap", "discard", "phrase"],
-        "writer" => &["open", "eof"],
+        "writer" => &["open"],
         "logreader" if is_logs => &["listen", "tap", "discard"],
-        "logwriter" if is_logs => &["open", "eof"],
+        "logwriter" if is_logs => &["open"],
         _ => &[],
     }
 }
@@ -644,7 +650,10 @@ fn no_other_spelling_of_a_name_gets_a_key_past_its_pipes() {
         [
             opening("s", &pipe),
             super::story::listening("l", &pipe, Mode::Default, None),
-            Request::Eof { pipe: pipe.clone() },
+            Request::Eof {
+                pipe: pipe.clone(),
+                order: Bytes::new(),
+            },
             Request::Discard { pipe },
         ]
     };

@@ -4,6 +4,7 @@ use super::story::{Story, id, opening};
 use crate::broker::old::MAX_PIPES;
 use crate::broker::{MAX_FEEDS, MAX_LISTENERS, MAX_STREAMS};
 use crate::protocol::{Code, Mode, Reply, Request};
+use bytes::Bytes;
 
 /// The last reply to a peer that was told a lot.
 fn last(story: &mut Story, who: &str) -> Reply {
@@ -88,6 +89,7 @@ fn ends_that_wait_are_bounded_in_number() {
             "q",
             &Request::Eof {
                 pipe: format!("{pipe}"),
+                order: Bytes::new(),
             },
         );
     }
@@ -96,6 +98,7 @@ fn ends_that_wait_are_bounded_in_number() {
         "q",
         &Request::Eof {
             pipe: "p".to_owned(),
+            order: Bytes::new(),
         },
     );
     assert_limit(&last(&mut story, "q"));
@@ -104,6 +107,7 @@ fn ends_that_wait_are_bounded_in_number() {
         "q",
         &Request::Eof {
             pipe: "p".to_owned(),
+            order: Bytes::new(),
         },
     );
     assert_eq!(
@@ -121,6 +125,7 @@ fn ends_that_wait_are_bounded_in_number() {
         "q",
         &Request::Eof {
             pipe: "p".to_owned(),
+            order: Bytes::new(),
         },
     );
     assert_eq!(last(&mut story, "q"), Reply::EofTaken);

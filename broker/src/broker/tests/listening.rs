@@ -273,7 +273,8 @@ fn what_a_listener_is_told_names_its_streams_and_turns() {
         Reply::Done {
             listener,
             turn: 3,
-            missed: 0
+            missed: 0,
+            eof: None,
         }
     );
 }

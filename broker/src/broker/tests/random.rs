@@ -1,6 +1,7 @@
 //! Random histories of honest clients: whatever they do and in whatever order, the budget holds,
 //! nothing is left behind, and what is taken arrives.
 
+use bytes::Bytes;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -128,6 +129,7 @@ impl History {
             Step::Break(who, back) => self.break_off(who, back),
             Step::Eof(pipe) => self.ask(&Request::Eof {
                 pipe: PIPES[pipe].to_owned(),
+                order: Bytes::new(),
             }),
             Step::Discard(pipe) => self.ask(&Request::Discard {
                 pipe: PIPES[pipe].to_owned(),
@@ -376,7 +378,13 @@ fn nonsense(story: &mut Story, who: &str, kind: u8, name: &str, number: u64) {
                 listener: id(&format!("l{name}")),
             },
         ),
-        9 => story.say(who, &Request::Eof { pipe: pipe() }),
+        9 => story.say(
+            who,
+            &Request::Eof {
+                pipe: pipe(),
+                order: Bytes::new(),
+            },
+        ),
         _ => {
             let program = String::new();
             let revision = u16::from(number < 3);

@@ -102,7 +102,10 @@ pub fn words((reply, payload): Heard) -> String {
             String::from_utf8_lossy(&payload).replace('\n', "/")
         }
         Reply::Ended { before: 1.., .. } => "rest".to_owned(),
-        Reply::Ended { how: How::End, .. } => "end".to_owned(),
+        Reply::Ended {
+            how: How::End | How::Eof(_),
+            ..
+        } => "end".to_owned(),
         Reply::Ended {
             how: How::Cut(why), ..
         } => format!("cut ({why})"),

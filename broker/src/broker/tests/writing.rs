@@ -4,6 +4,7 @@ use super::story::{Story, id, opening, reopening};
 use crate::protocol::{
     BASE_CREDIT, Code, How, MAX_CHUNK, MAX_LABEL, MAX_NAME, Mode, Reply, Request,
 };
+use bytes::Bytes;
 
 fn story_with_writer() -> Story {
     let mut story = Story::new();
@@ -187,6 +188,7 @@ fn names_and_labels_that_break_the_rules_are_refused() {
             "w",
             &Request::Eof {
                 pipe: name.to_owned(),
+                order: Bytes::new(),
             },
         );
         story.say(

@@ -317,6 +317,46 @@ fn rule_16_the_finish_is_sent_again_too() {
     assert_eq!(talk.exit, Some(0));
 }
 
+/// Satellites that are restarted forget what was not safe; listeners that come back have it all the same.
+#[test]
+fn rule_16_what_listeners_had_is_not_sent_again_however_often_the_satellite_was_restarted() {
+    let rewound = || {
+        let mut talk = Talk::open_writer();
+        talk.read("one\n");
+        talk.read("two\n");
+        talk.happen(Input::ReadEnd);
+        talk.break_off();
+        talk.pass(SECOND);
+        talk.welcome();
+        // The next one has nothing of it, and no room.
+        talk.opened(0, 0);
+        talk.said();
+        talk
+    };
+    // All of it is with the listeners, as it turns out.
+    let mut talk = rewound();
+    talk.finished(Outcome::Kept);
+    assert_eq!(talk.exit, Some(0));
+    // Or so says the one after that.
+    for (next, rest) in [(8, "end 8"), (6, "6: o/, end 8")] {
+        let mut talk = rewound();
+        talk.break_off();
+        talk.pass(SECOND);
+        talk.welcome();
+        talk.said();
+        talk.opened(next, 1 << 30);
+        assert_eq!(talk.said(), rest);
+        talk.finished(Outcome::Kept);
+        assert_eq!(talk.exit, Some(0));
+    }
+    let mut talk = rewound();
+    talk.break_off();
+    talk.pass(SECOND);
+    talk.welcome();
+    talk.opened(9, 1 << 30);
+    assert_eq!(talk.exit, Some(3));
+}
+
 #[test]
 fn rule_16_a_satellite_that_resumes_where_it_cannot_have_been_is_not_believed() {
     for next in [0, 3, 15, u64::MAX] {

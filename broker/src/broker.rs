@@ -26,6 +26,7 @@ mod pipes;
 mod recording;
 mod restoring;
 mod saving;
+mod shares;
 #[cfg(test)]
 mod tests;
 mod writing;
@@ -43,6 +44,7 @@ use self::inviting::Unsaved;
 use self::listening::Taker;
 use self::pipes::Pipes;
 use self::saving::Saving;
+use self::shares::{Kind, Shares};
 use self::writing::Writer;
 use crate::keys::{KeyId, Roll};
 use crate::pipe::{Context, Effects, ListenerKey, Pipe};
@@ -182,6 +184,7 @@ pub struct Broker<S> {
     effects: Effects,
     room: Room,
     clients: Clients,
+    shares: Shares,
     /// Writers by the UUID of their stream, until they have their answer.
     writers: HashMap<Uuid, Writer>,
     /// The UUID and the pipe of every stream that is open or waits.
@@ -243,6 +246,7 @@ impl<S: Store> Broker<S> {
             effects,
             room,
             clients: Clients::default(),
+            shares: Shares::default(),
             writers: HashMap::new(),
             streams: HashMap::new(),
             takers: HashMap::new(),
@@ -540,14 +544,14 @@ impl<S: Store> Broker<S> {
                 self.confirm(peer, client, listener, turns, window);
             }
             Request::Leave { listener } => self.leave(client, listener),
-            Request::Eof { pipe, order } => self.eof(peer, &pipe, order),
+            Request::Eof { pipe, order } => self.eof(peer, client, &pipe, &order),
             Request::List { after } => self.list(peer, key, after.as_deref()),
             Request::Discard { pipe } => self.discard(peer, &pipe),
             Request::Status => self.status(peer, key),
             Request::Stop { force } => self.stop(peer, force),
             Request::Invite(new) => self.invite(peer, new),
             Request::Keys { after } => self.keys(peer, after.as_deref()),
-            Request::Revoke { name } => self.revoke(peer, &name),
+            Request::Revoke { name, discard } => self.revoke(peer, &name, discard),
             Request::Box(new) => self.keep_box(peer, key, new),
             Request::Phrase => self.phrase(peer),
             Request::SetPhrase { epoch, phrase } => self.set_phrase(peer, epoch, phrase),
@@ -582,12 +586,16 @@ impl<S: Store> Broker<S> {
             let message = format!("this satellite is full: it serves at most {clients} at a time");
             return self.refuse(peer, Code::Limit, &message, None);
         }
+        let is_new = !self.clients.is_present(client);
+        if let Some(owner) = key.filter(|_| is_new)
+            && let Err(why) = self.key_has_share(owner, Kind::Clients)
+        {
+            return self.refuse(peer, Code::Limit, &why, None);
+        }
         if let Some(earlier) = self.clients.connect(client, peer, self.now) {
             self.out_of_reach(earlier);
         }
-        if let Some(client) = self.clients.get_mut(client) {
-            client.key = key;
-        }
+        self.clients.set_key(client, key);
         self.note_use(key);
         self.schedule_check(client);
         let welcome = Reply::Welcome {
@@ -686,6 +694,7 @@ impl<S: Store> Broker<S> {
         self.saving.changed.extend(self.effects.changed.drain(..));
         let mut released = std::mem::take(&mut self.effects.released);
         for (key, needed) in released.drain(..) {
+            self.recount(key);
             self.note_released(key, needed);
         }
         self.effects.released = released;

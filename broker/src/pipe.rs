@@ -199,6 +199,12 @@ impl Pipe {
         self.kept
     }
 
+    /// The payload bytes of one stream that are kept.
+    #[must_use]
+    pub fn kept_of(&self, key: StreamKey) -> Option<u64> {
+        self.streams.get(&key).map(|stream| stream.kept())
+    }
+
     /// How many parts in streams one stream or one listener more may bring.
     #[must_use]
     pub fn breadth(&self) -> usize {

@@ -173,8 +173,8 @@ use uuid::Uuid;
 use crate::text;
 
 pub use self::keys::{
-    KeyInfo, MAX_BOX, MAX_KEY_NAME, MAX_KEYS_PAGE, MAX_ORDER, MAX_PATTERN, MAX_PATTERNS, MAX_PROOF,
-    MAX_VOUCHER, NewBox, NewKey, OwnKey, Phrase, PublicKey, Rights,
+    Holds, KeyInfo, MAX_BOX, MAX_KEY_NAME, MAX_KEYS_PAGE, MAX_ORDER, MAX_PATTERN, MAX_PATTERNS,
+    MAX_PROOF, MAX_VOUCHER, NewBox, NewKey, OwnKey, Phrase, PublicKey, Rights,
 };
 
 /// The first frame of every SKYPIPE/1 message.
@@ -318,6 +318,8 @@ pub enum Shortage {
     Memory(u64),
     /// The satellite's disk.
     Disk,
+    /// The share of its key, of so many payload bytes.
+    Key(u64),
 }
 
 /// What a client says.
@@ -449,6 +451,8 @@ pub enum Request {
     Revoke {
         /// Its name.
         name: String,
+        /// Whether what it wrote and nobody takes is dropped as well.
+        discard: bool,
     },
     /// Keeps a box for the holder of a key. Who does not manage may do so for himself, once.
     Box(NewBox),

@@ -101,6 +101,7 @@ fn roll(known: &[[u8; 32]]) -> Roll {
             rights: Rights::ALL,
             pipes: Vec::new(),
             expires: None,
+            quota: None,
             epoch: 0,
             boxed: None,
             voucher: None,

@@ -222,6 +222,7 @@ fn enroll(roll: &mut Roll, name: &str, halves: &Halves, wall: u64) -> anyhow::Re
         rights: Rights::ALL,
         pipes: Vec::new(),
         expires: None,
+        quota: None,
         epoch: 0,
         boxed: None,
         voucher: None,

@@ -46,6 +46,7 @@ pub fn invite(invite: &Invite) -> Result<u8, Failure> {
         rights: invite.rights,
         pipes: invite.pipes.clone(),
         expires,
+        quota: None,
         epoch,
         boxed,
         voucher: voucher.flatten(),

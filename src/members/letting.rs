@@ -109,6 +109,7 @@ fn invited(
         rights: invite.rights,
         pipes: invite.pipes.clone(),
         expires: expires.map(|span| wall().saturating_add(span.as_secs())),
+        quota: None,
         epoch: 0,
         boxed: None,
         voucher: None,

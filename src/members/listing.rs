@@ -77,7 +77,7 @@ fn time(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use skypipe_broker::protocol::{PublicKey, Rights};
+    use skypipe_broker::protocol::{Holds, PublicKey, Rights};
 
     use super::*;
 
@@ -89,6 +89,8 @@ mod tests {
             rights,
             pipes: pipes.iter().map(|&pipe| pipe.to_owned()).collect(),
             expires,
+            quota: None,
+            holds: Holds::default(),
             made: 0,
             used,
             is_connected,

@@ -87,6 +87,10 @@ fn paused(pipe: &str, full: Shortage) -> String {
             "{pipe} has reached its limit of {}: paused until someone reads from it",
             size(limit)
         ),
+        Shortage::Key(limit) => format!(
+            "this machine's key has its share of {} waiting: paused until someone reads what it wrote",
+            size(limit)
+        ),
         Shortage::Memory(limit) => format!(
             "{pipe} is paused until someone reads: the satellite's memory of {} is used up",
             size(limit)
@@ -102,6 +106,12 @@ pub(super) fn no_room(pipe: &str, full: Shortage) -> String {
     let pipe = named(pipe);
     match full {
         Shortage::Pipe(limit) => format!("no room in {pipe} (limit {})", size(limit)),
+        Shortage::Key(limit) => {
+            format!(
+                "no room for {pipe} (this machine's key has its share of {})",
+                size(limit)
+            )
+        }
         Shortage::Memory(limit) => {
             format!(
                 "no room for {pipe} (the satellite's memory of {} is used up)",

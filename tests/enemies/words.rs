@@ -1,8 +1,8 @@
 //! A satellite whose every word is chosen to harm the terminal of whoever reads it.
 
 use skypipe_broker::protocol::{
-    Code, How, KeyInfo, Limits, Outcome as Fate, OwnKey, PipeInfo, PublicKey, REVISION, Reply,
-    Request, Rights, Status,
+    Code, Holds, How, KeyInfo, Limits, Outcome as Fate, OwnKey, PipeInfo, PublicKey, REVISION,
+    Reply, Request, Rights, Status,
 };
 use uuid::Uuid;
 
@@ -150,6 +150,8 @@ fn key() -> KeyInfo {
         rights: Rights::ALL,
         pipes: vec![words(), String::new()],
         expires: None,
+        quota: None,
+        holds: Holds::default(),
         made: 0,
         used: None,
         is_connected: false,

@@ -70,6 +70,7 @@ pub fn new_key(name: &str, seed: &Seed, rights: Rights, pipes: &[&str]) -> NewKe
         rights,
         pipes: pipes.iter().map(|&pipe| pipe.to_owned()).collect(),
         expires: None,
+        quota: None,
         epoch: 0,
         boxed: None,
         voucher: None,

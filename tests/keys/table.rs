@@ -155,7 +155,10 @@ impl Arena {
         }
         if keys.iter().any(|key| key.name == "new") {
             let name = "new".to_owned();
-            let reply = self.founder.answer(&Request::Revoke { name });
+            let reply = self.founder.answer(&Request::Revoke {
+                name,
+                discard: false,
+            });
             assert_eq!(word(&reply), "Revoked");
         }
         let reply = self.founder.answer(&Request::SetPhrase {
@@ -282,9 +285,13 @@ fn request(row: &str, own: &str, hello: &Request) -> Option<Request> {
         ("stop", _) => Request::Stop { force: true },
         ("invite", _) => Request::Invite(new_key("new", &seed(200), Rights::ALL, &[])),
         ("keys", _) => Request::Keys { after: None },
-        ("revoke", "manager") if own != "manager" => Request::Revoke { name: name() },
+        ("revoke", "manager") if own != "manager" => Request::Revoke {
+            name: name(),
+            discard: false,
+        },
         ("revoke", _) => Request::Revoke {
             name: "both".to_owned(),
+            discard: false,
         },
         ("box", "of another") => a_box("first", 1, Some(Uuid::from_u128(1))),
         // For who may do that, another command stands here that has no answer.
@@ -398,7 +405,10 @@ fn whose_key_is_unknown_expired_or_revoked_does_not_get_in() {
     arena.let_in(expired);
     arena.let_in(new_key("revoked", &seed(2), Rights::ALL, &[]));
     let name = "revoked".to_owned();
-    arena.founder.answer(&Request::Revoke { name });
+    arena.founder.answer(&Request::Revoke {
+        name,
+        discard: false,
+    });
     let before = arena.view();
     for (number, what) in [(1, "expired"), (2, "revoked"), (3, "made up")] {
         let raw = Raw::stranger(&arena.there, Some(&seed(number).identity()));
@@ -472,7 +482,10 @@ fn whose_key_is_revoked_meanwhile_is_told_and_can_do_nothing_more() {
     let arena = Arena::new();
     let raw = Raw::at(&arena.there, &seed(100));
     let name = "manager".to_owned();
-    arena.founder.answer(&Request::Revoke { name });
+    arena.founder.answer(&Request::Revoke {
+        name,
+        discard: false,
+    });
     let told = raw.hear();
     let is_told = matches!(&told, Reply::Error { code: Code::Denied, message, .. }
         if message == "your key was revoked: ask for a new invitation");

@@ -39,6 +39,7 @@ impl Members {
             rights: Rights::ALL,
             pipes: Vec::new(),
             expires: None,
+            quota: None,
             epoch: 0,
             boxed: None,
             voucher: None,

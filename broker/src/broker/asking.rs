@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::shares::Kind;
 use super::{Broker, OLD_IDS, Output, Peer};
 use crate::keys::KeyId;
 use crate::pipe::Pipe;
@@ -19,7 +20,7 @@ impl<S: Store> Broker<S> {
         Self { inherited, ..self }
     }
 
-    pub(super) fn eof(&mut self, peer: &Peer, name: &str, order: Bytes) {
+    pub(super) fn eof(&mut self, peer: &Peer, client: Uuid, name: &str, order: &Bytes) {
         let Some(name) = self.name(peer, name, None) else {
             return;
         };
@@ -29,6 +30,9 @@ impl<S: Store> Broker<S> {
         }
         let marker = StreamKey(self.new_key());
         if !self.pipes.get(&name).is_some_and(Pipe::is_live) {
+            if let Err(why) = self.has_share(client, Kind::Streams) {
+                return self.refuse(peer, Code::Limit, &why, None);
+            }
             if !self.has_room_for_stream(&name) {
                 let message = "this satellite has all the streams that it can keep";
                 return self.refuse(peer, Code::Limit, message, None);
@@ -37,8 +41,10 @@ impl<S: Store> Broker<S> {
                 marker,
                 (Uuid::from_u64_pair(OLD_IDS, marker.0), name.clone()),
             );
+            let owner = self.clients.get(client).and_then(|client| client.key);
+            self.shares.stream_comes(marker, owner);
         }
-        self.with_pipe(&name, |pipe, ctx| pipe.eof(marker, &order, ctx));
+        self.with_pipe(&name, |pipe, ctx| pipe.eof(marker, order, ctx));
         self.reply(peer, &Reply::EofTaken);
     }
 

@@ -46,6 +46,8 @@ pub(super) struct Clients {
     came: u64,
     /// Those that have no connection, and nothing but what they may come back for.
     away: HashSet<Uuid>,
+    /// How many of the others have each key.
+    with_keys: HashMap<KeyId, usize>,
 }
 
 impl Clients {
@@ -56,8 +58,44 @@ impl Clients {
 
     /// A client has no connection, and nothing but what it may come back for.
     pub fn set_away(&mut self, id: Uuid) {
-        if self.by_id.contains_key(&id) {
-            self.away.insert(id);
+        if let Some(client) = self.by_id.get(&id)
+            && self.away.insert(id)
+        {
+            let key = client.key;
+            self.one_less(key);
+        }
+    }
+
+    /// Whether a client is here, or was a moment ago.
+    pub fn is_present(&self, id: Uuid) -> bool {
+        self.by_id.contains_key(&id) && !self.away.contains(&id)
+    }
+
+    /// How many clients are here with a key, or were a moment ago.
+    pub fn present_with(&self, key: KeyId) -> usize {
+        self.with_keys.get(&key).copied().unwrap_or(0)
+    }
+
+    /// A client that is here has this key.
+    pub fn set_key(&mut self, id: Uuid, key: Option<KeyId>) {
+        let Some(client) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        let before = std::mem::replace(&mut client.key, key);
+        self.one_less(before);
+        if let Some(key) = key {
+            *self.with_keys.entry(key).or_default() += 1;
+        }
+    }
+
+    fn one_less(&mut self, key: Option<KeyId>) {
+        if let Some(key) = key
+            && let Some(count) = self.with_keys.get_mut(&key)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.with_keys.remove(&key);
+            }
         }
     }
 
@@ -156,7 +194,12 @@ impl Clients {
         if let Some(other) = earlier {
             self.disconnect(other);
         }
-        self.away.remove(&id);
+        if self.away.remove(&id) {
+            let key = self.get(id).and_then(|client| client.key);
+            if let Some(key) = key {
+                *self.with_keys.entry(key).or_default() += 1;
+            }
+        }
         let client = self.make(id, now);
         client.heard = now;
         client.gone = None;
@@ -182,7 +225,9 @@ impl Clients {
     pub fn remove(&mut self, id: Uuid) -> Option<Client> {
         self.disconnect(id);
         let client = self.by_id.remove(&id)?;
-        self.away.remove(&id);
+        if !self.away.remove(&id) {
+            self.one_less(client.key);
+        }
         if let Some(due) = client.check {
             self.checks.remove(&(due, client.order, id));
         }

@@ -188,6 +188,8 @@ impl<S: Store> Broker<S> {
         };
         let ahead = writer.limit - writer.received;
         let mut quota = self.quota_left(&writer.pipe);
+        let own = self.key_left(id);
+        let own_left = own.map_or(u64::MAX, |(left, _)| left);
         let wanted = writer
             .wants()
             .min((writer.received + WINDOW).saturating_sub(writer.limit));
@@ -204,10 +206,11 @@ impl<S: Store> Broker<S> {
         let in_hand = writer.want.saturating_sub(writer.limit).min(wanted);
         let mut enough = wanted.min(SCRAP.saturating_sub(ahead).max(cost(1)));
         let share = SHARE.max(self.room.left() / (waiting + 1));
-        let mut amount = wanted.min(share).min(self.room.left()).min(quota);
+        let most = wanted.min(share).min(own_left);
+        let mut amount = most.min(self.room.left()).min(quota);
         if amount < enough {
             quota = self.let_go(id);
-            amount = wanted.min(share).min(self.room.left()).min(quota);
+            amount = most.min(self.room.left()).min(quota);
         }
         if amount < enough && in_hand > 0 {
             // Credit that may lie unused is not for the reserve.
@@ -218,7 +221,9 @@ impl<S: Store> Broker<S> {
             return false;
         };
         if amount < enough {
-            let lacking = if quota < enough {
+            let lacking = if own_left < enough {
+                Shortage::Key(own.map_or(0, |(_, quota)| quota))
+            } else if quota < enough {
                 Shortage::Pipe(self.settings.quota)
             } else if self.saving.full.is_some() {
                 Shortage::Disk
@@ -344,8 +349,10 @@ impl<S: Store> Broker<S> {
     }
 
     /// Credit for a stream that opens, or whose writer is back.
-    pub(super) fn first_credit(&mut self, pipe: &str) -> u64 {
+    pub(super) fn first_credit(&mut self, pipe: &str, stream: Uuid) -> u64 {
+        let own = self.key_left(stream).map_or(u64::MAX, |(left, _)| left);
         let amount = BASE_CREDIT.min(self.room.left()).min(self.quota_left(pipe));
+        let amount = amount.min(own);
         self.grant_credit(pipe, amount);
         amount
     }

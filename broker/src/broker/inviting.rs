@@ -68,13 +68,15 @@ impl<S: Store> Broker<S> {
             return self.refuse_keyless(peer);
         };
         let (keys, more) = roll.page(after, MAX_KEYS_PAGE);
-        let info = |key: &&crate::keys::Key| key.info(self.clients.has_key(key.id()));
+        let info = |key: &&crate::keys::Key| {
+            key.info(self.clients.has_key(key.id()), self.holds(key.id()))
+        };
         let keys = keys.iter().map(info).collect();
         let epoch = roll.epoch();
         self.reply(peer, &Reply::Keys { keys, more, epoch });
     }
 
-    pub(super) fn revoke(&mut self, peer: &Peer, name: &str) {
+    pub(super) fn revoke(&mut self, peer: &Peer, name: &str, discard: bool) {
         let mut ended = None;
         self.change_roll(peer, |roll| {
             let (key, could_read) = roll.revoke(name)?;
@@ -85,6 +87,28 @@ impl<S: Store> Broker<S> {
             self.out
                 .push_back(Output::Log(format!("the key {name} is revoked")));
             self.expel(key.id(), "its key was revoked");
+            self.let_go_of(key.id(), discard);
+        }
+    }
+
+    /// What the holder of a key may have come back for is forgotten; what it wrote and nobody takes, too, if so.
+    fn let_go_of(&mut self, key: KeyId, discard: bool) {
+        for id in self.shares.things_of(key) {
+            let taker = self.takers.get(&id).map(|taker| taker.client);
+            match taker {
+                Some(client) => self.leave(client, id),
+                None => self.cut(id, "its key was revoked"),
+            }
+        }
+        let written = if discard {
+            self.shares.written_by(key)
+        } else {
+            Vec::new()
+        };
+        for stream in written {
+            if let Some((_, name)) = self.streams.get(&stream).cloned() {
+                self.with_pipe(&name, |pipe, ctx| pipe.discard_one(stream, ctx));
+            }
         }
     }
 

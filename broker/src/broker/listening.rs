@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::shares::Kind;
 use super::{Broker, FAIR_TURN, MAX_LISTENERS, Peer, is_reserved};
 use crate::pipe::{Away, Changed, Item, ListenerKey, Next, Return};
 use crate::protocol::{Code, Mode, Reply, Resume};
@@ -63,6 +64,9 @@ impl<S: Store> Broker<S> {
         if is_reserved(listener) || self.writers.contains_key(&listener) {
             return self.refuse(peer, Code::Malformed, "that UUID is in use", Some(listener));
         }
+        if let Err(why) = self.has_share(client, Kind::Listeners) {
+            return self.refuse(peer, Code::Limit, &why, Some(listener));
+        }
         if !self.has_room_for_listener(&name) {
             let message = "this satellite has all the listeners that it can serve";
             return self.refuse(peer, Code::Limit, message, Some(listener));
@@ -114,6 +118,8 @@ impl<S: Store> Broker<S> {
             },
         );
         self.listeners.insert(key, listener);
+        let owner = self.clients.get(client).and_then(|client| client.key);
+        self.shares.listener_comes(listener, owner);
         if let Some(owner) = self.clients.get_mut(client) {
             owner.listeners.insert(listener);
         }
@@ -287,6 +293,7 @@ impl<S: Store> Broker<S> {
     fn drop_taker(&mut self, key: ListenerKey) -> Option<(Uuid, Uuid)> {
         let listener = self.listeners.remove(&key)?;
         let taker = self.takers.remove(&listener)?;
+        self.shares.goes(listener);
         self.line_waits.retain(|(_, waiting)| *waiting != key);
         if let Some(client) = self.clients.get_mut(taker.client) {
             client.listeners.remove(&listener);

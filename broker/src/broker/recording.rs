@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::Broker;
 use super::listening::Taker;
 use super::pipes::Pipes;
+use super::shares::Shares;
 use super::writing::{Stage, Writer};
 use crate::pipe::{Changed, ListenerKey};
 use crate::store::record::{Record, WriterRecord};
@@ -60,6 +61,7 @@ impl<S: Store> Broker<S> {
             writers: &self.writers,
             listeners: &self.listeners,
             takers: &self.takers,
+            shares: &self.shares,
         };
         (known, &mut self.store)
     }
@@ -72,11 +74,35 @@ struct Known<'a> {
     writers: &'a HashMap<Uuid, Writer>,
     listeners: &'a HashMap<ListenerKey, Uuid>,
     takers: &'a HashMap<Uuid, Taker>,
+    shares: &'a Shares,
 }
 
 impl Known<'_> {
     /// What is to be written down of something, or that it is no more.
     fn record_of(&self, changed: Changed) -> Option<Record> {
+        let mut record = self.record_without_owner(changed)?;
+        let owner = match &mut record {
+            Record::Stream(stream) => Some((
+                &mut stream.owner,
+                self.shares.owner_of_stream(StreamKey(stream.key)),
+            )),
+            Record::Writer(writer) => {
+                let owner = self.shares.owner_of(writer.stream);
+                Some((&mut writer.owner, owner))
+            }
+            Record::Listener(listener) => {
+                let owner = self.shares.owner_of(listener.id);
+                Some((&mut listener.owner, owner))
+            }
+            _ => None,
+        };
+        if let Some((place, owner)) = owner {
+            *place = owner.map(|key| key.0);
+        }
+        Some(record)
+    }
+
+    fn record_without_owner(&self, changed: Changed) -> Option<Record> {
         match changed {
             Changed::Stream(key) => {
                 let known = self.streams.get(&key);
@@ -126,6 +152,7 @@ fn writer_record(stream: Uuid, writer: &Writer) -> WriterRecord {
         stream,
         key: writer.key.0,
         client: writer.client,
+        owner: None,
         pipe: writer.pipe.to_string(),
         wait: writer.wait,
         outcome: match writer.stage {

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::listening::Taker;
 use super::writing::{Stage, Writer};
 use super::{Broker, Output, Settings, is_reserved};
+use crate::keys::KeyId;
 use crate::pipe::{Away, Changed, ListenerKey, Pipe};
 use crate::protocol::{How, Outcome};
 use crate::store::record::{AwayRecord, ListenerRecord, PartRecord, WriterRecord};
@@ -31,6 +32,8 @@ impl<S: Store> Broker<S> {
             broker
                 .streams
                 .insert(StreamKey(key), (record.id, name.clone()));
+            let owner = record.owner.map(KeyId);
+            broker.shares.stream_comes(StreamKey(key), owner);
             let end = ends.get(&key).copied().unwrap_or(0);
             broker.restore_pipe(&name).restore_stream(record, end);
         }
@@ -58,6 +61,9 @@ impl<S: Store> Broker<S> {
             broker.cut_damaged(StreamKey(key), end, &why);
         }
         broker.end_what_stays_away();
+        for stream in broker.streams.keys().copied().collect::<Vec<_>>() {
+            broker.recount(stream);
+        }
         broker
     }
 
@@ -83,6 +89,8 @@ impl<S: Store> Broker<S> {
             promised: None,
         };
         self.takers.insert(record.id, taker);
+        self.shares
+            .listener_comes(record.id, record.owner.map(KeyId));
         self.listeners.insert(key, record.id);
         self.clients
             .make(record.client, self.now)
@@ -142,6 +150,8 @@ impl<S: Store> Broker<S> {
             writer.len = None;
         }
         self.writers.insert(record.stream, writer);
+        self.shares
+            .writer_comes(record.stream, record.owner.map(KeyId));
         self.clients
             .make(record.client, self.now)
             .streams

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::shares::Kind;
 use super::{Broker, MAX_FEEDS, MAX_STREAMS, Peer, is_reserved};
 use crate::pipe::{self, Changed, Pipe, Reopened};
 use crate::protocol::{
@@ -198,6 +199,9 @@ impl<S: Store> Broker<S> {
             let message = "a label has at most 255 bytes, and a UUID one use";
             return self.refuse(peer, Code::Malformed, message, Some(stream));
         }
+        if let Err(why) = self.has_share(client, Kind::Streams) {
+            return self.refuse(peer, Code::Limit, &why, Some(stream));
+        }
         if !self.has_room_for_stream(&name) {
             let message = "this satellite has all the streams that it can keep";
             return self.refuse(peer, Code::Limit, message, Some(stream));
@@ -219,7 +223,7 @@ impl<S: Store> Broker<S> {
         };
         let (name, next, rest) = (writer.pipe.clone(), writer.next, writer.begins > 0);
         let limit = if writer.is_awaited() {
-            self.first_credit(&name)
+            self.first_credit(&name, stream)
         } else {
             0
         };
@@ -262,6 +266,9 @@ impl<S: Store> Broker<S> {
         writer.begins = begins;
         self.writers.insert(stream, writer);
         self.streams.insert(key, (stream, name.clone()));
+        let owner = self.clients.get(client).and_then(|client| client.key);
+        self.shares.stream_comes(key, owner);
+        self.shares.writer_comes(stream, owner);
         self.note_changed(Changed::Writer(stream));
         if let Some(owner) = self.clients.get_mut(client) {
             owner.streams.insert(stream);
@@ -406,6 +413,7 @@ impl<S: Store> Broker<S> {
         self.room.hold(price, true);
         self.settle_credit(&name, price);
         self.with_pipe(&name, |pipe, ctx| pipe.append(key, payload, tail, ctx));
+        self.recount(key);
         self.note_unsaved(stream);
         self.note_want(stream, want);
         if self
@@ -508,6 +516,7 @@ impl<S: Store> Broker<S> {
         let Some(writer) = self.writers.remove(&stream) else {
             return;
         };
+        self.shares.goes(stream);
         self.note_changed(Changed::Writer(stream));
         if let Some(client) = self.clients.get_mut(writer.client) {
             client.streams.remove(&stream);
@@ -521,6 +530,7 @@ impl<S: Store> Broker<S> {
         let Some((stream, _)) = self.streams.remove(&key) else {
             return;
         };
+        self.shares.stream_goes(key);
         let Some(writer) = self.writers.get_mut(&stream) else {
             return;
         };

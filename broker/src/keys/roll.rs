@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::{KeyId, matches};
 use crate::protocol::{
-    KeyInfo, MAX_BOX, MAX_KEY_NAME, MAX_PATTERN, MAX_PATTERNS, MAX_VOUCHER, NewBox, NewKey, Phrase,
-    PublicKey, Rights,
+    Holds, KeyInfo, MAX_BOX, MAX_KEY_NAME, MAX_PATTERN, MAX_PATTERNS, MAX_VOUCHER, NewBox, NewKey,
+    Phrase, PublicKey, Rights,
 };
 use crate::text;
 
@@ -41,6 +41,9 @@ pub struct Key {
     pipes: Vec<String>,
     /// When it ends, in seconds since 1970 (UTC).
     expires: Option<u64>,
+    /// How many bytes of what it writes may wait; none for its share.
+    #[serde(default)]
+    pub quota: Option<u64>,
     /// When it was made.
     made: u64,
     /// When it was used last.
@@ -232,6 +235,7 @@ impl Roll {
             rights: new.rights,
             pipes: new.pipes,
             expires: new.expires,
+            quota: new.quota,
             made: wall,
             used: None,
             boxed: new.boxed,
@@ -435,13 +439,15 @@ fn check_voucher(voucher: Option<&Bytes>) -> Result<(), Fault> {
 impl Key {
     /// As it stands in a list.
     #[must_use]
-    pub fn info(&self, is_connected: bool) -> KeyInfo {
+    pub fn info(&self, is_connected: bool, holds: Holds) -> KeyInfo {
         KeyInfo {
             name: self.name.clone(),
             boxing: self.boxing,
             rights: self.rights,
             pipes: self.pipes.clone(),
             expires: self.expires,
+            quota: self.quota,
+            holds,
             made: self.made,
             used: self.used,
             is_connected,

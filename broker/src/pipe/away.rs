@@ -96,6 +96,8 @@ impl Away {
             key: key.0,
             id,
             client,
+            // The broker knows whose it is.
+            owner: None,
             pipe: pipe.to_owned(),
             mode: self.mode,
             is_accepting: self.phase == Phase::Live,

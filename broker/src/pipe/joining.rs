@@ -139,6 +139,20 @@ impl Pipe {
         }
     }
 
+    /// Drops one stream that waits and that nobody takes; returns how many payload bytes it was.
+    pub fn discard_one<S: Store>(
+        &mut self,
+        key: StreamKey,
+        ctx: &mut Context<'_, S>,
+    ) -> Option<u64> {
+        if !self.free.remove(&key) {
+            return None;
+        }
+        let bytes = self.streams.get(&key)?.untaken();
+        self.remove(key, Outcome::Discarded, ctx);
+        Some(bytes)
+    }
+
     /// Drops what waits and nobody takes; returns the streams and payload bytes it was.
     pub fn discard<S: Store>(&mut self, ctx: &mut Context<'_, S>) -> (u64, u64) {
         let (mut streams, mut bytes) = (0, 0);

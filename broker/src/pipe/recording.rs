@@ -35,6 +35,8 @@ impl Pipe {
     pub fn stream_record(&self, key: StreamKey, id: Uuid, pipe: &Arc<str>) -> Option<Record> {
         let stream = self.streams.get(&key)?;
         Some(Record::Stream(Box::new(StreamRecord {
+            // The broker knows whose it is.
+            owner: None,
             key: key.0,
             id,
             pipe: pipe.to_string(),
@@ -83,6 +85,8 @@ impl Pipe {
             key: key.0,
             id,
             client,
+            // The broker knows whose it is.
+            owner: None,
             pipe: pipe.to_string(),
             mode: listener.mode,
             is_accepting: listener.is_accepting(),

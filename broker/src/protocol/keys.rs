@@ -130,6 +130,8 @@ pub struct NewKey {
     pub pipes: Vec<String>,
     /// When it ends, in seconds since 1970 (UTC).
     pub expires: Option<u64>,
+    /// How many bytes of what it writes may wait; none for its share.
+    pub quota: Option<u64>,
     /// The generation of keys in its box.
     pub epoch: u32,
     /// The box, sealed for its holder; none if its holder joins with the phrase.
@@ -155,6 +157,21 @@ pub struct NewBox {
     pub voucher: Option<Bytes>,
 }
 
+/// What a key holds of what its satellite counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holds {
+    /// Clients that are connected, or were a moment ago.
+    pub clients: u64,
+    /// Listeners.
+    pub listeners: u64,
+    /// Writers that have not had or not taken in their answer.
+    pub writers: u64,
+    /// Streams that it wrote, or `--eof`s that it gave, and that are open or wait.
+    pub streams: u64,
+    /// Bytes of those that are kept.
+    pub bytes: u64,
+}
+
 /// One key in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyInfo {
@@ -168,6 +185,10 @@ pub struct KeyInfo {
     pub pipes: Vec<String>,
     /// When it ends, in seconds since 1970 (UTC).
     pub expires: Option<u64>,
+    /// How many bytes of what it writes may wait, if its invitation says so.
+    pub quota: Option<u64>,
+    /// What it holds.
+    pub holds: Holds,
     /// When it was made, in the same.
     pub made: u64,
     /// When it was used last, in the same; none if it never was.

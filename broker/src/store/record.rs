@@ -64,6 +64,8 @@ pub struct StreamRecord {
     pub pipe: String,
     /// Who writes.
     pub label: String,
+    /// The number of the key that it was written with, at a satellite that has keys.
+    pub owner: Option<u64>,
     /// Whether it is an `--eof` that waits.
     pub marker: bool,
     /// Bytes below this place were confirmed by a listener.
@@ -104,6 +106,8 @@ pub struct WriterRecord {
     pub key: u64,
     /// Its client's UUID.
     pub client: Uuid,
+    /// The number of its key, at a satellite that has keys.
+    pub owner: Option<u64>,
     /// Its pipe.
     pub pipe: String,
     /// Whether it waits until listeners have confirmed everything.
@@ -133,6 +137,8 @@ pub struct ListenerRecord {
     pub id: Uuid,
     /// Its client's UUID.
     pub client: Uuid,
+    /// The number of its key, at a satellite that has keys.
+    pub owner: Option<u64>,
     /// Its pipe.
     pub pipe: String,
     /// How it takes part.

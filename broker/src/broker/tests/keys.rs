@@ -44,6 +44,7 @@ fn new_key(name: &str, rights: Rights, pipes: &[&str], number: u8) -> NewKey {
         rights,
         pipes: pipes.iter().map(|&pipe| pipe.to_owned()).collect(),
         expires: None,
+        quota: None,
         epoch: 0,
         boxed: Some(Bytes::copy_from_slice(name.as_bytes())),
         voucher: None,
@@ -116,6 +117,7 @@ fn commands(pipe: &str) -> Vec<(&'static str, Request)> {
             "revoke",
             Request::Revoke {
                 name: "new".to_owned(),
+                discard: false,
             },
         ),
         ("box", new_box("spare", 1, Some(id("r")), &boxed)),
@@ -303,6 +305,7 @@ fn a_revoked_key_is_out_at_once_with_all_it_had() {
             "manager",
             &Request::Revoke {
                 name: name.to_owned(),
+                discard: false,
             },
         );
         let heard = story.hear("manager");
@@ -336,6 +339,7 @@ fn the_cut_of_a_revoked_writer_is_told() {
         "manager",
         &Request::Revoke {
             name: "writer".to_owned(),
+            discard: false,
         },
     );
     let told = story.drain("reader", "l");
@@ -489,6 +493,7 @@ fn a_key_that_was_revoked_does_not_come_back_with_a_roll_that_was_not_saved() {
     let invite = Request::Invite(new_key("new", READ, &[], 50));
     let revoke = Request::Revoke {
         name: "reader".to_owned(),
+        discard: false,
     };
     story.disk_fault = Some("no space".to_owned());
     story.say_at_once("manager", &[invite, revoke]);
@@ -546,6 +551,7 @@ fn nothing_of_keys_is_promised_before_it_is_saved() {
         "manager",
         &Request::Revoke {
             name: "reader".to_owned(),
+            discard: false,
         },
     );
     assert_eq!(story.refusal("manager").0, Code::Disk);
@@ -597,6 +603,7 @@ fn a_satellite_without_keys_says_so() {
         Request::Keys { after: None },
         Request::Revoke {
             name: "x".to_owned(),
+            discard: false,
         },
         Request::SetPhrase {
             epoch: 0,

@@ -14,6 +14,7 @@ fn key(name: &str, number: u8) -> NewKey {
         },
         pipes: vec!["logs/*".to_owned()],
         expires: Some(100),
+        quota: None,
         epoch: 0,
         boxed: Some(Bytes::from_static(b"box")),
         voucher: None,
@@ -25,6 +26,7 @@ fn manager(name: &str, number: u8) -> NewKey {
         rights: Rights::ALL,
         pipes: Vec::new(),
         expires: None,
+        quota: None,
         ..key(name, number)
     }
 }

@@ -83,6 +83,7 @@ impl Open {
 
 fn record(stream: u64, needed: u64) -> Record {
     Record::Stream(Box::new(StreamRecord {
+        owner: None,
         key: stream,
         id: Uuid::from_u128(u128::from(stream)),
         pipe: "pipe".into(),

@@ -1,0 +1,290 @@
+//! What each key holds of all that is counted, and how much it may hold: one key at its limit harms no other.
+//!
+//! Owns the counts, which are kept as things come and go, so that nothing is walked. A key that does not manage has
+//! a quarter of what the satellite has, and the last eighth is kept for those that do. At a satellite without keys
+//! the share is by client, of what a client holds as long as it is there. Never decides what becomes of
+//! what is there already.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::{Broker, MAX_LISTENERS, MAX_STREAMS};
+use crate::keys::KeyId;
+use crate::protocol::Holds;
+use crate::store::{Store, StreamKey};
+
+/// One key's share of what there is.
+const SHARE: usize = 4;
+
+/// The part of what there is that is kept for keys that manage.
+const KEPT: usize = 8;
+
+/// What can be had too much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Clients,
+    Listeners,
+    Streams,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Clients => "connections",
+            Self::Listeners => "listeners",
+            Self::Streams => "streams",
+        }
+    }
+}
+
+/// What one thing that is counted is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Thing {
+    Writer,
+    Listener,
+}
+
+/// What keys hold.
+#[derive(Debug, Default)]
+pub(super) struct Shares {
+    by_key: HashMap<KeyId, Holds>,
+    /// Who wrote each stream that is there, and how many bytes of it are kept.
+    streams: HashMap<StreamKey, (KeyId, u64)>,
+    /// Whose each writer and listener is.
+    things: HashMap<Uuid, (KeyId, Thing)>,
+}
+
+impl Shares {
+    /// What a key holds, but for its connections.
+    pub fn of(&self, key: KeyId) -> Holds {
+        self.by_key.get(&key).copied().unwrap_or_default()
+    }
+
+    pub fn stream_comes(&mut self, stream: StreamKey, owner: Option<KeyId>) {
+        let Some(owner) = owner else {
+            return;
+        };
+        if self.streams.insert(stream, (owner, 0)).is_none() {
+            self.by_key.entry(owner).or_default().streams += 1;
+        }
+    }
+
+    /// So many bytes of a stream are kept.
+    pub fn stream_keeps(&mut self, stream: StreamKey, bytes: u64) {
+        if let Some((owner, kept)) = self.streams.get_mut(&stream) {
+            let holds = self.by_key.entry(*owner).or_default();
+            holds.bytes = holds.bytes + bytes - *kept;
+            *kept = bytes;
+        }
+    }
+
+    pub fn stream_goes(&mut self, stream: StreamKey) {
+        if let Some((owner, kept)) = self.streams.remove(&stream) {
+            self.change(owner, |holds| {
+                holds.streams -= 1;
+                holds.bytes -= kept;
+            });
+        }
+    }
+
+    pub fn writer_comes(&mut self, id: Uuid, owner: Option<KeyId>) {
+        self.comes(id, owner, Thing::Writer);
+    }
+
+    pub fn listener_comes(&mut self, id: Uuid, owner: Option<KeyId>) {
+        self.comes(id, owner, Thing::Listener);
+    }
+
+    fn comes(&mut self, id: Uuid, owner: Option<KeyId>, thing: Thing) {
+        let Some(owner) = owner else {
+            return;
+        };
+        if self.things.insert(id, (owner, thing)).is_none() {
+            *count(self.by_key.entry(owner).or_default(), thing) += 1;
+        }
+    }
+
+    /// A writer or a listener is no more.
+    pub fn goes(&mut self, id: Uuid) {
+        if let Some((owner, thing)) = self.things.remove(&id) {
+            self.change(owner, |holds| *count(holds, thing) -= 1);
+        }
+    }
+
+    fn change(&mut self, key: KeyId, change: impl FnOnce(&mut Holds)) {
+        if let Some(holds) = self.by_key.get_mut(&key) {
+            change(holds);
+            if *holds == Holds::default() {
+                self.by_key.remove(&key);
+            }
+        }
+    }
+
+    pub fn owner_of_stream(&self, stream: StreamKey) -> Option<KeyId> {
+        self.streams.get(&stream).map(|(owner, _)| *owner)
+    }
+
+    pub fn owner_of(&self, id: Uuid) -> Option<KeyId> {
+        self.things.get(&id).map(|(owner, _)| *owner)
+    }
+
+    /// The writers and listeners of a key.
+    pub fn things_of(&self, key: KeyId) -> Vec<Uuid> {
+        let its = self.things.iter().filter(|(_, (owner, _))| *owner == key);
+        let mut its: Vec<_> = its.map(|(id, _)| *id).collect();
+        its.sort_unstable();
+        its
+    }
+
+    /// The streams that a key wrote and that are there, the oldest first.
+    pub fn written_by(&self, key: KeyId) -> Vec<StreamKey> {
+        let its = self.streams.iter().filter(|(_, (owner, _))| *owner == key);
+        let mut its: Vec<_> = its.map(|(stream, _)| *stream).collect();
+        its.sort_unstable();
+        its
+    }
+}
+
+fn count(holds: &mut Holds, thing: Thing) -> &mut u64 {
+    match thing {
+        Thing::Writer => &mut holds.writers,
+        Thing::Listener => &mut holds.listeners,
+    }
+}
+
+impl<S: Store> Broker<S> {
+    /// Whether a client has no more of something than its share, and somebody else would find some of it; else
+    /// why not.
+    pub(super) fn has_share(&self, client: Uuid, kind: Kind) -> Result<(), String> {
+        let owner = self.clients.get(client).and_then(|client| client.key);
+        match owner {
+            Some(owner) => self.key_has_share(owner, kind),
+            None if self.roll.is_some() => Ok(()),
+            None => self.client_has_share(client, kind),
+        }
+    }
+
+    pub(super) fn key_has_share(&self, owner: KeyId, kind: Kind) -> Result<(), String> {
+        let Some(key) = self.key(Some(owner)).filter(|key| !key.rights.manage) else {
+            return Ok(());
+        };
+        let holds = self.holds(owner);
+        let (has, there, most) = match kind {
+            Kind::Clients => (holds.clients, self.clients.present(), self.settings.clients),
+            Kind::Listeners => (holds.listeners, self.takers.len(), MAX_LISTENERS),
+            Kind::Streams => (
+                holds.streams.max(holds.writers),
+                self.streams.len().max(self.writers.len()),
+                MAX_STREAMS,
+            ),
+        };
+        let share = most.div_ceil(SHARE) as u64;
+        if has >= share {
+            let (name, what) = (&key.name, kind.name());
+            return Err(format!(
+                "your key, {name}, has its share of this satellite's {what}: {share}"
+            ));
+        }
+        if there >= most - most / KEPT {
+            let what = kind.name();
+            return Err(format!(
+                "this satellite has all the {what} that it can have"
+            ));
+        }
+        Ok(())
+    }
+
+    fn client_has_share(&self, client: Uuid, kind: Kind) -> Result<(), String> {
+        let Some(client) = self.clients.get(client) else {
+            return Ok(());
+        };
+        let (has, most) = match kind {
+            Kind::Clients => return Ok(()),
+            Kind::Listeners => (client.listeners.len(), MAX_LISTENERS),
+            Kind::Streams => (client.streams.len(), MAX_STREAMS),
+        };
+        let what = kind.name();
+        if has < most.div_ceil(SHARE) {
+            Ok(())
+        } else {
+            Err(format!("one client has at most {has} {what} here"))
+        }
+    }
+
+    /// What a key holds.
+    pub(super) fn holds(&self, key: KeyId) -> Holds {
+        Holds {
+            clients: self.clients.present_with(key) as u64,
+            ..self.shares.of(key)
+        }
+    }
+
+    /// How many bytes of a key's streams may be kept: what its invitation says, or a quarter of what there is room
+    /// for. None for a key that manages, unless its invitation says so.
+    pub(super) fn key_quota(&self, owner: KeyId) -> Option<u64> {
+        let key = self.key(Some(owner))?;
+        let room = match self.store.disk() {
+            Some(disk) => disk.budget,
+            None => self.settings.memory,
+        };
+        let share = (!key.rights.manage).then_some(room / SHARE as u64);
+        key.quota.or(share)
+    }
+
+    /// What one writer's key may still be given, and its quota.
+    pub(super) fn key_left(&self, stream: Uuid) -> Option<(u64, u64)> {
+        let owner = self.shares.owner_of(stream)?;
+        let quota = self.key_quota(owner)?;
+        let holds = self.shares.of(owner);
+        Some((quota.saturating_sub(holds.bytes), quota))
+    }
+
+    /// Takes note of how much of a stream is kept.
+    pub(super) fn recount(&mut self, stream: StreamKey) {
+        if self.shares.owner_of_stream(stream).is_none() {
+            return;
+        }
+        let known = self.streams.get(&stream);
+        let kept = known.and_then(|(_, name)| self.pipes.get(name)?.kept_of(stream));
+        self.shares.stream_keeps(stream, kept.unwrap_or(0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_is_counted_until_it_goes_and_once() {
+        let (key, id) = (KeyId(1), Uuid::from_u128(1));
+        let mut shares = Shares::default();
+        for _ in 0..2 {
+            shares.stream_comes(StreamKey(1), Some(key));
+            shares.writer_comes(id, Some(key));
+            shares.listener_comes(Uuid::from_u128(2), Some(key));
+            shares.listener_comes(Uuid::from_u128(3), None);
+            shares.stream_comes(StreamKey(2), None);
+        }
+        for bytes in [10, 30, 20] {
+            shares.stream_keeps(StreamKey(1), bytes);
+            shares.stream_keeps(StreamKey(2), bytes);
+        }
+        let holds = Holds {
+            clients: 0,
+            listeners: 1,
+            writers: 1,
+            streams: 1,
+            bytes: 20,
+        };
+        assert_eq!(shares.of(key), holds);
+        assert_eq!(shares.written_by(key), [StreamKey(1)]);
+        for _ in 0..2 {
+            shares.stream_goes(StreamKey(1));
+            shares.goes(id);
+            shares.goes(Uuid::from_u128(2));
+        }
+        assert_eq!(shares.of(key), Holds::default());
+        assert!(shares.by_key.is_empty());
+    }
+}

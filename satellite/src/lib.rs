@@ -7,6 +7,7 @@
 pub mod allocator;
 mod background;
 mod bound;
+pub mod core_dumps;
 mod data;
 mod keys;
 mod limits;
@@ -52,8 +53,8 @@ pub use crate::settings::{Public, Refusal, Settings};
 /// `ready` is called once, when clients can connect, with the endpoints to connect to: for port 0,
 /// they name the port which the system chose.
 ///
-/// It raises the process's limit of open files, sets its umask so that files are for its user alone, and
-/// a signal that was ignored stays ignored. `background` is for one that nobody watches.
+/// It raises the process's limit of open files, sets its umask so that files are for its user alone, lets
+/// the system write no image of its memory, and a signal that was ignored stays ignored. `background` is for one that nobody watches.
 ///
 /// # Errors
 ///
@@ -68,6 +69,7 @@ pub fn run(
     ready: impl FnOnce(&[String]),
 ) -> anyhow::Result<()> {
     let is_private = settings.is_private(listen)?;
+    core_dumps::prevent();
     randomness::look().map_err(anyhow::Error::msg)?;
     allocator::reuse_large_blocks();
     limits::keep_files_private();

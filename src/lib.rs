@@ -73,7 +73,7 @@ fn carry_out(command: Command) -> Result<u8, Failure> {
         Command::Leave => members::join::leave(),
         Command::Keys(data) => members::list(data.as_deref()),
         Command::IsIn(halves, data) => members::letting::is_in(halves, data.as_deref()),
-        Command::Revoke(name, data) => members::revoke::revoke(&name, data.as_deref()),
+        Command::Revoke(revoke) => members::revoke::revoke(&revoke),
         Command::Phrase(true) => members::phrase::renew(),
         Command::Phrase(false) => members::phrase::remove(),
         Command::Setup(setup) => provision::setup::setup(&setup),

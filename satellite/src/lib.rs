@@ -125,7 +125,8 @@ fn roll(
     let open = bound.iter().find(is_open).copied().unwrap_or(first);
     let address = settings.public.as_ref();
     let address = address.map(|public| public.at(open.port()));
-    if let Some(roll) = keys.roll()? {
+    if let Some(mut roll) = keys.roll()? {
+        keys.mend_host(&mut roll, first, since)?;
         keys.lead_host(first)?;
         return Ok((roll, address));
     }

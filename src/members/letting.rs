@@ -38,7 +38,7 @@ pub struct LetIn {
 
 /// Lets the machine with these public halves in, and returns the exit code.
 pub(super) fn let_in(member: &Member, invite: &Invite, halves: Halves) -> Result<u8, Failure> {
-    let keys = member.keys()?;
+    let keys = member.keys()?.keys;
     if let Some(name) = name_of(&keys, halves) {
         return tell(member, Some(name));
     }
@@ -54,7 +54,7 @@ pub(super) fn let_in(member: &Member, invite: &Invite, halves: Halves) -> Result
 pub fn is_in(halves: Halves, data: Option<&Path>) -> Result<u8, Failure> {
     output::check()?;
     let member = Member::here(data)?;
-    let name = name_of(&member.keys()?, halves);
+    let name = name_of(&member.keys()?.keys, halves);
     tell(&member, name)
 }
 
@@ -79,7 +79,7 @@ fn name_of(keys: &[KeyInfo], halves: Halves) -> Option<String> {
 }
 
 /// The name that was asked for, or one like it that nobody has.
-fn free_name(asked: &str, keys: &[KeyInfo]) -> String {
+pub(super) fn free_name(asked: &str, keys: &[KeyInfo]) -> String {
     let is_free = |name: &String| !keys.iter().any(|key| key.name == *name);
     let numbered = (2..MAX_NAMES).map(|number| format!("{}-{number}", shortened(asked)));
     let mut names = std::iter::once(asked.to_owned()).chain(numbered);

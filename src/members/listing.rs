@@ -19,7 +19,7 @@ const HEAD: [&str; 5] = ["KEY", "ALLOWS", "PIPES", "EXPIRES", "USED"];
 /// When this machine may not see them, or the satellite cannot be asked.
 pub fn list(data: Option<&Path>) -> Result<u8, Failure> {
     output::check()?;
-    show(&table(Member::here(data)?.keys()?.iter()))
+    show(&table(Member::here(data)?.keys()?.keys.iter()))
 }
 
 /// One row a key, everything to the left.

@@ -14,6 +14,7 @@ mod engine;
 mod liar;
 mod memory;
 mod recorder;
+mod renewals;
 mod strangers;
 mod tampering;
 mod tokens;

@@ -280,8 +280,9 @@ fn request(row: &str, own: &str, hello: &Request) -> Option<Request> {
         ("invite", _) => Request::Invite(new_key("new", &seed(200), Rights::ALL, &[])),
         ("keys", _) => Request::Keys { after: None },
         ("revoke", "manager") if own != "manager" => Request::Revoke { name: name() },
+        // Its own anybody may end, who is then out: see `joining`.
         ("revoke", _) => Request::Revoke {
-            name: "both".to_owned(),
+            name: if own == "both" { "reader" } else { "both" }.to_owned(),
         },
         ("box", "of another") => a_box("first", 1, Some(Uuid::from_u128(1))),
         // For who may do that, another command stands here that has no answer.

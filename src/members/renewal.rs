@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::phrase::seal;
 use super::prompt::confirm;
-use super::{Listed, Member, new_box, random, wall};
+use super::{Member, new_box, random, wall};
 use crate::exit::Failure;
 use crate::keys::Keyring;
 use crate::keys::voucher::Claim;
@@ -47,7 +47,7 @@ impl Renewal<'_> {
     ///
     /// When the satellite refuses, or another machine is at it.
     pub fn carry_out(&self) -> Result<(), Failure> {
-        let Listed { keys, epoch } = self.member.keys()?;
+        let epoch = self.member.keys()?.epoch;
         let newest = self.keyring.newest().number;
         if epoch > newest {
             self.take_over(epoch - newest)?;
@@ -61,7 +61,8 @@ impl Renewal<'_> {
             renewed.ok_or_else(|| Failure::failed("there have been too many renewals"))?;
         let renewal = randomness::uuid();
         self.give(&self.member.claim(self.own), &renewed, renewal)?;
-        for key in in_order(keys) {
+        // Only now: who was invited before that has an older box, and is among them.
+        for key in in_order(self.member.keys()?.keys) {
             self.give_to(&key, &renewed, renewal)?;
         }
         self.keep_phrase(&renewed)

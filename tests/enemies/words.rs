@@ -145,9 +145,10 @@ fn status() -> Status {
     }
 }
 
+/// The key of somebody else than the client.
 fn key() -> KeyInfo {
     KeyInfo {
-        name: words(),
+        name: format!("{WORDS}2"),
         boxing: PublicKey([1; 32]),
         rights: Rights::ALL,
         pipes: vec![words(), String::new()],

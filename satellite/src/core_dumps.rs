@@ -22,7 +22,7 @@ static BEFORE: OnceLock<Rlimit> = OnceLock::new();
 
 /// Prevents an image from here on. To be called before there is a secret in memory.
 pub fn prevent() {
-    let before = BEFORE.get_or_init(|| getrlimit(Resource::Core)).clone();
+    let before = *BEFORE.get_or_init(|| getrlimit(Resource::Core));
     limit(Rlimit {
         current: Some(before.maximum.unwrap_or(LONGEST).min(LONGEST)),
         ..before
@@ -35,7 +35,7 @@ pub fn as_before<T>(start: impl FnOnce() -> T) -> T {
     let Some(before) = BEFORE.get() else {
         return start();
     };
-    limit(before.clone());
+    limit(*before);
     let result = start();
     prevent();
     result

@@ -16,7 +16,7 @@ use skypipe_broker::protocol::{MAX_KEY_NAME, Mode, Rights, name_fault};
 use skypipe_broker::text::normal;
 use skypipe_satellite::{Listen, Settings};
 
-pub use self::command::{Command, Invite, Pipe, Reset, Setup, Stop, Way};
+pub use self::command::{Command, Invite, Pipe, Reset, Revoke, Setup, Stop, Way};
 pub use self::deploy::Deploy;
 use crate::session::{Compression, Question, Timeouts};
 
@@ -88,7 +88,8 @@ struct Flags {
     #[arg(long, value_name = "TARGET", num_args = 0..=1, default_missing_value = "")]
     #[arg(help_heading = "Commands")]
     reset: Option<String>,
-    /// With --reset: do not ask, even if something waits and is then lost
+    /// With --reset: do not ask, even if something waits and is then lost. With --revoke: do not ask either, even about
+    /// the satellite's own access key; a renewal that another machine has begun is taken over
     #[arg(long, help_heading = "Commands")]
     yes: bool,
     /// Let another machine in: print an invitation for it, with --read or --write for that alone
@@ -100,6 +101,9 @@ struct Flags {
     /// With --invite: only for so long (12h, 30days)
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Keys")]
     expires: Option<Duration>,
+    /// With --invite: so much of what it writes may wait (100MiB); by default a quarter of what the satellite can keep
+    #[arg(long, value_name = "SIZE", value_parser = skypipe_satellite::quota, help_heading = "Keys")]
+    quota: Option<u64>,
     /// With --invite and --keys: for a machine that has made its keys by itself
     #[arg(
         long = "for",
@@ -111,13 +115,13 @@ struct Flags {
     /// Use the satellite of an invitation, which is read from stdin or asked for
     #[arg(long, help_heading = "Keys")]
     join: bool,
-    /// Forget the satellite that was joined
+    /// Forget the satellite that was joined, and revoke the key that this machine has there
     #[arg(long, help_heading = "Keys")]
     leave: bool,
     /// Show who was invited
     #[arg(long, help_heading = "Keys")]
     keys: bool,
-    /// End the key of this name, for good
+    /// End the key of this name, for good, and give everybody else a new reading key
     #[arg(long, help_heading = "Keys")]
     revoke: bool,
     /// Make a phrase of six words with which machines join that have an access key only
@@ -243,7 +247,11 @@ impl Flags {
         if let Some(fault) = self.name.as_deref().and_then(name_fault) {
             return Err(fault.to_owned());
         }
-        let commands = self.commands();
+        let mut commands = self.commands();
+        if self.revoke {
+            // There it says what else is dropped.
+            commands.retain(|command| *command != "--discard");
+        }
         if let [first, second, ..] = commands[..] {
             return Err(format!("{first} and {second} do not go together"));
         }
@@ -281,7 +289,12 @@ impl Flags {
                 Some(halves) => Command::IsIn(halves, data),
             },
             Some("--revoke") if name.is_empty() => return Err("say whose key".to_owned()),
-            Some("--revoke") => Command::Revoke(name, data),
+            Some("--revoke") => Command::Revoke(Revoke {
+                name,
+                yes: self.yes,
+                discard: self.discard,
+                data,
+            }),
             Some("--phrase") => Command::Phrase(true),
             Some("--no-phrase") => Command::Phrase(false),
             Some("--setup") => Command::Setup(self.setup()),
@@ -369,6 +382,9 @@ impl Flags {
             if self.expires.is_some() {
                 return Some("--expires without --invite".to_owned());
             }
+            if self.quota.is_some() {
+                return Some("--quota without --invite".to_owned());
+            }
             if self.halves.is_some() && !is(&["--keys"]) {
                 return Some("--for without --invite".to_owned());
             }
@@ -393,8 +409,8 @@ impl Flags {
             }
             return Some(format!("the name {name:?}"));
         }
-        if self.yes && !is(&["--reset"]) {
-            return Some("--yes without --reset".to_owned());
+        if self.yes && !is(&["--reset", "--revoke"]) {
+            return Some("--yes without --reset or --revoke".to_owned());
         }
         let given = self.deploy.given().into_iter();
         let mut given =
@@ -455,6 +471,7 @@ impl Flags {
             },
             pipes: self.pipe,
             expires: self.expires,
+            quota: self.quota,
             halves: self.halves,
             data: self.settings.data,
         })

@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use skypipe_broker::keys::token::Token;
 use skypipe_broker::protocol::Mode;
-use skypipe_satellite::{Listen, Refusal, Settings, randomness};
+use skypipe_satellite::{Listen, Refusal, Settings, core_dumps, randomness};
 
 use crate::cli::{Command, Pipe, Stop, Way};
 use crate::config::{PROGRAM, Place};
@@ -47,6 +47,8 @@ use crate::session::{Compression, Config, Job, Timeouts};
 pub fn run() -> ExitCode {
     // Before anything can be looked up, and before there is a second thread.
     names::pin();
+    // Before there is a secret in memory.
+    core_dumps::prevent();
     let code = match cli::parse(env::args_os()) {
         Ok(command) => randomness::look()
             .map_err(Failure::failed)
@@ -71,7 +73,7 @@ fn carry_out(command: Command) -> Result<u8, Failure> {
         Command::Leave => members::join::leave(),
         Command::Keys(data) => members::list(data.as_deref()),
         Command::IsIn(halves, data) => members::letting::is_in(halves, data.as_deref()),
-        Command::Revoke(name, data) => members::revoke::revoke(&name, data.as_deref()),
+        Command::Revoke(revoke) => members::revoke::revoke(&revoke),
         Command::Phrase(true) => members::phrase::renew(),
         Command::Phrase(false) => members::phrase::remove(),
         Command::Setup(setup) => provision::setup::setup(&setup),

@@ -9,6 +9,7 @@ pub mod letting;
 mod listing;
 pub mod phrase;
 pub(crate) mod prompt;
+mod renewal;
 pub mod revoke;
 
 use std::path::Path;
@@ -27,7 +28,8 @@ pub use self::listing::list;
 use crate::ask::inquire;
 use crate::config::{self, Place};
 use crate::exit::{DONE, Failure};
-use crate::keys::{Identity, Keyring, boxes, voucher};
+use crate::keys::voucher::Claim;
+use crate::keys::{Identity, Keyring, boxes};
 use crate::session::{Question, Timeouts};
 use crate::tell::hint;
 
@@ -41,6 +43,13 @@ pub fn random() -> Secret {
     let mut bytes = Zeroizing::new([0; 32]);
     randomness::fill(&mut *bytes).expect("the system gave randomness at the start");
     Secret::from(bytes)
+}
+
+/// What a satellite says of its keys.
+pub(crate) struct Listed {
+    pub keys: Vec<KeyInfo>,
+    /// The newest generation of reading keys that it has boxes of.
+    pub epoch: u32,
 }
 
 /// This machine, as one of those that may use a satellite.
@@ -97,7 +106,7 @@ impl Member {
     /// Ends the key `name`, which was made just now and which nobody was told of, because of `fault`;
     /// returns what there is to say. As nobody has it, nothing needs to be renewed.
     fn take_back(&self, name: &str, fault: &Failure) -> Failure {
-        let undone = self.put(Question::Revoke(name.to_owned()));
+        let undone = self.put(Question::Revoke(name.to_owned(), false));
         let sentence = match undone {
             Ok(_) => format!("{fault}: the key {name} was revoked again, for nobody has it"),
             Err(other) => format!(
@@ -112,13 +121,18 @@ impl Member {
     }
 
     /// All keys of the satellite.
-    fn keys(&self) -> Result<Vec<KeyInfo>, Failure> {
-        let answers = self.put(Question::Keys)?;
-        let keys = answers.into_iter().flat_map(|answer| match answer {
-            Reply::Keys { keys, .. } => keys,
-            _ => Vec::new(),
-        });
-        Ok(keys.collect())
+    fn keys(&self) -> Result<Listed, Failure> {
+        let mut listed = Listed {
+            keys: Vec::new(),
+            epoch: 0,
+        };
+        for answer in self.put(Question::Keys)? {
+            if let Reply::Keys { keys, epoch, .. } = answer {
+                listed.keys.extend(keys);
+                listed.epoch = listed.epoch.max(epoch);
+            }
+        }
+        Ok(listed)
     }
 
     /// What the satellite says of this machine's own key.
@@ -129,6 +143,17 @@ impl Member {
             _ => None,
         });
         own.ok_or_else(|| Failure::failed("the satellite has no keys"))
+    }
+
+    /// What this machine, which manages, vouches for of itself. Whoever has the managing key may do all, whatever the
+    /// satellite says; when its key ends, its invitation tells, or else the satellite.
+    fn claim<'a>(&self, own: &'a OwnKey) -> Claim<'a> {
+        Claim {
+            name: &own.name,
+            boxing: PublicKey(self.identity.boxing().public),
+            rights: Rights::ALL,
+            expires: self.token.expires.or(own.expires),
+        }
     }
 
     /// The keys of a manager, and the managing key among them. From here on there is a box and a voucher
@@ -142,8 +167,7 @@ impl Member {
             ))
         })?;
         if own.boxed.is_none() || !own.is_vouched {
-            let boxing = PublicKey(self.identity.boxing().public);
-            let new = new_box(&own.name, boxing, &keyring, own.rights, &managing, None)?;
+            let new = new_box(&self.claim(own), &keyring, &managing, None)?;
             self.put(Question::Box(new))?;
         }
         Ok((keyring, managing))
@@ -156,23 +180,23 @@ impl Member {
     }
 }
 
-/// A box for the machine with this boxing key, and a voucher.
+/// A box for the machine of a key, and a voucher.
 fn new_box(
-    name: &str,
-    boxing: PublicKey,
+    claim: &Claim<'_>,
     keyring: &Keyring,
-    rights: Rights,
     managing: &Pair,
     renewal: Option<Uuid>,
 ) -> Result<NewBox, Failure> {
-    let boxed = boxes::seal(&share(keyring, rights), &boxing.0, managing, &random());
-    let boxed = boxed.map_err(|fault| Failure::failed(format!("the box for {name}: {fault}")))?;
+    let share = share(keyring, claim.rights);
+    let boxed = boxes::seal(&share, &claim.boxing.0, managing, &random());
+    let boxed =
+        boxed.map_err(|fault| Failure::failed(format!("the box for {}: {fault}", claim.name)))?;
     Ok(NewBox {
-        name: name.to_owned(),
+        name: claim.name.to_owned(),
         epoch: keyring.newest().number,
         renewal,
         boxed: boxed.into(),
-        voucher: Some(voucher::vouch(managing, boxing, rights).into()),
+        voucher: Some(claim.vouch(managing).into()),
     })
 }
 

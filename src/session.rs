@@ -123,8 +123,8 @@ pub enum Question {
     Invite(NewKey),
     /// Which keys there are; pages arrive as several answers.
     Keys,
-    /// End the key of this name.
-    Revoke(String),
+    /// End the key of this name; `true` also drops what it wrote and nobody takes.
+    Revoke(String, bool),
     /// Keep a box for the holder of a key.
     Box(NewBox),
     /// What the phrase opens.

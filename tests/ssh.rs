@@ -76,6 +76,16 @@ fn a_satellite_is_launched_found_and_ended() {
     assert!(notes.steps.iter().any(|step| step == "send the program"));
     assert!(notes.mention("@reboot '"), "{:?}", notes.said);
     assert_one(&host, "1.0.0", 9000);
+    // Nothing of the login's environment lives on in them.
+    for pid in [host.satellites(), host.supervisors()].concat() {
+        let environment = fs::read(format!("/proc/{pid}/environ")).expect("it is ours");
+        let environment = String::from_utf8_lossy(&environment).into_owned();
+        let names: Vec<_> = environment
+            .split('\0')
+            .map(|one| one.split('=').next())
+            .collect();
+        assert!(!environment.contains("SSH_"), "{names:?}");
+    }
     let found = find(&host).expect("it is there");
     assert_eq!(found, launched);
     assert_eq!(found.founder.as_deref(), Some(FOUNDER));

@@ -551,7 +551,11 @@ impl<S: Store> Broker<S> {
             Request::Stop { force } => self.stop(peer, force),
             Request::Invite(new) => self.invite(peer, new),
             Request::Keys { after } => self.keys(peer, after.as_deref()),
-            Request::Revoke { name, discard } => self.revoke(peer, &name, discard),
+            Request::Revoke { name, discard } => {
+                // Who ends a key of his own drops nothing by it that others are to get.
+                let manages = self.key(key).is_some_and(|key| key.rights.manage);
+                self.revoke(peer, &name, discard && manages);
+            }
             Request::Box(new) => self.keep_box(peer, key, new),
             Request::Phrase => self.phrase(peer),
             Request::SetPhrase { epoch, phrase } => self.set_phrase(peer, epoch, phrase),

@@ -14,6 +14,10 @@ pub mod token;
 pub use self::pattern::matches;
 pub use self::roll::{Fault, Key, Roll};
 
+/// The name of the access key that lies beside a satellite, with which its own machine manages it and lets others
+/// in.
+pub const HOST: &str = "host";
+
 /// A key's number at its satellite. It is never given to another key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(pub u64);

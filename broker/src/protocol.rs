@@ -698,10 +698,7 @@ pub enum Reply {
         epoch: u32,
     },
     /// Answers `Revoke`.
-    Revoked {
-        /// Whether its holder could read, so that the reading key is to be renewed.
-        could_read: bool,
-    },
+    Revoked,
     /// Answers `Box` and `SetPhrase`.
     Kept,
     /// Answers `Phrase`.

@@ -17,12 +17,12 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use skypipe_broker::keys::Roll;
 use skypipe_broker::keys::address::{Address, is_host};
 use skypipe_broker::keys::halves::Halves;
 use skypipe_broker::keys::secret::Secret;
 use skypipe_broker::keys::seed::{Seed, SigningPair};
 use skypipe_broker::keys::token::{Kind, Token};
+use skypipe_broker::keys::{HOST, Roll};
 use skypipe_broker::protocol::{NewKey, Rights};
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -163,10 +163,41 @@ impl Keys {
     /// A roll on which nobody is but whoever works on this machine, whose access key is kept.
     fn begin_roll(&self, bound: SocketAddr, wall: u64) -> anyhow::Result<Roll> {
         let mut roll = Roll::default();
-        let host = self.member(&mut roll, "host", Kind::Phrase, &beside(bound), wall)?;
-        replace(&self.directory.join("host"), host.encode().as_bytes())
-            .context("cannot keep the access key of this machine")?;
+        let host = self.enroll_host(&mut roll, bound, wall)?;
+        self.keep_host(&host)?;
         Ok(roll)
+    }
+
+    /// Makes an access key for this machine.
+    fn enroll_host(&self, roll: &mut Roll, bound: SocketAddr, wall: u64) -> anyhow::Result<Token> {
+        let (keys, _) = roll.page(None, usize::MAX);
+        let is_free = |name: &String| keys.iter().all(|key| key.name != *name);
+        let others = (2..).map(|number: u64| format!("{HOST}-{number}"));
+        let name = std::iter::once(HOST.to_owned()).chain(others).find(is_free);
+        let name = name.unwrap_or_default();
+        self.member(roll, &name, Kind::Phrase, &beside(bound), wall)
+    }
+
+    fn keep_host(&self, host: &Token) -> anyhow::Result<()> {
+        replace(&self.directory.join("host"), host.encode().as_bytes())
+            .context("cannot keep the access key of this machine")
+    }
+
+    /// Makes another access key for this machine if the file of the one before was emptied: so says whoever works
+    /// here that it is of no use any more, after a revocation for one.
+    pub(crate) fn mend_host(
+        &self,
+        roll: &mut Roll,
+        bound: SocketAddr,
+        wall: u64,
+    ) -> anyhow::Result<()> {
+        let found = fs::metadata(self.directory.join("host"));
+        if !found.is_ok_and(|found| found.is_file() && found.len() == 0) {
+            return Ok(());
+        }
+        let host = self.enroll_host(roll, bound, wall)?;
+        self.save(&roll.encode()).context("cannot keep the keys")?;
+        self.keep_host(&host)
     }
 
     /// Has the access key of this machine name the address at which the satellite is bound now, which

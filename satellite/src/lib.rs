@@ -7,6 +7,7 @@
 pub mod allocator;
 mod background;
 mod bound;
+pub mod core_dumps;
 mod data;
 mod keys;
 mod limits;
@@ -43,7 +44,7 @@ use crate::watch::Watch;
 pub use crate::background::Background;
 pub use crate::limits::private_files;
 pub use crate::listen::Listen;
-pub use crate::settings::{Public, Refusal, Settings};
+pub use crate::settings::{Public, Refusal, Settings, quota};
 
 /// Is a satellite until SIGTERM, SIGINT, SIGHUP or a client stops it, or it has been idle for as
 /// long as the settings say. What it has to tell goes to stderr, but for its first invitation, which
@@ -52,8 +53,8 @@ pub use crate::settings::{Public, Refusal, Settings};
 /// `ready` is called once, when clients can connect, with the endpoints to connect to: for port 0,
 /// they name the port which the system chose.
 ///
-/// It raises the process's limit of open files, sets its umask so that files are for its user alone, and
-/// a signal that was ignored stays ignored. `background` is for one that nobody watches.
+/// It raises the process's limit of open files, sets its umask so that files are for its user alone, lets
+/// the system write no image of its memory, and a signal that was ignored stays ignored. `background` is for one that nobody watches.
 ///
 /// # Errors
 ///
@@ -68,6 +69,7 @@ pub fn run(
     ready: impl FnOnce(&[String]),
 ) -> anyhow::Result<()> {
     let is_private = settings.is_private(listen)?;
+    core_dumps::prevent();
     randomness::look().map_err(anyhow::Error::msg)?;
     allocator::reuse_large_blocks();
     limits::keep_files_private();
@@ -123,7 +125,8 @@ fn roll(
     let open = bound.iter().find(is_open).copied().unwrap_or(first);
     let address = settings.public.as_ref();
     let address = address.map(|public| public.at(open.port()));
-    if let Some(roll) = keys.roll()? {
+    if let Some(mut roll) = keys.roll()? {
+        keys.mend_host(&mut roll, first, since)?;
         keys.lead_host(first)?;
         return Ok((roll, address));
     }

@@ -153,9 +153,14 @@ fn disk(text: &str) -> Result<u64, String> {
     }
 }
 
-fn quota(text: &str) -> Result<u64, String> {
+/// Reads how many bytes may wait, of a pipe or of what a key wrote, such as `100MiB`.
+///
+/// # Errors
+///
+/// A sentence, when it is no size, or less than anything needs.
+pub fn quota(text: &str) -> Result<u64, String> {
     match size::parse(text)? {
-        bytes if bytes < MIN_QUOTA => Err("a pipe needs at least 1MiB".to_owned()),
+        bytes if bytes < MIN_QUOTA => Err("that takes at least 1MiB".to_owned()),
         bytes => Ok(bytes),
     }
 }

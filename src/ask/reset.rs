@@ -4,14 +4,13 @@
 //! listen any more. Never touches a satellite that others may use.
 
 use std::fs;
-use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use skypipe_broker::text::{count, printable};
+use skypipe_broker::text::count;
 
 use super::check::hung;
 use super::{inquire, is_running};
@@ -19,6 +18,7 @@ use crate::cli::Reset;
 use crate::config::{self, Place};
 use crate::exit::{DONE, Failure};
 use crate::local::directory::Directory;
+use crate::members::prompt;
 use crate::provision::record;
 use crate::session::{Question, Timeouts};
 use crate::tell::notice;
@@ -86,18 +86,12 @@ fn confirm(lost: &str, yes: bool) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Err(Failure::usage(format!(
+    match prompt::confirm(&format!("{lost}. Stop the satellite?")) {
+        Some(true) => Ok(()),
+        Some(false) => Err(Failure::failed("the satellite was left alone")),
+        None => Err(Failure::usage(format!(
             "{lost}: with --yes it is done all the same"
-        )));
-    }
-    let lost = printable(lost);
-    let _ = write!(io::stderr(), "skypipe: {lost}. Stop the satellite? [y/N] ");
-    let mut answer = String::new();
-    let read = io::stdin().read_line(&mut answer);
-    match answer.trim() {
-        "y" | "Y" | "yes" if read.is_ok() => Ok(()),
-        _ => Err(Failure::failed("the satellite was left alone")),
+        ))),
     }
 }
 

@@ -34,8 +34,8 @@ pub enum Command {
     Keys(Option<PathBuf>),
     /// Whether the machine with these public halves was invited.
     IsIn(Halves, Option<PathBuf>),
-    /// End the key of this name.
-    Revoke(String, Option<PathBuf>),
+    /// End a key.
+    Revoke(Revoke),
     /// Make a phrase; `false` to have none any more.
     Phrase(bool),
     /// Put a satellite in the sky.
@@ -57,8 +57,23 @@ pub struct Invite {
     pub pipes: Vec<String>,
     /// For how long.
     pub expires: Option<Duration>,
+    /// How many bytes of what it writes may wait; none for its share.
+    pub quota: Option<u64>,
     /// The machine's public halves, if it has made its seed by itself.
     pub halves: Option<Halves>,
+    /// The directory of the satellite, if it is on this machine.
+    pub data: Option<PathBuf>,
+}
+
+/// Which key is to be ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revoke {
+    /// Its name.
+    pub name: String,
+    /// Whether it is done without asking.
+    pub yes: bool,
+    /// Whether what it wrote and nobody takes is dropped, too.
+    pub discard: bool,
     /// The directory of the satellite, if it is on this machine.
     pub data: Option<PathBuf>,
 }

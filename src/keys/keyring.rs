@@ -138,11 +138,18 @@ impl Keyring {
     /// there one after four thousand million others.)
     #[must_use]
     pub fn renewed(&self, random: &[u8; 2 * LENGTH]) -> Option<Self> {
+        self.renewed_beyond(0, random)
+    }
+
+    /// The same, with a number that is also greater than `taken`: another renewal, which was broken off, has given
+    /// that one to keys that are not known here.
+    #[must_use]
+    pub fn renewed_beyond(&self, taken: u32, random: &[u8; 2 * LENGTH]) -> Option<Self> {
         self.managing.as_ref()?;
         let (psk, reading) = random.split_first_chunk()?;
         let reading = Secret::copy_of(reading.try_into().ok()?);
         let reading = Pair::derive(&reading, READING);
-        let number = self.newest().number.checked_add(1)?;
+        let number = self.newest().number.max(taken).checked_add(1)?;
         let dropped = (self.epochs.len() + 1).saturating_sub(MAX_EPOCHS);
         let mut epochs = self.epochs[dropped..].to_vec();
         epochs.push(Epoch::new(number, Secret::copy_of(psk), reading));

@@ -1,28 +1,76 @@
 //! Vouchers: by which managers know each other's invitations.
 //!
-//! A satellite keeps the list of keys, and could put one of its own on it, or call somebody a manager
-//! who is none. So who invites a machine vouches for its boxing key and its rights, with a secret that
-//! managers alone have; a renewal gives new keys to nobody else.
+//! A satellite keeps the list of keys, and could put one of its own on it, call somebody a manager who is none, say
+//! that a key has not expired, or show a revoked machine under the name of another. So who invites a machine vouches
+//! for all of that, with a secret that managers alone have; a renewal gives new keys to nobody else.
 
 use ring::hmac;
 use skypipe_broker::keys::seed::Pair;
-use skypipe_broker::protocol::{PublicKey, Rights};
+use skypipe_broker::protocol::{KeyInfo, PublicKey, Rights};
 
 /// What a voucher is for, in what it authenticates.
-const PURPOSE: &[u8] = b"skypipe voucher 1";
+const PURPOSE: &[u8] = b"skypipe voucher 2";
 
-/// Vouches for a machine: HMAC-SHA256 of its boxing key and its rights, by a key that derives from the
-/// managing key.
-#[must_use]
-pub fn vouch(managing: &Pair, boxing: PublicKey, rights: Rights) -> Vec<u8> {
-    let tag = hmac::sign(&key(managing), &content(boxing, rights));
-    tag.as_ref().to_vec()
+/// What is vouched for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim<'a> {
+    /// The key's name; empty for those who know the phrase.
+    pub name: &'a str,
+    /// The public half to which boxes are sealed.
+    pub boxing: PublicKey,
+    /// What it allows.
+    pub rights: Rights,
+    /// When it ends, in seconds since 1970 (UTC).
+    pub expires: Option<u64>,
 }
 
-/// Whether a manager has vouched for a machine.
-#[must_use]
-pub fn is_vouched(managing: &Pair, boxing: PublicKey, rights: Rights, voucher: &[u8]) -> bool {
-    hmac::verify(&key(managing), &content(boxing, rights), voucher).is_ok()
+impl<'a> Claim<'a> {
+    /// What a satellite says of a key.
+    #[must_use]
+    pub fn of(key: &'a KeyInfo) -> Self {
+        Self {
+            name: &key.name,
+            boxing: key.boxing,
+            rights: key.rights,
+            expires: key.expires,
+        }
+    }
+
+    /// What is vouched for of a phrase: who knows it may do all.
+    #[must_use]
+    pub fn of_phrase(boxing: PublicKey) -> Self {
+        Self {
+            name: "",
+            boxing,
+            rights: Rights::ALL,
+            expires: None,
+        }
+    }
+
+    /// Vouches for it: HMAC-SHA256, by a key that derives from the managing key.
+    #[must_use]
+    pub fn vouch(&self, managing: &Pair) -> Vec<u8> {
+        let tag = hmac::sign(&key(managing), &self.content());
+        tag.as_ref().to_vec()
+    }
+
+    /// Whether a manager has vouched for it.
+    #[must_use]
+    pub fn is_vouched(&self, managing: &Pair, voucher: &[u8]) -> bool {
+        hmac::verify(&key(managing), &self.content(), voucher).is_ok()
+    }
+
+    /// All of it in bytes. Only the name, which comes last, has no length of its own.
+    fn content(&self) -> Vec<u8> {
+        let Rights {
+            read,
+            write,
+            manage,
+        } = self.rights;
+        let flags = [read, write, manage, self.expires.is_some()].map(u8::from);
+        let expires = self.expires.unwrap_or_default().to_be_bytes();
+        [&self.boxing.0[..], &flags, &expires, self.name.as_bytes()].concat()
+    }
 }
 
 fn key(managing: &Pair) -> hmac::Key {
@@ -32,11 +80,6 @@ fn key(managing: &Pair) -> hmac::Key {
     hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
 }
 
-fn content(boxing: PublicKey, rights: Rights) -> Vec<u8> {
-    let rights = [rights.read, rights.write, rights.manage].map(u8::from);
-    [&boxing.0[..], &rights].concat()
-}
-
 #[cfg(test)]
 mod tests {
     use skypipe_broker::keys::secret::Secret;
@@ -44,22 +87,50 @@ mod tests {
 
     use super::*;
 
-    const READ: Rights = Rights {
-        read: true,
-        write: false,
-        manage: false,
+    const CLAIM: Claim<'_> = Claim {
+        name: "tv",
+        boxing: PublicKey([7; 32]),
+        rights: Rights {
+            read: true,
+            write: false,
+            manage: false,
+        },
+        expires: Some(1_700_000_000),
     };
 
     #[test]
-    fn a_voucher_is_for_one_machine_and_its_rights() {
+    fn a_voucher_is_for_one_machine_its_name_its_rights_and_its_time() {
         let managing = |byte| Seed::new(Secret::new([byte; 32])).managing();
-        let (ours, machine) = (managing(1), PublicKey([7; 32]));
-        let voucher = vouch(&ours, machine, READ);
-        assert!(is_vouched(&ours, machine, READ, &voucher));
-        assert!(!is_vouched(&managing(2), machine, READ, &voucher));
-        assert!(!is_vouched(&ours, PublicKey([8; 32]), READ, &voucher));
-        assert!(!is_vouched(&ours, machine, Rights::ALL, &voucher));
-        assert!(!is_vouched(&ours, machine, READ, &voucher[1..]));
-        assert!(!is_vouched(&ours, machine, READ, b""));
+        let ours = managing(1);
+        let voucher = CLAIM.vouch(&ours);
+        assert!(CLAIM.is_vouched(&ours, &voucher));
+        assert!(!CLAIM.is_vouched(&managing(2), &voucher));
+        let others = [
+            Claim {
+                name: "tv2",
+                ..CLAIM
+            },
+            Claim {
+                boxing: PublicKey([8; 32]),
+                ..CLAIM
+            },
+            Claim {
+                rights: Rights::ALL,
+                ..CLAIM
+            },
+            Claim {
+                expires: Some(1_800_000_000),
+                ..CLAIM
+            },
+            Claim {
+                expires: None,
+                ..CLAIM
+            },
+        ];
+        for other in others {
+            assert!(!other.is_vouched(&ours, &voucher), "{other:?}");
+        }
+        assert!(!CLAIM.is_vouched(&ours, &voucher[1..]));
+        assert!(!CLAIM.is_vouched(&ours, b""));
     }
 }

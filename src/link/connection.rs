@@ -250,6 +250,7 @@ impl Connection {
                 if frames.is_some() && !self.is_answered {
                     self.is_answered = true;
                     self.known.worked(&up.endpoint);
+                    self.route.proved(up.name());
                 }
                 frames
             }

@@ -13,6 +13,7 @@ use std::process::{Command, Stdio};
 
 use rustix::fs::{Access, access};
 use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process, waitid};
+use skypipe_satellite::core_dumps;
 
 use crate::descriptors;
 use crate::exit::Failure;
@@ -83,12 +84,12 @@ impl Program {
     pub fn start(&self) -> Result<Running, String> {
         let cannot = |error| format!("cannot run {}: {}", self.name.display(), words(&error));
         descriptors::keep_from_children(&self.inherited);
-        let mut child = Command::new(&self.path)
+        let mut command = Command::new(&self.path);
+        command
             .arg0(&self.name)
             .args(&self.arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(cannot)?;
+            .stdout(Stdio::piped());
+        let mut child = core_dumps::as_before(|| command.spawn()).map_err(cannot)?;
         let output = child.stdout.take().map(OwnedFd::from);
         output
             .map(|output| Running {

@@ -54,6 +54,9 @@ pub trait Route: Send + Sync {
     ///
     /// When there is none; with the reason for people.
     fn find(&self) -> Result<Vec<Way>, String>;
+
+    /// The satellite has answered on the way of this name: where it has a key, it has proved it.
+    fn proved(&self, _name: &str) {}
 }
 
 /// The route through the network.

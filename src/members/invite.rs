@@ -11,6 +11,7 @@ use super::{Member, letting, new_box, random, wall};
 use crate::cli::Invite;
 use crate::exit::{DONE, Failure};
 use crate::keys::Fault;
+use crate::keys::voucher::Claim;
 use crate::output;
 use crate::session::Question;
 use crate::tell::{hint, notice};
@@ -29,10 +30,21 @@ pub fn invite(invite: &Invite) -> Result<u8, Failure> {
     let own = member.own_key()?;
     let seed = Seed::new(random());
     let boxing = PublicKey(seed.boxing().public);
-    let share = keys_for(&member, &own, invite, boxing)?;
     let expires = invite
         .expires
         .map(|span| wall().saturating_add(span.as_secs()));
+    let mut claim = Claim {
+        name: &invite.name,
+        boxing,
+        rights: invite.rights,
+        expires,
+    };
+    let made_up;
+    if claim.name.is_empty() {
+        made_up = any_name(&member)?;
+        claim.name = &made_up;
+    }
+    let share = keys_for(&member, &own, invite, &claim)?;
     let (kind, keys) = match share {
         Some((managing, keys)) => (Kind::Boxed { managing }, Some(keys)),
         None => (Kind::Phrase, None),
@@ -40,13 +52,13 @@ pub fn invite(invite: &Invite) -> Result<u8, Failure> {
     let epoch = keys.as_ref().map_or(0, |keys| keys.epoch);
     let (boxed, voucher) = keys.map(|keys| (keys.boxed, keys.voucher)).unzip();
     let new = NewKey {
-        name: invite.name.clone(),
+        name: claim.name.to_owned(),
         public: PublicKey(seed.identity().public),
         boxing,
         rights: invite.rights,
         pipes: invite.pipes.clone(),
         expires,
-        quota: None,
+        quota: invite.quota,
         epoch,
         boxed,
         voucher: voucher.flatten(),
@@ -93,6 +105,13 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
 }
 
+/// A name for a key that was given none. It is chosen here, because it is vouched for.
+fn any_name(member: &Member) -> Result<String, Failure> {
+    let keys = member.keys()?.keys;
+    let name = format!("key-{}", keys.len() + 1);
+    Ok(letting::free_name(&name, &keys))
+}
+
 /// What an invited machine gets to open pipes with, and who vouches for it: the managing key's public
 /// half, and its box. An inviter that has no keys for that itself, as on the satellite's own machine,
 /// leaves it to the phrase.
@@ -100,7 +119,7 @@ fn keys_for(
     member: &Member,
     own: &OwnKey,
     invite: &Invite,
-    boxing: PublicKey,
+    claim: &Claim<'_>,
 ) -> Result<Option<([u8; 32], NewBox)>, Failure> {
     if let Err(Fault::NoBox) = member.identity.keyring(own.boxed.as_deref()) {
         let reads_all = (invite.rights.read || invite.rights.manage) && invite.pipes.is_empty();
@@ -113,14 +132,7 @@ fn keys_for(
         return Ok(None);
     }
     let (keyring, managing) = member.manages(own)?;
-    let new = new_box(
-        &invite.name,
-        boxing,
-        &keyring,
-        invite.rights,
-        &managing,
-        None,
-    )?;
+    let new = new_box(claim, &keyring, &managing, None)?;
     Ok(Some((managing.public, new)))
 }
 

@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal as _, Read as _};
 use std::path::Path;
 
 use skypipe_broker::keys::token::{Kind, Token};
-use skypipe_broker::protocol::{OwnKey, PublicKey, Reply};
+use skypipe_broker::protocol::{OwnKey, Reply};
 use zeroize::Zeroizing;
 
 use super::prompt::prompt;
@@ -15,6 +15,7 @@ use crate::config::{self, Place};
 use crate::exit::{DONE, Failure};
 use crate::keys::boxes;
 use crate::keys::phrase::Phrase;
+use crate::keys::voucher::Claim;
 use crate::keys::wrapping::Wrapped;
 use crate::private_file;
 use crate::provision::record::{self, Deployed};
@@ -59,27 +60,46 @@ pub fn join() -> Result<u8, Failure> {
     Ok(DONE)
 }
 
-/// Forgets the satellite that was joined, and returns the exit code.
+/// Ends this machine's key at the satellite that was joined, forgets that satellite, and returns the exit code. What
+/// keeps the key from being ended is told, and keeps no machine from leaving.
 ///
 /// # Errors
 ///
 /// When the invitation cannot be removed.
 pub fn leave() -> Result<u8, Failure> {
     let deployed = record::deployed().ok().flatten();
-    if forget()? {
-        if let Some(Deployed { target, .. }) = deployed {
-            notice(&format!(
-                "the satellite at {target} goes on running: skypipe --reset {target} ends it"
-            ));
-        }
-        notice(
-            "this machine uses its own satellite again; its key lives on until it is revoked, but cannot \
-             be had again",
-        );
-    } else {
+    // An invitation that makes no sense can be forgotten, too.
+    let joined = config::joined_satellite();
+    let ended = joined.transpose().map(|place| end_own_key(place?));
+    if !forget()? {
         notice("this machine has joined no satellite");
+        return Ok(DONE);
+    }
+    if let Some(Deployed { target, .. }) = deployed {
+        notice(&format!(
+            "the satellite at {target} goes on running: skypipe --reset {target} ends it"
+        ));
+    }
+    match ended {
+        Some(Ok(name)) => notice(&format!(
+            "this machine uses its own satellite again, and its key, {name}, is revoked; if somebody may have a copy \
+             of it, skypipe --revoke {name} on another machine makes a new reading key, too"
+        )),
+        Some(Err(fault)) => notice(&format!(
+            "this machine uses its own satellite again; its key lives on, for it could not be revoked ({fault}): \
+             skypipe --revoke on another machine does that"
+        )),
+        None => notice("this machine uses its own satellite again"),
     }
     Ok(DONE)
+}
+
+/// Has the satellite end this machine's key; returns its name.
+fn end_own_key(place: Place) -> Result<String, Failure> {
+    let member = Member::at(place)?;
+    let own = member.own_key()?;
+    member.put(Question::Revoke(own.name.clone(), false))?;
+    Ok(own.name)
 }
 
 /// Why a machine has not come in.
@@ -183,8 +203,11 @@ fn by_phrase(member: &Member, own: &OwnKey, ask: &mut Ask<'_>) -> Result<Kind, N
     let pair = keyring
         .managing()
         .ok_or_else(|| failed("what the phrase opens lacks a key".to_owned()))?;
-    let boxing = PublicKey(member.identity.boxing().public);
-    let new = new_box(&own.name, boxing, &keyring, own.rights, &pair, None)?;
+    let claim = Claim {
+        rights: own.rights,
+        ..member.claim(own)
+    };
+    let new = new_box(&claim, &keyring, &pair, None)?;
     member.put(Question::Box(new))?;
     Ok(Kind::Boxed { managing })
 }

@@ -38,7 +38,7 @@ pub struct LetIn {
 
 /// Lets the machine with these public halves in, and returns the exit code.
 pub(super) fn let_in(member: &Member, invite: &Invite, halves: Halves) -> Result<u8, Failure> {
-    let keys = member.keys()?;
+    let keys = member.keys()?.keys;
     if let Some(name) = name_of(&keys, halves) {
         return tell(member, Some(name));
     }
@@ -54,7 +54,7 @@ pub(super) fn let_in(member: &Member, invite: &Invite, halves: Halves) -> Result
 pub fn is_in(halves: Halves, data: Option<&Path>) -> Result<u8, Failure> {
     output::check()?;
     let member = Member::here(data)?;
-    let name = name_of(&member.keys()?, halves);
+    let name = name_of(&member.keys()?.keys, halves);
     tell(&member, name)
 }
 
@@ -79,7 +79,7 @@ fn name_of(keys: &[KeyInfo], halves: Halves) -> Option<String> {
 }
 
 /// The name that was asked for, or one like it that nobody has.
-fn free_name(asked: &str, keys: &[KeyInfo]) -> String {
+pub(super) fn free_name(asked: &str, keys: &[KeyInfo]) -> String {
     let is_free = |name: &String| !keys.iter().any(|key| key.name == *name);
     let numbered = (2..MAX_NAMES).map(|number| format!("{}-{number}", shortened(asked)));
     let mut names = std::iter::once(asked.to_owned()).chain(numbered);
@@ -109,7 +109,7 @@ fn invited(
         rights: invite.rights,
         pipes: invite.pipes.clone(),
         expires: expires.map(|span| wall().saturating_add(span.as_secs())),
-        quota: None,
+        quota: invite.quota,
         epoch: 0,
         boxed: None,
         voucher: None,
@@ -153,7 +153,7 @@ impl LetIn {
 
 #[cfg(test)]
 mod tests {
-    use skypipe_broker::protocol::Rights;
+    use skypipe_broker::protocol::{Holds, Rights};
 
     use super::*;
 
@@ -164,6 +164,8 @@ mod tests {
             rights: Rights::ALL,
             pipes: Vec::new(),
             expires: None,
+            quota: None,
+            holds: Holds::default(),
             made: 0,
             used: None,
             is_connected: false,

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use skypipe_broker::protocol::KeyInfo;
-use skypipe_broker::text::{cell, pipe_cell};
+use skypipe_broker::text::{cell, count, pipe_cell};
 
 use super::Member;
 use crate::exit::Failure;
 use crate::output::{self, show};
+use crate::tell::size;
 
-const HEAD: [&str; 5] = ["KEY", "ALLOWS", "PIPES", "EXPIRES", "USED"];
+const HEAD: [&str; 6] = ["KEY", "ALLOWS", "PIPES", "EXPIRES", "USED", "HOLDS"];
 
 /// Prints the keys of the satellite, and returns the exit code.
 ///
@@ -19,7 +20,7 @@ const HEAD: [&str; 5] = ["KEY", "ALLOWS", "PIPES", "EXPIRES", "USED"];
 /// When this machine may not see them, or the satellite cannot be asked.
 pub fn list(data: Option<&Path>) -> Result<u8, Failure> {
     output::check()?;
-    show(&table(Member::here(data)?.keys()?.iter()))
+    show(&table(Member::here(data)?.keys()?.keys.iter()))
 }
 
 /// One row a key, everything to the left.
@@ -30,7 +31,7 @@ fn table<'a>(keys: impl Iterator<Item = &'a KeyInfo>) -> String {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.max().unwrap_or_default()
     };
-    let widths = [0, 1, 2, 3, 4].map(width);
+    let widths = [0, 1, 2, 3, 4, 5].map(width);
     let line = |row: &[String; HEAD.len()]| {
         let cells = row.iter().zip(widths);
         let cells: Vec<_> = cells.map(|(cell, width)| padded(cell, width)).collect();
@@ -64,7 +65,33 @@ fn row(key: &KeyInfo) -> [String; HEAD.len()] {
         pipes,
         expires,
         used,
+        held(key),
     ]
+}
+
+/// What it holds of what the satellite counts, in a few words.
+fn held(key: &KeyInfo) -> String {
+    let holds = key.holds;
+    let counts = [
+        (holds.clients, "client"),
+        (holds.listeners, "listener"),
+        (holds.writers, "writer"),
+        (holds.streams, "stream"),
+    ];
+    let there = counts.into_iter().filter(|(number, _)| *number > 0);
+    let mut words: Vec<_> = there.map(|(number, what)| count(number, what)).collect();
+    if holds.bytes > 0 || key.quota.is_some() {
+        let limit = key.quota.map(|quota| format!(" of {}", size(quota)));
+        words.push(format!(
+            "{}{}",
+            size(holds.bytes),
+            limit.unwrap_or_default()
+        ));
+    }
+    if words.is_empty() {
+        return "nothing".to_owned();
+    }
+    words.join(", ")
 }
 
 /// A time in seconds since 1970 (UTC), as people write it.
@@ -102,7 +129,7 @@ mod tests {
             write: true,
             manage: false,
         };
-        let keys = [
+        let mut keys = [
             key("first", Rights::ALL, &[], None, Some(1), true),
             key(
                 "größe",
@@ -113,10 +140,17 @@ mod tests {
                 false,
             ),
         ];
+        keys[1].quota = Some(1 << 20);
+        keys[1].holds = Holds {
+            clients: 1,
+            streams: 2,
+            bytes: 1536,
+            ..Holds::default()
+        };
         let expected = "\
-KEY    ALLOWS  PIPES                EXPIRES               USED
-first  all     all                  never                 now
-größe  write   (default), logs, x*  9999-12-31T23:59:59Z  2001-09-09T01:46:40Z
+KEY    ALLOWS  PIPES                EXPIRES               USED                  HOLDS
+first  all     all                  never                 now                   nothing
+größe  write   (default), logs, x*  9999-12-31T23:59:59Z  2001-09-09T01:46:40Z  1 client, 2 streams, 1.5 KiB of 1 MiB
 ";
         assert_eq!(table(keys.iter()), expected);
     }

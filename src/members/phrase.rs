@@ -2,14 +2,15 @@
 
 use bytes::Bytes;
 use skypipe_broker::keys::seed::{Pair, Seed};
-use skypipe_broker::protocol::{Phrase as Kept, PublicKey, Rights};
+use skypipe_broker::protocol::{Phrase as Kept, PublicKey};
 use skypipe_satellite::randomness;
 
 use super::{Member, random};
 use crate::exit::{DONE, Failure};
 use crate::keys::phrase::Phrase;
+use crate::keys::voucher::Claim;
 use crate::keys::wrapping::Wrapped;
-use crate::keys::{Keyring, boxes, voucher};
+use crate::keys::{Keyring, boxes};
 use crate::output;
 use crate::session::Question;
 use crate::tell::notice;
@@ -80,7 +81,7 @@ pub(super) fn seal(
 ) -> Result<Kept, Failure> {
     let boxed = boxes::seal(&keyring.for_manager(), &boxing.0, managing, &random());
     let boxed = boxed.map_err(|fault| Failure::failed(fault.to_string()))?;
-    let voucher = voucher::vouch(managing, boxing, Rights::ALL).into();
+    let voucher = Claim::of_phrase(boxing).vouch(managing).into();
     Ok(Kept {
         wrapped,
         boxing,

@@ -1,10 +1,10 @@
-//! Questions at the terminal whose answers are secrets.
+//! Questions at the terminal: those whose answers are secrets, and whether something is to be done.
 //!
 //! Owns the time in which the terminal shows nothing of what is typed: it begins before the question is
 //! there, since whoever sees the question may paste at once, and ends however the question ends.
 
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -33,6 +33,17 @@ pub(crate) fn prompt(question: &str) -> Result<Zeroizing<String>, Failure> {
         let _ = low_level::emulate_default_handler(SIGINT);
     }
     asked.map_err(|error| Failure::failed(format!("cannot ask at the terminal: {}", words(&error))))
+}
+
+/// Whether a person says yes; none if nobody can be asked.
+pub(crate) fn confirm(question: &str) -> Option<bool> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return None;
+    }
+    let _ = write!(io::stderr(), "skypipe: {} [y/N] ", printable(question));
+    let mut answer = String::new();
+    let read = io::stdin().read_line(&mut answer);
+    Some(read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// The terminal, as long as it shows nothing, with what it was like before.

@@ -1,7 +1,8 @@
 //! Satellites in containers of Docker or Podman, over the Engine API.
 //!
 //! Owns what a satellite consists of there: one container, one volume and one image, which are told by the
-//! label and the names in `names`. Nothing that has not got them is ever touched.
+//! label and the names in `names`. Nothing that has not got both is ever touched: an image hands its labels on to
+//! whatever others make of it, and a copy of the volume may have them, too.
 
 mod containers;
 mod engine;
@@ -13,12 +14,13 @@ pub mod target;
 mod tunnel;
 mod wanted;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use self::containers::Listed;
+use self::containers::{Listed, Volume};
 use self::engine::Engine;
-use self::names::{CONTAINER, DATA, FOUNDER, FROM, INSIDE, PROGRAM, REPLACED, VERSION};
+use self::names::{CONTAINER, DATA, FOUNDER, FROM, INSIDE, PROGRAM, REPLACED, VERSION, VOLUME};
 use self::target::Target;
 use self::tunnel::Tunnel;
 use super::ssh_program::ssh_program;
@@ -107,16 +109,12 @@ fn outside(target: &Target, tunnel: Option<&Tunnel>) -> String {
 impl Provider for Docker {
     fn find(&mut self, _talk: &mut dyn Talk) -> Result<Option<Found>, Failure> {
         let engine = self.engine()?;
-        let mut listed = engine.labelled()?;
+        let mut listed = containers(engine)?;
         listed.sort_by_key(|container| (rank(container), name(container)));
         if let Some(first) = listed.first() {
             return Ok(Some(found(first, &listed)));
         }
-        let volume = engine
-            .labelled_volumes()?
-            .into_iter()
-            .min_by_key(|volume| volume.name.clone());
-        Ok(volume.map(|volume| Found {
+        Ok(volume(engine)?.map(|volume| Found {
             version: None,
             founder: volume.labels.get(FOUNDER).cloned(),
             state: State::Unfinished,
@@ -168,10 +166,19 @@ impl Provider for Docker {
             .map_err(|_| Failure::failed("the program beside the satellite wrote no text"))
     }
 
-    fn destroy(&mut self, _found: &Found, talk: &mut dyn Talk) -> Result<(), Failure> {
+    fn destroy(&mut self, found: &Found, talk: &mut dyn Talk) -> Result<(), Failure> {
         let engine = self.engine()?;
         talk.begin("remove the container, its image and its data");
-        let containers = engine.labelled()?;
+        let (containers, volume) = (containers(engine)?, volume(engine)?);
+        let labels = containers.iter().map(|container| &container.labels);
+        let mut labels = labels.chain(volume.iter().map(|volume| &volume.labels));
+        if labels.any(|labels| is_of_another(labels, found)) {
+            return Err(Failure::failed(format!(
+                "another satellite has taken the place of {} at {} meanwhile: nothing was removed",
+                found.name,
+                engine.place()
+            )));
+        }
         for container in &containers {
             engine.remove(&container.id)?;
         }
@@ -182,7 +189,7 @@ impl Provider for Docker {
         {
             images::remove(engine, image)?;
         }
-        for volume in engine.labelled_volumes()? {
+        if let Some(volume) = volume {
             engine.remove_volume(&volume.name)?;
         }
         let left = left(engine)?;
@@ -198,24 +205,41 @@ impl Provider for Docker {
     }
 }
 
+/// The containers that a satellite may have: two, while one takes the place of the other.
+fn containers(engine: &Engine) -> Result<Vec<Listed>, Failure> {
+    let is_ours = |container: &Listed| [CONTAINER, REPLACED].contains(&&*name(container));
+    let mut listed = engine.labelled()?;
+    listed.retain(is_ours);
+    Ok(listed)
+}
+
+/// The volume that a satellite has.
+fn volume(engine: &Engine) -> Result<Option<Volume>, Failure> {
+    let mut labelled = engine.labelled_volumes()?.into_iter();
+    Ok(labelled.find(|volume| volume.name == VOLUME))
+}
+
+/// Whether something with these labels is another satellite's than the one that was found: somebody else has
+/// founded it.
+fn is_of_another(labels: &BTreeMap<String, String>, found: &Found) -> bool {
+    let founders = labels.get(FOUNDER).zip(found.founder.as_ref());
+    founders.is_some_and(|(theirs, ours)| theirs != ours)
+}
+
 /// What is left of a satellite, in words.
 fn left(engine: &Engine) -> Result<Vec<String>, Failure> {
-    let containers = engine
-        .labelled()?
+    let containers = containers(engine)?
         .into_iter()
         .map(|one| format!("the container {}", name(&one)));
-    let volumes = engine
-        .labelled_volumes()?
-        .into_iter()
-        .map(|one| format!("the volume {}", one.name));
+    let volume = volume(engine)?.map(|one| format!("the volume {}", one.name));
     let images = images::ours(engine)?
         .into_iter()
         .map(|one| format!("the image {one}"));
-    Ok(containers.chain(volumes).chain(images).collect())
+    Ok(containers.chain(volume).chain(images).collect())
 }
 
-/// Which of several containers counts: one that runs, then the one with the right name, then the one that
-/// was to be replaced.
+/// Which of the containers counts: one that runs, then the one with the right name, then the one that was to be
+/// replaced.
 fn rank(container: &Listed) -> (bool, usize) {
     let own = name(container);
     let place = [CONTAINER, REPLACED].iter().position(|known| *known == own);
@@ -247,8 +271,6 @@ fn found(container: &Listed, all: &[Listed]) -> Found {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     fn listed(name: &str, state: &str, version: &str) -> Listed {

@@ -1,7 +1,8 @@
 //! The way to a satellite that was deployed.
 //!
 //! Owns when the platform is asked where it is: not before it has stopped answering at the address that
-//! is known, and not often; nobody waits for its answer. A new address is remembered. Never asks a person
+//! is known, and not often; nobody waits for its answer. A new address is remembered once the satellite there has
+//! proved its key: what a platform says, and whoever accepts connections, may be wrong. Never asks a person
 //! anything.
 
 use std::net::TcpStream;
@@ -39,6 +40,8 @@ struct Known {
     keys: Keys,
     /// The way as it is known now, and its place in words.
     way: Mutex<(Endpoint, Tcp)>,
+    /// The address to remember once the satellite there has proved its key.
+    unproved: Mutex<Option<Endpoint>>,
     /// Whether a connection was tried before.
     is_tried: AtomicBool,
     question: Mutex<Question>,
@@ -63,6 +66,7 @@ impl Finding {
             token,
             keys,
             way: Mutex::new((endpoint, tcp)),
+            unproved: Mutex::new(None),
             is_tried: AtomicBool::new(false),
             question: Mutex::new(Question::Unasked),
         }))
@@ -121,21 +125,26 @@ impl Known {
         format!("tcp://{told}").parse().ok()
     }
 
-    /// Goes to another address from now on, and remembers it.
+    /// Goes to another address from now on, for as long as this program runs.
     fn move_to(&self, endpoint: Endpoint) {
         let tcp = route(&endpoint, &self.keys);
-        let mut token = self.token.clone();
-        if let Ok(address) = endpoint.to_string().trim_start_matches("tcp://").parse() {
-            token.address = address;
-            // Only if nobody else has changed it meanwhile.
-            let is_ours = matches!(config::joined_satellite(),
-                Ok(Some(Place::Invited(_, joined))) if joined.seed == token.seed);
-            if is_ours {
-                // Without it the next use asks again.
-                let _ = join::keep(&token);
-            }
-        }
+        *lock(&self.unproved) = Some(endpoint.clone());
         *lock(&self.way) = (endpoint, tcp);
+    }
+
+    /// Remembers an address, unless somebody else has changed meanwhile what this machine has joined.
+    fn remember(&self, endpoint: &Endpoint) {
+        let mut token = self.token.clone();
+        let Ok(address) = endpoint.to_string().trim_start_matches("tcp://").parse() else {
+            return;
+        };
+        token.address = address;
+        let is_ours = matches!(config::joined_satellite(),
+            Ok(Some(Place::Invited(_, joined))) if joined.seed == token.seed);
+        if is_ours {
+            // Without it the next use asks again.
+            let _ = join::keep(&token);
+        }
     }
 }
 
@@ -168,6 +177,13 @@ impl Route for Finding {
 
     fn find(&self) -> Result<Vec<Way>, String> {
         lock(&self.0.way).1.find()
+    }
+
+    fn proved(&self, name: &str) {
+        let mut unproved = lock(&self.0.unproved);
+        if let Some(endpoint) = unproved.take_if(|endpoint| endpoint.to_string() == name) {
+            self.0.remember(&endpoint);
+        }
     }
 }
 

@@ -77,6 +77,7 @@ impl Fly {
         let api = if let Some(api) = self.api.take() {
             api
         } else {
+            self.settings.check()?;
             let token = self.settings.token(talk)?;
             Api::new(&self.settings.machines, &self.settings.api, token)
         };

@@ -8,10 +8,11 @@ mod unix;
 
 use std::fmt;
 use std::io::Read;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use ureq::http::{Request, Response};
+use ureq::http::{Request, Response, Uri};
 use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, AsSendBody, Body as Received, SendBody};
 
@@ -23,6 +24,31 @@ const CONNECT: Duration = Duration::from_secs(10);
 
 /// How long one exchange may take if nothing else is said.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Whether a host is this machine, by its name or address alone.
+#[must_use]
+pub fn is_loopback(host: &str) -> bool {
+    let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
+/// Whether a secret that is sent to the server at `base` is encrypted on its way, or never leaves this machine.
+#[must_use]
+pub fn keeps_secrets(base: &str) -> bool {
+    let Ok(uri) = base.parse::<Uri>() else {
+        return false;
+    };
+    match uri.scheme_str() {
+        Some("https") => true,
+        Some("http") => uri.host().is_some_and(is_loopback),
+        _ => false,
+    }
+}
+
+/// Whether it is this machine that is asked, unencrypted: a proxy has no business there, and would see all.
+fn is_here(base: &str) -> bool {
+    base.starts_with("http://") && keeps_secrets(base)
+}
 
 /// A server that is asked.
 #[derive(Debug)]
@@ -72,12 +98,15 @@ impl Http {
     /// A server at `base`, such as `https://api.machines.dev`.
     #[must_use]
     pub fn new(base: &str) -> Self {
-        let config = Agent::config_builder()
+        let mut config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .timeout_connect(Some(CONNECT))
-            .timeout_global(Some(PATIENCE))
-            .build();
+            .timeout_global(Some(PATIENCE));
+        if is_here(base) {
+            config = config.proxy(None);
+        }
+        let config = config.build();
         let base = base.trim_end_matches('/').to_owned();
         let connector = DefaultConnector::default();
         Self {
@@ -188,5 +217,35 @@ impl Http {
         let words = text.split(" (os error").next().unwrap_or_default();
         let words = words.strip_prefix("io: ").unwrap_or(words);
         format!("{} cannot be asked: {words}", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_goes_encrypted_or_stays_on_this_machine() {
+        for base in [
+            "https://api.machines.dev",
+            "http://127.0.0.1:4280",
+            "http://[::1]:4280",
+            "http://localhost",
+        ] {
+            assert!(keeps_secrets(base), "{base}");
+        }
+        for base in [
+            "http://api.machines.dev",
+            "http://_api.internal:4280",
+            "http://10.0.0.1",
+            "http://127.0.0.1@sky.example.org",
+            "http://localhost.example.org",
+            "HTTP://api.machines.dev",
+            "api.machines.dev",
+            "ftp://127.0.0.1",
+            "",
+        ] {
+            assert!(!keeps_secrets(base), "{base}");
+        }
     }
 }

@@ -51,10 +51,7 @@ impl Asker {
             Question::Own => Request::Ping,
             Question::Invite(new) => Request::Invite(new),
             Question::Keys => Request::Keys { after: None },
-            Question::Revoke(name) => Request::Revoke {
-                name,
-                discard: false,
-            },
+            Question::Revoke(name, discard) => Request::Revoke { name, discard },
             Question::Box(new) => Request::Box(new),
             Question::Phrase => Request::Phrase,
             Question::SetPhrase(epoch, phrase) => Request::SetPhrase { epoch, phrase },

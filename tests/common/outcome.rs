@@ -61,6 +61,14 @@ impl Outcome {
         assert!(self.stderr.contains(sentence), "no {sentence:?}: {self}");
         self.stdout
     }
+
+    /// It exited with this code, and the last line on stderr holds `sentence`.
+    #[track_caller]
+    pub fn told_at_last(self, code: i32, sentence: &str) {
+        assert_eq!(self.code, Some(code), "{self}");
+        let last = self.stderr.lines().last().unwrap_or_default();
+        assert!(last.contains(sentence), "no {sentence:?}: {self}");
+    }
 }
 
 impl fmt::Display for Outcome {

@@ -361,6 +361,7 @@ pub fn own_key(boxed: Option<Bytes>) -> OwnKey {
     OwnKey {
         name: "first".to_owned(),
         rights: Rights::ALL,
+        expires: None,
         boxed,
         is_vouched: true,
         address: None,

@@ -7,12 +7,16 @@ mod common;
 
 mod arena;
 mod boxes;
+mod crashes;
 mod disk;
 mod dump;
+mod engine;
 mod liar;
 mod memory;
 mod recorder;
+mod renewals;
 mod strangers;
 mod tampering;
+mod tokens;
 mod watched;
 mod words;

@@ -1,5 +1,6 @@
 //! A satellite whose every word is chosen to harm the terminal of whoever reads it.
 
+use skypipe_broker::keys::token::Kind;
 use skypipe_broker::protocol::{
     Code, Holds, How, KeyInfo, Limits, Outcome as Fate, OwnKey, PipeInfo, PublicKey, REVISION,
     Reply, Request, Rights, Status,
@@ -7,6 +8,8 @@ use skypipe_broker::protocol::{
 use uuid::Uuid;
 
 use crate::common::outcome::Outcome;
+use crate::common::process::Process;
+use crate::common::terminal::Terminal;
 use crate::liar::{Liar, own_key};
 
 /// Clears the screen, goes back in the line, begins a line of its own, turns the direction around,
@@ -92,7 +95,7 @@ fn answers(request: &Request) -> Vec<Reply> {
             epoch: 0,
         }],
         Request::Invite(_) => vec![Reply::Invited { name: words() }],
-        Request::Revoke { .. } => vec![Reply::Revoked { could_read: true }],
+        Request::Revoke { .. } => vec![Reply::Revoked],
         Request::Box(_) | Request::SetPhrase { .. } => vec![Reply::Kept],
         Request::Phrase => vec![Reply::Phrase(None)],
         _ => Vec::new(),
@@ -143,9 +146,10 @@ fn status() -> Status {
     }
 }
 
+/// The key of somebody else than the client.
 fn key() -> KeyInfo {
     KeyInfo {
-        name: words(),
+        name: format!("{WORDS}2"),
         boxing: PublicKey([1; 32]),
         rights: Rights::ALL,
         pipes: vec![words(), String::new()],
@@ -160,8 +164,12 @@ fn key() -> KeyInfo {
     }
 }
 
+/// The public halves of the machine of which [`key`] is.
+const HALVES: &str =
+    "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ";
+
 /// What people call, and whether they are then shown words of the satellite's.
-const CALLS: [(&[&str], bool); 14] = [
+const CALLS: [(&[&str], bool); 18] = [
     (&["-r", "x"], true),
     (&["--one", "x"], true),
     (&["--tap", "x"], true),
@@ -172,6 +180,10 @@ const CALLS: [(&[&str], bool); 14] = [
     (&["--discard", "x"], false),
     (&["--check"], true),
     (&["--keys"], true),
+    (&["--keys", "--for", HALVES], true),
+    (&["--invite", "x", "--for", HALVES], true),
+    (&["--join"], true),
+    (&["--leave"], true),
     (&["--invite", "x"], true),
     (&["--revoke", "x"], true),
     (&["--phrase"], false),
@@ -183,10 +195,50 @@ fn no_answer_of_a_satellite_can_harm_a_terminal() {
     let mut liar = Liar::new();
     liar.retort = Some(Box::new(answers));
     for (arguments, shows) in CALLS {
-        let client = liar.environment.skypipe(arguments).start();
+        let client = call(&liar, arguments);
         let outcome = liar.serve(client);
         let printed = is_harmless(&outcome);
-        assert_eq!(printed.contains("\\u{202e}"), shows, "{outcome}");
+        assert_eq!(shows_words(&printed), shows, "{outcome}");
+    }
+}
+
+/// Calls it, with the invitation on stdin, which one of them reads.
+fn call(liar: &Liar, arguments: &[&str]) -> Process {
+    let client = liar.environment.skypipe(arguments).piped().start();
+    if arguments == ["--join"] {
+        client.say(liar.invitation(liar.seed.clone(), Kind::Founder));
+    }
+    client.close_stdin();
+    client
+}
+
+/// Whether there are words of the satellite's, in which a change of direction is escaped, as text or as JSON.
+fn shows_words(printed: &str) -> bool {
+    printed.contains("\\u{202e}") || printed.contains("\\u202e")
+}
+
+#[test]
+fn a_terminal_is_told_no_more_harm_than_a_file() {
+    let mut liar = Liar::new();
+    liar.retort = Some(Box::new(answers));
+    for (arguments, shows) in CALLS {
+        let terminal = Terminal::open();
+        let client = liar.environment.skypipe(arguments).on(&terminal).start();
+        if arguments == ["--join"] {
+            terminal.shows("invitation: ");
+            let invitation = liar.invitation(liar.seed.clone(), Kind::Founder);
+            terminal.types(&format!("{invitation}\n"));
+        } else if arguments == ["-w", "x"] {
+            // The end of what is typed.
+            terminal.types("\u{4}");
+        }
+        liar.serve(client);
+        // Hints are for terminals alone, so it is told that the satellite is an old one.
+        let screen = terminal.screen();
+        let harms = |c: &char| !matches!(c, '\r' | '\n' | ' ') && !c.is_ascii_graphic();
+        let harm: Vec<_> = screen.chars().filter(harms).collect();
+        assert!(harm.is_empty(), "{arguments:?}: {harm:?}: {screen}");
+        assert!(!shows || shows_words(&screen), "{arguments:?}: {screen}");
     }
 }
 
@@ -208,10 +260,12 @@ fn no_refusal_of_a_satellite_can_harm_a_terminal() {
             }
         }));
         for (arguments, _) in CALLS {
-            let client = liar.environment.skypipe(arguments).start();
+            let client = call(&liar, arguments);
             let outcome = liar.serve(client);
             let printed = is_harmless(&outcome);
-            assert!(printed.contains("\\u{202e}"), "{outcome}");
+            // A machine that was refused has joined nothing that it could leave.
+            let is_told = shows_words(&printed) || arguments == ["--leave"];
+            assert!(is_told, "{outcome}");
         }
     }
 }

@@ -243,6 +243,46 @@ fn a_machine_has_one_satellite_until_it_leaves_it() {
 }
 
 #[test]
+fn who_leaves_takes_its_key_out_of_the_satellite_or_says_why_not() {
+    let mut sky = Sky::new();
+    let laptop = sky.manager();
+    for (name, flags) in [
+        ("web", &["--write"][..]),
+        ("tv", &["--read"]),
+        ("phone", &[]),
+    ] {
+        let token = invite(&laptop, &[&[name], flags].concat());
+        let machine = joined(&token);
+        let outcome = machine.skypipe(&["--leave"]).done();
+        outcome.told(0, &format!("its key, {name}, is revoked"));
+        assert!(!joined_file(&machine).exists());
+        assert!(keys(&laptop).iter().all(|key| key[0] != name));
+        let copy = holding(&token).skypipe(&["--list"]).done();
+        copy.told(4, "it was revoked");
+    }
+    // Who has a copy has the reading keys, too, if it could read: they can still be made anew.
+    let outcome = laptop.skypipe(&["--revoke", "tv"]).done();
+    outcome.told(0, "sealed with a new reading key");
+
+    let phone = joined(&invite(&laptop, &["phone"]));
+    let tablet = joined(&invite(&laptop, &["tablet"]));
+    laptop
+        .skypipe(&["--revoke", "tablet"])
+        .done()
+        .told(0, "is revoked");
+    let outcome = tablet.skypipe(&["--leave"]).done();
+    outcome.told(0, "does not know this machine's key: it was revoked");
+    // The last one that can let others in leaves its key behind.
+    let alone = Sky::new();
+    let outcome = alone.manager().skypipe(&["--leave"]).done();
+    outcome.told(0, "could not be revoked (it is the last key that can");
+    sky.kill();
+    let outcome = phone.skypipe(&["--leave"]).done();
+    outcome.told(0, "its key lives on, for it could not be revoked");
+    assert!(!joined_file(&phone).exists());
+}
+
+#[test]
 fn an_invitation_that_others_can_read_is_not_used() {
     use std::os::unix::fs::PermissionsExt as _;
     let sky = Sky::new();

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skypipe_broker::keys::token::Token;
-use skypipe_broker::protocol::{Mode, Reply, Request};
+use skypipe_broker::protocol::{Mode, NewBox, Reply, Request};
 use uuid::Uuid;
 
-use crate::arena::{Sky, holding, invite, joined, keys, revoke};
+use crate::arena::{Sky, holding, invite, joined, keys, mode, revoke};
+use crate::common::terminal::Terminal;
+use crate::common::wait;
 use crate::raw::{Raw, There};
 
 /// Within which time somebody who is connected is out.
@@ -56,7 +58,8 @@ fn revoking_is_repeated_gladly_and_never_leaves_nobody() {
         "that is the key of this machine itself: revoke it from another one",
     );
     // The access key beside the satellite is one that manages, so it counts, and can go.
-    revoke(&laptop, "host");
+    let outcome = laptop.skypipe(&["--revoke", "host", "--yes"]).done();
+    outcome.told(0, "the key host is revoked");
     let phone = joined(&invite(&laptop, &["phone"]));
     revoke(&phone, "first");
     laptop.skypipe(&["--list"]).done().told(4, "it was revoked");
@@ -68,19 +71,149 @@ fn revoking_is_repeated_gladly_and_never_leaves_nobody() {
 }
 
 #[test]
-fn revoking_a_writer_renews_nothing() {
+fn whoever_is_revoked_the_others_get_a_new_reading_key() {
     let sky = Sky::new();
     let laptop = sky.manager();
+    // A writer has the secret that all writers share.
+    for (name, right) in [("web", "--write"), ("tv", "--read")] {
+        invite(&laptop, &[name, right]);
+        let outcome = laptop.skypipe(&["--revoke", name]).done();
+        assert_eq!(
+            outcome.stderr,
+            format!(
+                "skypipe: the key {name} is revoked; what is written from now on is sealed with a new \
+                 reading key\n"
+            )
+        );
+    }
+    let mut tap = Tap::on("news", sky.first());
+    laptop.skypipe(&["news"]).fed("a line\n").printed("");
+    tap.until(2);
+    assert_eq!(tap.epochs, [2]);
+}
+
+/// The box that the satellite keeps for the holder of an invitation.
+fn box_of(invitation: &str) -> Bytes {
+    let token = Token::parse(invitation).expect("it is an invitation");
+    let raw = Raw::stranger(&There::of(&token), Some(&token.seed.identity()));
+    raw.say(&raw.hello());
+    let Reply::Welcome { key: Some(own), .. } = raw.hear() else {
+        panic!("a welcome with a key");
+    };
+    own.boxed.expect("an invitation has a box")
+}
+
+#[test]
+fn a_key_that_has_expired_gets_no_new_reading_key() {
+    let sky = Sky::new();
+    let laptop = sky.manager();
+    let token = invite(&laptop, &["tv", "--read", "--expires", "3s"]);
+    let old = box_of(&token);
+    let tv = holding(&token);
+    wait::until("it has expired", || {
+        tv.skypipe(&["--list"]).done().code == Some(4)
+    });
     invite(&laptop, &["web", "--write"]);
     let outcome = laptop.skypipe(&["--revoke", "web"]).done();
-    assert_eq!(outcome.stderr, "skypipe: the key web is revoked\n");
-    invite(&laptop, &["tv", "--read"]);
-    let outcome = laptop.skypipe(&["--revoke", "tv"]).done();
-    assert_eq!(
-        outcome.stderr,
-        "skypipe: the key tv is revoked; what is written from now on is sealed with a new reading \
-         key\n"
+    assert!(
+        outcome
+            .stderr
+            .contains("the key tv has expired, so it gets no new reading key"),
+        "{outcome}"
     );
+    outcome.told_at_last(0, "the key web is revoked");
+    let roll = fs::read(sky.keys().join("roll")).expect("it is there");
+    assert!(contains(&roll, &old), "what it had is as it was");
+}
+
+#[test]
+fn a_renewal_that_was_broken_off_by_a_machine_that_is_lost_is_taken_over() {
+    let sky = Sky::new();
+    let laptop = sky.manager();
+    let phone = joined(&invite(&laptop, &["phone"]));
+    let tablet = joined(&invite(&laptop, &["tablet", "--read"]));
+    let web = joined(&invite(&laptop, &["web", "--write"]));
+    invite(&laptop, &["tv", "--read"]);
+    // The laptop begins a generation, and gets no further.
+    let founder = Token::parse(sky.first()).expect("it is an invitation");
+    let raw = Raw::at(&There::of(&founder), &founder.seed);
+    let kept = raw.answer(&Request::Box(NewBox {
+        name: "first".to_owned(),
+        epoch: 1,
+        renewal: Some(Uuid::new_v4()),
+        boxed: box_of(sky.first()),
+        voucher: None,
+    }));
+    assert_eq!(kept, Reply::Kept);
+    let outcome = phone.skypipe(&["--revoke", "tv"]).done();
+    let told = "another machine has begun to make a new reading key and is not done";
+    assert!(outcome.stderr.contains(told), "{outcome}");
+    outcome.told_at_last(1, "if that machine is lost, --yes has this one do it");
+    let outcome = phone.skypipe(&["--invite", "x"]).done();
+    outcome.told(1, "or with --yes on any machine that can invite others");
+    // A person is asked.
+    for (answer, code) in [("n", 1), ("y", 0)] {
+        let terminal = Terminal::open();
+        let revoke = phone.skypipe(&["--revoke", "tv"]).on(&terminal).start();
+        terminal.shows("shall this one do it? [y/N] ");
+        terminal.types(&format!("{answer}\n"));
+        let outcome = revoke.outcome();
+        assert_eq!(outcome.code, Some(code), "{}", terminal.screen());
+    }
+    let mut tap = Tap::on("news", &invite(&phone, &["watch", "--read"]));
+    web.skypipe(&["news"]).fed("news\n").printed("");
+    tap.until(2);
+    tablet.skypipe(&["news"]).done().printed("news\n");
+    // Once it is done nothing is to be taken over.
+    let outcome = phone.skypipe(&["--revoke", "tv"]).done();
+    outcome.told(0, "sealed with a new reading key");
+    phone
+        .skypipe(&["--revoke", "tv", "--yes"])
+        .done()
+        .told(0, "");
+}
+
+#[test]
+fn the_satellite_s_own_access_key_is_revoked_by_who_means_it_and_can_be_made_anew() {
+    let mut sky = Sky::new();
+    let laptop = sky.manager();
+    let beside = ["--keys", "--data", "data"];
+    let told = "host is the access key of the satellite's own machine";
+    let outcome = laptop.skypipe(&["--revoke", "host"]).done();
+    outcome.told(2, told);
+    let terminal = Terminal::open();
+    let asked = laptop.skypipe(&["--revoke", "host"]).on(&terminal).start();
+    terminal.shows("Revoke it? [y/N] ");
+    terminal.types("n\n");
+    assert_eq!(asked.outcome().code, Some(1));
+    assert!(terminal.screen().contains(told), "{}", terminal.screen());
+    sky.host().skypipe(&beside).done().success();
+
+    let outcome = laptop.skypipe(&["--revoke", "host", "--yes"]).done();
+    outcome.told(0, "the key host is revoked");
+    let outcome = sky.host().skypipe(&beside).done();
+    outcome.told(4, "it was revoked");
+    // Started again it stays out.
+    sky.kill();
+    sky.restart();
+    let outcome = sky.host().skypipe(&beside).done();
+    outcome.told(4, "it was revoked");
+    // Who works on the host mends it there.
+    sky.kill();
+    fs::write(sky.keys().join("host"), "").expect("it is ours");
+    sky.restart();
+    sky.host().skypipe(&beside).done().success();
+    assert_eq!(mode(&sky.keys().join("host")), 0o600);
+    let names: Vec<_> = keys(&laptop)
+        .into_iter()
+        .map(|row| row[0].clone())
+        .collect();
+    assert_eq!(names, ["first", "host"]);
+    // It opens no pipe, as before.
+    laptop.skypipe(&["x"]).fed("a line\n").printed("");
+    let read = ["-r", "x"];
+    let outcome = holding(&sky.access_key()).skypipe(&read).done();
+    outcome.told(1, "none to what is in its pipes");
 }
 
 /// The generations of the reading key with which the records are sealed that are to be had from a

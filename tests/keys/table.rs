@@ -289,8 +289,9 @@ fn request(row: &str, own: &str, hello: &Request) -> Option<Request> {
             name: name(),
             discard: false,
         },
+        // Its own anybody may end, who is then out: see `joining`.
         ("revoke", _) => Request::Revoke {
-            name: "both".to_owned(),
+            name: if own == "both" { "reader" } else { "both" }.to_owned(),
             discard: false,
         },
         ("box", "of another") => a_box("first", 1, Some(Uuid::from_u128(1))),

@@ -212,6 +212,7 @@ impl<S: Store> Broker<S> {
             quota = self.let_go(id);
             amount = most.min(self.room.left()).min(quota);
         }
+        let needed = enough;
         if amount < enough && in_hand > 0 {
             // Credit that may lie unused is not for the reserve.
             enough = enough.min(in_hand);
@@ -221,9 +222,9 @@ impl<S: Store> Broker<S> {
             return false;
         };
         if amount < enough {
-            let lacking = if own_left < enough {
+            let lacking = if own_left < needed {
                 Shortage::Key(own.map_or(0, |(_, quota)| quota))
-            } else if quota < enough {
+            } else if quota < needed {
                 Shortage::Pipe(self.settings.quota)
             } else if self.saving.full.is_some() {
                 Shortage::Disk

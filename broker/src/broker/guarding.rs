@@ -51,10 +51,10 @@ fn need(request: &Request) -> Need<'_> {
         Request::Stop { .. }
         | Request::Invite(_)
         | Request::Keys { .. }
-        | Request::Revoke { .. }
         | Request::SetPhrase { .. } => Need::Manage,
         Request::Phrase => Need::ReadAll,
         Request::Box(new) => Need::ManageOr(&new.name),
+        Request::Revoke { name, .. } => Need::ManageOr(name),
     }
 }
 
@@ -135,7 +135,7 @@ impl<S: Store> Broker<S> {
         };
         // It was told when it ended, if that was noticed then.
         if self.clients.at(peer).is_some() {
-            self.expel(id, why);
+            self.expel(id, why, None);
         }
         self.refuse(peer, Code::Denied, &farewell(why), None);
         false
@@ -182,22 +182,26 @@ impl<S: Store> Broker<S> {
         self.key(key).map(|key| OwnKey {
             name: key.name.clone(),
             rights: key.rights,
+            expires: key.expires(),
             boxed: key.boxed.clone(),
             is_vouched: key.voucher.is_some(),
             address: self.address.clone(),
         })
     }
 
-    /// Ends all that the holders of a key have here.
-    pub(super) fn expel(&mut self, key: KeyId, why: &str) {
+    /// Ends all that the holders of a key have here, but for the client at `asker`: it has an answer coming, and
+    /// is refused whatever it says next.
+    pub(super) fn expel(&mut self, key: KeyId, why: &str, asker: Option<&Peer>) {
         let error = Reply::Error {
             code: Code::Denied,
             message: farewell(why),
             about: None,
         };
         for client in self.clients.with_key(key) {
-            self.tell(client, &error, None);
-            self.forget(client, why);
+            if asker.is_none() || self.clients.peer(client) != asker {
+                self.tell(client, &error, None);
+                self.forget(client, why);
+            }
         }
     }
 }

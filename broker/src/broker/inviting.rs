@@ -79,14 +79,13 @@ impl<S: Store> Broker<S> {
     pub(super) fn revoke(&mut self, peer: &Peer, name: &str, discard: bool) {
         let mut ended = None;
         self.change_roll(peer, |roll| {
-            let (key, could_read) = roll.revoke(name)?;
-            ended = key;
-            Ok(Reply::Revoked { could_read })
+            ended = roll.revoke(name)?;
+            Ok(Reply::Revoked)
         });
         if let Some(key) = ended {
             self.out
                 .push_back(Output::Log(format!("the key {name} is revoked")));
-            self.expel(key.id(), "its key was revoked");
+            self.expel(key.id(), "its key was revoked", Some(peer));
             self.let_go_of(key.id(), discard);
         }
     }

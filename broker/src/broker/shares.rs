@@ -213,7 +213,7 @@ impl<S: Store> Broker<S> {
     }
 
     /// What a key holds.
-    pub(super) fn holds(&self, key: KeyId) -> Holds {
+    pub fn holds(&self, key: KeyId) -> Holds {
         Holds {
             clients: self.clients.present_with(key) as u64,
             ..self.shares.of(key)

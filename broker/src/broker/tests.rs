@@ -11,6 +11,7 @@ mod losing;
 mod old;
 mod pen;
 mod random;
+mod shares;
 mod story;
 mod words;
 mod writing;

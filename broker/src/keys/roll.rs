@@ -86,6 +86,12 @@ impl Key {
         (self.rights.write || self.rights.manage) && self.covers(pipe)
     }
 
+    /// When it ends, in seconds since 1970 (UTC).
+    #[must_use]
+    pub fn expires(&self) -> Option<u64> {
+        self.expires
+    }
+
     /// Whether its time is over at `wall`, in seconds since 1970 (UTC).
     #[must_use]
     pub fn has_expired(&self, wall: u64) -> bool {
@@ -119,7 +125,7 @@ impl fmt::Display for Fault {
             Self::Unknown => "there is no key of that name",
             Self::Old => {
                 "the reading key is being renewed: try again. If that goes on, somebody's --revoke \
-                 broke off and is to be said again there"
+                 broke off: say it again there, or with --yes on any machine that can invite others"
             }
             Self::Last => {
                 "it is the last key that can let others in: invite a machine of your own first, and \
@@ -139,8 +145,8 @@ pub struct Roll {
     renewal: Option<Uuid>,
     keys: BTreeMap<KeyId, Key>,
     by_public: HashMap<PublicKey, KeyId>,
-    /// Names of keys that were revoked, the latest last, and whether their holders could read.
-    ended: Vec<(String, bool)>,
+    /// Names of keys that were revoked, the latest last.
+    ended: Vec<String>,
     phrase: Option<Phrase>,
 }
 
@@ -152,7 +158,7 @@ struct Written {
     epoch: u32,
     renewal: Option<Uuid>,
     keys: Vec<Key>,
-    ended: Vec<(String, bool)>,
+    ended: Vec<String>,
     phrase: Option<Phrase>,
 }
 
@@ -225,7 +231,7 @@ impl Roll {
             return Err(Fault::Taken);
         }
         self.next += 1;
-        self.ended.retain(|(ended, _)| *ended != name);
+        self.ended.retain(|ended| *ended != name);
         self.by_public.insert(new.public, id);
         let key = Key {
             id: id.0,
@@ -292,18 +298,16 @@ impl Roll {
         format!("key-{number}")
     }
 
-    /// Ends a key. Returns it, if it had not been ended before, and whether its holder could read.
+    /// Ends a key. Returns it, if it had not been ended before.
     ///
     /// # Errors
     ///
     /// When there never was one of that name, or nobody could invite anybody any more.
-    pub fn revoke(&mut self, name: &str) -> Result<(Option<Key>, bool), Fault> {
+    pub fn revoke(&mut self, name: &str) -> Result<Option<Key>, Fault> {
         let Some(id) = self.find(name).map(Key::id) else {
-            let is_it = |(ended, _): &&(String, bool)| text::normal(ended) == text::normal(name);
-            let ended = self.ended.iter().find(is_it);
-            return ended
-                .map(|(_, could_read)| (None, *could_read))
-                .ok_or(Fault::Unknown);
+            let is_it = |ended: &String| text::normal(ended) == text::normal(name);
+            let was_ended = self.ended.iter().any(is_it);
+            return was_ended.then_some(None).ok_or(Fault::Unknown);
         };
         // Without a box a manager has no keys to hand on.
         let can_invite = |key: &&Key| key.rights.manage && key.boxed.is_some() && key.id() != id;
@@ -314,12 +318,11 @@ impl Roll {
             return Err(Fault::Unknown);
         };
         self.by_public.remove(&key.public);
-        let could_read = key.rights.read || key.rights.manage;
         if self.ended.len() >= ENDED_KEPT {
             self.ended.remove(0);
         }
-        self.ended.push((key.name.clone(), could_read));
-        Ok((Some(key), could_read))
+        self.ended.push(key.name.clone());
+        Ok(Some(key))
     }
 
     /// Keeps a box for the holder of a key; returns the key. `by` is who says so.

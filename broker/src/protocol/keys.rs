@@ -208,6 +208,8 @@ pub struct OwnKey {
     pub name: String,
     /// What it allows.
     pub rights: Rights,
+    /// When it ends, in seconds since 1970 (UTC).
+    pub expires: Option<u64>,
     /// The box that is kept for it.
     pub boxed: Option<Bytes>,
     /// Whether a voucher is kept for it.

@@ -58,6 +58,20 @@ fn a_renewal_adds_an_epoch_from_the_random_bytes() {
 }
 
 #[test]
+fn a_renewal_leaves_out_numbers_that_another_one_has_taken() {
+    let number = |taken| {
+        let new = renewed(2).renewed_beyond(taken, &[9; 2 * LENGTH]);
+        new.map(|new| numbers(&new))
+    };
+    assert_eq!(number(0), Some(vec![0, 1, 2, 3]));
+    assert_eq!(number(2), Some(vec![0, 1, 2, 3]));
+    assert_eq!(number(4), Some(vec![0, 1, 2, 5]));
+    assert_eq!(number(u32::MAX), None);
+    let keyring = renewed(2).renewed_beyond(4, &[9; 2 * LENGTH]).unwrap();
+    assert_eq!(Keyring::decode(&keyring.encode()), Some(keyring));
+}
+
+#[test]
 fn only_managers_renew() {
     let keyring = founder();
     let random = [5; 2 * LENGTH];

@@ -192,6 +192,11 @@ impl Up {
         }
     }
 
+    /// The satellite in the person's words.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// What an `ending` means for whoever wants a connection.
     pub(super) fn breach(&self, ending: Ending) -> Breach {
         let name = &self.name;

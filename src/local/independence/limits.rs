@@ -18,13 +18,6 @@ const STACK: u64 = 8 << 20;
 
 /// Lifts what can be lifted; returns in words what could not.
 pub fn lift() -> Vec<String> {
-    // An image of its memory would hold what is in the pipes.
-    let core = getrlimit(Resource::Core);
-    let no_core = Rlimit {
-        current: Some(0),
-        ..core
-    };
-    let _ = setrlimit(Resource::Core, no_core);
     raise(Resource::Nproc, None);
     if !is_at_least(getrlimit(Resource::Stack).current, STACK) {
         raise(Resource::Stack, Some(STACK));

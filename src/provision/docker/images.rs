@@ -142,14 +142,21 @@ fn tag(version: &str, digest: &str) -> String {
     format!("{version}-{}", digits.collect::<String>())
 }
 
-/// Whether a name, with a tag, is one that `send` gives.
+/// Whether a name, with a tag, is one that `send` gives. One that somebody has built and called so has another
+/// tag.
 fn is_ours(name: &str) -> bool {
     let name = ["localhost/", "docker.io/library/"]
         .iter()
         .find_map(|front| name.strip_prefix(front))
         .unwrap_or(name);
-    name.strip_prefix(IMAGE)
-        .is_some_and(|rest| rest.starts_with(':'))
+    let tag = name
+        .strip_prefix(IMAGE)
+        .and_then(|rest| rest.strip_prefix(':'));
+    let digits = tag.and_then(|tag| tag.rsplit_once('-'));
+    digits.is_some_and(|(_, digits)| {
+        let is_digit = |digit: u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
+        digits.len() == DIGITS && digits.bytes().all(is_digit)
+    })
 }
 
 /// The names of all images of ours that the engine has.
@@ -198,10 +205,21 @@ mod tests {
 
     #[test]
     fn ours_are_told_by_their_names() {
-        assert!(is_ours("skypipe-satellite:1"));
-        assert!(is_ours("localhost/skypipe-satellite:1"));
-        assert!(!is_ours("skypipe-satellites:1"));
-        assert!(!is_ours("registry.example/skypipe-satellite:1"));
+        assert!(is_ours("skypipe-satellite:1.0.0-0123456789ab"));
+        assert!(is_ours("localhost/skypipe-satellite:1.0.0-0123456789ab"));
+        assert!(!is_ours("skypipe-satellites:1.0.0-0123456789ab"));
+        assert!(!is_ours(
+            "registry.example/skypipe-satellite:1.0.0-0123456789ab"
+        ));
+        for others in [
+            "latest",
+            "1.0.0",
+            "dev-0123456789aB",
+            "dev-0123",
+            "0123456789ab",
+        ] {
+            assert!(!is_ours(&format!("skypipe-satellite:{others}")), "{others}");
+        }
     }
 
     #[test]

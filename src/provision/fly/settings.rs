@@ -10,6 +10,7 @@ use super::flyctl;
 use super::token::Token;
 use crate::exit::Failure;
 use crate::provision::Talk;
+use crate::provision::http::keeps_secrets;
 
 const NO_TOKEN: &str = "set FLY_API_TOKEN to a token, which fly tokens create org makes";
 
@@ -64,6 +65,26 @@ impl Settings {
             region: get("FLY_REGION"),
             token,
             flyctl: directory.map(|directory| directory.join("config.yml")),
+        }
+    }
+
+    /// Whether the token may be sent where the environment says that Fly.io is.
+    ///
+    /// # Errors
+    ///
+    /// When it would go unencrypted to another machine.
+    pub fn check(&self) -> Result<(), Failure> {
+        let bases = [
+            ("FLY_FLAPS_BASE_URL", &self.machines),
+            ("FLY_API_BASE_URL", &self.api),
+            ("FLY_REGISTRY_HOST", &self.registry),
+        ];
+        match bases.into_iter().find(|(_, base)| !keeps_secrets(base)) {
+            None => Ok(()),
+            Some((name, base)) => Err(Failure::usage(format!(
+                "{name}={base} is refused: your token would go there unencrypted (https:// is taken, and \
+                 http:// for this machine itself)"
+            ))),
         }
     }
 

@@ -28,6 +28,13 @@ write() {
     esac
 }
 
+# Becomes a command that has nothing of the environment of this login, in which there may be secrets of
+# whoever logs in: it would keep them for as long as it runs.
+become() {
+    command -v env >/dev/null 2>&1 || exec "$@"
+    exec env -i "HOME=$HOME" "PATH=$PATH" "$@"
+}
+
 start() {
     if [ "$1" = systemd ]; then
         manager reset-failed "$unit_name" >/dev/null 2>&1
@@ -37,7 +44,7 @@ start() {
     rm -f "$root/run.pid" "$root/failures"
     detach=nohup
     command -v setsid >/dev/null 2>&1 && detach=setsid
-    "$detach" sh "$root/run" </dev/null >/dev/null 2>&1 9>&- &
+    become "$detach" sh "$root/run" </dev/null >/dev/null 2>&1 9>&- &
 }
 
 stop() {

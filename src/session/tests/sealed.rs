@@ -79,6 +79,7 @@ fn welcome_with(talk: &mut Talk, boxed: Option<Bytes>, chunk: u64) {
         key: Some(OwnKey {
             name: "first".to_owned(),
             rights: Rights::ALL,
+            expires: None,
             boxed,
             is_vouched: true,
             address: None,

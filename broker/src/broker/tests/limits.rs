@@ -28,14 +28,16 @@ fn assert_limit(reply: &Reply) {
 #[test]
 fn streams_without_a_byte_are_bounded_in_number() {
     let mut story = Story::new();
-    story.meet(&["w", "x"]);
+    let writers = ["w0", "w1", "w2", "w3"];
+    story.meet(&writers);
+    story.meet(&["x"]);
     for stream in 0..MAX_STREAMS {
-        story.open("w", &format!("s{stream}"), "p");
+        story.open(writers[stream % 4], &format!("s{stream}"), "p");
     }
-    assert!(matches!(last(&mut story, "w"), Reply::Opened { .. }));
+    assert!(matches!(last(&mut story, "w3"), Reply::Opened { .. }));
     story.open("x", "one more", "q");
     assert_limit(&last(&mut story, "x"));
-    story.say("w", &Request::Close { stream: id("s7") });
+    story.say("w3", &Request::Close { stream: id("s7") });
     story.say(
         "x",
         &Request::Discard {
@@ -63,19 +65,21 @@ fn stored_streams_without_a_byte_are_bounded_in_number() {
 #[test]
 fn listeners_are_bounded_in_number() {
     let mut story = Story::new();
-    story.meet(&["r", "x"]);
+    let readers = ["r0", "r1", "r2", "r3"];
+    story.meet(&readers);
+    story.meet(&["x"]);
     for listener in 0..MAX_LISTENERS {
         story.listen(
-            "r",
+            readers[listener % 4],
             &format!("l{listener}"),
             &format!("{listener}"),
             Mode::Default,
         );
     }
-    assert!(matches!(last(&mut story, "r"), Reply::Listening { .. }));
+    assert!(matches!(last(&mut story, "r3"), Reply::Listening { .. }));
     story.listen("x", "one more", "q", Mode::Default);
     assert_limit(&last(&mut story, "x"));
-    story.say("r", &Request::Leave { listener: id("l7") });
+    story.say("r3", &Request::Leave { listener: id("l7") });
     story.listen("x", "one more", "q", Mode::Default);
     assert!(matches!(last(&mut story, "x"), Reply::Listening { .. }));
 }

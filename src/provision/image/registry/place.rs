@@ -3,9 +3,9 @@
 //! Owns that what proves who we are goes to the registry alone, and to the token service that it names, and
 //! never unencrypted except within this machine. Words it returns follow "the registry HOST".
 
-use std::net::IpAddr;
-
 use ureq::http::Uri;
+
+use crate::provision::http::is_loopback;
 
 /// The longest URL that is taken, in bytes.
 const MAX_URL: usize = 8 << 10;
@@ -107,9 +107,4 @@ pub fn realm(base: &Uri, realm: &str) -> Result<Realm, String> {
 fn has_user(uri: &Uri) -> bool {
     uri.authority()
         .is_some_and(|authority| authority.as_str().contains('@'))
-}
-
-fn is_loopback(host: &str) -> bool {
-    let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.is_loopback())
 }

@@ -382,7 +382,7 @@ mod tests {
         let roll = keys.found_by(&Halves::of(&seed), bound, 7).unwrap();
         assert!(roll.admit(&seed.identity().public, 8).is_some());
         let (listed, _) = roll.page(None, 9);
-        let listed = listed.iter().map(|key| key.info(false));
+        let listed = listed.iter().map(|key| key.info(false, Holds::default()));
         let all = listed.map(|key| (key.name, key.rights));
         let all: Vec<_> = all.collect();
         assert_eq!(

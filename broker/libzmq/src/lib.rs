@@ -23,13 +23,14 @@
 //! - `signaler.{cpp,hpp}.patch` has a look into an empty mailbox take no system call, and
 //!   `stream_engine_base.cpp.patch` has none taken for a descriptor to become writable that already is.
 //! - What a peer may do with bytes alone, and what a machine without descriptors may do, is held by these; the
-//!   tests are in `broker/src/frame/hostile.rs` and `tests/peers/hostile/zmtp.rs`:
+//!   tests are in `broker/src/frame/hostile.rs`, and a fuzzer of all of it is in `tests/peers/hostile/fuzz.rs`:
 //!   - `router.cpp.patch` calls each peer by a name of the ROUTER's own. The name that a peer gives itself is
 //!     read and forgotten: one that was taken already was never served, and one that was about to be given to
 //!     somebody else ended the program by an assertion. (libzmq draws the first such name from a `rand` that
 //!     may be unseeded. That is harmless: no name is a secret, and none can be chosen.)
 //!   - `mechanism.cpp.patch` keeps nothing of what a peer's handshake says of it. Hundreds of short properties
-//!     cost far more than their bytes, and one called `User-Id` would be taken for the record layer's word.
+//!     cost far more than their bytes, and one called `User-Id` would be taken for the record layer's word. A
+//!     DEALER speaks to a ROUTER and to nobody else: a TCP connection that comes upon itself ends at once.
 //!   - `session_base.{cpp,hpp}.patch` ends a connection whose message has more than five frames, or more bytes
 //!     than one frame of the greatest length and 66 KiB: libzmq keeps an unfinished message without any limit,
 //!     as its queue counts whole messages. Commands are never handed to a socket that is no publisher.
@@ -55,7 +56,7 @@
 //!
 //! All changes of libzmq after 4.3.5 were looked at, up to commit 6b708e4a of July 2026. Of those that reach a
 //! DEALER, a ROUTER or a PAIR over `tcp`, `ipc` or `inproc`, acef50b8 and 959a1335 are in `pipe.cpp.patch`. One is
-//! left out: 9d319655, a TCP connection with itself, as clients make their connections themselves. 95caddb9
+//! left out: 9d319655, by which a TCP connection with itself is made again; our clients do that themselves. 95caddb9
 //! (a message of exactly 33 bytes is copied instead of shared) changes nothing that can be seen. The rest is about
 //! GSSAPI, UDP, WebSocket, VSOCK, VMCI, Windows or new calls. All libzmq's published vulnerabilities
 //! (CVE-2014-7202, -7203, -9721, CVE-2019-6250, CVE-2019-13132, CVE-2020-15166, CVE-2021-20234 to -20237) are older

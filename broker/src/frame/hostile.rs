@@ -1,8 +1,15 @@
 //! What a peer may do to a socket with bytes alone, over ZMTP that is spoken by hand. Each test holds one of
 //! libzmq's patches (`libzmq/src/lib.rs`) and fails without it.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use std::{env, iter};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::tests::{PATIENCE, await_message, greet, pair, pair_of};
 use super::*;
@@ -40,6 +47,7 @@ impl Peer {
     fn of(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
         Self(stream)
     }
 
@@ -178,19 +186,36 @@ fn whatever_name_a_peer_gives_itself_it_is_called_otherwise_and_served() {
     }
 }
 
-/// A peer that called itself what somebody who comes later is called ended the whole program.
+/// The name of a peer that comes so many after this one.
+fn name_after(route: &Bytes, ahead: u32) -> Vec<u8> {
+    let number = u32::from_be_bytes(route[1..].try_into().unwrap());
+    [&[0][..], &number.wrapping_add(ahead).to_be_bytes()].concat()
+}
+
 #[test]
-fn a_peer_that_takes_the_name_of_one_who_is_here_or_still_to_come_harms_neither() {
+fn a_peer_that_takes_the_name_of_one_who_is_here_is_served_as_that_one_is() {
     let (mut router, mut dealer) = pair();
-    let mut last = greet(&router, &mut dealer);
+    let theirs = greet(&router, &mut dealer);
+    let mut peer = Peer::named(&router, &theirs);
+    let route = route_of(&router, &mut peer);
+    assert_ne!(route, theirs);
+    is_reached(&mut router, &route, &mut peer);
+    assert!(is_connected(&mut router, &theirs));
+}
+
+/// It ended the whole program, once the other one came.
+#[test]
+fn a_peer_that_takes_the_name_of_one_still_to_come_harms_neither() {
+    let (mut router, mut dealer) = pair();
+    let first = greet(&router, &mut dealer);
     let mut known = Vec::new();
-    for ahead in [0, 1, 2, 3, 1, 2] {
-        let number = u32::from_be_bytes(last[1..].try_into().unwrap());
-        let name = number.wrapping_add(ahead).to_be_bytes();
-        let mut peer = Peer::named(&router, &[&[0][..], &name].concat());
-        last = route_of(&router, &mut peer);
-        assert!(known.iter().all(|(route, _)| *route != last));
-        known.push((last.clone(), peer));
+    for ahead in [1, 2, 3] {
+        let mut peer = Peer::named(&router, &name_after(&first, ahead));
+        known.push((route_of(&router, &mut peer), peer));
+    }
+    for _ in 0..3 {
+        let mut peer = Peer::named(&router, b"");
+        known.push((route_of(&router, &mut peer), peer));
     }
     for (route, peer) in &mut known {
         is_reached(&mut router, route, peer);
@@ -365,18 +390,34 @@ fn a_client_leaves_who_sends_it_a_message_without_end() {
     }
 }
 
+/// One that came upon itself, as a connection over TCP can whose port nobody listens at, would answer itself.
+#[test]
+fn a_client_speaks_to_no_client() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let dealer = zmq::Context::new().socket(zmq::DEALER).unwrap();
+    let address = listener.local_addr().unwrap();
+    dealer.connect(&format!("tcp://{address}")).unwrap();
+    let mut peer = Peer::of(listener.accept().unwrap().0);
+    peer.say(&greeting(Version::V31));
+    peer.frame(COMMAND, &ready(&[(b"Socket-Type", b"DEALER")]));
+    assert!(peer.is_turned_away());
+}
+
+/// How many messages somebody sends whose queue takes fewer.
+const QUEUED: usize = 64;
+
 /// A ROUTER that does not read, and a peer whose messages have filled its queue, with more behind them.
 fn stuck(router: &Socket, behind: &[u8]) -> Peer {
     let mut peer = Peer::speaking(router, Version::V31);
     route_of(router, &mut peer);
-    let messages = [&head(LAST, 1)[..], b"x"].concat().repeat(64);
+    let messages = [&head(LAST, 1)[..], b"x"].concat().repeat(QUEUED);
     peer.say(&[&messages, behind].concat());
     peer
 }
 
 /// Closes a connection so that the other end is told of an error.
 fn reset(peer: Peer) {
-    rustix::net::sockopt::set_socket_linger(&peer.0, Some(std::time::Duration::ZERO)).unwrap();
+    rustix::net::sockopt::set_socket_linger(&peer.0, Some(Duration::ZERO)).unwrap();
     drop(peer);
 }
 
@@ -398,6 +439,10 @@ fn a_ping_that_waits_behind_a_full_queue_may_outlive_its_connection() {
     let_it_be_seen(&context);
     reset(peer);
     let_it_be_seen(&context);
+    for _ in 0..QUEUED {
+        assert_eq!(await_message(&router, 9)[1..], [Bytes::from_static(b"x")]);
+    }
+    let_it_be_seen(&context);
     greet_notified(&router, &mut dealer);
 }
 
@@ -409,6 +454,8 @@ fn no_sign_of_life_is_asked_of_a_connection_that_has_broken() {
     let mut router = context.socket(zmq::ROUTER).unwrap();
     router.set_rcvhwm(8).unwrap();
     router.set_heartbeat_ivl(100).unwrap();
+    // It is closed with messages that nobody reads.
+    router.set_linger(0).unwrap();
     bind(&mut router, "tcp://127.0.0.1:*").unwrap();
     let peer = stuck(&router, b"");
     let_it_be_seen(&context);
@@ -417,4 +464,74 @@ fn no_sign_of_life_is_asked_of_a_connection_that_has_broken() {
     let mut other = Peer::speaking(&router, Version::V31);
     assert!(other.hears(b"\x04PING"));
     let_it_be_seen(&context);
+}
+
+/// Set where a test runs in a process of its own, whose descriptors it may use up.
+const BY_ITSELF: &str = "SKYPIPE_TEST_BY_ITSELF";
+
+/// A listener that spun would fail to accept thousands of times in this time; over ipc it ended the program.
+const PAUSE: Duration = Duration::from_millis(50);
+
+#[test]
+fn without_descriptors_who_is_there_is_served_and_others_wait_in_peace() {
+    if env::var_os(BY_ITSELF).is_some() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        others_wait("tcp://127.0.0.1:*", |bound| {
+            let address = bound.strip_prefix("tcp://").unwrap();
+            let stream = TcpStream::connect(address).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            Box::new(stream)
+        });
+        others_wait(&format!("ipc://{}", path.display()), |_| {
+            let stream = UnixStream::connect(&path).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            Box::new(stream)
+        });
+        return;
+    }
+    let test =
+        "frame::hostile::without_descriptors_who_is_there_is_served_and_others_wait_in_peace";
+    let mut child = Command::new(env::current_exe().unwrap());
+    let status = child.args(["--exact", test]).env(BY_ITSELF, "1").status();
+    assert!(status.unwrap().success());
+}
+
+fn others_wait(endpoint: &str, connect: impl Fn(&str) -> Box<dyn Read>) {
+    let context = zmq::Context::new();
+    let mut router = context.socket(zmq::ROUTER).unwrap();
+    bind(&mut router, endpoint).unwrap();
+    let bound = router.get_last_endpoint().unwrap().unwrap();
+    let failed = zmq::SocketEvent::ACCEPT_FAILED.to_raw();
+    router.monitor("inproc://failures", failed.into()).unwrap();
+    let failures = context.socket(zmq::PAIR).unwrap();
+    failures.connect("inproc://failures").unwrap();
+    let mut dealer = context.socket(zmq::DEALER).unwrap();
+    dealer.connect(&bound).unwrap();
+    greet(&router, &mut dealer);
+
+    let mut held = use_up_descriptors();
+    held.pop();
+    let mut other = connect(&bound);
+    await_message(&failures, 9);
+    for _ in 0..3 {
+        let start = Instant::now();
+        await_message(&failures, 9);
+        assert!(start.elapsed() > PAUSE, "it spins");
+        greet(&router, &mut dealer);
+    }
+    drop(held);
+    // It is taken in, and greeted.
+    other.read_exact(&mut [0; 10]).unwrap();
+    end_monitor(&mut router);
+}
+
+fn use_up_descriptors() -> Vec<File> {
+    let rlimit = Rlimit {
+        current: Some(128),
+        ..getrlimit(Resource::Nofile)
+    };
+    setrlimit(Resource::Nofile, rlimit).unwrap();
+    let files = iter::from_fn(|| File::open("/dev/null").ok());
+    files.collect()
 }

@@ -329,4 +329,6 @@ fn fault(errno: c_int) -> io::Error {
 }
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@
     reason = "each test program uses another part of what is here"
 )]
 
+pub mod chance;
 pub mod dealer;
 pub mod deployed;
 pub mod gathered;

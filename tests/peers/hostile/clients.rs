@@ -8,10 +8,11 @@ use skypipe_broker::protocol::{
 };
 use uuid::Uuid;
 
-use super::flood::{Chance, Kind, command, flood};
+use super::flood::{Kind, command, flood};
 use super::sky;
 use super::watch::Watch;
 use crate::common::Environment;
+use crate::common::chance::Chance;
 use crate::new::New;
 
 /// Streams and listeners of the attackers: few, so that they meet themselves and each other.

@@ -8,6 +8,7 @@ use skypipe_broker::protocol::{How, MAGIC, REVISION, Reply, Request, encode};
 use uuid::Uuid;
 
 use crate::common::Environment;
+use crate::common::chance::Chance;
 use crate::common::dealer::dealer;
 use crate::common::wait::{PATIENCE, holds_within};
 use crate::new::understand;
@@ -61,7 +62,7 @@ impl Flooder {
     pub fn at(endpoint: &str, seed: u64) -> Self {
         Self {
             socket: dealer(endpoint),
-            chance: Chance(seed),
+            chance: Chance::new(seed),
         }
     }
 
@@ -127,33 +128,4 @@ impl Flooder {
 /// The frames of a request.
 pub fn command(request: &Request) -> Vec<Bytes> {
     vec![Bytes::from_static(MAGIC), Bytes::from(encode(request))]
-}
-
-/// Numbers without a pattern, the same in every run.
-pub struct Chance(u64);
-
-impl Chance {
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        self.0 >> 16
-    }
-
-    pub fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next()).expect("it fits") % limit
-    }
-
-    pub fn bytes(&mut self, len: usize) -> Vec<u8> {
-        (0..len).map(|_| self.next().to_le_bytes()[0]).collect()
-    }
-
-    pub fn uuid(&mut self) -> Uuid {
-        Uuid::from_u64_pair(self.next(), self.next())
-    }
 }

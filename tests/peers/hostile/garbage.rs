@@ -3,10 +3,10 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use super::flood::Chance;
 use super::sky;
 use super::watch::Watch;
 use crate::common::Environment;
+use crate::common::chance::Chance;
 use crate::common::wait::PATIENCE;
 
 /// How many connections at once.

@@ -3,6 +3,7 @@
 
 mod clients;
 mod flood;
+mod fuzz;
 mod garbage;
 mod hoard;
 mod strangers;

@@ -74,6 +74,15 @@ impl<'e> Watch<'e> {
         }
     }
 
+    /// The same, where others are not to measure anything meanwhile.
+    pub fn by_itself_over(environment: &'e Environment) -> Self {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        Self {
+            _alone: Some(alone),
+            ..Self::alone_over(environment)
+        }
+    }
+
     /// How many bytes of memory more there are in use than before.
     pub fn more_memory(&self) -> u64 {
         figures(self.environment)

@@ -1,0 +1,537 @@
+//! What a peer may do to a socket with bytes alone, over ZMTP that is spoken by hand. Each test holds one of
+//! libzmq's patches (`libzmq/src/lib.rs`) and fails without it.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use std::{env, iter};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::tests::{PATIENCE, await_message, greet, pair, pair_of};
+use super::*;
+
+/// The flags of a frame (RFC 23).
+const LAST: u8 = 0;
+const MORE: u8 = 1;
+const COMMAND: u8 = 4;
+
+/// The most that a socket of these tests takes in one frame.
+const LONGEST: usize = 1 << 20;
+
+/// How many bytes of a command there are at most, and of a connection's first frame.
+const LONGEST_COMMAND: usize = 4096;
+
+/// What an unfinished message may hold beside one frame of the greatest length.
+const BESIDE: usize = 66 << 10;
+
+/// A version of the protocol, as a peer may greet with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    /// Before versions were told of.
+    V1,
+    V2,
+    V3,
+    V31,
+}
+
+const VERSIONS: [Version; 4] = [Version::V1, Version::V2, Version::V3, Version::V31];
+
+/// One end of a connection.
+struct Peer(TcpStream);
+
+impl Peer {
+    fn of(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self(stream)
+    }
+
+    fn at(router: &Socket) -> Self {
+        let endpoint = router.get_last_endpoint().unwrap().unwrap();
+        let address = endpoint.strip_prefix("tcp://").unwrap();
+        Self::of(TcpStream::connect(address).unwrap())
+    }
+
+    /// A DEALER that is let in, if its name is.
+    fn named(router: &Socket, name: &[u8]) -> Self {
+        let mut peer = Self::at(router);
+        peer.say(&greeting(Version::V31));
+        peer.introduce_itself(&[(b"Socket-Type", b"DEALER"), (b"Identity", name)]);
+        peer
+    }
+
+    /// Nothing may be said before the answer is there.
+    fn introduce_itself(&mut self, properties: &[(&[u8], &[u8])]) {
+        self.frame(COMMAND, &ready(properties));
+        assert!(self.hears(b"\x05READY"));
+    }
+
+    /// A DEALER of some version that is let in.
+    fn speaking(router: &Socket, version: Version) -> Self {
+        let mut peer = Self::at(router);
+        peer.say(&greeting(version));
+        match version {
+            Version::V1 | Version::V2 => peer.old_frame(version, LAST, b""),
+            Version::V3 | Version::V31 => peer.introduce_itself(&[(b"Socket-Type", b"DEALER")]),
+        }
+        peer
+    }
+
+    /// Says something. Whoever has been turned away in the middle is not heard to the end.
+    fn say(&mut self, bytes: &[u8]) {
+        let _ = self.0.write_all(bytes);
+    }
+
+    fn frame(&mut self, flags: u8, payload: &[u8]) {
+        self.say(&[&head(flags, payload.len()), payload].concat());
+    }
+
+    fn old_frame(&mut self, version: Version, flags: u8, payload: &[u8]) {
+        if version == Version::V1 {
+            let length = payload.len() as u64 + 1;
+            let head = [&[0xff][..], &length.to_be_bytes(), &[flags]].concat();
+            self.say(&[&head, payload].concat());
+        } else {
+            self.frame(flags, payload);
+        }
+    }
+
+    /// Reads until a whole `answer` has come.
+    fn hears(&mut self, answer: &[u8]) -> bool {
+        let mut heard: Vec<u8> = Vec::new();
+        let mut bytes = [0; 4096];
+        while !heard.windows(answer.len()).any(|part| part == answer) {
+            match self.0.read(&mut bytes) {
+                Ok(0) | Err(_) => return false,
+                Ok(count) => heard.extend(&bytes[..count]),
+            }
+        }
+        true
+    }
+
+    /// Whether its connection is closed from the other side.
+    fn is_turned_away(&mut self) -> bool {
+        match self.0.read_to_end(&mut Vec::new()) {
+            Ok(_) => true,
+            Err(error) => error.kind() == ErrorKind::ConnectionReset,
+        }
+    }
+}
+
+/// What a peer says first.
+fn greeting(version: Version) -> Vec<u8> {
+    let signature = [&[0xff_u8][..], &[0; 7], &[1, 0x7f]].concat();
+    let null = [&b"NULL"[..], &[0; 16], &[0; 32]].concat();
+    match version {
+        Version::V1 => Vec::new(),
+        // The socket type of a DEALER.
+        Version::V2 => [&signature[..], &[1, 5]].concat(),
+        Version::V3 => [&signature[..], &[3, 0], &null].concat(),
+        Version::V31 => [&signature[..], &[3, 1], &null].concat(),
+    }
+}
+
+/// A frame's flags and length.
+fn head(flags: u8, length: usize) -> Vec<u8> {
+    match u8::try_from(length) {
+        Ok(length) => vec![flags, length],
+        Err(_) => [&[flags | 2][..], &(length as u64).to_be_bytes()].concat(),
+    }
+}
+
+fn ready(properties: &[(&[u8], &[u8])]) -> Vec<u8> {
+    let mut command = b"\x05READY".to_vec();
+    for (name, value) in properties {
+        command.push(name.len().try_into().unwrap());
+        command.extend(*name);
+        command.extend(u32::try_from(value.len()).unwrap().to_be_bytes());
+        command.extend(*value);
+    }
+    command
+}
+
+/// Has a peer say something, and returns what it is called.
+fn route_of(router: &Socket, peer: &mut Peer) -> Bytes {
+    peer.frame(LAST, b"here");
+    let mut frames = await_message(router, 9);
+    assert_eq!(frames[1..], [Bytes::from_static(b"here")]);
+    frames.remove(0)
+}
+
+/// A message to this name comes to this peer.
+fn is_reached(router: &mut Socket, route: &Bytes, peer: &mut Peer) {
+    let word = [Bytes::from(format!("to {route:?}"))];
+    assert_eq!(send(router, Some(route), &word).unwrap(), Sent::Taken);
+    assert!(peer.hears(&word[0]), "the answer comes to whom it is for");
+}
+
+#[test]
+fn whatever_name_a_peer_gives_itself_it_is_called_otherwise_and_served() {
+    let (mut router, _dealer) = pair();
+    let names: [&[u8]; 6] = [b"", b"x", b"x", b"\0", b"\0abcd", &[b'n'; 255]];
+    let mut known = Vec::new();
+    for name in names {
+        let mut peer = Peer::named(&router, name);
+        let route = route_of(&router, &mut peer);
+        assert_eq!((route.len(), route[0]), (5, 0));
+        known.push((route, peer));
+    }
+    for (route, peer) in &mut known {
+        is_reached(&mut router, route, peer);
+    }
+}
+
+/// The name of a peer that comes so many after this one.
+fn name_after(route: &Bytes, ahead: u32) -> Vec<u8> {
+    let number = u32::from_be_bytes(route[1..].try_into().unwrap());
+    [&[0][..], &number.wrapping_add(ahead).to_be_bytes()].concat()
+}
+
+#[test]
+fn a_peer_that_takes_the_name_of_one_who_is_here_is_served_as_that_one_is() {
+    let (mut router, mut dealer) = pair();
+    let theirs = greet(&router, &mut dealer);
+    let mut peer = Peer::named(&router, &theirs);
+    let route = route_of(&router, &mut peer);
+    assert_ne!(route, theirs);
+    is_reached(&mut router, &route, &mut peer);
+    assert!(is_connected(&mut router, &theirs));
+}
+
+/// It ended the whole program, once the other one came.
+#[test]
+fn a_peer_that_takes_the_name_of_one_still_to_come_harms_neither() {
+    let (mut router, mut dealer) = pair();
+    let first = greet(&router, &mut dealer);
+    let mut known = Vec::new();
+    for ahead in [1, 2, 3] {
+        let mut peer = Peer::named(&router, &name_after(&first, ahead));
+        known.push((route_of(&router, &mut peer), peer));
+    }
+    for _ in 0..3 {
+        let mut peer = Peer::named(&router, b"");
+        known.push((route_of(&router, &mut peer), peer));
+    }
+    for (route, peer) in &mut known {
+        is_reached(&mut router, route, peer);
+    }
+}
+
+#[test]
+fn nothing_that_a_peer_says_of_itself_is_believed() {
+    let (router, _dealer) = pair();
+    let mut peer = Peer::at(&router);
+    peer.say(&greeting(Version::V31));
+    let said: [(&[u8], &[u8]); 3] = [
+        (b"Socket-Type", b"DEALER"),
+        (b"User-Id", b"7"),
+        (b"X-Long", &[b'x'; 1000]),
+    ];
+    peer.introduce_itself(&said);
+    peer.frame(LAST, b"here");
+    let patience = PATIENCE.as_millis().try_into().unwrap();
+    assert_eq!(router.poll(zmq::POLLIN, patience), Ok(1));
+    let mut first = receive_frame(&router).unwrap().unwrap();
+    for name in ["User-Id", "X-Long", "Socket-Type"] {
+        assert_eq!(first.gets(name), None, "{name}");
+    }
+}
+
+#[test]
+fn a_first_frame_is_small_or_ends_its_connection() {
+    for version in VERSIONS {
+        let (router, mut dealer) = pair();
+        let mut peer = Peer::at(&router);
+        peer.say(&greeting(version));
+        // Its length is enough.
+        if version == Version::V1 {
+            let length = LONGEST_COMMAND as u64 + 2;
+            peer.say(&[&[0xff][..], &length.to_be_bytes(), &[LAST]].concat());
+        } else {
+            peer.say(&head(LAST, LONGEST_COMMAND + 1));
+        }
+        assert!(peer.is_turned_away(), "{version:?}");
+        greet_notified(&router, &mut dealer);
+    }
+}
+
+#[test]
+fn a_name_of_a_megabyte_ends_its_connection_and_nothing_else() {
+    let (router, mut dealer) = pair();
+    let mut peer = Peer::at(&router);
+    peer.say(&greeting(Version::V31));
+    let name: (&[u8], &[u8]) = (b"Identity", &[b'n'; LONGEST - 100]);
+    peer.frame(COMMAND, &ready(&[(b"Socket-Type", b"DEALER"), name]));
+    assert!(peer.is_turned_away());
+    greet_notified(&router, &mut dealer);
+}
+
+#[test]
+fn a_command_is_short_or_ends_its_connection() {
+    let (router, mut dealer) = pair();
+    let mut peer = Peer::speaking(&router, Version::V31);
+    // One that nobody knows is passed over.
+    let unknown = [&b"\x04WHAT"[..], &[0; LONGEST_COMMAND - 5]].concat();
+    peer.frame(COMMAND, &unknown);
+    route_of(&router, &mut peer);
+    peer.say(&head(COMMAND, LONGEST_COMMAND + 1));
+    assert!(peer.is_turned_away());
+    greet_notified(&router, &mut dealer);
+}
+
+#[test]
+fn a_malformed_command_ends_its_connection() {
+    let malformed: [&[u8]; 6] = [
+        b"",
+        b"\x04PIN",
+        b"\xffPING",
+        b"\x04PING",
+        b"\x04PING\0",
+        b"\x01",
+    ];
+    for command in malformed {
+        let (router, mut dealer) = pair();
+        let mut peer = Peer::speaking(&router, Version::V31);
+        route_of(&router, &mut peer);
+        peer.frame(COMMAND, command);
+        assert!(peer.is_turned_away(), "{command:?}");
+        greet_notified(&router, &mut dealer);
+    }
+}
+
+#[test]
+fn a_ping_is_answered_with_what_it_brought() {
+    let (router, _dealer) = pair();
+    let mut peer = Peer::speaking(&router, Version::V31);
+    route_of(&router, &mut peer);
+    peer.frame(COMMAND, b"\x04PING\0\0");
+    assert!(peer.hears(b"\x04\x05\x04PONG"));
+    peer.frame(COMMAND, b"\x04PING\0\0context of 16 b.");
+    assert!(peer.hears(b"\x04\x15\x04PONGcontext of 16 b."));
+}
+
+/// They are for publishers.
+#[test]
+fn a_subscription_is_no_message() {
+    let (router, _dealer) = pair();
+    let mut peer = Peer::speaking(&router, Version::V31);
+    for command in [&b"\x09SUBSCRIBEall"[..], b"\x06CANCELall"] {
+        peer.frame(COMMAND, command);
+        peer.frame(COMMAND | MORE, command);
+    }
+    route_of(&router, &mut peer);
+}
+
+#[test]
+fn a_message_of_too_many_frames_ends_its_connection() {
+    for version in VERSIONS {
+        let (router, mut dealer) = pair();
+        let mut peer = Peer::speaking(&router, version);
+        for _ in 0..3 {
+            for flags in [MORE, MORE, MORE, MORE, LAST] {
+                peer.old_frame(version, flags, b"x");
+            }
+            assert_eq!(await_message(&router, 9).len(), 6, "{version:?}");
+        }
+        for _ in 0..6 {
+            peer.old_frame(version, MORE, b"x");
+        }
+        assert!(peer.is_turned_away(), "{version:?}");
+        greet_notified(&router, &mut dealer);
+    }
+}
+
+#[test]
+fn a_message_that_does_not_end_takes_no_more_room_than_one_that_does() {
+    for version in VERSIONS {
+        let (router, mut dealer) = pair();
+        let mut peer = Peer::speaking(&router, version);
+        for flags in [MORE, LAST] {
+            peer.old_frame(version, flags, &vec![0; LONGEST / 2]);
+        }
+        assert_eq!(await_message(&router, 9).len(), 3, "{version:?}");
+        peer.old_frame(version, MORE, &vec![0; LONGEST]);
+        peer.old_frame(version, MORE, &vec![0; BESIDE]);
+        peer.old_frame(version, MORE, b"x");
+        assert!(peer.is_turned_away(), "{version:?}");
+        greet_notified(&router, &mut dealer);
+    }
+}
+
+/// Has somebody else greet, behind what the one before has left, such as the notice that it has gone.
+fn greet_notified(router: &Socket, dealer: &mut Socket) {
+    send(dealer, None, &[Bytes::from_static(b"hello")]).unwrap();
+    while await_message(router, 9)[1..] != [Bytes::from_static(b"hello")] {}
+}
+
+/// A DEALER is as little to be filled up as a ROUTER is.
+#[test]
+fn a_client_leaves_who_sends_it_a_message_without_end() {
+    for payload in [vec![0; 1], vec![0; LONGEST]] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let dealer = zmq::Context::new().socket(zmq::DEALER).unwrap();
+        dealer.set_maxmsgsize(LONGEST.try_into().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        dealer.connect(&format!("tcp://{address}")).unwrap();
+        let mut peer = Peer::of(listener.accept().unwrap().0);
+        peer.say(&greeting(Version::V31));
+        peer.introduce_itself(&[(b"Socket-Type", b"ROUTER")]);
+        peer.frame(LAST, b"here");
+        assert_eq!(await_message(&dealer, 9), [Bytes::from_static(b"here")]);
+        for _ in 0..6 {
+            peer.frame(MORE, &payload);
+        }
+        assert!(peer.is_turned_away());
+    }
+}
+
+/// One that came upon itself, as a connection over TCP can whose port nobody listens at, would answer itself.
+#[test]
+fn a_client_speaks_to_no_client() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let dealer = zmq::Context::new().socket(zmq::DEALER).unwrap();
+    let address = listener.local_addr().unwrap();
+    dealer.connect(&format!("tcp://{address}")).unwrap();
+    let mut peer = Peer::of(listener.accept().unwrap().0);
+    peer.say(&greeting(Version::V31));
+    peer.frame(COMMAND, &ready(&[(b"Socket-Type", b"DEALER")]));
+    assert!(peer.is_turned_away());
+}
+
+/// How many messages somebody sends whose queue takes fewer.
+const QUEUED: usize = 64;
+
+/// A ROUTER that does not read, and a peer whose messages have filled its queue, with more behind them.
+fn stuck(router: &Socket, behind: &[u8]) -> Peer {
+    let mut peer = Peer::speaking(router, Version::V31);
+    route_of(router, &mut peer);
+    let messages = [&head(LAST, 1)[..], b"x"].concat().repeat(QUEUED);
+    peer.say(&[&messages, behind].concat());
+    peer
+}
+
+/// Closes a connection so that the other end is told of an error.
+fn reset(peer: Peer) {
+    rustix::net::sockopt::set_socket_linger(&peer.0, Some(Duration::ZERO)).unwrap();
+    drop(peer);
+}
+
+/// Returns when the I/O thread of this context has seen all that has happened before.
+fn let_it_be_seen(context: &zmq::Context) {
+    for _ in 0..3 {
+        let (other, mut dealer) = pair_of(context);
+        greet(&other, &mut dealer);
+    }
+}
+
+/// What had been read ahead is looked at once there is room again, and it is a PING.
+#[test]
+fn a_ping_that_waits_behind_a_full_queue_may_outlive_its_connection() {
+    let context = zmq::Context::new();
+    let (router, mut dealer) = pair_of(&context);
+    let ping = [&head(COMMAND, 7)[..], b"\x04PING\0\0"].concat();
+    let peer = stuck(&router, &ping.repeat(8));
+    let_it_be_seen(&context);
+    reset(peer);
+    let_it_be_seen(&context);
+    for _ in 0..QUEUED {
+        assert_eq!(await_message(&router, 9)[1..], [Bytes::from_static(b"x")]);
+    }
+    let_it_be_seen(&context);
+    greet_notified(&router, &mut dealer);
+}
+
+/// A connection that has broken waits until what came before is read. Its time to ask for a sign of life
+/// comes meanwhile.
+#[test]
+fn no_sign_of_life_is_asked_of_a_connection_that_has_broken() {
+    let context = zmq::Context::new();
+    let mut router = context.socket(zmq::ROUTER).unwrap();
+    router.set_rcvhwm(8).unwrap();
+    router.set_heartbeat_ivl(100).unwrap();
+    // It is closed with messages that nobody reads.
+    router.set_linger(0).unwrap();
+    bind(&mut router, "tcp://127.0.0.1:*").unwrap();
+    let peer = stuck(&router, b"");
+    let_it_be_seen(&context);
+    reset(peer);
+    // It is asked after the one before it would have been.
+    let mut other = Peer::speaking(&router, Version::V31);
+    assert!(other.hears(b"\x04PING"));
+    let_it_be_seen(&context);
+}
+
+/// Set where a test runs in a process of its own, whose descriptors it may use up.
+const BY_ITSELF: &str = "SKYPIPE_TEST_BY_ITSELF";
+
+/// A listener that spun would fail to accept thousands of times in this time; over ipc it ended the program.
+const PAUSE: Duration = Duration::from_millis(50);
+
+#[test]
+fn without_descriptors_who_is_there_is_served_and_others_wait_in_peace() {
+    if env::var_os(BY_ITSELF).is_some() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        others_wait("tcp://127.0.0.1:*", |bound| {
+            let address = bound.strip_prefix("tcp://").unwrap();
+            let stream = TcpStream::connect(address).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            Box::new(stream)
+        });
+        others_wait(&format!("ipc://{}", path.display()), |_| {
+            let stream = UnixStream::connect(&path).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            Box::new(stream)
+        });
+        return;
+    }
+    let test =
+        "frame::hostile::without_descriptors_who_is_there_is_served_and_others_wait_in_peace";
+    let mut child = Command::new(env::current_exe().unwrap());
+    let status = child.args(["--exact", test]).env(BY_ITSELF, "1").status();
+    assert!(status.unwrap().success());
+}
+
+fn others_wait(endpoint: &str, connect: impl Fn(&str) -> Box<dyn Read>) {
+    let context = zmq::Context::new();
+    let mut router = context.socket(zmq::ROUTER).unwrap();
+    bind(&mut router, endpoint).unwrap();
+    let bound = router.get_last_endpoint().unwrap().unwrap();
+    let failed = zmq::SocketEvent::ACCEPT_FAILED.to_raw();
+    router.monitor("inproc://failures", failed.into()).unwrap();
+    let failures = context.socket(zmq::PAIR).unwrap();
+    failures.connect("inproc://failures").unwrap();
+    let mut dealer = context.socket(zmq::DEALER).unwrap();
+    dealer.connect(&bound).unwrap();
+    greet(&router, &mut dealer);
+
+    let mut held = use_up_descriptors();
+    held.pop();
+    let mut other = connect(&bound);
+    await_message(&failures, 9);
+    for _ in 0..3 {
+        let start = Instant::now();
+        await_message(&failures, 9);
+        assert!(start.elapsed() > PAUSE, "it spins");
+        greet(&router, &mut dealer);
+    }
+    drop(held);
+    // It is taken in, and greeted.
+    other.read_exact(&mut [0; 10]).unwrap();
+    end_monitor(&mut router);
+}
+
+fn use_up_descriptors() -> Vec<File> {
+    let rlimit = Rlimit {
+        current: Some(128),
+        ..getrlimit(Resource::Nofile)
+    };
+    setrlimit(Resource::Nofile, rlimit).unwrap();
+    let files = iter::from_fn(|| File::open("/dev/null").ok());
+    files.collect()
+}

@@ -1,0 +1,46 @@
+//! Numbers without a pattern that are the same in every run.
+
+use uuid::Uuid;
+
+/// A stream of such numbers, settled by its seed.
+pub struct Chance(u64);
+
+impl Chance {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// One that has nothing in common with that of another number or seed.
+    pub fn of(seed: u64, number: u64) -> Self {
+        let mut mixed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number;
+        for _ in 0..2 {
+            mixed = (mixed ^ (mixed >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        }
+        Self(mixed ^ (mixed >> 29))
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        self.0 >> 16
+    }
+
+    pub fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next()).expect("it fits") % limit
+    }
+
+    /// One of these.
+    pub fn of_these<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len())]
+    }
+
+    pub fn bytes(&mut self, len: usize) -> Vec<u8> {
+        (0..len).map(|_| self.next().to_le_bytes()[0]).collect()
+    }
+
+    pub fn uuid(&mut self) -> Uuid {
+        Uuid::from_u64_pair(self.next(), self.next())
+    }
+}

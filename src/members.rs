@@ -204,12 +204,13 @@ fn new_box(
     let boxed = boxes::seal(&share, &claim.boxing.0, managing, &random());
     let boxed =
         boxed.map_err(|fault| Failure::failed(format!("the box for {}: {fault}", claim.name)))?;
+    let epoch = keyring.newest().number;
     Ok(NewBox {
         name: claim.name.to_owned(),
-        epoch: keyring.newest().number,
+        epoch,
         renewal,
         boxed: boxed.into(),
-        voucher: Some(claim.vouch(managing).into()),
+        voucher: Some(claim.vouch(managing, epoch).into()),
     })
 }
 

@@ -88,8 +88,8 @@ struct Flags {
     #[arg(long, value_name = "TARGET", num_args = 0..=1, default_missing_value = "")]
     #[arg(help_heading = "Commands")]
     reset: Option<String>,
-    /// With --reset: do not ask, even if something waits and is then lost. With --revoke: do not ask either, even about
-    /// the satellite's own access key; a renewal that another machine has begun is taken over
+    /// Do not ask: with --reset, even if something waits and is then lost; with --revoke, even about the satellite's
+    /// own access key, and a renewal that has broken off is done for all whom it has not reached
     #[arg(long, help_heading = "Commands")]
     yes: bool,
     /// Let another machine in: print an invitation for it, with --read or --write for that alone

@@ -27,7 +27,7 @@ pub use self::listing::list;
 
 use crate::ask::inquire;
 use crate::config::{self, Place};
-use crate::exit::{DONE, Failure};
+use crate::exit::{DONE, Failure, UNREACHABLE};
 use crate::keys::voucher::Claim;
 use crate::keys::{Identity, Keyring, boxes};
 use crate::session::{Question, Timeouts};
@@ -57,6 +57,8 @@ pub(crate) struct Member {
     pub place: Place,
     pub token: Token,
     identity: Identity,
+    /// Whether it has the access key that lies beside the satellite.
+    is_beside: bool,
 }
 
 impl Member {
@@ -64,7 +66,10 @@ impl Member {
     /// machine of the satellite whose directory is `data`.
     fn here(data: Option<&Path>) -> Result<Self, Failure> {
         match config::place_of(data)? {
-            place @ Place::Invited(..) => Self::at(place),
+            place @ Place::Invited(..) => Ok(Self {
+                is_beside: data.is_some(),
+                ..Self::at(place)?
+            }),
             Place::Sky(endpoint) => Err(Failure::usage(format!(
                 "SATELLITE={endpoint} names a satellite without an invitation to it: keys are for \
                  those who were invited"
@@ -87,6 +92,7 @@ impl Member {
             place,
             token,
             identity,
+            is_beside: false,
         })
     }
 
@@ -97,9 +103,16 @@ impl Member {
         if inquiry.code == DONE {
             return Ok(inquiry.answers);
         }
+        let mut sentence = inquiry.notices.join("; ");
+        if self.is_beside && inquiry.code == UNREACHABLE {
+            sentence.push_str(
+                "; if the access key here was revoked, empty the file keys/host in that directory and start the \
+                 satellite again: it makes another one",
+            );
+        }
         Err(Failure {
             code: inquiry.code,
-            sentence: inquiry.notices.join("; "),
+            sentence,
         })
     }
 
@@ -191,12 +204,13 @@ fn new_box(
     let boxed = boxes::seal(&share, &claim.boxing.0, managing, &random());
     let boxed =
         boxed.map_err(|fault| Failure::failed(format!("the box for {}: {fault}", claim.name)))?;
+    let epoch = keyring.newest().number;
     Ok(NewBox {
         name: claim.name.to_owned(),
-        epoch: keyring.newest().number,
+        epoch,
         renewal,
         boxed: boxed.into(),
-        voucher: Some(claim.vouch(managing).into()),
+        voucher: Some(claim.vouch(managing, epoch).into()),
     })
 }
 

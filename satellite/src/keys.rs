@@ -395,6 +395,40 @@ mod tests {
     }
 
     #[test]
+    fn who_empties_the_file_of_the_access_key_gets_another_one() {
+        let data = tempfile::tempdir().unwrap();
+        let keys = Keys::open(data.path()).unwrap();
+        let bound = "127.0.0.1:9000".parse().unwrap();
+        let founder = Seed::new(Secret::from(random().unwrap()));
+        let mut roll = keys.found_by(&Halves::of(&founder), bound, 7).unwrap();
+        let file = data.path().join("keys/host");
+        let key = || Token::parse(&fs::read_to_string(&file).unwrap()).unwrap();
+        let names = |roll: &Roll| -> Vec<String> {
+            let (listed, _) = roll.page(None, 9);
+            listed.iter().map(|key| key.name.clone()).collect()
+        };
+        let before = key();
+        keys.mend_host(&mut roll, bound, 8).unwrap();
+        assert_eq!((key(), names(&roll).len()), (before.clone(), 2));
+        fs::write(&file, "").unwrap();
+        keys.mend_host(&mut roll, bound, 9).unwrap();
+        // The one that was lost is on the roll until it is revoked.
+        assert_eq!(names(&roll), ["first", "host", "host-2"]);
+        let after = key();
+        assert_ne!(after.seed, before.seed);
+        assert_eq!(
+            (after.kind, after.satellite),
+            (before.kind, before.satellite)
+        );
+        assert!(roll.admit(&after.seed.identity().public, 10).is_some());
+        assert_eq!(keys.roll().unwrap(), Some(roll.clone()));
+        // One that was removed stays away.
+        fs::remove_file(&file).unwrap();
+        keys.mend_host(&mut roll, bound, 10).unwrap();
+        assert!(!file.exists());
+    }
+
+    #[test]
     fn without_a_reader_of_the_invitation_there_is_no_roll() {
         let data = tempfile::tempdir().unwrap();
         let keys = Keys::open(data.path()).unwrap();

@@ -3,6 +3,9 @@
 //! A satellite keeps the list of keys, and could put one of its own on it, call somebody a manager who is none, say
 //! that a key has not expired, or show a revoked machine under the name of another. So who invites a machine vouches
 //! for all of that, with a secret that managers alone have; a renewal gives new keys to nobody else.
+//!
+//! A voucher is for one generation of reading keys, and each renewal makes new ones: who was left out of one, because
+//! he was revoked, has none of the present generation, however long the satellite goes on showing his key.
 
 use ring::hmac;
 use skypipe_broker::keys::seed::Pair;
@@ -47,21 +50,21 @@ impl<'a> Claim<'a> {
         }
     }
 
-    /// Vouches for it: HMAC-SHA256, by a key that derives from the managing key.
+    /// Vouches for it in a generation of keys: HMAC-SHA256, by a key that derives from the managing key.
     #[must_use]
-    pub fn vouch(&self, managing: &Pair) -> Vec<u8> {
-        let tag = hmac::sign(&key(managing), &self.content());
+    pub fn vouch(&self, managing: &Pair, epoch: u32) -> Vec<u8> {
+        let tag = hmac::sign(&key(managing), &self.content(epoch));
         tag.as_ref().to_vec()
     }
 
-    /// Whether a manager has vouched for it.
+    /// Whether a manager has vouched for it in this generation.
     #[must_use]
-    pub fn is_vouched(&self, managing: &Pair, voucher: &[u8]) -> bool {
-        hmac::verify(&key(managing), &self.content(), voucher).is_ok()
+    pub fn is_vouched(&self, managing: &Pair, epoch: u32, voucher: &[u8]) -> bool {
+        hmac::verify(&key(managing), &self.content(epoch), voucher).is_ok()
     }
 
     /// All of it in bytes. Only the name, which comes last, has no length of its own.
-    fn content(&self) -> Vec<u8> {
+    fn content(&self, epoch: u32) -> Vec<u8> {
         let Rights {
             read,
             write,
@@ -69,7 +72,14 @@ impl<'a> Claim<'a> {
         } = self.rights;
         let flags = [read, write, manage, self.expires.is_some()].map(u8::from);
         let expires = self.expires.unwrap_or_default().to_be_bytes();
-        [&self.boxing.0[..], &flags, &expires, self.name.as_bytes()].concat()
+        let parts = [
+            &epoch.to_be_bytes()[..],
+            &self.boxing.0,
+            &flags,
+            &expires,
+            self.name.as_bytes(),
+        ];
+        parts.concat()
     }
 }
 
@@ -99,12 +109,13 @@ mod tests {
     };
 
     #[test]
-    fn a_voucher_is_for_one_machine_its_name_its_rights_and_its_time() {
+    fn a_voucher_is_for_one_machine_its_name_its_rights_its_time_and_one_generation() {
         let managing = |byte| Seed::new(Secret::new([byte; 32])).managing();
         let ours = managing(1);
-        let voucher = CLAIM.vouch(&ours);
-        assert!(CLAIM.is_vouched(&ours, &voucher));
-        assert!(!CLAIM.is_vouched(&managing(2), &voucher));
+        let voucher = CLAIM.vouch(&ours, 3);
+        assert!(CLAIM.is_vouched(&ours, 3, &voucher));
+        assert!(!CLAIM.is_vouched(&ours, 2, &voucher) && !CLAIM.is_vouched(&ours, 4, &voucher));
+        assert!(!CLAIM.is_vouched(&managing(2), 3, &voucher));
         let others = [
             Claim {
                 name: "tv2",
@@ -128,9 +139,9 @@ mod tests {
             },
         ];
         for other in others {
-            assert!(!other.is_vouched(&ours, &voucher), "{other:?}");
+            assert!(!other.is_vouched(&ours, 3, &voucher), "{other:?}");
         }
-        assert!(!CLAIM.is_vouched(&ours, &voucher[1..]));
-        assert!(!CLAIM.is_vouched(&ours, b""));
+        assert!(!CLAIM.is_vouched(&ours, 3, &voucher[1..]));
+        assert!(!CLAIM.is_vouched(&ours, 3, b""));
     }
 }

@@ -81,7 +81,9 @@ pub(super) fn seal(
 ) -> Result<Kept, Failure> {
     let boxed = boxes::seal(&keyring.for_manager(), &boxing.0, managing, &random());
     let boxed = boxed.map_err(|fault| Failure::failed(fault.to_string()))?;
-    let voucher = Claim::of_phrase(boxing).vouch(managing).into();
+    let voucher = Claim::of_phrase(boxing)
+        .vouch(managing, keyring.newest().number)
+        .into();
     Ok(Kept {
         wrapped,
         boxing,

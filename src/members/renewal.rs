@@ -8,7 +8,7 @@
 //! readers, and writers last: what is sealed with a key can then be read.
 
 use skypipe_broker::keys::seed::Pair;
-use skypipe_broker::protocol::{KeyInfo, OwnKey, Reply};
+use skypipe_broker::protocol::{KeyInfo, OwnKey, Phrase, Reply};
 use skypipe_broker::text::normal;
 use skypipe_satellite::randomness;
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::phrase::seal;
 use super::prompt::confirm;
-use super::{Member, new_box, random, wall};
+use super::{Listed, Member, new_box, random, wall};
 use crate::exit::Failure;
 use crate::keys::Keyring;
 use crate::keys::voucher::Claim;
@@ -36,8 +36,20 @@ pub(super) struct Renewal<'a> {
     pub own: &'a OwnKey,
     /// The name of the key that was revoked.
     pub revoked: &'a str,
-    /// Whether one that another machine has begun is taken over without a question.
+    /// Whether it is done without a question: what another machine has begun is taken over, and whom the last renewal
+    /// has not reached gets the keys, too.
     pub yes: bool,
+}
+
+/// What a voucher says of a key or the phrase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// A manager vouched for it when the present generation of keys was made, or later.
+    Present,
+    /// A manager vouched for it before that: either it was revoked, or the renewal broke off before it was reached.
+    LeftOut,
+    /// No manager vouches for what the satellite says.
+    Unvouched,
 }
 
 impl Renewal<'_> {
@@ -45,13 +57,19 @@ impl Renewal<'_> {
     ///
     /// # Errors
     ///
-    /// When the satellite refuses, or another machine is at it.
+    /// When the satellite refuses, another machine is at it, or somebody has to be asked.
     pub fn carry_out(&self) -> Result<(), Failure> {
-        let epoch = self.member.keys()?.epoch;
+        let Listed { keys, epoch } = self.member.keys()?;
         let newest = self.keyring.newest().number;
         if epoch > newest {
             self.take_over(epoch - newest)?;
         }
+        let gives_to_all = self.gives_to_those_left_out(&keys, epoch)?;
+        let is_meant = |standing| match standing {
+            Standing::Present => true,
+            Standing::LeftOut => gives_to_all,
+            Standing::Unvouched => false,
+        };
         let mut fresh = Zeroizing::new([0; 64]);
         let (psk, reading) = fresh.split_at_mut(32);
         psk.copy_from_slice(random().as_bytes());
@@ -63,9 +81,11 @@ impl Renewal<'_> {
         self.give(&self.member.claim(self.own), &renewed, renewal)?;
         // Only now: who was invited before that has an older box, and is among them.
         for key in in_order(self.member.keys()?.keys) {
-            self.give_to(&key, &renewed, renewal)?;
+            if self.is_to_have(&key, &is_meant, epoch) {
+                self.give(&Claim::of(&key), &renewed, renewal)?;
+            }
         }
-        self.keep_phrase(&renewed)
+        self.keep_phrase(&renewed, &is_meant, epoch)
     }
 
     /// Another machine has begun a generation that this one has no keys of. It may still be at it, or be lost.
@@ -91,34 +111,80 @@ impl Renewal<'_> {
         }
     }
 
-    /// Gives the new keys to the holder of a key, if that one is still to have them.
-    fn give_to(&self, key: &KeyInfo, renewed: &Keyring, renewal: Uuid) -> Result<(), Failure> {
-        // The satellite may go on showing what was revoked.
-        if [self.own.name.as_str(), self.revoked]
-            .map(normal)
-            .contains(&normal(&key.name))
-        {
-            return Ok(());
-        }
-        let claim = Claim::of(key);
-        let voucher = key.voucher.as_deref().unwrap_or_default();
-        if !claim.is_vouched(self.managing, voucher) {
-            if key.has_box {
-                notice(&format!(
-                    "no manager vouches for the key {}, so it gets no new reading key",
-                    key.name
-                ));
+    /// Whether those get the new keys, too, whom the last renewal has not reached. It may have broken off, or the
+    /// satellite goes on showing what was revoked: only a person knows.
+    fn gives_to_those_left_out(&self, keys: &[KeyInfo], epoch: u32) -> Result<bool, Failure> {
+        let is_left_out = |key: &&KeyInfo| {
+            self.is_others(key)
+                && !has_expired(key)
+                && self.standing(&Claim::of(key), key.voucher.as_deref(), epoch)
+                    == Standing::LeftOut
+        };
+        let mut names: Vec<_> = keys
+            .iter()
+            .filter(is_left_out)
+            .map(|key| &*key.name)
+            .collect();
+        if let Some(kept) = self.phrase()? {
+            let claim = Claim::of_phrase(kept.boxing);
+            if self.standing(&claim, Some(&kept.voucher), epoch) == Standing::LeftOut {
+                names.push("the phrase");
             }
-            return Ok(());
         }
-        if key.expires.is_some_and(|end| end <= wall()) {
-            notice(&format!(
-                "the key {} has expired, so it gets no new reading key",
-                key.name
-            ));
-            return Ok(());
+        if names.is_empty() || self.yes {
+            return Ok(true);
         }
-        self.give(&claim, renewed, renewal)
+        let names = names.join(", ");
+        let left_out = format!(
+            "the last renewal has not reached {names}: it broke off, or the satellite shows what was revoked"
+        );
+        let asked = confirm(&format!("{left_out}. Give them the new reading key?"));
+        asked.ok_or_else(|| {
+            Failure::failed(format!(
+                "{left_out}; if none of them was revoked, --yes gives them the new reading key"
+            ))
+        })
+    }
+
+    fn standing(&self, claim: &Claim<'_>, voucher: Option<&[u8]>, epoch: u32) -> Standing {
+        let voucher = voucher.unwrap_or_default();
+        let is_of = |epoch| claim.is_vouched(self.managing, epoch, voucher);
+        let newest = self.keyring.newest().number;
+        let oldest = self.keyring.epochs()[0].number;
+        if (newest..=epoch.max(newest)).any(is_of) {
+            Standing::Present
+        } else if (oldest.max(newest.saturating_sub(MOST_AHEAD))..newest).any(is_of) {
+            Standing::LeftOut
+        } else {
+            Standing::Unvouched
+        }
+    }
+
+    /// Whether it is somebody else's key who is to stay. The satellite may go on showing what was revoked.
+    fn is_others(&self, key: &KeyInfo) -> bool {
+        let name = normal(&key.name);
+        name != normal(&self.own.name) && name != normal(self.revoked)
+    }
+
+    /// Whether the holder of a key gets the new keys; says why not, where that is no matter of course.
+    fn is_to_have(&self, key: &KeyInfo, is_meant: &dyn Fn(Standing) -> bool, epoch: u32) -> bool {
+        if !self.is_others(key) {
+            return false;
+        }
+        let standing = self.standing(&Claim::of(key), key.voucher.as_deref(), epoch);
+        let why = match standing {
+            // A key that opens no pipe has no box either.
+            Standing::Unvouched if !key.has_box => return false,
+            Standing::Unvouched => "no manager vouches for",
+            _ if has_expired(key) => "its time is over for",
+            _ if !is_meant(standing) => "the last renewal has not reached",
+            _ => return true,
+        };
+        notice(&format!(
+            "{why} the key {}, so it gets no new reading key",
+            key.name
+        ));
+        false
     }
 
     fn give(&self, claim: &Claim<'_>, renewed: &Keyring, renewal: Uuid) -> Result<(), Failure> {
@@ -127,17 +193,27 @@ impl Renewal<'_> {
         Ok(())
     }
 
-    /// Seals the new keys for those who know the phrase, if there is one.
-    fn keep_phrase(&self, renewed: &Keyring) -> Result<(), Failure> {
+    /// What the satellite keeps for those who know the phrase, if there is one.
+    fn phrase(&self) -> Result<Option<Phrase>, Failure> {
         let answers = self.member.put(Question::Phrase)?;
-        let kept = answers.into_iter().find_map(|answer| match answer {
+        Ok(answers.into_iter().find_map(|answer| match answer {
             Reply::Phrase(phrase) => phrase,
             _ => None,
-        });
-        let Some(kept) = kept else {
+        }))
+    }
+
+    /// Seals the new keys for those who know the phrase, if there is one.
+    fn keep_phrase(
+        &self,
+        renewed: &Keyring,
+        is_meant: &dyn Fn(Standing) -> bool,
+        epoch: u32,
+    ) -> Result<(), Failure> {
+        let Some(kept) = self.phrase()? else {
             return Ok(());
         };
-        if !Claim::of_phrase(kept.boxing).is_vouched(self.managing, &kept.voucher) {
+        let claim = Claim::of_phrase(kept.boxing);
+        if !is_meant(self.standing(&claim, Some(&kept.voucher), epoch)) {
             notice("no manager vouches for the phrase, so it gets no new reading key");
             return Ok(());
         }
@@ -146,6 +222,11 @@ impl Renewal<'_> {
             .put(Question::SetPhrase(renewed.newest().number, Some(kept)))?;
         Ok(())
     }
+}
+
+/// Whether a key's time is over, by this machine's clock.
+fn has_expired(key: &KeyInfo) -> bool {
+    key.expires.is_some_and(|end| end <= wall())
 }
 
 /// Managers first, then readers, then writers.

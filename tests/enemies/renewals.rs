@@ -13,6 +13,7 @@ use skypipe_broker::protocol::{
 };
 use uuid::Uuid;
 
+use crate::common::terminal::Terminal;
 use crate::liar::{Liar, own_key, secret};
 
 const READ: Rights = Rights {
@@ -46,8 +47,17 @@ fn key(managing: &Pair, name: &str, seed: &Seed, rights: Rights, expires: Option
         has_box: true,
         voucher: None,
     };
-    key.voucher = Some(Claim::of(&key).vouch(managing).into());
+    key.voucher = Some(Claim::of(&key).vouch(managing, 0).into());
     key
+}
+
+/// The same after another renewal has reached it.
+fn renewed(managing: &Pair, key: KeyInfo) -> KeyInfo {
+    let voucher = Claim::of(&key).vouch(managing, 1);
+    KeyInfo {
+        voucher: Some(voucher.into()),
+        ..key
+    }
 }
 
 /// What a liar says, and what it is given to keep.
@@ -59,12 +69,28 @@ struct Story {
 impl Story {
     /// It shows these keys, the newest in generation `epoch`, and says this of the founder's own.
     fn of(keys: impl FnOnce(&Pair) -> Vec<KeyInfo>, epoch: u32, own: Rights) -> Self {
+        Self::after(0, keys, epoch, own)
+    }
+
+    /// The same where the founder has renewed so often.
+    fn after(
+        renewals: u8,
+        keys: impl FnOnce(&Pair) -> Vec<KeyInfo>,
+        epoch: u32,
+        own: Rights,
+    ) -> Self {
         let mut liar = Liar::new();
         let keys = keys(&liar.seed.managing());
         let kept = Rc::new(RefCell::new(Vec::new()));
         let noted = Rc::clone(&kept);
         let mut welcome = own_key(None);
         welcome.rights = own;
+        let keyring = (0..renewals).fold(Keyring::founder(&liar.seed), |keyring, number| {
+            keyring.renewed(&[number; 64]).expect("the founder manages")
+        });
+        let to = liar.seed.boxing().public;
+        let boxed = boxes::seal(&keyring, &to, &liar.seed.managing(), &secret());
+        welcome.boxed = Some(boxed.expect("the keys are good").into());
         liar.retort = Some(Box::new(move |request| match request {
             Request::Hello { .. } => vec![Reply::Welcome {
                 satellite: Uuid::from_u128(1),
@@ -154,7 +180,7 @@ fn a_renewal_goes_by_what_managers_vouched_for() {
         assert!(outcome.stderr.contains(&told), "no {told:?}: {outcome}");
     }
     assert!(
-        outcome.stderr.contains("the key over has expired"),
+        outcome.stderr.contains("its time is over for the key over"),
         "{outcome}"
     );
     outcome.told_at_last(0, "sealed with a new reading key");
@@ -193,5 +219,50 @@ fn no_generation_is_so_far_away_that_there_is_none_after_it() {
         let outcome = story.liar.serve(client);
         outcome.told_at_last(1, "a reading key that cannot be there yet");
         assert_eq!(story.names(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn what_was_revoked_before_gets_nothing_however_long_it_is_shown() {
+    let [phone, tv] = [(); 2].map(|()| Seed::new(secret()));
+    let shown = |managing: &Pair| {
+        vec![
+            renewed(managing, key(managing, "phone", &phone, READ, None)),
+            // It was revoked when generation 1 was made.
+            key(managing, "tv", &tv, READ, None),
+        ]
+    };
+    let story = || Story::after(1, shown, 1, Rights::ALL);
+    let mut first = story();
+    let revoke = ["--revoke", "web"];
+    let client = first.liar.environment.skypipe(&revoke).start();
+    let outcome = first.liar.serve(client);
+    outcome.told_at_last(
+        1,
+        "the last renewal has not reached tv: it broke off, or the",
+    );
+    assert_eq!(first.names(), Vec::<String>::new());
+    // A person sees whose key it is.
+    for (answer, names) in [
+        ("n", &["first", "phone"][..]),
+        ("y", &["first", "phone", "tv"]),
+    ] {
+        let mut story = story();
+        let terminal = Terminal::open();
+        let client = story
+            .liar
+            .environment
+            .skypipe(&revoke)
+            .on(&terminal)
+            .start();
+        terminal.types(&format!("{answer}\n"));
+        let outcome = story.liar.serve(client);
+        assert_eq!(outcome.code, Some(0), "{}", terminal.screen());
+        assert!(
+            terminal.screen().contains("has not reached tv"),
+            "{}",
+            terminal.screen()
+        );
+        assert_eq!(story.names(), names);
     }
 }

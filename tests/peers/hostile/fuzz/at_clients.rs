@@ -363,6 +363,7 @@ fn turns(chance: &mut Chance, listener: Uuid) -> Vec<Said> {
         listener,
         turn,
         missed,
+        eof: None,
     };
     said.push((done, None));
     said

@@ -324,6 +324,8 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use skypipe_broker::protocol::Holds;
+
     use super::*;
 
     #[test]

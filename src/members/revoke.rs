@@ -34,8 +34,12 @@ pub fn revoke(revoke: &Revoke) -> Result<u8, Failure> {
     }
     // Before anything is done: whoever manages has a box and a voucher by now.
     let manager = member.manages(&own);
-    let discard = revoke.discard || ask_about_what_waits(&member, name)?;
-    member.put(Question::Revoke(name.to_owned(), discard))?;
+    let wrote = what_it_wrote(&member, name);
+    member.put(Question::Revoke(name.to_owned(), revoke.discard))?;
+    let rest = match wrote.filter(|_| !revoke.discard) {
+        Some(wrote) => ask_about_what_it_wrote(&member, name, &wrote)?,
+        None => String::new(),
+    };
     let renewed = manager.and_then(|(keyring, managing)| {
         let renewal = Renewal {
             member: &member,
@@ -51,7 +55,7 @@ pub fn revoke(revoke: &Revoke) -> Result<u8, Failure> {
         Ok(()) => {
             notice(&format!(
                 "the key {name} is revoked; what is written from now on is sealed with a new \
-                 reading key"
+                 reading key{rest}"
             ));
             Ok(DONE)
         }
@@ -62,20 +66,35 @@ pub fn revoke(revoke: &Revoke) -> Result<u8, Failure> {
     }
 }
 
-/// What the holder wrote and nobody has read: whether it is dropped, if there is somebody to ask.
-fn ask_about_what_waits(member: &Member, name: &str) -> Result<bool, Failure> {
-    let keys = member.keys()?.keys;
-    let key = keys.iter().find(|key| normal(&key.name) == normal(name));
-    let Some(holds) = key.map(|key| key.holds).filter(|it| it.streams > 0) else {
-        return Ok(false);
-    };
-    let (streams, bytes) = (count(holds.streams, "stream"), size(holds.bytes));
-    let what = format!("of {name}, {streams} with {bytes} are open or wait");
-    let answer = confirm(&format!("{what}. Drop what nobody takes?"));
-    if answer.is_none() {
-        notice(&format!("{what}: with --discard they are dropped, too"));
+/// What the holder wrote and nobody has read, in words; nothing if there is none of that.
+fn what_it_wrote(member: &Member, name: &str) -> Option<String> {
+    // Who may not see that is told so by the satellite when it comes to the key itself.
+    let keys = member.keys().ok()?;
+    let key = keys
+        .keys
+        .iter()
+        .find(|key| normal(&key.name) == normal(name));
+    let holds = key.map(|key| key.holds).filter(|it| it.streams > 0);
+    holds.map(|holds| {
+        let (streams, bytes) = (count(holds.streams, "stream"), size(holds.bytes));
+        format!("{streams} that it wrote, with {bytes}")
+    })
+}
+
+/// Whether that is dropped, if there is somebody to ask; else what remains to be said of it.
+fn ask_about_what_it_wrote(member: &Member, name: &str, wrote: &str) -> Result<String, Failure> {
+    match confirm(&format!(
+        "The key {name} is revoked. Drop what nobody takes of {wrote}?"
+    )) {
+        Some(true) => {
+            member.put(Question::Revoke(name.to_owned(), true))?;
+            Ok(String::new())
+        }
+        Some(false) => Ok(String::new()),
+        None => Ok(format!(
+            "; there were {wrote}: with --discard what nobody takes of that is dropped, too"
+        )),
     }
-    Ok(answer.unwrap_or(false))
 }
 
 /// Without its access key a satellite's own machine lets nobody in.

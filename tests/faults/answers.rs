@@ -45,7 +45,7 @@ fn rule_16_what_only_a_listener_had_comes_again_from_its_writer() {
             sky.skypipe(&["--eof", "x"]).done().printed("");
         }
         assert!(reader.join().expect("it is a pipe") == stream);
-        listener.outcome().printed("");
+        listener.outcome().whatever_ended_it().printed("");
         assert!(sky.is_gone("x"));
     }
 }
@@ -116,7 +116,7 @@ fn rule_16_a_confirmation_that_was_lost_with_its_satellite_is_given_again() {
         if mode == "--follow" {
             sky.skypipe(&["--eof", "x"]).done().printed("");
         }
-        listener.outcome().printed(&stream);
+        listener.outcome().whatever_ended_it().printed(&stream);
         assert!(sky.is_gone("x"));
     }
 }

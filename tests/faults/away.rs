@@ -182,7 +182,11 @@ impl Everybody {
                 wait::holds_within(PATIENCE, is_over),
                 "{mode} comes to its end"
             );
-            assert_eq!(listener.said(), "", "{mode} has nothing to say");
+            let said = match *mode {
+                "--follow" => format!("skypipe: an --eof ended this listener of \"{pipe}\"\n"),
+                _ => String::new(),
+            };
+            assert_eq!(listener.said(), said, "{mode} has nothing else to say");
         }
     }
 }

@@ -108,7 +108,7 @@ fn rule_16_a_big_stream_goes_on_through_restarts_without_a_gap_or_a_repeat() {
         match (listener, reader) {
             (Some(listener), Some((read, _))) => {
                 assert_same(&read.join().expect("it is a pipe"), &stream);
-                listener.outcome().printed("");
+                listener.outcome().whatever_ended_it().printed("");
             }
             _ => assert_same(&sky.skypipe(&["x"]).done().success(), &stream),
         }
@@ -159,7 +159,7 @@ fn rule_6_an_eof_that_waits_outlives_its_satellite() {
     sky.skypipe(&["--eof", "x"]).done().printed("");
     sky.kill_and_restart_sky(&DATA);
     sky.until_waiting("x", 1);
-    sky.skypipe(&["x"]).done().printed("");
+    sky.skypipe(&["x"]).done().ended_by_eof("");
     assert!(sky.is_gone("x"));
 }
 

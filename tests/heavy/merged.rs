@@ -67,7 +67,7 @@ fn rule_13_a_million_lines_of_fifty_writers_arrive_whole() {
         writer.outcome().whatever_it_waited_for().printed("");
     }
     sky.skypipe(&["--eof", "logs"]).done().printed("");
-    follow.outcome().printed("");
+    follow.outcome().ended_by_eof("");
     assert_eq!(
         counted.join().expect("lines are whole"),
         vec![LINES; WRITERS]

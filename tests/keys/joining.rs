@@ -191,20 +191,42 @@ fn keys_are_listed_with_their_last_use() {
     };
     assert_eq!(
         row("web"),
-        ["web", "write", "logs, log/*", "never", "never"]
+        ["web", "write", "logs, log/*", "never", "never", "nothing"]
     );
-    assert_eq!(row("first"), ["first", "all", "all", "never", "now"]);
-    assert_eq!(row("phone"), ["phone", "all", "all", "never", "never"]);
-    assert_eq!(row("host"), ["host", "all", "all", "never", "never"]);
-    assert_eq!(row("key-5"), ["key-5", "read", "all", "never", "never"]);
+    assert_eq!(
+        row("first"),
+        ["first", "all", "all", "never", "now", "1 client"]
+    );
+    assert_eq!(
+        row("phone"),
+        ["phone", "all", "all", "never", "never", "nothing"]
+    );
+    assert_eq!(
+        row("host"),
+        ["host", "all", "all", "never", "never", "nothing"]
+    );
+    assert_eq!(
+        row("key-5"),
+        ["key-5", "read", "all", "never", "never", "nothing"]
+    );
     let writer = host.skypipe(&["logs"]).piped().start();
     writer.say("a line\n");
     laptop.until_listed("logs", "it is written", |pipe| pipe.bytes > 0);
     assert_eq!(row("web")[4], "now");
+    assert!(
+        row("web")[5].starts_with("1 client, 1 writer, 1 stream, 71"),
+        "{:?}",
+        row("web")
+    );
     writer.close_stdin();
     writer.outcome().printed("");
     wait::until("it is gone", || row("web")[4] != "now");
     assert!(row("web")[4].ends_with('Z'), "{:?}", row("web"));
+    assert!(
+        row("web")[5].starts_with("1 stream, 71"),
+        "{:?}",
+        row("web")
+    );
 }
 
 #[test]

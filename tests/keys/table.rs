@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use skypipe_broker::keys::token::Token;
 use skypipe_broker::protocol::{
-    Code, How, KeyInfo, Mode, NewBox, NewKey, Phrase, PublicKey, Reply, Request, Resume, Rights,
-    v01,
+    Code, Holds, How, KeyInfo, Mode, NewBox, NewKey, Phrase, PublicKey, Reply, Request, Resume,
+    Rights, v01,
 };
 use skypipe_broker::tls::Ending;
 use uuid::Uuid;
@@ -127,7 +127,7 @@ impl Arena {
             panic!("keys");
         };
         for key in &mut keys {
-            (key.used, key.is_connected) = (None, false);
+            (key.used, key.is_connected, key.holds) = (None, false, Holds::default());
         }
         let Reply::Phrase(phrase) = self.founder.answer(&Request::Phrase) else {
             panic!("a phrase");

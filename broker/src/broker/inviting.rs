@@ -79,15 +79,18 @@ impl<S: Store> Broker<S> {
     pub(super) fn revoke(&mut self, peer: &Peer, name: &str, discard: bool) {
         let mut ended = None;
         self.change_roll(peer, |roll| {
-            ended = roll.revoke(name)?;
+            ended = Some(roll.revoke(name)?);
             Ok(Reply::Revoked)
         });
-        if let Some(key) = ended {
+        let Some((key, is_new)) = ended else {
+            return;
+        };
+        if is_new {
             self.out
                 .push_back(Output::Log(format!("the key {name} is revoked")));
-            self.expel(key.id(), "its key was revoked", Some(peer));
-            self.let_go_of(key.id(), discard);
+            self.expel(key, "its key was revoked", Some(peer));
         }
+        self.let_go_of(key, discard);
     }
 
     /// What the holder of a key may have come back for is forgotten; what it wrote and nobody takes, too, if so.

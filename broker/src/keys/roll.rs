@@ -146,7 +146,7 @@ pub struct Roll {
     keys: BTreeMap<KeyId, Key>,
     by_public: HashMap<PublicKey, KeyId>,
     /// Names of keys that were revoked, the latest last.
-    ended: Vec<String>,
+    ended: Vec<(String, u64)>,
     phrase: Option<Phrase>,
 }
 
@@ -158,7 +158,7 @@ struct Written {
     epoch: u32,
     renewal: Option<Uuid>,
     keys: Vec<Key>,
-    ended: Vec<String>,
+    ended: Vec<(String, u64)>,
     phrase: Option<Phrase>,
 }
 
@@ -231,7 +231,7 @@ impl Roll {
             return Err(Fault::Taken);
         }
         self.next += 1;
-        self.ended.retain(|ended| *ended != name);
+        self.ended.retain(|(ended, _)| *ended != name);
         self.by_public.insert(new.public, id);
         let key = Key {
             id: id.0,
@@ -298,16 +298,18 @@ impl Roll {
         format!("key-{number}")
     }
 
-    /// Ends a key. Returns it, if it had not been ended before.
+    /// Ends a key. Returns its number, and whether it had not been ended before.
     ///
     /// # Errors
     ///
     /// When there never was one of that name, or nobody could invite anybody any more.
-    pub fn revoke(&mut self, name: &str) -> Result<Option<Key>, Fault> {
+    pub fn revoke(&mut self, name: &str) -> Result<(KeyId, bool), Fault> {
         let Some(id) = self.find(name).map(Key::id) else {
-            let is_it = |ended: &String| text::normal(ended) == text::normal(name);
-            let was_ended = self.ended.iter().any(is_it);
-            return was_ended.then_some(None).ok_or(Fault::Unknown);
+            let is_it = |ended: &&(String, u64)| text::normal(&ended.0) == text::normal(name);
+            let ended = self.ended.iter().find(is_it);
+            return ended
+                .map(|(_, id)| (KeyId(*id), false))
+                .ok_or(Fault::Unknown);
         };
         // Without a box a manager has no keys to hand on.
         let can_invite = |key: &&Key| key.rights.manage && key.boxed.is_some() && key.id() != id;
@@ -321,8 +323,8 @@ impl Roll {
         if self.ended.len() >= ENDED_KEPT {
             self.ended.remove(0);
         }
-        self.ended.push(key.name.clone());
-        Ok(Some(key))
+        self.ended.push((key.name, id.0));
+        Ok((id, true))
     }
 
     /// Keeps a box for the holder of a key; returns the key. `by` is who says so.

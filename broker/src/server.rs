@@ -376,9 +376,9 @@ impl<'a, S: Store> Rounds<'a, S> {
 
     fn renew_admission(&mut self) {
         if let Some(admission) = &mut self.admission
-            && let Some(roll) = self.broker.changed_roll()
+            && let Some((roll, share)) = self.broker.changed_roll()
         {
-            admission.renew(roll);
+            admission.renew(roll, share);
         }
     }
 

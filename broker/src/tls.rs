@@ -33,8 +33,28 @@ use self::verify::{ClientKeys, SatelliteKey};
 /// What both sides say that they will speak, so that no other protocol's messages can be taken for ours.
 const PROTOCOL: &[u8] = b"skypipe/1";
 
-/// Says which key of those who connect is let in, and its number. It is asked on libzmq's threads.
-pub type Admit = Arc<dyn Fn(&[u8; 32]) -> Option<KeyId> + Send + Sync>;
+/// Who is let in. It is asked on libzmq's threads.
+pub trait Door: Send + Sync {
+    /// The number of this public key, if it is one that may connect.
+    fn admit(&self, public: &[u8; 32]) -> Option<KeyId>;
+
+    /// Whether one more connection of a key may stand, which has proved it. If so, it [leaves](Door::leave) later.
+    fn enter(&self, _: KeyId) -> bool {
+        true
+    }
+
+    /// A connection that had entered is no more.
+    fn leave(&self, _: KeyId) {}
+}
+
+impl<F: Fn(&[u8; 32]) -> Option<KeyId> + Send + Sync> Door for F {
+    fn admit(&self, public: &[u8; 32]) -> Option<KeyId> {
+        self(public)
+    }
+}
+
+/// The door of a satellite, for its connections to share.
+pub type Admit = Arc<dyn Door>;
 
 /// What the connections of some sockets go through. Those that are there outlive it; no new one does.
 pub struct Layer {

@@ -6,6 +6,7 @@
 
 use uuid::Uuid;
 
+use super::shares::SHARE;
 use super::{Broker, Peer};
 use crate::keys::{Key, KeyId, Roll};
 use crate::protocol::{Code, OwnKey, Reply, Request};
@@ -102,10 +103,13 @@ impl<S: Store> Broker<S> {
         self
     }
 
-    /// The roll, if there is one that has changed since it was asked for last.
-    pub fn changed_roll(&mut self) -> Option<&Roll> {
+    /// The roll, if there is one that has changed since it was asked for last, and how many clients one key may have
+    /// that does not manage.
+    pub fn changed_roll(&mut self) -> Option<(&Roll, usize)> {
         let has_changed = std::mem::take(&mut self.has_roll_changed);
-        self.roll.as_ref().filter(|_| has_changed)
+        let share = self.settings.clients.div_ceil(SHARE);
+        let roll = self.roll.as_ref().filter(|_| has_changed)?;
+        Some((roll, share))
     }
 
     /// The number of the key with this public half, if its holder may connect.

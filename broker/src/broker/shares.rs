@@ -15,7 +15,7 @@ use crate::protocol::Holds;
 use crate::store::{Store, StreamKey};
 
 /// One key's share of what there is.
-const SHARE: usize = 4;
+pub(super) const SHARE: usize = 4;
 
 /// The part of what there is that is kept for keys that manage.
 const KEPT: usize = 8;

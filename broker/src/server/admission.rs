@@ -1,41 +1,81 @@
 //! Who may connect to a satellite that has keys.
 //!
 //! Owns what TLS asks on libzmq's threads: a copy of the broker's roll, made anew whenever that changes, so that
-//! a handshake never waits for the loop. Never decides who is let in: that is the roll's to say.
+//! a handshake never waits for the loop; and how many connections each key has, so that one key cannot have them all.
+//! Never decides who is let in: that is the roll's to say.
 //!
 //! A key that was taken off while its connection stands is refused by the broker, message for message.
 
+use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use zmq::Socket;
 
-use crate::keys::Roll;
 use crate::keys::seed::SigningPair;
-use crate::tls::Layer;
+use crate::keys::{KeyId, Roll};
+use crate::tls::{Admit, Door, Layer};
+
+/// How many connections of one key may stand beyond its share of clients: some that the broker has refused and told
+/// why, and some that are about to go.
+const SPARE: usize = 64;
 
 /// What a satellite's handshakes go by.
 pub(super) struct Admission {
     layer: Layer,
-    roll: Arc<RwLock<Roll>>,
+    known: Arc<Known>,
     /// Whether anybody has been let in yet.
     is_open: bool,
+}
+
+/// What is known on libzmq's threads.
+#[derive(Default)]
+struct Known {
+    roll: RwLock<Roll>,
+    /// The connections of each key.
+    standing: Mutex<HashMap<KeyId, usize>>,
+    /// The most of one that does not manage.
+    most: AtomicUsize,
+}
+
+impl Door for Known {
+    fn admit(&self, public: &[u8; 32]) -> Option<KeyId> {
+        let roll = self.roll.read().unwrap_or_else(PoisonError::into_inner);
+        roll.admit(public, now())
+    }
+
+    fn enter(&self, key: KeyId) -> bool {
+        let roll = self.roll.read().unwrap_or_else(PoisonError::into_inner);
+        let manages = roll.get(key).is_some_and(|key| key.rights.manage);
+        drop(roll);
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = standing.entry(key).or_default();
+        let may = manages || *count < self.most.load(Ordering::Relaxed);
+        *count += usize::from(may);
+        may
+    }
+
+    fn leave(&self, key: KeyId) {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = standing.get_mut(&key) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                standing.remove(&key);
+            }
+        }
+    }
 }
 
 impl Admission {
     /// That of a satellite with this identity. Until there is a roll, connections end at once, so that
     /// whoever comes early comes again.
     pub(super) fn new(identity: &SigningPair) -> io::Result<Self> {
-        let roll = Arc::new(RwLock::new(Roll::default()));
-        let known = Arc::clone(&roll);
-        let admit = move |public: &[u8; 32]| {
-            let known = known.read().unwrap_or_else(PoisonError::into_inner);
-            known.admit(public, now())
-        };
+        let known = Arc::new(Known::default());
         Ok(Self {
-            layer: Layer::satellite(identity, Arc::new(admit))?,
-            roll,
+            layer: Layer::satellite(identity, Arc::clone(&known) as Admit)?,
+            known,
             is_open: false,
         })
     }
@@ -45,9 +85,14 @@ impl Admission {
         self.layer.cover(socket)
     }
 
-    /// Lets in those on this roll, and nobody else from here on.
-    pub(super) fn renew(&mut self, roll: &Roll) {
-        let mut known = self.roll.write().unwrap_or_else(PoisonError::into_inner);
+    /// Lets in those on this roll, and nobody else from here on; so many clients of one key.
+    pub(super) fn renew(&mut self, roll: &Roll, share: usize) {
+        self.known.most.store(share + SPARE, Ordering::Relaxed);
+        let mut known = self
+            .known
+            .roll
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         known.clone_from(roll);
         drop(known);
         if !std::mem::replace(&mut self.is_open, true) {
@@ -60,4 +105,47 @@ impl Admission {
 fn now() -> u64 {
     let time = SystemTime::now().duration_since(UNIX_EPOCH);
     time.unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{NewKey, PublicKey, Rights};
+
+    #[test]
+    fn one_key_has_its_share_of_connections_and_who_manages_has_what_there_is() {
+        let mut roll = Roll::default();
+        for (number, manage) in [(1, true), (2, false)] {
+            let new = NewKey {
+                name: String::new(),
+                public: PublicKey([number; 32]),
+                boxing: PublicKey([number; 32]),
+                rights: Rights {
+                    manage,
+                    ..Rights::ALL
+                },
+                pipes: Vec::new(),
+                expires: None,
+                quota: None,
+                epoch: 0,
+                boxed: None,
+                voucher: None,
+            };
+            roll.invite(new, 0).expect("it is good");
+        }
+        let known = Known {
+            roll: RwLock::new(roll),
+            most: AtomicUsize::new(3),
+            ..Known::default()
+        };
+        let key = |number| known.admit(&[number; 32]).expect("it is known");
+        let (owner, host) = (key(1), key(2));
+        assert!((0..3).all(|_| known.enter(host)));
+        assert!(!known.enter(host) && (0..9).all(|_| known.enter(owner)));
+        known.leave(host);
+        assert!(known.enter(host) && !known.enter(host));
+        (0..3).for_each(|_| known.leave(host));
+        (0..9).for_each(|_| known.leave(owner));
+        assert!(known.standing.lock().expect("nobody panicked").is_empty());
+    }
 }

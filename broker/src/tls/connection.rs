@@ -16,6 +16,7 @@ use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
 
 use super::keys::public_of;
 use super::{Admit, Ending, PROTOCOL};
+use crate::keys::KeyId;
 
 /// The most that is received at once, in bytes.
 const RECEIVED: usize = 128 << 10;
@@ -124,6 +125,8 @@ pub(super) struct Connection {
     /// Whether data may be sent, and libzmq does not know yet.
     is_news: bool,
     user: Option<CString>,
+    /// The key whose connections it is counted among.
+    entered: Option<KeyId>,
 }
 
 /// What a read or write needs for a moment.
@@ -137,6 +140,14 @@ thread_local! {
         received: vec![0; RECEIVED + BEGUN].into(),
         sealed: vec![0; SEALED + SEALED.div_ceil(RECORD) * AROUND].into(),
     });
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let (Side::Satellite(_, door), Some(key)) = (&self.side, self.entered) {
+            door.leave(key);
+        }
+    }
 }
 
 impl Connection {
@@ -158,6 +169,7 @@ impl Connection {
             sealed: Rest::default(),
             is_news: false,
             user: None,
+            entered: None,
         }
     }
 
@@ -296,12 +308,17 @@ impl Connection {
         if let Side::Satellite(tls, admit) = &self.side {
             let key = tls.peer_certificates().and_then(|keys| keys.first());
             let public = key.and_then(|key: &CertificateDer<'_>| public_of(key));
-            self.user = public
-                .and_then(|public| admit(&public))
-                .and_then(|id| CString::new(id.0.to_string()).ok());
-            if self.user.is_none() {
+            let Some(id) = public.and_then(|public| admit.admit(&public)) else {
                 self.stage = Stage::Broken(Ending::Refused.errno());
+                return;
+            };
+            if !admit.enter(id) {
+                // It may come again.
+                self.stage = Stage::Broken(Errno::CONNRESET);
+                return;
             }
+            self.entered = Some(id);
+            self.user = CString::new(id.0.to_string()).ok();
         }
     }
 

@@ -62,7 +62,7 @@ fn pair(number: u8) -> SigningPair {
 
 fn known(number: u8) -> Admit {
     let public = pair(number).public;
-    Arc::new(move |key| (*key == public).then_some(KeyId(7)))
+    Arc::new(move |key: &[u8; 32]| (*key == public).then_some(KeyId(7)))
 }
 
 fn client_of(layer: &Layer) -> Connection {

@@ -45,7 +45,7 @@ impl ClientCertVerifier for ClientKeys {
         _: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let public = public_of(key).ok_or(CertificateError::BadEncoding)?;
-        match (self.0)(&public) {
+        match self.0.admit(&public) {
             Some(_) => Ok(ClientCertVerified::assertion()),
             None => Err(CertificateError::ApplicationVerificationFailure.into()),
         }

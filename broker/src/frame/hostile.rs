@@ -265,8 +265,11 @@ fn a_name_of_a_megabyte_ends_its_connection_and_nothing_else() {
     let (router, mut dealer) = pair();
     let mut peer = Peer::at(&router);
     peer.say(&greeting(Version::V31));
-    let name: (&[u8], &[u8]) = (b"Identity", &[b'n'; LONGEST - 100]);
-    peer.frame(COMMAND, &ready(&[(b"Socket-Type", b"DEALER"), name]));
+    let name = vec![b'n'; LONGEST - 100];
+    peer.frame(
+        COMMAND,
+        &ready(&[(b"Socket-Type", b"DEALER"), (b"Identity", &name)]),
+    );
     assert!(peer.is_turned_away());
     greet_notified(&router, &mut dealer);
 }

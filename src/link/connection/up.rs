@@ -59,6 +59,11 @@ impl Drop for Up {
 /// The longest frame that is taken in, in bytes: a chunk, or a page of a listing, and what stands around it.
 const LONGEST_FRAME: usize = MAX_CHUNK + (4 << 10);
 
+/// The most messages that have come and were not yet looked at. A true satellite is bounded by windows; one that is
+/// none could fill the memory with empty messages, each of which takes thirty times its bytes there. What is
+/// beyond waits in the system's buffers.
+const RECEIVE_QUEUE: i32 = 256;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// Nobody has answered yet.
@@ -73,8 +78,8 @@ impl Up {
     /// Sockets and monitor for the connection of this `number`, over a `stream` that stands already if the
     /// way needs one.
     ///
-    /// Neither direction has a high-water mark: what is under way is bounded by credit and windows,
-    /// and a mark would only be a second limit, kept by silence.
+    /// What is sent has no high-water mark: it is bounded by credit, and a mark would only be a second limit,
+    /// kept by silence.
     pub(super) fn new(
         context: &Context,
         number: u64,
@@ -84,7 +89,7 @@ impl Up {
         let mut socket = context.socket(zmq::DEALER)?;
         socket.set_linger(0)?;
         socket.set_sndhwm(0)?;
-        socket.set_rcvhwm(0)?;
+        socket.set_rcvhwm(RECEIVE_QUEUE)?;
         socket.set_maxmsgsize(LONGEST_FRAME.try_into().unwrap_or(i64::MAX))?;
         socket.set_ipv6(way.ipv6)?;
         socket.set_reconnect_ivl(RECONNECT)?;

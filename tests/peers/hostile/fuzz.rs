@@ -5,8 +5,8 @@
 //! otherwise; 100000 is a long run), `SKYPIPE_SEED` with which seed. A seed settles what is said, word for
 //! word; how it falls together with what others say is the machine's affair.
 //!
-//! Owns the rounds: who says what, how often, and what must hold while and after. What is said is made in
-//! [`words`] (ZMTP), [`requests`](words) and [`change`]; it never says anything that is not drawn from the seed.
+//! Owns how many rounds there are, who says what in them, and what must hold while and after: what makes sense is
+//! made in [`words`], and is changed in [`change`]. It never says anything that is not drawn from the seed.
 
 mod at_clients;
 mod at_satellite;

@@ -84,7 +84,24 @@ fn whatever_a_satellite_says_clients_end_as_documented_or_try_again() {
     let (took, commands) = (start.elapsed(), commands.into_inner());
     let most = most.into_inner();
     println!("{rounds} rounds in {took:?}, with {commands} commands; at most {most} bytes");
-    assert!(most < MEMORY, "a client had {most} bytes in memory");
+}
+
+/// Each takes thirty times its two bytes in a queue.
+#[test]
+fn empty_messages_without_end_fill_no_client() {
+    let mut environment = Environment::here();
+    let impostor = Impostor::new(0, 1);
+    environment.leads_to(&impostor.endpoint());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut client = Client::of(impostor.accept());
+            let handshake = handshake(&mut Chance::new(0), Version::V31, b"ROUTER");
+            client.say(&[greeting(Version::V31), handshake].concat());
+            assert!(client.take(64).is_some() && client.message().is_some());
+            while client.say(&[0; 1 << 16]) {}
+        });
+        use_once(&environment, (&["-r", "p"], ""));
+    });
 }
 
 /// Runs a client until it ends by itself or has had its time; how much memory it had at most.
@@ -103,6 +120,7 @@ fn use_once(environment: &Environment, (arguments, stdin): (&[&str], &str)) -> u
     let outcome = client.outcome();
     let code = outcome.code.expect("it has one");
     assert!(EXIT_CODES.contains(&code), "{outcome}");
+    assert!(peak < MEMORY, "it had {peak} bytes in memory: {outcome}");
     peak
 }
 
@@ -167,13 +185,7 @@ impl Impostor {
 
 /// Says what this chance has, until that is all or nothing comes any more.
 fn talk(stream: TcpStream, chance: &mut Chance) {
-    stream.set_read_timeout(Some(QUIET)).expect("a time");
-    stream.set_write_timeout(Some(QUIET)).expect("a time");
-    stream.set_nodelay(true).expect("an option of TCP");
-    let mut client = Client {
-        stream,
-        heard: Vec::new(),
-    };
+    let mut client = Client::of(stream);
     let mut greeting = greeting(Version::V31);
     let mut handshake = handshake(chance, Version::V31, b"ROUTER");
     match chance.below(6) {
@@ -196,6 +208,14 @@ struct Client {
 }
 
 impl Client {
+    fn of(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(QUIET)).expect("a time");
+        stream.set_write_timeout(Some(QUIET)).expect("a time");
+        stream.set_nodelay(true).expect("an option of TCP");
+        let heard = Vec::new();
+        Self { stream, heard }
+    }
+
     fn say(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).is_ok()
     }

@@ -233,7 +233,10 @@ impl Keys {
         wall: u64,
     ) -> anyhow::Result<Token> {
         let seed = Seed::new(Secret::from(random()?));
-        enroll(roll, name, &Halves::of(&seed), wall)?;
+        let halves = halves_of(&seed);
+        // What lies below would get into the roll, in the places where a key has nothing.
+        wipe_stack();
+        enroll(roll, name, &halves, wall)?;
         Ok(Token {
             address: address.clone(),
             kind,
@@ -242,6 +245,12 @@ impl Keys {
             expires: None,
         })
     }
+}
+
+/// Never a part of its caller, so that all it leaves on the stack lies below it.
+#[inline(never)]
+fn halves_of(seed: &Seed) -> Halves {
+    Halves::of(seed)
 }
 
 /// Puts a key with all rights on the roll.

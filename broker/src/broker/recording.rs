@@ -13,7 +13,7 @@ use super::pipes::Pipes;
 use super::shares::Shares;
 use super::writing::{Stage, Writer};
 use crate::pipe::{Changed, ListenerKey};
-use crate::store::record::{Record, WriterRecord};
+use crate::store::record::{Owner, Record, WriterRecord};
 use crate::store::{Store, StreamKey};
 
 impl<S: Store> Broker<S> {
@@ -97,7 +97,7 @@ impl Known<'_> {
             _ => None,
         };
         if let Some((place, owner)) = owner {
-            *place = owner.map(|key| key.0);
+            *place = owner.and_then(Owner::of);
         }
         Some(record)
     }

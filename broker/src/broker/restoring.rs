@@ -10,10 +10,9 @@ use uuid::Uuid;
 use super::listening::Taker;
 use super::writing::{Stage, Writer};
 use super::{Broker, Output, Settings, is_reserved};
-use crate::keys::KeyId;
 use crate::pipe::{Away, Changed, ListenerKey, Pipe};
 use crate::protocol::{How, Outcome};
-use crate::store::record::{AwayRecord, ListenerRecord, PartRecord, WriterRecord};
+use crate::store::record::{AwayRecord, ListenerRecord, Owner, PartRecord, WriterRecord};
 use crate::store::{Recovered, Store, StreamKey};
 use crate::text::{self, count};
 
@@ -32,7 +31,7 @@ impl<S: Store> Broker<S> {
             broker
                 .streams
                 .insert(StreamKey(key), (record.id, name.clone()));
-            let owner = record.owner.map(KeyId);
+            let owner = record.owner.map(Owner::key);
             broker.shares.stream_comes(StreamKey(key), owner);
             let end = ends.get(&key).copied().unwrap_or(0);
             broker.restore_pipe(&name).restore_stream(record, end);
@@ -61,7 +60,7 @@ impl<S: Store> Broker<S> {
             broker.cut_damaged(StreamKey(key), end, &why);
         }
         broker.end_what_stays_away();
-        for stream in broker.streams.keys().copied().collect::<Vec<_>>() {
+        for stream in broker.shares.streams() {
             broker.recount(stream);
         }
         broker
@@ -90,7 +89,7 @@ impl<S: Store> Broker<S> {
         };
         self.takers.insert(record.id, taker);
         self.shares
-            .listener_comes(record.id, record.owner.map(KeyId));
+            .listener_comes(record.id, record.owner.map(Owner::key));
         self.listeners.insert(key, record.id);
         self.clients
             .make(record.client, self.now)
@@ -151,7 +150,7 @@ impl<S: Store> Broker<S> {
         }
         self.writers.insert(record.stream, writer);
         self.shares
-            .writer_comes(record.stream, record.owner.map(KeyId));
+            .writer_comes(record.stream, record.owner.map(Owner::key));
         self.clients
             .make(record.client, self.now)
             .streams

@@ -129,6 +129,11 @@ impl Shares {
         self.things.get(&id).map(|(owner, _)| *owner)
     }
 
+    /// All streams that some key wrote.
+    pub fn streams(&self) -> Vec<StreamKey> {
+        self.streams.keys().copied().collect()
+    }
+
     /// The writers and listeners of a key.
     pub fn things_of(&self, key: KeyId) -> Vec<Uuid> {
         let its = self.things.iter().filter(|(_, (owner, _))| *owner == key);

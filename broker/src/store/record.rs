@@ -3,11 +3,33 @@
 //! Each record replaces the one before it of the same thing, so that the latest of each, in any
 //! order, are all there is to know. Owns their form; what they mean is [`crate::broker`]'s.
 
+use std::num::NonZeroU32;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::keys::KeyId;
 use crate::protocol::{How, Mode, Outcome};
+
+/// The key that something was made with. There may be a hundred thousand records with one, so it is small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner(NonZeroU32);
+
+impl Owner {
+    /// That of this key; none of one whose number is beyond all that a satellite ever makes.
+    #[must_use]
+    pub fn of(key: KeyId) -> Option<Self> {
+        let next = u32::try_from(key.0).ok()?.checked_add(1)?;
+        NonZeroU32::new(next).map(Self)
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn key(self) -> KeyId {
+        KeyId(u64::from(self.0.get() - 1))
+    }
+}
 
 /// One thing that is known. Keys are places in the order of opening and joining.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +87,7 @@ pub struct StreamRecord {
     /// Who writes.
     pub label: String,
     /// The number of the key that it was written with, at a satellite that has keys.
-    pub owner: Option<u64>,
+    pub owner: Option<Owner>,
     /// Whether it is an `--eof` that waits.
     pub marker: bool,
     /// Bytes below this place were confirmed by a listener.
@@ -107,7 +129,7 @@ pub struct WriterRecord {
     /// Its client's UUID.
     pub client: Uuid,
     /// The number of its key, at a satellite that has keys.
-    pub owner: Option<u64>,
+    pub owner: Option<Owner>,
     /// Its pipe.
     pub pipe: String,
     /// Whether it waits until listeners have confirmed everything.
@@ -138,7 +160,7 @@ pub struct ListenerRecord {
     /// Its client's UUID.
     pub client: Uuid,
     /// The number of its key, at a satellite that has keys.
-    pub owner: Option<u64>,
+    pub owner: Option<Owner>,
     /// Its pipe.
     pub pipe: String,
     /// How it takes part.

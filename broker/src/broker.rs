@@ -29,6 +29,7 @@ mod saving;
 mod shares;
 #[cfg(test)]
 mod tests;
+mod work;
 mod writing;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
@@ -45,6 +46,7 @@ use self::listening::Taker;
 use self::pipes::Pipes;
 use self::saving::Saving;
 use self::shares::{Kind, Shares};
+use self::work::Work;
 use self::writing::Writer;
 use crate::keys::{KeyId, Roll};
 use crate::pipe::{Context, Effects, ListenerKey, Pipe};
@@ -185,6 +187,7 @@ pub struct Broker<S> {
     room: Room,
     clients: Clients,
     shares: Shares,
+    work: Work,
     /// Writers by the UUID of their stream, until they have their answer.
     writers: HashMap<Uuid, Writer>,
     /// The UUID and the pipe of every stream that is open or waits.
@@ -247,6 +250,7 @@ impl<S: Store> Broker<S> {
             room,
             clients: Clients::default(),
             shares: Shares::default(),
+            work: Work::default(),
             writers: HashMap::new(),
             streams: HashMap::new(),
             takers: HashMap::new(),
@@ -362,6 +366,7 @@ impl<S: Store> Broker<S> {
             self.retries.first().map(|(due, _)| *due),
             self.clients.next_check(),
             self.saving.deadline(),
+            self.work.deadline(),
             self.room.is_to_be_given().then_some(self.now),
             idle,
         ]
@@ -389,6 +394,7 @@ impl<S: Store> Broker<S> {
             self.send_piece(&peer);
         }
         self.lose_the_silent();
+        self.go_on_answering();
         if let (Some(since), Some(span)) = (self.idle_since, self.settings.idle)
             && self.now >= since + span
         {
@@ -545,9 +551,8 @@ impl<S: Store> Broker<S> {
             }
             Request::Leave { listener } => self.leave(client, listener),
             Request::Eof { pipe, order } => self.eof(peer, client, &pipe, &order),
-            Request::List { after } => self.list(peer, key, after.as_deref()),
             Request::Discard { pipe } => self.discard(peer, &pipe),
-            Request::Status => self.status(peer, key),
+            Request::List { .. } | Request::Status => self.question(peer, key, request),
             Request::Stop { force } => self.stop(peer, force),
             Request::Invite(new) => self.invite(peer, new),
             Request::Keys { after } => self.keys(peer, after.as_deref()),

@@ -199,6 +199,12 @@ impl Pipe {
         self.kept
     }
 
+    /// How many streams are open or wait.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        self.streams.len()
+    }
+
     /// The payload bytes of one stream that are kept.
     #[must_use]
     pub fn kept_of(&self, key: StreamKey) -> Option<u64> {

@@ -48,11 +48,15 @@ impl<S: Store> Broker<S> {
         self.reply(peer, &Reply::EofTaken);
     }
 
-    pub(super) fn list(&mut self, peer: &Peer, key: Option<KeyId>, after: Option<&str>) {
-        let behind = self.pipes.after(after);
+    /// Answers with a page of pipes; returns how many pipes, streams and writers were looked at for it.
+    pub(super) fn list(&mut self, peer: &Peer, key: Option<KeyId>, after: Option<&str>) -> usize {
+        let mut looks = self.wanting.len();
+        let behind = self.pipes.after(after).inspect(|_| looks += 1);
         let seen = behind.filter(|(name, _)| self.sees(key, name));
-        let infos = seen.map(|(name, pipe)| pipe.info(name));
-        let mut pipes: Vec<PipeInfo> = infos.take(MAX_PAGE + 1).collect();
+        let page: Vec<_> = seen.take(MAX_PAGE + 1).collect();
+        looks += page.iter().map(|(_, pipe)| pipe.streams()).sum::<usize>();
+        let infos = page.iter().map(|(name, pipe)| pipe.info(name));
+        let mut pipes: Vec<PipeInfo> = infos.collect();
         let more = pipes.len() > MAX_PAGE;
         pipes.truncate(MAX_PAGE);
         let in_want = self.wanting.iter().filter_map(|id| self.writers.get(id));
@@ -64,6 +68,7 @@ impl<S: Store> Broker<S> {
             info.full = full.contains(info.name.as_str());
         }
         self.reply(peer, &Reply::Pipes { pipes, more });
+        looks
     }
 
     pub(super) fn discard(&mut self, peer: &Peer, name: &str) {
@@ -74,9 +79,11 @@ impl<S: Store> Broker<S> {
         self.reply(peer, &Reply::Discarded { streams, bytes });
     }
 
-    pub(super) fn status(&mut self, peer: &Peer, key: Option<KeyId>) {
+    /// Says how it is; returns how many pipes and streams were looked at for it.
+    pub(super) fn status(&mut self, peer: &Peer, key: Option<KeyId>) -> usize {
         let status = self.how_it_is(key);
         self.reply(peer, &Reply::Status(status));
+        self.pipes.len() + self.streams.len()
     }
 
     /// The numbers are of the pipes that the asking one may know of.

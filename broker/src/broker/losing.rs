@@ -15,6 +15,7 @@ const GONE_AFTER: Now = Now::from_millis(250);
 impl<S: Store> Broker<S> {
     /// A connection has ended.
     pub(super) fn disconnected(&mut self, peer: &Peer) {
+        self.work.forget(peer);
         let Some(client) = self.clients.at(peer) else {
             return;
         };

@@ -40,6 +40,10 @@ impl Pipes {
         }
     }
 
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
     /// All of them, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Pipe)> {
         self.after(None)

@@ -14,4 +14,5 @@ mod random;
 mod shares;
 mod story;
 mod words;
+mod work;
 mod writing;

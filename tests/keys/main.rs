@@ -10,6 +10,7 @@ mod common;
 mod arena;
 mod beside;
 mod door;
+mod hoarding;
 mod joining;
 mod owning;
 mod phrase;

@@ -1,0 +1,135 @@
+//! A member who takes all that he can get: others go on, and whoever manages sees it, ends his key, and has back
+//! what he held.
+
+use skypipe_broker::keys::token::Token;
+use skypipe_broker::protocol::{Mode, Reply, Request};
+use uuid::Uuid;
+
+use crate::arena::{Sky, invite, joined, keys};
+use crate::common::Environment;
+use crate::common::wait;
+use crate::raw::{Raw, There, word};
+
+/// More than one key may have of anything.
+const MANY: usize = 30_000;
+
+/// So many things are asked for before the answers are read.
+const AT_ONCE: usize = 250;
+
+/// A key with these rights, and what its holder says again and again.
+struct Hoarder {
+    rights: &'static str,
+    says: fn(usize) -> Request,
+    /// What he holds then, as `--keys` shows it.
+    holds: &'static str,
+}
+
+const HOARDERS: [Hoarder; 4] = [
+    Hoarder {
+        rights: "--write",
+        says: open,
+        holds: "1 client, 25000 writers, 25000 streams",
+    },
+    Hoarder {
+        rights: "--read",
+        says: |number| listen(number, Mode::Tap),
+        holds: "1 client, 5000 listeners",
+    },
+    Hoarder {
+        rights: "--read",
+        says: |number| listen(number, Mode::One),
+        holds: "1 client, 5000 listeners",
+    },
+    Hoarder {
+        rights: "--write",
+        says: |number| {
+            if number % 3 == 0 {
+                open(number)
+            } else {
+                Request::Status
+            }
+        },
+        holds: "1 client, 10000 writers, 10000 streams",
+    },
+];
+
+fn open(number: usize) -> Request {
+    Request::Open {
+        stream: Uuid::new_v4(),
+        pipe: format!("hoard {}", number % 1000),
+        from: 0,
+        resume: false,
+        wait: false,
+        whole: false,
+        label: "a hoarder".to_owned(),
+    }
+}
+
+fn listen(number: usize, mode: Mode) -> Request {
+    Request::Listen {
+        listener: Uuid::new_v4(),
+        pipe: format!("hoard {}", number % 1000),
+        mode,
+        window: 1 << 20,
+        resume: None,
+    }
+}
+
+/// Takes what is to be had; returns the client, which keeps it.
+fn hoard(invitation: &str, hoarder: &Hoarder) -> Raw {
+    let token = Token::parse(invitation).expect("it is an invitation");
+    let raw = Raw::at(&There::of(&token), &token.seed);
+    let mut refused = 0;
+    for first in (0..MANY).step_by(AT_ONCE) {
+        for number in first..first + AT_ONCE - 1 {
+            raw.say(&(hoarder.says)(number));
+        }
+        let replies = raw.ask(&(hoarder.says)(first + AT_ONCE - 1));
+        let is_limit = |reply: &&Reply| word(reply) == "Limit";
+        refused += replies.iter().filter(is_limit).count();
+    }
+    assert!(refused > 0, "there is no limit");
+    raw
+}
+
+/// What one writes the other one reads.
+fn serves(laptop: &Environment, phone: &Environment) {
+    let listener = phone.skypipe(&["-r", "ordinary"]).start();
+    laptop.until_listeners("ordinary", 1);
+    laptop
+        .skypipe(&["-w", "ordinary"])
+        .fed("a line\n")
+        .printed("");
+    listener.outcome().printed("a line\n");
+}
+
+#[test]
+fn one_key_cannot_have_all_there_is_and_is_ended_like_any_other() {
+    for hoarder in HOARDERS {
+        let sky = Sky::new();
+        let laptop = sky.manager();
+        let phone = joined(&invite(&laptop, &["phone", "--read"]));
+        let raw = hoard(&invite(&laptop, &["hoarder", hoarder.rights]), &hoarder);
+        serves(&laptop, &phone);
+        let table = keys(&laptop);
+        let row = table
+            .iter()
+            .find(|row| row[0] == "hoarder")
+            .expect("it is listed");
+        assert_eq!(row[5], hoarder.holds);
+        laptop.skypipe(&["--check"]).done().success();
+        let outcome = laptop.skypipe(&["--revoke", "hoarder", "--discard"]).done();
+        println!(
+            "{}: it was revoked within {:?}",
+            hoarder.holds, outcome.took
+        );
+        outcome.told(0, "the key hoarder is revoked");
+        serves(&laptop, &phone);
+        let is_left = || {
+            let list = laptop.skypipe(&["--list"]).done().success();
+            String::from_utf8_lossy(&list).contains("hoard ")
+        };
+        wait::until("nothing is left of it", || !is_left());
+        drop(raw);
+    }
+}

@@ -300,7 +300,7 @@ struct Common {
 enum Role {
     Write(Box<Writer>),
     Listen(Box<Listener>),
-    Ask(Asker),
+    Ask(Box<Asker>),
 }
 
 /// One client's conversation with its satellite.
@@ -328,7 +328,7 @@ impl Session {
                 Role::Write(Box::new(writer))
             }
             Job::Listen { pipe, mode } => Role::Listen(Box::new(Listener::new(pipe, mode))),
-            Job::Ask(question) => Role::Ask(Asker::new(question)),
+            Job::Ask(question) => Role::Ask(Box::new(Asker::new(question))),
         };
         let is_in_vain = config.identity.is_none()
             && matches!(

@@ -40,7 +40,7 @@ impl Asker {
     fn ask(&mut self, common: &mut Common) {
         let request = match self.question.clone() {
             Question::Eof(pipe) => {
-                let order = self.order(common, &pipe);
+                let order = Self::order(common, &pipe);
                 Request::Eof { pipe, order }
             }
             Question::List => Request::List { after: None },
@@ -60,7 +60,7 @@ impl Asker {
     }
 
     /// The word of an `--eof`, at a satellite that has keys.
-    fn order(&self, common: &Common, pipe: &str) -> Bytes {
+    fn order(common: &Common, pipe: &str) -> Bytes {
         let order = Order {
             by: common.name.clone(),
             at: common.config.wall.saturating_add(common.now.as_secs()),

@@ -32,7 +32,7 @@ pub enum Role {
         mode: Mode,
     },
     /// It asks.
-    Ask(Question),
+    Ask(Box<Question>),
 }
 
 /// What became of the program.
@@ -149,7 +149,7 @@ impl Client {
         let role = match actor.job {
             Job::Write { wait, inferred, .. } => Role::Write { wait, inferred },
             Job::Listen { mode, .. } => Role::Listen { mode },
-            Job::Ask(question) => Role::Ask(question),
+            Job::Ask(question) => Role::Ask(Box::new(question)),
         };
         Self {
             id,

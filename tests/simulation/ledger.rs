@@ -188,7 +188,7 @@ fn exits(clients: &[Client], lost_power: bool, absences: bool) -> Verdict {
             // Its network, or the satellite, was gone for as long as it looked for one.
             _ if absences && code == 4 => client.welcomed.is_none(),
             // It may have been asked, or not, of a satellite that was killed before it answered.
-            Role::Ask(Question::Box(..)) => code <= 1,
+            Role::Ask(ref question) if matches!(**question, Question::Box(..)) => code <= 1,
             Role::Write { .. } | Role::Ask(_) => code == 0 || (code == 3 && lost_power),
             // What was lost with the power cannot be told from what was taken out, where there are seals.
             Role::Listen { mode } => {

@@ -558,6 +558,9 @@ fn rule_6_an_eof_that_waited_says_whose_it_is_and_a_cut_needs_no_proof() {
     assert_eq!((closed(&mut talk), talk.printed()), (Some(3), "half"));
 }
 
+/// What a satellite says that it was not given, by name.
+type Lie = (&'static str, fn(&mut Talk));
+
 #[test]
 fn rule_15_an_end_that_nobody_gave_is_exit_1() {
     let forged = || {
@@ -565,19 +568,19 @@ fn rule_15_an_end_that_nobody_gave_is_exit_1() {
         altered[12] ^= 1;
         Bytes::from(altered)
     };
-    let lies: [(&str, fn(&mut Talk)); 7] = [
+    let lies: [Lie; 7] = [
         ("nothing", |talk| talk.done(0)),
         ("no --eof", |talk| talk.done_by_eof(0, Bytes::new())),
         ("that of another pipe", |talk| {
-            talk.done_by_eof(0, order("q", 60))
+            talk.done_by_eof(0, order("q", 60));
         }),
         ("an old one", |talk| talk.done_by_eof(0, order("p", -3601))),
         ("none that waited", |talk| talk.ended(0, A, How::End, 0)),
         ("a waiting one of nobody", |talk| {
-            talk.ended(0, A, How::Eof(Bytes::new()), 0)
+            talk.ended(0, A, How::Eof(Bytes::new()), 0);
         }),
         ("that of a pipe's other", |talk| {
-            talk.ended(0, A, How::Eof(order("q", 0)), 0)
+            talk.ended(0, A, How::Eof(order("q", 0)), 0);
         }),
     ];
     // A tap may have missed all.

@@ -98,7 +98,8 @@ fn empty_messages_without_end_fill_no_client() {
             let handshake = handshake(&mut Chance::new(0), Version::V31, b"ROUTER");
             client.say(&[greeting(Version::V31), handshake].concat());
             assert!(client.take(64).is_some() && client.message().is_some());
-            while client.say(&[0; 1 << 16]) {}
+            let empty = vec![0; 1 << 16];
+            while client.say(&empty) {}
         });
         use_once(&environment, (&["-r", "p"], ""));
     });
@@ -269,7 +270,7 @@ impl Client {
         let request = decode(request).expect("our own client makes sense");
         let len = frames.get(2).map_or(0, Vec::len) as u64;
         let mut bytes = Vec::new();
-        for (reply, payload) in answers(chance, request, len) {
+        for (reply, payload) in answers(chance, &request, len) {
             let mut frames = vec![MAGIC.to_vec(), encode(&reply)];
             frames.extend(payload);
             if chance.below(4) == 0 {
@@ -302,9 +303,9 @@ impl Client {
 type Said = (Reply, Option<Vec<u8>>);
 
 /// What a satellite says to this request, whose payload has this length.
-fn answers(chance: &mut Chance, request: Request, len: u64) -> Vec<Said> {
+fn answers(chance: &mut Chance, request: &Request, len: u64) -> Vec<Said> {
     let one = |reply| vec![(reply, None)];
-    match request {
+    match *request {
         Request::Hello { .. } => one(welcome()),
         Request::Ping => one(Reply::Pong),
         Request::Open { stream, from, .. } => one(Reply::Opened {

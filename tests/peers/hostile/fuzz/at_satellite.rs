@@ -43,7 +43,7 @@ fn whatever_peers_say_a_satellite_serves_the_others_at_its_former_memory() {
     let watch = Watch::by_itself_over(&environment);
     let way = Way { address, tls: None };
     let rest = attack(&environment, &way, seed, rounds);
-    settle(&environment, rest);
+    settle(&environment, &rest);
     watch.all_is_well();
 }
 
@@ -67,7 +67,7 @@ fn whatever_peers_say_inside_tls_a_satellite_serves_the_others_at_its_former_mem
         tls: Some(tls_with(&token.seed.identity())),
     };
     let rest = attack(&environment, &way, seed, rounds);
-    settle(&environment, rest);
+    settle(&environment, &rest);
     watch.all_is_well();
 }
 
@@ -199,7 +199,7 @@ fn in_strokes(line: &mut Line, chance: &mut Chance, bytes: &[u8]) {
 }
 
 /// Nothing stays of the attack: no more memory than in the middle of it.
-fn settle(environment: &Environment, half: Half) {
+fn settle(environment: &Environment, half: &Half) {
     // What was written into a pipe that belongs to nobody.
     let _ = environment.skypipe(&["--discard", "fuzz"]).done();
     let (allowed, mut memory) = (half.memory + half.rounds * LEAK + SLACK, 0);

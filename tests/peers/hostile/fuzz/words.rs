@@ -93,8 +93,8 @@ pub fn frame(version: Version, flags: u8, payload: &[u8]) -> Vec<u8> {
 pub fn message(version: Version, frames: &[Vec<u8>]) -> Vec<u8> {
     let last = frames.len().saturating_sub(1);
     let flags = |index| if index < last { MORE } else { LAST };
-    let framed = frames.iter().enumerate();
-    framed
+    let numbered = frames.iter().enumerate();
+    numbered
         .flat_map(|(index, payload)| frame(version, flags(index), payload))
         .collect()
 }

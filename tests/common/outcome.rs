@@ -53,7 +53,7 @@ impl Outcome {
 
     /// The same, but for what it says of an `--eof` that ended it outside of any stream.
     pub fn whatever_ended_it(mut self) -> Self {
-        let is_eof = |line: &&str| line.contains("an --eof ended") && !line.contains(" inside ");
+        let is_eof = |line: &&str| line.contains("an --eof") && !line.contains(" inside ");
         let lines = self.stderr.split_inclusive('\n');
         let others = lines.filter(|line| !is_eof(line));
         self.stderr = others.collect();

@@ -240,6 +240,7 @@ impl<S: Store> Broker<S> {
         writer.limit += amount;
         let (pipe, wants_more) = (writer.pipe.clone(), writer.wants() > 0);
         self.grant_credit(&pipe, amount);
+        self.shares.grant(id, amount);
         self.owe(id);
         wants_more
     }
@@ -355,6 +356,7 @@ impl<S: Store> Broker<S> {
         let amount = BASE_CREDIT.min(self.room.left()).min(self.quota_left(pipe));
         let amount = amount.min(own);
         self.grant_credit(pipe, amount);
+        self.shares.grant(stream, amount);
         amount
     }
 }

@@ -49,6 +49,8 @@ enum Thing {
 #[derive(Debug, Default)]
 pub(super) struct Shares {
     by_key: HashMap<KeyId, Holds>,
+    /// Credit that the writers of each key have and have not used.
+    granted: HashMap<KeyId, u64>,
     /// Who wrote each stream that is there, and how many bytes of it are kept.
     streams: HashMap<StreamKey, (KeyId, u64)>,
     /// Whose each writer and listener is.
@@ -59,6 +61,30 @@ impl Shares {
     /// What a key holds, but for its connections.
     pub fn of(&self, key: KeyId) -> Holds {
         self.by_key.get(&key).copied().unwrap_or_default()
+    }
+
+    /// A writer was given credit.
+    pub fn grant(&mut self, writer: Uuid, amount: u64) {
+        if let Some(owner) = self.owner_of(writer) {
+            *self.granted.entry(owner).or_default() += amount;
+        }
+    }
+
+    /// A writer has used credit, or it was taken back.
+    pub fn settle(&mut self, writer: Uuid, amount: u64) {
+        if let Some(owner) = self.owner_of(writer)
+            && let Some(granted) = self.granted.get_mut(&owner)
+        {
+            *granted = granted.saturating_sub(amount);
+            if *granted == 0 {
+                self.granted.remove(&owner);
+            }
+        }
+    }
+
+    /// What is kept of a key's streams, and what may still come for its credit, in bytes.
+    fn promised(&self, key: KeyId) -> u64 {
+        self.of(key).bytes + self.granted.get(&key).copied().unwrap_or(0)
     }
 
     pub fn stream_comes(&mut self, stream: StreamKey, owner: Option<KeyId>) {
@@ -238,11 +264,11 @@ impl<S: Store> Broker<S> {
     }
 
     /// What one writer's key may still be given, and its quota.
-    pub(super) fn key_left(&self, stream: Uuid) -> Option<(u64, u64)> {
-        let owner = self.shares.owner_of(stream)?;
+    pub(super) fn key_left(&self, writer: Uuid) -> Option<(u64, u64)> {
+        let owner = self.shares.owner_of(writer)?;
         let quota = self.key_quota(owner)?;
-        let holds = self.shares.of(owner);
-        Some((quota.saturating_sub(holds.bytes), quota))
+        let promised = self.shares.promised(owner);
+        Some((quota.saturating_sub(promised), quota))
     }
 
     /// Takes note of how much of a stream is kept.
@@ -275,6 +301,10 @@ mod tests {
             shares.stream_keeps(StreamKey(1), bytes);
             shares.stream_keeps(StreamKey(2), bytes);
         }
+        shares.grant(id, 100);
+        shares.settle(id, 40);
+        assert_eq!(shares.promised(key), 80);
+        shares.settle(id, 60);
         let holds = Holds {
             clients: 0,
             listeners: 1,
@@ -290,6 +320,6 @@ mod tests {
             shares.goes(Uuid::from_u128(2));
         }
         assert_eq!(shares.of(key), Holds::default());
-        assert!(shares.by_key.is_empty());
+        assert!(shares.by_key.is_empty() && shares.granted.is_empty());
     }
 }

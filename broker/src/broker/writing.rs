@@ -412,6 +412,7 @@ impl<S: Store> Broker<S> {
         let (name, key) = (writer.pipe.clone(), writer.key);
         self.room.hold(price, true);
         self.settle_credit(&name, price);
+        self.shares.settle(stream, price);
         self.with_pipe(&name, |pipe, ctx| pipe.append(key, payload, tail, ctx));
         self.recount(key);
         self.note_unsaved(stream);
@@ -580,6 +581,7 @@ impl<S: Store> Broker<S> {
         let pipe = writer.pipe.clone();
         self.room.withdraw(unused);
         self.settle_credit(&pipe, unused);
+        self.shares.settle(stream, unused);
     }
 
     /// Notes that a writer is owed an acknowledgement; it goes out when all input is handled.

@@ -1,5 +1,7 @@
 //! Fair shares: what one key may hold, what is kept for those who manage, what a revocation lets go of.
 
+use std::collections::HashMap;
+
 use super::story::{MEMORY, Story, id, opening, peer};
 use crate::broker::{MAX_LISTENERS, MAX_STREAMS};
 use crate::keys::{KeyId, Roll};
@@ -233,6 +235,31 @@ fn what_a_key_wrote_waits_up_to_its_quota_and_no_further() {
         Reply::Ack { full: None, .. }
     ));
     assert!(story.broker.used() <= MEMORY);
+}
+
+#[test]
+fn many_writers_of_one_key_have_its_quota_together() {
+    let mut story = shared();
+    come(&mut story, "w", "small");
+    for stream in 0..50 {
+        let name = format!("s{stream}");
+        story.open("w", &name, &name);
+        story.say(
+            "w",
+            &Request::Want {
+                stream: id(&name),
+                want: 1 << 20,
+            },
+        );
+    }
+    let mut limits = HashMap::new();
+    for (reply, _) in story.hear("w") {
+        if let Reply::Opened { stream, limit, .. } | Reply::Ack { stream, limit, .. } = reply {
+            limits.insert(stream, limit);
+        }
+    }
+    let given: u64 = limits.values().sum();
+    assert!((1..=10_000).contains(&given), "{given}");
 }
 
 #[test]

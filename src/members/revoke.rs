@@ -77,14 +77,14 @@ fn what_it_wrote(member: &Member, name: &str) -> Option<String> {
     let holds = key.map(|key| key.holds).filter(|it| it.streams > 0);
     holds.map(|holds| {
         let (streams, bytes) = (count(holds.streams, "stream"), size(holds.bytes));
-        format!("{streams} that it wrote, with {bytes}")
+        format!("{streams} with {bytes}")
     })
 }
 
 /// Whether that is dropped, if there is somebody to ask; else what remains to be said of it.
 fn ask_about_what_it_wrote(member: &Member, name: &str, wrote: &str) -> Result<String, Failure> {
     match confirm(&format!(
-        "The key {name} is revoked. Drop what nobody takes of {wrote}?"
+        "The key {name} is revoked. It had {wrote} here. Drop what nobody takes of that?"
     )) {
         Some(true) => {
             member.put(Question::Revoke(name.to_owned(), true))?;
@@ -92,7 +92,7 @@ fn ask_about_what_it_wrote(member: &Member, name: &str, wrote: &str) -> Result<S
         }
         Some(false) => Ok(String::new()),
         None => Ok(format!(
-            "; there were {wrote}: with --discard what nobody takes of that is dropped, too"
+            "; it had {wrote} here: with --discard what nobody takes of that is dropped, too"
         )),
     }
 }

@@ -78,7 +78,7 @@ struct Flags {
     /// Show the pipes in use
     #[arg(long, help_heading = "Commands")]
     list: bool,
-    /// Drop what waits in the pipe
+    /// Drop what waits in the pipe; with --revoke, what the key wrote and nobody takes
     #[arg(long, help_heading = "Commands")]
     discard: bool,
     /// Show how the satellite is, without starting one

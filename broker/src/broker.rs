@@ -422,7 +422,7 @@ impl<S: Store> Broker<S> {
         if let Some(other) = self.clients.at(peer)
             && !self.is_clients_key(other, key)
         {
-            // A routing id is the client's to choose: its first user has gone without notice.
+            // libzmq makes the routing ids, and may make one again: its first user has gone without notice.
             self.disconnected(peer);
         }
         match frames {

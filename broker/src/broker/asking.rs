@@ -41,7 +41,7 @@ impl<S: Store> Broker<S> {
                 marker,
                 (Uuid::from_u64_pair(OLD_IDS, marker.0), name.clone()),
             );
-            let owner = self.clients.get(client).and_then(|client| client.key);
+            let owner = self.clients.key_of(client);
             self.shares.stream_comes(marker, owner);
         }
         self.with_pipe(&name, |pipe, ctx| pipe.eof(marker, order, ctx));

@@ -83,6 +83,15 @@ impl Clients {
         };
         let before = std::mem::replace(&mut client.key, key);
         self.one_less(before);
+        self.one_more(key);
+    }
+
+    /// The key of a client, if it has said it in this run of the satellite.
+    pub fn key_of(&self, id: Uuid) -> Option<KeyId> {
+        self.get(id)?.key
+    }
+
+    fn one_more(&mut self, key: Option<KeyId>) {
         if let Some(key) = key {
             *self.with_keys.entry(key).or_default() += 1;
         }
@@ -195,10 +204,8 @@ impl Clients {
             self.disconnect(other);
         }
         if self.away.remove(&id) {
-            let key = self.get(id).and_then(|client| client.key);
-            if let Some(key) = key {
-                *self.with_keys.entry(key).or_default() += 1;
-            }
+            let key = self.key_of(id);
+            self.one_more(key);
         }
         let client = self.make(id, now);
         client.heard = now;

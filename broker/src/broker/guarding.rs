@@ -168,7 +168,7 @@ impl<S: Store> Broker<S> {
     /// Whether a client may speak with this key: it began with the same. One that was there before a
     /// restart has not said yet.
     pub(super) fn is_clients_key(&self, client: Uuid, key: Option<KeyId>) -> bool {
-        let known = self.clients.get(client).and_then(|client| client.key);
+        let known = self.clients.key_of(client);
         known.is_none() || known == key
     }
 

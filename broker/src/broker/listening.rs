@@ -118,7 +118,7 @@ impl<S: Store> Broker<S> {
             },
         );
         self.listeners.insert(key, listener);
-        let owner = self.clients.get(client).and_then(|client| client.key);
+        let owner = self.clients.key_of(client);
         self.shares.listener_comes(listener, owner);
         if let Some(owner) = self.clients.get_mut(client) {
             owner.listeners.insert(listener);

@@ -188,7 +188,7 @@ impl<S: Store> Broker<S> {
     /// Whether a client has no more of something than its share, and somebody else would find some of it; else
     /// why not.
     pub(super) fn has_share(&self, client: Uuid, kind: Kind) -> Result<(), String> {
-        let owner = self.clients.get(client).and_then(|client| client.key);
+        let owner = self.clients.key_of(client);
         match owner {
             Some(owner) => self.key_has_share(owner, kind),
             None if self.roll.is_some() => Ok(()),

@@ -266,7 +266,7 @@ impl<S: Store> Broker<S> {
         writer.begins = begins;
         self.writers.insert(stream, writer);
         self.streams.insert(key, (stream, name.clone()));
-        let owner = self.clients.get(client).and_then(|client| client.key);
+        let owner = self.clients.key_of(client);
         self.shares.stream_comes(key, owner);
         self.shares.writer_comes(stream, owner);
         self.note_changed(Changed::Writer(stream));

@@ -18,6 +18,7 @@ mod asking;
 mod clients;
 mod credit;
 mod guarding;
+mod inflow;
 mod inviting;
 mod listening;
 mod losing;
@@ -29,6 +30,7 @@ mod saving;
 mod shares;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 mod work;
 mod writing;
 
@@ -39,13 +41,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
+use self::absent::Absent;
 use self::clients::Clients;
 use self::credit::Room;
+pub use self::inflow::FREE_FRAME;
+use self::inflow::Inflow;
 use self::inviting::Unsaved;
 use self::listening::Taker;
 use self::pipes::Pipes;
 use self::saving::Saving;
-use self::shares::{Kind, Shares};
+use self::shares::Shares;
+pub use self::upkeep::most_clients;
 use self::work::Work;
 use self::writing::Writer;
 use crate::keys::{KeyId, Roll};
@@ -69,16 +75,18 @@ const FAIR_TURN: usize = 16;
 /// How many writers and listeners that were given up may come back: with a kibibyte or so for each.
 const ABSENT_KEPT: usize = 4096;
 
-/// The most streams that are open or wait: with a kibibyte for each, a pipe of its own included, and
-/// its names, what bounds the memory that streams without a byte can take.
+/// The most clients, however large the budget: the loop's fairness counts on it.
+const MAX_CLIENTS: usize = 10_000;
+
+/// The most streams that are open or wait, however large the budget.
 const MAX_STREAMS: usize = 100_000;
 
-/// The most listeners: twice the most clients that a satellite serves, each of which has one as a
-/// rule. It bounds what those that take nothing cost.
+/// The most listeners, however large the budget: twice the most clients that a satellite serves, each of which
+/// has one as a rule.
 const MAX_LISTENERS: usize = 20_000;
 
-/// The most parts that listeners have in streams: each of a thousand listeners has one in each of the
-/// streams of two hundred writers. With some 200 bytes for each, what bounds their memory.
+/// The most parts that listeners have in streams, however large the budget: each of a thousand listeners has one
+/// in each of the streams of two hundred writers.
 const MAX_FEEDS: usize = 200_000;
 
 /// A connection, by the routing id that ZeroMQ gave it.
@@ -94,6 +102,16 @@ pub enum Input {
         /// From whom.
         peer: Peer,
         /// The key with which the connection was let in, at a satellite that has keys.
+        key: Option<KeyId>,
+        /// Its frames.
+        frames: Vec<Bytes>,
+    },
+    /// The same, where at least one frame is empty because its connection had no credit for it
+    /// ([`Output::Credit`]).
+    Oversent {
+        /// From whom.
+        peer: Peer,
+        /// The key with which the connection was let in.
         key: Option<KeyId>,
         /// Its frames.
         frames: Vec<Bytes>,
@@ -138,6 +156,15 @@ pub enum Output {
     /// Put the keys on disk, whole and synced, in place of those that are there, and report
     /// [`Input::KeysSaved`] before anything else.
     SaveKeys(Bytes),
+    /// Let a connection send so many more bytes in frames of more than [`FREE_FRAME`] bytes, or fewer if
+    /// negative, each frame counted as [`protocol::cost`]. Beyond what it may send, such a frame is to be handed
+    /// in empty. A connection that is gone needs nothing.
+    Credit {
+        /// Whose.
+        peer: Peer,
+        /// How much.
+        amount: i64,
+    },
     /// Worth a line in the log.
     Log(String),
     /// End the loop.
@@ -185,6 +212,7 @@ pub struct Broker<S> {
     pipes: Pipes,
     effects: Effects,
     room: Room,
+    inflow: Inflow,
     clients: Clients,
     shares: Shares,
     work: Work,
@@ -195,7 +223,7 @@ pub struct Broker<S> {
     takers: HashMap<Uuid, Taker>,
     listeners: HashMap<ListenerKey, Uuid>,
     /// Writers and listeners that were given up and may come back, the latest last.
-    absent: VecDeque<Uuid>,
+    absent: Absent,
     /// The place in the order of opening that comes next; streams and listeners share the count.
     next_key: u64,
     out: VecDeque<Output>,
@@ -248,6 +276,7 @@ impl<S: Store> Broker<S> {
             pipes: Pipes::default(),
             effects,
             room,
+            inflow: Inflow::default(),
             clients: Clients::default(),
             shares: Shares::default(),
             work: Work::default(),
@@ -255,7 +284,7 @@ impl<S: Store> Broker<S> {
             streams: HashMap::new(),
             takers: HashMap::new(),
             listeners: HashMap::new(),
-            absent: VecDeque::new(),
+            absent: Absent::default(),
             next_key: 0,
             out: VecDeque::new(),
             wanting: VecDeque::new(),
@@ -283,7 +312,11 @@ impl<S: Store> Broker<S> {
         }
         self.now = self.now.max(now);
         match input {
-            Input::Received { peer, key, frames } => self.received(&peer, key, &frames),
+            Input::Received { peer, key, frames } => {
+                self.received(&peer, key, &frames);
+                self.settle_frames(&peer, &frames);
+            }
+            Input::Oversent { peer, key, frames } => self.oversent(&peer, key, &frames),
             Input::Disconnected { peer } => self.disconnected(&peer),
             Input::Congested { peer } => self.congested(peer),
             Input::Taken { peer } => self.taken_by_old(&peer),
@@ -320,6 +353,10 @@ impl<S: Store> Broker<S> {
             return Some(Output::SaveKeys(roll));
         }
         loop {
+            // Whoever is told of credit can use it at once.
+            if let Some((peer, amount)) = self.inflow.next() {
+                return Some(Output::Credit { peer, amount });
+            }
             // Nothing leaves before the decisions that it follows from are written down.
             if !self.record() {
                 // But that the satellite ends, and why writers wait, follows from nothing.
@@ -596,10 +633,15 @@ impl<S: Store> Broker<S> {
             return self.refuse(peer, Code::Limit, &message, None);
         }
         let is_new = !self.clients.is_present(client);
-        if let Some(owner) = key.filter(|_| is_new)
-            && let Err(why) = self.key_has_share(owner, Kind::Clients)
-        {
+        if is_new && let Err(why) = self.client_may_come(key) {
             return self.refuse(peer, Code::Limit, &why, None);
+        }
+        if self
+            .clients
+            .peer(client)
+            .is_some_and(|before| before != peer)
+        {
+            self.withdraw_from(client);
         }
         if let Some(earlier) = self.clients.connect(client, peer, self.now) {
             self.out_of_reach(earlier);

@@ -73,11 +73,35 @@ pub enum Sent {
 ///
 /// What libzmq reports beside the outcomes of [`Sent`]; the socket can no longer be used then.
 pub fn send(socket: &mut Socket, route: Option<&Bytes>, frames: &[Bytes]) -> io::Result<Sent> {
+    send_all(socket, route, frames, COPY_SENT)
+}
+
+/// As [`send`], but the last frame is lent whatever its length: whoever owns its bytes sees when they have left,
+/// or are given up with their connection.
+///
+/// # Errors
+///
+/// As with [`send`].
+pub fn send_lent(socket: &mut Socket, route: &Bytes, frames: &[Bytes]) -> io::Result<Sent> {
+    send_all(socket, Some(route), frames, 0)
+}
+
+/// The last frame is copied if it has no more than so many bytes.
+fn send_all(
+    socket: &mut Socket,
+    route: Option<&Bytes>,
+    frames: &[Bytes],
+    copy_last: usize,
+) -> io::Result<Sent> {
     let count = route.iter().len() + frames.len();
     let mut sent = Sent::Taken;
     for (index, frame) in route.into_iter().chain(frames).enumerate() {
-        let more = if index + 1 < count { zmq::SNDMORE } else { 0 };
-        match send_frame(socket, frame, more | zmq::DONTWAIT)? {
+        let (more, copy) = if index + 1 < count {
+            (zmq::SNDMORE, COPY_SENT)
+        } else {
+            (0, copy_last)
+        };
+        match send_frame(socket, frame, copy, more | zmq::DONTWAIT)? {
             Sent::Taken => {}
             refused if index == 0 => return Ok(refused),
             // Only a DEALER whose connection ended in the middle gets here. It swallows the rest of
@@ -220,9 +244,9 @@ pub fn connect_over(socket: &mut Socket, stream: OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-fn send_frame(socket: &mut Socket, frame: &Bytes, flags: c_int) -> io::Result<Sent> {
+fn send_frame(socket: &mut Socket, frame: &Bytes, copy: usize, flags: c_int) -> io::Result<Sent> {
     loop {
-        let sent = if frame.len() <= COPY_SENT {
+        let sent = if frame.len() <= copy {
             send_copied(socket, frame, flags)
         } else {
             send_shared(socket, frame, flags)
@@ -332,3 +356,10 @@ fn fault(errno: c_int) -> io::Error {
 mod hostile;
 #[cfg(test)]
 mod tests;
+// STUB
+pub fn ask_credit(_: &mut Socket, _: usize) -> io::Result<()> {
+    Ok(())
+}
+pub fn give_credit(_: &mut Socket, _: &[u8], _: i64) -> io::Result<bool> {
+    Ok(true)
+}

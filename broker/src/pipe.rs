@@ -211,10 +211,16 @@ impl Pipe {
         self.streams.get(&key).map(|stream| stream.kept())
     }
 
-    /// How many parts in streams one stream or one listener more may bring.
+    /// How many streams are open: one listener more has a part in each of them.
     #[must_use]
-    pub fn breadth(&self) -> usize {
-        self.open.len().max(self.listeners.len())
+    pub fn open_streams(&self) -> usize {
+        self.open.len()
+    }
+
+    /// How many listeners there are: each has a part in one stream more.
+    #[must_use]
+    pub fn listeners(&self) -> usize {
+        self.listeners.len()
     }
 
     /// Whether nothing waits and nobody uses it, so that it is gone (rule 1).

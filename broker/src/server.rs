@@ -29,6 +29,7 @@
 mod admission;
 mod clock;
 mod departures;
+mod outbox;
 mod sharing;
 
 use std::fmt;
@@ -43,9 +44,10 @@ use zmq::{Context, PollItem, Socket};
 use self::admission::Admission;
 use self::clock::RunningClock;
 use self::departures::Departures;
+use self::outbox::Outbox;
 use self::sharing::Sharing;
 use crate::borrowing::BorrowedIo;
-use crate::broker::{Broker, Input, Now, Output, Peer};
+use crate::broker::{Broker, FREE_FRAME, Input, Now, Output, Peer};
 use crate::frame::{self, Sent};
 use crate::keys::KeyId;
 use crate::keys::seed::SigningPair;
@@ -270,6 +272,7 @@ fn configure(socket: &mut Socket) -> io::Result<()> {
     frame::notify_disconnects(socket)?;
     socket.set_sndhwm(SEND_QUEUE.try_into().unwrap_or(i32::MAX))?;
     socket.set_rcvhwm(RECEIVE_QUEUE)?;
+    frame::ask_credit(socket, FREE_FRAME)?;
     socket.set_maxmsgsize((MAX_CHUNK + FRAME_SLACK).try_into().unwrap_or(i64::MAX))?;
     socket.set_linger(LINGER_MS)?;
     socket.set_handshake_ivl(HANDSHAKE_MS)?;
@@ -300,6 +303,7 @@ struct Rounds<'a, S> {
     broker: &'a mut Broker<S>,
     edge: Edge<'a>,
     departures: Departures,
+    outbox: Outbox,
     now: Now,
     /// The descriptor to watch, until it has been readable.
     stop: Option<BorrowedFd<'a>>,
@@ -327,6 +331,7 @@ impl<'a, S: Store> Rounds<'a, S> {
             broker,
             edge,
             departures: Departures::default(),
+            outbox: Outbox::default(),
             now: Now::ZERO,
             stop: Some(stop),
             stop_asked: false,
@@ -358,12 +363,18 @@ impl<'a, S: Store> Rounds<'a, S> {
     fn take_in(&mut self, key: Option<KeyId>, mut frames: Vec<Bytes>) {
         let peer = Peer(frames.remove(0));
         if frames.len() == 1 && frames[0].is_empty() {
-            self.departures.forget(&peer);
-            self.tell(Input::Disconnected { peer });
+            self.gone(peer);
         } else if key.is_some() || self.admission.is_none() {
             self.departures.heard(self.now, &peer);
+            self.outbox.heard(&peer, key);
             self.tell(Input::Received { peer, key, frames });
         }
+    }
+
+    fn gone(&mut self, peer: Peer) {
+        self.departures.forget(&peer);
+        self.outbox.forget(&peer);
+        self.tell(Input::Disconnected { peer });
     }
 
     /// Keys expire by the calendar.
@@ -388,7 +399,7 @@ impl<'a, S: Store> Rounds<'a, S> {
         }
         for peer in self.departures.quiet(self.now) {
             if !frame::is_connected(&mut self.socket, &peer.0) {
-                self.tell(Input::Disconnected { peer });
+                self.gone(peer);
             }
         }
     }
@@ -438,6 +449,9 @@ impl<'a, S: Store> Rounds<'a, S> {
                     let saved = (self.edge.save_keys)(&keys);
                     self.tell(Input::KeysSaved(saved));
                 }
+                Output::Credit { peer, amount } => {
+                    frame::give_credit(&mut self.socket, &peer.0, amount)?;
+                }
                 Output::Log(line) => (self.edge.log)(&line),
                 Output::Stop => return Ok(true),
                 Output::Fail(why) => return Err(ServeError::Store(why)),
@@ -447,13 +461,30 @@ impl<'a, S: Store> Rounds<'a, S> {
     }
 
     fn send(&mut self, peer: Peer, frames: &[Bytes], report: bool) -> io::Result<()> {
-        match frame::send(&mut self.socket, Some(&peer.0), frames)? {
+        let sent = match frames {
+            // A payload is counted by the broker until its listener has confirmed it.
+            [_, _, _, ..] => frame::send(&mut self.socket, Some(&peer.0), frames)?,
+            _ => self.send_reply(&peer, frames)?,
+        };
+        match sent {
             Sent::Taken if report => self.tell(Input::Taken { peer }),
             Sent::Taken => {}
             Sent::Full => self.tell(Input::Congested { peer }),
             Sent::Unreachable => self.tell(Input::Disconnected { peer }),
         }
         Ok(())
+    }
+
+    fn send_reply(&mut self, peer: &Peer, frames: &[Bytes]) -> io::Result<Sent> {
+        let Some((reply, before)) = frames.split_last() else {
+            return Ok(Sent::Taken);
+        };
+        let Some(reply) = self.outbox.take(peer, reply.clone()) else {
+            return Ok(Sent::Full);
+        };
+        let mut frames = before.to_vec();
+        frames.push(reply);
+        frame::send_lent(&mut self.socket, &peer.0, &frames)
     }
 
     fn pause(&self, drained: bool) -> Duration {

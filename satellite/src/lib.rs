@@ -73,7 +73,8 @@ pub fn run(
     randomness::look().map_err(anyhow::Error::msg)?;
     allocator::reuse_large_blocks();
     limits::keep_files_private();
-    let clients = limits::clients(limits::raise_descriptors());
+    let most = broker::most_clients(settings.memory);
+    let clients = limits::clients(limits::raise_descriptors(most), most);
     // Before there is a socket to leave behind, so that from here on every end is an orderly one.
     let signals = signals::stop_descriptor().and_then(|stop| {
         signals::survive_file_limit()?;

@@ -3,37 +3,32 @@
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 
-/// The most clients of one satellite, however many descriptors there are; the loop's fairness
-/// counts on it, and what they are all given to begin with fits into the default budget.
-const MAX_CLIENTS: usize = 10_000;
-
 /// Descriptors that are not for clients: stdin to stderr, the sockets that listen, libzmq's own
 /// between its threads, and some to spare.
 const OWN_DESCRIPTORS: u64 = 64;
 
-/// Raises the limit of open files as far as the system allows, and returns it; none if unlimited.
-pub(crate) fn raise_descriptors() -> Option<u64> {
+/// Raises the limit of open files as far as so many clients need, and the system allows, and returns it.
+/// No further: each stranger that is connected takes memory, too.
+pub(crate) fn raise_descriptors(most: usize) -> u64 {
+    let needed = OWN_DESCRIPTORS + 2 * most as u64;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    match setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: maximum,
-            maximum,
-        },
-    ) {
-        Ok(()) => maximum,
-        Err(_) => current,
+    let allowed = maximum.map_or(needed, |maximum| maximum.min(needed));
+    let limit = Rlimit {
+        current: Some(allowed),
+        maximum,
+    };
+    match setrlimit(Resource::Nofile, limit) {
+        Ok(()) => allowed,
+        Err(_) => current.unwrap_or(needed),
     }
 }
 
 /// How many clients to serve with so many descriptors. It is half of what would be possible:
 /// clients that come back are there twice for a moment, strangers take some before they are turned
-/// away, and running out is fatal, for libzmq then aborts the process.
-pub(crate) fn clients(descriptors: Option<u64>) -> usize {
-    let possible = descriptors.map_or(u64::MAX, |all| all.saturating_sub(OWN_DESCRIPTORS) / 2);
-    usize::try_from(possible)
-        .unwrap_or(MAX_CLIENTS)
-        .clamp(1, MAX_CLIENTS)
+/// away, and running out has others wait.
+pub(crate) fn clients(descriptors: u64, most: usize) -> usize {
+    let possible = descriptors.saturating_sub(OWN_DESCRIPTORS) / 2;
+    usize::try_from(possible).unwrap_or(most).clamp(1, most)
 }
 
 /// From here on, all files that this process makes are its user's alone, and its user can open them,
@@ -57,16 +52,16 @@ mod tests {
 
     #[test]
     fn there_are_fewer_clients_than_descriptors() {
-        assert_eq!(clients(None), MAX_CLIENTS);
-        assert_eq!(clients(Some(1 << 20)), MAX_CLIENTS);
-        assert_eq!(clients(Some(1024)), 480);
-        assert_eq!(clients(Some(10)), 1);
+        assert_eq!(clients(1 << 20, 1000), 1000);
+        assert_eq!(clients(1024, 1000), 480);
+        assert_eq!(clients(10, 1000), 1);
     }
 
     #[test]
-    fn the_limit_is_raised_to_what_is_allowed() {
-        let raised = raise_descriptors();
-        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-        assert_eq!((current, raised), (maximum, maximum));
+    fn the_limit_is_what_clients_need_and_no_more() {
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        let raised = raise_descriptors(500);
+        assert_eq!(raised, maximum.map_or(1064, |maximum| maximum.min(1064)));
+        assert_eq!(getrlimit(Resource::Nofile).current, Some(raised));
     }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use skypipe_broker::broker::Peer;
+use skypipe_broker::broker::{FREE_FRAME, Peer};
+use skypipe_broker::protocol::cost;
 
 use super::rng::Rng;
 
@@ -23,6 +24,8 @@ pub struct Conn {
     pub up: bool,
     /// Whether the satellite was told of its end.
     pub told: bool,
+    /// What it may carry to the satellite in large frames.
+    pub frame_credit: i64,
     /// Whether the next message to the client finds its queue full.
     pub congested: bool,
     /// When the last message to the satellite arrives there.
@@ -65,6 +68,7 @@ impl Conn {
             down: true,
             up: true,
             told: false,
+            frame_credit: 0,
             congested: false,
             last_up: Duration::ZERO,
             last_down: Duration::ZERO,
@@ -81,6 +85,25 @@ impl Conn {
     pub fn arrives_down(&mut self, at: Duration) -> Duration {
         self.last_down = self.last_down.max(at);
         self.last_down
+    }
+
+    /// A message that arrives at the satellite. Large frames are empty if there is no credit for them; whether
+    /// some are.
+    pub fn takes_in(&mut self, frames: Vec<Bytes>) -> (Vec<Bytes>, bool) {
+        let mut is_short = false;
+        let taken = frames.into_iter().map(|frame| {
+            let price = i64::try_from(cost(frame.len())).unwrap_or(i64::MAX);
+            if frame.len() <= FREE_FRAME {
+                frame
+            } else if self.frame_credit >= price {
+                self.frame_credit -= price;
+                frame
+            } else {
+                is_short = true;
+                Bytes::new()
+            }
+        });
+        (taken.collect(), is_short)
     }
 
     /// It is broken, with all that is under way on it.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use skypipe_broker::broker::{Broker, Input, Output, Settings};
+use skypipe_broker::broker::{Broker, FREE_FRAME, Input, Output, Settings};
 use skypipe_broker::keys::Roll;
 use skypipe_broker::protocol::{MAGIC, Outcome, Reply, Request, decode, encode};
 
@@ -255,10 +255,18 @@ impl World {
                     return Ok(());
                 }
                 let peer = peer.clone();
-                self.tell_broker(Input::Received {
-                    peer,
-                    key: self.members.is_some().then_some(members::KEY),
-                    frames,
+                let key = self.members.is_some().then_some(members::KEY);
+                let (frames, is_short) = self.conns[conn].takes_in(frames);
+                if frames.iter().any(|frame| frame.len() > FREE_FRAME) {
+                    self.check.coverage.hit("large frame");
+                }
+                if is_short {
+                    self.check.coverage.hit("frame dropped");
+                }
+                self.tell_broker(if is_short {
+                    Input::Oversent { peer, key, frames }
+                } else {
+                    Input::Received { peer, key, frames }
                 })
             }
             Event::Down(conn, frames) if self.conns[conn].down => {
@@ -326,6 +334,12 @@ impl World {
             match output {
                 Output::Send { peer, frames, .. } if self.disk.is_none() => {
                     self.check.reply(peer, frames)?;
+                }
+                Output::Credit { peer, amount } => {
+                    let conn = self.conns.iter_mut().rfind(|conn| conn.peer == *peer);
+                    if let Some(conn) = conn {
+                        conn.frame_credit += amount;
+                    }
                 }
                 Output::Send { .. } | Output::SaveKeys(_) | Output::Log(_) => {}
                 Output::Stop => return Err("the satellite stops".to_owned()),
@@ -537,7 +551,7 @@ pub fn reply_in(frames: &[Bytes]) -> Option<Reply> {
 /// What goes into a satellite, in a line.
 pub fn told(input: &Input) -> String {
     match input {
-        Input::Received { peer, frames, .. } => {
+        Input::Received { peer, frames, .. } | Input::Oversent { peer, frames, .. } => {
             let len = frames.get(2).map_or(0, Bytes::len);
             format!("{:?} {:?} +{len}", peer.0, decode::<Request>(&frames[1]))
         }

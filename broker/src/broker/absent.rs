@@ -1,15 +1,69 @@
 //! Writers and listeners that were given up for their silence and may come back (rule 16).
 //!
 //! Being lost is not being sent away: what others may have meanwhile is theirs at once, and where the
-//! lost one stood is kept until it is back. There is room for the latest [`ABSENT_KEPT`] of them.
+//! lost one stood is kept until it is back. There is room for [`ABSENT_KEPT`] of them; beyond that the key that
+//! has most of them loses its oldest, so that one key's do not push out another's.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, VecDeque};
 
 use uuid::Uuid;
 
 use super::writing::Stage;
 use super::{ABSENT_KEPT, Broker};
+use crate::keys::KeyId;
 use crate::pipe::Changed;
 use crate::protocol::How;
 use crate::store::{Store, StreamKey};
+
+/// Those who may come back, by whose they are; each one's the latest last.
+#[derive(Debug, Default)]
+pub(super) struct Absent {
+    by_owner: BTreeMap<Option<KeyId>, VecDeque<(u64, Uuid)>>,
+    /// How many have been given up so far.
+    came: u64,
+    len: usize,
+}
+
+impl Absent {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    fn push(&mut self, owner: Option<KeyId>, id: Uuid) {
+        self.came += 1;
+        self.len += 1;
+        let its = self.by_owner.entry(owner).or_default();
+        its.push_back((self.came, id));
+    }
+
+    /// Takes those out for which this holds.
+    pub fn remove(&mut self, is_it: impl Fn(Uuid) -> bool) {
+        self.by_owner.retain(|_, its| {
+            its.retain(|(_, id)| !is_it(*id));
+            !its.is_empty()
+        });
+        self.len = self.by_owner.values().map(VecDeque::len).sum();
+    }
+
+    /// Takes out the oldest of the key that has most; of several such keys, the oldest of all.
+    fn pop(&mut self) -> Option<Uuid> {
+        let oldest = |its: &VecDeque<(u64, Uuid)>| its.front().map(|(came, _)| Reverse(*came));
+        let most = self
+            .by_owner
+            .iter()
+            .max_by_key(|(_, its)| (its.len(), oldest(its)));
+        let owner = *most?.0;
+        let its = self.by_owner.get_mut(&owner)?;
+        let (_, id) = its.pop_front()?;
+        self.len -= 1;
+        if its.is_empty() {
+            self.by_owner.remove(&owner);
+        }
+        Some(id)
+    }
+}
 
 impl<S: Store> Broker<S> {
     /// Gives a writer up: its stream is cut, and how far it had come is kept. One whose stream has
@@ -47,15 +101,16 @@ impl<S: Store> Broker<S> {
             client.streams.remove(&id);
             client.absent.insert(id);
         }
-        self.absent.push_back(id);
+        let owner = self.shares.owner_of(id);
+        self.absent.push(owner, id);
         if self.absent.len() > ABSENT_KEPT {
-            self.forget_longest_absent();
+            self.forget_one_absent();
         }
     }
 
     /// Somebody who was given up is there again.
     pub(super) fn is_back(&mut self, client: Uuid, id: Uuid) {
-        self.absent.retain(|absent| *absent != id);
+        self.absent.remove(|absent| absent == id);
         let is_listener = self.takers.contains_key(&id);
         if let Some(client) = self.clients.get_mut(client) {
             client.absent.remove(&id);
@@ -69,9 +124,9 @@ impl<S: Store> Broker<S> {
         self.schedule_check(client);
     }
 
-    /// Forgets who was given up first of all that may come back. Returns whether there was anybody.
-    pub(super) fn forget_longest_absent(&mut self) -> bool {
-        let Some(id) = self.absent.pop_front() else {
+    /// Forgets one that may come back, whose turn it is. Returns whether there was anybody.
+    pub(super) fn forget_one_absent(&mut self) -> bool {
+        let Some(id) = self.absent.pop() else {
             return false;
         };
         let taker = self.takers.get(&id).map(|taker| taker.client);

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::shares::Kind;
+use super::upkeep::Kind;
 use super::{Broker, OLD_IDS, Output, Peer};
 use crate::keys::KeyId;
 use crate::pipe::Pipe;
@@ -30,12 +30,8 @@ impl<S: Store> Broker<S> {
         }
         let marker = StreamKey(self.new_key());
         if !self.pipes.get(&name).is_some_and(Pipe::is_live) {
-            if let Err(why) = self.has_share(client, Kind::Streams) {
+            if let Err(why) = self.has_room_for(client, Kind::Streams, &name) {
                 return self.refuse(peer, Code::Limit, &why, None);
-            }
-            if !self.has_room_for_stream(&name) {
-                let message = "this satellite has all the streams that it can keep";
-                return self.refuse(peer, Code::Limit, message, None);
             }
             self.streams.insert(
                 marker,

@@ -48,6 +48,8 @@ pub(super) struct Clients {
     away: HashSet<Uuid>,
     /// How many of the others have each key.
     with_keys: HashMap<KeyId, usize>,
+    /// How many are peers of the original protocol.
+    old: usize,
 }
 
 impl Clients {
@@ -120,6 +122,20 @@ impl Clients {
     /// Whether a client is a peer of the original protocol.
     pub fn is_old(&self, client: Uuid) -> bool {
         self.get(client).is_some_and(|client| client.old.is_some())
+    }
+
+    /// A client is a peer of the original protocol.
+    pub fn set_old(&mut self, id: Uuid) {
+        if let Some(client) = self.by_id.get_mut(&id)
+            && client.old.replace(OldPeer::default()).is_none()
+        {
+            self.old += 1;
+        }
+    }
+
+    /// How many are peers of the original protocol.
+    pub fn old(&self) -> usize {
+        self.old
     }
 
     /// Those who connected with a key, the first to come first.
@@ -232,6 +248,7 @@ impl Clients {
     pub fn remove(&mut self, id: Uuid) -> Option<Client> {
         self.disconnect(id);
         let client = self.by_id.remove(&id)?;
+        self.old -= usize::from(client.old.is_some());
         if !self.away.remove(&id) {
             self.one_less(client.key);
         }

@@ -32,12 +32,6 @@ const MANY: usize = 100;
 /// so that those who come are not more than those who are served.
 pub(super) const ASKED_AT_ONCE: usize = 256;
 
-/// What a connection takes, in bytes (`benches/growth` measures some 35 KiB, for libzmq's queues and buffers
-/// and for TLS), and how many connections are nothing to speak of. Beyond those the budget pays for them,
-/// up to three quarters of it.
-const CONNECTION: u64 = 40 << 10;
-const FEW: usize = 100;
-
 /// What all taps together may hold beyond the budget; less where that is small, but always a chunk
 /// that is under way and one that comes.
 const TAPS: u64 = 8 << 20;
@@ -46,8 +40,8 @@ const TAPS: u64 = 8 << 20;
 #[derive(Debug)]
 pub(super) struct Room {
     budget: u64,
-    /// What connections take of it.
-    connections: u64,
+    /// What everything takes of it that is no payload.
+    upkeep: u64,
     /// The cost of what is held.
     held: u64,
     /// Credit that was given and has not been used.
@@ -65,7 +59,7 @@ impl Room {
     pub fn new(budget: u64) -> Self {
         Self {
             budget,
-            connections: 0,
+            upkeep: 0,
             held: 0,
             granted: 0,
             changed: false,
@@ -85,23 +79,22 @@ impl Room {
 
     /// What may still be given to anyone.
     pub fn left(&self) -> u64 {
-        (self.budget - self.connections).saturating_sub(self.used())
+        (self.budget - self.upkeep).saturating_sub(self.used())
     }
 
-    /// So many clients are connected.
-    pub fn note_connections(&mut self, count: usize) {
-        let cost = count.saturating_sub(FEW) as u64 * CONNECTION;
-        self.connections = cost.min(self.budget / 4 * 3);
+    /// So many bytes of the budget are used for what is no payload.
+    pub fn note_upkeep(&mut self, bytes: u64) {
+        self.upkeep = bytes.min(self.budget);
     }
 
     /// Whether little is left.
     pub fn is_short(&self) -> bool {
-        self.left() < (self.budget - self.connections) / 2
+        self.left() < (self.budget - self.upkeep) / 2
     }
 
     /// What may still be given to those who are being drained.
     fn left_in_reserve(&self) -> u64 {
-        let most = self.budget - self.connections + RESERVE.min(self.budget / 4);
+        let most = self.budget - self.upkeep + RESERVE.min(self.budget / 4);
         most.saturating_sub(self.used())
     }
 
@@ -155,13 +148,13 @@ impl<S: Store> Broker<S> {
     /// of them, and the next one goes on with those behind: with ten thousand at a satellite without
     /// room, a chunk that is taken must not cost a walk over all of them.
     pub(super) fn grant(&mut self) {
+        self.room.note_upkeep(self.upkeep_of_budget());
         if std::mem::take(&mut self.room.changed) {
             self.room.unasked = self.wanting.len();
         }
         if self.room.unasked == 0 {
             return;
         }
-        self.room.note_connections(self.clients.connected());
         self.make_room();
         for _ in 0..ASKED_AT_ONCE.min(self.room.unasked) {
             self.room.unasked -= 1;
@@ -183,7 +176,8 @@ impl<S: Store> Broker<S> {
             self.room.looks += 1;
         }
         let waiting = self.wanting.len() as u64;
-        let Some(writer) = self.writers.get(&id) else {
+        // One without a connection says anew what it wants when it is back.
+        let Some(writer) = self.writers.get(&id).filter(|it| it.connection.is_some()) else {
             return false;
         };
         let ahead = writer.limit - writer.received;
@@ -238,6 +232,9 @@ impl<S: Store> Broker<S> {
         }
         writer.full = None;
         writer.limit += amount;
+        if let Some(connection) = &writer.connection {
+            self.inflow.give(connection, amount);
+        }
         let (pipe, wants_more) = (writer.pipe.clone(), writer.wants() > 0);
         self.grant_credit(&pipe, amount);
         self.shares.grant(id, amount);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::shares::Kind;
-use super::{Broker, FAIR_TURN, MAX_LISTENERS, Peer, is_reserved};
+use super::upkeep::Kind;
+use super::{Broker, FAIR_TURN, Peer, is_reserved};
 use crate::pipe::{Away, Changed, Item, ListenerKey, Next, Return};
 use crate::protocol::{Code, Mode, Reply, Resume};
 use crate::store::{Store, StreamKey};
@@ -64,12 +64,8 @@ impl<S: Store> Broker<S> {
         if is_reserved(listener) || self.writers.contains_key(&listener) {
             return self.refuse(peer, Code::Malformed, "that UUID is in use", Some(listener));
         }
-        if let Err(why) = self.has_share(client, Kind::Listeners) {
+        if let Err(why) = self.has_room_for(client, Kind::Listeners, &name) {
             return self.refuse(peer, Code::Limit, &why, Some(listener));
-        }
-        if !self.has_room_for_listener(&name) {
-            let message = "this satellite has all the listeners that it can serve";
-            return self.refuse(peer, Code::Limit, message, Some(listener));
         }
         self.listening(peer, listener);
         self.join(client, listener, &name, mode, window);
@@ -84,11 +80,6 @@ impl<S: Store> Broker<S> {
             missed: known.map_or(0, |taker| taker.missed),
         };
         self.reply(peer, &reply);
-    }
-
-    /// Whether another listener may join a pipe.
-    pub(super) fn has_room_for_listener(&mut self, pipe: &str) -> bool {
-        self.takers.len() < MAX_LISTENERS && self.has_room_for_feeds(pipe)
     }
 
     /// Makes a listener.
@@ -273,7 +264,7 @@ impl<S: Store> Broker<S> {
         if let Some(taker) = self.takers.get_mut(&listener)
             && let Some(away) = taker.away.take()
         {
-            self.absent.retain(|absent| *absent != listener);
+            self.absent.remove(|absent| absent == listener);
             self.drop_taker(key);
             self.note_changed(Changed::Listener(key));
             return self.forget_parts(key, &away);

@@ -16,9 +16,13 @@ impl<S: Store> Broker<S> {
     /// A connection has ended.
     pub(super) fn disconnected(&mut self, peer: &Peer) {
         self.work.forget(peer);
-        let Some(client) = self.clients.at(peer) else {
-            return;
-        };
+        if let Some(client) = self.clients.at(peer) {
+            self.connection_lost(client);
+        }
+        self.inflow.forget(peer);
+    }
+
+    fn connection_lost(&mut self, client: Uuid) {
         self.clients.disconnect(client);
         self.out_of_reach(client);
         if self.settings.is_local
@@ -51,11 +55,21 @@ impl<S: Store> Broker<S> {
         if client.old.is_some() {
             return self.forget(id, "its connection was lost");
         }
-        let streams = client.streams.clone();
-        for stream in streams {
-            self.withdraw(stream);
-        }
+        self.withdraw_from(id);
         self.forget_if_over(id);
+    }
+
+    /// A client's connection carries nothing any more that its writers may send.
+    pub(super) fn withdraw_from(&mut self, id: Uuid) {
+        let Some(client) = self.clients.get(id) else {
+            return;
+        };
+        for stream in client.streams.clone() {
+            self.withdraw(stream);
+            if let Some(writer) = self.writers.get_mut(&stream) {
+                writer.connection = None;
+            }
+        }
     }
 
     /// A client says goodbye.
@@ -82,7 +96,7 @@ impl<S: Store> Broker<S> {
         for stream in streams.iter().chain(&absent) {
             self.cut(*stream, why);
         }
-        self.absent.retain(|id| !absent.contains(id));
+        self.absent.remove(|id| absent.contains(&id));
     }
 
     /// Gives up those who have not been heard of for their time, the longest silent first.

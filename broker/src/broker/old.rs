@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::upkeep::Kind;
 use super::{Broker, OLD_IDS, Output, Peer};
 use crate::pipe::{Item, Next, Opening};
 use crate::protocol::v01::{self, Answer, Command};
@@ -22,6 +23,9 @@ const RETRY: Duration = Duration::from_millis(5);
 
 /// The most pipes that one peer writes to or listens to at a time. The original client has one.
 pub(super) const MAX_PIPES: usize = 100;
+
+/// The most such peers at a time. Their protocol knows no credit, so that what they send takes up memory at once.
+const MAX_PEERS: usize = 64;
 
 /// What belongs to one such peer.
 #[derive(Debug, Default)]
@@ -75,12 +79,13 @@ impl<S: Store> Broker<S> {
         if let Some(client) = self.clients.heard(peer, self.now) {
             return self.clients.is_old(client).then_some(client);
         }
-        if self.clients.present() >= self.settings.clients {
+        if self.clients.present() >= self.settings.clients || self.clients.old() >= MAX_PEERS {
             return None;
         }
         let id = self.old_id();
         self.clients.connect(id, peer, self.now);
-        self.clients.get_mut(id)?.old = Some(OldPeer::default());
+        self.clients.set_old(id);
+        self.let_all_in(peer);
         Some(id)
     }
 
@@ -102,7 +107,7 @@ impl<S: Store> Broker<S> {
                 return;
             }
             None if old.streams.len() >= MAX_PIPES => return,
-            None if !self.has_room_for_stream(pipe) => {
+            None if self.has_room_for(client, Kind::Streams, pipe).is_err() => {
                 return self.old_cut(
                     client,
                     pipe,
@@ -127,6 +132,26 @@ impl<S: Store> Broker<S> {
             return self.old_cut(client, pipe, "no room is left");
         }
         self.old_append(pipe, stream, payload);
+    }
+
+    /// What a peer wrote before it was known for one of this protocol did not fit into what a stranger may send.
+    pub(super) fn old_oversent(&mut self, peer: &Peer, frames: &[Bytes]) {
+        let slices: Vec<&[u8]> = frames.iter().map(AsRef::as_ref).collect();
+        let Some(Command::Data { pipe }) = v01::decode(&slices) else {
+            return;
+        };
+        let Some(client) = self.old_client(peer) else {
+            return;
+        };
+        let pipe: Arc<str> = Arc::from(pipe);
+        let open = self
+            .old_mut(client)
+            .and_then(|old| old.streams.get(&pipe).copied());
+        let why = "its first line was too long";
+        if let Some(Some(stream)) = open {
+            self.cut(stream, why);
+        }
+        self.old_cut(client, &pipe, why);
     }
 
     /// What a peer goes on to write to a pipe is dropped up to its end.
@@ -182,7 +207,9 @@ impl<S: Store> Broker<S> {
         let has_enough = |old: &mut OldPeer| {
             old.listeners.contains_key(pipe) || old.listeners.len() >= MAX_PIPES
         };
-        if self.old_mut(client).is_none_or(has_enough) || !self.has_room_for_listener(pipe) {
+        if self.old_mut(client).is_none_or(has_enough)
+            || self.has_room_for(client, Kind::Listeners, pipe).is_err()
+        {
             return;
         }
         let listener = self.old_id();

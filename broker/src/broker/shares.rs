@@ -9,8 +9,10 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::{Broker, MAX_LISTENERS, MAX_STREAMS};
+use super::upkeep::Kind;
+use super::{Broker, MAX_FEEDS};
 use crate::keys::KeyId;
+use crate::pipe::Pipe;
 use crate::protocol::Holds;
 use crate::store::{Store, StreamKey};
 
@@ -19,24 +21,6 @@ pub(super) const SHARE: usize = 4;
 
 /// The part of what there is that is kept for keys that manage.
 const KEPT: usize = 8;
-
-/// What can be had too much of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Clients,
-    Listeners,
-    Streams,
-}
-
-impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Clients => "connections",
-            Self::Listeners => "listeners",
-            Self::Streams => "streams",
-        }
-    }
-}
 
 /// What one thing that is counted is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,32 +168,84 @@ fn count(holds: &mut Holds, thing: Thing) -> &mut u64 {
     }
 }
 
+fn used_up(kind: Kind) -> String {
+    let what = kind.name();
+    format!("this satellite has all the {what} that it can have")
+}
+
 impl<S: Store> Broker<S> {
-    /// Whether a client has no more of something than its share, and somebody else would find some of it; else
-    /// why not.
-    pub(super) fn has_share(&self, client: Uuid, kind: Kind) -> Result<(), String> {
+    /// Whether a client may have one more of something in a pipe, and somebody else would find some of it
+    /// still; else why not.
+    pub(super) fn has_room_for(
+        &mut self,
+        client: Uuid,
+        kind: Kind,
+        pipe: &str,
+    ) -> Result<(), String> {
         let owner = self.clients.key_of(client);
         match owner {
-            Some(owner) => self.key_has_share(owner, kind),
-            None if self.roll.is_some() => Ok(()),
-            None => self.client_has_share(client, kind),
+            Some(owner) => self.key_has_share(owner, kind)?,
+            None if self.roll.is_some() => {}
+            None => self.client_has_share(client, kind)?,
+        }
+        let parts = match kind {
+            Kind::Clients => |_: &Pipe| 0,
+            Kind::Listeners => Pipe::open_streams,
+            Kind::Streams => Pipe::listeners,
+        };
+        let feeds = self.pipes.get(pipe).map_or(0, parts);
+        let manages = self.manages(owner);
+        // Those who are there go before those who may come back.
+        while !self.can_have(kind, feeds, manages) && self.forget_one_absent() {}
+        if self.can_have(kind, feeds, manages) {
+            Ok(())
+        } else {
+            Err(used_up(kind))
         }
     }
 
-    pub(super) fn key_has_share(&self, owner: KeyId, kind: Kind) -> Result<(), String> {
+    fn can_have(&self, kind: Kind, feeds: usize, manages: bool) -> bool {
+        self.number_of(kind) < self.most(kind)
+            && self.effects.feeds + feeds <= MAX_FEEDS
+            && self.has_memory_for(kind, feeds, manages)
+    }
+
+    /// Whether a key is among those for whom some of everything is kept; so is everybody at a satellite without keys.
+    fn manages(&self, owner: Option<KeyId>) -> bool {
+        self.roll.is_none() || self.key(owner).is_some_and(|key| key.rights.manage)
+    }
+
+    fn number_of(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Clients => self.clients.present(),
+            Kind::Listeners => self.takers.len(),
+            Kind::Streams => self.streams.len().max(self.writers.len()),
+        }
+    }
+
+    /// Whether one more client with a key may come; else why not.
+    pub(super) fn client_may_come(&self, owner: Option<KeyId>) -> Result<(), String> {
+        if let Some(owner) = owner {
+            self.key_has_share(owner, Kind::Clients)?;
+        }
+        if self.has_memory_for(Kind::Clients, 0, self.manages(owner)) {
+            Ok(())
+        } else {
+            Err(used_up(Kind::Clients))
+        }
+    }
+
+    fn key_has_share(&self, owner: KeyId, kind: Kind) -> Result<(), String> {
         let Some(key) = self.key(Some(owner)).filter(|key| !key.rights.manage) else {
             return Ok(());
         };
         let holds = self.holds(owner);
-        let (has, there, most) = match kind {
-            Kind::Clients => (holds.clients, self.clients.present(), self.settings.clients),
-            Kind::Listeners => (holds.listeners, self.takers.len(), MAX_LISTENERS),
-            Kind::Streams => (
-                holds.streams.max(holds.writers),
-                self.streams.len().max(self.writers.len()),
-                MAX_STREAMS,
-            ),
+        let has = match kind {
+            Kind::Clients => holds.clients,
+            Kind::Listeners => holds.listeners,
+            Kind::Streams => holds.streams.max(holds.writers),
         };
+        let most = self.most(kind);
         let share = most.div_ceil(SHARE) as u64;
         if has >= share {
             let (name, what) = (&key.name, kind.name());
@@ -217,11 +253,8 @@ impl<S: Store> Broker<S> {
                 "your key, {name}, has its share of this satellite's {what}: {share}"
             ));
         }
-        if there >= most - most / KEPT {
-            let what = kind.name();
-            return Err(format!(
-                "this satellite has all the {what} that it can have"
-            ));
+        if self.number_of(kind) >= most - most / KEPT {
+            return Err(used_up(kind));
         }
         Ok(())
     }
@@ -230,16 +263,16 @@ impl<S: Store> Broker<S> {
         let Some(client) = self.clients.get(client) else {
             return Ok(());
         };
-        let (has, most) = match kind {
+        let has = match kind {
             Kind::Clients => return Ok(()),
-            Kind::Listeners => (client.listeners.len(), MAX_LISTENERS),
-            Kind::Streams => (client.streams.len(), MAX_STREAMS),
+            Kind::Listeners => client.listeners.len(),
+            Kind::Streams => client.streams.len(),
         };
-        let what = kind.name();
-        if has < most.div_ceil(SHARE) {
+        let (what, share) = (kind.name(), self.most(kind).div_ceil(SHARE));
+        if has < share {
             Ok(())
         } else {
-            Err(format!("one client has at most {has} {what} here"))
+            Err(format!("one client has at most {share} {what} here"))
         }
     }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::shares::Kind;
-use super::{Broker, MAX_FEEDS, MAX_STREAMS, Peer, is_reserved};
-use crate::pipe::{self, Changed, Pipe, Reopened};
+use super::upkeep::Kind;
+use super::{Broker, Peer, is_reserved};
+use crate::pipe::{self, Changed, Reopened};
 use crate::protocol::{
     BASE_CREDIT, Code, How, MAX_BYTES, MAX_CHUNK, MAX_LABEL, MAX_PROOF, Outcome, Reply, SCRAP,
     Shortage, cost,
@@ -37,6 +37,8 @@ pub(super) enum Stage {
 pub(super) struct Writer {
     /// Whose it is.
     pub client: Uuid,
+    /// The connection that was told of its credit.
+    pub connection: Option<Peer>,
     pub pipe: Arc<str>,
     pub key: StreamKey,
     pub stage: Stage,
@@ -86,6 +88,7 @@ impl Writer {
     ) -> Self {
         Self {
             client,
+            connection: None,
             pipe,
             key,
             stage,
@@ -199,12 +202,8 @@ impl<S: Store> Broker<S> {
             let message = "a label has at most 255 bytes, and a UUID one use";
             return self.refuse(peer, Code::Malformed, message, Some(stream));
         }
-        if let Err(why) = self.has_share(client, Kind::Streams) {
+        if let Err(why) = self.has_room_for(client, Kind::Streams, &name) {
             return self.refuse(peer, Code::Limit, &why, Some(stream));
-        }
-        if !self.has_room_for_stream(&name) {
-            let message = "this satellite has all the streams that it can keep";
-            return self.refuse(peer, Code::Limit, message, Some(stream));
         }
         let opening = pipe::Opening {
             id: stream,
@@ -229,6 +228,8 @@ impl<S: Store> Broker<S> {
         };
         if let Some(writer) = self.writers.get_mut(&stream) {
             (writer.received, writer.limit, writer.want) = (0, limit, 0);
+            writer.connection = Some(peer.clone());
+            self.inflow.give(peer, limit);
         }
         let reply = Reply::Opened {
             stream,
@@ -237,19 +238,6 @@ impl<S: Store> Broker<S> {
             rest,
         };
         self.reply(peer, &reply);
-    }
-
-    /// Whether another stream may open or wait in a pipe.
-    pub(super) fn has_room_for_stream(&mut self, pipe: &str) -> bool {
-        self.streams.len().max(self.writers.len()) < MAX_STREAMS && self.has_room_for_feeds(pipe)
-    }
-
-    /// Whether another stream or listener of a pipe would not be a part in too many.
-    pub(super) fn has_room_for_feeds(&mut self, pipe: &str) -> bool {
-        let more = self.pipes.get(pipe).map_or(0, Pipe::breadth);
-        // Those who are there go before those who may come back.
-        while self.effects.feeds + more > MAX_FEEDS && self.forget_longest_absent() {}
-        self.effects.feeds + more <= MAX_FEEDS
     }
 
     /// Makes a stream and its writer.
@@ -315,8 +303,8 @@ impl<S: Store> Broker<S> {
             return self.refuse(peer, Code::Unknown, message, Some(stream));
         }
         let goes_on = self.with_pipe(&name, |pipe, ctx| pipe.reopen(key, ctx)) == Reopened::GoesOn;
-        let has_room = goes_on || (self.has_room_for_stream(&name) && self.save_earlier(key));
-        if !has_room {
+        let room = self.has_room_for(client, Kind::Streams, &name);
+        if !goes_on && (room.is_err() || !self.save_earlier(key)) {
             let message = "this satellite has no room for the rest of the stream";
             return self.refuse(peer, Code::Limit, message, Some(stream));
         }
@@ -390,14 +378,14 @@ impl<S: Store> Broker<S> {
         let Some(writer) = self.writers.get_mut(&stream) else {
             return;
         };
-        if payload.is_empty() || payload.len() > MAX_CHUNK {
-            let message = "a chunk has 1 byte to 1 MiB";
-            return self.refuse(peer, Code::Malformed, message, Some(stream));
-        }
         let price = cost(payload.len());
         let end = at.saturating_add(payload.len() as u64);
-        if end <= writer.next || !writer.is_awaited() {
+        if !writer.is_awaited() || (at < writer.next && end <= writer.next) {
             return self.owe(stream);
+        }
+        if payload.is_empty() || payload.len() > MAX_CHUNK {
+            let message = "a chunk has 1 byte to 1 MiB, and its writer credit for it";
+            return self.refuse(peer, Code::Malformed, message, Some(stream));
         }
         if at != writer.next || end > writer.most() {
             let message = format!("bytes from {at} came where {} was expected", writer.next);
@@ -410,6 +398,7 @@ impl<S: Store> Broker<S> {
         writer.received += price;
         writer.next = end;
         let (name, key) = (writer.pipe.clone(), writer.key);
+        self.inflow.took(peer, &payload);
         self.room.hold(price, true);
         self.settle_credit(&name, price);
         self.shares.settle(stream, price);
@@ -579,6 +568,9 @@ impl<S: Store> Broker<S> {
         writer.limit = writer.received;
         writer.want = 0;
         let pipe = writer.pipe.clone();
+        if let Some(connection) = &writer.connection {
+            self.inflow.take_back(connection, unused);
+        }
         self.room.withdraw(unused);
         self.settle_credit(&pipe, unused);
         self.shares.settle(stream, unused);

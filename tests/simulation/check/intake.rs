@@ -16,7 +16,9 @@ impl Checker {
     pub fn input(&mut self, now: Duration, input: &Input) -> Verdict {
         self.facts.now = now;
         match input {
-            Input::Received { peer, frames, .. } => self.received(peer, frames),
+            Input::Received { peer, frames, .. } | Input::Oversent { peer, frames, .. } => {
+                self.received(peer, frames)
+            }
             Input::Disconnected { peer } | Input::Congested { peer } => {
                 self.facts.disconnected(peer);
                 Ok(())

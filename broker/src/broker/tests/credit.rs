@@ -327,7 +327,9 @@ fn nonsense_about_credit_is_harmless() {
 
 #[test]
 fn rule_12_what_is_taken_from_a_full_satellite_costs_no_walk_over_all_who_wait() {
-    let mut story = Story::with(|settings| settings.clients = 10_000);
+    let mut story = Story::with(|settings| {
+        (settings.clients, settings.memory) = (10_000, 256 << 20);
+    });
     let mut file = Pen::open(&mut story, "file", "waiting");
     file.fill(&mut story);
     file.finish(&mut story);

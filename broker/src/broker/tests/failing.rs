@@ -156,7 +156,7 @@ impl Story {
                 }
                 Output::Fail(why) => done.push(format!("fails: {why}")),
                 Output::Stop => done.push("stops".to_owned()),
-                Output::Log(_) | Output::SaveKeys(_) => {}
+                Output::Log(_) | Output::SaveKeys(_) | Output::Credit { .. } => {}
             }
         }
     }

@@ -110,8 +110,9 @@ fn rule_16_on_its_new_connection_a_client_is_the_same_and_on_the_old_one_a_stran
     story.say("old", &Request::Ping);
     assert_eq!(story.told("old"), "opened 0, refused: Stranger");
     story.disconnect("old");
+    story.say("new", &reopening("s", "p", 0));
     story.write("new", "s", 0, b"text\n");
-    assert_eq!(story.told("new"), "ack 5");
+    assert_eq!(story.told("new"), "opened 0, ack 5");
 }
 
 #[test]

@@ -25,9 +25,14 @@ fn assert_limit(reply: &Reply) {
     );
 }
 
+/// A satellite whose budget is large enough for the most of everything.
+fn roomy() -> Story {
+    Story::with(|settings| settings.memory = 1 << 30)
+}
+
 #[test]
 fn streams_without_a_byte_are_bounded_in_number() {
-    let mut story = Story::new();
+    let mut story = roomy();
     let writers = ["w0", "w1", "w2", "w3"];
     story.meet(&writers);
     story.meet(&["x"]);
@@ -50,7 +55,7 @@ fn streams_without_a_byte_are_bounded_in_number() {
 
 #[test]
 fn stored_streams_without_a_byte_are_bounded_in_number() {
-    let mut story = Story::new();
+    let mut story = roomy();
     story.meet(&["w"]);
     for _ in 0..MAX_STREAMS {
         story.open("w", "s", "p");
@@ -64,7 +69,7 @@ fn stored_streams_without_a_byte_are_bounded_in_number() {
 
 #[test]
 fn listeners_are_bounded_in_number() {
-    let mut story = Story::new();
+    let mut story = roomy();
     let readers = ["r0", "r1", "r2", "r3"];
     story.meet(&readers);
     story.meet(&["x"]);
@@ -86,7 +91,7 @@ fn listeners_are_bounded_in_number() {
 
 #[test]
 fn ends_that_wait_are_bounded_in_number() {
-    let mut story = Story::new();
+    let mut story = roomy();
     story.meet(&["q"]);
     for pipe in 0..MAX_STREAMS {
         story.say(
@@ -164,7 +169,7 @@ fn a_0_1_peer_writes_to_a_bounded_number_of_pipes() {
 
 #[test]
 fn streams_of_0_1_peers_are_bounded_in_number() {
-    let mut story = Story::new();
+    let mut story = roomy();
     for _ in 0..MAX_STREAMS {
         story.send("x", &[b"SKYPIPE/0.1", b"DATA", b"p", b""]);
     }
@@ -204,7 +209,7 @@ fn pipes(story: &mut Story) -> usize {
 /// The parts that listeners have in streams.
 #[test]
 fn rule_4_a_pipe_of_many_listeners_and_writers_is_bounded_in_both() {
-    let mut story = Story::new();
+    let mut story = roomy();
     story.meet(&["r", "w"]);
     for listener in 0..1000 {
         story.listen("r", &format!("l{listener}"), "p", Mode::Follow);
@@ -224,4 +229,38 @@ fn rule_4_a_pipe_of_many_listeners_and_writers_is_bounded_in_both() {
     assert!(matches!(last(&mut story, "w"), Reply::Opened { .. }));
     story.say("w", &Request::Bye);
     assert_eq!(story.broker.effects.feeds, 0);
+}
+
+/// What is no payload is bounded by the budget, too, and all kinds of it together.
+#[test]
+fn a_small_budget_has_room_for_fewer_streams_and_listeners() {
+    let mut story = Story::with(|settings| settings.memory = 8 << 20);
+    story.meet(&["w", "v", "u", "t", "r"]);
+    let mut opened = 0;
+    'all: for writer in ["w", "v", "u", "t"] {
+        for _ in 0..10_000 {
+            story.open(writer, &format!("s{opened}"), "p");
+            let told = last(&mut story, writer);
+            if !matches!(told, Reply::Opened { .. }) {
+                continue 'all;
+            }
+            opened += 1;
+        }
+    }
+    // Eight megabytes come with the satellite, and six are of the budget.
+    assert!((8_000..9_600).contains(&opened), "{opened}");
+    let of_budget = story.broker.upkeep_of_budget();
+    assert!((5 << 20..=6 << 20).contains(&of_budget), "{of_budget}");
+    assert!(story.broker.used() <= 8 << 20);
+    story.listen("r", "l", "p", Mode::Default);
+    assert_limit(&last(&mut story, "r"));
+    story.say("w", &Request::Bye);
+    let discard = Request::Discard {
+        pipe: "p".to_owned(),
+    };
+    story.say("r", &discard);
+    story.told("r");
+    assert!(story.broker.upkeep_of_budget() < 3 << 20);
+    story.listen("r", "l", "p", Mode::Default);
+    assert!(matches!(last(&mut story, "r"), Reply::Listening { .. }));
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::story::{MEMORY, Story, peer};
-use crate::broker::Input;
+use crate::broker::{FREE_FRAME, Input};
 use crate::protocol::v01::MAX_PIECE;
 use crate::protocol::{Mode, Request};
 
@@ -20,6 +20,10 @@ impl Story {
     }
 
     fn old_data(&mut self, from: &str, pipe: &str, bytes: &[u8]) {
+        // A stranger may not send so much before it is known for such a peer.
+        if bytes.len() > FREE_FRAME {
+            self.old(from, &[b"HELLO"]);
+        }
         self.old(from, &[b"DATA", pipe.as_bytes(), bytes]);
     }
 
@@ -158,6 +162,21 @@ fn a_writer_at_used_up_room_is_cut_and_may_begin_anew_after_its_end() {
     story.old_data("w", "p", b"");
     story.listen("r", "m", "p", Mode::Default);
     assert_eq!(story.drain("r", "m"), "listening, anew/, end, done, closed");
+}
+
+#[test]
+fn a_stranger_whose_first_line_is_very_long_is_cut_and_the_log_says_so() {
+    let mut story = Story::new();
+    story.old("w", &[b"DATA", b"p", &text(FREE_FRAME + 1)]);
+    story.old("w", &[b"DATA", b"p", b"more of it"]);
+    story.old("w", &[b"DATA", b"p", b""]);
+    assert_eq!(
+        story.log,
+        ["a 0.1 writer was cut: its first line was too long"]
+    );
+    story.old_data("w", "p", &text(FREE_FRAME + 1));
+    story.old_listen("r", "p");
+    assert_eq!(story.old_told("r").as_bytes(), text(FREE_FRAME + 1));
 }
 
 #[test]

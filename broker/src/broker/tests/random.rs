@@ -197,6 +197,7 @@ impl History {
     fn assert_within_budget(&self) {
         let used = self.story.broker.used();
         assert!(used <= MOST, "{used} bytes are used of {MOST}");
+        self.story.assert_frame_credit();
     }
 
     /// All writers finish, all listeners go, and what waits is read to its end.
@@ -297,7 +298,7 @@ proptest! {
     /// Messages in which every field is chance never break the broker or its budget.
     #[test]
     fn nonsense_never_exceeds_the_budget(
-        words in prop::collection::vec((0..11_u8, 0..4_u8, any::<u64>(), 0..6_u64), 0..200),
+        words in prop::collection::vec((0..12_u8, 0..4_u8, any::<u64>(), 0..6_u64), 0..200),
     ) {
         let mut story = Story::new();
         story.meet(&["x", "y"]);
@@ -307,6 +308,7 @@ proptest! {
             let number = if wild % 3 == 0 { wild } else { small };
             nonsense(&mut story, who, kind, name, number);
             prop_assert!(story.broker.used() <= MOST);
+            story.assert_frame_credit();
         }
         story.say("x", &Request::Bye);
         story.say("y", &Request::Bye);
@@ -385,6 +387,7 @@ fn nonsense(story: &mut Story, who: &str, kind: u8, name: &str, number: u64) {
                 order: Bytes::new(),
             },
         ),
+        10 => story.write_wanting(who, name, number, &[b'x'; 20_000], number << 16),
         _ => {
             let program = String::new();
             let revision = u16::from(number < 3);

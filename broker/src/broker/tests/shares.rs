@@ -41,6 +41,10 @@ fn number(name: &str) -> KeyId {
 
 /// A satellite that serves forty clients and has these keys.
 fn shared() -> Story {
+    shared_within(MEMORY)
+}
+
+fn shared_within(memory: u64) -> Story {
     let mut roll = Roll::default();
     for (number, (name, rights, quota)) in (0..).zip(KEYS) {
         let new = NewKey {
@@ -57,7 +61,7 @@ fn shared() -> Story {
         };
         roll.invite(new, 0).expect("the kinds are good");
     }
-    let mut story = Story::with(|settings| settings.clients = 40);
+    let mut story = Story::with(|settings| (settings.clients, settings.memory) = (40, memory));
     let broker = std::mem::replace(&mut story.broker, Story::new().broker);
     story.broker = broker.guarded_by(roll, None);
     story
@@ -145,7 +149,7 @@ fn one_key_has_a_quarter_of_the_connections_and_others_find_some() {
 
 #[test]
 fn one_key_has_a_quarter_of_the_streams_and_of_the_listeners() {
-    let mut story = shared();
+    let mut story = shared_within(1 << 30);
     for (who, key) in [("w", "host"), ("v", "host"), ("r", "tv"), ("o", "owner")] {
         come(&mut story, who, key);
     }
@@ -265,7 +269,7 @@ fn many_writers_of_one_key_have_its_quota_together() {
 #[test]
 fn a_revocation_drops_what_the_key_wrote_if_that_is_asked_for() {
     for discard in [false, true] {
-        let mut story = shared();
+        let mut story = shared_within(1 << 30);
         come(&mut story, "w", "host");
         come(&mut story, "o", "owner");
         for stream in ["a", "b"] {
@@ -293,7 +297,7 @@ fn a_revocation_drops_what_the_key_wrote_if_that_is_asked_for() {
 
 #[test]
 fn without_keys_the_share_is_by_client() {
-    let mut story = Story::new();
+    let mut story = Story::with(|settings| settings.memory = 1 << 30);
     story.meet(&["w", "x"]);
     for stream in 0..MAX_STREAMS / 4 {
         story.open("w", &format!("s{stream}"), "p");

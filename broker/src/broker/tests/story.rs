@@ -12,10 +12,10 @@ use uuid::Uuid;
 pub use super::words::{listening, opening, reopening, turn};
 
 use super::words::words;
-use crate::broker::{Broker, Input, Now, Output, Peer, Settings};
+use crate::broker::{Broker, FREE_FRAME, Input, Now, Output, Peer, Settings};
 use crate::keys::KeyId;
 use crate::protocol::{
-    Code, How, MAGIC, MAX_COMMAND, Mode, REVISION, Reply, Request, decode, encode, v01,
+    Code, How, MAGIC, MAX_COMMAND, Mode, REVISION, Reply, Request, cost, decode, encode, v01,
 };
 use crate::store::Memory;
 
@@ -59,6 +59,8 @@ pub struct Story {
     /// Why none can be saved, if so.
     pub disk_fault: Option<String>,
     heard: HashMap<Peer, Vec<Heard>>,
+    /// What each connection may send in large frames.
+    frame_credit: HashMap<Peer, i64>,
     /// What peers of the original protocol were sent: their messages behind the magic frame.
     pub old_heard: HashMap<Peer, Vec<Vec<Bytes>>>,
 }
@@ -95,6 +97,7 @@ impl Story {
             saved: Vec::new(),
             disk_fault: None,
             heard: HashMap::new(),
+            frame_credit: HashMap::new(),
             old_heard: HashMap::new(),
         }
     }
@@ -114,6 +117,9 @@ impl Story {
                     self.saved.push(roll);
                     let saved = self.disk_fault.clone().map_or(Ok(()), Err);
                     self.broker.handle(self.now, Input::KeysSaved(saved));
+                }
+                Output::Credit { peer, amount } => {
+                    *self.frame_credit.entry(peer).or_default() += amount;
                 }
                 Output::Log(line) => self.log.push(line),
                 Output::Stop => self.is_stopped = true,
@@ -148,13 +154,62 @@ impl Story {
 
     /// A message of any frames comes from a peer.
     pub fn send(&mut self, from: &str, frames: &[&[u8]]) {
-        let frames = frames
-            .iter()
-            .map(|frame| Bytes::copy_from_slice(frame))
-            .collect();
         let peer = peer(from);
+        let lens: Vec<_> = frames.iter().map(|frame| frame.len()).collect();
+        let frames: Vec<_> = frames
+            .iter()
+            .map(|frame| self.take_in(&peer, frame))
+            .collect();
         let key = self.keys.get(&peer).copied();
-        self.happen(Input::Received { peer, key, frames });
+        let is_whole = frames.iter().map(Bytes::len).eq(lens);
+        self.happen(if is_whole {
+            Input::Received { peer, key, frames }
+        } else {
+            Input::Oversent { peer, key, frames }
+        });
+    }
+
+    /// A frame, as it arrives: a large one is empty if its connection has no credit for it.
+    fn take_in(&mut self, peer: &Peer, frame: &[u8]) -> Bytes {
+        if frame.len() <= FREE_FRAME {
+            return Bytes::copy_from_slice(frame);
+        }
+        let credit = self.frame_credit.entry(peer.clone()).or_default();
+        let price = i64::try_from(cost(frame.len())).expect("a frame is short");
+        if *credit < price {
+            return Bytes::new();
+        }
+        *credit -= price;
+        Bytes::copy_from_slice(frame)
+    }
+
+    /// What connections may send in large frames is what their writers may send, with no more than a little
+    /// that has not been taken back yet.
+    #[track_caller]
+    pub fn assert_frame_credit(&self) {
+        let mut may_send = HashMap::<&Peer, i64>::new();
+        for writer in self.broker.writers.values() {
+            let left = i64::try_from(writer.limit - writer.received).expect("it is bounded");
+            match &writer.connection {
+                Some(peer) => *may_send.entry(peer).or_default() += left,
+                None => assert_eq!(left, 0),
+            }
+        }
+        for (peer, credit) in &self.frame_credit {
+            let untold = self.broker.inflow.untold(peer);
+            let may = may_send.remove(peer).unwrap_or(0);
+            if self
+                .broker
+                .clients
+                .at(peer)
+                .is_some_and(|it| self.broker.clients.is_old(it))
+            {
+                continue;
+            }
+            assert_eq!(credit + untold, may, "{peer:?}");
+            assert!((-(64 << 10)..=0).contains(&untold), "{untold}");
+        }
+        assert!(may_send.values().all(|may| *may == 0), "{may_send:?}");
     }
 
     pub fn say(&mut self, from: &str, request: &Request) {
@@ -175,6 +230,7 @@ impl Story {
     }
 
     pub fn disconnect(&mut self, who: &str) {
+        self.frame_credit.remove(&peer(who));
         self.happen(Input::Disconnected { peer: peer(who) });
     }
 

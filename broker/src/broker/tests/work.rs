@@ -8,7 +8,7 @@ use crate::protocol::{Code, Reply, Request};
 
 /// A satellite with so many streams in each of some pipes.
 fn crowded() -> Story {
-    let mut story = Story::new();
+    let mut story = Story::with(|settings| settings.memory = 64 << 20);
     story.meet(&["w", "a", "b"]);
     for stream in 0..5000 {
         story.open("w", &format!("s{stream}"), &format!("{}", stream % 50));

@@ -356,10 +356,3 @@ fn fault(errno: c_int) -> io::Error {
 mod hostile;
 #[cfg(test)]
 mod tests;
-// STUB
-pub fn ask_credit(_: &mut Socket, _: usize) -> io::Result<()> {
-    Ok(())
-}
-pub fn give_credit(_: &mut Socket, _: &[u8], _: i64) -> io::Result<bool> {
-    Ok(true)
-}

@@ -2,9 +2,9 @@
 //!
 //! Owns the calls about messages and sockets that the `zmq` crate does not offer: sending bytes that are shared
 //! with others, a ROUTER's notice that a peer has gone, the question whether one is still there, the end
-//! of a monitor, binding without a panic, connecting over a stream that is there, and options that are
-//! numbers. The satellite's loop and the client's both go through here. The module never decides what a
-//! message means, nor when to send one.
+//! of a monitor, binding without a panic, connecting over a stream that is there, credit for large frames,
+//! and options that are numbers. The satellite's loop and the client's both go through here. The module never
+//! decides what a message means, nor when to send one.
 //!
 //! This, `borrowing` and `tls::layer` are the only modules with unsafe code, and the argument here is
 //! this. Sockets are borrowed, so they are open for as long as a call lasts. A payload is lent to
@@ -42,6 +42,10 @@ const NOTIFY_DISCONNECT: c_int = 2;
 
 /// `ZMQ_USE_FD`, which our libzmq heeds for connections, too (`patches/ipc_connecter.cpp.patch`).
 const USE_FD: c_int = 89;
+
+/// `ZMQ_ROUTER_FREE_FRAME` and `ZMQ_ROUTER_CREDIT`, of our libzmq (`patches/credit.hpp`).
+const ROUTER_FREE_FRAME: c_int = 0x5b1;
+const ROUTER_CREDIT: c_int = 0x5b2;
 
 /// What libzmq calls the name that a record layer gave to a connection.
 const USER_ID: &str = "User-Id";
@@ -174,22 +178,54 @@ pub fn notify_disconnects(socket: &mut Socket) -> io::Result<()> {
     set_int(socket, ROUTER_NOTIFY, NOTIFY_DISCONNECT)
 }
 
+/// Makes the ROUTER `socket` ask for credit: a frame of more than `free` bytes is taken only if its connection
+/// has credit for it ([`give_credit`]). Without credit the frame arrives empty, and its bytes never take memory.
+/// A frame costs its length and 256 bytes. `free` is above 0; 0 turns credit off, as it is by default.
+///
+/// It holds for connections that are accepted by a later [`bind`]. A connection starts without credit.
+///
+/// # Errors
+///
+/// When `socket` is no ROUTER, or `free` is more than a C int.
+pub fn ask_credit(socket: &mut Socket, free: usize) -> io::Result<()> {
+    let free = c_int::try_from(free).map_err(|_| fault(zmq_sys::errno::EINVAL))?;
+    set_int(socket, ROUTER_FREE_FRAME, free)
+}
+
+/// Gives the connection `route` of the ROUTER `socket` credit for `amount` more bytes, or takes back as many if
+/// `amount` is negative: the connection's credit may be below 0 then. Returns whether there is such a connection.
+/// Credit that was not used ends with its connection. Nothing happens to a connection that needs no credit.
+///
+/// The call takes effect at once: frames whose first bytes libzmq reads from now on find the credit.
+///
+/// # Errors
+///
+/// When `socket` is no ROUTER.
+pub fn give_credit(socket: &mut Socket, route: &[u8], amount: i64) -> io::Result<bool> {
+    let value = [&amount.to_ne_bytes(), route].concat();
+    match set_option(socket, ROUTER_CREDIT, &value) {
+        Ok(()) => Ok(true),
+        Err(zmq_sys::errno::EHOSTUNREACH) => Ok(false),
+        Err(errno) => Err(fault(errno)),
+    }
+}
+
 /// Sets an option that is a number. One that is none is refused by libzmq, which looks at the size.
 pub(crate) fn set_int(socket: &mut Socket, option: c_int, value: c_int) -> io::Result<()> {
-    // SAFETY: the call reads a C int, and is given the place and size of one.
+    set_option(socket, option, &value.to_ne_bytes()).map_err(fault)
+}
+
+fn set_option(socket: &mut Socket, option: c_int, value: &[u8]) -> Result<(), c_int> {
+    // SAFETY: the call reads as many bytes as it is told of, and keeps no pointer to them.
     let code = unsafe {
         zmq_sys::zmq_setsockopt(
             socket.as_mut_ptr(),
             option,
-            (&raw const value).cast(),
-            size_of::<c_int>(),
+            value.as_ptr().cast(),
+            value.len(),
         )
     };
-    if code == 0 {
-        Ok(())
-    } else {
-        Err(fault(last_errno()))
-    }
+    if code == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
 /// Whether the ROUTER `socket` has a connection of the routing id `route`.

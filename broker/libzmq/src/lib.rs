@@ -49,6 +49,11 @@
 //!     that is wrong ends the program.
 //!   - `pipe.cpp.patch` has two later fixes of libzmq's own: nothing is sent to the other end of a pipe that is
 //!     ending, and the end of one is not freed twice.
+//!   - `credit.hpp` lets a ROUTER take a large frame only from a connection that was given credit for it. libzmq
+//!     allocates a frame as soon as its length is there: each of a thousand strangers could have a megabyte
+//!     reserved, and never send it. Without credit the bytes are dropped while they are read, and the frame
+//!     arrives empty. A session has the counter, its decoder takes from it (`v1_decoder`, `v2_decoder`), and the
+//!     application adds to it by the socket's end of the pipe (`pipe.{cpp,hpp}.patch`, `router.{cpp,hpp}.patch`).
 //! - On Linux, threads wake each other through an eventfd instead of a socket pair: a line's way takes a
 //!   tenth less time.
 //! - The transports and mechanisms that skypipe does not speak (WebSocket, CURVE and others) are left out, so

@@ -493,11 +493,19 @@ fn without_descriptors_who_is_there_is_served_and_others_wait_in_peace() {
         });
         return;
     }
-    let test =
-        "frame::hostile::without_descriptors_who_is_there_is_served_and_others_wait_in_peace";
+    run_by_itself("without_descriptors_who_is_there_is_served_and_others_wait_in_peace");
+}
+
+/// Runs a test of this module in a process of its own.
+fn run_by_itself(test: &str) {
     let mut child = Command::new(env::current_exe().unwrap());
-    let status = child.args(["--exact", test]).env(BY_ITSELF, "1").status();
-    assert!(status.unwrap().success());
+    child.args(["--exact", &format!("frame::hostile::{test}")]);
+    let output = child.env(BY_ITSELF, "1").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
 }
 
 fn others_wait(endpoint: &str, connect: impl Fn(&str) -> Box<dyn Read>) {
@@ -538,3 +546,5 @@ fn use_up_descriptors() -> Vec<File> {
     let files = iter::from_fn(|| File::open("/dev/null").ok());
     files.collect()
 }
+
+mod credit;

@@ -24,7 +24,7 @@ use std::io;
 use std::os::fd::{AsRawFd as _, IntoRawFd as _, OwnedFd};
 
 use bytes::Bytes;
-use zmq::{Message, Socket};
+use zmq::Socket;
 
 /// Frames of up to so many bytes are copied when sent: that is cheaper than the two allocations
 /// with which libzmq keeps track of a shared one.
@@ -48,7 +48,10 @@ const ROUTER_FREE_FRAME: c_int = 0x5b1;
 const ROUTER_CREDIT: c_int = 0x5b2;
 
 /// What libzmq calls the name that a record layer gave to a connection.
-const USER_ID: &str = "User-Id";
+const USER_ID: &CStr = c"User-Id";
+
+/// What [`zmq_msg_routing_id`] says of a frame whose bytes were dropped (`patches/credit.hpp`).
+const DROPPED_FRAME: u32 = 1;
 
 unsafe extern "C" {
     /// A draft call, too: what a ROUTER knows of a peer, or -1 if there is none of that name.
@@ -57,6 +60,9 @@ unsafe extern "C" {
         routing_id: *const c_void,
         size: usize,
     ) -> c_int;
+
+    /// A draft call, too: here whether a frame's bytes were dropped (`patches/credit.hpp`).
+    fn zmq_msg_routing_id(message: *mut zmq_sys::zmq_msg_t) -> u32;
 }
 
 /// What a socket did with a message.
@@ -116,56 +122,51 @@ fn send_all(
     Ok(sent)
 }
 
+/// A message that came.
+#[derive(Debug)]
+pub struct Received {
+    /// Its frames. From a ROUTER, the first one is the routing id.
+    pub frames: Vec<Bytes>,
+    /// The name that the record layer gave to its connection, read as a decimal number. There is none if there is
+    /// no layer, and with the notice of [`notify_disconnects`].
+    pub name: Option<u64>,
+    /// Whether a frame is empty because its connection had no credit for it ([`ask_credit`]).
+    pub is_short: bool,
+}
+
 /// Takes one message from `socket` if there is one: its first `limit` frames; more are dropped.
-/// From a ROUTER, the first frame is the routing id.
+///
+/// libzmq puts the record layer's name on every frame that came over the connection, and a ROUTER puts that of a
+/// message's first frame on the routing id before it: the first frame alone is looked at.
 ///
 /// # Errors
 ///
 /// What libzmq reports; the socket can no longer be used then.
-pub fn receive(socket: &Socket, limit: usize) -> io::Result<Option<Vec<Bytes>>> {
+pub fn receive(socket: &mut Socket, limit: usize) -> io::Result<Option<Received>> {
     let Some(first) = receive_frame(socket)? else {
         return Ok(None);
     };
-    receive_rest(socket, first, limit)
-}
-
-/// Takes one message, as [`receive`] does, with the name that the record layer gave to its connection,
-/// read as a decimal number. There is none if there is no layer, and with the notice of
-/// [`notify_disconnects`].
-///
-/// libzmq puts the name on every frame that came over the connection, and a ROUTER puts that of a
-/// message's first frame on the routing id before it: the routing id alone is looked at.
-///
-/// # Errors
-///
-/// As with [`receive`].
-pub fn receive_named(
-    socket: &Socket,
-    limit: usize,
-) -> io::Result<Option<(Option<u64>, Vec<Bytes>)>> {
-    let Some(mut first) = receive_frame(socket)? else {
-        return Ok(None);
+    let mut received = Received {
+        frames: Vec::with_capacity(limit.min(4)),
+        name: first.name(),
+        is_short: false,
     };
-    let name = first.gets(USER_ID).and_then(|name| name.parse().ok());
-    let frames = receive_rest(socket, first, limit)?;
-    Ok(frames.map(|frames| (name, frames)))
-}
-
-/// Takes the frames behind the `first` one, which have all come if that one has.
-fn receive_rest(socket: &Socket, first: Message, limit: usize) -> io::Result<Option<Vec<Bytes>>> {
-    let mut frames = Vec::with_capacity(limit.min(4));
-    let mut next = Some(first);
-    while let Some(message) = next {
-        let more = message.get_more();
-        if frames.len() < limit {
-            frames.push(keep(message));
+    let mut next = first;
+    loop {
+        let more = next.has_more();
+        received.is_short |= next.is_dropped();
+        if received.frames.len() < limit {
+            received.frames.push(keep(next));
         }
         if !more {
-            return Ok(Some(frames));
+            return Ok(Some(received));
         }
-        next = receive_frame(socket)?;
+        // All frames have come if the first one has.
+        match receive_frame(socket)? {
+            Some(frame) => next = frame,
+            None => return Ok(None),
+        }
     }
-    Ok(None)
 }
 
 /// Makes the ROUTER `socket` announce each connection that ends by a message of one empty frame
@@ -344,32 +345,89 @@ unsafe extern "C" fn release(_data: *mut c_void, hint: *mut c_void) {
     drop(unsafe { Box::from_raw(hint.cast::<Bytes>()) });
 }
 
-fn receive_frame(socket: &Socket) -> io::Result<Option<Message>> {
-    let mut message = Message::new();
+fn receive_frame(socket: &mut Socket) -> io::Result<Option<Frame>> {
+    let mut frame = Frame::new();
     loop {
-        match socket.recv(&mut message, zmq::DONTWAIT) {
-            Ok(()) => return Ok(Some(message)),
-            Err(zmq::Error::EINTR) => {}
-            Err(zmq::Error::EAGAIN) => return Ok(None),
-            Err(error) => return Err(error.into()),
+        // SAFETY: the message is an empty one, which the call fills.
+        let code =
+            unsafe { zmq_sys::zmq_msg_recv(&raw mut frame.0, socket.as_mut_ptr(), zmq::DONTWAIT) };
+        if code != -1 {
+            return Ok(Some(frame));
+        }
+        match last_errno() {
+            zmq_sys::errno::EINTR => {}
+            zmq_sys::errno::EAGAIN => return Ok(None),
+            errno => return Err(fault(errno)),
         }
     }
 }
 
-fn keep(message: Message) -> Bytes {
-    if message.len() < COPY_RECEIVED {
-        Bytes::copy_from_slice(&message)
+fn keep(frame: Frame) -> Bytes {
+    if frame.as_ref().len() < COPY_RECEIVED {
+        Bytes::copy_from_slice(frame.as_ref())
     } else {
-        Bytes::from_owner(Received(message))
+        Bytes::from_owner(frame)
     }
 }
 
-/// Lets [`Bytes`] own a message.
-struct Received(Message);
+/// A frame as libzmq has it. It is not changed once it has come, and libzmq counts its users itself, so that it may
+/// be dropped on any thread.
+struct Frame(zmq_sys::zmq_msg_t);
 
-impl AsRef<[u8]> for Received {
+// SAFETY: see above; libzmq's own bindings hand messages to other threads as well.
+unsafe impl Send for Frame {}
+
+impl Frame {
+    fn new() -> Self {
+        let mut message = zmq_sys::zmq_msg_t::default();
+        // SAFETY: the call makes an empty message of whatever is there, and cannot fail.
+        unsafe { zmq_sys::zmq_msg_init(&raw mut message) };
+        Self(message)
+    }
+
+    /// What libzmq's calls that only look at a message want.
+    fn as_ptr(&self) -> *mut zmq_sys::zmq_msg_t {
+        (&raw const self.0).cast_mut()
+    }
+
+    fn has_more(&self) -> bool {
+        // SAFETY: the message is there, and the call looks at it.
+        unsafe { zmq_sys::zmq_msg_more(self.as_ptr()) == 1 }
+    }
+
+    fn is_dropped(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { zmq_msg_routing_id(self.as_ptr()) == DROPPED_FRAME }
+    }
+
+    /// The name that the record layer gave to the connection.
+    fn name(&self) -> Option<u64> {
+        self.property(USER_ID)?.to_str().ok()?.parse().ok()
+    }
+
+    fn property(&self, name: &CStr) -> Option<&CStr> {
+        // SAFETY: the call looks at the message, and returns a string that lives as long, or nothing.
+        unsafe {
+            let value = zmq_sys::zmq_msg_gets(self.as_ptr(), name.as_ptr());
+            (!value.is_null()).then(|| CStr::from_ptr(value))
+        }
+    }
+}
+
+impl AsRef<[u8]> for Frame {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        // SAFETY: libzmq gives so many bytes at this place, until the message is closed.
+        unsafe {
+            let data = zmq_sys::zmq_msg_data(self.as_ptr()).cast();
+            std::slice::from_raw_parts(data, zmq_sys::zmq_msg_size(self.as_ptr()))
+        }
+    }
+}
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        // SAFETY: the message was initialized, and nobody closes it before.
+        unsafe { zmq_sys::zmq_msg_close(&raw mut self.0) };
     }
 }
 

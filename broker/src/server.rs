@@ -342,32 +342,33 @@ impl<'a, S: Store> Rounds<'a, S> {
     /// Whether the socket was drained.
     fn receive_batch(&mut self) -> io::Result<bool> {
         for _ in 0..BATCH {
-            match self.receive()? {
-                Some((key, frames)) => self.take_in(key, frames),
+            match frame::receive(&mut self.socket, 1 + FRAMES_SHOWN)? {
+                Some(received) => self.take_in(received),
                 None => return Ok(true),
             }
         }
         Ok(false)
     }
 
-    /// A message, with the number of its connection's key at a satellite that has keys.
-    fn receive(&self) -> io::Result<Option<(Option<KeyId>, Vec<Bytes>)>> {
-        if self.admission.is_none() {
-            let frames = frame::receive(&self.socket, 1 + FRAMES_SHOWN)?;
-            return Ok(frames.map(|frames| (None, frames)));
-        }
-        let received = frame::receive_named(&self.socket, 1 + FRAMES_SHOWN)?;
-        Ok(received.map(|(name, frames)| (name.map(KeyId), frames)))
-    }
-
-    fn take_in(&mut self, key: Option<KeyId>, mut frames: Vec<Bytes>) {
+    /// At a satellite that has keys a message comes with the number of its connection's key.
+    fn take_in(&mut self, received: frame::Received) {
+        let frame::Received {
+            mut frames,
+            name,
+            is_short,
+        } = received;
+        let key = name.filter(|_| self.admission.is_some()).map(KeyId);
         let peer = Peer(frames.remove(0));
         if frames.len() == 1 && frames[0].is_empty() {
             self.gone(peer);
         } else if key.is_some() || self.admission.is_none() {
             self.departures.heard(self.now, &peer);
             self.outbox.heard(&peer, key);
-            self.tell(Input::Received { peer, key, frames });
+            self.tell(if is_short {
+                Input::Oversent { peer, key, frames }
+            } else {
+                Input::Received { peer, key, frames }
+            });
         }
     }
 

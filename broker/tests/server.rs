@@ -191,7 +191,9 @@ impl Client {
             Ok(1),
             "an answer comes"
         );
-        let mut frames = frame::receive(&self.0, 4).unwrap().unwrap();
+        let mut frames: Vec<Bytes> = (self.0.recv_multipart(0).unwrap().into_iter())
+            .map(Bytes::from)
+            .collect();
         let payload = (frames.len() == 3).then(|| frames.remove(2));
         (decode(&frames[1]).unwrap(), payload)
     }

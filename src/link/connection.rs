@@ -245,8 +245,9 @@ impl Connection {
         let State::Up(up) = &mut self.state else {
             return None;
         };
-        match frame::receive(&up.socket, MAX_FRAMES) {
-            Ok(frames) => {
+        match frame::receive(&mut up.socket, MAX_FRAMES) {
+            Ok(received) => {
+                let frames = received.map(|it| it.frames);
                 if frames.is_some() && !self.is_answered {
                     self.is_answered = true;
                     self.known.worked(&up.endpoint);

@@ -20,6 +20,13 @@
 
 namespace zmq
 {
+//  What zmq_msg_routing_id says of a frame whose bytes were dropped. Only
+//  sockets of other kinds use that number.
+enum
+{
+    dropped_frame = 1
+};
+
 //  The credit of one connection. The application gives it, and the I/O thread
 //  takes it.
 class credit_t

@@ -56,7 +56,8 @@ pub(super) fn pair_of(context: &zmq::Context) -> (Socket, Socket) {
 pub(super) fn await_message(socket: &Socket, limit: usize) -> Vec<Bytes> {
     let patience = PATIENCE.as_millis().try_into().unwrap();
     assert_eq!(socket.poll(zmq::POLLIN, patience), Ok(1), "a message comes");
-    receive(socket, limit).unwrap().unwrap()
+    let frames = socket.recv_multipart(0).unwrap().into_iter();
+    frames.take(limit).map(Bytes::from).collect()
 }
 
 /// The routing id of `dealer`, from a first message.
@@ -115,8 +116,13 @@ fn a_payload_that_cannot_be_sent_is_given_back() {
 #[test]
 fn only_large_messages_are_kept_where_they_are() {
     for (len, moved) in [(COPY_RECEIVED, false), (COPY_RECEIVED - 1, true), (0, true)] {
-        let message = Message::from(vec![1; len]);
-        let place = message.as_ptr();
+        let (mut router, mut dealer) = pair();
+        send(&mut dealer, None, &[Bytes::from(vec![1; len])]).unwrap();
+        let patience = PATIENCE.as_millis().try_into().unwrap();
+        assert_eq!(router.poll(zmq::POLLIN, patience), Ok(1));
+        receive_frame(&mut router).unwrap();
+        let message = receive_frame(&mut router).unwrap().unwrap();
+        let place = message.as_ref().as_ptr();
         let bytes = keep(message);
         assert_eq!(bytes.len(), len);
         assert_eq!(bytes.as_ptr() != place, moved);
@@ -139,8 +145,8 @@ fn await_departure(router: &mut Socket, route: &Bytes) -> usize {
     while is_connected(router, route) {
         assert!(Instant::now() < deadline, "the connection is gone at last");
         router.poll(zmq::POLLIN, 1).unwrap();
-        while let Some(frames) = receive(router, 9).unwrap() {
-            notices += usize::from(frames[1..] == [Bytes::new()]);
+        while let Some(received) = receive(router, 9).unwrap() {
+            notices += usize::from(received.frames[1..] == [Bytes::new()]);
         }
     }
     notices
@@ -185,7 +191,7 @@ fn a_frame_that_is_too_long_ends_its_connection_and_nothing_else() {
     let again = loop {
         send(&mut dealer, None, &[Bytes::from_static(b"hello")]).unwrap();
         if router.poll(zmq::POLLIN, 10).unwrap() == 1 {
-            break receive(&router, 9).unwrap().unwrap().remove(0);
+            break await_message(&router, 9).remove(0);
         }
         assert!(Instant::now() < deadline, "the DEALER is back");
     };

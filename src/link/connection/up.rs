@@ -152,8 +152,8 @@ impl Up {
     pub(super) fn look(&mut self) -> Option<Ending> {
         let mut ended = None;
         let patience = Duration::from_millis(PATIENCE.unsigned_abs().into());
-        while let Ok(Some(frames)) = frame::receive(&self.monitor, 1) {
-            let frame = frames.first();
+        while let Ok(Some(received)) = frame::receive(&mut self.monitor, 1) {
+            let frame = received.frames.first();
             let news = frame.and_then(|frame| ending::read(frame, self.began, patience));
             match (news, self.phase) {
                 (None, _) | (_, Phase::Broken) => {}

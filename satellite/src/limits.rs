@@ -7,10 +7,13 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 /// between its threads, and some to spare.
 const OWN_DESCRIPTORS: u64 = 64;
 
-/// Raises the limit of open files as far as so many clients need, and the system allows, and returns it.
-/// No further: each stranger that is connected takes memory, too.
+/// Descriptors for strangers who are yet to be turned away. Each takes some 5 KiB of memory.
+const STRANGERS: u64 = 4096;
+
+/// Raises the limit of open files as far as so many clients and some strangers need, and the system allows, and
+/// returns it. No further, for what strangers take is not in the budget.
 pub(crate) fn raise_descriptors(most: usize) -> u64 {
-    let needed = OWN_DESCRIPTORS + 2 * most as u64;
+    let needed = OWN_DESCRIPTORS + STRANGERS + 2 * most as u64;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let allowed = maximum.map_or(needed, |maximum| maximum.min(needed));
     let limit = Rlimit {
@@ -61,7 +64,11 @@ mod tests {
     fn the_limit_is_what_clients_need_and_no_more() {
         let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
         let raised = raise_descriptors(500);
-        assert_eq!(raised, maximum.map_or(1064, |maximum| maximum.min(1064)));
+        let needed = OWN_DESCRIPTORS + STRANGERS + 1000;
+        assert_eq!(
+            raised,
+            maximum.map_or(needed, |maximum| maximum.min(needed))
+        );
         assert_eq!(getrlimit(Resource::Nofile).current, Some(raised));
     }
 }

@@ -64,16 +64,16 @@ fn strangers_possible() -> u64 {
     count
 }
 
-/// The soft limit of descriptors of the satellite, and the hard one.
-fn limits(arena: &Arena) -> (String, String) {
+/// How many descriptors the satellite may have open.
+fn limit(arena: &Arena) -> u64 {
     let path = format!("/proc/{}/limits", arena.process().pid());
     let limits = fs::read_to_string(path).expect("the process runs");
     let line = limits
         .lines()
         .find_map(|line| line.strip_prefix("Max open files"));
-    let mut words = line.expect("Linux tells").split_whitespace();
-    let mut word = || words.next().expect("there are two numbers").to_owned();
-    (word(), word())
+    let soft = line.expect("Linux tells").split_whitespace().next();
+    let soft = soft.and_then(|limit| limit.parse().ok());
+    soft.expect("there is a number")
 }
 
 /// One after the other says nothing, some of a greeting, or nonsense.
@@ -184,8 +184,8 @@ fn all_leave(arena: &Arena, files: usize) {
 #[test]
 fn thousands_of_strangers_disturb_nobody_and_leave_nothing_behind() {
     let arena = arena("ulimit -Sn 1024");
-    let (soft, hard) = limits(&arena);
-    assert_eq!(soft, hard, "the satellite has raised its limit");
+    let limit = limit(&arena);
+    assert!(limit > 1024, "the satellite has raised its limit: {limit}");
     let count = strangers_possible();
     let transfer = Transfer::begin(&arena, "p");
     transfer.until(&arena, MUCH / 2);

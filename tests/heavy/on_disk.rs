@@ -7,14 +7,19 @@ use crate::DEADLINE;
 use crate::common::Environment;
 
 /// What makes a satellite keep what waits on disk, in the test's own directory.
-pub const DATA: [&str; 2] = ["--data", "data"];
+const DATA: [&str; 2] = ["--data", "data"];
 
 /// An environment whose satellite keeps what waits on disk.
 pub struct OnDisk(Environment);
 
 impl OnDisk {
     pub fn sky() -> Self {
-        Self(Environment::sky_within(&DATA, DEADLINE))
+        Self::sky_with(&DATA)
+    }
+
+    /// With flags that begin as those of [`OnDisk::sky`] do.
+    pub fn sky_with(flags: &[&str]) -> Self {
+        Self(Environment::sky_within(flags, DEADLINE))
     }
 }
 

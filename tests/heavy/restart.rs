@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::common::Environment;
 use crate::common::listing::Listed;
 use crate::new::New;
-use crate::on_disk::{DATA, OnDisk};
+use crate::on_disk::OnDisk;
 
 const PIPES: usize = 10_000;
 
@@ -18,6 +18,9 @@ const STREAMS: usize = 10;
 /// How many are written at once: the answers to so many fit into ZeroMQ's queues, for a client that
 /// lets more lie there unread is as good as gone.
 const AT_ONCE: usize = 200;
+
+/// The budget pays for each stream.
+const ROOMY: [&str; 4] = ["--data", "data", "--memory", "256MiB"];
 
 /// How long the first answer may take, on any disk.
 const FIRST_ANSWER: Duration = Duration::from_secs(5);
@@ -63,7 +66,7 @@ fn write_some(client: &New, first: usize, number: usize) {
 /// How long a satellite takes from its start to its first answer, and what that tells.
 fn first_answer(sky: &mut Environment) -> (Duration, String) {
     let start = Instant::now();
-    sky.restart_sky(&DATA);
+    sky.restart_sky(&ROOMY);
     let told = sky.skypipe(&["--check"]).done().success();
     let took = start.elapsed();
     (took, String::from_utf8_lossy(&told).into_owned())
@@ -71,7 +74,7 @@ fn first_answer(sky: &mut Environment) -> (Duration, String) {
 
 #[test]
 fn rule_16_a_hundred_thousand_streams_are_there_seconds_after_a_kill() {
-    let mut sky = OnDisk::sky();
+    let mut sky = OnDisk::sky_with(&ROOMY);
     sky.skypipe(&["--check"]).done().success();
     let empty = sky.on_port().memory();
     let client = New::at(sky.on_port().endpoint());

@@ -28,7 +28,7 @@ const HOARDERS: [Hoarder; 4] = [
     Hoarder {
         rights: "--write",
         says: open,
-        holds: "1 client, 25000 writers, 25000 streams",
+        holds: "1 client, 9558 writers, 9558 streams",
     },
     Hoarder {
         rights: "--read",
@@ -49,7 +49,7 @@ const HOARDERS: [Hoarder; 4] = [
                 Request::Status
             }
         },
-        holds: "1 client, 10000 writers, 10000 streams",
+        holds: "1 client, 9558 writers, 9558 streams",
     },
 ];
 

@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     let directory = tempfile::tempdir().expect("a directory");
     let certificate = certificate(directory.path());
     let open = Satellite::start(&[]);
-    let private = Satellite::private(&directory.path().join("data"));
+    let private = Satellite::private(&directory.path().join("data"), &[]);
     let mut times = [const { Vec::new() }; 4];
     for _ in 0..rounds {
         let round = [

@@ -49,10 +49,11 @@ impl Satellite {
     }
 
     /// One that keeps what waits in this directory, and lets in only who has its first invitation.
-    pub fn private(data: &Path) -> Self {
+    pub fn private(data: &Path, flags: &[&str]) -> Self {
         let mut process = Command::new(SKYPIPE)
             .args(["--satellite", "127.0.0.1:0", "--private", "--data"])
             .arg(data)
+            .args(flags)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

@@ -46,6 +46,9 @@ const WANTED: f64 = 100.0 * 1024.0;
 /// Descriptors that a satellite has for itself.
 const OWN_DESCRIPTORS: u64 = 64;
 
+/// The budget pays for clients and streams.
+const ROOMY: [&str; 2] = ["--memory", "1GiB"];
+
 /// How long the satellite is left alone before its memory is read.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -136,9 +139,9 @@ impl Place {
     fn new(is_private: bool) -> Self {
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
         let satellite = if is_private {
-            Satellite::private(&directory.path().join("data"))
+            Satellite::private(&directory.path().join("data"), &ROOMY)
         } else {
-            Satellite::start(&[])
+            Satellite::start(&ROOMY)
         };
         Self {
             satellite,

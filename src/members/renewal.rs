@@ -112,7 +112,7 @@ impl Renewal<'_> {
     }
 
     /// Whether those get the new keys, too, whom the last renewal has not reached. It may have broken off, or the
-    /// satellite goes on showing what was revoked: only a person knows.
+    /// satellite goes on showing what was revoked: only a person knows, and `--yes` is none. They get nothing then.
     fn gives_to_those_left_out(&self, keys: &[KeyInfo], epoch: u32) -> Result<bool, Failure> {
         let is_left_out = |key: &&KeyInfo| {
             self.is_others(key)
@@ -132,7 +132,7 @@ impl Renewal<'_> {
             }
         }
         if names.is_empty() || self.yes {
-            return Ok(true);
+            return Ok(names.is_empty());
         }
         let names = names.join(", ");
         let left_out = format!(
@@ -141,7 +141,7 @@ impl Renewal<'_> {
         let asked = confirm(&format!("{left_out}. Give them the new reading key?"));
         asked.ok_or_else(|| {
             Failure::failed(format!(
-                "{left_out}; if none of them was revoked, --yes gives them the new reading key"
+                "{left_out}; you are asked about them on a terminal, and with --yes they get no new reading key"
             ))
         })
     }

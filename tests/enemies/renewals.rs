@@ -242,6 +242,18 @@ fn what_was_revoked_before_gets_nothing_however_long_it_is_shown() {
         "the last renewal has not reached tv: it broke off, or the",
     );
     assert_eq!(first.names(), Vec::<String>::new());
+    // Nobody was asked.
+    let mut unasked = story();
+    let client = unasked
+        .liar
+        .environment
+        .skypipe(&["--revoke", "web", "--yes"]);
+    let outcome = unasked.liar.serve(client.start());
+    outcome.told(
+        0,
+        "the last renewal has not reached the key tv, so it gets no new reading key",
+    );
+    assert_eq!(unasked.names(), ["first", "phone"]);
     // A person sees whose key it is.
     for (answer, names) in [
         ("n", &["first", "phone"][..]),

@@ -202,8 +202,11 @@ fn a_renewal_that_was_broken_off_is_gone_on_with() {
         1,
         "the last renewal has not reached tablet, web: it broke off",
     );
-    let outcome = laptop.skypipe(&["--revoke", "tv", "--yes"]).done();
-    outcome.told(0, "sealed with a new reading key");
+    let terminal = Terminal::open();
+    let revoke = laptop.skypipe(&["--revoke", "tv"]).on(&terminal).start();
+    terminal.types("y\n");
+    let outcome = revoke.outcome();
+    assert_eq!(outcome.code, Some(0), "{}", terminal.screen());
     web.skypipe(&["news"]).fed("news\n").printed("");
     tablet.skypipe(&["news"]).done().printed("news\n");
     let outcome = laptop.skypipe(&["--revoke", "tv"]).done();

@@ -14,9 +14,9 @@ use crate::common::dealer::CONTEXT;
 use crate::common::wait::{PATIENCE, until};
 use crate::new::New;
 
-/// What all streams that a satellite keeps may take up beside their bytes: a hundred thousand with
-/// names of 200 bytes and labels of 255.
-const STREAMS_MEMORY: u64 = 192 << 20;
+/// What the allocator may keep of all streams that a satellite with the default budget had, with names of 200
+/// bytes and labels of 255.
+const STREAMS_MEMORY: u64 = 48 << 20;
 
 /// The name of one of many pipes, a long one.
 fn name(number: u64) -> String {
@@ -132,8 +132,9 @@ fn deaf(endpoint: &str) -> zmq::Socket {
     socket
 }
 
-/// What answers that nobody reads may take up, in bytes: a full queue of the longest there are.
-const ANSWERS_MEMORY: u64 = 64 << 20;
+/// What answers that nobody reads may take up, in bytes: a fifth of what all may have, and what little else comes
+/// with it.
+const ANSWERS_MEMORY: u64 = 4 << 20;
 
 #[test]
 fn answers_that_nobody_reads() {

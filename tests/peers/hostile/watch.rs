@@ -10,7 +10,10 @@ use crate::common::wait::{PATIENCE, holds_within, until};
 use crate::new::New;
 
 /// What an attack may leave behind in memory, in bytes: what the allocator does not give back.
-pub const LEFT_BEHIND: u64 = 32 << 20;
+pub const LEFT_BEHIND: u64 = 16 << 20;
+
+/// The most memory that a satellite with the default budget of 64 MiB may ever have, in bytes: 64 MiB more.
+const PEAK: u64 = 128 << 20;
 
 /// How long an ordinary client may wait for a whole stream to be stored and taken, on a machine of
 /// two cores that the attackers have too.
@@ -114,6 +117,9 @@ impl<'e> Watch<'e> {
             "the satellite has ended: {}",
             process.said()
         );
+        let peak = self.environment.on_port().peak_memory();
+        println!("it had at most {} MiB", peak >> 20);
+        assert!(peak <= PEAK, "it had up to {peak} bytes");
         if let Some(ordinary) = self.ordinary {
             // An attack can be over before the client, on a busy machine, has begun.
             until("the ordinary client is served", || {

@@ -63,7 +63,7 @@ draw() {
         {
             line = escaped($3)
             if ($2 == "typed") line = "<tspan class=\"prompt\">$</tspan> " line
-            lines = lines sprintf("<text x=\"%d\" y=\"%d\">%s</text>\n", x[$1], y, line)
+            lines = lines sprintf("<text xml:space=\"preserve\" x=\"%d\" y=\"%d\">%s</text>\n", x[$1], y, line)
             y += 20
         }
         function frame(left, title) {
@@ -79,7 +79,7 @@ draw() {
             printf ".title { fill: %s; text-anchor: middle }\n.prompt { fill: %s }\n", faint, prompt
             printf ".window { fill: %s; stroke: %s }\n.bar { fill: %s }\n.dot { fill: %s }\n", window, edge, bar, edge
             print "</style>"
-            frame(0, "one machine")
+            frame(0, "one terminal")
             frame(430, "another")
             printf "%s</svg>\n", lines
         }' rows >"$out/$1.svg"

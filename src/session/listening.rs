@@ -409,7 +409,7 @@ impl Listener {
         let message =
             format!("the rest of {streams} of {pipe} passed by while this listener was away");
         common.out.push_back(Output::Notice(message));
-        if self.mode == Mode::Follow {
+        if self.mode != Mode::Tap {
             self.code = 3;
         }
     }

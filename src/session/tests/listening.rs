@@ -635,3 +635,27 @@ fn a_listener_never_reads_stdin() {
     let talk = Talk::listener(Mode::Default);
     assert!(!talk.session.wants_input());
 }
+
+/// A true satellite says so to a `--follow` and a `--tap` alone.
+#[test]
+fn rule_15_who_hears_that_a_rest_passed_by_does_not_exit_with_0_but_for_a_tap() {
+    for (mode, code) in [(Mode::Default, 3), (Mode::Follow, 3), (Mode::Tap, 0)] {
+        let mut talk = Talk::new(Job::Listen {
+            pipe: "p".to_owned(),
+            mode,
+        });
+        talk.welcome();
+        talk.reply(&Reply::Listening {
+            listener: OWN,
+            lost: true,
+            missed: 1,
+        });
+        talk.chunk(0, A, 0, "a\n");
+        talk.ended(1, A, How::End, 0);
+        talk.done_by_eof(2, Bytes::new());
+        talk.write_all();
+        talk.reply(&Reply::Closed { listener: OWN });
+        assert_eq!(talk.exit, Some(code), "{mode:?}");
+        assert!(talk.notices[0].contains("passed by"), "{:?}", talk.notices);
+    }
+}

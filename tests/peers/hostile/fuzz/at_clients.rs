@@ -65,7 +65,7 @@ const LANES: u64 = 3;
 const LIFE: u64 = 2000;
 
 /// How many messages there are on one connection at most.
-const MESSAGES: usize = 100;
+const MESSAGES: usize = 300;
 
 /// The most that a client may have had in memory, in bytes.
 const MEMORY: u64 = 96 << 20;

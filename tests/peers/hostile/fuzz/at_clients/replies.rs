@@ -80,7 +80,7 @@ impl<'a> Satellite<'a> {
     /// A new connection knows nothing of the one before.
     pub fn begins(&mut self) {
         self.answers.clear();
-        self.heat = self.chance.of_these(&[0, 1, 4, 16, 64]);
+        self.heat = self.chance.of_these(&[0, 1, 2, 8, 64]);
     }
 
     /// Takes in a message of the client's, to be answered.
@@ -96,7 +96,7 @@ impl<'a> Satellite<'a> {
 
     /// What is said next.
     pub fn says(&mut self) -> Said {
-        let is_answer = !self.answers.is_empty() && self.chance.below(3) > 0;
+        let is_answer = !self.answers.is_empty() && self.chance.below(3) == 0;
         let answer = if is_answer {
             self.answers.pop_front()
         } else {
@@ -105,7 +105,7 @@ impl<'a> Satellite<'a> {
         if let Some((reply, payload)) = answer {
             return self.message(&reply, payload);
         }
-        match self.chance.below(12) {
+        match self.chance.below(16) {
             0 => Said::Command(command(&mut self.chance)),
             1 => {
                 let frames = self.chance.of_these(&[1, 2, 4, 5]);
@@ -118,17 +118,19 @@ impl<'a> Satellite<'a> {
             2 => {
                 let magic: [&[u8]; 4] = [b"", b"SKYPIPE/2", b"SKYPIPE/0.2", b"HTTP/1.1"];
                 let magic = self.chance.of_these(&magic);
-                Said::Message(vec![magic.to_vec(), encode(&Reply::Pong)])
+                let mut reply = encode(&Reply::Pong);
+                change(&mut self.chance, &mut reply);
+                Said::Message(vec![magic.to_vec(), reply])
             }
-            3 => {
+            3..=6 => {
                 let (reply, payload) = self.again();
                 self.message(&reply, payload)
             }
-            4 => {
+            7 | 8 => {
                 let welcome = self.welcome();
                 self.message(&welcome, None)
             }
-            5 | 6 if self.chance.below(256) < 4 * self.heat => {
+            9 | 10 if self.chance.below(256) < 4 * self.heat => {
                 let (reply, payload) = self.any();
                 self.message(&reply, payload)
             }
@@ -246,8 +248,8 @@ impl<'a> Satellite<'a> {
         let reply = match self.chance.below(5) {
             0 => self.listening(),
             1 => self.ack(0, 1 << 16),
-            2 => return self.chunk(0),
-            3 if self.is_private => Reply::Boxed {
+            2 if self.turn > 0 => return self.chunk(0),
+            3 if self.is_private && self.chance.below(256) < self.heat => Reply::Boxed {
                 boxed: self.some_bytes().into(),
             },
             _ => Reply::Pong,
@@ -289,7 +291,8 @@ impl<'a> Satellite<'a> {
     fn stream(&mut self) -> Vec<Answer> {
         let streams: &Streams = self.streams;
         let stream = &streams.all[self.shown % streams.all.len()];
-        self.shown += 1;
+        // One that was shown may be shown again.
+        self.shown += usize::from(self.chance.below(8) > 0);
         let mut parts: Vec<(u64, &[u8])> = Vec::new();
         let mut at = 0;
         for part in &stream.parts {
@@ -317,6 +320,20 @@ impl<'a> Satellite<'a> {
             9 => parts[place].1 = self.other(stream),
             10 => how = How::Proven(self.some_bytes().into()),
             11 => at = number(&mut self.chance),
+            12 => {
+                let (id, how) = (stream.id, How::Cut("once".to_owned()));
+                let ended = Reply::Ended {
+                    listener: self.id,
+                    turn: self.next_turn(),
+                    stream: id,
+                    at: place as u64,
+                    how,
+                    label: String::new(),
+                    before: 0,
+                    missed: number(&mut self.chance),
+                };
+                return [(ended, None)].into_iter().chain(self.stream()).collect();
+            }
             _ => {}
         }
         let mut answers = Vec::new();

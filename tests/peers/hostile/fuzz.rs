@@ -12,7 +12,7 @@ mod at_clients;
 mod at_satellite;
 mod change;
 mod line;
-mod words;
+pub mod words;
 
 use std::env;
 

@@ -25,7 +25,7 @@ mod client;
 mod replies;
 mod streams;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -57,6 +57,7 @@ use crate::common::outcome::Outcome;
 use crate::common::process::Process;
 use crate::common::wait::{PATIENCE, holds_within};
 use crate::common::watchdog::number;
+use crate::hostile::most_memory;
 
 /// How many clients of each command there are at a time.
 const LANES: u64 = 3;
@@ -508,15 +509,4 @@ fn without_end(chance: &mut Chance) -> Vec<u8> {
     let payload = chance.of_these(&[0, 1, 1000, MAX_CHUNK]);
     let part = frame(Version::V31, MORE, &vec![0; payload]);
     part.repeat(6)
-}
-
-/// The most memory that a process has had, in bytes; of one that has ended there is nothing to be known.
-fn most_memory(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .and_then(|line| line.trim().strip_suffix(" kB"));
-    let kib: Option<u64> = line.and_then(|kib| kib.parse().ok());
-    kib.unwrap_or(0) << 10
 }

@@ -96,13 +96,16 @@ impl<'a> Satellite<'a> {
 
     /// What is said next.
     pub fn says(&mut self) -> Said {
-        let is_answer = !self.answers.is_empty() && self.chance.below(3) == 0;
-        let answer = if is_answer {
-            self.answers.pop_front()
-        } else {
-            None
+        let patience = match self.answers.front() {
+            None => 0,
+            // What a client may end with comes late, or little else would be said to it.
+            Some((reply, _)) if is_last(reply) => 64,
+            Some(_) => 3,
         };
-        if let Some((reply, payload)) = answer {
+        if patience > 0
+            && self.chance.below(patience) == 0
+            && let Some((reply, payload)) = self.answers.pop_front()
+        {
             return self.message(&reply, payload);
         }
         match self.chance.below(16) {
@@ -246,6 +249,8 @@ impl<'a> Satellite<'a> {
     /// What this client has heard before, or may hear at any time.
     fn again(&mut self) -> Answer {
         let reply = match self.chance.below(5) {
+            // Who has asked something takes anything else for the answer.
+            _ if self.id.is_nil() => Reply::Pong,
             0 => self.listening(),
             1 => self.ack(0, 1 << 16),
             2 if self.turn > 0 => return self.chunk(0),
@@ -621,6 +626,23 @@ impl<'a> Satellite<'a> {
         };
         (reply, None)
     }
+}
+
+/// Whether this is what a client waits for before it ends.
+fn is_last(reply: &Reply) -> bool {
+    matches!(
+        reply,
+        Reply::Finished { .. }
+            | Reply::EofTaken
+            | Reply::Pipes { .. }
+            | Reply::Discarded { .. }
+            | Reply::Status(_)
+            | Reply::Keys { .. }
+            | Reply::Invited { .. }
+            | Reply::Revoked
+            | Reply::Kept
+            | Reply::Phrase(_)
+    )
 }
 
 /// A number that is small, or close to where numbers end.

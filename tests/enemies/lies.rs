@@ -30,6 +30,17 @@ const LOST: Ends = (3, "it has lost what was to follow");
 /// A `--tap` says what it missed, as if it had been too slow (rule 9).
 const MISSED: Ends = (0, "this tap was too slow and missed ");
 
+/// A lie that is one to all.
+const EVERYBODY: [Ends; 4] = [BETRAYED; 4];
+
+fn all_but_one(tap: Ends) -> [Ends; 4] {
+    [BETRAYED, BETRAYED, BETRAYED, tap]
+}
+
+fn lie(name: &'static str, script: Vec<Step>, ends: [Ends; 4]) -> Lie {
+    Lie { name, script, ends }
+}
+
 /// A lie, and how each of [`MODES`] ends over it.
 struct Lie {
     name: &'static str,
@@ -115,13 +126,17 @@ impl Scene {
     }
 
     fn lies(&self) -> Vec<Lie> {
-        let all: Vec<usize> = (0..PARTS).collect();
-        let nobody = |how| Step::Ended(Uuid::nil(), how);
-        let all_but_one = |tap| [BETRAYED, BETRAYED, BETRAYED, tap];
-        let everybody = [BETRAYED; 4];
-        let middle = (0, "inside 1 stream");
+        let [first, second] = [self.kept_back(), self.false_ends()];
+        let [third, fourth] = [self.false_eofs(), self.false_parts()];
+        [first, second, third, fourth]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    /// What is kept back of a stream.
+    fn kept_back(&self) -> Vec<Lie> {
         let away: Vec<_> = self.stream.truly().split_off(4);
-        let lie = |name, script, ends| Lie { name, script, ends };
         vec![
             lie(
                 "three of nine parts, and the end of all",
@@ -165,6 +180,14 @@ impl Scene {
                 vec![Step::Done],
                 all_but_one(LOST),
             ),
+        ]
+    }
+
+    /// Ends of streams that are not theirs.
+    fn false_ends(&self) -> Vec<Lie> {
+        let all: Vec<usize> = (0..PARTS).collect();
+        let nobody = |how| Step::Ended(Uuid::nil(), how);
+        vec![
             lie(
                 "the end of the stream alone",
                 self.to_the_end(Vec::new()),
@@ -173,7 +196,7 @@ impl Scene {
             lie(
                 "an end of a stream that nobody wrote",
                 vec![nobody(How::End), Step::Done],
-                everybody,
+                EVERYBODY,
             ),
             lie(
                 "an end without its proof",
@@ -182,7 +205,7 @@ impl Scene {
                     vec![Step::Ended(self.stream.id, How::End), Step::Done],
                 ]
                 .concat(),
-                everybody,
+                EVERYBODY,
             ),
             lie(
                 "the end of another stream",
@@ -194,8 +217,28 @@ impl Scene {
                     ],
                 ]
                 .concat(),
-                everybody,
+                EVERYBODY,
             ),
+            lie(
+                "a cut that did not happen",
+                [
+                    self.chunks(&[0, 1, 2]),
+                    vec![
+                        Step::Ended(self.stream.id, How::Cut("invented".to_owned())),
+                        self.liar.done(PIPE),
+                    ],
+                ]
+                .concat(),
+                [(3, "was cut: invented"); 4],
+            ),
+        ]
+    }
+
+    /// `--eof`s that nobody gave, or not there and then.
+    fn false_eofs(&self) -> Vec<Lie> {
+        let nobody = |how| Step::Ended(Uuid::nil(), how);
+        let middle = (0, "inside 1 stream");
+        vec![
             lie(
                 "an --eof in the middle of a stream",
                 [self.chunks(&[0, 1, 2]), vec![self.liar.done(PIPE)]].concat(),
@@ -204,32 +247,32 @@ impl Scene {
             lie(
                 "an --eof that is none",
                 vec![Step::DoneBy(Bytes::new())],
-                everybody,
+                EVERYBODY,
             ),
             lie(
                 "an --eof that is made up",
                 vec![Step::DoneBy(vec![7; 60].into())],
-                everybody,
+                EVERYBODY,
             ),
             lie(
                 "an --eof of another pipe",
                 vec![self.liar.done("another")],
-                everybody,
+                EVERYBODY,
             ),
             lie(
                 "an --eof with the keys of others",
                 vec![Step::DoneBy(order(&Seed::new(secret()), PIPE, 0))],
-                everybody,
+                EVERYBODY,
             ),
             lie(
                 "an --eof from before the listener began",
                 vec![Step::DoneBy(order(&self.liar.seed, PIPE, 7200))],
-                everybody,
+                EVERYBODY,
             ),
             lie(
                 "an --eof that waited, which is none",
                 vec![nobody(How::Eof(Bytes::new())), Step::Done],
-                everybody,
+                EVERYBODY,
             ),
             lie(
                 "an --eof that waited, of another pipe",
@@ -237,17 +280,24 @@ impl Scene {
                     nobody(How::Eof(order(&self.liar.seed, "another", 0))),
                     Step::Done,
                 ],
-                everybody,
+                EVERYBODY,
             ),
+        ]
+    }
+
+    /// Parts that are not what was written there.
+    fn false_parts(&self) -> Vec<Lie> {
+        let all: Vec<usize> = (0..PARTS).collect();
+        vec![
             lie(
                 "a part that is repeated",
                 self.to_the_end(self.chunks(&[0, 1, 1, 2, 3, 4, 5, 6, 7, 8])),
-                everybody,
+                EVERYBODY,
             ),
             lie(
                 "two parts that are swapped",
                 self.to_the_end(self.chunks(&[0, 1, 3, 2, 4, 5, 6, 7, 8])),
-                everybody,
+                EVERYBODY,
             ),
             lie(
                 "a part that is left out",
@@ -262,27 +312,27 @@ impl Scene {
             lie(
                 "a part that was altered",
                 self.to_the_end(self.with(4, self.altered())),
-                everybody,
+                EVERYBODY,
             ),
             lie(
                 "a part that was never sealed",
                 self.to_the_end(self.with(4, self.parts[4].clone().into())),
-                everybody,
+                EVERYBODY,
             ),
             lie(
                 "a part of another stream",
                 self.to_the_end(self.with(4, self.beside.chunks[4].clone())),
-                everybody,
+                EVERYBODY,
             ),
             lie(
                 "a part of another pipe",
                 self.to_the_end(self.with(4, self.elsewhere.chunks[4].clone())),
-                everybody,
+                EVERYBODY,
             ),
             lie(
                 "a stream of another pipe",
                 [self.elsewhere.truly(), vec![self.liar.done(PIPE)]].concat(),
-                everybody,
+                EVERYBODY,
             ),
             lie(
                 "a stream under another one's name",
@@ -294,19 +344,7 @@ impl Scene {
                     ],
                 ]
                 .concat(),
-                everybody,
-            ),
-            lie(
-                "a cut that did not happen",
-                [
-                    self.chunks(&[0, 1, 2]),
-                    vec![
-                        Step::Ended(self.stream.id, How::Cut("invented".to_owned())),
-                        self.liar.done(PIPE),
-                    ],
-                ]
-                .concat(),
-                [(3, "was cut: invented"); 4],
+                EVERYBODY,
             ),
         ]
     }

@@ -686,7 +686,14 @@ fn a_stream_that_ends_twice_or_beyond_all_numbers_ends_the_listener_and_no_more(
     let last = talk.notices.last().expect("there is one");
     assert!(last.contains("inside 1 stream"), "{:?}", talk.notices);
     let mut talk = Talk::listener(Mode::Tap);
-    talk.chunk(0, A, u64::MAX - 1, "more\n");
+    let chunk = Reply::Chunk {
+        listener: OWN,
+        turn: 0,
+        stream: A,
+        at: u64::MAX - 1,
+        missed: 0,
+    };
+    talk.receive(&[MAGIC, &encode(&chunk), b"more\n"]);
     assert_eq!(talk.exit, Some(1));
     assert_eq!(talk.notices, ["no stream is as long as the satellite says"]);
 }

@@ -269,20 +269,23 @@ impl Stranger {
                 }
             }
         }
-        let mut bytes = [0; 64 << 10];
-        while attack.reads {
+        moves | (attack.reads && self.reads())
+    }
+
+    /// Reads what is there; whether that is anything.
+    fn reads(&mut self) -> bool {
+        let (mut bytes, before) = ([0; 16 << 10], self.heard);
+        loop {
             match self.stream.read(&mut bytes) {
                 Ok(0) => self.is_over = true,
                 Ok(count) => {
                     self.heard += count;
-                    moves = true;
                     continue;
                 }
                 Err(error) => self.is_over |= error.kind() != io::ErrorKind::WouldBlock,
             }
-            break;
+            return self.heard > before;
         }
-        moves
     }
 
     /// Whether it has said all.

@@ -143,12 +143,12 @@ fn empty_messages_without_end_fill_no_client() {
     thread::scope(|scope| {
         scope.spawn(|| {
             let stream = lane.next_connection(&client).expect("it comes");
-            let mut line = Client::of(stream, None);
+            let mut peer = Client::of(stream, None);
             let handshake = handshake(&mut Chance::new(0), Version::V31, b"ROUTER");
-            line.say(&[greeting(Version::V31), handshake].concat());
-            assert!(line.take(64).is_some() && line.takes(Vec::new()));
+            peer.say(&[greeting(Version::V31), handshake].concat());
+            assert!(peer.take(64).is_some() && peer.takes(Vec::new()));
             let empty = vec![0; 1 << 16];
-            while line.say(&empty) {}
+            while peer.say(&empty) {}
         });
         holds_within(Duration::from_secs(3), || !client.runs());
         client.signal(Signal::TERM);

@@ -126,6 +126,95 @@ mod tests {
         assert_eq!(router.recv_multipart(0).unwrap()[1], b"by itself");
     }
 
+    fn is_quiet(io: &BorrowedIo) -> bool {
+        zmq::poll(&mut [zmq::PollItem::from_fd(io.fd(), zmq::POLLIN)], 0) == Ok(0)
+    }
+
+    /// libzmq took another turn, only to find that there is nothing more to send.
+    #[test]
+    fn a_message_leaves_in_one_turn_and_leaves_nothing_to_do() {
+        let (near, far) = (Context::new(), Context::new());
+        let router = far.socket(zmq::ROUTER).unwrap();
+        router.bind("tcp://127.0.0.1:*").unwrap();
+        let mut dealer = near.socket(zmq::DEALER).unwrap();
+        let endpoint = router.get_last_endpoint().unwrap().unwrap();
+        dealer.connect(&endpoint).unwrap();
+        let millis = PATIENCE.as_millis().try_into().unwrap();
+        dealer.send("hello", 0).unwrap();
+        assert_eq!(router.poll(zmq::POLLIN, millis), Ok(1));
+        router.recv_multipart(0).unwrap();
+
+        let mut io = BorrowedIo::of(&near, &mut dealer).expect("this is Linux");
+        while !is_quiet(&io) {
+            io.turn(&[]).unwrap();
+        }
+        dealer.send("in a turn", 0).unwrap();
+        io.turn(&[]).unwrap();
+        assert_eq!(router.poll(zmq::POLLIN, millis), Ok(1));
+        assert!(is_quiet(&io));
+    }
+
+    /// Whoever borrows waits for no event.
+    #[test]
+    fn the_work_of_a_thread_that_waits_for_nothing_can_be_borrowed() {
+        let context = Context::new();
+        let (router, mut dealer) = pair(&context);
+        let millis = PATIENCE.as_millis().try_into().unwrap();
+        for _ in 0..100 {
+            dealer.send("hello", 0).unwrap();
+            assert_eq!(router.poll(zmq::POLLIN, millis), Ok(1));
+            router.recv_multipart(0).unwrap();
+            drop(BorrowedIo::of(&context, &mut dealer).expect("this is Linux"));
+        }
+    }
+
+    /// How many connections a turn serves at the most.
+    const SERVED: usize = 32;
+
+    #[test]
+    fn a_turn_serves_a_few_connections_and_the_next_one_serves_others() {
+        let (near, far) = (Context::new(), Context::new());
+        let mut router = near.socket(zmq::ROUTER).unwrap();
+        router.bind("tcp://127.0.0.1:*").unwrap();
+        let endpoint = router.get_last_endpoint().unwrap().unwrap();
+        let millis = PATIENCE.as_millis().try_into().unwrap();
+        let mut dealers: Vec<_> = std::iter::repeat_with(|| {
+            let dealer = far.socket(zmq::DEALER).unwrap();
+            dealer.connect(&endpoint).unwrap();
+            dealer.send("hello", 0).unwrap();
+            assert_eq!(router.poll(zmq::POLLIN, millis), Ok(1));
+            router.recv_multipart(0).unwrap();
+            dealer
+        })
+        .take(3 * SERVED)
+        .collect();
+        let mut io = BorrowedIo::of(&near, &mut router).expect("this is Linux");
+        while !is_quiet(&io) {
+            io.turn(&[]).unwrap();
+        }
+        for dealer in &dealers {
+            dealer.send("more", 0).unwrap();
+        }
+        // All of it has come before the first turn.
+        let mut far_io = BorrowedIo::of(&far, &mut dealers[0]).expect("this is Linux");
+        while !is_quiet(&far_io) {
+            far_io.turn(&[]).unwrap();
+        }
+        let deadline = Instant::now() + PATIENCE;
+        let mut came = 0;
+        while came < dealers.len() {
+            assert!(Instant::now() < deadline, "turns move it");
+            zmq::poll(&mut [zmq::PollItem::from_fd(io.fd(), zmq::POLLIN)], 10).unwrap();
+            io.turn(&[]).unwrap();
+            let mut turn = 0;
+            while router.recv_multipart(zmq::DONTWAIT).is_ok() {
+                turn += 1;
+            }
+            assert!(turn <= SERVED, "{turn} at once");
+            came += turn;
+        }
+    }
+
     #[test]
     fn a_context_that_is_let_go_while_its_work_is_borrowed_ends_after_it() {
         let context = Context::new();

@@ -612,5 +612,49 @@ fn run_by_itself(test: &str) {
     );
 }
 
+/// The most memory that this process has had, in bytes.
+#[cfg(target_os = "linux")]
+fn most_memory() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let mut lines = status.lines();
+    let line = lines.find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kilobytes = line.trim().strip_suffix(" kB").unwrap();
+    kilobytes.parse::<usize>().unwrap() << 10
+}
+
+/// How many bytes longer a name may make what a connection keeps.
+#[cfg(target_os = "linux")]
+const KEPT: usize = 2000;
+
+/// How many connections there are of each kind.
+#[cfg(target_os = "linux")]
+const COUNT: usize = 100;
+
+/// libzmq kept it for as long as the connection lasted, and twice.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_long_name_takes_no_memory() {
+    if env::var_os(BY_ITSELF).is_none() {
+        run_by_itself("a_long_name_takes_no_memory");
+        return;
+    }
+    let (router, _dealer) = pair();
+    let mut peers = Vec::new();
+    let mut taken = |name: &[u8]| {
+        let before = most_memory();
+        for _ in 0..COUNT {
+            let mut peer = Peer::named(&router, Version::V31, name);
+            route_of(&router, &mut peer);
+            peers.push(peer);
+        }
+        (most_memory() - before) / COUNT
+    };
+    let long = [b'n'; LONGEST_COMMAND - 100];
+    // What is there once is taken with the first ones.
+    taken(&long);
+    let (short, long) = (taken(b""), taken(&long));
+    assert!(long < short + KEPT, "{short} and {long} bytes");
+}
+
 mod credit;
 mod machine;

@@ -246,16 +246,6 @@ fn dropped_frames_keep_their_place_among_others() {
     }
 }
 
-/// The most memory that this process has had, in bytes.
-#[cfg(target_os = "linux")]
-fn most_memory() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let mut lines = status.lines();
-    let line = lines.find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let kilobytes = line.trim().strip_suffix(" kB").unwrap();
-    kilobytes.parse::<usize>().unwrap() << 10
-}
-
 /// How many peers begin a frame and wait.
 #[cfg(target_os = "linux")]
 const PEERS: usize = 200;

@@ -640,10 +640,13 @@ fn a_long_name_takes_no_memory() {
     }
     let (router, _dealer) = pair();
     let mut peers = Vec::new();
+    // Whatever it is called, this much of its receive buffer has been used.
+    let command = [&b"\x04WHAT"[..], &[0; LONGEST_COMMAND - 5]].concat();
     let mut taken = |name: &[u8]| {
         let before = most_memory();
         for _ in 0..COUNT {
             let mut peer = Peer::named(&router, Version::V31, name);
+            peer.frame(COMMAND, &command);
             route_of(&router, &mut peer);
             peers.push(peer);
         }

@@ -90,7 +90,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::frame::receive_named;
+    use crate::frame::receive;
     use crate::keys::KeyId;
     use crate::keys::secret::Secret;
     use crate::keys::seed::SigningPair;
@@ -266,8 +266,8 @@ mod tests {
         let millis = PATIENCE.as_millis().try_into().unwrap();
         dealer.send("hello", 0).unwrap();
         assert_eq!(router.poll(zmq::POLLIN, millis), Ok(1));
-        let hello = receive_named(&router, 9).unwrap().unwrap();
-        assert_eq!(hello.0, Some(1));
+        let hello = receive(&mut router, 9).unwrap().unwrap();
+        assert_eq!(hello.name, Some(1));
         (router, dealer, gone)
     }
 

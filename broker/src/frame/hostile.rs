@@ -546,7 +546,7 @@ fn let_it_be_seen(context: &zmq::Context) {
 #[test]
 fn a_limit_may_be_set_while_a_connection_ends() {
     let context = zmq::Context::new();
-    let (router, _dealer) = pair_of(&context);
+    let (mut router, _dealer) = pair_of(&context);
     let (other, mut bystander) = pair_of(&context);
     greet(&other, &mut bystander);
     let mut peer = Peer::speaking(&router, Version::V31);
@@ -554,7 +554,7 @@ fn a_limit_may_be_set_while_a_connection_ends() {
     drop(peer);
     assert_eq!(await_message(&router, 9)[1..], [Bytes::new()]);
     // The socket lets go of its end, and the I/O thread then frees the other one.
-    assert!(receive(&router, 9).unwrap().is_none());
+    assert!(receive(&mut router, 9).unwrap().is_none());
     greet(&other, &mut bystander);
     router.set_rcvhwm(1).unwrap();
     let_it_be_seen(&context);

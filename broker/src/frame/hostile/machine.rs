@@ -197,7 +197,7 @@ fn a_look_into_an_empty_socket_takes_no_system_call() {
         run_by_itself("machine::a_look_into_an_empty_socket_takes_no_system_call");
         return;
     }
-    let (router, mut dealer) = pair();
+    let (mut router, mut dealer) = pair();
     greet(&router, &mut dealer);
     let before = getrlimit(Resource::Nofile);
     let none = Rlimit {
@@ -206,7 +206,7 @@ fn a_look_into_an_empty_socket_takes_no_system_call() {
     };
     setrlimit(Resource::Nofile, none).unwrap();
     for _ in 0..10 {
-        assert!(receive(&router, 9).unwrap().is_none());
+        assert!(receive(&mut router, 9).unwrap().is_none());
     }
     setrlimit(Resource::Nofile, before).unwrap();
 }

@@ -41,6 +41,13 @@ pub fn hand_over(text: &str) -> Result<(), Failure> {
     standard::print(harmless(text).as_bytes()).map_err(|fault| failure(&fault))
 }
 
+/// A cell with blanks behind it. (A formatter's width has a limit, and what a satellite says has not.)
+#[must_use]
+pub fn padded(cell: &str, width: usize) -> String {
+    let blanks = width.saturating_sub(cell.chars().count());
+    format!("{cell}{}", " ".repeat(blanks))
+}
+
 /// Whole lines, in which what could harm a terminal is escaped.
 fn harmless(text: &str) -> Zeroizing<String> {
     let lines = text.lines().map(|line| printable(line) + "\n");

@@ -540,6 +540,15 @@ impl Session {
             } => common.fail(2, &message),
             reply => match &mut self.role {
                 Role::Write(writer) => writer.received(common, reply),
+                Role::Listen(_)
+                    if common.awaits_keys() && !matches!(reply, Reply::Error { .. }) =>
+                {
+                    common.fail(
+                        1,
+                        "what came from the satellite cannot be trusted: it came before the satellite \
+                         said who it is",
+                    );
+                }
                 Role::Listen(listener) => listener.received(common, reply, payload),
                 Role::Ask(asker) => asker.received(common, reply),
             },
@@ -749,6 +758,11 @@ impl Common {
     /// Whether the satellite knows this connection, as far as anyone can tell.
     fn is_up(&self) -> bool {
         self.stage == Stage::Up
+    }
+
+    /// Whether this client has an invitation, and no keys yet. What is not sealed then is nobody's.
+    fn awaits_keys(&self) -> bool {
+        self.config.identity.is_some() && self.keyring.is_none()
     }
 
     /// Something moved: `--timeout` counts anew, and the connection has proved itself.

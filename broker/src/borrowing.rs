@@ -1,12 +1,12 @@
 //! The work of libzmq's I/O thread, done by the thread that uses its sockets.
 //!
-//! Owns the calls by which a loop borrows this work and gives it back. What the loop sends then leaves, and what
-//! arrives is there, without one thread waking another: that is most of what a single line costs. It never
-//! decides who does the work.
+//! Owns the calls by which a loop borrows this work and gives it back. What the loop sends then leaves, and
+//! what arrives is there, without one thread waking another: that is most of what a single line costs. It
+//! never decides who does the work.
 //!
-//! The module has unsafe code, and the argument is this. libzmq makes sure that one thread at a time does the work: it
-//! holds a lock for as long as it has it (`patches/epoll.cpp.patch`), and a [`BorrowedIo`] stays on the
-//! thread that took it. It keeps the context, so that the I/O thread outlives it, and gives the work
+//! The module has unsafe code, and the argument is this. libzmq makes sure that one thread at a time does
+//! the work: it holds a lock for as long as it has it (`patches/epoll.cpp.patch`), and a [`BorrowedIo`] stays
+//! on the thread that took it. It keeps the context, so that the I/O thread outlives it, and gives the work
 //! back before it lets go of it: a context that ends while its work is borrowed would wait for ever.
 
 #![expect(
@@ -85,9 +85,16 @@ impl Drop for BorrowedIo {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::sync::{Arc, mpsc};
+    use std::thread;
     use std::time::Instant;
 
     use super::*;
+    use crate::frame::receive;
+    use crate::keys::KeyId;
+    use crate::keys::secret::Secret;
+    use crate::keys::seed::SigningPair;
+    use crate::tls::{Door, Layer};
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -124,6 +131,200 @@ mod tests {
         drop(io);
         assert_eq!(router.poll(zmq::POLLIN, millis), Ok(1));
         assert_eq!(router.recv_multipart(0).unwrap()[1], b"by itself");
+    }
+
+    fn is_quiet(io: &BorrowedIo) -> bool {
+        zmq::poll(&mut [zmq::PollItem::from_fd(io.fd(), zmq::POLLIN)], 0) == Ok(0)
+    }
+
+    /// libzmq took another turn, only to find that there is nothing more to send.
+    #[test]
+    fn a_message_leaves_in_one_turn_and_leaves_nothing_to_do() {
+        let (near, far) = (Context::new(), Context::new());
+        let router = far.socket(zmq::ROUTER).unwrap();
+        router.bind("tcp://127.0.0.1:*").unwrap();
+        let mut dealer = near.socket(zmq::DEALER).unwrap();
+        let endpoint = router.get_last_endpoint().unwrap().unwrap();
+        dealer.connect(&endpoint).unwrap();
+        let millis = PATIENCE.as_millis().try_into().unwrap();
+        dealer.send("hello", 0).unwrap();
+        assert_eq!(router.poll(zmq::POLLIN, millis), Ok(1));
+        router.recv_multipart(0).unwrap();
+
+        let mut io = BorrowedIo::of(&near, &mut dealer).expect("this is Linux");
+        while !is_quiet(&io) {
+            io.turn(&[]).unwrap();
+        }
+        dealer.send("in a turn", 0).unwrap();
+        io.turn(&[]).unwrap();
+        assert_eq!(router.poll(zmq::POLLIN, millis), Ok(1));
+        assert!(is_quiet(&io));
+    }
+
+    /// Whoever borrows waits for no event.
+    #[test]
+    fn the_work_of_a_thread_that_waits_for_nothing_can_be_borrowed() {
+        let context = Context::new();
+        let (router, mut dealer) = pair(&context);
+        let millis = PATIENCE.as_millis().try_into().unwrap();
+        let (sender, receiver) = mpsc::channel();
+        // This thread sees it if the other one waits for ever.
+        thread::spawn(move || {
+            for _ in 0..100 {
+                dealer.send("hello", 0).unwrap();
+                assert_eq!(router.poll(zmq::POLLIN, millis), Ok(1));
+                router.recv_multipart(0).unwrap();
+                drop(BorrowedIo::of(&context, &mut dealer).expect("this is Linux"));
+            }
+            sender.send(()).unwrap();
+        });
+        receiver.recv_timeout(PATIENCE).expect("it is borrowed");
+    }
+
+    /// How many connections a turn serves at the most.
+    const SERVED: usize = 32;
+
+    #[test]
+    fn a_turn_serves_a_few_connections_and_the_next_one_serves_others() {
+        let (near, far) = (Context::new(), Context::new());
+        let mut router = near.socket(zmq::ROUTER).unwrap();
+        router.bind("tcp://127.0.0.1:*").unwrap();
+        let endpoint = router.get_last_endpoint().unwrap().unwrap();
+        let millis = PATIENCE.as_millis().try_into().unwrap();
+        let mut dealers: Vec<_> = std::iter::repeat_with(|| {
+            let dealer = far.socket(zmq::DEALER).unwrap();
+            dealer.connect(&endpoint).unwrap();
+            dealer.send("hello", 0).unwrap();
+            assert_eq!(router.poll(zmq::POLLIN, millis), Ok(1));
+            router.recv_multipart(0).unwrap();
+            dealer
+        })
+        .take(3 * SERVED)
+        .collect();
+        let mut io = BorrowedIo::of(&near, &mut router).expect("this is Linux");
+        while !is_quiet(&io) {
+            io.turn(&[]).unwrap();
+        }
+        for dealer in &dealers {
+            dealer.send("more", 0).unwrap();
+        }
+        // All of it has come before the first turn.
+        let mut far_io = BorrowedIo::of(&far, &mut dealers[0]).expect("this is Linux");
+        while !is_quiet(&far_io) {
+            far_io.turn(&[]).unwrap();
+        }
+        let deadline = Instant::now() + PATIENCE;
+        let mut came = 0;
+        while came < dealers.len() {
+            assert!(Instant::now() < deadline, "turns move it");
+            zmq::poll(&mut [zmq::PollItem::from_fd(io.fd(), zmq::POLLIN)], 10).unwrap();
+            io.turn(&[]).unwrap();
+            let mut turn = 0;
+            while router.recv_multipart(zmq::DONTWAIT).is_ok() {
+                turn += 1;
+            }
+            assert!(turn <= SERVED, "{turn} at once");
+            came += turn;
+        }
+    }
+
+    /// Lets everybody in, and says when a connection has gone.
+    struct Tells(mpsc::Sender<()>);
+
+    impl Door for Tells {
+        fn admit(&self, _: &[u8; 32]) -> Option<KeyId> {
+            Some(KeyId(1))
+        }
+
+        fn leave(&self, _: KeyId) {
+            let _ = self.0.send(());
+        }
+    }
+
+    /// A ROUTER and a DEALER of two contexts, which have greeted each other through TLS over a connection with
+    /// these buffers; and word of its end.
+    fn sealed_pair(
+        near: &Context,
+        far: &Context,
+        buffer: i32,
+    ) -> (Socket, Socket, mpsc::Receiver<()>) {
+        let (sender, gone) = mpsc::channel();
+        let [own, ours] = [1, 2].map(|number| SigningPair::of(Secret::new([number; 32])));
+        let mut router = near.socket(zmq::ROUTER).unwrap();
+        let layer = Layer::satellite(&own, Arc::new(Tells(sender))).unwrap();
+        layer.cover(&mut router).unwrap();
+        router.set_rcvbuf(buffer).unwrap();
+        layer.open();
+        router.bind("tcp://127.0.0.1:*").unwrap();
+        let mut dealer = far.socket(zmq::DEALER).unwrap();
+        dealer.set_linger(0).unwrap();
+        dealer.set_sndbuf(buffer).unwrap();
+        let client = Layer::client(&ours, own.public).unwrap();
+        client.cover(&mut dealer).unwrap();
+        let endpoint = router.get_last_endpoint().unwrap().unwrap();
+        dealer.connect(&endpoint).unwrap();
+        let millis = PATIENCE.as_millis().try_into().unwrap();
+        dealer.send("hello", 0).unwrap();
+        assert_eq!(router.poll(zmq::POLLIN, millis), Ok(1));
+        let hello = receive(&mut router, 9).unwrap().unwrap();
+        assert_eq!(hello.name, Some(1));
+        (router, dealer, gone)
+    }
+
+    fn take_turns_until_quiet(io: &mut BorrowedIo) {
+        while !is_quiet(io) {
+            io.turn(&[]).unwrap();
+        }
+    }
+
+    fn count(router: &Socket) -> usize {
+        std::iter::from_fn(|| router.recv_multipart(zmq::DONTWAIT).ok()).count()
+    }
+
+    /// No event tells of what a record layer has read and libzmq has not.
+    #[test]
+    fn what_a_record_layer_has_read_ahead_comes_as_well() {
+        let (near, far) = (Context::new(), Context::new());
+        let (mut router, mut dealer, _gone) = sealed_pair(&near, &far, 1 << 20);
+        let mut io = BorrowedIo::of(&near, &mut router).expect("this is Linux");
+        let mut far_io = BorrowedIo::of(&far, &mut dealer).expect("this is Linux");
+        // Far more than libzmq reads at a time, and less than the connection's buffers hold.
+        for _ in 0..12 {
+            dealer.send(vec![0; 4000], 0).unwrap();
+        }
+        take_turns_until_quiet(&mut far_io);
+        take_turns_until_quiet(&mut io);
+        assert_eq!(count(&router), 12);
+    }
+
+    /// One of these numbers of messages fills the connection's buffers with part of its last record.
+    #[test]
+    fn the_last_of_what_a_record_layer_has_sealed_leaves_as_well() {
+        let (near, far) = (Context::new(), Context::new());
+        let (mut router, mut dealer, _gone) = sealed_pair(&near, &far, 16 << 10);
+        let mut io = BorrowedIo::of(&near, &mut router).expect("this is Linux");
+        let mut far_io = BorrowedIo::of(&far, &mut dealer).expect("this is Linux");
+        for messages in 1..60 {
+            for _ in 0..messages {
+                dealer.send(vec![0; 4000], 0).unwrap();
+                take_turns_until_quiet(&mut far_io);
+            }
+            let mut came = 0;
+            while !(is_quiet(&io) && is_quiet(&far_io)) {
+                take_turns_until_quiet(&mut io);
+                came += count(&router);
+                take_turns_until_quiet(&mut far_io);
+            }
+            assert_eq!(came, messages);
+        }
+    }
+
+    #[test]
+    fn a_connection_that_has_ended_keeps_nothing_of_its_record_layer() {
+        let (near, far) = (Context::new(), Context::new());
+        let (_router, dealer, gone) = sealed_pair(&near, &far, 1 << 20);
+        drop(dealer);
+        gone.recv_timeout(PATIENCE).expect("its record is closed");
     }
 
     #[test]

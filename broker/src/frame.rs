@@ -1,10 +1,10 @@
 //! Messages of bytes in and out of a ZeroMQ socket, without copying the large ones.
 //!
-//! Owns the calls about messages and sockets that the `zmq` crate does not offer: sending bytes that are shared
-//! with others, a ROUTER's notice that a peer has gone, the question whether one is still there, the end
-//! of a monitor, binding without a panic, connecting over a stream that is there, credit for large frames,
-//! and options that are numbers. The satellite's loop and the client's both go through here. The module never
-//! decides what a message means, nor when to send one.
+//! Owns the calls about messages and sockets that the `zmq` crate does not offer: sending bytes that are
+//! shared with others, a ROUTER's notice that a peer has gone, the question whether one is still there, the
+//! end of a monitor, binding without a panic, connecting over a stream that is there, credit for large
+//! frames, and options that are numbers. The satellite's loop and the client's both go through here. The
+//! module never decides what a message means, nor when to send one.
 //!
 //! This, `borrowing` and `tls::layer` are the only modules with unsafe code, and the argument here is
 //! this. Sockets are borrowed, so they are open for as long as a call lasts. A payload is lent to
@@ -179,9 +179,10 @@ pub fn notify_disconnects(socket: &mut Socket) -> io::Result<()> {
     set_int(socket, ROUTER_NOTIFY, NOTIFY_DISCONNECT)
 }
 
-/// Makes the ROUTER `socket` ask for credit: a frame of more than `free` bytes is taken only if its connection
-/// has credit for it ([`give_credit`]). Without credit the frame arrives empty, and its bytes never take memory.
-/// A frame costs its length and 256 bytes. `free` is above 0; 0 turns credit off, as it is by default.
+/// Makes the ROUTER `socket` ask for credit: a frame of more than `free` bytes is taken only if its
+/// connection has credit for it ([`give_credit`]). Without credit the frame arrives empty, and its bytes
+/// never take memory. A frame costs its length and 256 bytes. A `free` of 0 turns credit off, as it is by
+/// default.
 ///
 /// It holds for connections that are accepted by a later [`bind`]. A connection starts without credit.
 ///
@@ -193,9 +194,9 @@ pub fn ask_credit(socket: &mut Socket, free: usize) -> io::Result<()> {
     set_int(socket, ROUTER_FREE_FRAME, free)
 }
 
-/// Gives the connection `route` of the ROUTER `socket` credit for `amount` more bytes, or takes back as many if
-/// `amount` is negative: the connection's credit may be below 0 then. Returns whether there is such a connection.
-/// Credit that was not used ends with its connection. Nothing happens to a connection that needs no credit.
+/// Gives the connection `route` of the ROUTER `socket` credit for `amount` more bytes. A negative `amount`
+/// takes credit back; what is left may then be below 0. Returns whether there is such a connection. Unused
+/// credit ends with its connection. A connection that needs no credit is not changed.
 ///
 /// The call takes effect at once: frames whose first bytes libzmq reads from now on find the credit.
 ///

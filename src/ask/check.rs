@@ -17,6 +17,9 @@ use crate::output::{self, show};
 use crate::session::{Question, Timeouts};
 use crate::tell::{notice, size};
 
+/// The last second that a date can be said of: the end of the year 9999.
+const LAST_DATE: u64 = 253_402_300_799;
+
 /// Shows how the satellite is, and returns the exit code.
 ///
 /// # Errors
@@ -110,9 +113,8 @@ fn milliseconds(time: Duration) -> String {
 }
 
 fn report(status: &Status, place: &Place, sky: &Sky, now: SystemTime) -> String {
-    let since = UNIX_EPOCH
-        .checked_add(Duration::from_secs(status.since))
-        .unwrap_or(UNIX_EPOCH);
+    // What a satellite says may lie behind the end of the calendar, which nobody can write.
+    let since = UNIX_EPOCH + Duration::from_secs(status.since.min(LAST_DATE));
     let age = now.duration_since(since).unwrap_or_default();
     let runs = match place {
         Place::Sky(_) | Place::Invited(..) => place.to_string(),
@@ -232,6 +234,24 @@ disk       3 MiB of 1 GiB used
             "latency    12.3 ms\n",
         ] {
             assert!(report.contains(line), "{report}");
+        }
+    }
+
+    #[test]
+    fn a_satellite_that_began_behind_the_calendar_is_reported_all_the_same() {
+        for since in [LAST_DATE, LAST_DATE + 1, 1 << 60, u64::MAX] {
+            let status = Status { since, ..status() };
+            let place = Place::Here("/".into());
+            let sky = Sky {
+                provider: None,
+                proxy: None,
+                latency: None,
+            };
+            let report = report(&status, &place, &sky, UNIX_EPOCH);
+            assert!(
+                report.contains("since      9999-12-31T23:59:59Z"),
+                "{report}"
+            );
         }
     }
 

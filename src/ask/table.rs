@@ -7,6 +7,8 @@ use std::fmt::Write;
 use skypipe_broker::protocol::PipeInfo;
 use skypipe_broker::text::pipe_cell;
 
+use crate::output::padded;
+
 const HEAD: [&str; 5] = ["PIPE", "WAITING", "BYTES", "WRITERS", "LISTENERS"];
 
 /// One row a pipe, names to the left and numbers to the right; `full` behind a pipe whose writers
@@ -35,7 +37,7 @@ fn row(pipe: &PipeInfo) -> ([String; HEAD.len()], &'static str) {
 fn line(cells: &[String; HEAD.len()], widths: [usize; HEAD.len()], note: &str) -> String {
     let [name, numbers @ ..] = cells;
     let [first, others @ ..] = widths;
-    let mut line = format!("{name:<first$}");
+    let mut line = padded(name, first);
     for (cell, width) in numbers.iter().zip(others) {
         let _ = write!(line, "  {cell:>width$}");
     }
@@ -47,6 +49,19 @@ fn line(cells: &[String; HEAD.len()], widths: [usize; HEAD.len()], note: &str) -
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_may_be_longer_than_any_formatter_takes() {
+        let pipe = PipeInfo {
+            name: "\u{7}".repeat(20_000),
+            waiting: 1,
+            bytes: 1,
+            writers: 1,
+            listeners: 1,
+            full: false,
+        };
+        assert!(table([&pipe].into_iter()).len() > 2 * usize::from(u16::MAX));
+    }
 
     #[test]
     fn columns_are_aligned() {

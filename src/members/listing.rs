@@ -8,7 +8,7 @@ use skypipe_broker::text::{cell, count, pipe_cell};
 
 use super::Member;
 use crate::exit::Failure;
-use crate::output::{self, show};
+use crate::output::{self, padded, show};
 use crate::tell::size;
 
 const HEAD: [&str; 6] = ["KEY", "ALLOWS", "PIPES", "EXPIRES", "USED", "HOLDS"];
@@ -38,12 +38,6 @@ fn table<'a>(keys: impl Iterator<Item = &'a KeyInfo>) -> String {
         format!("{}\n", cells.join("  ").trim_end())
     };
     rows.iter().map(line).collect()
-}
-
-/// A cell with blanks behind it. (A formatter's width has a limit, and what a satellite says has not.)
-fn padded(cell: &str, width: usize) -> String {
-    let blanks = width.saturating_sub(cell.chars().count());
-    format!("{cell}{}", " ".repeat(blanks))
 }
 
 fn row(key: &KeyInfo) -> [String; HEAD.len()] {

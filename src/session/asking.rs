@@ -1,20 +1,22 @@
 //! One question and its answer. Never asked twice: an order that was carried out must not be again.
 
 use bytes::Bytes;
-use skypipe_broker::protocol::{Reply, Request};
+use skypipe_broker::protocol::{MAX_KEYS_PAGE, MAX_NAME, MAX_PAGE, Reply, Request};
 
 use crate::seal::Order;
 
 use super::{Common, Output, Question, Stage};
 
 /// The most pages of an answer: a satellite with a hundred thousand pipes has a thousand.
-const MOST_PAGES: u32 = 10_000;
+const MOST_PAGES: u32 = 2_000;
 
 #[derive(Debug)]
 pub(super) struct Asker {
     question: Question,
     is_asked: bool,
     pages: u32,
+    /// The last name on the page before.
+    last: Option<String>,
 }
 
 impl Asker {
@@ -23,6 +25,7 @@ impl Asker {
             question,
             is_asked: false,
             pages: 0,
+            last: None,
         }
     }
 
@@ -96,26 +99,66 @@ impl Asker {
     }
 
     fn answered(&mut self, common: &mut Common, reply: Reply) {
-        let next_page = match &reply {
-            Reply::Pipes { pipes, more: true } => pipes.last().map(|last| Request::List {
-                after: Some(last.name.clone()),
-            }),
-            Reply::Keys {
-                keys, more: true, ..
-            } => keys.last().map(|last| Request::Keys {
-                after: Some(last.name.clone()),
-            }),
-            _ => None,
-        };
+        if !self.question.is_answered_by(&reply) {
+            let message = "the satellite's answer is not to what it was asked";
+            return common.fail(1, message);
+        }
         self.pages += 1;
-        if self.pages > MOST_PAGES {
+        let next = next_page(&reply);
+        // Pages go by names, so that each begins behind the one before.
+        let goes_on = next.is_none() || next > self.last;
+        if self.pages > MOST_PAGES || !goes_on {
             return common.fail(1, "the satellite's answer has no end");
         }
+        self.last.clone_from(&next);
+        let is_list = matches!(reply, Reply::Pipes { .. });
         common.out.push_back(Output::Answer(reply));
-        if let Some(next_page) = next_page {
-            return common.send(&next_page, None);
+        if next.is_some() {
+            let after = next;
+            let request = if is_list {
+                Request::List { after }
+            } else {
+                Request::Keys { after }
+            };
+            return common.send(&request, None);
         }
         common.send(&Request::Bye, None);
         common.exit(0);
+    }
+}
+
+/// Behind which name the next page begins, if there is one.
+fn next_page(reply: &Reply) -> Option<String> {
+    match reply {
+        Reply::Pipes { pipes, more: true } => pipes.last().map(|last| last.name.clone()),
+        Reply::Keys {
+            keys, more: true, ..
+        } => keys.last().map(|last| last.name.clone()),
+        _ => None,
+    }
+}
+
+impl Question {
+    /// Whether this is an answer to it, and as long as one may be.
+    fn is_answered_by(&self, reply: &Reply) -> bool {
+        match (self, reply) {
+            (Self::List, Reply::Pipes { pipes, more }) => {
+                let is_short = pipes.iter().all(|pipe| pipe.name.len() <= MAX_NAME);
+                is_short && pipes.len() <= MAX_PAGE && !(*more && pipes.is_empty())
+            }
+            (Self::Keys, Reply::Keys { keys, more, .. }) => {
+                keys.len() <= MAX_KEYS_PAGE && !(*more && keys.is_empty())
+            }
+            (Self::Eof(_), Reply::EofTaken)
+            | (Self::Discard(_), Reply::Discarded { .. })
+            | (Self::Status, Reply::Status(_))
+            | (Self::Stop(_), Reply::Stopping)
+            | (Self::Own, Reply::Welcome { .. })
+            | (Self::Invite(_), Reply::Invited { .. })
+            | (Self::Revoke(..), Reply::Revoked)
+            | (Self::Box(_) | Self::SetPhrase(..), Reply::Kept)
+            | (Self::Phrase, Reply::Phrase(_)) => true,
+            _ => false,
+        }
     }
 }

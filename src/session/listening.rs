@@ -313,6 +313,9 @@ impl Listener {
                     if self.cost > self.window {
                         return common.fail(1, "the satellite sends more than it was asked for");
                     }
+                    if at.checked_add(payload.len() as u64).is_none() {
+                        return common.fail(1, "no stream is as long as the satellite says");
+                    }
                     self.chunk(common, stream, at, missed, payload);
                 }
             }
@@ -343,7 +346,7 @@ impl Listener {
                     };
                     self.pending.push_back(Pending::Ended(ending));
                 } else {
-                    self.missed += missed;
+                    self.missed = self.missed.saturating_add(missed);
                     self.pending.push_back(Pending::Again(0));
                 }
                 self.settle(common);
@@ -359,7 +362,7 @@ impl Listener {
                 let Some((said, code)) = self.over(common, eof.as_ref()) else {
                     return;
                 };
-                self.missed += missed;
+                self.missed = self.missed.saturating_add(missed);
                 self.has_all_turns = true;
                 self.pending.push_back(Pending::Done { said, code });
                 self.settle(common);
@@ -409,7 +412,7 @@ impl Listener {
         let message =
             format!("the rest of {streams} of {pipe} passed by while this listener was away");
         common.out.push_back(Output::Notice(message));
-        if self.mode == Mode::Follow {
+        if self.mode != Mode::Tap {
             self.code = 3;
         }
     }
@@ -478,7 +481,7 @@ impl Listener {
     fn put_up_with(&mut self, common: &mut Common, missed: u64) -> bool {
         let may_miss = self.may_miss();
         if may_miss {
-            self.missed += missed;
+            self.missed = self.missed.saturating_add(missed);
         } else {
             common.fail(3, "a part of a stream is missing");
         }
@@ -526,7 +529,12 @@ impl Listener {
             return false;
         }
         self.ended_at.insert(stream, at);
-        self.going_on -= usize::from(self.positions.contains_key(&stream));
+        // One that has ended may end once more, further on, without a byte in between.
+        if let Some(place) = self.ended.iter().position(|it| *it == stream) {
+            self.ended.remove(place);
+        } else {
+            self.going_on -= usize::from(self.positions.contains_key(&stream));
+        }
         self.ended.push_back(stream);
         if self.ended.len() > ENDS_KEPT
             && let Some(over) = self.ended.pop_front()

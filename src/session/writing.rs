@@ -525,6 +525,10 @@ impl Writer {
         if outcome == Outcome::Discarded && code == 0 {
             return common.fail(3, "what waited of this stream was discarded");
         }
+        if self.wait && outcome == Outcome::Kept && code == 0 {
+            let message = "the satellite has the stream, but does not say that it was read";
+            return common.fail(1, message);
+        }
         common.exit(code);
     }
 

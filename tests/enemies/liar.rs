@@ -79,6 +79,10 @@ pub struct Liar {
     pub boast: u64,
     /// What it sends writers once it has a chunk of theirs.
     pub boxed: Option<Bytes>,
+    /// Whether it never says who it is.
+    pub is_mute: bool,
+    /// Of how many streams it says that their rest has gone to others.
+    pub missed: u64,
     /// What it answers instead of all else.
     pub retort: Option<Retort>,
     script: Vec<Step>,
@@ -123,6 +127,8 @@ impl Liar {
             expected: 0,
             boast: 0,
             boxed: None,
+            is_mute: false,
+            missed: 0,
             retort: None,
             script: Vec::new(),
             turns: 0,
@@ -147,13 +153,7 @@ impl Liar {
 
     /// The end of a pipe's listeners by an `--eof` that a member gave just now.
     pub fn done(&self, pipe: &str) -> Step {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let order = Order {
-            by: "a member".to_owned(),
-            at: now.expect("it is later than 1970").as_secs(),
-        };
-        let sealed = order.seal(Keyring::founder(&self.seed).newest(), pipe);
-        Step::DoneBy(sealed.expect("the founder reads"))
+        Step::DoneBy(order(&self.seed, pipe, 0))
     }
 
     /// What a writer of these bytes sends.
@@ -214,6 +214,7 @@ impl Liar {
 
     fn answer(&mut self, route: &[u8], request: Request, payload: Bytes) {
         match request {
+            Request::Hello { .. } if self.is_mute => {}
             Request::Hello { .. } => self.say(route, &self.welcome()),
             Request::Ping => self.say(route, &Reply::Pong),
             Request::Open { stream, .. } => self.open(route, stream),
@@ -298,7 +299,7 @@ impl Liar {
             &Reply::Listening {
                 listener,
                 lost: false,
-                missed: 0,
+                missed: self.missed,
             },
         );
         self.turns = 0;
@@ -354,6 +355,17 @@ impl Liar {
             }
         }
     }
+}
+
+/// The word of an `--eof` that a member gave so many seconds ago, with the founder's keys.
+pub fn order(founder: &Seed, pipe: &str, ago: u64) -> Bytes {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let order = Order {
+        by: "a member".to_owned(),
+        at: now.expect("it is later than 1970").as_secs() - ago,
+    };
+    let sealed = order.seal(Keyring::founder(founder).newest(), pipe);
+    sealed.expect("the founder reads")
 }
 
 /// A key with all rights, and this box for its holder.

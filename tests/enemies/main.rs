@@ -12,6 +12,7 @@ mod disk;
 mod dump;
 mod engine;
 mod liar;
+mod lies;
 mod memory;
 mod recorder;
 mod renewals;

@@ -58,10 +58,15 @@ impl Peer {
     }
 
     /// A DEALER that is let in, if its name is.
-    fn named(router: &Socket, name: &[u8]) -> Self {
+    fn named(router: &Socket, version: Version, name: &[u8]) -> Self {
         let mut peer = Self::at(router);
-        peer.say(&greeting(Version::V31));
-        peer.introduce_itself(&[(b"Socket-Type", b"DEALER"), (b"Identity", name)]);
+        peer.say(&greeting(version));
+        match version {
+            Version::V1 | Version::V2 => peer.old_frame(version, LAST, name),
+            Version::V3 | Version::V31 => {
+                peer.introduce_itself(&[(b"Socket-Type", b"DEALER"), (b"Identity", name)]);
+            }
+        }
         peer
     }
 
@@ -73,13 +78,7 @@ impl Peer {
 
     /// A DEALER of some version that is let in.
     fn speaking(router: &Socket, version: Version) -> Self {
-        let mut peer = Self::at(router);
-        peer.say(&greeting(version));
-        match version {
-            Version::V1 | Version::V2 => peer.old_frame(version, LAST, b""),
-            Version::V3 | Version::V31 => peer.introduce_itself(&[(b"Socket-Type", b"DEALER")]),
-        }
-        peer
+        Self::named(router, version, b"")
     }
 
     /// Says something. Whoever has been turned away in the middle is not heard to the end.
@@ -157,7 +156,11 @@ fn ready(properties: &[(&[u8], &[u8])]) -> Vec<u8> {
 
 /// Has a peer say something, and returns what it is called.
 fn route_of(router: &Socket, peer: &mut Peer) -> Bytes {
-    peer.frame(LAST, b"here");
+    route_in(router, Version::V31, peer)
+}
+
+fn route_in(router: &Socket, version: Version, peer: &mut Peer) -> Bytes {
+    peer.old_frame(version, LAST, b"here");
     let mut frames = await_message(router, 9);
     assert_eq!(frames[1..], [Bytes::from_static(b"here")]);
     frames.remove(0)
@@ -175,11 +178,13 @@ fn whatever_name_a_peer_gives_itself_it_is_called_otherwise_and_served() {
     let (mut router, _dealer) = pair();
     let names: [&[u8]; 6] = [b"", b"x", b"x", b"\0", b"\0abcd", &[b'n'; 255]];
     let mut known = Vec::new();
-    for name in names {
-        let mut peer = Peer::named(&router, name);
-        let route = route_of(&router, &mut peer);
-        assert_eq!((route.len(), route[0]), (5, 0));
-        known.push((route, peer));
+    for version in VERSIONS {
+        for name in names {
+            let mut peer = Peer::named(&router, version, name);
+            let route = route_in(&router, version, &mut peer);
+            assert_eq!((route.len(), route[0]), (5, 0));
+            known.push((route, peer));
+        }
     }
     for (route, peer) in &mut known {
         is_reached(&mut router, route, peer);
@@ -194,32 +199,103 @@ fn name_after(route: &Bytes, ahead: u32) -> Vec<u8> {
 
 #[test]
 fn a_peer_that_takes_the_name_of_one_who_is_here_is_served_as_that_one_is() {
-    let (mut router, mut dealer) = pair();
-    let theirs = greet(&router, &mut dealer);
-    let mut peer = Peer::named(&router, &theirs);
-    let route = route_of(&router, &mut peer);
-    assert_ne!(route, theirs);
-    is_reached(&mut router, &route, &mut peer);
-    assert!(is_connected(&mut router, &theirs));
+    for version in VERSIONS {
+        let (mut router, mut dealer) = pair();
+        let theirs = greet(&router, &mut dealer);
+        let mut peer = Peer::named(&router, version, &theirs);
+        let route = route_in(&router, version, &mut peer);
+        assert_ne!(route, theirs);
+        is_reached(&mut router, &route, &mut peer);
+        assert!(is_connected(&mut router, &theirs));
+    }
 }
 
 /// It ended the whole program, once the other one came.
 #[test]
 fn a_peer_that_takes_the_name_of_one_still_to_come_harms_neither() {
+    for version in VERSIONS {
+        let (mut router, mut dealer) = pair();
+        let first = greet(&router, &mut dealer);
+        let mut known = Vec::new();
+        for ahead in [1, 2, 3] {
+            let mut peer = Peer::named(&router, version, &name_after(&first, ahead));
+            known.push((route_in(&router, version, &mut peer), peer));
+        }
+        for _ in 0..3 {
+            let mut peer = Peer::speaking(&router, version);
+            known.push((route_in(&router, version, &mut peer), peer));
+        }
+        for (route, peer) in &mut known {
+            is_reached(&mut router, route, peer);
+        }
+    }
+}
+
+/// `ZMQ_CONNECT_ROUTING_ID`.
+const CONNECT_ROUTING_ID: c_int = 61;
+
+/// A ROUTER that connects itself may call the other end what it likes.
+#[test]
+fn a_name_that_the_router_has_given_away_is_given_to_nobody_else() {
     let (mut router, mut dealer) = pair();
     let first = greet(&router, &mut dealer);
-    let mut known = Vec::new();
-    for ahead in [1, 2, 3] {
-        let mut peer = Peer::named(&router, &name_after(&first, ahead));
-        known.push((route_of(&router, &mut peer), peer));
+    let mut peer = Peer::at(&router);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = name_after(&first, 1);
+    set_option(&mut router, CONNECT_ROUTING_ID, &taken).unwrap();
+    let address = listener.local_addr().unwrap();
+    router.connect(&format!("tcp://{address}")).unwrap();
+    peer.say(&greeting(Version::V31));
+    peer.introduce_itself(&[(b"Socket-Type", b"DEALER")]);
+    let route = route_of(&router, &mut peer);
+    assert_eq!(route, name_after(&first, 2));
+    is_reached(&mut router, &route, &mut peer);
+}
+
+#[test]
+fn a_name_is_one_frame_and_no_command_or_ends_its_connection() {
+    // A flag behind a length of nine bytes would look like a later version's greeting.
+    let old = [5, MORE, b'n', b'a', b'm', b'e'];
+    let more = [&head(MORE, 4)[..], b"name"].concat();
+    let command = [&head(COMMAND, 4)[..], b"name"].concat();
+    for (version, name) in [
+        (Version::V1, &old[..]),
+        (Version::V2, &more),
+        (Version::V2, &command),
+    ] {
+        let (router, mut dealer) = pair();
+        let mut peer = Peer::at(&router);
+        peer.say(&greeting(version));
+        peer.say(name);
+        assert!(peer.is_turned_away(), "{name:?}");
+        greet_notified(&router, &mut dealer);
     }
-    for _ in 0..3 {
-        let mut peer = Peer::named(&router, b"");
-        known.push((route_of(&router, &mut peer), peer));
+}
+
+/// While a ROUTER ends the connections of its many peers one by one, the names of some arrive.
+#[test]
+fn a_router_may_be_closed_while_names_arrive() {
+    let context = zmq::Context::new();
+    for _ in 0..8 {
+        let mut router = context.socket(zmq::ROUTER).unwrap();
+        bind(&mut router, "tcp://127.0.0.1:*").unwrap();
+        let mut peers: Vec<_> = iter::repeat_with(|| Peer::at(&router)).take(100).collect();
+        for peer in &mut peers {
+            peer.say(&greeting(Version::V2));
+        }
+        for peer in &mut peers {
+            peer.0.read_exact(&mut [0; 12]).unwrap();
+        }
+        let names = std::thread::spawn(move || {
+            for peer in &mut peers {
+                peer.frame(LAST, b"name");
+            }
+            peers
+        });
+        drop(router);
+        names.join().unwrap();
     }
-    for (route, peer) in &mut known {
-        is_reached(&mut router, route, peer);
-    }
+    let_it_be_seen(&context);
 }
 
 #[test]
@@ -366,6 +442,40 @@ fn a_message_that_does_not_end_takes_no_more_room_than_one_that_does() {
     }
 }
 
+/// The count starts again, or there would be no room for the notice.
+#[test]
+fn an_unfinished_message_of_the_most_frames_leaves_room_for_the_notice_of_its_end() {
+    let (router, _dealer) = pair();
+    let mut peer = Peer::speaking(&router, Version::V31);
+    let route = route_of(&router, &mut peer);
+    for _ in 0..5 {
+        peer.frame(MORE, b"x");
+    }
+    drop(peer);
+    assert_eq!(await_message(&router, 9), [route, Bytes::new()]);
+}
+
+#[test]
+fn a_client_that_connects_again_counts_frames_anew() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let dealer = zmq::Context::new().socket(zmq::DEALER).unwrap();
+    dealer.set_maxmsgsize(LONGEST.try_into().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    dealer.connect(&format!("tcp://{address}")).unwrap();
+    for is_finished in [false, true] {
+        let mut peer = Peer::of(listener.accept().unwrap().0);
+        peer.say(&greeting(Version::V31));
+        peer.introduce_itself(&[(b"Socket-Type", b"ROUTER")]);
+        for _ in 0..4 {
+            peer.frame(MORE, b"x");
+        }
+        if is_finished {
+            peer.frame(LAST, b"x");
+            assert_eq!(await_message(&dealer, 9).len(), 5);
+        }
+    }
+}
+
 /// Has somebody else greet, behind what the one before has left, such as the notice that it has gone.
 fn greet_notified(router: &Socket, dealer: &mut Socket) {
     send(dealer, None, &[Bytes::from_static(b"hello")]).unwrap();
@@ -432,6 +542,24 @@ fn let_it_be_seen(context: &zmq::Context) {
     }
 }
 
+/// libzmq tells both ends of a connection of a new limit. One of them may be gone already.
+#[test]
+fn a_limit_may_be_set_while_a_connection_ends() {
+    let context = zmq::Context::new();
+    let (mut router, _dealer) = pair_of(&context);
+    let (other, mut bystander) = pair_of(&context);
+    greet(&other, &mut bystander);
+    let mut peer = Peer::speaking(&router, Version::V31);
+    route_of(&router, &mut peer);
+    drop(peer);
+    assert_eq!(await_message(&router, 9)[1..], [Bytes::new()]);
+    // The socket lets go of its end, and the I/O thread then frees the other one.
+    assert!(receive(&mut router, 9).unwrap().is_none());
+    greet(&other, &mut bystander);
+    router.set_rcvhwm(1).unwrap();
+    let_it_be_seen(&context);
+}
+
 /// What had been read ahead is looked at once there is room again, and it is a PING.
 #[test]
 fn a_ping_that_waits_behind_a_full_queue_may_outlive_its_connection() {
@@ -472,30 +600,6 @@ fn no_sign_of_life_is_asked_of_a_connection_that_has_broken() {
 /// Set where a test runs in a process of its own, whose descriptors it may use up.
 const BY_ITSELF: &str = "SKYPIPE_TEST_BY_ITSELF";
 
-/// A listener that spun would fail to accept thousands of times in this time; over ipc it ended the program.
-const PAUSE: Duration = Duration::from_millis(50);
-
-#[test]
-fn without_descriptors_who_is_there_is_served_and_others_wait_in_peace() {
-    if env::var_os(BY_ITSELF).is_some() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("socket");
-        others_wait("tcp://127.0.0.1:*", |bound| {
-            let address = bound.strip_prefix("tcp://").unwrap();
-            let stream = TcpStream::connect(address).unwrap();
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
-            Box::new(stream)
-        });
-        others_wait(&format!("ipc://{}", path.display()), |_| {
-            let stream = UnixStream::connect(&path).unwrap();
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
-            Box::new(stream)
-        });
-        return;
-    }
-    run_by_itself("without_descriptors_who_is_there_is_served_and_others_wait_in_peace");
-}
-
 /// Runs a test of this module in a process of its own.
 fn run_by_itself(test: &str) {
     let mut child = Command::new(env::current_exe().unwrap());
@@ -508,43 +612,52 @@ fn run_by_itself(test: &str) {
     );
 }
 
-fn others_wait(endpoint: &str, connect: impl Fn(&str) -> Box<dyn Read>) {
-    let context = zmq::Context::new();
-    let mut router = context.socket(zmq::ROUTER).unwrap();
-    bind(&mut router, endpoint).unwrap();
-    let bound = router.get_last_endpoint().unwrap().unwrap();
-    let failed = zmq::SocketEvent::ACCEPT_FAILED.to_raw();
-    router.monitor("inproc://failures", failed.into()).unwrap();
-    let failures = context.socket(zmq::PAIR).unwrap();
-    failures.connect("inproc://failures").unwrap();
-    let mut dealer = context.socket(zmq::DEALER).unwrap();
-    dealer.connect(&bound).unwrap();
-    greet(&router, &mut dealer);
-
-    let mut held = use_up_descriptors();
-    held.pop();
-    let mut other = connect(&bound);
-    await_message(&failures, 9);
-    for _ in 0..3 {
-        let start = Instant::now();
-        await_message(&failures, 9);
-        assert!(start.elapsed() > PAUSE, "it spins");
-        greet(&router, &mut dealer);
-    }
-    drop(held);
-    // It is taken in, and greeted.
-    other.read_exact(&mut [0; 10]).unwrap();
-    end_monitor(&mut router);
+/// The most memory that this process has had, in bytes.
+#[cfg(target_os = "linux")]
+fn most_memory() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let mut lines = status.lines();
+    let line = lines.find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kilobytes = line.trim().strip_suffix(" kB").unwrap();
+    kilobytes.parse::<usize>().unwrap() << 10
 }
 
-fn use_up_descriptors() -> Vec<File> {
-    let rlimit = Rlimit {
-        current: Some(128),
-        ..getrlimit(Resource::Nofile)
+/// How many bytes longer a name may make what a connection keeps.
+#[cfg(target_os = "linux")]
+const KEPT: usize = 2000;
+
+/// How many connections there are of each kind.
+#[cfg(target_os = "linux")]
+const COUNT: usize = 100;
+
+/// libzmq kept it for as long as the connection lasted, and twice.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_long_name_takes_no_memory() {
+    if env::var_os(BY_ITSELF).is_none() {
+        run_by_itself("a_long_name_takes_no_memory");
+        return;
+    }
+    let (router, _dealer) = pair();
+    let mut peers = Vec::new();
+    // Whatever it is called, this much of its receive buffer has been used.
+    let command = [&b"\x04WHAT"[..], &[0; LONGEST_COMMAND - 5]].concat();
+    let mut taken = |name: &[u8]| {
+        let before = most_memory();
+        for _ in 0..COUNT {
+            let mut peer = Peer::named(&router, Version::V31, name);
+            peer.frame(COMMAND, &command);
+            route_of(&router, &mut peer);
+            peers.push(peer);
+        }
+        (most_memory() - before) / COUNT
     };
-    setrlimit(Resource::Nofile, rlimit).unwrap();
-    let files = iter::from_fn(|| File::open("/dev/null").ok());
-    files.collect()
+    let long = [b'n'; LONGEST_COMMAND - 100];
+    // What is there once is taken with the first ones.
+    taken(&long);
+    let (short, long) = (taken(b""), taken(&long));
+    assert!(long < short + KEPT, "{short} and {long} bytes");
 }
 
 mod credit;
+mod machine;

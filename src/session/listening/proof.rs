@@ -60,7 +60,7 @@ impl Listener {
             ending.order = Some(self.ordered(common, &order.clone(), None)?);
         }
         let Some(keyring) = &common.keyring else {
-            self.missed += missed;
+            self.missed = self.missed.saturating_add(missed);
             if matches!(ending.how, How::Proven(_)) {
                 common.fail(1, "the stream is sealed, and this client has no keys");
                 return None;
@@ -83,7 +83,7 @@ impl Listener {
         let began = reader.began;
         match proven {
             Ok(None) => {
-                self.missed += missed;
+                self.missed = self.missed.saturating_add(missed);
                 // What the satellite counts are sealed bytes.
                 if ending.before > 0 {
                     ending.before = began.map_or(ending.before, |(place, _)| place);

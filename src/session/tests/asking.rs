@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use skypipe_broker::protocol::{Code, PipeInfo, Reply, Request};
+use skypipe_broker::protocol::{
+    Code, MAX_NAME, MAX_PAGE, Outcome, PipeInfo, Reply, Request, Status,
+};
+use uuid::Uuid;
 
 use super::talk::{BEAT, asker};
 use crate::session::Question;
@@ -22,27 +25,112 @@ fn page(names: &[&str], more: bool) -> Reply {
     }
 }
 
-fn questions() -> [(Question, &'static str); 5] {
+fn status() -> Reply {
+    Reply::Status(Status {
+        program: String::new(),
+        since: 0,
+        pid: 0,
+        kept: String::new(),
+        memory: 0,
+        used: 0,
+        disk: None,
+        trouble: None,
+        inherited: Vec::new(),
+        pipes: 0,
+        waiting: 0,
+        bytes: 0,
+        clients: 0,
+    })
+}
+
+fn discarded() -> Reply {
+    Reply::Discarded {
+        streams: 0,
+        bytes: 0,
+    }
+}
+
+/// Questions, what they are called, and what answers them.
+fn questions() -> [(Question, &'static str, Reply); 5] {
     let pipe = || "p".to_owned();
     [
-        (Question::Eof(pipe()), "eof"),
-        (Question::List, "list"),
-        (Question::Discard(pipe()), "discard"),
-        (Question::Status, "status"),
-        (Question::Stop(false), "stop"),
+        (Question::Eof(pipe()), "eof", Reply::EofTaken),
+        (Question::List, "list", page(&[], false)),
+        (Question::Discard(pipe()), "discard", discarded()),
+        (Question::Status, "status", status()),
+        (Question::Stop(false), "stop", Reply::Stopping),
     ]
 }
 
 #[test]
 fn a_question_is_asked_when_the_satellite_is_there() {
-    for (question, word) in questions() {
+    for (question, word, answer) in questions() {
         let mut talk = asker(question);
         assert_eq!(talk.said(), "hello");
         talk.welcome();
         assert_eq!(talk.said(), word);
-        talk.reply(&Reply::EofTaken);
+        talk.reply(&answer);
         assert_eq!((talk.said().as_str(), talk.exit), ("bye", Some(0)));
-        assert_eq!(talk.answers, [Reply::EofTaken]);
+        assert_eq!(talk.answers, [answer]);
+    }
+}
+
+#[test]
+fn what_answers_another_question_is_no_answer() {
+    let id = Uuid::nil();
+    let others = [
+        Reply::Kept,
+        Reply::Revoked,
+        Reply::Invited {
+            name: String::new(),
+        },
+        Reply::Listening {
+            listener: id,
+            lost: false,
+            missed: 0,
+        },
+        Reply::Finished {
+            stream: id,
+            outcome: Outcome::Kept,
+        },
+    ];
+    let answers = questions().map(|(_, _, answer)| answer);
+    for (question, word, right) in questions() {
+        for answer in answers.iter().chain(&others) {
+            if *answer == right {
+                continue;
+            }
+            let mut talk = asker(question.clone());
+            talk.welcome();
+            talk.reply(answer);
+            assert_eq!(talk.exit, Some(1), "{word}: {answer:?}");
+            assert_eq!(
+                talk.notices,
+                ["the satellite's answer is not to what it was asked"]
+            );
+            assert_eq!(talk.answers, []);
+        }
+    }
+}
+
+#[test]
+fn a_list_that_does_not_go_on_or_is_too_long_is_no_answer() {
+    let long = "n".repeat(MAX_NAME + 1);
+    let many = vec!["n"; MAX_PAGE + 1];
+    for pages in [
+        vec![page(&["b"], true), page(&["b"], true)],
+        vec![page(&["b"], true), page(&["a"], true)],
+        vec![page(&[], true)],
+        vec![page(&[&long], false)],
+        vec![page(&many, false)],
+    ] {
+        let mut talk = asker(Question::List);
+        talk.welcome();
+        for page in &pages {
+            assert_eq!(talk.exit, None);
+            talk.reply(page);
+        }
+        assert_eq!(talk.exit, Some(1), "{pages:?}");
     }
 }
 
@@ -71,7 +159,7 @@ fn a_long_list_is_asked_for_page_by_page() {
 
 #[test]
 fn what_was_asked_is_never_asked_again() {
-    for (question, _) in questions() {
+    for (question, ..) in questions() {
         let is_stop = matches!(question, Question::Stop(_));
         let mut talk = asker(question);
         talk.welcome();

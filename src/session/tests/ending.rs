@@ -37,6 +37,22 @@ fn rule_11_with_wait_discarded_is_exit_3() {
 }
 
 #[test]
+fn rule_11_who_waits_until_all_was_read_is_told_when_the_satellite_does_not_say_so() {
+    for (wait, code) in [(false, 0), (true, 1)] {
+        let mut job = write_job(false);
+        if let Job::Write { wait: waits, .. } = &mut job {
+            *waits = wait;
+        }
+        let mut talk = Talk::new(job);
+        talk.welcome();
+        talk.opened(0, ENOUGH);
+        talk.happen(Input::ReadEnd);
+        talk.finished(Outcome::Kept);
+        assert_eq!(talk.exit, Some(code));
+    }
+}
+
+#[test]
 fn a_writer_that_nobody_called_one_and_that_has_nothing_sends_nothing_and_exits_2() {
     let mut talk = Talk::new(write_job(true));
     talk.welcome();

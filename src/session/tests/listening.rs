@@ -635,3 +635,65 @@ fn a_listener_never_reads_stdin() {
     let talk = Talk::listener(Mode::Default);
     assert!(!talk.session.wants_input());
 }
+
+/// A true satellite says so to a `--follow` and a `--tap` alone.
+#[test]
+fn rule_15_who_hears_that_a_rest_passed_by_does_not_exit_with_0_but_for_a_tap() {
+    for (mode, code) in [(Mode::Default, 3), (Mode::Follow, 3), (Mode::Tap, 0)] {
+        let mut talk = Talk::new(Job::Listen {
+            pipe: "p".to_owned(),
+            mode,
+        });
+        talk.welcome();
+        talk.reply(&Reply::Listening {
+            listener: OWN,
+            lost: true,
+            missed: 1,
+        });
+        talk.chunk(0, A, 0, "a\n");
+        talk.ended(1, A, How::End, 0);
+        talk.done_by_eof(2, Bytes::new());
+        talk.write_all();
+        talk.reply(&Reply::Closed { listener: OWN });
+        assert_eq!(talk.exit, Some(code), "{mode:?}");
+        assert!(talk.notices[0].contains("passed by"), "{:?}", talk.notices);
+    }
+}
+
+/// No true satellite says so.
+#[test]
+fn a_stream_that_ends_twice_or_beyond_all_numbers_ends_the_listener_and_no_more() {
+    let mut talk = Talk::listener(Mode::Tap);
+    talk.chunk(0, A, 0, "a\n");
+    let ended = |turn, at| Reply::Ended {
+        listener: OWN,
+        turn,
+        stream: A,
+        at,
+        how: cut(),
+        label: "ann@host pid 1".to_owned(),
+        before: 0,
+        missed: u64::MAX,
+    };
+    talk.reply(&ended(1, 2));
+    talk.chunk(2, B, 0, "b\n");
+    talk.reply(&ended(3, 2));
+    talk.reply(&ended(4, u64::MAX));
+    talk.done_by_eof(5, Bytes::new());
+    talk.write_all();
+    talk.reply(&Reply::Closed { listener: OWN });
+    assert_eq!(talk.exit, Some(3));
+    let last = talk.notices.last().expect("there is one");
+    assert!(last.contains("inside 1 stream"), "{:?}", talk.notices);
+    let mut talk = Talk::listener(Mode::Tap);
+    let chunk = Reply::Chunk {
+        listener: OWN,
+        turn: 0,
+        stream: A,
+        at: u64::MAX - 1,
+        missed: 0,
+    };
+    talk.receive(&[MAGIC, &encode(&chunk), b"more\n"]);
+    assert_eq!(talk.exit, Some(1));
+    assert_eq!(talk.notices, ["no stream is as long as the satellite says"]);
+}

@@ -426,6 +426,35 @@ fn a_satellite_that_takes_no_record_or_has_no_keys_is_left() {
     assert_eq!(talk.exit, Some(1));
 }
 
+/// A satellite that never says who it is, so that its client never gets to its keys.
+#[test]
+fn rule_17_nothing_that_is_not_sealed_is_printed_before_there_are_keys() {
+    let done = Reply::Done {
+        listener: OWN,
+        turn: 0,
+        missed: 0,
+        eof: None,
+    };
+    let closed = Reply::Closed { listener: OWN };
+    for mode in [Mode::Default, Mode::One, Mode::Follow, Mode::Tap] {
+        for early in [&super::talk::LISTENING, &done, &closed] {
+            let pipe = "p".to_owned();
+            let mut talk = talk(Job::Listen { pipe, mode });
+            talk.reply(early);
+            assert_eq!(talk.exit, Some(1), "{mode:?}: {early:?}");
+        }
+        let pipe = "p".to_owned();
+        let mut talk = talk(Job::Listen { pipe, mode });
+        chunk(&mut talk, 0, A, 0, b"nobody wrote this\n");
+        assert_eq!((talk.exit, talk.printed()), (Some(1), ""));
+        assert!(
+            talk.notices[0].contains("cannot be trusted"),
+            "{:?}",
+            talk.notices
+        );
+    }
+}
+
 #[test]
 fn rule_17_a_listener_prints_what_was_sealed() {
     let mut talk = listener(Mode::Default);

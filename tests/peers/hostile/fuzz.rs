@@ -12,13 +12,13 @@ mod at_clients;
 mod at_satellite;
 mod change;
 mod line;
-mod words;
+pub mod words;
 
 use std::env;
 
 /// How many rounds there are unless told otherwise, at a satellite and at clients.
 const AT_SATELLITE: u64 = 3000;
-const AT_CLIENTS: u64 = 400;
+const AT_CLIENTS: u64 = 60;
 
 /// The seed unless told otherwise.
 const SEED: u64 = 1;

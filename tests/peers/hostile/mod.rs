@@ -2,6 +2,7 @@
 //! former memory and descriptors, and meanwhile serves an ordinary client at once.
 
 mod clients;
+mod crowd;
 mod flood;
 mod fuzz;
 mod garbage;
@@ -9,6 +10,7 @@ mod hoard;
 mod strangers;
 mod watch;
 
+use std::fs;
 use std::time::Duration;
 
 use skypipe_broker::protocol::{How, Mode, REVISION, Request};
@@ -86,4 +88,15 @@ fn requests(stream: Uuid, listener: Uuid, pipe: &str) -> Vec<Request> {
         Request::Status,
         Request::Stop { force: true },
     ]
+}
+
+/// The most memory that a process has had, in bytes; of one that has ended there is nothing to be known.
+fn most_memory(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .and_then(|line| line.trim().strip_suffix(" kB"));
+    let kib: Option<u64> = line.and_then(|kib| kib.parse().ok());
+    kib.unwrap_or(0) << 10
 }

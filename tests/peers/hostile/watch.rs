@@ -13,7 +13,7 @@ use crate::new::New;
 pub const LEFT_BEHIND: u64 = 16 << 20;
 
 /// The most memory that a satellite with the default budget of 64 MiB may ever have, in bytes: 64 MiB more.
-const PEAK: u64 = 128 << 20;
+pub const PEAK: u64 = 128 << 20;
 
 /// How long an ordinary client may wait for a whole stream to be stored and taken, on a machine of
 /// two cores that the attackers have too.

@@ -1,55 +1,125 @@
-//! A satellite that is none, and clients that believe it. It says what makes sense to begin with, so that they
-//! come far, and changes some of it. Each connection is a round: a client whose connection broke comes again
-//! by itself.
+//! A satellite that is none, and clients that believe it, in the open and inside TLS, where it proves the key of
+//! the invitation. It says what makes sense to begin with, so that they come far, and changes some of it.
+//!
+//! # What a round is
+//!
+//! One message, or command of ZMTP, that a client has taken in while its connection stood: each is followed by a
+//! PING of ZMTP, and counts when the PONG to that is there. Then the client's libzmq has passed the message on and
+//! goes on. The next one is said only then. So of each connection all that was said counts but the last, if the
+//! client broke the connection, or ended, over it. What breaks connections on purpose is counted apart and is no round:
+//! greetings and handshakes that were changed, bytes that were changed after they were framed, messages without
+//! an end, and nonsense below TLS; behind each, the connection is closed, and the client has to close it, too.
+//!
+//! There are so many rounds for each command of [`COMMANDS`], at [`LANES`] processes of it at a time. A lane has one
+//! listening socket and one client after the other, which comes back by itself when its connection
+//! broke. The rounds of a lane are settled by the seed, but for when requests of the client fall between them.
+//!
+//! # What must hold
+//!
+//! No client ends but as the documentation says ([`EXIT_CODES`]), has more than [`MEMORY`] bytes in memory, or stands
+//! still. None exits with 0 without the answer that this takes. stdout has nothing but data. Inside TLS, moreover: a
+//! listener prints whole lines that were written, in order, and exits with 0 only if it had whole streams or an
+//! `--eof` of a member; and of what a writer writes, nothing is ever seen.
 
-use std::fs;
-use std::io::{Read as _, Write as _};
+mod client;
+mod replies;
+mod streams;
+
+use std::fs::File;
+use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::event::{PollFd, PollFlags};
-use rustix::process::Signal;
-use skypipe_broker::protocol::{
-    Code, How, Limits, MAGIC, MAX_CHUNK, Outcome as Fate, PipeInfo, REVISION, Reply, Request,
-    Status, decode, encode,
-};
-use uuid::Uuid;
+use rustix::process::{PidfdFlags, Signal, pidfd_open};
+use rustls::ServerConfig;
+use skypipe::keys::Keyring;
+use skypipe_broker::keys::address::Address;
+use skypipe_broker::keys::secret::Secret;
+use skypipe_broker::keys::seed::{Seed, SigningPair};
+use skypipe_broker::keys::token::{Kind, Token};
+use skypipe_broker::protocol::MAX_CHUNK;
 
+use self::client::{Client, SECRET};
+use self::replies::{Said, Satellite, Told};
+use self::streams::Streams;
 use super::change::change;
-use super::words::{COMMAND, LONG, MORE, Version, command, frame, greeting, handshake, message};
+use super::line::satellite_tls_with;
+use super::words::{COMMAND, MORE, Version, frame, greeting, handshake, message};
 use super::{AT_CLIENTS, rounds};
 use crate::common::Environment;
 use crate::common::chance::Chance;
+use crate::common::outcome::Outcome;
+use crate::common::process::Process;
 use crate::common::wait::{PATIENCE, holds_within};
+use crate::common::watchdog::number;
+use crate::hostile::most_memory;
 
-/// How many clients there are at a time.
-const CLIENTS: usize = 8;
+/// How many clients of each command there are at a time.
+const LANES: u64 = 3;
 
-/// How long a client is left to itself before it is asked to end.
-const LEFT: Duration = Duration::from_secs(3);
+/// How many rounds a process has at most.
+const LIFE: u64 = 2000;
 
-/// How long a connection may be quiet before it is broken off.
-const QUIET: Duration = Duration::from_millis(200);
+/// How many messages there are on one connection at most.
+const MESSAGES: usize = 300;
 
 /// The most that a client may have had in memory, in bytes.
 const MEMORY: u64 = 96 << 20;
 
-/// How long the test may take at least, and for each round.
-const BASE: Duration = Duration::from_secs(120);
-const PER_ROUND: Duration = Duration::from_millis(500);
+/// How long the test may take at least, and for each thousand rounds of each command.
+const BASE: Duration = Duration::from_secs(240);
+const PER_THOUSAND: Duration = Duration::from_secs(30);
 
-/// What users may do, and what is fed to it.
-const COMMANDS: [(&[&str], &str); 8] = [
-    (&["-w", "p"], "some lines\nof text\n"),
-    (&["-r", "p"], ""),
-    (&["--list"], ""),
-    (&["-r", "p"], ""),
-    (&["--check"], ""),
-    (&["-w", "p"], ""),
-    (&["--eof", "p"], ""),
-    (&["--discard", "p"], ""),
+/// What a client is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Task {
+    Write,
+    /// The same with `--wait`.
+    Await,
+    /// The same from a command.
+    Run,
+    Read,
+    One,
+    Follow,
+    Tap,
+    List,
+    Check,
+    Eof,
+    Discard,
+    Keys,
+    Invite,
+    Revoke,
+}
+
+use Task::{
+    Await, Check, Discard, Eof, Follow, Invite, Keys, List, One, Read, Revoke, Run, Tap, Write,
+};
+
+const COMMANDS: [(Task, &[&str]); 12] = [
+    (Write, &["-w", "p"]),
+    (Write, &["-w", "--whole", "p"]),
+    (Await, &["-w", "--wait", "p"]),
+    (Run, &["p", "--", "echo", "not for the satellite"]),
+    (Read, &["-r", "p"]),
+    (One, &["--one", "p"]),
+    (Follow, &["--follow", "p"]),
+    (Tap, &["--tap", "p"]),
+    (List, &["--list"]),
+    (Check, &["--check"]),
+    (Eof, &["--eof", "p"]),
+    (Discard, &["--discard", "p"]),
+];
+
+/// Those that a private satellite has besides.
+const PRIVATE: [(Task, &[&str]); 3] = [
+    (Keys, &["--keys"]),
+    (Invite, &["--invite", "guest", "--read"]),
+    (Revoke, &["--revoke", "guest", "--yes"]),
 ];
 
 /// Those that the documentation has, and that of a SIGTERM.
@@ -57,379 +127,386 @@ const EXIT_CODES: [i32; 5] = [0, 1, 3, 4, 143];
 
 #[test]
 fn whatever_a_satellite_says_clients_end_as_documented_or_try_again() {
-    let (seed, rounds) = rounds(AT_CLIENTS);
-    let start = Instant::now();
-    let patience = BASE + PER_ROUND * u32::try_from(rounds).expect("nobody is so patient");
-    let mut environment = Environment::here_within(patience);
-    let impostor = Impostor::new(seed, rounds);
-    environment.leads_to(&impostor.endpoint());
-    let (commands, most) = (AtomicU64::new(0), AtomicU64::new(0));
-    thread::scope(|scope| {
-        scope.spawn(|| impostor.serve());
-        for first in 0..CLIENTS {
-            let (environment, impostor, commands, most) =
-                (&environment, &impostor, &commands, &most);
-            scope.spawn(move || {
-                for place in first.. {
-                    if impostor.is_done() {
-                        break;
-                    }
-                    let peak = use_once(environment, COMMANDS[place % COMMANDS.len()]);
-                    most.fetch_max(peak, Ordering::Relaxed);
-                    commands.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-        }
-    });
-    let (took, commands) = (start.elapsed(), commands.into_inner());
-    let most = most.into_inner();
-    println!("{rounds} rounds in {took:?}, with {commands} commands; at most {most} bytes");
+    attack(false, &COMMANDS);
+}
+
+#[test]
+fn whatever_a_satellite_says_inside_tls_clients_end_as_documented_or_try_again() {
+    attack(true, &[&COMMANDS[..], &PRIVATE].concat());
 }
 
 /// Each takes thirty times its two bytes in a queue.
 #[test]
 fn empty_messages_without_end_fill_no_client() {
-    let mut environment = Environment::here();
-    let impostor = Impostor::new(0, 1);
-    environment.leads_to(&impostor.endpoint());
+    let lane = Lane::new(None, PATIENCE * 3);
+    let client = lane.client(&["-r", "p"]).start();
     thread::scope(|scope| {
         scope.spawn(|| {
-            let mut client = Client::of(impostor.accept());
+            let stream = lane.next_connection(&client).expect("it comes");
+            let mut peer = Client::of(stream, None);
             let handshake = handshake(&mut Chance::new(0), Version::V31, b"ROUTER");
-            client.say(&[greeting(Version::V31), handshake].concat());
-            assert!(client.take(64).is_some() && client.message().is_some());
+            peer.say(&[greeting(Version::V31), handshake].concat());
+            assert!(peer.take(64).is_some() && peer.takes(Vec::new()));
             let empty = vec![0; 1 << 16];
-            while client.say(&empty) {}
+            while peer.say(&empty) {}
         });
-        use_once(&environment, (&["-r", "p"], ""));
-    });
-}
-
-/// Runs a client until it ends by itself or has had its time; how much memory it had at most.
-fn use_once(environment: &Environment, (arguments, stdin): (&[&str], &str)) -> u64 {
-    let client = environment.skypipe(arguments).piped().start();
-    // It may have ended already.
-    let _ = client.take_stdin().write_all(stdin.as_bytes());
-    let mut peak = 0;
-    let has_ended = holds_within(LEFT, || {
-        peak = peak.max(most_memory(client.pid()));
-        !client.runs()
-    });
-    if !has_ended {
+        holds_within(Duration::from_secs(3), || !client.runs());
         client.signal(Signal::TERM);
-    }
-    let outcome = client.outcome();
-    let code = outcome.code.expect("it has one");
-    assert!(EXIT_CODES.contains(&code), "{outcome}");
-    assert!(peak < MEMORY, "it had {peak} bytes in memory: {outcome}");
-    peak
+        assert!(most_memory(client.pid()) < MEMORY);
+        assert!(holds_within(PATIENCE, || !client.runs()));
+    });
 }
 
-/// The most memory that a process has had, in bytes; of one that has ended there is nothing to be known.
-fn most_memory(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .and_then(|line| line.trim().strip_suffix(" kB"));
-    let kib: Option<u64> = line.and_then(|kib| kib.parse().ok());
-    kib.unwrap_or(0) << 10
-}
-
-struct Impostor {
-    listener: TcpListener,
+/// What all lanes share.
+struct Attack {
     seed: u64,
+    /// For each command.
     rounds: u64,
-    begun: AtomicU64,
+    keys: Option<KeySet>,
+    streams: Streams,
+    sums: Sums,
+    patience: Duration,
 }
 
-impl Impostor {
-    fn new(seed: u64, rounds: u64) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
-        let begun = AtomicU64::new(0);
+/// The keys of a private satellite that is none, and of who believes it.
+#[derive(Clone)]
+struct KeySet {
+    tls: Arc<ServerConfig>,
+    satellite: [u8; 32],
+    seed: Seed,
+}
+
+/// What there was of everything.
+#[derive(Default)]
+struct Sums {
+    rounds: AtomicU64,
+    /// What broke connections on purpose.
+    breaks: AtomicU64,
+    connections: AtomicU64,
+    processes: AtomicU64,
+    /// Those that exited with 0.
+    content: AtomicU64,
+    /// The most memory that any had, in bytes.
+    memory: AtomicU64,
+}
+
+fn add(sum: &AtomicU64, number: u64) {
+    sum.fetch_add(number, Ordering::Relaxed);
+}
+
+fn attack(is_private: bool, commands: &[(Task, &'static [&'static str])]) {
+    let (seed, rounds) = rounds(AT_CLIENTS);
+    let thousands = u32::try_from(rounds.div_ceil(1000)).expect("nobody is so patient");
+    let start = Instant::now();
+    let keys = is_private.then(KeySet::new);
+    let keyring = keys.as_ref().map(|keys| Keyring::founder(&keys.seed));
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+    let wall = wall.expect("it is later than 1970").as_secs();
+    let attack = Attack {
+        seed,
+        rounds,
+        streams: Streams::new(&mut Chance::of(seed, u64::MAX), keyring.as_ref(), wall),
+        keys,
+        sums: Sums::default(),
+        patience: BASE + PER_THOUSAND * thousands,
+    };
+    thread::scope(|scope| {
+        for (place, (task, arguments)) in (0..).zip(commands) {
+            let attack = &attack;
+            scope.spawn(move || attack.at_command(place, *task, arguments));
+        }
+    });
+    let sums = attack.sums;
+    println!(
+        "{} rounds in {:?} at {} commands: {} connections of {} processes, {} of which exited with 0; \
+         {} things that break connections; at most {} bytes of memory",
+        sums.rounds.into_inner(),
+        start.elapsed(),
+        commands.len(),
+        sums.connections.into_inner(),
+        sums.processes.into_inner(),
+        sums.content.into_inner(),
+        sums.breaks.into_inner(),
+        sums.memory.into_inner(),
+    );
+}
+
+impl KeySet {
+    fn new() -> Self {
+        let secret = |byte| Secret::new([byte; 32]);
+        let identity = SigningPair::derive(&secret(1), b"a satellite");
         Self {
-            listener,
-            seed,
-            rounds,
-            begun,
+            tls: satellite_tls_with(&identity),
+            satellite: identity.public,
+            seed: Seed::new(secret(2)),
         }
     }
+}
 
-    fn endpoint(&self) -> String {
-        let address = self.listener.local_addr().expect("it is bound");
-        format!("tcp://{address}")
-    }
-
-    fn is_done(&self) -> bool {
-        self.begun.load(Ordering::Relaxed) >= self.rounds
-    }
-
-    /// The next client's connection.
-    fn accept(&self) -> TcpStream {
-        let mut ready = [PollFd::new(&self.listener, PollFlags::IN)];
-        let patience = PATIENCE.try_into().expect("it is short");
-        let count = rustix::event::poll(&mut ready, Some(&patience));
-        assert_eq!(count, Ok(1), "clients come");
-        self.listener.accept().expect("one is there").0
-    }
-
-    fn serve(&self) {
+impl Attack {
+    fn at_command(&self, place: u64, task: Task, arguments: &[&str]) {
+        let start = Instant::now();
         thread::scope(|scope| {
-            for round in 0..self.rounds {
-                let stream = self.accept();
-                self.begun.fetch_add(1, Ordering::Relaxed);
-                scope.spawn(move || talk(stream, &mut Chance::of(self.seed, round)));
+            for number in 0..LANES {
+                scope.spawn(move || {
+                    let lane = Lane::new(self.keys.as_ref(), self.patience);
+                    let rounds = self.rounds / LANES + u64::from(number < self.rounds % LANES);
+                    let mut process = 0;
+                    let mut left = rounds;
+                    while left > 0 {
+                        let number = (place << 48) | (number << 40) | process;
+                        let chance = Chance::of(self.seed, number);
+                        left -= self.at_process(&lane, task, arguments, chance, left);
+                        process += 1;
+                    }
+                });
             }
         });
-    }
-}
-
-/// Says what this chance has, until that is all or nothing comes any more.
-fn talk(stream: TcpStream, chance: &mut Chance) {
-    let mut client = Client::of(stream);
-    let mut greeting = greeting(Version::V31);
-    let mut handshake = handshake(chance, Version::V31, b"ROUTER");
-    match chance.below(6) {
-        0 => change(chance, &mut greeting),
-        1 => change(chance, &mut handshake),
-        _ => {}
-    }
-    let welcome = [greeting, handshake].concat();
-    let is_whole = client.say(&welcome) && client.take(64).is_some();
-    let most = 1 + chance.below(8);
-    let talks = is_whole && (0..most).all(|_| client.answer_one(chance));
-    if talks && chance.below(8) == 0 {
-        client.never_end(chance);
-    }
-}
-
-struct Client {
-    stream: TcpStream,
-    heard: Vec<u8>,
-}
-
-impl Client {
-    fn of(stream: TcpStream) -> Self {
-        stream.set_read_timeout(Some(QUIET)).expect("a time");
-        stream.set_write_timeout(Some(QUIET)).expect("a time");
-        stream.set_nodelay(true).expect("an option of TCP");
-        let heard = Vec::new();
-        Self { stream, heard }
+        println!("skypipe {}: {:?}", arguments.join(" "), start.elapsed());
     }
 
-    fn say(&mut self, bytes: &[u8]) -> bool {
-        self.stream.write_all(bytes).is_ok()
-    }
-
-    /// The next bytes, if so many come.
-    fn take(&mut self, len: usize) -> Option<Vec<u8>> {
-        let mut bytes = [0; 4096];
-        while self.heard.len() < len {
-            match self.stream.read(&mut bytes) {
-                Ok(0) | Err(_) => return None,
-                Ok(count) => self.heard.extend(&bytes[..count]),
-            }
-        }
-        Some(self.heard.drain(..len).collect())
-    }
-
-    fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
-        let flags = self.take(1)?[0];
-        let len = if flags & LONG == 0 {
-            usize::from(self.take(1)?[0])
-        } else {
-            let len = self.take(8)?.try_into().expect("they are eight");
-            usize::try_from(u64::from_be_bytes(len)).expect("it fits")
+    /// Runs a client until it ends by itself or has had its rounds; how many there were, of so many at most.
+    fn at_process(
+        &self,
+        lane: &Lane,
+        task: Task,
+        arguments: &[&str],
+        mut chance: Chance,
+        most: u64,
+    ) -> u64 {
+        let run = lane.client(arguments);
+        let ends = chance.below(2) == 0;
+        let run = match task {
+            Write | Await if ends => run.stdin(File::open(lane.text()).expect("it is there")),
+            Write | Await => run.piped(),
+            _ => run,
         };
-        assert!(len <= MAX_CHUNK + (4 << 10), "our own client sends no more");
-        Some((flags, self.take(len)?))
-    }
-
-    fn message(&mut self) -> Option<Vec<Vec<u8>>> {
-        let mut frames = Vec::new();
-        loop {
-            let (flags, payload) = self.frame()?;
-            if flags & COMMAND != 0 {
-                continue;
-            }
-            frames.push(payload);
-            if flags & MORE == 0 {
-                return Some(frames);
-            }
+        let process = run.start();
+        if matches!(task, Write | Await) && !ends {
+            // It may have ended already.
+            let _ = process.take_stdin().write_all(&some_text(20));
         }
+        let mut satellite = Satellite::new(chance, &self.streams, self.keys.is_some());
+        let (mut rounds, mut memory) = (0, 0);
+        let most = most.min(LIFE);
+        while rounds < most
+            && let Some(stream) = lane.next_connection(&process)
+        {
+            let mut client = Client::of(stream, self.keys.as_ref().map(|keys| &keys.tls));
+            satellite.begins();
+            let is_break = if satellite.chance.below(12) == 0 {
+                client.say_last(&changed_welcome(&mut satellite.chance));
+                true
+            } else {
+                rounds += talk(&mut client, &mut satellite, most - rounds);
+                memory = memory.max(most_memory(process.pid()));
+                finish(client, &mut satellite)
+            };
+            memory = memory.max(most_memory(process.pid()));
+            add(&self.sums.connections, 1);
+            add(&self.sums.breaks, u64::from(is_break));
+        }
+        if process.runs() {
+            process.signal(Signal::TERM);
+        }
+        let outcome = process.outcome();
+        assert!(memory < MEMORY, "{memory} bytes in memory: {outcome}");
+        self.check(task, &satellite.told, &outcome);
+        add(&self.sums.rounds, rounds);
+        add(&self.sums.processes, 1);
+        add(&self.sums.content, u64::from(outcome.code == Some(0)));
+        self.sums.memory.fetch_max(memory, Ordering::Relaxed);
+        rounds
     }
 
-    /// Answers what is said next, more or less. Whether the client can hear more.
-    fn answer_one(&mut self, chance: &mut Chance) -> bool {
-        let Some(frames) = self.message() else {
-            return false;
+    /// What must hold of how a client ended.
+    #[track_caller]
+    fn check(&self, task: Task, told: &Told, outcome: &Outcome) {
+        let code = outcome.code.expect("it has one");
+        assert!(EXIT_CODES.contains(&code), "{outcome}");
+        let shows = |text: &str| text.chars().all(|c| c == '\n' || !c.is_control());
+        assert!(shows(&outcome.stderr), "{outcome}");
+        let stdout = std::str::from_utf8(&outcome.stdout).ok();
+        match task {
+            Write | Await | Run | Eof | Discard | Revoke => {
+                assert_eq!(stdout, Some(""), "{outcome}");
+            }
+            List | Check | Keys | Invite => {
+                assert!(stdout.is_some_and(shows), "{outcome}");
+            }
+            Read | One | Follow | Tap => {}
+        }
+        let is_listener = matches!(task, Read | One | Follow | Tap);
+        let printed = (is_listener && self.keys.is_some())
+            .then(|| self.streams.check(outcome, matches!(task, Follow | Tap)));
+        if code != 0 {
+            return;
+        }
+        let is_due = match task {
+            Write | Run => told.finished,
+            Await => told.taken,
+            Read | Tap => told.done,
+            One => told.done && told.ended,
+            Follow => told.done && told.eof,
+            List => told.pipes,
+            Check => told.status,
+            Eof => told.eof_taken,
+            Discard => told.discarded,
+            Keys => told.keys,
+            Invite => told.invited,
+            Revoke => told.revoked,
         };
-        let [_, request, ..] = &frames[..] else {
-            return false;
-        };
-        let request = decode(request).expect("our own client makes sense");
-        let len = frames.get(2).map_or(0, Vec::len) as u64;
-        let mut bytes = Vec::new();
-        for (reply, payload) in answers(chance, &request, len) {
-            let mut frames = vec![MAGIC.to_vec(), encode(&reply)];
-            frames.extend(payload);
-            if chance.below(4) == 0 {
-                let place = chance.below(frames.len());
-                change(chance, &mut frames[place]);
-            }
-            if chance.below(6) == 0 {
-                bytes.extend(frame(Version::V31, COMMAND, &command(chance)));
-            }
-            bytes.extend(message(Version::V31, &frames));
-        }
-        if chance.below(8) == 0 {
-            change(chance, &mut bytes);
-        }
-        self.say(&bytes)
-    }
-
-    /// A message of which there is always more.
-    fn never_end(&mut self, chance: &mut Chance) {
-        let payload = chance.of_these(&[0, 1, 1000, MAX_CHUNK]);
-        let part = frame(Version::V31, MORE, &vec![0; payload]);
-        for _ in 0..64 {
-            if !self.say(&part) {
-                return;
-            }
-        }
+        assert!(is_due, "nobody said so: {told:?}, {outcome}");
+        let is_whole = printed.is_none_or(|printed| match task {
+            Read => printed.is_whole && (printed.streams > 0 || told.eof),
+            One => printed.is_whole && printed.streams == 1,
+            _ => true,
+        });
+        assert!(is_whole, "not to the end: {told:?}, {outcome}");
     }
 }
 
-type Said = (Reply, Option<Vec<u8>>);
-
-/// What a satellite says to this request, whose payload has this length.
-fn answers(chance: &mut Chance, request: &Request, len: u64) -> Vec<Said> {
-    let one = |reply| vec![(reply, None)];
-    match *request {
-        Request::Hello { .. } => one(welcome()),
-        Request::Ping => one(Reply::Pong),
-        Request::Open { stream, from, .. } => one(Reply::Opened {
-            stream,
-            next: from,
-            limit: 1 << 20,
-            rest: chance.below(8) == 0,
-        }),
-        Request::Data { stream, at, .. } => one(Reply::Ack {
-            stream,
-            next: at + len,
-            limit: 1 << 21,
-            full: None,
-        }),
-        Request::Finish { stream, .. } => one(Reply::Finished {
-            stream,
-            outcome: Fate::Kept,
-        }),
-        Request::Listen { listener, .. } => turns(chance, listener),
-        Request::Confirm { listener, .. } => one(Reply::Closed { listener }),
-        Request::Eof { .. } => one(Reply::EofTaken),
-        Request::List { .. } => one(Reply::Pipes {
-            pipes: vec![pipe()],
-            more: chance.below(4) == 0,
-        }),
-        Request::Discard { .. } => one(Reply::Discarded {
-            streams: 1,
-            bytes: 2,
-        }),
-        Request::Status => one(Reply::Status(status())),
-        _ => one(Reply::Error {
-            code: Code::Limit,
-            message: "\u{1b}[2Jno".to_owned(),
-            about: None,
-        }),
-    }
+/// One listening socket, and who is led to it.
+struct Lane {
+    environment: Environment,
+    listener: TcpListener,
 }
 
-/// A stream for a listener, of some chunks.
-fn turns(chance: &mut Chance, listener: Uuid) -> Vec<Said> {
-    let (lost, missed) = (chance.below(8) == 0, 0);
-    let listening = Reply::Listening {
-        listener,
-        lost,
-        missed,
-    };
-    let mut said = vec![(listening, None)];
-    let (stream, mut at, mut turn) = (chance.uuid(), 0, 0);
-    for _ in 0..chance.below(4) {
-        let length = 1 + chance.below(3000);
-        let payload = chance.bytes(length);
-        let chunk = Reply::Chunk {
+impl Lane {
+    fn new(keys: Option<&KeySet>, patience: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
+        let address = listener.local_addr().expect("it is bound");
+        let endpoint = match keys {
+            None => format!("tcp://{address}"),
+            Some(keys) => {
+                let token = Token {
+                    address: Address::from(address),
+                    kind: Kind::Founder,
+                    satellite: keys.satellite,
+                    seed: keys.seed.clone(),
+                    expires: None,
+                };
+                token.encode().to_string()
+            }
+        };
+        let mut environment = Environment::here_within(patience);
+        environment.leads_to(&endpoint);
+        environment.put("text", some_text(20_000));
+        Self {
+            environment,
             listener,
-            turn,
-            stream,
-            at,
-            missed,
-        };
-        at += payload.len() as u64;
-        turn += 1;
-        said.push((chunk, Some(payload)));
+        }
     }
-    let ended = Reply::Ended {
-        listener,
-        turn,
-        stream,
-        at,
-        how: How::End,
-        label: "somebody".to_owned(),
-        before: 0,
-        missed,
-    };
-    said.push((ended, None));
-    turn += 1;
-    let done = Reply::Done {
-        listener,
-        turn,
-        missed,
-        eof: None,
-    };
-    said.push((done, None));
-    said
-}
 
-fn welcome() -> Reply {
-    Reply::Welcome {
-        satellite: Uuid::from_u128(1),
-        revision: REVISION,
-        program: "skypipe 99.0.0".to_owned(),
-        limits: Limits {
-            chunk: MAX_CHUNK as u64,
-            heartbeat_ms: 5000,
-            writer_lost_ms: 60_000,
-            listener_lost_ms: 60_000,
-        },
-        key: None,
+    fn client(&self, arguments: &[&str]) -> crate::common::process::Run {
+        self.environment.skypipe(arguments)
+    }
+
+    /// What writers write to its end.
+    fn text(&self) -> std::path::PathBuf {
+        self.environment.home().join("text")
+    }
+
+    /// The client's next connection; nothing if it ends.
+    fn next_connection(&self, client: &Process) -> Option<TcpStream> {
+        let end = end_of(client)?;
+        let patience = PATIENCE.try_into().expect("it is short");
+        let mut ready = [
+            PollFd::new(&self.listener, PollFlags::IN),
+            PollFd::new(&end, PollFlags::IN),
+        ];
+        let count = rustix::event::poll(&mut ready, Some(&patience)).expect("they are good");
+        assert!(count > 0, "the client neither comes again nor ends");
+        let has_come = ready[1].revents().is_empty();
+        // Of one that has ended the connections are nobody's.
+        has_come.then(|| self.listener.accept().expect("one is there").0)
     }
 }
 
-fn pipe() -> PipeInfo {
-    PipeInfo {
-        name: "a pipe".to_owned(),
-        waiting: 1,
-        bytes: 2,
-        writers: 3,
-        listeners: 4,
-        full: true,
+/// What is readable once a client has ended; nothing if it has been reaped.
+fn end_of(client: &Process) -> Option<OwnedFd> {
+    client
+        .runs()
+        .then(|| pidfd_open(number(client.pid()), PidfdFlags::empty()).expect("it was not reaped"))
+}
+
+fn some_text(lines: usize) -> Vec<u8> {
+    let secret = std::str::from_utf8(SECRET).expect("it is text");
+    let lines = (0..lines).map(|line| format!("{secret} {line}\n"));
+    lines.collect::<String>().into_bytes()
+}
+
+/// Talks to a client over a new connection; how many rounds came of it, of so many at most.
+fn talk(client: &mut Client, satellite: &mut Satellite<'_>, most: u64) -> u64 {
+    let handshake = handshake(&mut satellite.chance, Version::V31, b"ROUTER");
+    let mut welcome = greeting(Version::V31);
+    welcome.extend(handshake);
+    if !client.say(&welcome) || client.take(64).is_none() {
+        return 0;
+    }
+    let most = most.min(1 + satellite.chance.below(MESSAGES) as u64);
+    let mut rounds = 0;
+    // So that the client's first requests are there.
+    let mut stands = client.takes(Vec::new());
+    while stands && rounds < most {
+        while let Some(frames) = client.message() {
+            satellite.hears(&frames);
+        }
+        let said = satellite.says();
+        stands = client.takes(framed(&said));
+        rounds += u64::from(stands);
+    }
+    rounds
+}
+
+/// A greeting and a handshake, one of which was changed.
+fn changed_welcome(chance: &mut Chance) -> Vec<u8> {
+    let mut handshake = handshake(chance, Version::V31, b"ROUTER");
+    let mut greeting = greeting(Version::V31);
+    if chance.below(2) == 0 {
+        change(chance, &mut greeting);
+    } else {
+        change(chance, &mut handshake);
+    }
+    [greeting, handshake].concat()
+}
+
+fn framed(said: &Said) -> Vec<u8> {
+    match said {
+        Said::Message(frames) => message(Version::V31, frames),
+        Said::Command(command) => frame(Version::V31, COMMAND, command),
     }
 }
 
-fn status() -> Status {
-    Status {
-        program: "skypipe 99.0.0".to_owned(),
-        since: 1,
-        pid: 1,
-        kept: "memory".to_owned(),
-        memory: 1 << 30,
-        used: 1,
-        disk: None,
-        trouble: None,
-        inherited: Vec::new(),
-        pipes: 1,
-        waiting: 1,
-        bytes: 1,
-        clients: 1,
+/// Ends the connection in one way or another; whether by something that breaks it.
+fn finish(client: Client, satellite: &mut Satellite<'_>) -> bool {
+    match satellite.chance.below(8) {
+        0 => client.say_last(&satellite.nonsense(framed)),
+        1 => client.say_last(&without_end(&mut satellite.chance)),
+        2 => {
+            let length = 1 + satellite.chance.below(300);
+            let mut nonsense = satellite.chance.bytes(length);
+            if satellite.chance.below(2) == 0 {
+                // A record of TLS that is none.
+                nonsense[0] = 23;
+            }
+            client.say_last_below(&nonsense);
+        }
+        3 => {
+            client.break_off();
+            return false;
+        }
+        _ => {
+            client.say_last(&[]);
+            return false;
+        }
     }
+    true
+}
+
+/// The beginning of a message of which there is always more.
+fn without_end(chance: &mut Chance) -> Vec<u8> {
+    let payload = chance.of_these(&[0, 1, 1000, MAX_CHUNK]);
+    let part = frame(Version::V31, MORE, &vec![0; payload]);
+    part.repeat(6)
 }

@@ -1,7 +1,7 @@
-//! A peer's connection, in the open or inside TLS.
+//! A connection of a peer to a satellite, or of a client to a satellite that is none; in the open or inside TLS.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +9,11 @@ use rustix::net::sockopt::set_socket_linger;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring::{default_provider, sign::any_eddsa_type};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned,
+    ClientConfig, ClientConnection, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
+    ServerConnection, SignatureScheme, StreamOwned,
 };
 use skypipe_broker::keys::seed::SigningPair;
 
@@ -32,14 +34,14 @@ pub struct Way {
 pub enum Line {
     Open(TcpStream),
     Private(Box<StreamOwned<ClientConnection, TcpStream>>),
+    /// The same, from the satellite's side.
+    Satellite(Box<StreamOwned<ServerConnection, TcpStream>>),
 }
 
 impl Line {
     pub fn over(way: &Way) -> Self {
         let stream = TcpStream::connect(&way.address).expect("it listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a time");
-        stream.set_nodelay(true).expect("an option of TCP");
+        set_up(&stream);
         let Some(config) = &way.tls else {
             return Self::Open(stream);
         };
@@ -48,19 +50,48 @@ impl Line {
         Self::Private(Box::new(StreamOwned::new(tls, stream)))
     }
 
-    /// Says something. Whoever has been turned away in the middle is not heard to the end.
-    pub fn say(&mut self, bytes: &[u8]) {
-        let _ = match self {
-            Self::Open(stream) => stream.write_all(bytes),
-            Self::Private(stream) => stream.write_all(bytes),
+    /// A client's connection that has been accepted; with these keys, if the satellite is private.
+    pub fn of(stream: TcpStream, tls: Option<&Arc<ServerConfig>>) -> Self {
+        set_up(&stream);
+        let Some(config) = tls else {
+            return Self::Open(stream);
         };
+        let tls = ServerConnection::new(Arc::clone(config)).expect("good keys");
+        Self::Satellite(Box::new(StreamOwned::new(tls, stream)))
     }
 
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+    /// Says something. Whoever has been turned away in the middle is not heard to the end.
+    pub fn say(&mut self, bytes: &[u8]) {
+        let _ = self.write(bytes);
+    }
+
+    /// The same; fails when the other end is gone.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Open(stream) => stream.write_all(bytes),
+            Self::Private(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+            Self::Satellite(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+        }
+    }
+
+    pub fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Open(stream) => stream.read(bytes),
             Self::Private(stream) => stream.read(bytes),
+            Self::Satellite(stream) => stream.read(bytes),
         }
+    }
+
+    /// Says these bytes below TLS, if there is any.
+    pub fn write_below(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut stream = self.stream();
+        stream.write_all(bytes)
+    }
+
+    /// Says no more, and hears on.
+    pub fn close(&self) {
+        // The other end may have closed it already.
+        let _ = self.stream().shutdown(Shutdown::Write);
     }
 
     /// Reads until this has come.
@@ -80,6 +111,7 @@ impl Line {
         match self {
             Self::Open(stream) => stream,
             Self::Private(stream) => &stream.sock,
+            Self::Satellite(stream) => &stream.sock,
         }
     }
 
@@ -90,13 +122,38 @@ impl Line {
     }
 }
 
-/// The settings of a client that has these keys and believes any satellite.
-pub fn tls_with(identity: &SigningPair) -> Arc<ClientConfig> {
-    let provider = Arc::new(default_provider());
+fn set_up(stream: &TcpStream) {
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time");
+    stream.set_write_timeout(Some(PATIENCE)).expect("a time");
+    stream.set_nodelay(true).expect("an option of TCP");
+}
+
+/// An identity as rustls takes it.
+fn certified(identity: &SigningPair) -> Arc<CertifiedKey> {
     let secret = [&SECRET[..], identity.secret.as_bytes()].concat();
     let key = any_eddsa_type(&PrivatePkcs8KeyDer::from(secret)).expect("a key");
     let public = CertificateDer::from([&PUBLIC[..], &identity.public].concat());
-    let keys = Arc::new(CertifiedKey::new(vec![public], key));
+    Arc::new(CertifiedKey::new(vec![public], key))
+}
+
+/// The settings of a satellite that has these keys and lets any client in.
+pub fn satellite_tls_with(identity: &SigningPair) -> Arc<ServerConfig> {
+    let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
+    let builder = builder.with_protocol_versions(&[&rustls::version::TLS13]);
+    let keys = rustls::server::AlwaysResolvesServerRawPublicKeys::new(certified(identity));
+    let mut config = builder
+        .expect("there is TLS 1.3")
+        .with_client_cert_verifier(Arc::new(Anybody))
+        .with_cert_resolver(Arc::new(keys));
+    config.alpn_protocols = vec![b"skypipe/1".to_vec()];
+    config.send_tls13_tickets = 0;
+    Arc::new(config)
+}
+
+/// The settings of a client that has these keys and believes any satellite.
+pub fn tls_with(identity: &SigningPair) -> Arc<ClientConfig> {
+    let provider = Arc::new(default_provider());
+    let keys = certified(identity);
     let builder = ClientConfig::builder_with_provider(provider);
     let builder = builder.with_protocol_versions(&[&rustls::version::TLS13]);
     let mut config = builder
@@ -111,9 +168,50 @@ pub fn tls_with(identity: &SigningPair) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-/// Believes any satellite.
+/// Believes any satellite, and any client.
 #[derive(Debug)]
 struct Anybody;
+
+impl ClientCertVerifier for Anybody {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        true
+    }
+}
 
 impl ServerCertVerifier for Anybody {
     fn verify_server_cert(

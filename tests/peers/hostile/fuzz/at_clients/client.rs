@@ -1,0 +1,144 @@
+//! A client's connection, as a hostile satellite has it.
+//!
+//! Owns the framing, and how it is known that the client has taken something in. Never says what is not handed in.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use skypipe_broker::protocol::MAX_CHUNK;
+
+use crate::hostile::fuzz::line::Line;
+use crate::hostile::fuzz::words::{COMMAND, LONG, MORE, Version, frame};
+
+/// What writers write; no satellite that is private may ever see it.
+pub const SECRET: &[u8] = b"not for the satellite";
+
+/// How a PING begins (RFC 37), and how its answer does. Between the two and the context: no time to live.
+const PING: &[u8] = b"\x04PING\0\0";
+const PONG: &[u8] = b"\x04PONG";
+
+pub struct Client {
+    line: Line,
+    is_private: bool,
+    heard: Vec<u8>,
+    /// The messages that it has sent and that were not looked at.
+    messages: VecDeque<Vec<Vec<u8>>>,
+    parts: Vec<Vec<u8>>,
+    pings: u32,
+}
+
+impl Client {
+    pub fn of(stream: TcpStream, tls: Option<&Arc<ServerConfig>>) -> Self {
+        Self {
+            line: Line::of(stream, tls),
+            is_private: tls.is_some(),
+            heard: Vec::new(),
+            messages: VecDeque::new(),
+            parts: Vec::new(),
+            pings: 0,
+        }
+    }
+
+    pub fn say(&mut self, bytes: &[u8]) -> bool {
+        self.line.write(bytes).is_ok()
+    }
+
+    /// Says this and asks whether it has been taken in; whether so and the connection stands.
+    pub fn takes(&mut self, mut bytes: Vec<u8>) -> bool {
+        self.pings += 1;
+        let context = self.pings.to_be_bytes();
+        let ping = [PING, &context].concat();
+        bytes.extend(frame(Version::V31, COMMAND, &ping));
+        let answer = [PONG, &context].concat();
+        self.say(&bytes) && self.hears(&answer)
+    }
+
+    /// Whether this command comes. The messages before it are kept.
+    fn hears(&mut self, command: &[u8]) -> bool {
+        while let Some((flags, payload)) = self.frame() {
+            if flags & COMMAND != 0 {
+                if payload == command {
+                    return true;
+                }
+                continue;
+            }
+            self.parts.push(payload);
+            if flags & MORE == 0 {
+                self.messages.push_back(std::mem::take(&mut self.parts));
+            }
+        }
+        false
+    }
+
+    /// The next message that came.
+    pub fn message(&mut self) -> Option<Vec<Vec<u8>>> {
+        self.messages.pop_front()
+    }
+
+    /// The next bytes, if so many come.
+    pub fn take(&mut self, len: usize) -> Option<Vec<u8>> {
+        while self.heard.len() < len {
+            self.hear_more()?;
+        }
+        Some(self.heard.drain(..len).collect())
+    }
+
+    /// Nothing, when the client has ended the connection.
+    fn hear_more(&mut self) -> Option<()> {
+        let mut bytes = [0; 16 << 10];
+        match self.line.read(&mut bytes) {
+            Ok(count) if count > 0 => {
+                self.heard.extend(&bytes[..count]);
+                Some(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                panic!("the client stands still: it neither answers nor ends")
+            }
+            Ok(_) | Err(_) => None,
+        }
+    }
+
+    fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
+        let flags = self.take(1)?[0];
+        let len = if flags & LONG == 0 {
+            usize::from(self.take(1)?[0])
+        } else {
+            let len = self.take(8)?.try_into().expect("they are eight");
+            usize::try_from(u64::from_be_bytes(len)).expect("it fits")
+        };
+        assert!(len <= MAX_CHUNK + (4 << 10), "our own client sends no more");
+        let payload = self.take(len)?;
+        let is_secret = payload.windows(SECRET.len()).any(|part| part == SECRET);
+        assert!(!(self.is_private && is_secret), "a writer has told all");
+        Some((flags, payload))
+    }
+
+    /// Says this, which may break everything, and nothing more; waits until the client has ended the connection.
+    pub fn say_last(mut self, bytes: &[u8]) {
+        if self.say(bytes) {
+            self.ends();
+        }
+    }
+
+    /// The same below TLS.
+    pub fn say_last_below(mut self, bytes: &[u8]) {
+        if self.line.write_below(bytes).is_ok() {
+            self.ends();
+        }
+    }
+
+    fn ends(mut self) {
+        self.line.close();
+        while self.hear_more().is_some() {
+            self.heard.clear();
+        }
+    }
+
+    /// Breaks the connection without a word.
+    pub fn break_off(self) {
+        self.line.break_off();
+    }
+}

@@ -1,0 +1,138 @@
+//! Streams that a hostile satellite has to give, and what of them a listener may print.
+//!
+//! Every line of them says which one of which stream it is, and every part is of whole lines. At a private
+//! satellite the parts are sealed as their writer would have sealed them.
+
+use std::collections::HashMap;
+
+use skypipe::keys::Keyring;
+use skypipe::seal::{Order, Sealer, Suite};
+use skypipe_broker::keys::secret::Secret;
+use skypipe_broker::protocol::How;
+use uuid::Uuid;
+
+use crate::common::chance::Chance;
+use crate::common::outcome::{Outcome, excerpt};
+
+/// The pipe of all commands under test.
+pub const PIPE: &str = "p";
+
+/// How many streams there are, and how long they are at most, in parts and in lines of a part.
+const STREAMS: usize = 64;
+const PARTS: usize = 12;
+const LINES: usize = 40;
+
+/// The length of a line: three digits, a space, five digits and the line's end.
+const LINE: usize = 10;
+
+pub struct Stream {
+    pub id: Uuid,
+    pub parts: Vec<Vec<u8>>,
+    pub how: How,
+    lines: usize,
+}
+
+/// All streams, and the words of `--eof`s.
+pub struct Streams {
+    pub all: Vec<Stream>,
+    /// One of the pipe's, and such as are not: another pipe's, and one that is none.
+    pub eof: Vec<u8>,
+    pub others: Vec<Vec<u8>>,
+    is_private: bool,
+}
+
+impl Streams {
+    /// Those of the writers of a pipe; sealed, if there are keys.
+    pub fn new(chance: &mut Chance, keyring: Option<&Keyring>, now: u64) -> Self {
+        let stream = |number| Stream::new(chance, keyring, number);
+        let all = (0..STREAMS).map(stream).collect();
+        let eof = |pipe: &str| {
+            let order = Order {
+                by: "a member".to_owned(),
+                at: now,
+            };
+            let sealed = keyring.and_then(|keyring| order.seal(keyring.newest(), pipe));
+            sealed.unwrap_or_default().to_vec()
+        };
+        Self {
+            all,
+            eof: eof(PIPE),
+            others: vec![eof("another"), vec![7; 60], Vec::new()],
+            is_private: keyring.is_some(),
+        }
+    }
+
+    /// A listener of a private satellite has printed lines that were written, each once and in order; whether
+    /// all streams of which it printed anything are whole.
+    #[track_caller]
+    pub fn check(&self, outcome: &Outcome, may_skip: bool) -> Printed {
+        assert!(self.is_private, "in the open nobody can tell");
+        let mut next: HashMap<usize, usize> = HashMap::new();
+        let mut is_headless = false;
+        for line in outcome.stdout.chunks(LINE) {
+            let (stream, number) = read(line).unwrap_or_else(|| panic!("a line: {outcome}"));
+            let has_it = self.all.get(stream).is_some_and(|it| number < it.lines);
+            assert!(has_it, "nobody wrote {:?}: {outcome}", excerpt(line));
+            is_headless |= number > 0 && !next.contains_key(&stream);
+            let due = next.entry(stream).or_insert(number);
+            let is_in_order = if may_skip {
+                number >= *due
+            } else {
+                number == *due
+            };
+            assert!(is_in_order, "line {number}, not {due}: {outcome}");
+            *due = number + 1;
+        }
+        let is_whole = |(stream, next): (&usize, &usize)| *next == self.all[*stream].lines;
+        Printed {
+            streams: next.len(),
+            is_whole: !is_headless && next.iter().all(is_whole),
+        }
+    }
+}
+
+/// What a listener has printed.
+pub struct Printed {
+    /// Of how many streams.
+    pub streams: usize,
+    /// Whether all of each.
+    pub is_whole: bool,
+}
+
+impl Stream {
+    fn new(chance: &mut Chance, keyring: Option<&Keyring>, number: usize) -> Self {
+        let (id, mut lines) = (chance.uuid(), 0);
+        let mut sealer = keyring.map(|keyring| {
+            let entropy = chance.bytes(32).try_into().expect("they are so many");
+            let entropy = Secret::new(entropy);
+            let newest = keyring.newest();
+            Sealer::new(newest, &entropy, id, PIPE, 0, Suite::best()).expect("a good key")
+        });
+        let mut parts = Vec::new();
+        for _ in 0..=chance.below(PARTS) {
+            let count = 1 + chance.below(LINES);
+            let text = (lines..lines + count).map(|line| format!("{number:03} {line:05}\n"));
+            let text = text.collect::<String>().into_bytes();
+            lines += count;
+            parts.push(match &mut sealer {
+                Some(sealer) => sealer.seal(&text).to_vec(),
+                None => text,
+            });
+        }
+        let how = sealer.map_or(How::End, |sealer| How::Proven(sealer.end()));
+        Self {
+            id,
+            parts,
+            how,
+            lines,
+        }
+    }
+}
+
+/// The stream and the line of which this is.
+fn read(line: &[u8]) -> Option<(usize, usize)> {
+    let text = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
+    let (stream, number) = text.split_once(' ')?;
+    let is_form = line.len() == LINE && stream.len() == 3;
+    is_form.then_some((stream.parse().ok()?, number.parse().ok()?))
+}

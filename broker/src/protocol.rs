@@ -1,165 +1,405 @@
-//! SKYPIPE/1: what a client and a satellite say to one another.
+//! SKYPIPE/1: the protocol between a client and a satellite.
 //!
-//! This page is the specification: a stranger can write a client from it. The module owns the
-//! commands, the limits and their encoding; it never decides what a satellite does (that is
-//! [`crate::broker`]) and never touches a socket.
+//! This page is the specification. You can write a client from it in any language that has ZeroMQ and
+//! MessagePack; `tests/python/client.py` is one, in Python. The module owns the messages, their limits and
+//! their encoding. What a satellite does with them is decided in [`crate::broker`]. What users are promised
+//! is in `docs/semantics.md`; "rule 13" below is a rule of that page.
 //!
-//! # Transport
+//! 1. [Words](#words)
+//! 2. [Framing](#framing)
+//! 3. [Encoding](#encoding)
+//! 4. [Handshake](#handshake)
+//! 5. [Names](#names)
+//! 6. [Writing](#writing)
+//! 7. [Credit](#credit)
+//! 8. [Reading](#reading)
+//! 9. [Resuming after a lost connection](#resuming-after-a-lost-connection)
+//! 10. [Questions](#questions)
+//! 11. [Keys and TLS](#keys-and-tls)
+//! 12. [Errors](#errors)
+//! 13. [Limits](#limits)
+//! 14. [Timing](#timing)
 //!
-//! A satellite binds one ZeroMQ ROUTER socket; a client connects a DEALER. Every message has two or
-//! three frames:
+//! # Words
 //!
-//! 1. the eight-and-one bytes `SKYPIPE/1` ([`MAGIC`]),
-//! 2. one command: a MessagePack map with one entry, the command's name, whose value is a map of
-//!    its fields (`{"Data": {"stream": …, "at": 7, …}}`; a command without fields is its name
-//!    alone, as a string). UUIDs are 16 bytes of MessagePack `bin`. Fields that a reader does not
-//!    know are skipped, so that fields can be added.
-//! 3. for [`Request::Data`] and [`Reply::Chunk`] alone: the payload, raw, 1 byte to [`MAX_CHUNK`].
+//! | word | meaning |
+//! | --- | --- |
+//! | satellite | the broker |
+//! | client | one program that talks to a satellite, over one connection at a time |
+//! | pipe | a name, and the streams in it |
+//! | stream | what one writer puts into a pipe: a sequence of bytes, and how it finished |
+//! | offset | a number of payload bytes from the beginning of a stream; the first byte is at offset 0 |
+//! | chunk | some consecutive bytes of one stream, carried by one message |
+//! | listener | one reader of one pipe |
+//! | turn | the sequence number of what a satellite sends to one listener, from 0 |
+//! | confirm | a listener says that its output has taken everything up to some turn |
 //!
-//! Messages that begin with `SKYPIPE/0.1` belong to the [original protocol](v01), which is served on
-//! the same socket. Everything else is ignored.
+//! A client may have several streams and listeners at once. The client makes a UUID for itself, for each
+//! stream and for each listener. All of them are random (version 4). A UUID is used once: no two streams or
+//! listeners ever share one. The satellite knows clients, streams and listeners by these UUIDs, not by
+//! their connection.
 //!
-//! # A connection
+//! # Framing
 //!
-//! The first message is [`Request::Hello`]; the satellite answers [`Reply::Welcome`], which holds the
-//! limits that the client keeps to, or an error that says what to upgrade. Anything sent before is
-//! answered with [`Code::Stranger`]: a client that gets this one has been forgotten (its connection
-//! was replaced, or the satellite restarted) and begins with `Hello` again. A client need not wait
-//! for the answer before it goes on.
+//! A satellite binds one ZeroMQ ROUTER socket, by default on TCP port 9000. A client connects a DEALER
+//! socket. ZeroMQ's own security mechanism is NULL. The client leaves the socket's routing id unset, and
+//! uses [a new socket for each connection](#resuming-after-a-lost-connection).
 //!
-//! Both sides must be heard from: a client sends something, [`Request::Ping`] if nothing else, at
-//! least every [`Limits::heartbeat_ms`]; the satellite answers each `Ping` with a [`Reply::Pong`].
-//! A client that heard nothing for three such spans takes its connection for dead, opens a new one
-//! and resumes. A satellite gives up a silent writer or listener after the times of
-//! [`Limits::writer_lost_ms`] and [`Limits::listener_lost_ms`]. [`Request::Bye`] says goodbye.
+//! Every message has two or three frames. There is no empty frame in front.
 //!
-//! Streams and listeners carry UUIDs (version 4) of the client's own making. They, not the
-//! connection, are what the satellite knows them by: on a new connection the client sends the same
-//! [`Request::Open`] or [`Request::Listen`] again and goes on.
+//! | frame | content |
+//! | --- | --- |
+//! | 1 | the nine bytes `SKYPIPE/1` ([`MAGIC`]) |
+//! | 2 | one command, in MessagePack: a [`Request`] from a client, a [`Reply`] from a satellite |
+//! | 3 | the payload of a chunk, as raw bytes; only [`Request::Data`] and [`Reply::Chunk`] have this frame |
 //!
-//! Being given up is not the end. The satellite closes the client's session, so that the next message on the
-//! old connection is answered with [`Code::Stranger`], and keeps where the writer or listener stood. A writer
-//! that opens its stream again goes on; if somebody was told that the stream was cut, `Opened` says `rest`,
-//! and what follows is a stream of the same UUID that begins at `next`. A listener that listens again says in
-//! [`Resume::streams`] what its output has taken; `Listening` says `lost`, and of how many streams it
-//! `missed` the rest, or the answer is [`Code::Lost`]. A stream may so end twice: [`Reply::Ended`] tells its
-//! place, and one at or below the last is a repeat.
+//! A payload has 1 byte to [`MAX_CHUNK`]. A payload is never encoded: its bytes are the bytes of the stream.
+//!
+//! The satellite closes a connection on which a frame exceeds [`MAX_CHUNK`] by more than 4 KiB.
+//! A message whose first frame is `SKYPIPE/0.1` belongs to the [original protocol](v01), which shares the
+//! socket. The satellite ignores a message with any other first frame.
+//!
+//! # Encoding
+//!
+//! Frame 2 is one MessagePack value, of at most [`MAX_COMMAND`] bytes. The types below are Rust's; the
+//! table says how each is written. It is the form that `rmp_serde::to_vec_named` gives.
+//!
+//! | type | MessagePack |
+//! | --- | --- |
+//! | enum variant without fields: [`Request::Ping`], [`Mode::Tap`], [`Code::Name`] | its name, as a `str`: `"Ping"` |
+//! | enum variant with named fields: [`Request::Open`] | a `map` of one entry: the name, and a `map` of the fields |
+//! | enum variant around one value: [`How::Cut`], [`Reply::Status`] | a `map` of one entry: the name, and the value |
+//! | struct: [`Limits`], [`Resume`], [`PipeInfo`] | a `map` from field name (`str`) to value |
+//! | `Option` | `nil`, or the value itself |
+//! | `Vec` | an `array` |
+//! | pair: [`Status::disk`] | an `array` of two |
+//! | `String` | a `str`, in UTF-8 |
+//! | `Bytes` | a `bin` |
+//! | [`Uuid`] | a `bin` of 16 bytes, in the order in which a UUID is printed |
+//! | [`PublicKey`] | a `bin` of 32 bytes |
+//! | `u64`, `u32`, `u16` | an unsigned integer, in the shortest form; a reader accepts every form |
+//! | `bool` | `true` or `false` |
+//!
+//! Field names and variant names are spelled as on this page. The order of fields is free. A reader skips
+//! fields that it does not know, so that later revisions can add some. A writer sends every field. A reader
+//! takes a missing `Option` for `nil`.
+//!
+//! A message byte by byte: the six bytes `hello\n` at the beginning of the stream
+//! `6ba7b810-9dad-41d1-80b4-00c04fd430c8`, whose writer wants no more than the 262 bytes of credit that they
+//! cost.
+//!
+//! ```text
+//! frame 1   53 4b 59 50 49 50 45 2f 31                        SKYPIPE/1
+//! frame 2   81                                                map of 1 entry
+//!           a4 44 61 74 61                                      str "Data"
+//!           84                                                  map of 4 entries
+//!           a6 73 74 72 65 61 6d                                  str "stream"
+//!           c4 10 6b a7 b8 10 9d ad 41 d1
+//!                 80 b4 00 c0 4f d4 30 c8                         bin of 16 bytes
+//!           a2 61 74                                              str "at"
+//!           00                                                    0
+//!           a4 74 61 69 6c                                        str "tail"
+//!           00                                                    0
+//!           a4 77 61 6e 74                                        str "want"
+//!           cd 01 06                                              262
+//! frame 3   68 65 6c 6c 6f 0a                                 hello\n
+//! ```
+//!
+//! # Handshake
+//!
+//! The first message on every connection is [`Request::Hello`], with [`REVISION`]. The satellite answers
+//! [`Reply::Welcome`], or [`Reply::Error`] with one of these codes:
+//!
+//! - [`Code::Revision`]: the two speak different revisions; the sentence says which side to upgrade.
+//! - [`Code::Limit`]: the satellite has no room for another client.
+//! - [`Code::Denied`]: the key does not allow it, or another key began with this client's UUID.
+//!
+//! A client need not wait for the `Welcome` before it sends more; messages keep their order. If
+//! [`Reply::Welcome`] has a `key`, the satellite has [keys](#keys-and-tls), and payloads are sealed.
+//!
+//! A client says `Hello` with the same UUID on each of its connections. The newest connection counts: the
+//! satellite answers messages on an older one with [`Code::Stranger`].
+//!
+//! [`Request::Bye`] ends the client: its streams are cut, its listeners leave. It has no answer.
+//! A client that has finished its work says it before it closes the socket.
 //!
 //! # Names
 //!
-//! A pipe's name is UTF-8 of at most [`MAX_NAME`] bytes, without control characters and in Unicode's
-//! normal form NFC, so that two spellings of one word are one pipe. A client brings what its user
-//! wrote into this form; a satellite refuses any other with [`Code::Name`]. The same holds for the
-//! names of keys and for their patterns of pipes.
+//! A pipe's name is UTF-8 of at most [`MAX_NAME`] bytes, without control characters (Unicode's category Cc),
+//! in Unicode's normal form NFC. The empty name is the default pipe. A client brings what its user wrote
+//! into NFC. The satellite refuses every other name with [`Code::Name`]. The names of keys and their patterns
+//! obey the same rule.
 //!
 //! # Writing
 //!
 //! ```text
-//! writer                                  satellite
-//!   | Open{stream, pipe, from: 0, …}        |
-//!   |-------------------------------------->|
-//!   |       Opened{stream, next: 0, limit}  |
-//!   |<--------------------------------------|
-//!   | Data{stream, at: 0, tail, want} + payload of 6 bytes
-//!   |-------------------------------------->|
-//!   |             Ack{stream, next: 6, limit, full: nil}
-//!   |<--------------------------------------|
-//!   | Finish{stream, len: 6, how: End}      |
-//!   |-------------------------------------->|
-//!   |            Finished{stream, outcome}  |
-//!   |<--------------------------------------|
-//!   | Close{stream}                         |
-//!   |-------------------------------------->|
+//! writer                                      satellite
+//!   | Open{stream, pipe, from: 0, …}            |
+//!   |------------------------------------------>|
+//!   |    Opened{stream, next: 0, limit: 4096, …}|
+//!   |<------------------------------------------|
+//!   | Data{stream, at: 0, tail: 0, want: 262}   |
+//!   |                           + hello\n       |
+//!   |------------------------------------------>|
+//!   |  Ack{stream, next: 6, limit: 4358, full: nil}
+//!   |<------------------------------------------|
+//!   | Finish{stream, len: 6, how: End}          |
+//!   |------------------------------------------>|
+//!   |          Finished{stream, outcome: Kept}  |
+//!   |<------------------------------------------|
+//!   | Close{stream}                             |
+//!   |------------------------------------------>|
 //! ```
 //!
-//! A stream is a sequence of bytes, and a chunk says in `at` how many of them lie before it. The
-//! satellite takes each exactly once and in order: a chunk that it has had is dropped silently, one
-//! that it does not expect yet is refused with [`Code::Order`]. [`Reply::Ack`] is cumulative and may
-//! stand for many chunks: all bytes below `next` are safe, on the satellite's disk or with every
-//! listener that they were live for, and the writer may forget them; the rest the writer holds.
-//! [`Reply::Opened`]'s `next` says which byte the satellite expects: after a reconnection, or a
-//! restart of the satellite, the writer sends again from there on, in chunks as it likes.
+//! 1. **Open.** [`Request::Open`] with `resume: false` and `from: 0` makes a stream. The writer waits for
+//!    [`Reply::Opened`], because without it the writer has no credit.
+//! 2. **Send.** Each [`Request::Data`] carries the next bytes. `at` is the offset of the first of them, so `at`
+//!    of a chunk is `at` of the chunk before plus its length. A writer sends any number of chunks without
+//!    waiting, as long as it has [credit](#credit).
+//! 3. **Keep.** [`Reply::Ack`] is cumulative: it may stand for many chunks. All bytes below its `next` are safe:
+//!    they are stored, or every listener that they were for has confirmed them. The writer keeps all bytes
+//!    from `next` on, because it may have to send them again. `next` never goes back.
+//! 4. **Finish.** [`Request::Finish`] says how many bytes the stream has (`len`) and whether it ended or was cut.
+//!    The writer sends `Finish` after the last chunk and need not wait for the `Ack` first. It needs no
+//!    credit. A `len` that is not the number of bytes sent is refused with [`Code::Order`].
+//! 5. **Answer.** [`Reply::Finished`] comes when all bytes and the finish are safe or, if the stream was opened
+//!    with `wait`, when listeners have confirmed all of them. There may be no more `Ack` before it.
+//! 6. **Close.** [`Request::Close`] lets the satellite forget the answer. Until then a writer that lost its
+//!    connection can come back for it. `Close` has no answer. A `Close` before `Finished` cuts the stream.
 //!
-//! **Credit.** A chunk *costs* its length plus [`CHUNK_OVERHEAD`]. `limit` is what all chunks sent
-//! since the last `Opened` may cost together; it only grows until the next one. A writer that has
-//! more in hand than it may send says in `want` (of its next `Data`, or in a [`Request::Want`]) the
-//! limit that would let it send all of it; the satellite gives no more than is wanted. Every stream
-//! is given [`BASE_CREDIT`] at its opening if there is room, so that a line can go at once.
-//! A rest of less than [`SCRAP`] may be left unused while more is in hand.
-//! A chunk beyond the limit is refused with [`Code::Credit`]. `full` says in what room
-//! is used up, if the writer waits for it.
+//! The satellite takes each byte once and in order. It answers a chunk whose bytes it all has with an `Ack`.
+//! It refuses every other chunk that does not begin at the offset it expects, with [`Code::Order`].
 //!
-//! **Lines.** `tail` is the number of bytes, at the end of the chunk, of a line whose newline has
-//! not been written yet, counted from that line's first byte even if it lies in an earlier chunk.
-//! 0 means that the chunk ends with a newline. The satellite never looks into a payload; this is
-//! all it knows of lines.
+//! **Lines.** The satellite never looks into a payload; `tail` is all it knows of lines. `tail` is the length of
+//! the unfinished line at the end of the chunk: the number of bytes since the last newline, counted across
+//! chunks. After `"ab\ncd"` it is 2, after a further chunk `"ef"` it is 4, after `"\n"` it is 0. Where the
+//! satellite merges streams for one listener, it changes to another stream only after a chunk with
+//! `tail` 0, after a second of silence, or in a line of more than 1 MiB. A writer of bytes that are no text may always
+//! send 0.
 //!
-//! **The end.** [`Request::Finish`] with `len`, the number of bytes. It needs no credit.
-//! [`Reply::Finished`] answers it when what the writer asked for holds: everything is kept, or, if
-//! it was opened with `wait`, everything was confirmed by listeners. The satellite keeps this answer
-//! for a writer that comes back for it (with `Open`, then `Finish` again) until [`Request::Close`].
+//! # Credit
 //!
-//! # Listening
+//! Credit bounds what a writer has under way, in bytes. A chunk *costs* its length plus [`CHUNK_OVERHEAD`]
+//! (256): the payload `hello\n` costs 262.
+//!
+//! - `limit`, in [`Reply::Opened`] and [`Reply::Ack`], is what all chunks since the last `Opened` may cost
+//!   together, including those that are acknowledged. The writer counts what it has spent since then, from 0. It
+//!   may send a chunk if `spent + cost <= limit`. Until the next `Opened`, `limit` only grows.
+//! - `want`, in [`Request::Data`] and [`Request::Want`], is the `limit` that would let the writer send all that
+//!   it has in hand: `spent`, this chunk's cost included, plus the cost of the rest. The satellite gives a
+//!   writer more only if it wants more, except that a writer is always given some 4 KiB for its next
+//!   line. A writer whose `want` grows while it can send nothing says so with `Want`. After `Opened` the
+//!   satellite has forgotten the last `want`.
+//! - A stream opens with [`BASE_CREDIT`] (4,096) if there is room, else with less.
+//! - A writer with more in hand may leave less than [`SCRAP`] (4,096) unused, because small chunks cost more than
+//!   they carry.
+//! - A chunk beyond the limit is refused with [`Code::Credit`] and not taken.
+//! - `full`, in `Ack`, says what is used up while the writer waits for room. `nil` means that nothing is.
+//!
+//! **Frame credit.** A frame takes memory before the satellite knows what it is. So a connection may send long
+//! frames only within the credit of its writers.
+//!
+//! - A frame of at most [`FREE_FRAME`](crate::broker::FREE_FRAME) (17,408) bytes always arrives.
+//! - A longer frame arrives if its connection has *frame credit* for its length plus 256. Frame credit is the
+//!   unused credit of all streams that were opened on this connection. Each growth of a `limit` adds to it, each
+//!   chunk uses its cost. A new connection has none.
+//! - A longer frame without frame credit arrives empty. The satellite answers as if the client had sent
+//!   it empty: with [`Code::Malformed`].
+//!
+//! A writer that keeps to `limit` never meets this. Two things follow. A chunk of more than 17,408 bytes
+//! must not be sent before the `Opened` of this connection. And no command may be longer than 17,408 bytes: see
+//! [`Resume::streams`].
+//!
+//! # Reading
 //!
 //! ```text
-//! listener                                satellite
-//!   | Listen{listener, pipe, mode, window}  |
-//!   |-------------------------------------->|
-//!   |                  Listening{listener}  |
-//!   |<--------------------------------------|
-//!   | Chunk{listener, turn: 0, stream, at, …} + payload
-//!   |<--------------------------------------|
-//!   | Confirm{listener, turns: 1, window}   |
-//!   |-------------------------------------->|
-//!   |     Ended{listener, turn: 1, stream, how, …}
-//!   |<--------------------------------------|
-//!   |     Done{listener, turn: 2}           |
-//!   |<--------------------------------------|
-//!   | Confirm{listener, turns: 3, window}   |
-//!   |-------------------------------------->|
-//!   |                     Closed{listener}  |
-//!   |<--------------------------------------|
+//! listener                                    satellite
+//!   | Listen{listener, pipe, mode, window, resume: nil}
+//!   |------------------------------------------>|
+//!   |  Listening{listener, lost: false, missed: 0}
+//!   |<------------------------------------------|
+//!   | Chunk{listener, turn: 0, stream, at: 0, missed: 0}
+//!   |                           + hello\n       |
+//!   |<------------------------------------------|
+//!   | Confirm{listener, turns: 1, window}       |
+//!   |------------------------------------------>|
+//!   |  Ended{listener, turn: 1, stream, at: 6, how: End, …}
+//!   |<------------------------------------------|
+//!   |         Done{listener, turn: 2, …}        |
+//!   |<------------------------------------------|
+//!   | Confirm{listener, turns: 3, window}       |
+//!   |------------------------------------------>|
+//!   |                         Closed{listener}  |
+//!   |<------------------------------------------|
 //! ```
 //!
-//! What goes to one listener is numbered in *turns* from 0, whatever stream it belongs to: chunks,
-//! the finishes of streams ([`Reply::Ended`]) and at last [`Reply::Done`]. [`Request::Confirm`] is
-//! cumulative and coalesced: the first `turns` turns were written to the listener's output, and that
-//! write has returned. `window` is what all chunks from turn 0 on may cost together; the satellite
-//! sends no more, nor more than [`MAX_TURNS_OPEN`] unconfirmed turns. It is to exceed what has been
-//! confirmed by at least the cost of one chunk of [`Limits::chunk`] bytes, or nothing would move.
+//! [`Request::Listen`] makes a listener; [`Mode`] says which streams it gets. After [`Reply::Listening`] come three
+//! kinds of messages, numbered together from 0 by `turn`, whatever stream they belong to:
 //!
-//! After a reconnection `Listen` carries [`Resume`]: how many turns have *arrived*; turns from there
-//! on are sent again, and what arrived twice is recognised by its turn. A satellite that was
-//! restarted goes on with the number of the next turn, but may not know how far the listener had come in each stream: it sends from the first byte
-//! that it needs not to have been confirmed. A chunk's `at` tells the listener where it stands: what
-//! it has had of a stream it drops, whole chunks and beginnings of chunks, and confirms like the
-//! rest. So it remembers where it stood in the last streams whose finish came, some times
-//! [`MAX_TURNS_OPEN`] of them: no more can have ended in turns that the satellite had not confirmed. `Done` is the last turn; [`Reply::Closed`] answers its confirmation, and
-//! only then has the listener nothing left to do. [`Request::Leave`] is a listener's goodbye before
-//! that: what it has not confirmed waits again.
+//! - [`Reply::Chunk`]: bytes of a stream. Chunks of several streams may alternate. The first chunk of a stream
+//!   may have an `at` above 0: others had the bytes before. From then on the chunks of a stream have no
+//!   gaps, except for taps, and after a restart or a loss (below).
+//! - [`Reply::Ended`]: a stream has finished; no more of it comes. An empty stream is an `Ended` alone.
+//! - [`Reply::Done`]: the last turn. The listener has all it came for. It comes after the last `Ended`;
+//!   a listener that follows never gets one, unless somebody sends [`Request::Eof`].
 //!
-//! # Asking
+//! The listener writes the bytes to its output in this order. [`Request::Confirm`] says how many turns, counted
+//! from turn 0, its output has taken: `turns: 3` confirms turns 0, 1 and 2. It is cumulative, so one `Confirm` for
+//! many turns is enough. Confirm what is written, not what is received: confirmed bytes may be gone from
+//! the satellite. `Ended` and `Done` are turns, too, and are confirmed like chunks. A `Confirm` of turns that were
+//! not sent is refused with [`Code::Order`].
 //!
-//! [`Request::List`], [`Request::Discard`], [`Request::Eof`], [`Request::Status`],
-//! [`Request::Stop`] and all that follow it each get one answer, in order.
+//! After `Done`, the listener confirms everything and waits for [`Reply::Closed`]. Only then is it over. A
+//! listener that stops earlier confirms what it has written and sends [`Request::Leave`], which has no answer; the
+//! rest waits for others.
 //!
-//! # Keys
+//! **Window.** `window` is what all chunks from turn 0 on may cost together, confirmed ones included, by the same
+//! [cost](#credit) as for writers. `Ended` and `Done` cost nothing. The satellite sends no chunk beyond the window, and
+//! has at most [`MAX_TURNS_OPEN`] turns unconfirmed. Each `Confirm` moves the window on: a good value is
+//! the cost of everything confirmed plus 16 chunks. It must leave room for at least one chunk of
+//! [`Limits::chunk`] bytes (1,048,832 with its overhead) beyond what is confirmed, or nothing moves.
 //!
-//! A satellite that others can reach speaks TLS 1.3 below ZeroMQ ([`crate::tls`]), and knows each connection by
-//! the public key of its client. What the key allows is checked for every command; what it does not is answered
-//! with [`Code::Denied`], and so is everything once the key has ended. A client may hold but one key,
-//! and go on only with the key it began with.
+//! **Lines.** A listener that writes several streams into one output adds a newline where it changes to another
+//! stream and the last byte was none (rule 13). The newline is the client's; it is no part of a stream and
+//! of no turn.
 //!
-//! Streams are sealed there: their bytes are records that the writer sealed and listeners open, and
-//! they finish with [`How::Proven`]. The satellite takes them as any bytes. The form of the records,
-//! of boxes and of what the phrase opens is the clients' own affair (`src/seal.rs` and `src/keys`
-//! of the client in this repository).
+//! # Resuming after a lost connection
 //!
-//! # Refusals
+//! A connection is lost when the socket says so, or when nothing was heard for [some time](#timing). The client
+//! closes the socket (`ZMQ_LINGER` 0), makes a new one and says `Hello` with the same client UUID. A ZeroMQ socket
+//! connects again by itself and would send queued messages there, in front of `Hello`; a new socket avoids
+//! that. So does `ZMQ_RECONNECT_IVL` -1, with which a socket never connects again.
 //!
-//! [`Reply::Error`] carries a [`Code`] for programs and a sentence for people, and the UUID that it
-//! is about, if any. A message that cannot be decoded, is too long or has frames too many is
-//! answered with [`Code::Malformed`] or silence; none ends the satellite.
+//! An error with [`Code::Stranger`] means the same: the satellite knows nothing of this connection, because it was
+//! restarted or the client was silent for too long. The client begins with `Hello` again.
+//!
+//! ## A writer comes back
+//!
+//! 1. It sends [`Request::Open`] with the same stream UUID and pipe. `resume` is `true` if it has ever received `Opened`
+//!    for the stream. `from` is the last `next` of an `Ack` or `Opened`: the first byte that it still has.
+//! 2. [`Reply::Opened`] says in `next` which byte the satellite expects. `next` is at least `from` and at most
+//!    what was sent. The writer sends the bytes from `next` on again, in chunks of any size. Bytes below
+//!    `next` have arrived, but are not safe yet: the writer keeps them until an `Ack`.
+//! 3. `limit` is new, and `spent` is 0 again.
+//! 4. If it had sent `Finish`, it sends `Finish` again. It does so even if `next` is the stream's length: this is how it
+//!    gets an answer that was lost.
+//!
+//! [`Code::Unknown`] means that the satellite has nothing of the stream, or lacks bytes that the writer no longer
+//! has. The stream has failed. The exception is a writer that has not sent a byte: it opens the stream anew.
+//!
+//! ## A listener comes back
+//!
+//! 1. It sends [`Request::Listen`] with the same listener UUID, pipe and mode. If it has ever received `Listening`,
+//!    it adds [`Resume`]: how many turns have *arrived*, confirmed or not, and what they cost.
+//! 2. After [`Reply::Listening`] it confirms again what it has written meanwhile. The satellite goes on with the
+//!    turn `Resume::turns`. A turn below that is a repeat and is dropped. A higher one is a fault.
+//! 3. A listener that gets [`Code::Unknown`] when it has all turns up to `Done` is over: the `Closed` was lost. So is
+//!    nothing else: any other listener that gets it has lost its place and says so.
+//!
+//! ## The satellite was restarted
+//!
+//! [`Reply::Welcome`] has another `satellite`. A satellite with a data directory still knows the streams and
+//! listeners; clients resume as above. The numbers of turns go on, but the satellite may have missed the last
+//! confirmations, so it may send bytes again under new turns. The listener therefore remembers the next offset
+//! of each stream:
+//!
+//! - Of a chunk that begins below this offset it drops the part that it has had, which may be all of it. The
+//!   turn counts and is confirmed like any other.
+//! - An `Ended` at or below the `at` of the stream's last `Ended` is a repeat. It is confirmed and otherwise ignored.
+//!
+//! A listener remembers the offsets of streams that have ended, too: of the last 2,048, four times
+//! [`MAX_TURNS_OPEN`]. No more can have ended in turns that a satellite had not seen confirmed.
+//!
+//! ## The client was silent for too long
+//!
+//! A client that is [not heard of](#timing) is given up: its streams are cut, and what its listeners had not
+//! confirmed goes to others. Its place is kept, among those of the latest 4,096. It resumes as above, and
+//! these things differ:
+//!
+//! - `Opened` with `rest: true`: somebody was told that the stream was cut at `next`. What the writer sends from
+//!   there on is a new stream of the same UUID, whose first byte has the offset `next`.
+//! - A stream with `whole` was dropped: [`Code::Unknown`].
+//! - `Listening` with `lost: true`: chunks may be missing that others took meanwhile. `missed` is the number of
+//!   streams of which this listener did not get the rest. Only [`Mode::Follow`] and [`Mode::Tap`] go on like this.
+//! - [`Code::Lost`]: others took what this listener was still to get. It is over.
+//! - [`Resume::streams`] tells the satellite what the listener's output has taken, so that others do not get it.
+//! - A stream that ended (as cut) may go on with chunks at or above the `at` of its `Ended`, and end once more.
+//!
+//! # Questions
+//!
+//! [`Request::List`], [`Request::Discard`], [`Request::Eof`], [`Request::Status`], [`Request::Stop`] and the commands about keys
+//! have one answer each: the reply of the matching name, or [`Reply::Error`] with `about: nil`. Answers carry no number.
+//! A client asks one question at a time: a `List` or a `Status` may be answered after a later question. Other
+//! messages may come in between. A question whose connection broke may or may not have been carried out.
+//!
+//! [`Request::List`] gives a page of at most [`MAX_PAGE`] pipes in the order of their names' bytes. While `more` is true, the
+//! client asks again, with the last name as `after`.
+//!
+//! # Keys and TLS
+//!
+//! A satellite with keys speaks TLS 1.3 below ZeroMQ: TCP carries TLS, TLS carries ZMTP. Both sides prove
+//! raw Ed25519 public keys (RFC 7250), without certificates; ALPN is `skypipe/1`; there is no resumption, no early data
+//! and no SNI ([`crate::tls`]). The satellite knows each connection by the public key of its client.
+//! It checks every command against that key's rights and refuses what they do not cover with [`Code::Denied`].
+//! It refuses everything once the key has expired or was revoked. A client UUID belongs to the key that said `Hello` with
+//! it first.
+//!
+//! Streams are sealed there. Their bytes are records that the writer sealed and listeners open, they finish
+//! with [`How::Proven`], and offsets, lengths and costs count the sealed bytes. To the satellite they are bytes like
+//! any others. The form of the records is specified in `src/seal.rs`, that of sealed keyrings ("boxes") and of what the
+//! phrase opens in `src/keys`.
+//!
+//! # Errors
+//!
+//! [`Reply::Error`] has a [`Code`] for programs, a sentence for people, and `about`: the UUID of the stream or
+//! listener, or `nil`. An error does not end the connection. What was refused has changed nothing.
+//! A message that cannot be decoded, is too long, or has too many frames gets [`Code::Malformed`] or silence. New
+//! revisions may add codes; a client treats an unknown one as final.
+//!
+//! | code | what the client does |
+//! | --- | --- |
+//! | [`Stranger`](Code::Stranger) | says `Hello` and resumes |
+//! | [`Limit`](Code::Limit) for `Open` | may try again after a second |
+//! | [`Order`](Code::Order), [`Credit`](Code::Credit), [`Malformed`](Code::Malformed) | it has a fault of its own; a writer can still `Open` with `resume` and go on from `next` |
+//! | [`Failed`](Code::Failed) | waits for the satellite's restart, and resumes |
+//! | all others | gives up what `about` names, and shows the sentence |
+//!
+//! # Limits
+//!
+//! | limit | value | reason |
+//! | --- | --- | --- |
+//! | [`MAX_CHUNK`] | 1 MiB | larger chunks are no faster and make progress coarse |
+//! | [`CHUNK_OVERHEAD`] | 256 | what a chunk's record takes in memory |
+//! | [`BASE_CREDIT`] | 4,096 | a line can go at once; ten thousand quiet writers fit the default budget |
+//! | [`SCRAP`] | 4,096 | smaller chunks cost more than they carry |
+//! | [`FREE_FRAME`](crate::broker::FREE_FRAME) | 17,408 | the longest box, and 1 KiB |
+//! | [`MAX_TURNS_OPEN`] | 512 | ZeroMQ's queues hold more, so they never fill |
+//! | [`MAX_COMMAND`] | 64 KiB | a full page of a listing fits |
+//! | [`MAX_NAME`], [`MAX_LABEL`] | 255 | a page of pipes fits a command |
+//! | [`MAX_PAGE`] | 100 pipes | the same |
+//! | [`MAX_PROGRESS`] | 1,000 streams | they fit [`MAX_COMMAND`], but not a [free frame](Resume::streams) |
+//! | [`MAX_BYTES`] | 2^60 | sums of offsets never overflow |
+//! | [`RECORD`], [`PIECE`] | 3,840; 65,280 | sealed records are cut nowhere but between two of them |
+//! | [`MAX_KEY_NAME`], [`MAX_PATTERNS`], [`MAX_PATTERN`], [`MAX_KEYS_PAGE`] | 64, 8, 255, 20 | a page of keys fits a command |
+//! | [`MAX_BOX`] | 16 KiB | the keys of 64 generations, with room to spare |
+//! | [`MAX_ORDER`], [`MAX_VOUCHER`], [`MAX_PROOF`] | 108, 32, 64 | what each holds |
+//!
+//! A satellite also bounds the numbers of clients, streams and listeners, by its memory. Beyond them it answers
+//! [`Code::Limit`].
+//!
+//! # Timing
+//!
+//! [`Reply::Welcome`] has the times, in [`Limits`].
+//!
+//! - **The client** sends something at least every [`heartbeat_ms`](Limits::heartbeat_ms), a [`Request::Ping`] if nothing
+//!   else. Any message from the client counts. The satellite answers each `Ping` with [`Reply::Pong`] and sends nothing by
+//!   itself. A client that heard nothing for three heartbeats takes its connection for dead.
+//! - **The satellite** gives up a silent client's streams after [`writer_lost_ms`](Limits::writer_lost_ms) and its
+//!   listeners after [`listener_lost_ms`](Limits::listener_lost_ms): 60 and 10 seconds by default. A closed connection counts
+//!   as silence. Only a satellite that serves one machine takes it for the program's end, after 250 ms.
+//! - A new connection has 5 seconds for the handshakes of ZMTP and TLS.
+//! - Over TCP the satellite's libzmq sends ZMTP heartbeats every 5 seconds and closes a connection that does
+//!   not answer one within 15. libzmq (4.2 and later) answers by itself.
 
 mod keys;
 pub mod v01;
@@ -180,53 +420,54 @@ pub use self::keys::{
 /// The first frame of every SKYPIPE/1 message.
 pub const MAGIC: &[u8] = b"SKYPIPE/1";
 
-/// The revision of SKYPIPE/1 that this crate speaks. It grows when a peer must know of a change.
+/// The revision of SKYPIPE/1 that this crate speaks. It grows with every change that a peer must know of. Two sides
+/// with different revisions do not talk.
 pub const REVISION: u16 = 2;
 
-/// The most payload bytes in one chunk: 1 MiB. Larger ones gain no speed (the kernel's copying
-/// dominates) and make a slow listener's progress coarse.
+/// The most payload bytes in one chunk: 1 MiB. Larger chunks are no faster, because the kernel's copying dominates,
+/// and they make a slow listener's progress coarse.
 pub const MAX_CHUNK: usize = 1 << 20;
 
-/// What a chunk costs beside its payload, in bytes of credit: the room that its record takes in
-/// memory, so that a million one-byte chunks are paid for like what they are.
+/// What a chunk costs beside its payload, in bytes of credit. Its record takes that much memory, so a million chunks
+/// of one byte are paid for like what they are.
 pub const CHUNK_OVERHEAD: u64 = 256;
 
-/// The credit a stream is opened with, in bytes: enough for a line, little enough that ten thousand
-/// quiet writers fit into the default budget.
+/// The credit with which a stream opens, in bytes. It is enough for a line, and ten thousand quiet writers fit into
+/// the default memory budget.
 pub const BASE_CREDIT: u64 = 4096;
 
-/// A writer need not send as long as less credit than this is left and it has more in hand, and the
-/// satellite counts less than this as none: smaller chunks cost more than they carry. The records of
-/// a sealed stream, which cannot be cut, cost at most this.
+/// The least credit that is worth using, in bytes. A writer with more in hand may leave less than this unused, and
+/// the satellite counts less than this as none. Smaller chunks cost more than they carry. A record of a sealed
+/// stream, which cannot be cut, costs at most this.
 pub const SCRAP: u64 = 4096;
 
-/// The length of the pieces in which a satellite may pass on what it had put by, counted from where a
-/// chunk begins, and the most of several small chunks that it may put together to one. A chunk of a
-/// sealed stream is made of full records, but for its last, so that no piece ends within one.
+/// The length of the pieces, counted from where a chunk begins, in which a satellite may pass on a chunk that it read
+/// back from its disk. It is also the most that a satellite makes of several small chunks put together. Chunks of a
+/// sealed stream consist of full records, except for the last record, so no piece ends inside a record.
 pub const PIECE: usize = 17 * RECORD;
 
-/// The length of a full record of a sealed stream, with which it costs [`SCRAP`].
+/// The length of a full record of a sealed stream, in bytes. A chunk of one such record costs [`SCRAP`].
 pub const RECORD: usize = 3840;
 
-/// The most unconfirmed turns of one listener. ZeroMQ's queues hold more messages than this, so
-/// that they never fill, and a listener's confirmations come every 1 MiB or so at most anyway.
+/// The most turns of one listener that are sent and not confirmed. ZeroMQ's queues hold more messages than this, so
+/// they never fill. A listener confirms every 1 MiB or so anyway.
 pub const MAX_TURNS_OPEN: usize = 512;
 
-/// The most bytes of one stream, and the most turns and cost of one listener: more than anybody
-/// writes in a lifetime, and few enough that sums of them are numbers still.
+/// The most bytes of one stream, and the most turns and cost of one listener. Nobody writes that much in a lifetime,
+/// and sums of such numbers do not overflow.
 pub const MAX_BYTES: u64 = 1 << 60;
 
-/// The longest command frame, in bytes. The longest that makes sense is a page of a listing.
+/// The longest command frame, in bytes: a full page of a listing fits. Requests have to be
+/// [shorter](self#credit) than this: one above [`FREE_FRAME`](crate::broker::FREE_FRAME) does not arrive.
 pub const MAX_COMMAND: usize = 1 << 16;
 
-/// The longest pipe name, in bytes of its normal form (semantics: 1–255; the empty name is the
-/// default pipe).
+/// The longest pipe name, in bytes of its normal form. The empty name is the default pipe.
 pub const MAX_NAME: usize = 255;
 
-/// The longest label a writer may give itself, and the longest reason of a cut, in bytes.
+/// The longest label of a writer, and the longest reason of a cut, in bytes.
 pub const MAX_LABEL: usize = 255;
 
-/// The most pipes on one page of a listing: with names of full length a page fits [`MAX_COMMAND`].
+/// The most pipes on one page of a listing. With names of full length a page fits [`MAX_COMMAND`].
 pub const MAX_PAGE: usize = 100;
 
 /// What a chunk of `len` payload bytes costs, in bytes of credit.
@@ -235,296 +476,306 @@ pub fn cost(len: usize) -> u64 {
     len as u64 + CHUNK_OVERHEAD
 }
 
-/// The most streams of which a listener that comes back says how far it is: with these a command fits
-/// [`MAX_COMMAND`]. Of others the satellite goes by what was confirmed.
+/// The most streams in [`Resume::streams`], where it is said how many arrive. For streams that are not named, the
+/// satellite goes by what was confirmed.
 pub const MAX_PROGRESS: usize = 1000;
 
-/// How a listener takes part; the rules of the same names in the README.
+/// Which streams a listener gets (`docs/semantics.md`, rules 3 to 9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Mode {
-    /// The oldest that waits, or live until every writer has finished.
+    /// The oldest stream that waits, if it has finished: this one alone, and `Done`. Otherwise all streams that are open
+    /// or open later, until all of those have finished, then `Done`. Several such listeners get the same bytes.
     Default,
-    /// Exactly one stream, whole, for this listener alone.
+    /// Exactly one stream, from its first byte, for this listener alone, and `Done`. If there is none, the listener waits
+    /// for one.
     One,
-    /// All that waits, then live for ever.
+    /// All streams that wait, the oldest first, then all that open later, without end.
     Follow,
-    /// Live without taking.
+    /// A copy of what is written from now on. What a tap confirms counts for nobody. A tap that is too slow misses whole
+    /// chunks and is told how much. It ends like `Default`.
     Tap,
 }
 
 /// How a stream finished.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum How {
-    /// The writer's stdin closed.
+    /// It is complete.
     End,
-    /// The writer's stdin closed, and its stream was sealed: the proof of the end, of at most
-    /// [`MAX_PROOF`] bytes, which listeners check.
+    /// It is complete, and sealed. The value is the proof of the end, of at most [`MAX_PROOF`] bytes, which listeners
+    /// check. Only at satellites with keys.
     Proven(Bytes),
-    /// An `--eof` that waited for a listener, with its `order`. No writer finishes in this way.
+    /// It is no stream of a writer, but a [`Request::Eof`] that waited for a listener. The value is its `order`. A
+    /// satellite refuses it from a writer.
     Eof(Bytes),
-    /// The writer was interrupted, killed or lost; the sentence, of at most [`MAX_LABEL`] bytes, says
+    /// It is incomplete: the writer was interrupted, killed or lost. The sentence, of at most [`MAX_LABEL`] bytes, says
     /// why.
     Cut(String),
 }
 
-/// What became of a finished stream, told to its writer.
+/// What became of a finished stream, for its writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
-    /// Each byte and the finish are safe at the satellite, or were confirmed by every listener.
+    /// The stream was opened without `wait`: every byte and the finish are stored, or were confirmed by every listener.
     Kept,
-    /// Each byte was confirmed by some listener.
+    /// The stream was opened with `wait`: every byte was confirmed by some listener.
     Taken,
-    /// What waited of it was discarded.
+    /// The stream was opened with `wait`: some of it was discarded before a listener confirmed it.
     Discarded,
 }
 
 /// Why something was refused, for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Code {
-    /// The message could not be understood.
+    /// The message cannot be decoded, has a field out of bounds, or has the wrong number of frames.
     Malformed,
-    /// The client has not said `Hello` on this connection.
+    /// The satellite does not know this connection: `Hello` is missing, or was so long ago that it is forgotten.
     Stranger,
-    /// The two sides speak different revisions.
+    /// The two sides speak different revisions. Nothing helps but an upgrade.
     Revision,
-    /// A pipe's name breaks the rules for names.
+    /// A pipe's name breaks the [rules for names](self#names).
     Name,
-    /// A chunk came out of its order.
+    /// A chunk does not begin at the expected offset, a `Finish` has another length than the stream, or a `Confirm` names
+    /// turns that were not sent.
     Order,
-    /// A chunk exceeded the writer's credit.
+    /// A chunk exceeds the writer's `limit`. It was not taken.
     Credit,
-    /// A number of something is used up: clients, streams, listeners.
+    /// A number is used up: of clients, streams, listeners, or questions that wait. There may be room later.
     Limit,
-    /// A stream or listener was resumed that this satellite does not know, or not at this position.
+    /// The satellite does not know the stream, the listener or the key, or cannot resume it at this position.
     Unknown,
-    /// A listener came back after it had been given up, and what it was still to get went to others.
+    /// The listener had been given up, and what it was still to get went to others.
     Lost,
-    /// The satellite does not do this for this client.
+    /// The key does not allow it, the stream or listener is another client's, or this satellite never does it.
     Denied,
-    /// Something waits, so the satellite does not stop.
+    /// There is unread data, so the satellite does not stop.
     Waiting,
-    /// The satellite's disk refused what it was to keep.
+    /// The satellite's disk refused the keys that it was to store. Nothing has changed.
     Disk,
-    /// The satellite's disk has failed, and the satellite ends; it is about nothing that was asked.
+    /// The satellite's disk has failed, and the satellite ends. Every client is sent this; it answers nothing.
     Failed,
 }
 
-/// What a writer waits for room in.
+/// What is used up while a writer waits for room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Shortage {
-    /// Its pipe, which may keep so many payload bytes.
+    /// The pipe's own limit, of so many payload bytes.
     Pipe(u64),
-    /// The satellite's memory, of so many bytes.
+    /// The satellite's memory budget, of so many bytes.
     Memory(u64),
     /// The satellite's disk.
     Disk,
-    /// The share of its key, of so many payload bytes.
+    /// The share of the writer's key, of so many payload bytes.
     Key(u64),
 }
 
-/// What a client says.
+/// What a client sends. A variant that names no answer has none, unless it is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
-    /// The first message of a connection.
+    /// The first message on a connection. Answered by [`Reply::Welcome`].
     Hello {
-        /// The client program's own UUID, the same on each of its connections.
+        /// The client's UUID, the same on each of its connections.
         client: Uuid,
-        /// The [`REVISION`] it speaks.
+        /// The [`REVISION`] that the client speaks.
         revision: u16,
-        /// Program and version, for logs and `--check`.
+        /// Program and version, such as `client.py 1.0`, for messages.
         program: String,
     },
-    /// Says that the client is there.
+    /// A sign of life. Answered by [`Reply::Pong`].
     Ping,
-    /// The client goes; its streams are cut and its listeners leave.
+    /// The client has finished. Its streams that are not closed are cut, and its listeners leave.
     Bye,
-    /// Opens a stream, or resumes it on a new connection.
+    /// Makes a stream, or resumes one on a new connection. Answered by [`Reply::Opened`].
     Open {
-        /// The stream's UUID.
+        /// The stream's UUID, made by the client.
         stream: Uuid,
         /// The pipe's name.
         pipe: String,
-        /// The first byte that the writer can still send: 0 for a stream that is new.
+        /// The offset of the first byte that the writer can still send: 0 for a new stream, otherwise the last `next` of an
+        /// `Ack`, 0 before the first.
         from: u64,
-        /// Whether the stream has been opened before ([`Reply::Opened`] was received). A stream
-        /// that is resumed and not known is refused, never begun anew.
+        /// Whether the writer has ever received [`Reply::Opened`] for this stream. A stream that is resumed and not known is
+        /// refused with [`Code::Unknown`]; it is never begun anew.
         resume: bool,
-        /// Whether the answer to `Finish` waits until listeners have confirmed everything.
+        /// Whether `Finished` waits until listeners have confirmed everything.
         wait: bool,
         /// Whether listeners get the stream only once it has ended. If it is cut, it is dropped.
         whole: bool,
-        /// Who writes, for people: at most [`MAX_LABEL`] bytes.
+        /// Who writes, for people, such as `user@host`: at most [`MAX_LABEL`] bytes. Listeners get it in [`Reply::Ended`].
         label: String,
     },
-    /// One chunk; its payload is the message's third frame.
+    /// One chunk. The payload is the message's third frame. An [`Reply::Ack`] follows sooner or later.
     Data {
-        /// The stream.
+        /// The stream's UUID.
         stream: Uuid,
-        /// Payload bytes of the stream before it.
+        /// The offset of the payload's first byte.
         at: u64,
-        /// Bytes of an unfinished line at the chunk's end (see the module).
+        /// The length of the unfinished line at the chunk's end, in bytes; 0 after a newline ([writing](self#writing)).
         tail: u64,
-        /// The limit that would let the writer send all it has in hand.
+        /// The `limit` that would let the writer send all that it has in hand, this chunk included ([credit](self#credit)).
         want: u64,
     },
-    /// Asks for credit without sending a chunk.
+    /// Asks for credit without a chunk. An [`Reply::Ack`] follows when there is more.
     Want {
-        /// The stream.
+        /// The stream's UUID.
         stream: Uuid,
-        /// The limit that would let the writer send all it has in hand.
+        /// As in `Data`.
         want: u64,
     },
-    /// The stream is finished.
+    /// The stream has finished. Answered by [`Reply::Finished`], possibly much later. On a new connection it is sent again.
     Finish {
-        /// The stream.
+        /// The stream's UUID.
         stream: Uuid,
-        /// How many bytes it has.
+        /// How many bytes the stream has, all of which have been sent.
         len: u64,
-        /// How it finished.
+        /// [`How::End`], [`How::Proven`] or [`How::Cut`].
         how: How,
     },
-    /// The writer has its answer; the satellite may forget the stream's UUID.
+    /// The writer has its answer, and the satellite may forget the UUID. Before `Finished`, it cuts the stream.
     Close {
-        /// The stream.
+        /// The stream's UUID.
         stream: Uuid,
     },
-    /// Listens to a pipe, or goes on doing so on a new connection.
+    /// Makes a listener, or resumes one on a new connection. Answered by [`Reply::Listening`].
     Listen {
-        /// The listener's UUID.
+        /// The listener's UUID, made by the client.
         listener: Uuid,
         /// The pipe's name.
         pipe: String,
-        /// How.
+        /// Which streams it gets.
         mode: Mode,
-        /// What all chunks from turn 0 on may cost together.
+        /// What all chunks from turn 0 on may cost together ([reading](self#reading)).
         window: u64,
-        /// On a new connection of a listener that got [`Reply::Listening`] before.
+        /// `nil` for a listener that has never received [`Reply::Listening`].
         resume: Option<Resume>,
     },
-    /// The listener's output has taken the first `turns` turns.
+    /// The listener's output has taken the first `turns` turns. If `Done` is one of them, [`Reply::Closed`] answers.
     Confirm {
-        /// The listener.
+        /// The listener's UUID.
         listener: Uuid,
-        /// How many turns, from the first on.
+        /// How many turns, counted from turn 0.
         turns: u64,
-        /// What all chunks from turn 0 on may cost together.
+        /// As in `Listen`, moved on.
         window: u64,
     },
-    /// The listener goes before its end; what it has not confirmed waits again.
+    /// The listener goes before its end. What it has not confirmed waits again.
     Leave {
-        /// The listener.
+        /// The listener's UUID.
         listener: Uuid,
     },
-    /// Finishes the pipe's default, follow and tap listeners after what was taken in before.
+    /// Ends the pipe's listeners, except those of [`Mode::One`], after what the satellite has now. Streams go on. If nobody
+    /// but taps and [`Mode::One`] listens, it waits as an empty stream. Answered by [`Reply::EofTaken`].
     Eof {
         /// The pipe's name.
         pipe: String,
-        /// At a satellite that has keys, the sealed word of who gives it and when, of at most [`MAX_ORDER`]
-        /// bytes: listeners check it. Else empty.
+        /// At a satellite with keys, a sealed word of who sent it and when, of at most [`MAX_ORDER`] bytes, which listeners
+        /// check. Otherwise empty.
         order: Bytes,
     },
-    /// Asks for a page of the pipes in use, in the order of their names.
+    /// Asks for a page of the pipes in use, in the order of their names. Answered by [`Reply::Pipes`].
     List {
-        /// Only names after this one; none for the first page.
+        /// Only names after this one. `nil` asks for the first page.
         after: Option<String>,
     },
-    /// Drops what waits in a pipe and is not being taken.
+    /// Drops what waits in a pipe and no listener has. Answered by [`Reply::Discarded`].
     Discard {
         /// The pipe's name.
         pipe: String,
     },
-    /// Asks how the satellite is.
+    /// Asks how the satellite is. Answered by [`Reply::Status`].
     Status,
-    /// Stops a satellite that was started for this user alone.
+    /// Stops a satellite that was started for this user alone. Answered by [`Reply::Stopping`]. Other satellites refuse it
+    /// with [`Code::Denied`].
     Stop {
-        /// Even if something waits, which is then lost.
+        /// Whether to stop even if data waits, which is then lost. Otherwise that is refused with [`Code::Waiting`].
         force: bool,
     },
-    /// Lets somebody in.
+    /// Authorizes a new key. Answered by [`Reply::Invited`].
     Invite(NewKey),
-    /// Asks for a page of the keys, in the order of their names.
+    /// Asks for a page of the keys, in the order of their names. Answered by [`Reply::Keys`].
     Keys {
-        /// Only names after this one; none for the first page.
+        /// Only names after this one. `nil` asks for the first page.
         after: Option<String>,
     },
-    /// Ends a key. One that has been ended before is ended once more, gladly.
+    /// Revokes a key. Revoking a revoked key succeeds and changes nothing. Answered by [`Reply::Revoked`].
     Revoke {
-        /// Its name.
+        /// The key's name.
         name: String,
-        /// Whether what it wrote and nobody takes is dropped as well.
+        /// Whether streams that it wrote and that no listener has are dropped as well.
         discard: bool,
     },
-    /// Keeps a box for the holder of a key. Who does not manage may do so for himself, once.
+    /// Stores a box for the holder of a key. A key that does not manage may do so once, for itself. Answered by
+    /// [`Reply::Kept`].
     Box(NewBox),
-    /// Asks for what the phrase opens.
+    /// Asks for what the phrase opens. Answered by [`Reply::Phrase`].
     Phrase,
-    /// Keeps what a new phrase opens, or nothing any more.
+    /// Stores what a new phrase opens, or removes it. Answered by [`Reply::Kept`].
     SetPhrase {
         /// The newest generation of keys in its box.
         epoch: u32,
-        /// What it opens.
+        /// What the phrase opens; `nil` removes it.
         phrase: Option<Phrase>,
     },
 }
 
-/// Where a listener is that comes back.
+/// Where a listener stands that comes back.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resume {
-    /// How many turns have arrived.
+    /// How many turns have arrived, counted from turn 0. This is the number of the turn that it expects next.
     pub turns: u64,
-    /// What they cost together.
+    /// What the chunks in these turns cost together.
     pub cost: u64,
-    /// The stream in whose line the turns that have arrived stop, if they do within one: its rest
-    /// comes first.
+    /// The stream of the last byte that arrived, if that byte was no newline: the rest of its line comes first.
     pub line: Option<Uuid>,
-    /// What the listener's output has taken of the streams that go on, and of those that ended last:
-    /// at most [`MAX_PROGRESS`]. A satellite that had given the listener up goes by it.
+    /// What the listener's output has taken of the streams that go on, and of those that ended last. Only a satellite
+    /// that had given the listener up goes by it. At most [`MAX_PROGRESS`] entries are allowed, but a request of more than
+    /// 17,408 bytes [does not arrive](self#credit). An entry takes up to 46 bytes: keep to 350.
     pub streams: Vec<Progress>,
 }
 
-/// How much of a stream a listener's output has taken.
+/// How much of one stream a listener's output has taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// The stream.
+    /// The stream's UUID.
     pub stream: Uuid,
-    /// All payload bytes below this place, from where the listener began.
+    /// The offset behind the last byte taken.
     pub at: u64,
-    /// Whether its finish has come, and everything before it was taken.
+    /// Whether its `Ended` has come and all bytes before it are taken.
     pub ended: bool,
 }
 
-/// The limits that a client keeps to, told in [`Reply::Welcome`].
+/// The limits that a client keeps to, in [`Reply::Welcome`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// The most payload bytes in a chunk; at most [`MAX_CHUNK`], and at a satellite that has keys at
-    /// least [`SCRAP`], so that each sealed record fits.
+    /// The most payload bytes in a chunk: at most [`MAX_CHUNK`]. At a satellite with keys it is at least [`SCRAP`], so that
+    /// each sealed record fits.
     pub chunk: u64,
-    /// The span within which each side is heard from, in milliseconds.
+    /// The longest time between two messages of a client, in milliseconds: 20 to 5,000.
     pub heartbeat_ms: u64,
-    /// A writer not heard of for so long is lost, in milliseconds.
+    /// After how long a silence a client's streams are cut, in milliseconds.
     pub writer_lost_ms: u64,
-    /// A listener not heard of for so long is lost, in milliseconds.
+    /// After how long a silence a client's listeners are given up, in milliseconds.
     pub listener_lost_ms: u64,
 }
 
 /// One pipe in a listing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PipeInfo {
-    /// Its name.
+    /// The pipe's name.
     pub name: String,
-    /// Streams with something that nobody has confirmed.
+    /// The number of streams with something that nobody has confirmed.
     pub waiting: u64,
-    /// Payload bytes that nobody has confirmed.
+    /// The number of payload bytes that nobody has confirmed.
     pub bytes: u64,
-    /// Writers whose streams are open.
+    /// The number of streams that are open.
     pub writers: u64,
-    /// Listeners of all modes.
+    /// The number of listeners, of all modes.
     pub listeners: u64,
     /// Whether a writer waits because room is used up.
     pub full: bool,
 }
 
-/// How a satellite is, for `--check`.
+/// How a satellite is. A key that does not manage is told `program`, `since`, and the numbers of the pipes that it may
+/// use; the rest is 0, empty or `nil` for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// Program and version.
@@ -533,188 +784,188 @@ pub struct Status {
     pub since: u64,
     /// Its process id on its machine.
     pub pid: u32,
-    /// Where what waits is kept, in a few words: `memory`, or which directory on disk.
+    /// Where data is stored, in a few words: `memory`, or which directory on disk.
     pub kept: String,
-    /// The budget for payloads, in bytes.
+    /// The memory budget, in bytes.
     pub memory: u64,
-    /// What of it is in use, in bytes.
+    /// How much of it payloads and granted credit use, in bytes. It may exceed `memory`.
     pub used: u64,
-    /// What it uses of its disk and what it may use, in bytes, if it has one.
+    /// The bytes used on its disk, and the bytes that it may use; `nil` without a data directory.
     pub disk: Option<(u64, u64)>,
-    /// Why writers wait for its disk, if they do.
+    /// Why writers wait for its disk; `nil` if they do not.
     pub trouble: Option<String>,
-    /// What it has from whoever started it and could not put off, a sentence each: limits of resources, a
-    /// low priority. Absent from satellites that do not tell.
+    /// What its process could not change about how it was started, a sentence each: limits of resources, a low priority.
+    /// It may be missing.
     #[serde(default)]
     pub inherited: Vec<String>,
-    /// Pipes in use.
+    /// The number of pipes in use.
     pub pipes: u64,
-    /// Streams with something that nobody has confirmed.
+    /// The number of streams with something that nobody has confirmed.
     pub waiting: u64,
-    /// Payload bytes that nobody has confirmed.
+    /// The number of payload bytes that nobody has confirmed.
     pub bytes: u64,
-    /// Clients connected, the asking one included.
+    /// The number of clients connected, including the one that asks.
     pub clients: u64,
 }
 
-/// What a satellite says.
+/// What a satellite sends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// Answers `Hello`.
+    /// Answers [`Request::Hello`].
     Welcome {
-        /// This run of the satellite; another one after a restart.
+        /// The UUID of this run of the satellite. A restarted satellite has another one.
         satellite: Uuid,
-        /// The [`REVISION`] it speaks.
+        /// The [`REVISION`] that it speaks. It is the client's, or `Hello` would have been refused.
         revision: u16,
         /// Program and version.
         program: String,
-        /// What the client keeps to.
+        /// The limits that the client keeps to.
         limits: Limits,
-        /// The client's key, at a satellite that has keys: whoever writes there seals.
+        /// The client's own key, at a satellite with keys; payloads are sealed there. `nil` at one without.
         key: Option<OwnKey>,
     },
-    /// Answers `Ping`.
+    /// Answers [`Request::Ping`].
     Pong,
-    /// Answers `Open`.
+    /// Answers [`Request::Open`].
     Opened {
-        /// The stream.
+        /// The stream's UUID.
         stream: Uuid,
-        /// The byte that the satellite expects next.
+        /// The offset of the byte that the satellite expects. Bytes below it have arrived, but may not be safe yet.
         next: u64,
-        /// What all chunks from there on may cost together.
+        /// What all chunks from now on may cost together. The writer's count of what it has spent begins at 0 again.
         limit: u64,
-        /// Whether what comes from there on is the rest of a stream that was cut, and of which others
-        /// were told so: the writer had not been heard of for too long.
+        /// Whether what follows is a stream of its own, because listeners were told that the stream was cut. The writer had
+        /// been silent for too long.
         rest: bool,
     },
-    /// Acknowledges chunks and gives credit.
+    /// Acknowledges chunks, gives credit and tells of a shortage, all in one. It comes unasked.
     Ack {
-        /// The stream.
+        /// The stream's UUID.
         stream: Uuid,
-        /// All bytes below this place are safe.
+        /// All bytes below this offset are safe: the writer may forget them.
         next: u64,
         /// What all chunks since the last `Opened` may cost together.
         limit: u64,
-        /// What is used up, if the writer waits for room.
+        /// What is used up, if the writer waits for room; `nil` if it does not.
         full: Option<Shortage>,
     },
-    /// Answers `Finish`.
+    /// Answers [`Request::Finish`].
     Finished {
-        /// The stream.
+        /// The stream's UUID.
         stream: Uuid,
-        /// What became of it.
+        /// What became of the stream.
         outcome: Outcome,
     },
-    /// Answers `Listen`.
+    /// Answers [`Request::Listen`]. Turns follow.
     Listening {
-        /// The listener.
+        /// The listener's UUID.
         listener: Uuid,
-        /// Whether it was ever given up, so that chunks may be missing which others took meanwhile.
+        /// Whether the listener was ever given up, so that chunks may be missing that others took meanwhile.
         lost: bool,
-        /// Of how many streams in all it was not sent the rest, for others took that meanwhile.
+        /// The number of streams, in all, of which the listener did not get the rest because of that.
         missed: u64,
     },
-    /// One chunk; its payload is the message's third frame.
+    /// One chunk. The payload is the message's third frame.
     Chunk {
-        /// The listener.
+        /// The listener's UUID.
         listener: Uuid,
         /// The turn.
         turn: u64,
-        /// The stream it belongs to.
+        /// The UUID of the stream that the bytes belong to.
         stream: Uuid,
-        /// Payload bytes of the stream before it.
+        /// The offset of the payload's first byte.
         at: u64,
-        /// To a tap: how many payload bytes of this stream were skipped right before it.
+        /// For a tap: how many bytes of this stream were skipped right before this chunk. 0 for others.
         missed: u64,
     },
     /// A stream has finished.
     Ended {
-        /// The listener.
+        /// The listener's UUID.
         listener: Uuid,
         /// The turn.
         turn: u64,
-        /// The stream.
+        /// The stream's UUID.
         stream: Uuid,
-        /// Payload bytes of the stream before its finish.
+        /// The length of the stream, in bytes.
         at: u64,
         /// How it finished.
         how: How,
-        /// Who wrote it.
+        /// Who wrote it: the `label` of `Open`.
         label: String,
-        /// If it had finished before this listener began with it: how many of its first bytes
-        /// were confirmed by others or discarded before.
+        /// For a stream that had finished before this listener came to it: how many of its first bytes others had confirmed
+        /// or discarded. 0 for others, unless what is sent is the rest of a stream.
         before: u64,
-        /// To a tap: how many payload bytes were skipped right before the finish.
+        /// For a tap: how many bytes were skipped right before the finish. 0 for others.
         missed: u64,
     },
-    /// The listener has all it came for.
+    /// The last turn: the listener has all it came for.
     Done {
-        /// The listener.
+        /// The listener's UUID.
         listener: Uuid,
-        /// The turn, its last.
+        /// The turn.
         turn: u64,
-        /// To a tap: how many payload bytes were skipped that no earlier turn has told of.
+        /// For a tap: how many bytes were skipped that no earlier turn has told of. 0 for others.
         missed: u64,
-        /// If an `--eof` ended it: the `order` of that.
+        /// The `order` of the [`Request::Eof`] that ended the listener; `nil` if none did.
         eof: Option<Bytes>,
     },
-    /// The satellite knows that the listener has confirmed `Done`, and has forgotten it.
+    /// Answers the confirmation of `Done`. The satellite has forgotten the listener.
     Closed {
-        /// The listener.
+        /// The listener's UUID.
         listener: Uuid,
     },
-    /// Answers `Eof`.
+    /// Answers [`Request::Eof`].
     EofTaken,
-    /// Answers `List`.
+    /// Answers [`Request::List`].
     Pipes {
-        /// At most [`MAX_PAGE`].
+        /// At most [`MAX_PAGE`] pipes, in the order of their names.
         pipes: Vec<PipeInfo>,
-        /// Whether there are more after the last of these.
+        /// Whether more pipes follow after the last of these.
         more: bool,
     },
-    /// Answers `Discard`.
+    /// Answers [`Request::Discard`].
     Discarded {
-        /// Streams of which something was dropped.
+        /// The number of streams of which something was dropped.
         streams: u64,
-        /// Payload bytes dropped.
+        /// The number of payload bytes dropped.
         bytes: u64,
     },
-    /// Answers `Status`.
+    /// Answers [`Request::Status`].
     Status(Status),
-    /// Answers `Stop`.
+    /// Answers [`Request::Stop`].
     Stopping,
-    /// Answers `Invite`.
+    /// Answers [`Request::Invite`].
     Invited {
         /// The key's name.
         name: String,
     },
-    /// Answers `Keys`.
+    /// Answers [`Request::Keys`].
     Keys {
-        /// At most [`MAX_KEYS_PAGE`].
+        /// At most [`MAX_KEYS_PAGE`] keys, in the order of their names.
         keys: Vec<KeyInfo>,
-        /// Whether there are more after the last of these.
+        /// Whether more keys follow after the last of these.
         more: bool,
         /// The newest generation of keys in any box.
         epoch: u32,
     },
-    /// Answers `Revoke`.
+    /// Answers [`Request::Revoke`].
     Revoked,
-    /// Answers `Box` and `SetPhrase`.
+    /// Answers [`Request::Box`] and [`Request::SetPhrase`].
     Kept,
-    /// Answers `Phrase`.
+    /// Answers [`Request::Phrase`]; `nil` if there is no phrase.
     Phrase(Option<Phrase>),
-    /// Tells the holder of a key of a new box, in place of the one in `Welcome`.
+    /// Tells the holder of a key of a new box, in place of the one in `Welcome`. It comes unasked.
     Boxed {
         /// The box.
         boxed: Bytes,
     },
     /// Refuses something.
     Error {
-        /// For programs.
+        /// Why, for programs.
         code: Code,
-        /// For people.
+        /// Why, for people.
         message: String,
-        /// The stream or listener that it is about.
+        /// The UUID of the stream or listener that it is about, if any.
         about: Option<Uuid>,
     },
 }

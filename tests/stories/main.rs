@@ -16,6 +16,7 @@ mod lost;
 mod names;
 mod network;
 mod proxy;
+mod python;
 mod queue;
 mod readme;
 mod room;

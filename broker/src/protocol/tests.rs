@@ -24,6 +24,26 @@ fn commands_survive_the_wire() {
 }
 
 #[test]
+fn the_message_in_the_specification_is_what_it_says() {
+    let bytes = [
+        &b"\x81\xa4Data\x84\xa6stream\xc4\x10\x6b\xa7\xb8\x10\x9d\xad\x41\xd1\x80\xb4\x00\xc0\x4f\xd4\x30\xc8"[..],
+        b"\xa2at\x00\xa4tail\x00\xa4want\xcd\x01\x06",
+    ];
+    let data = Request::Data {
+        stream: "6ba7b810-9dad-41d1-80b4-00c04fd430c8".parse().unwrap(),
+        at: 0,
+        tail: 0,
+        want: 262,
+    };
+    assert_eq!(encode(&data), bytes.concat());
+    assert_eq!(encode(&Request::Ping), b"\xa4Ping");
+    let how = How::Cut("why".to_owned());
+    assert_eq!(encode(&how), b"\x81\xa3Cut\xa3why");
+    assert_eq!(encode(&Reply::Phrase(None)), b"\x81\xa6Phrase\xc0");
+    assert_eq!(encode(&Some((1_u64, 300_u64))), b"\x92\x01\xcd\x01\x2c");
+}
+
+#[test]
 fn a_command_frame_is_as_small_as_said() {
     let data = Request::Data {
         stream: Uuid::nil(),

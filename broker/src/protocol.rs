@@ -36,14 +36,15 @@
 //!
 //! A client may have several streams and listeners at once. The client makes a UUID for itself, for each
 //! stream and for each listener. All of them are random (version 4). A UUID is used once: no two streams or
-//! listeners ever share one. The satellite knows clients, streams and listeners by these UUIDs, not by
-//! their connection.
+//! listeners ever share one. The satellite knows clients, streams and listeners by these UUIDs, not by their
+//! connection.
 //!
 //! # Framing
 //!
-//! A satellite binds one ZeroMQ ROUTER socket, by default on TCP port 9000. A client connects a DEALER
-//! socket. ZeroMQ's own security mechanism is NULL. The client leaves the socket's routing id unset, and
-//! uses [a new socket for each connection](#resuming-after-a-lost-connection).
+//! A satellite binds one ZeroMQ ROUTER socket, by default on TCP port 9000. The satellite that starts by
+//! itself on a user's machine binds a Unix socket (`ipc`) instead. A client connects a DEALER socket.
+//! ZeroMQ's own security mechanism is NULL. The client leaves the socket's routing id unset, and uses [a new
+//! socket for each connection](#resuming-after-a-lost-connection).
 //!
 //! Every message has two or three frames. There is no empty frame in front.
 //!
@@ -55,14 +56,14 @@
 //!
 //! A payload has 1 byte to [`MAX_CHUNK`]. A payload is never encoded: its bytes are the bytes of the stream.
 //!
-//! The satellite closes a connection on which a frame exceeds [`MAX_CHUNK`] by more than 4 KiB.
-//! A message whose first frame is `SKYPIPE/0.1` belongs to the [original protocol](v01), which shares the
-//! socket. The satellite ignores a message with any other first frame.
+//! The satellite closes a connection on which a frame exceeds [`MAX_CHUNK`] by more than 4 KiB. A message
+//! whose first frame is `SKYPIPE/0.1` belongs to the [original protocol](v01), which shares the socket. The
+//! satellite ignores a message with any other first frame.
 //!
 //! # Encoding
 //!
-//! Frame 2 is one MessagePack value, of at most [`MAX_COMMAND`] bytes. The types below are Rust's; the
-//! table says how each is written. It is the form that `rmp_serde::to_vec_named` gives.
+//! Frame 2 is one MessagePack value, of at most [`MAX_COMMAND`] bytes. The types below are Rust's; the table
+//! says how each is written. It is the form that `rmp_serde::to_vec_named` gives.
 //!
 //! | type | MessagePack |
 //! | --- | --- |
@@ -120,15 +121,15 @@
 //! A client says `Hello` with the same UUID on each of its connections. The newest connection counts: the
 //! satellite answers messages on an older one with [`Code::Stranger`].
 //!
-//! [`Request::Bye`] ends the client: its streams are cut, its listeners leave. It has no answer.
-//! A client that has finished its work says it before it closes the socket.
+//! [`Request::Bye`] ends the client: its streams are cut, its listeners leave. It has no answer. A client
+//! that has finished its work says it before it closes the socket.
 //!
 //! # Names
 //!
 //! A pipe's name is UTF-8 of at most [`MAX_NAME`] bytes, without control characters (Unicode's category Cc),
-//! in Unicode's normal form NFC. The empty name is the default pipe. A client brings what its user wrote
-//! into NFC. The satellite refuses every other name with [`Code::Name`]. The names of keys and their patterns
-//! obey the same rule.
+//! in Unicode's normal form NFC. The empty name is the default pipe. A client brings what its user wrote into
+//! NFC. The satellite refuses every other name with [`Code::Name`]. The names of keys and their patterns obey
+//! the same rule.
 //!
 //! # Writing
 //!
@@ -141,7 +142,7 @@
 //!   | Data{stream, at: 0, tail: 0, want: 262}   |
 //!   |                           + hello\n       |
 //!   |------------------------------------------>|
-//!   |  Ack{stream, next: 6, limit: 4358, full: nil}
+//!   |       Ack{stream, next: 6, limit, full: nil}
 //!   |<------------------------------------------|
 //!   | Finish{stream, len: 6, how: End}          |
 //!   |------------------------------------------>|
@@ -153,28 +154,28 @@
 //!
 //! 1. **Open.** [`Request::Open`] with `resume: false` and `from: 0` makes a stream. The writer waits for
 //!    [`Reply::Opened`], because without it the writer has no credit.
-//! 2. **Send.** Each [`Request::Data`] carries the next bytes. `at` is the offset of the first of them, so `at`
-//!    of a chunk is `at` of the chunk before plus its length. A writer sends any number of chunks without
-//!    waiting, as long as it has [credit](#credit).
-//! 3. **Keep.** [`Reply::Ack`] is cumulative: it may stand for many chunks. All bytes below its `next` are safe:
-//!    they are stored, or every listener that they were for has confirmed them. The writer keeps all bytes
-//!    from `next` on, because it may have to send them again. `next` never goes back.
-//! 4. **Finish.** [`Request::Finish`] says how many bytes the stream has (`len`) and whether it ended or was cut.
-//!    The writer sends `Finish` after the last chunk and need not wait for the `Ack` first. It needs no
+//! 2. **Send.** Each [`Request::Data`] carries the next bytes. `at` is the offset of the first of them, so
+//!    `at` of a chunk is `at` of the chunk before plus its length. A writer sends any number of chunks
+//!    without waiting, as long as it has [credit](#credit).
+//! 3. **Keep.** [`Reply::Ack`] is cumulative: it may stand for many chunks. All bytes below its `next` are
+//!    safe: they are stored, or every listener that they were for has confirmed them. The writer keeps all
+//!    bytes from `next` on, because it may have to send them again. `next` never goes back.
+//! 4. **Finish.** [`Request::Finish`] says how many bytes the stream has (`len`) and whether it ended or was
+//!    cut. The writer sends `Finish` after the last chunk and need not wait for the `Ack` first. It needs no
 //!    credit. A `len` that is not the number of bytes sent is refused with [`Code::Order`].
-//! 5. **Answer.** [`Reply::Finished`] comes when all bytes and the finish are safe or, if the stream was opened
-//!    with `wait`, when listeners have confirmed all of them. There may be no more `Ack` before it.
+//! 5. **Answer.** [`Reply::Finished`] comes when all bytes and the finish are safe or, if the stream was
+//!    opened with `wait`, when listeners have confirmed all of them. There may be no more `Ack` before it.
 //! 6. **Close.** [`Request::Close`] lets the satellite forget the answer. Until then a writer that lost its
 //!    connection can come back for it. `Close` has no answer. A `Close` before `Finished` cuts the stream.
 //!
 //! The satellite takes each byte once and in order. It answers a chunk whose bytes it all has with an `Ack`.
 //! It refuses every other chunk that does not begin at the offset it expects, with [`Code::Order`].
 //!
-//! **Lines.** The satellite never looks into a payload; `tail` is all it knows of lines. `tail` is the length of
-//! the unfinished line at the end of the chunk: the number of bytes since the last newline, counted across
+//! **Lines.** The satellite never looks into a payload; `tail` is all it knows of lines. `tail` is the length
+//! of the unfinished line at the end of the chunk: the number of bytes since the last newline, counted across
 //! chunks. After `"ab\ncd"` it is 2, after a further chunk `"ef"` it is 4, after `"\n"` it is 0. Where the
-//! satellite merges streams for one listener, it changes to another stream only after a chunk with
-//! `tail` 0, after a second of silence, or in a line of more than 1 MiB. A writer of bytes that are no text may always
+//! satellite merges streams for one listener, it changes to another stream only after a chunk with `tail` 0,
+//! after a second of silence, or in a line of more than 1 MiB. A writer of bytes that are no text may always
 //! send 0.
 //!
 //! # Credit
@@ -183,31 +184,31 @@
 //! (256): the payload `hello\n` costs 262.
 //!
 //! - `limit`, in [`Reply::Opened`] and [`Reply::Ack`], is what all chunks since the last `Opened` may cost
-//!   together, including those that are acknowledged. The writer counts what it has spent since then, from 0. It
-//!   may send a chunk if `spent + cost <= limit`. Until the next `Opened`, `limit` only grows.
-//! - `want`, in [`Request::Data`] and [`Request::Want`], is the `limit` that would let the writer send all that
-//!   it has in hand: `spent`, this chunk's cost included, plus the cost of the rest. The satellite gives a
-//!   writer more only if it wants more, except that a writer is always given some 4 KiB for its next
-//!   line. A writer whose `want` grows while it can send nothing says so with `Want`. After `Opened` the
-//!   satellite has forgotten the last `want`.
+//!   together, including those that are acknowledged. The writer counts what it has spent since then, from 0.
+//!   It may send a chunk if `spent + cost <= limit`. Until the next `Opened`, `limit` only grows.
+//! - `want`, in [`Request::Data`] and [`Request::Want`], is the `limit` that would let the writer send all
+//!   that it has in hand: `spent`, this chunk's cost included, plus the cost of the rest. The satellite gives
+//!   a writer more only if it wants more, except that a writer is always given some 4 KiB for its next line.
+//!   A writer whose `want` grows while it can send nothing says so with `Want`. After `Opened` the satellite
+//!   has forgotten the last `want`.
 //! - A stream opens with [`BASE_CREDIT`] (4,096) if there is room, else with less.
-//! - A writer with more in hand may leave less than [`SCRAP`] (4,096) unused, because small chunks cost more than
-//!   they carry.
+//! - A writer with more in hand may leave less than [`SCRAP`] (4,096) unused, because small chunks cost more
+//!   than they carry.
 //! - A chunk beyond the limit is refused with [`Code::Credit`] and not taken.
 //! - `full`, in `Ack`, says what is used up while the writer waits for room. `nil` means that nothing is.
 //!
-//! **Frame credit.** A frame takes memory before the satellite knows what it is. So a connection may send long
-//! frames only within the credit of its writers.
+//! **Frame credit.** A frame takes memory before the satellite knows what it is. So a connection may send
+//! long frames only within the credit of its writers.
 //!
 //! - A frame of at most [`FREE_FRAME`](crate::broker::FREE_FRAME) (17,408) bytes always arrives.
 //! - A longer frame arrives if its connection has *frame credit* for its length plus 256. Frame credit is the
-//!   unused credit of all streams that were opened on this connection. Each growth of a `limit` adds to it, each
-//!   chunk uses its cost. A new connection has none.
-//! - A longer frame without frame credit arrives empty. The satellite answers as if the client had sent
-//!   it empty: with [`Code::Malformed`].
+//!   unused credit of all streams that were opened on this connection. Each growth of a `limit` adds to it,
+//!   each chunk uses its cost. A new connection has none.
+//! - A longer frame without frame credit arrives empty. The satellite answers as if the client had sent it
+//!   empty: with [`Code::Malformed`].
 //!
-//! A writer that keeps to `limit` never meets this. Two things follow. A chunk of more than 17,408 bytes
-//! must not be sent before the `Opened` of this connection. And no command may be longer than 17,408 bytes: see
+//! A writer that keeps to `limit` never meets this. Two things follow. A chunk of more than 17,408 bytes must
+//! not be sent before the `Opened` of this connection. And no command may be longer than 17,408 bytes: see
 //! [`Resume::streams`].
 //!
 //! # Reading
@@ -233,79 +234,83 @@
 //!   |<------------------------------------------|
 //! ```
 //!
-//! [`Request::Listen`] makes a listener; [`Mode`] says which streams it gets. After [`Reply::Listening`] come three
-//! kinds of messages, numbered together from 0 by `turn`, whatever stream they belong to:
+//! [`Request::Listen`] makes a listener; [`Mode`] says which streams it gets. After [`Reply::Listening`] come
+//! three kinds of messages, numbered together from 0 by `turn`, whatever stream they belong to:
 //!
-//! - [`Reply::Chunk`]: bytes of a stream. Chunks of several streams may alternate. The first chunk of a stream
-//!   may have an `at` above 0: others had the bytes before. From then on the chunks of a stream have no
-//!   gaps, except for taps, and after a restart or a loss (below).
+//! - [`Reply::Chunk`]: bytes of a stream. Chunks of several streams may alternate. The first chunk of a
+//!   stream may have an `at` above 0: others had the bytes before. From then on the chunks of a stream have
+//!   no gaps, except for taps, and after a restart or a loss (below).
 //! - [`Reply::Ended`]: a stream has finished; no more of it comes. An empty stream is an `Ended` alone.
-//! - [`Reply::Done`]: the last turn. The listener has all it came for. It comes after the last `Ended`;
-//!   a listener that follows never gets one, unless somebody sends [`Request::Eof`].
+//! - [`Reply::Done`]: the last turn. The listener has all it came for. It comes after the last `Ended`; a
+//!   listener that follows never gets one, unless somebody sends [`Request::Eof`].
 //!
-//! The listener writes the bytes to its output in this order. [`Request::Confirm`] says how many turns, counted
-//! from turn 0, its output has taken: `turns: 3` confirms turns 0, 1 and 2. It is cumulative, so one `Confirm` for
-//! many turns is enough. Confirm what is written, not what is received: confirmed bytes may be gone from
-//! the satellite. `Ended` and `Done` are turns, too, and are confirmed like chunks. A `Confirm` of turns that were
-//! not sent is refused with [`Code::Order`].
+//! The listener writes the bytes to its output in this order. [`Request::Confirm`] says how many turns,
+//! counted from turn 0, its output has taken: `turns: 3` confirms turns 0, 1 and 2. It is cumulative, so one
+//! `Confirm` for many turns is enough. Confirm what is written, not what is received: confirmed bytes may be
+//! gone from the satellite. `Ended` and `Done` are turns, too, and are confirmed like chunks. A `Confirm` of
+//! turns that were not sent is refused with [`Code::Order`].
 //!
 //! After `Done`, the listener confirms everything and waits for [`Reply::Closed`]. Only then is it over. A
-//! listener that stops earlier confirms what it has written and sends [`Request::Leave`], which has no answer; the
-//! rest waits for others.
+//! listener that stops earlier confirms what it has written and sends [`Request::Leave`], which has no
+//! answer; the rest waits for others.
 //!
-//! **Window.** `window` is what all chunks from turn 0 on may cost together, confirmed ones included, by the same
-//! [cost](#credit) as for writers. `Ended` and `Done` cost nothing. The satellite sends no chunk beyond the window, and
-//! has at most [`MAX_TURNS_OPEN`] turns unconfirmed. Each `Confirm` moves the window on: a good value is
-//! the cost of everything confirmed plus 16 chunks. It must leave room for at least one chunk of
-//! [`Limits::chunk`] bytes (1,048,832 with its overhead) beyond what is confirmed, or nothing moves.
+//! **Window.** `window` is what all chunks from turn 0 on may cost together, confirmed ones included, by the
+//! same [cost](#credit) as for writers. `Ended` and `Done` cost nothing. The satellite sends no chunk beyond
+//! the window, and has at most [`MAX_TURNS_OPEN`] turns unconfirmed. Each `Confirm` moves the window on: a
+//! good value is the cost of everything confirmed plus 16 chunks. It must leave room for at least one chunk
+//! of [`Limits::chunk`] bytes (1,048,832 with its overhead) beyond what is confirmed, or nothing moves.
 //!
-//! **Lines.** A listener that writes several streams into one output adds a newline where it changes to another
-//! stream and the last byte was none (rule 13). The newline is the client's; it is no part of a stream and
-//! of no turn.
+//! **Lines.** A listener that writes several streams into one output adds a newline where it changes to
+//! another stream and the last byte was none (rule 13). The newline is the client's; it is no part of a
+//! stream and of no turn.
 //!
 //! # Resuming after a lost connection
 //!
-//! A connection is lost when the socket says so, or when nothing was heard for [some time](#timing). The client
-//! closes the socket (`ZMQ_LINGER` 0), makes a new one and says `Hello` with the same client UUID. A ZeroMQ socket
-//! connects again by itself and would send queued messages there, in front of `Hello`; a new socket avoids
-//! that. So does `ZMQ_RECONNECT_IVL` -1, with which a socket never connects again.
+//! A connection is lost when the socket says so, or when nothing was heard for [some time](#timing). The
+//! client closes the socket (`ZMQ_LINGER` 0), makes a new one and says `Hello` with the same client UUID. A
+//! ZeroMQ socket connects again by itself and would send queued messages there, in front of `Hello`; a new
+//! socket avoids that. So does `ZMQ_RECONNECT_IVL` -1, with which a socket never connects again.
 //!
-//! An error with [`Code::Stranger`] means the same: the satellite knows nothing of this connection, because it was
-//! restarted or the client was silent for too long. The client begins with `Hello` again.
+//! An error with [`Code::Stranger`] means the same: the satellite knows nothing of this connection, because
+//! it was restarted or the client was silent for too long. The client begins with `Hello` again.
 //!
 //! ## A writer comes back
 //!
-//! 1. It sends [`Request::Open`] with the same stream UUID and pipe. `resume` is `true` if it has ever received `Opened`
-//!    for the stream. `from` is the last `next` of an `Ack` or `Opened`: the first byte that it still has.
-//! 2. [`Reply::Opened`] says in `next` which byte the satellite expects. `next` is at least `from` and at most
-//!    what was sent. The writer sends the bytes from `next` on again, in chunks of any size. Bytes below
+//! 1. It sends [`Request::Open`] with the same stream UUID and pipe. `resume` is `true` if it has ever
+//!    received `Opened` for the stream. `from` is the first byte that it still has: the last `next` of an
+//!    `Ack`, or 0 before the first `Ack`.
+//! 2. [`Reply::Opened`] says in `next` which byte the satellite expects. `next` is at least `from` and at
+//!    most what was sent. The writer sends the bytes from `next` on again, in chunks of any size. Bytes below
 //!    `next` have arrived, but are not safe yet: the writer keeps them until an `Ack`.
 //! 3. `limit` is new, and `spent` is 0 again.
-//! 4. If it had sent `Finish`, it sends `Finish` again. It does so even if `next` is the stream's length: this is how it
-//!    gets an answer that was lost.
+//! 4. If it had sent `Finish`, it sends `Finish` again. It does so even if `next` is the stream's length:
+//!    this is how it gets an answer that was lost.
 //!
-//! [`Code::Unknown`] means that the satellite has nothing of the stream, or lacks bytes that the writer no longer
-//! has. The stream has failed. The exception is a writer that has not sent a byte: it opens the stream anew.
+//! [`Code::Unknown`] means that the satellite has nothing of the stream, or lacks bytes that the writer no
+//! longer has. The stream has failed. The exception is a writer that has not sent a byte: it opens the stream
+//! anew.
 //!
 //! ## A listener comes back
 //!
-//! 1. It sends [`Request::Listen`] with the same listener UUID, pipe and mode. If it has ever received `Listening`,
-//!    it adds [`Resume`]: how many turns have *arrived*, confirmed or not, and what they cost.
-//! 2. After [`Reply::Listening`] it confirms again what it has written meanwhile. The satellite goes on with the
-//!    turn `Resume::turns`. A turn below that is a repeat and is dropped. A higher one is a fault.
-//! 3. A listener that gets [`Code::Unknown`] when it has all turns up to `Done` is over: the `Closed` was lost. So is
-//!    nothing else: any other listener that gets it has lost its place and says so.
+//! 1. It sends [`Request::Listen`] with the same listener UUID, pipe and mode. If it has ever received
+//!    `Listening`, it adds [`Resume`]: how many turns have *arrived*, confirmed or not, and what they cost.
+//! 2. After [`Reply::Listening`] it confirms again what it has written meanwhile. The satellite goes on with
+//!    the turn `Resume::turns`. A turn below that is a repeat and is dropped. A higher one is a fault.
+//! 3. A listener that gets [`Code::Unknown`] after `Done` has come is over: the `Closed` was lost. Any other
+//!    listener that gets it has lost its place. If it is inside no stream, it may listen anew, with `resume:
+//!    nil`; its turns begin at 0 again.
 //!
 //! ## The satellite was restarted
 //!
 //! [`Reply::Welcome`] has another `satellite`. A satellite with a data directory still knows the streams and
 //! listeners; clients resume as above. The numbers of turns go on, but the satellite may have missed the last
-//! confirmations, so it may send bytes again under new turns. The listener therefore remembers the next offset
-//! of each stream:
+//! confirmations, so it may send bytes again under new turns. The listener therefore remembers the next
+//! offset of each stream:
 //!
 //! - Of a chunk that begins below this offset it drops the part that it has had, which may be all of it. The
 //!   turn counts and is confirmed like any other.
-//! - An `Ended` at or below the `at` of the stream's last `Ended` is a repeat. It is confirmed and otherwise ignored.
+//! - An `Ended` at or below the `at` of the stream's last `Ended` is a repeat. It is confirmed and otherwise
+//!   ignored.
 //!
 //! A listener remembers the offsets of streams that have ended, too: of the last 2,048, four times
 //! [`MAX_TURNS_OPEN`]. No more can have ended in turns that a satellite had not seen confirmed.
@@ -316,45 +321,49 @@
 //! confirmed goes to others. Its place is kept, among those of the latest 4,096. It resumes as above, and
 //! these things differ:
 //!
-//! - `Opened` with `rest: true`: somebody was told that the stream was cut at `next`. What the writer sends from
-//!   there on is a new stream of the same UUID, whose first byte has the offset `next`.
+//! - `Opened` with `rest: true`: somebody was told that the stream was cut at `next`. What the writer sends
+//!   from there on is a new stream of the same UUID, whose first byte has the offset `next`.
 //! - A stream with `whole` was dropped: [`Code::Unknown`].
-//! - `Listening` with `lost: true`: chunks may be missing that others took meanwhile. `missed` is the number of
-//!   streams of which this listener did not get the rest. Only [`Mode::Follow`] and [`Mode::Tap`] go on like this.
+//! - `Listening` with `lost: true`: chunks may be missing that others took meanwhile. `missed` is the number
+//!   of streams of which this listener did not get the rest. Only [`Mode::Follow`] and [`Mode::Tap`] go on
+//!   like this.
 //! - [`Code::Lost`]: others took what this listener was still to get. It is over.
-//! - [`Resume::streams`] tells the satellite what the listener's output has taken, so that others do not get it.
-//! - A stream that ended (as cut) may go on with chunks at or above the `at` of its `Ended`, and end once more.
+//! - [`Resume::streams`] tells the satellite what the listener's output has taken, so that others do not get
+//!   it.
+//! - A stream that ended (as cut) may go on with chunks at or above the `at` of its `Ended`, and end once
+//!   more.
 //!
 //! # Questions
 //!
-//! [`Request::List`], [`Request::Discard`], [`Request::Eof`], [`Request::Status`], [`Request::Stop`] and the commands about keys
-//! have one answer each: the reply of the matching name, or [`Reply::Error`] with `about: nil`. Answers carry no number.
-//! A client asks one question at a time: a `List` or a `Status` may be answered after a later question. Other
-//! messages may come in between. A question whose connection broke may or may not have been carried out.
+//! [`Request::List`], [`Request::Discard`], [`Request::Eof`], [`Request::Status`], [`Request::Stop`] and the
+//! commands about keys have one answer each: the reply of the matching name, or [`Reply::Error`] with `about:
+//! nil`. Answers carry no number. A client asks one question at a time: a `List` or a `Status` may be
+//! answered after a later question. Other messages may come in between. If the connection breaks before the
+//! answer, the question may or may not have been carried out.
 //!
-//! [`Request::List`] gives a page of at most [`MAX_PAGE`] pipes in the order of their names' bytes. While `more` is true, the
-//! client asks again, with the last name as `after`.
+//! [`Request::List`] gives a page of at most [`MAX_PAGE`] pipes in the order of their names' bytes. While
+//! `more` is true, the client asks again, with the last name as `after`.
 //!
 //! # Keys and TLS
 //!
-//! A satellite with keys speaks TLS 1.3 below ZeroMQ: TCP carries TLS, TLS carries ZMTP. Both sides prove
-//! raw Ed25519 public keys (RFC 7250), without certificates; ALPN is `skypipe/1`; there is no resumption, no early data
-//! and no SNI ([`crate::tls`]). The satellite knows each connection by the public key of its client.
-//! It checks every command against that key's rights and refuses what they do not cover with [`Code::Denied`].
-//! It refuses everything once the key has expired or was revoked. A client UUID belongs to the key that said `Hello` with
-//! it first.
+//! A satellite with keys speaks TLS 1.3 below ZeroMQ: TCP carries TLS, TLS carries ZMTP. Both sides prove raw
+//! Ed25519 public keys (RFC 7250), without certificates; ALPN is `skypipe/1`; there is no resumption, no
+//! early data and no SNI ([`crate::tls`]). The satellite knows each connection by the public key of its
+//! client. It checks every command against that key's rights and refuses what they do not cover with
+//! [`Code::Denied`]. It refuses everything once the key has expired or was revoked. A client UUID belongs to
+//! the key that said `Hello` with it first.
 //!
 //! Streams are sealed there. Their bytes are records that the writer sealed and listeners open, they finish
-//! with [`How::Proven`], and offsets, lengths and costs count the sealed bytes. To the satellite they are bytes like
-//! any others. The form of the records is specified in `src/seal.rs`, that of sealed keyrings ("boxes") and of what the
-//! phrase opens in `src/keys`.
+//! with [`How::Proven`], and offsets, lengths and costs count the sealed bytes. To the satellite they are
+//! bytes like any others. The form of the records is specified in `src/seal.rs`, that of sealed keyrings
+//! ("boxes") and of what the phrase opens in `src/keys`.
 //!
 //! # Errors
 //!
-//! [`Reply::Error`] has a [`Code`] for programs, a sentence for people, and `about`: the UUID of the stream or
-//! listener, or `nil`. An error does not end the connection. What was refused has changed nothing.
-//! A message that cannot be decoded, is too long, or has too many frames gets [`Code::Malformed`] or silence. New
-//! revisions may add codes; a client treats an unknown one as final.
+//! [`Reply::Error`] has a [`Code`] for programs, a sentence for people, and `about`: the UUID of the stream
+//! or listener, or `nil`. An error does not end the connection. What was refused has changed nothing. A
+//! message that cannot be decoded, is too long, or has too many frames gets [`Code::Malformed`] or silence.
+//! New revisions may add codes; a client treats an unknown one as final.
 //!
 //! | code | what the client does |
 //! | --- | --- |
@@ -384,19 +393,21 @@
 //! | [`MAX_BOX`] | 16 KiB | the keys of 64 generations, with room to spare |
 //! | [`MAX_ORDER`], [`MAX_VOUCHER`], [`MAX_PROOF`] | 108, 32, 64 | what each holds |
 //!
-//! A satellite also bounds the numbers of clients, streams and listeners, by its memory. Beyond them it answers
-//! [`Code::Limit`].
+//! A satellite also bounds the numbers of clients, streams and listeners, by its memory. Beyond them it
+//! answers [`Code::Limit`].
 //!
 //! # Timing
 //!
 //! [`Reply::Welcome`] has the times, in [`Limits`].
 //!
-//! - **The client** sends something at least every [`heartbeat_ms`](Limits::heartbeat_ms), a [`Request::Ping`] if nothing
-//!   else. Any message from the client counts. The satellite answers each `Ping` with [`Reply::Pong`] and sends nothing by
-//!   itself. A client that heard nothing for three heartbeats takes its connection for dead.
-//! - **The satellite** gives up a silent client's streams after [`writer_lost_ms`](Limits::writer_lost_ms) and its
-//!   listeners after [`listener_lost_ms`](Limits::listener_lost_ms): 60 and 10 seconds by default. A closed connection counts
-//!   as silence. Only a satellite that serves one machine takes it for the program's end, after 250 ms.
+//! - **The client** sends something at least every [`heartbeat_ms`](Limits::heartbeat_ms), a
+//!   [`Request::Ping`] if nothing else. Any message from the client counts. The satellite answers each `Ping`
+//!   with [`Reply::Pong`] and has no heartbeats of its own. A client that heard nothing for three heartbeats
+//!   takes its connection for dead.
+//! - **The satellite** gives up a silent client's streams after [`writer_lost_ms`](Limits::writer_lost_ms)
+//!   and its listeners after [`listener_lost_ms`](Limits::listener_lost_ms): 60 and 10 seconds by default. A
+//!   closed connection counts as silence. Only a satellite that serves one machine takes it for the program's
+//!   end, after 250 ms.
 //! - A new connection has 5 seconds for the handshakes of ZMTP and TLS.
 //! - Over TCP the satellite's libzmq sends ZMTP heartbeats every 5 seconds and closes a connection that does
 //!   not answer one within 15. libzmq (4.2 and later) answers by itself.
@@ -420,41 +431,42 @@ pub use self::keys::{
 /// The first frame of every SKYPIPE/1 message.
 pub const MAGIC: &[u8] = b"SKYPIPE/1";
 
-/// The revision of SKYPIPE/1 that this crate speaks. It grows with every change that a peer must know of. Two sides
-/// with different revisions do not talk.
+/// The revision of SKYPIPE/1 that this crate speaks. It grows with every change that a peer must know of. Two
+/// sides with different revisions do not talk.
 pub const REVISION: u16 = 2;
 
-/// The most payload bytes in one chunk: 1 MiB. Larger chunks are no faster, because the kernel's copying dominates,
-/// and they make a slow listener's progress coarse.
+/// The most payload bytes in one chunk: 1 MiB. Larger chunks are no faster, because the kernel's copying
+/// dominates, and they make a slow listener's progress coarse.
 pub const MAX_CHUNK: usize = 1 << 20;
 
-/// What a chunk costs beside its payload, in bytes of credit. Its record takes that much memory, so a million chunks
-/// of one byte are paid for like what they are.
+/// What a chunk costs beside its payload, in bytes of credit. Its record takes that much memory, so a million
+/// chunks of one byte are paid for like what they are.
 pub const CHUNK_OVERHEAD: u64 = 256;
 
-/// The credit with which a stream opens, in bytes. It is enough for a line, and ten thousand quiet writers fit into
-/// the default memory budget.
+/// The credit with which a stream opens, in bytes. It is enough for a line, and ten thousand quiet writers
+/// fit into the default memory budget.
 pub const BASE_CREDIT: u64 = 4096;
 
-/// The least credit that is worth using, in bytes. A writer with more in hand may leave less than this unused, and
-/// the satellite counts less than this as none. Smaller chunks cost more than they carry. A record of a sealed
-/// stream, which cannot be cut, costs at most this.
+/// The least credit that is worth using, in bytes. A writer with more in hand may leave less than this
+/// unused, and the satellite counts less than this as none. Smaller chunks cost more than they carry. A
+/// record of a sealed stream, which cannot be cut, costs at most this.
 pub const SCRAP: u64 = 4096;
 
-/// The length of the pieces, counted from where a chunk begins, in which a satellite may pass on a chunk that it read
-/// back from its disk. It is also the most that a satellite makes of several small chunks put together. Chunks of a
-/// sealed stream consist of full records, except for the last record, so no piece ends inside a record.
+/// The length of the pieces, counted from where a chunk begins, in which a satellite may pass on a chunk that
+/// it read back from its disk. It is also the most that a satellite makes of several small chunks put
+/// together. Chunks of a sealed stream consist of full records, except for the last record, so no piece ends
+/// inside a record.
 pub const PIECE: usize = 17 * RECORD;
 
 /// The length of a full record of a sealed stream, in bytes. A chunk of one such record costs [`SCRAP`].
 pub const RECORD: usize = 3840;
 
-/// The most turns of one listener that are sent and not confirmed. ZeroMQ's queues hold more messages than this, so
-/// they never fill. A listener confirms every 1 MiB or so anyway.
+/// The most turns of one listener that are sent and not confirmed. ZeroMQ's queues hold more messages than
+/// this, so they never fill. A listener confirms every 1 MiB or so anyway.
 pub const MAX_TURNS_OPEN: usize = 512;
 
-/// The most bytes of one stream, and the most turns and cost of one listener. Nobody writes that much in a lifetime,
-/// and sums of such numbers do not overflow.
+/// The most bytes of one stream, and the most turns and cost of one listener. Nobody writes that much in a
+/// lifetime, and sums of such numbers do not overflow.
 pub const MAX_BYTES: u64 = 1 << 60;
 
 /// The longest command frame, in bytes: a full page of a listing fits. Requests have to be
@@ -476,23 +488,24 @@ pub fn cost(len: usize) -> u64 {
     len as u64 + CHUNK_OVERHEAD
 }
 
-/// The most streams in [`Resume::streams`], where it is said how many arrive. For streams that are not named, the
-/// satellite goes by what was confirmed.
+/// The most streams in [`Resume::streams`], where it is said how many arrive. For streams that are not named,
+/// the satellite goes by what was confirmed.
 pub const MAX_PROGRESS: usize = 1000;
 
 /// Which streams a listener gets (`docs/semantics.md`, rules 3 to 9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Mode {
-    /// The oldest stream that waits, if it has finished: this one alone, and `Done`. Otherwise all streams that are open
-    /// or open later, until all of those have finished, then `Done`. Several such listeners get the same bytes.
+    /// The oldest stream that waits, if it has finished: this one alone, and `Done`. Otherwise all streams
+    /// that are open or open later, until all of those have finished, then `Done`. Several such listeners get
+    /// the same bytes.
     Default,
-    /// Exactly one stream, from its first byte, for this listener alone, and `Done`. If there is none, the listener waits
-    /// for one.
+    /// Exactly one stream, from its first byte, for this listener alone, and `Done`. If there is none, the
+    /// listener waits for one.
     One,
     /// All streams that wait, the oldest first, then all that open later, without end.
     Follow,
-    /// A copy of what is written from now on. What a tap confirms counts for nobody. A tap that is too slow misses whole
-    /// chunks and is told how much. It ends like `Default`.
+    /// A copy of what is written from now on. What a tap confirms counts for nobody. A tap that is too slow
+    /// misses whole chunks and is told how much. It ends like `Default`.
     Tap,
 }
 
@@ -501,21 +514,22 @@ pub enum Mode {
 pub enum How {
     /// It is complete.
     End,
-    /// It is complete, and sealed. The value is the proof of the end, of at most [`MAX_PROOF`] bytes, which listeners
-    /// check. Only at satellites with keys.
+    /// It is complete, and sealed. The value is the proof of the end, of at most [`MAX_PROOF`] bytes, which
+    /// listeners check. Only at satellites with keys.
     Proven(Bytes),
-    /// It is no stream of a writer, but a [`Request::Eof`] that waited for a listener. The value is its `order`. A
-    /// satellite refuses it from a writer.
+    /// It is no stream of a writer, but a [`Request::Eof`] that waited for a listener. The value is its
+    /// `order`. A satellite refuses it from a writer.
     Eof(Bytes),
-    /// It is incomplete: the writer was interrupted, killed or lost. The sentence, of at most [`MAX_LABEL`] bytes, says
-    /// why.
+    /// It is incomplete: the writer was interrupted, killed or lost. The sentence, of at most [`MAX_LABEL`]
+    /// bytes, says why.
     Cut(String),
 }
 
 /// What became of a finished stream, for its writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
-    /// The stream was opened without `wait`: every byte and the finish are stored, or were confirmed by every listener.
+    /// The stream was opened without `wait`: every byte and the finish are stored, or were confirmed by every
+    /// listener.
     Kept,
     /// The stream was opened with `wait`: every byte was confirmed by some listener.
     Taken,
@@ -528,14 +542,15 @@ pub enum Outcome {
 pub enum Code {
     /// The message cannot be decoded, has a field out of bounds, or has the wrong number of frames.
     Malformed,
-    /// The satellite does not know this connection: `Hello` is missing, or was so long ago that it is forgotten.
+    /// The satellite does not know this connection: `Hello` is missing, or was so long ago that it is
+    /// forgotten.
     Stranger,
     /// The two sides speak different revisions. Nothing helps but an upgrade.
     Revision,
     /// A pipe's name breaks the [rules for names](self#names).
     Name,
-    /// A chunk does not begin at the expected offset, a `Finish` has another length than the stream, or a `Confirm` names
-    /// turns that were not sent.
+    /// A chunk does not begin at the expected offset, a `Finish` has another length than the stream, or a
+    /// `Confirm` names turns that were not sent.
     Order,
     /// A chunk exceeds the writer's `limit`. It was not taken.
     Credit,
@@ -545,13 +560,15 @@ pub enum Code {
     Unknown,
     /// The listener had been given up, and what it was still to get went to others.
     Lost,
-    /// The key does not allow it, the stream or listener is another client's, or this satellite never does it.
+    /// The key does not allow it, the stream or listener is another client's, or this satellite never does
+    /// it.
     Denied,
     /// There is unread data, so the satellite does not stop.
     Waiting,
     /// The satellite's disk refused the keys that it was to store. Nothing has changed.
     Disk,
-    /// The satellite's disk has failed, and the satellite ends. Every client is sent this; it answers nothing.
+    /// The satellite's disk has failed, and the satellite ends. Every client is sent this; it answers
+    /// nothing.
     Failed,
 }
 
@@ -590,17 +607,18 @@ pub enum Request {
         stream: Uuid,
         /// The pipe's name.
         pipe: String,
-        /// The offset of the first byte that the writer can still send: 0 for a new stream, otherwise the last `next` of an
-        /// `Ack`, 0 before the first.
+        /// The offset of the first byte that the writer can still send: 0 for a new stream, otherwise the
+        /// last `next` of an `Ack`, 0 before the first.
         from: u64,
-        /// Whether the writer has ever received [`Reply::Opened`] for this stream. A stream that is resumed and not known is
-        /// refused with [`Code::Unknown`]; it is never begun anew.
+        /// Whether the writer has ever received [`Reply::Opened`] for this stream. A stream that is resumed
+        /// and not known is refused with [`Code::Unknown`]; it is never begun anew.
         resume: bool,
         /// Whether `Finished` waits until listeners have confirmed everything.
         wait: bool,
         /// Whether listeners get the stream only once it has ended. If it is cut, it is dropped.
         whole: bool,
-        /// Who writes, for people, such as `user@host`: at most [`MAX_LABEL`] bytes. Listeners get it in [`Reply::Ended`].
+        /// Who writes, for people, such as `user@host`: at most [`MAX_LABEL`] bytes. Listeners get it in
+        /// [`Reply::Ended`].
         label: String,
     },
     /// One chunk. The payload is the message's third frame. An [`Reply::Ack`] follows sooner or later.
@@ -609,9 +627,11 @@ pub enum Request {
         stream: Uuid,
         /// The offset of the payload's first byte.
         at: u64,
-        /// The length of the unfinished line at the chunk's end, in bytes; 0 after a newline ([writing](self#writing)).
+        /// The length of the unfinished line at the chunk's end, in bytes; 0 after a newline
+        /// ([writing](self#writing)).
         tail: u64,
-        /// The `limit` that would let the writer send all that it has in hand, this chunk included ([credit](self#credit)).
+        /// The `limit` that would let the writer send all that it has in hand, this chunk included
+        /// ([credit](self#credit)).
         want: u64,
     },
     /// Asks for credit without a chunk. An [`Reply::Ack`] follows when there is more.
@@ -621,7 +641,8 @@ pub enum Request {
         /// As in `Data`.
         want: u64,
     },
-    /// The stream has finished. Answered by [`Reply::Finished`], possibly much later. On a new connection it is sent again.
+    /// The stream has finished. Answered by [`Reply::Finished`], possibly much later. On a new connection it
+    /// is sent again.
     Finish {
         /// The stream's UUID.
         stream: Uuid,
@@ -630,7 +651,8 @@ pub enum Request {
         /// [`How::End`], [`How::Proven`] or [`How::Cut`].
         how: How,
     },
-    /// The writer has its answer, and the satellite may forget the UUID. Before `Finished`, it cuts the stream.
+    /// The writer has its answer, and the satellite may forget the UUID. Before `Finished`, it cuts the
+    /// stream.
     Close {
         /// The stream's UUID.
         stream: Uuid,
@@ -648,7 +670,8 @@ pub enum Request {
         /// `nil` for a listener that has never received [`Reply::Listening`].
         resume: Option<Resume>,
     },
-    /// The listener's output has taken the first `turns` turns. If `Done` is one of them, [`Reply::Closed`] answers.
+    /// The listener's output has taken the first `turns` turns. If `Done` is one of them, [`Reply::Closed`]
+    /// answers.
     Confirm {
         /// The listener's UUID.
         listener: Uuid,
@@ -662,13 +685,14 @@ pub enum Request {
         /// The listener's UUID.
         listener: Uuid,
     },
-    /// Ends the pipe's listeners, except those of [`Mode::One`], after what the satellite has now. Streams go on. If nobody
-    /// but taps and [`Mode::One`] listens, it waits as an empty stream. Answered by [`Reply::EofTaken`].
+    /// Ends the pipe's listeners, except those of [`Mode::One`], after what the satellite has now. Streams go
+    /// on. If nobody but taps and [`Mode::One`] listens, it waits as an empty stream. Answered by
+    /// [`Reply::EofTaken`].
     Eof {
         /// The pipe's name.
         pipe: String,
-        /// At a satellite with keys, a sealed word of who sent it and when, of at most [`MAX_ORDER`] bytes, which listeners
-        /// check. Otherwise empty.
+        /// At a satellite with keys, a sealed word of who sent it and when, of at most [`MAX_ORDER`] bytes,
+        /// which listeners check. Otherwise empty.
         order: Bytes,
     },
     /// Asks for a page of the pipes in use, in the order of their names. Answered by [`Reply::Pipes`].
@@ -683,10 +707,11 @@ pub enum Request {
     },
     /// Asks how the satellite is. Answered by [`Reply::Status`].
     Status,
-    /// Stops a satellite that was started for this user alone. Answered by [`Reply::Stopping`]. Other satellites refuse it
-    /// with [`Code::Denied`].
+    /// Stops a satellite that was started for this user alone. Answered by [`Reply::Stopping`]. Other
+    /// satellites refuse it with [`Code::Denied`].
     Stop {
-        /// Whether to stop even if data waits, which is then lost. Otherwise that is refused with [`Code::Waiting`].
+        /// Whether to stop even if data waits, which is then lost. Otherwise that is refused with
+        /// [`Code::Waiting`].
         force: bool,
     },
     /// Authorizes a new key. Answered by [`Reply::Invited`].
@@ -703,8 +728,8 @@ pub enum Request {
         /// Whether streams that it wrote and that no listener has are dropped as well.
         discard: bool,
     },
-    /// Stores a box for the holder of a key. A key that does not manage may do so once, for itself. Answered by
-    /// [`Reply::Kept`].
+    /// Stores a box for the holder of a key. A key that does not manage may do so once, for itself. Answered
+    /// by [`Reply::Kept`].
     Box(NewBox),
     /// Asks for what the phrase opens. Answered by [`Reply::Phrase`].
     Phrase,
@@ -724,11 +749,13 @@ pub struct Resume {
     pub turns: u64,
     /// What the chunks in these turns cost together.
     pub cost: u64,
-    /// The stream of the last byte that arrived, if that byte was no newline: the rest of its line comes first.
+    /// The stream of the last byte that arrived, if that byte was no newline: the rest of its line comes
+    /// first.
     pub line: Option<Uuid>,
-    /// What the listener's output has taken of the streams that go on, and of those that ended last. Only a satellite
-    /// that had given the listener up goes by it. At most [`MAX_PROGRESS`] entries are allowed, but a request of more than
-    /// 17,408 bytes [does not arrive](self#credit). An entry takes up to 46 bytes: keep to 350.
+    /// What the listener's output has taken of the streams that go on, and of those that ended last. Only a
+    /// satellite that had given the listener up goes by it. At most [`MAX_PROGRESS`] entries are allowed, but
+    /// a request of more than 17,408 bytes [does not arrive](self#credit). An entry takes up to 46 bytes:
+    /// keep to 350.
     pub streams: Vec<Progress>,
 }
 
@@ -746,8 +773,8 @@ pub struct Progress {
 /// The limits that a client keeps to, in [`Reply::Welcome`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// The most payload bytes in a chunk: at most [`MAX_CHUNK`]. At a satellite with keys it is at least [`SCRAP`], so that
-    /// each sealed record fits.
+    /// The most payload bytes in a chunk: at most [`MAX_CHUNK`]. At a satellite with keys it is at least
+    /// [`SCRAP`], so that each sealed record fits.
     pub chunk: u64,
     /// The longest time between two messages of a client, in milliseconds: 20 to 5,000.
     pub heartbeat_ms: u64,
@@ -774,8 +801,8 @@ pub struct PipeInfo {
     pub full: bool,
 }
 
-/// How a satellite is. A key that does not manage is told `program`, `since`, and the numbers of the pipes that it may
-/// use; the rest is 0, empty or `nil` for it.
+/// How a satellite is. A key that does not manage is told `program`, `since`, and the numbers of the pipes
+/// that it may use; the rest is 0, empty or `nil` for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// Program and version.
@@ -794,8 +821,8 @@ pub struct Status {
     pub disk: Option<(u64, u64)>,
     /// Why writers wait for its disk; `nil` if they do not.
     pub trouble: Option<String>,
-    /// What its process could not change about how it was started, a sentence each: limits of resources, a low priority.
-    /// It may be missing.
+    /// What its process could not change about how it was started, a sentence each: limits of resources, a
+    /// low priority. It may be missing.
     #[serde(default)]
     pub inherited: Vec<String>,
     /// The number of pipes in use.
@@ -830,12 +857,14 @@ pub enum Reply {
     Opened {
         /// The stream's UUID.
         stream: Uuid,
-        /// The offset of the byte that the satellite expects. Bytes below it have arrived, but may not be safe yet.
+        /// The offset of the byte that the satellite expects. Bytes below it have arrived, but may not be
+        /// safe yet.
         next: u64,
-        /// What all chunks from now on may cost together. The writer's count of what it has spent begins at 0 again.
+        /// What all chunks from now on may cost together. The writer's count of what it has spent begins at 0
+        /// again.
         limit: u64,
-        /// Whether what follows is a stream of its own, because listeners were told that the stream was cut. The writer had
-        /// been silent for too long.
+        /// Whether what follows is a stream of its own, because listeners were told that the stream was cut.
+        /// The writer had been silent for too long.
         rest: bool,
     },
     /// Acknowledges chunks, gives credit and tells of a shortage, all in one. It comes unasked.
@@ -892,8 +921,8 @@ pub enum Reply {
         how: How,
         /// Who wrote it: the `label` of `Open`.
         label: String,
-        /// For a stream that had finished before this listener came to it: how many of its first bytes others had confirmed
-        /// or discarded. 0 for others, unless what is sent is the rest of a stream.
+        /// For a stream that had finished before this listener came to it: how many of its first bytes others
+        /// had confirmed or discarded. 0 for others, unless what is sent is the rest of a stream.
         before: u64,
         /// For a tap: how many bytes were skipped right before the finish. 0 for others.
         missed: u64,

@@ -1,7 +1,12 @@
-//! What is said of keys: who holds one, what it allows, what is kept for its holder.
+//! The types in messages about keys: who holds one, what it allows, what is stored for its holder.
 //!
-//! Owns the forms and their limits. What a satellite does with them is [`crate::keys`]', what a client
-//! finds in a box is the client's: the satellite can open none.
+//! A key belongs to one machine, and has two public keys: one with which the machine connects, and one to
+//! which its *box* is sealed. A box is a sealed keyring: it holds the keys that open streams, of one or more
+//! generations (*epochs*). The satellite stores boxes and cannot open them. A *voucher* lets those who manage
+//! the satellite check, without trusting it, that a key's `boxing` and `rights` are what one of them said.
+//!
+//! The module owns the types and their limits. The satellite's part is in [`crate::keys`]; the form of boxes
+//! and vouchers is the clients' (`src/keys`).
 
 use std::fmt;
 
@@ -13,28 +18,30 @@ use uuid::Uuid;
 /// The longest name of a key, in bytes.
 pub const MAX_KEY_NAME: usize = 64;
 
-/// The longest sealed word of an `--eof`, in bytes: an epoch's number, a time, a key's name and a tag.
+/// The longest `order` of an [`Eof`](super::Request::Eof), in bytes: an epoch's number, a time, a key's name
+/// and a tag.
 pub const MAX_ORDER: usize = 4 + 8 + MAX_KEY_NAME + 32;
 
-/// The most patterns of one key: with names of full length a page of keys fits a command.
+/// The most patterns of one key. With patterns of full length a page of keys fits a command.
 pub const MAX_PATTERNS: usize = 8;
 
-/// The longest pattern, in bytes: that of a pipe's name.
+/// The longest pattern, in bytes: as long as the longest name of a pipe.
 pub const MAX_PATTERN: usize = super::MAX_NAME;
 
-/// The most keys on one page.
+/// The most keys on one page of a list.
 pub const MAX_KEYS_PAGE: usize = 20;
 
 /// The longest box, in bytes: the keys of sixty-four generations, with room to spare.
 pub const MAX_BOX: usize = 16 << 10;
 
-/// The longest voucher, in bytes.
+/// The longest voucher, in bytes: an authentication code.
 pub const MAX_VOUCHER: usize = 32;
 
-/// The proof of a sealed stream's end, in bytes at most.
+/// The longest proof of a sealed stream's end, in bytes: a record without content.
 pub const MAX_PROOF: usize = 64;
 
-/// The public half of an X25519 key pair, in MessagePack's `bin`.
+/// A public key of 32 bytes, as a MessagePack `bin`: of Ed25519 where a client connects with it, of X25519
+/// where boxes are sealed to it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicKey(pub [u8; 32]);
 
@@ -83,14 +90,14 @@ impl<'de> Visitor<'de> for ThirtyTwo {
     }
 }
 
-/// What a key allows. The order of the three is that of their power.
+/// What a key allows, in the pipes that it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rights {
-    /// To listen to pipes, and to discard what waits in them.
+    /// To listen to pipes, and to discard unread data in them.
     pub read: bool,
-    /// To write into pipes, and to end their listeners.
+    /// To write into pipes. With `read`, also to end their listeners.
     pub write: bool,
-    /// To invite and revoke others. It includes the other two, in every pipe.
+    /// To invite and revoke others. It includes the other two rights, in every pipe.
     pub manage: bool,
 }
 
@@ -115,60 +122,60 @@ impl fmt::Display for Rights {
     }
 }
 
-/// A key that is to let somebody in.
+/// A key to be authorized.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewKey {
-    /// Its name, of at most [`MAX_KEY_NAME`] bytes; if it is empty the satellite makes one.
+    /// Its name, of at most [`MAX_KEY_NAME`] bytes. If it is empty, the satellite makes one.
     pub name: String,
-    /// The public half with which its holder connects.
+    /// The Ed25519 public key with which its holder connects.
     pub public: PublicKey,
-    /// The public half to which boxes for its holder are sealed.
+    /// The X25519 public key to which its box is sealed.
     pub boxing: PublicKey,
     /// What it allows.
     pub rights: Rights,
-    /// In which pipes: patterns, in which `*` stands for any characters; none is all pipes.
+    /// In which pipes: at most [`MAX_PATTERNS`] patterns, in which `*` stands for any characters, or none.
+    /// Without a pattern, in all pipes.
     pub pipes: Vec<String>,
-    /// When it ends, in seconds since 1970 (UTC).
+    /// When it expires, in seconds since 1970 (UTC); `nil` for never.
     pub expires: Option<u64>,
-    /// How many bytes of what it writes may wait; none for its share.
+    /// How many bytes that it wrote may be stored; `nil` for the share that the satellite gives each key.
     pub quota: Option<u64>,
-    /// The generation of keys in its box.
+    /// The newest generation of keys in its box.
     pub epoch: u32,
-    /// The box, sealed for its holder; none if its holder joins with the phrase.
+    /// The box, of at most [`MAX_BOX`] bytes; `nil` if its holder joins with the phrase.
     pub boxed: Option<Bytes>,
-    /// What makes managers sure of `boxing` and `rights`, of at most [`MAX_VOUCHER`] bytes; none if no
-    /// manager made the key.
+    /// The voucher, of at most [`MAX_VOUCHER`] bytes; `nil` if nobody who manages the satellite made the key.
     pub voucher: Option<Bytes>,
 }
 
-/// A box for the holder of a key, in place of the one before.
+/// A new box for the holder of a key. It replaces the stored one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewBox {
     /// The key's name.
     pub name: String,
     /// The newest generation of keys in it.
     pub epoch: u32,
-    /// Which renewal it belongs to, if it is one: two at once must not make one generation of two
-    /// kinds.
+    /// The UUID of the renewal that the box belongs to, if any. The satellite refuses a second renewal for
+    /// the same `epoch`.
     pub renewal: Option<Uuid>,
     /// The box, of at most [`MAX_BOX`] bytes.
     pub boxed: Bytes,
-    /// A voucher for the key, in place of the one before.
+    /// A voucher that replaces the stored one.
     pub voucher: Option<Bytes>,
 }
 
-/// What a key holds of what its satellite counts.
+/// How much of what the satellite bounds belongs to a key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holds {
     /// Clients that are connected, or were a moment ago.
     pub clients: u64,
     /// Listeners.
     pub listeners: u64,
-    /// Writers that have not had or not taken in their answer.
+    /// Writers that have not had their answer, or not closed their stream.
     pub writers: u64,
-    /// Streams that it wrote, or `--eof`s that it gave, and that are open or wait.
+    /// Streams that it wrote, and `Eof`s that it sent, as long as they are open or wait.
     pub streams: u64,
-    /// Bytes of those that are kept.
+    /// Bytes of those streams that are stored.
     pub bytes: u64,
 }
 
@@ -177,56 +184,57 @@ pub struct Holds {
 pub struct KeyInfo {
     /// Its name.
     pub name: String,
-    /// The public half to which boxes for its holder are sealed.
+    /// The X25519 public key to which its box is sealed.
     pub boxing: PublicKey,
     /// What it allows.
     pub rights: Rights,
-    /// In which pipes.
+    /// In which pipes: patterns as in [`NewKey`].
     pub pipes: Vec<String>,
-    /// When it ends, in seconds since 1970 (UTC).
+    /// When it expires, in seconds since 1970 (UTC); `nil` for never.
     pub expires: Option<u64>,
-    /// How many bytes of what it writes may wait, if its invitation says so.
+    /// How many bytes that it wrote may be stored, if that was set.
     pub quota: Option<u64>,
-    /// What it holds.
+    /// How much it has now.
     pub holds: Holds,
-    /// When it was made, in the same.
+    /// When it was authorized, in seconds since 1970 (UTC).
     pub made: u64,
-    /// When it was used last, in the same; none if it never was.
+    /// When it was used last, in seconds since 1970 (UTC); `nil` if it never was.
     pub used: Option<u64>,
     /// Whether its holder is connected.
     pub is_connected: bool,
-    /// Whether a box is kept for its holder.
+    /// Whether a box is stored for its holder.
     pub has_box: bool,
-    /// What makes managers sure of `boxing` and `rights`.
+    /// The voucher, if there is one.
     pub voucher: Option<Bytes>,
 }
 
-/// What a client is told of its own key.
+/// A client's own key, in [`Welcome`](super::Reply::Welcome).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnKey {
     /// Its name.
     pub name: String,
     /// What it allows.
     pub rights: Rights,
-    /// When it ends, in seconds since 1970 (UTC).
+    /// When it expires, in seconds since 1970 (UTC); `nil` for never.
     pub expires: Option<u64>,
-    /// The box that is kept for it.
+    /// The box that is stored for it, if any.
     pub boxed: Option<Bytes>,
-    /// Whether a voucher is kept for it.
+    /// Whether a voucher is stored for it.
     pub is_vouched: bool,
-    /// Under which `host:port` others reach the satellite, if it was told.
+    /// The `host:port` at which others reach the satellite, if it was told.
     pub address: Option<String>,
 }
 
-/// What lets a machine in that has nothing but a key and the phrase.
+/// What a machine needs that has a key and knows the phrase, but has no box.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Phrase {
-    /// What the phrase opens, of at most [`MAX_BOX`] bytes.
+    /// The seed that the phrase stands for, sealed with a key made from the phrase, of at most [`MAX_BOX`]
+    /// bytes.
     pub wrapped: Bytes,
-    /// The public half to which boxes for those who know the phrase are sealed.
+    /// The X25519 public key to which `boxed` is sealed.
     pub boxing: PublicKey,
-    /// The box.
+    /// The box for all who know the phrase, of at most [`MAX_BOX`] bytes.
     pub boxed: Bytes,
-    /// What makes managers sure of `boxing`.
+    /// The voucher for `boxing`, of at most [`MAX_VOUCHER`] bytes.
     pub voucher: Bytes,
 }

@@ -1,19 +1,22 @@
 //! SKYPIPE/0.1: the original protocol, which clients of 2012 speak.
 //!
-//! Multipart messages of raw frames: `SKYPIPE/0.1`, a command's name, then by command
+//! A satellite without keys serves it on the same socket. A client connects a DEALER. Every frame is raw
+//! bytes. The first frame is `SKYPIPE/0.1`, the second the command's name; the rest depends on the command:
 //!
 //! | command | frames after it | direction |
 //! | --- | --- | --- |
-//! | `HELLO` | – | both: a ping and its answer |
-//! | `DATA` | pipe, bytes (an empty frame is the end) | both |
+//! | `HELLO` | none | to the satellite as a ping, and back as its answer |
+//! | `DATA` | pipe, bytes (an empty frame is the end of the stream) | both |
 //! | `LISTEN` | pipe | to the satellite |
 //! | `UNLISTEN` | pipe | to the satellite |
 //!
-//! It has no acknowledgements and no numbers; what the satellite promises such a peer is said in
-//! [`crate::broker`]. This module owns the frames and nothing else.
+//! The protocol has no acknowledgements, no sequence numbers and no errors. The satellite ignores a message
+//! that it cannot read. What it sends counts as confirmed once ZeroMQ has taken it. A cut looks like an end.
 //!
-//! The original knew no normal form of names, and has no errors to be told of one: names are brought
-//! into it here, and a listener is answered in its own spelling.
+//! Pipe names need not be in Unicode's normal form NFC. The satellite normalizes them and answers a listener
+//! in the listener's own spelling. `DATA` to a client carries at most [`MAX_PIECE`] bytes.
+//!
+//! This module owns the frames. What the satellite does with them is in [`crate::broker`].
 
 use super::name_fault;
 use crate::text;
@@ -21,16 +24,16 @@ use crate::text;
 /// The first frame of every message.
 pub const MAGIC: &[u8] = b"SKYPIPE/0.1";
 
-/// The most payload bytes in one message to such a peer. ZeroMQ queues what a slow peer does not
-/// read, by number of messages; small ones keep that queue small.
+/// The most payload bytes in one message to such a peer: 8 KiB. ZeroMQ bounds the queue of a slow peer by the
+/// number of messages, so small messages keep that queue small.
 pub const MAX_PIECE: usize = 8 << 10;
 
-/// What a peer of the original protocol says; `DATA`'s bytes stay in their frame.
+/// What a peer of the original protocol sends. The bytes of `DATA` stay in their frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// A ping.
     Hello,
-    /// Bytes for a pipe, or its end if there are none.
+    /// Bytes for a pipe. No bytes are the end of the stream.
     Data {
         /// The pipe's name.
         pipe: String,
@@ -49,7 +52,7 @@ pub enum Command {
     },
 }
 
-/// What goes to such a peer.
+/// What the satellite sends to such a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer<'a> {
     /// Answers a ping.
@@ -74,10 +77,9 @@ impl Answer<'_> {
     }
 }
 
-/// Decodes the frames behind [`MAGIC`]. For `DATA` the fourth frame is the payload.
+/// Decodes the frames after [`MAGIC`]. The last frame of `DATA` is the payload.
 ///
-/// Nothing comes back for a message that this protocol does not have; the original had no errors
-/// to answer it with.
+/// Returns `None` for every message that this protocol does not have.
 #[must_use]
 pub fn decode(frames: &[&[u8]]) -> Option<Command> {
     let pipe = |frame: &[u8]| {

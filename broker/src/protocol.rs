@@ -266,10 +266,15 @@
 //!
 //! # Resuming after a lost connection
 //!
-//! A connection is lost when the socket says so, or when nothing was heard for [some time](#timing). The
-//! client closes the socket (`ZMQ_LINGER` 0), makes a new one and says `Hello` with the same client UUID. A
-//! ZeroMQ socket connects again by itself and would send queued messages there, in front of `Hello`; a new
-//! socket avoids that. So does `ZMQ_RECONNECT_IVL` -1, with which a socket never connects again.
+//! A connection is lost when ZeroMQ says so, or when nothing was heard for [some time](#timing). A DEALER
+//! socket itself says nothing, and a send on a socket whose connection has ended may block for ever. So a
+//! client watches the socket's monitor (`ZMQ_EVENT_DISCONNECTED`, and `ZMQ_EVENT_CLOSED` for a connection
+//! that could not be made), and sends without waiting (`ZMQ_DONTWAIT`) or with a limit (`ZMQ_SNDTIMEO`).
+//!
+//! The client then closes the socket (`ZMQ_LINGER` 0), makes a new one and says `Hello` with the same client
+//! UUID. By default a ZeroMQ socket connects again by itself and would send queued messages there, in front
+//! of `Hello`. `ZMQ_RECONNECT_IVL` -1 turns that off. While the satellite cannot be reached, the client tries
+//! again, with a pause in between.
 //!
 //! An error with [`Code::Stranger`] means the same: the satellite knows nothing of this connection, because
 //! it was restarted or the client was silent for too long. The client begins with `Hello` again.
@@ -408,7 +413,8 @@
 //!   and its listeners after [`listener_lost_ms`](Limits::listener_lost_ms): 60 and 10 seconds by default. A
 //!   closed connection counts as silence. Only a satellite that serves one machine takes it for the program's
 //!   end, after 250 ms.
-//! - A new connection has 5 seconds for the handshakes of ZMTP and TLS.
+//! - A new connection has 5 seconds for the handshakes of ZMTP and TLS. The heartbeat is not known before
+//!   `Welcome`; a client waits some 3 seconds for the `Welcome` itself.
 //! - Over TCP the satellite's libzmq sends ZMTP heartbeats every 5 seconds and closes a connection that does
 //!   not answer one within 15. libzmq (4.2 and later) answers by itself.
 

@@ -11,6 +11,9 @@ satellites without keys. It needs pyzmq and msgpack (Debian: python3-zmq, python
 
 With `--drop-every BYTES`, read and write drop their connection whenever so many payload bytes have passed,
 and resume on a new one. They say on stderr how often they did.
+
+It reads stdin with blocking calls and is silent meanwhile, so a satellite gives it up if stdin pauses for long.
+It then resumes like after any other loss.
 """
 
 import argparse
@@ -28,6 +31,10 @@ CHUNK_OVERHEAD = 256
 SCRAP = 4096
 CHUNK = 64 << 10
 WINDOW = 16 * ((1 << 20) + CHUNK_OVERHEAD)
+# How many seconds a new connection has for the satellite's first word.
+HANDSHAKE = 3
+# What a socket's monitor says of a connection that is no more, or cannot be made.
+ENDS = zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
 ENDS_KEPT = 2048
 PROGRESS_KEPT = 300
 
@@ -55,8 +62,8 @@ class Connection:
         self.context = zmq.Context()
         self.endpoint = endpoint
         self.client = uuid.uuid4().bytes
-        self.socket = None
-        self.heartbeat = 1.0
+        self.socket = self.monitor = None
+        self.heartbeat = HANDSHAKE / 3
 
     def connect(self):
         """Makes a new connection, in place of the one there is, and shakes hands on it."""
@@ -64,7 +71,9 @@ class Connection:
         self.socket = self.context.socket(zmq.DEALER)
         self.socket.linger = 0
         self.socket.reconnect_ivl = -1
+        self.monitor = self.socket.get_monitor_socket(ENDS)
         self.socket.connect(self.endpoint)
+        self.heartbeat = HANDSHAKE / 3
         self.sent = self.heard = time.monotonic()
         hello = {"client": self.client, "revision": REVISION, "program": "client.py"}
         self.send("Hello", hello)
@@ -78,22 +87,35 @@ class Connection:
 
     def drop(self):
         """Ends the connection, with all that is under way on it."""
-        if self.socket is not None:
-            self.socket.close(linger=0)
-            self.socket = None
+        self.close(linger=0)
 
     def goodbye(self):
         """Ends the connection for good, once everything has left."""
         self.send("Bye")
-        self.socket.close(linger=1000)
+        self.close(linger=1000)
         self.context.term()
+
+    def close(self, linger):
+        if self.socket is not None:
+            self.socket.monitor(None, 0)
+            self.monitor.close(linger=0)
+            self.socket.close(linger=linger)
+            self.socket = self.monitor = None
 
     def send(self, name, fields=None, payload=None):
         command = name if fields is None else {name: fields}
         frames = [MAGIC, msgpack.packb(command)]
         if payload is not None:
             frames.append(payload)
-        self.socket.send_multipart(frames)
+        # A socket without a connection would block for ever.
+        patience = time.monotonic() + 3 * self.heartbeat
+        while True:
+            try:
+                self.socket.send_multipart(frames, flags=zmq.DONTWAIT)
+                break
+            except zmq.Again:
+                if self.monitor.poll(10) or time.monotonic() > patience:
+                    raise Lost("the connection takes nothing") from None
         self.sent = time.monotonic()
 
     def receive(self):
@@ -105,7 +127,13 @@ class Connection:
             if now >= self.sent + self.heartbeat:
                 self.send("Ping")
             pause = min(self.sent + self.heartbeat, self.heard + 3 * self.heartbeat) - now
-            if not self.socket.poll(max(1, int(1000 * pause))):
+            poller = zmq.Poller()
+            poller.register(self.socket, zmq.POLLIN)
+            poller.register(self.monitor, zmq.POLLIN)
+            ready = dict(poller.poll(max(1, int(1000 * pause))))
+            if self.socket not in ready and self.monitor in ready:
+                raise Lost("the connection ended")
+            if self.socket not in ready:
                 continue
             frames = self.socket.recv_multipart()
             self.heard = time.monotonic()

@@ -83,7 +83,7 @@
 //!
 //! Field names and variant names are spelled as on this page. The order of fields is free. A reader skips
 //! fields that it does not know, so that later revisions can add some. A writer sends every field. A reader
-//! takes a missing `Option` for `nil`.
+//! takes a missing `Option` for `nil`. A client ignores a reply that it does not know or did not expect.
 //!
 //! A message byte by byte: the six bytes `hello\n` at the beginning of the stream
 //! `6ba7b810-9dad-41d1-80b4-00c04fd430c8`, whose writer wants no more than the 262 bytes of credit that they
@@ -282,8 +282,9 @@
 //! ## A writer comes back
 //!
 //! 1. It sends [`Request::Open`] with the same stream UUID and pipe. `resume` is `true` if it has ever
-//!    received `Opened` for the stream. `from` is the first byte that it still has: the last `next` of an
-//!    `Ack`, or 0 before the first `Ack`.
+//!    received `Opened` for the stream. (If the first `Opened` was lost, `Open` with `resume: false` finds
+//!    the stream that it made.) `from` is the first byte that it still has: the last `next` of an `Ack`, or 0
+//!    before the first `Ack`.
 //! 2. [`Reply::Opened`] says in `next` which byte the satellite expects. `next` is at least `from` and at
 //!    most what was sent. The writer sends the bytes from `next` on again, in chunks of any size. Bytes below
 //!    `next` have arrived, but are not safe yet: the writer keeps them until an `Ack`.
@@ -299,6 +300,8 @@
 //!
 //! 1. It sends [`Request::Listen`] with the same listener UUID, pipe and mode. If it has ever received
 //!    `Listening`, it adds [`Resume`]: how many turns have *arrived*, confirmed or not, and what they cost.
+//!    (If the first `Listening` was lost, `resume: nil` finds the listener, too, and everything comes from
+//!    turn 0.)
 //! 2. After [`Reply::Listening`] it confirms again what it has written meanwhile. The satellite goes on with
 //!    the turn `Resume::turns`. A turn below that is a repeat and is dropped. A higher one is a fault.
 //! 3. A listener that gets [`Code::Unknown`] after `Done` has come is over: the `Closed` was lost. Any other
@@ -307,8 +310,9 @@
 //!
 //! ## The satellite was restarted
 //!
-//! [`Reply::Welcome`] has another `satellite`. A satellite with a data directory still knows the streams and
-//! listeners; clients resume as above. The numbers of turns go on, but the satellite may have missed the last
+//! [`Reply::Welcome`] has another `satellite`. A satellite without a data directory has lost everything: its
+//! clients get [`Code::Unknown`]. A satellite with a data directory still knows the streams and listeners;
+//! clients resume as above. The numbers of turns go on, but the satellite may have missed the last
 //! confirmations, so it may send bytes again under new turns. The listener therefore remembers the next
 //! offset of each stream:
 //!
@@ -406,9 +410,9 @@
 //! [`Reply::Welcome`] has the times, in [`Limits`].
 //!
 //! - **The client** sends something at least every [`heartbeat_ms`](Limits::heartbeat_ms), a
-//!   [`Request::Ping`] if nothing else. Any message from the client counts. The satellite answers each `Ping`
-//!   with [`Reply::Pong`] and has no heartbeats of its own. A client that heard nothing for three heartbeats
-//!   takes its connection for dead.
+//!   [`Request::Ping`] if nothing else, even while its input or output blocks. Any message from the client
+//!   counts. The satellite answers each `Ping` with [`Reply::Pong`] and has no heartbeats of its own. A
+//!   client that heard nothing for three heartbeats takes its connection for dead.
 //! - **The satellite** gives up a silent client's streams after [`writer_lost_ms`](Limits::writer_lost_ms)
 //!   and its listeners after [`listener_lost_ms`](Limits::listener_lost_ms): 60 and 10 seconds by default. A
 //!   closed connection counts as silence. Only a satellite that serves one machine takes it for the program's

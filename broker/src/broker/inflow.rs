@@ -3,8 +3,7 @@
 //! A frame takes up memory when it arrives, long before anybody knows what it is. So the loop has libzmq take in
 //! a frame of more than [`FREE_FRAME`] bytes only where its connection has *frame credit* for it, and else reads
 //! past it and hands in an empty one ([`Output::Credit`](super::Output::Credit)). Frame credit is what the
-//! writers on a connection may still send, so that the memory budget has paid for all of it. The
-//! [protocol](crate::protocol#credit) tells clients of it.
+//! writers on a connection may still send, so that the memory budget has paid for all of it.
 //!
 //! Owns what each connection is still to be told. Never decides how much a writer may send.
 

@@ -1,8 +1,8 @@
 //! Questions to a satellite, and their answers for people.
 //!
 //! Owns `--list`, `--discard` and `--eof`; [`check`] and [`reset`] are beside it. What was asked for
-//! goes to stdout, what is said about it to stderr. Nothing here starts a satellite, except `--eof`,
-//! which may come before its listener as any stream may.
+//! goes to stdout, what is said about it to stderr. A satellite is started for `--eof`, which may come before its
+//! listener as any stream may, and for whatever is asked about unread data that this machine's satellite has left on disk.
 
 pub mod check;
 pub mod reset;
@@ -12,6 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use skypipe_broker::protocol::{PipeInfo, Reply, Status};
+use skypipe_broker::store::disk::has_logs;
 use skypipe_broker::text::{self, count};
 
 use crate::config::{self, Place};
@@ -44,7 +45,7 @@ pub fn ask(question: &Question, timeouts: Timeouts, data: Option<&Path>) -> Resu
         output::check()?;
     }
     let place = config::place_of(data)?;
-    let starts = matches!(question, Question::Eof(_));
+    let starts = matches!(question, Question::Eof(_)) || has_left_something()?;
     let inquiry = match &place {
         Place::Here(path) if !starts && !is_running(path)? => Inquiry::of_nobody(),
         _ => inquire(question.clone(), &place, starts, timeouts)?,
@@ -88,6 +89,12 @@ pub(crate) fn inquire(
 }
 
 /// Whether this machine's satellite runs, in the directory at `path`.
+/// Whether this machine's satellite has left something on disk, which it knows of when it runs again.
+fn has_left_something() -> Result<bool, Failure> {
+    let directory = config::data()?;
+    Ok(directory.is_some_and(|directory| has_logs(&directory)))
+}
+
 fn is_running(path: &Path) -> Result<bool, Failure> {
     let Some(directory) = Directory::open(path)? else {
         return Ok(false);

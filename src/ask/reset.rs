@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use skypipe_broker::text::count;
 
 use super::check::hung;
-use super::{inquire, is_running};
+use super::{has_left_something, inquire, is_running};
 use crate::cli::Reset;
 use crate::config::{self, Place};
 use crate::exit::{DONE, Failure};
@@ -52,14 +52,15 @@ pub fn reset(reset: &Reset) -> Result<u8, Failure> {
         ));
     }
     let path = config::here()?;
-    if !is_running(&path)? {
+    let has_left = has_left_something()?;
+    if !has_left && !is_running(&path)? {
         notice("no satellite of yours runs on this machine");
         return Ok(DONE);
     }
     match inquire(
         Question::Status,
         &Place::Here(path.clone()),
-        false,
+        has_left,
         Timeouts::default(),
     )?
     .status()

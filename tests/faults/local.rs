@@ -31,6 +31,29 @@ fn rule_16_what_waits_is_there_for_the_next_satellite() {
     home.skypipe(&["x"]).done().printed("after the crash\n");
 }
 
+/// Who asks about what waits starts the satellite that knows of it.
+#[test]
+fn what_waits_is_listed_discarded_and_asked_about_though_no_satellite_runs() {
+    let home = Environment::here();
+    home.skypipe(&["-w", "x"]).fed("kept\n").printed("");
+    kill(&home);
+    let listed = home.skypipe(&["--list"]).done().success();
+    let listed = String::from_utf8_lossy(&listed).into_owned();
+    assert!(
+        listed.lines().any(|line| line.starts_with("x ")),
+        "{listed}"
+    );
+    kill(&home);
+    let reset = home.skypipe(&["--reset"]).done();
+    reset.told(2, "1 stream with 5 bytes would be lost");
+    kill(&home);
+    let discard = home.skypipe(&["--discard", "x"]).done();
+    discard.told(0, "1 stream with 5 bytes");
+    kill(&home);
+    home.skypipe(&["-w", "x"]).fed("new\n").printed("");
+    home.skypipe(&["x"]).done().printed("new\n");
+}
+
 #[test]
 fn rule_16_who_listens_and_who_writes_go_on_with_the_next_satellite() {
     let home = Environment::here();

@@ -59,6 +59,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use self::directory::has_logs;
 pub use self::error::OpenError;
 pub use self::index::INDEX_COST;
 pub use self::presence::Presence;

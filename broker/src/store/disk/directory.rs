@@ -176,3 +176,10 @@ fn number(name: &str, prefix: &str) -> Option<u32> {
     }
     u32::from_str_radix(digits, 16).ok()
 }
+/// Whether a store has written something into this directory. It may all have been taken since.
+#[must_use]
+pub fn has_logs(path: &Path) -> bool {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let mut names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.any(|name| number(&name, "log-").is_some())
+}

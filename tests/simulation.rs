@@ -142,6 +142,27 @@ fn histories(flavour: Flavour, wanted: &[&'static str]) {
     }
 }
 
+/// What a run of one seed came to: what went in and out of the satellite, and how it ended.
+fn history(run: impl FnOnce(&mut Stats) -> Result<(), Failure>) -> (u64, String) {
+    let mut stats = Stats::default();
+    let ended = run(&mut stats);
+    (stats.digest, format!("{ended:?}"))
+}
+
+/// How many histories are run twice.
+const TWICE: u64 = 200;
+
+/// A failure can be looked at again, word for word.
+#[test]
+fn one_seed_has_one_history() {
+    for seed in 0..number("SKYPIPE_SEEDS").unwrap_or(TWICE) {
+        let in_memory = || history(|stats| run(seed, None, stats));
+        assert_eq!(in_memory(), in_memory(), "seed {seed}");
+        let on_disk = || history(|stats| restarts::run(seed, None, stats));
+        assert_eq!(on_disk(), on_disk(), "seed {seed} with a disk");
+    }
+}
+
 #[test]
 fn mixed_histories() {
     histories(Flavour::Mixed, &COMMON);

@@ -2,7 +2,7 @@
 
 mod proof;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
@@ -109,18 +109,18 @@ pub(super) struct Listener {
     cost: u64,
     window: u64,
     /// The next byte of each stream that goes on, or that is still remembered.
-    positions: HashMap<Uuid, u64>,
+    positions: BTreeMap<Uuid, u64>,
     /// How much of them stdout has taken.
-    taken: HashMap<Uuid, Progress>,
+    taken: BTreeMap<Uuid, Progress>,
     /// What opens them, at a satellite that has keys.
-    readers: HashMap<Uuid, Reader>,
+    readers: BTreeMap<Uuid, Reader>,
     /// How many of them go on.
     going_on: usize,
     /// Streams whose finish has arrived, the latest last: a satellite that was restarted may send them
     /// once more.
     ended: VecDeque<Uuid>,
     /// Behind how many bytes it came: a stream that was cut may go on, and end once more.
-    ended_at: HashMap<Uuid, u64>,
+    ended_at: BTreeMap<Uuid, u64>,
     /// The stream of the last chunk, and whether it ended a line.
     last: Option<(Uuid, bool)>,
     missed: u64,
@@ -150,12 +150,12 @@ impl Listener {
             confirmed: 0,
             cost: 0,
             window: WINDOW,
-            positions: HashMap::new(),
-            taken: HashMap::new(),
-            readers: HashMap::new(),
+            positions: BTreeMap::new(),
+            taken: BTreeMap::new(),
+            readers: BTreeMap::new(),
             going_on: 0,
             ended: VecDeque::new(),
-            ended_at: HashMap::new(),
+            ended_at: BTreeMap::new(),
             last: None,
             missed: 0,
             missed_told: None,

@@ -71,6 +71,7 @@ pub fn run(seed: u64, plant: Option<Plant>, stats: &mut Stats) -> Result<(), Fai
     world.acknowledges_early = plant == Some(Plant::AcknowledgesEarly);
     let verdict = world.restarts(chaos, loses_power, has_absences);
     stats.coverage.add(&world.check.coverage);
+    stats.digest = world.digest();
     verdict.map_err(|why| Failure {
         seed,
         at: world.now,

@@ -63,6 +63,8 @@ impl fmt::Display for Failure {
 pub struct Stats {
     /// Situations met.
     pub coverage: Coverage,
+    /// What went in and out of the satellite, as one number.
+    pub digest: u64,
     /// Whether the fault that was put in had its occasion.
     pub planted: bool,
 }
@@ -81,6 +83,7 @@ pub fn run(seed: u64, plant: Option<Kind>, stats: &mut Stats) -> Result<(), Fail
     let verdict = world.history(chaos, settle);
     stats.planted = world.plant.done;
     stats.coverage.add(&world.check.coverage);
+    stats.digest = world.digest();
     if let Err(why) = &verdict {
         world.shrink(why);
     }

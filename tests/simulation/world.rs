@@ -6,6 +6,7 @@
 //! 3. Ask the checker whether all of that was right.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -70,6 +71,8 @@ pub struct World {
     pub history: Option<History>,
     /// Whether the satellite acknowledges bytes as soon as they come in: a fault put in on purpose.
     pub acknowledges_early: bool,
+    /// A digest of all that went in and out of the satellite so far, and when.
+    digest: DefaultHasher,
     /// The keys, at a satellite that has some: clients seal what they write then.
     pub members: Option<Members>,
     /// The satellite's disk, if it has one. Then the ledger watches in the place of the checker.
@@ -132,6 +135,7 @@ impl World {
             plant,
             history: std::env::var_os("SKYPIPE_SHRINK").map(|_| History::new()),
             acknowledges_early: false,
+            digest: DefaultHasher::new(),
             broker: start(&settings, disk.as_ref(), members.as_ref(), End::Killed),
             members,
             disk,
@@ -295,6 +299,7 @@ impl World {
     /// Hands something to the satellite and takes out what follows.
     fn tell_broker(&mut self, input: Input) -> Verdict {
         self.trace(|| format!("satellite <- {}", told(&input)));
+        (self.now, told(&input)).hash(&mut self.digest);
         let now = self.now.saturating_sub(self.booted);
         if let Some(history) = &mut self.history {
             history.push((now, input.clone()));
@@ -331,6 +336,7 @@ impl World {
         self.plant.tamper(&mut said, false);
         for output in &said {
             self.trace(|| format!("satellite -> {}", said_so(output)));
+            said_so(output).hash(&mut self.digest);
             match output {
                 Output::Send { peer, frames, .. } if self.disk.is_none() => {
                     self.check.reply(peer, frames)?;
@@ -498,6 +504,11 @@ impl World {
             }
             None => println!("the satellite alone does not do it again"),
         }
+    }
+
+    /// What went in and out of the satellite, as one number.
+    pub fn digest(&self) -> u64 {
+        self.digest.finish()
     }
 
     /// What the satellite keeps, in bytes of payload.

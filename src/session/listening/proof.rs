@@ -3,7 +3,7 @@
 //! Owns what is held against a satellite (rules 6, 15 and 17), at one without keys as far as that can be seen. Never
 //! prints, confirms or keeps the order of what comes.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use skypipe_broker::protocol::{How, Mode, Request};
@@ -227,7 +227,7 @@ pub(super) struct Reader {
 /// The reader of a stream. A `--one` gets streams from their first byte alone (rule 7); others begin
 /// wherever the satellite lets them.
 fn reader<'a>(
-    readers: &'a mut HashMap<Uuid, Reader>,
+    readers: &'a mut BTreeMap<Uuid, Reader>,
     stream: Uuid,
     pipe: &str,
     mode: Mode,

@@ -41,11 +41,13 @@ const VERSION: u8 = 1;
 /// The length of a salt, in bytes.
 pub const SALT: usize = 16;
 
+/// The length of the checksum at the end, in bytes.
 const CHECKSUM: usize = 4;
 
 /// The bytes before what is sealed.
 const HEADER: usize = 1 + 4 + 1 + 1 + SALT;
 
+/// The length of the sealed secrets and their tag, in bytes.
 const SEALED: usize = 2 * LENGTH + aead::TAG;
 
 /// The length of [`Wrapped::to_bytes`].

@@ -33,6 +33,7 @@ use crate::keys::Epoch;
 /// What the key of the tag is for.
 const PURPOSE: &[u8] = b"skypipe eof 1";
 
+/// The lengths of what comes first, an epoch's number and a time, and of the tag, in bytes.
 const HEAD: usize = 4 + 8;
 const TAG: usize = 32;
 

@@ -18,6 +18,7 @@ pub const OVERHEAD: usize = HEADER + TAG;
 /// keep is bounded by what it has given credit for, whatever was packed.
 pub const MOST_RATIO: usize = 16;
 
+/// The lengths of a record's header and tag, in bytes (the module has the form).
 pub(super) const HEADER: usize = 48;
 pub(super) const TAG: usize = 16;
 

@@ -32,6 +32,7 @@ pub struct Entry {
     len: u32,
 }
 
+/// The bit of [`Entry::len`] that says that its room was paid for. No chunk is that long.
 const PAID: u32 = 1 << 31;
 
 impl Entry {

@@ -222,12 +222,11 @@ fn declared(file: &str) -> Vec<PathBuf> {
         };
         let directory = below.last().expect("there is one").clone();
         if let Some(name) = rest.strip_suffix(';') {
-            match other.take() {
-                Some(path) => found.push(parent.join(path)),
-                None => {
-                    found.push(directory.join(format!("{name}.rs")));
-                    found.push(directory.join(name).join("mod.rs"));
-                }
+            if let Some(path) = other.take() {
+                found.push(parent.join(path));
+            } else {
+                found.push(directory.join(format!("{name}.rs")));
+                found.push(directory.join(name).join("mod.rs"));
             }
         } else if let Some(name) = rest.strip_suffix(" {")
             && name != "tests"
@@ -254,5 +253,5 @@ fn no_file_was_forgotten() {
         .map(PathBuf::from)
         .filter(|file| !is_root(file) && !named.contains(file))
         .collect();
-    assert_eq!(forgotten, [PathBuf::new(); 0]);
+    assert!(forgotten.is_empty(), "{forgotten:?}");
 }

@@ -38,7 +38,7 @@ pub(super) const MAX_UNSAFE: u64 = 48 << 20;
 /// What becomes safe once the log is synced up to a position.
 #[derive(Debug)]
 struct Pending {
-    /// The place in the log.
+    /// The position in the log. `u64::MAX` until the next records are written.
     written: u64,
     stream: Uuid,
     /// Bytes of the stream below this offset are saved by then.

@@ -49,11 +49,11 @@ pub(super) struct Writer {
     /// The total number of bytes, once the writer has finished. After the satellite restarted, some of them
     /// may have to be sent again.
     pub len: Option<u64>,
-    /// What its chunks have cost since the last `Opened`.
+    /// The cost of the writer's chunks since the last `Opened`.
     pub received: u64,
-    /// What they may cost.
+    /// The limit for that cost: the credit given since the last `Opened`.
     pub limit: u64,
-    /// The limit that it wants.
+    /// The limit that the writer requested.
     pub want: u64,
     /// Whether the writer's answer waits until listeners have confirmed everything (`--wait`).
     pub wait: bool,

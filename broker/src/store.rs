@@ -4,7 +4,6 @@
 //! A store holds the chunks of streams, addressed by their offset in the stream, and the [records](Record) of
 //! decisions. [`crate::pipe`] and [`crate::broker`] decide which bytes are needed, by whom, and when they are
 //! saved. A store never does.
-//! saved is decided in [`crate::pipe`] and [`crate::broker`], never here.
 //!
 //! # The bytes of a stream
 //!

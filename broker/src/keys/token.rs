@@ -14,7 +14,7 @@
 //! | bytes | what |
 //! | --- | --- |
 //! | 1 | the version: 1 |
-//! | 1 | the kind: 0, a sealed keyring is stored at the satellite; 1, the owner's first machine; 2, joins with the phrase |
+//! | 1 | the kind: 0, a keyring waits at the satellite; 1, the owner's first machine; 2, joins with the phrase |
 //! | 32 | the public key of the satellite's identity |
 //! | 32 | the machine's seed |
 //! | 32 | the public key of the managing key pair; zeros for kind 2 |

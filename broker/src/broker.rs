@@ -440,7 +440,7 @@ impl<S: Store> Broker<S> {
             && self.now >= since + span
         {
             self.out.push_back(Output::Log(
-                "nothing waits and nobody is here: goodbye".to_owned(),
+                "stopping: no data waits and no client is connected".to_owned(),
             ));
             self.out.push_back(Output::Stop);
         }

@@ -1,7 +1,7 @@
 //! One pipe: its streams, its listeners, and the rules by which bytes get from streams to listeners.
 //!
-//! Rules 2–10 and 13 of "What a skypipe does" (`docs/semantics.md`) are implemented here and in the files below,
-//! and nowhere else. This module knows streams and listeners by their keys. [`crate::broker`] owns
+//! Rules 2–10 and 13 of "What a skypipe does" (`docs/semantics.md`) are implemented here and in the files
+//! below, and nowhere else. This module knows streams and listeners by their keys. [`crate::broker`] owns
 //! connections, credit and timeouts, and the store owns the bytes.
 //!
 //! # The life of a stream

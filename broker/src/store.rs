@@ -16,9 +16,9 @@
 //!
 //! # Durability
 //!
-//! The log is one sequence of records and saved bytes. [Flushed](Store::flush) data survives the process. Data
-//! below [`Store::synced`] survives the machine. A crash leaves a prefix of the sequence, never a later part
-//! without an earlier one.
+//! The log is one sequence of records and saved bytes. [Flushed](Store::flush) data survives the process.
+//! Data below [`Store::synced`] survives the machine. A crash leaves a prefix of the sequence, never a later
+//! part without an earlier one.
 
 pub mod disk;
 mod memory;

@@ -25,7 +25,7 @@ impl<S: Store> Broker<S> {
             return;
         };
         if order.len() > MAX_ORDER {
-            let message = "the word of an --eof is short";
+            let message = "the signed order of an --eof is too long";
             return self.refuse(peer, Code::Malformed, message, None);
         }
         let marker = StreamKey(self.new_key());
@@ -140,7 +140,7 @@ impl<S: Store> Broker<S> {
 
     pub(super) fn stop(&mut self, peer: &Peer, force: bool) {
         if !self.settings.stoppable {
-            let message = "this satellite is stopped where it was started";
+            let message = "this satellite can only be stopped on the machine where it was started";
             return self.refuse(peer, Code::Denied, message, None);
         }
         let status = self.how_it_is(None);

@@ -177,7 +177,7 @@ impl<S: Store> Broker<S> {
             return;
         };
         self.out
-            .push_back(Output::Log(format!("the keys cannot be saved: {why}")));
+            .push_back(Output::Log(format!("cannot save the keys: {why}")));
         self.has_roll_changed = true;
         if let (Some(before), Some(now)) = (before, &mut self.roll) {
             *now = before.without_those_revoked(now);

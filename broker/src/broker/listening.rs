@@ -150,7 +150,7 @@ impl<S: Store> Broker<S> {
             Ok(())
         };
         if resumed.is_err() {
-            let message = "the listener cannot be where it says it is";
+            let message = "the listener cannot have reached that position";
             return self.refuse(peer, Code::Unknown, message, Some(listener));
         }
         if let Some(taker) = self.takers.get_mut(&listener) {
@@ -247,7 +247,7 @@ impl<S: Store> Broker<S> {
         };
         let confirmed = self.with_pipe(&name, |pipe, ctx| pipe.confirm(key, turns, window, ctx));
         if confirmed.is_err() {
-            let message = "so many turns have not been sent";
+            let message = "the listener confirms more than it was sent";
             self.refuse(peer, Code::Order, message, Some(listener));
         }
         // A listener that has confirmed everything may give its writers a window from the reserve.

@@ -225,7 +225,7 @@ impl<S: Store> Broker<S> {
             return;
         };
         self.out.push_back(Output::Log(format!(
-            "a stream of {} is cut behind its first {}: {why}",
+            "a stream of {} is cut after its first {}: {why}",
             text::pipe(&name),
             count(at, "byte")
         )));

@@ -171,7 +171,7 @@ fn count(holds: &mut Holds, thing: Thing) -> &mut u64 {
 
 fn used_up(kind: Kind) -> String {
     let what = kind.name();
-    format!("this satellite has all the {what} that it can have")
+    format!("this satellite has reached its limit of {what}")
 }
 
 impl<S: Store> Broker<S> {

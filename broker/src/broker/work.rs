@@ -90,8 +90,7 @@ impl<S: Store> Broker<S> {
             return self.answer_question(payer, peer, key, &question);
         }
         if its >= WAITING || self.work.waiting.len() >= ALL_WAITING {
-            let message =
-                "so many questions that look at so much are not answered at once: ask later";
+            let message = "too many expensive queries are waiting: try again later";
             return self.refuse(peer, Code::Limit, message, None);
         }
         self.work.waiting.push_back(Waiting {

@@ -199,7 +199,7 @@ impl<S: Store> Broker<S> {
             return;
         };
         if label.len() > MAX_LABEL || is_reserved(stream) || self.takers.contains_key(&stream) {
-            let message = "a label has at most 255 bytes, and a UUID one use";
+            let message = "a label has at most 255 bytes, and a UUID can only be used once";
             return self.refuse(peer, Code::Malformed, message, Some(stream));
         }
         if let Err(why) = self.has_room_for(client, Kind::Streams, &name) {
@@ -384,11 +384,14 @@ impl<S: Store> Broker<S> {
             return self.owe(stream);
         }
         if payload.is_empty() || payload.len() > MAX_CHUNK {
-            let message = "a chunk has 1 byte to 1 MiB, and its writer credit for it";
+            let message = "a chunk has 1 byte to 1 MiB, and its writer needs credit for it";
             return self.refuse(peer, Code::Malformed, message, Some(stream));
         }
         if at != writer.next || end > writer.most() {
-            let message = format!("bytes from {at} came where {} was expected", writer.next);
+            let message = format!(
+                "the chunk begins at byte {at}, but byte {} was expected",
+                writer.next
+            );
             return self.refuse(peer, Code::Order, &message, Some(stream));
         }
         if writer.received + price > writer.limit {
@@ -454,7 +457,7 @@ impl<S: Store> Broker<S> {
         }
         if len != writer.next {
             let message = format!(
-                "a finish after {}, where {} came",
+                "the stream finishes after {}, but {} arrived",
                 text::count(len, "byte"),
                 text::count(writer.next, "byte")
             );
@@ -467,7 +470,7 @@ impl<S: Store> Broker<S> {
             How::Cut(why) => why.len() > MAX_LABEL,
         };
         if is_long {
-            let message = "a stream ends, with a proof of at most 64 bytes, or is cut, with a reason of at most 255";
+            let message = "a proof has at most 64 bytes, and the reason of a cut at most 255";
             return self.refuse(peer, Code::Malformed, message, Some(stream));
         }
         if let Some((name, key)) = self.end_writing(stream) {

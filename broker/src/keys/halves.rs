@@ -48,7 +48,7 @@ impl FromStr for Halves {
         let mut both = [0; 2 * LENGTH];
         let length = Base64UrlUnpadded::decode(text, &mut both).map(<[u8]>::len);
         if length != Ok(both.len()) {
-            return Err("it is not the public halves of a machine's keys");
+            return Err("it does not contain a machine's public keys");
         }
         let half = |from: usize| {
             let mut half = [0; LENGTH];

@@ -121,7 +121,7 @@ impl fmt::Display for Fault {
         f.write_str(match self {
             Self::Malformed(why) => why,
             Self::Taken => "there is a key of that name already: give another, or revoke that one",
-            Self::TooMany => "this satellite has all the keys that it can keep: revoke some",
+            Self::TooMany => "this satellite has reached its limit of keys: revoke some",
             Self::Unknown => "there is no key of that name",
             Self::Old => {
                 "the reading key is being renewed: try again. If that goes on, somebody's --revoke \
@@ -170,10 +170,10 @@ impl Roll {
     /// A sentence, if the bytes are something else or of another version.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
         let mut written: Written = rmp_serde::from_slice(bytes)
-            .map_err(|error| format!("the list of keys makes no sense: {error}"))?;
+            .map_err(|error| format!("the list of keys cannot be read: {error}"))?;
         if written.version != VERSION {
             return Err(format!(
-                "the list of keys is of version {}, and this program reads {VERSION}",
+                "the list of keys has version {}, but this program reads version {VERSION}",
                 written.version
             ));
         }
@@ -260,10 +260,10 @@ impl Roll {
             return Err(Fault::Malformed(fault));
         }
         if !(rights.read || rights.write || rights.manage) {
-            return Err(Fault::Malformed("a key that allows nothing is of no use"));
+            return Err(Fault::Malformed("a key must permit something"));
         }
         if rights.manage && !pipes.is_empty() {
-            let fault = "a key that may invite others is for all pipes";
+            let fault = "a key that may invite others must be for all pipes";
             return Err(Fault::Malformed(fault));
         }
         let is_bad = |pipe: &String| pipe.len() > MAX_PATTERN || !is_name(pipe);
@@ -277,7 +277,7 @@ impl Roll {
             .as_ref()
             .is_some_and(|boxed| boxed.len() > MAX_BOX)
         {
-            return Err(Fault::Malformed("that box is too large"));
+            return Err(Fault::Malformed("the sealed keyring is too large"));
         }
         check_voucher(new.voucher.as_ref())?;
         if new.boxed.is_some() && new.epoch != self.epoch {
@@ -336,7 +336,7 @@ impl Roll {
     /// If there is no such key, if the keyring is too large or outdated, or if `by` may not store it.
     pub fn keep_box(&mut self, new: NewBox, by: KeyId) -> Result<&Key, Fault> {
         if new.boxed.len() > MAX_BOX {
-            return Err(Fault::Malformed("that box is too large"));
+            return Err(Fault::Malformed("the sealed keyring is too large"));
         }
         check_voucher(new.voucher.as_ref())?;
         let manages = self.get(by).is_some_and(|by| by.rights.manage);
@@ -363,7 +363,7 @@ impl Roll {
     pub fn keep_phrase(&mut self, epoch: u32, phrase: Option<Phrase>) -> Result<(), Fault> {
         let is_large = |phrase: &Phrase| phrase.wrapped.len().max(phrase.boxed.len()) > MAX_BOX;
         if phrase.as_ref().is_some_and(is_large) {
-            return Err(Fault::Malformed("that box is too large"));
+            return Err(Fault::Malformed("the sealed keyring is too large"));
         }
         check_voucher(phrase.as_ref().map(|phrase| &phrase.voucher))?;
         if phrase.is_some() && epoch != self.epoch {
@@ -437,7 +437,7 @@ impl Roll {
 
 fn check_voucher(voucher: Option<&Bytes>) -> Result<(), Fault> {
     if voucher.is_some_and(|voucher| voucher.len() > MAX_VOUCHER) {
-        return Err(Fault::Malformed("that voucher is too long"));
+        return Err(Fault::Malformed("the attestation is too long"));
     }
     Ok(())
 }

@@ -14,7 +14,7 @@
 //! | bytes | what |
 //! | --- | --- |
 //! | 1 | the version: 1 |
-//! | 1 | the kind: 0, a keyring waits at the satellite; 1, the owner's first machine; 2, joins with the phrase |
+//! | 1 | the kind: 0, keyring at the satellite; 1, the owner's first machine; 2, joins with the phrase |
 //! | 32 | the public key of the satellite's identity |
 //! | 32 | the machine's seed |
 //! | 32 | the public key of the managing key pair; zeros for kind 2 |
@@ -115,9 +115,9 @@ impl fmt::Display for TokenFault {
                 "it was broken over several lines, or has a space in it: it is one line"
             }
             Self::Address => "between skypipe:// and the last slash belongs host:port",
-            Self::Mangled => "part of it is missing or was changed: copy all of it once more",
+            Self::Mangled => "part of it is missing or was changed: copy the whole line again",
             Self::Version => "it is for another version of skypipe",
-            Self::Content => "its parts do not fit together",
+            Self::Content => "its contents are inconsistent",
         })
     }
 }

@@ -32,7 +32,7 @@ impl fmt::Display for OpenError {
             }
             Self::TooNew { path, version } => write!(
                 f,
-                "{} was written by a later version of skypipe (form {version}; this one knows {})",
+                "{} was written by a later version of skypipe (format {version}; this version reads up to {})",
                 path.display(),
                 frame::VERSION
             ),

@@ -104,7 +104,7 @@ impl Log {
 
     fn next_file(&self) -> io::Result<(u32, File)> {
         let next = self.segment.checked_add(1);
-        let next = next.ok_or_else(|| io::Error::other("there are no more numbers for files"))?;
+        let next = next.ok_or_else(|| io::Error::other("the file numbers are used up"))?;
         let file = match Self::make(&self.directory, next) {
             Err(error) if is_full(&error) && self.reserve.give_up() => {
                 Self::make(&self.directory, next)?

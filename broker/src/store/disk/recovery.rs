@@ -70,7 +70,7 @@ pub fn recover(directory: &Arc<Directory>) -> Result<Recovery, OpenError> {
         let last = pass.last;
         pass = Pass::run(base, &sources, floor, Some(torn));
         pass.recovered.notes.push(format!(
-            "what follows byte {} of {} up to {} was not stored before a loss of power; a copy is kept",
+            "everything from byte {} of {} up to {} was not stored before a power loss; a copy is kept",
             torn.position,
             directory.segment(torn.segment).display(),
             directory.segment(last.segment).display(),
@@ -168,7 +168,8 @@ fn choose(directory: &Directory, listing: &Listing) -> Result<Chosen, OpenError>
     let is_there = |number: u32| listing.segments.binary_search(&number).is_ok();
     if !(chosen.number.max(1)..newest).all(is_there) {
         chosen.is_partial = true;
-        let note = "no whole list of streams is left, so some may be missing; their bytes are kept";
+        let note =
+            "no complete list of streams is left, so some may be missing; their bytes are kept";
         chosen.recovered.notes.push(note.into());
         if let Some((number, state)) = partial {
             chosen.number = number;
@@ -207,7 +208,7 @@ fn cut(
                 segments.add_aside(directory.copy_aside(&path)?);
             }
             let note = format!(
-                "cut off {} at the end of {}: not wholly written before a crash",
+                "cut off {} at the end of {}: incompletely written before a crash",
                 count(source.len - torn.position, "byte"),
                 path.display()
             );
@@ -315,7 +316,7 @@ fn current(
     } else {
         newest.checked_add(1)
     };
-    let next = next.ok_or_else(|| io::Error::other("there are no more numbers for files"))?;
+    let next = next.ok_or_else(|| io::Error::other("the file numbers are used up"))?;
     Log::make(directory, next)?;
     segments.add(next, 0);
     Ok((next, FILE_HEADER as u64))

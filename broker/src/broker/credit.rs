@@ -243,7 +243,7 @@ impl<S: Store> Broker<S> {
         wants_more
     }
 
-    /// How many more bytes of a stream may be taken in before some of the stream is safe.
+    /// How many more bytes of a stream may be taken in before it reaches the limit of unsafe bytes.
     fn may_be_unsafe(&self, id: Uuid) -> u64 {
         self.writers.get(&id).map_or(0, |writer| {
             let pending = writer.next.saturating_sub(writer.safe) + writer.limit - writer.received;

@@ -49,7 +49,7 @@ impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
         let pairs = self.0.iter().zip(other.0.iter());
         let difference = pairs.fold(0, |so_far, (mine, theirs)| {
-            // Hidden from the optimizer, which could otherwise stop at the first difference.
+            // Hidden from the optimiser, which could otherwise stop at the first difference.
             black_box(so_far | (mine ^ theirs))
         });
         difference == 0

@@ -13,7 +13,8 @@ use crate::protocol::How;
 /// The listeners of a stream, not counting taps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Takers {
-    /// One listener has the stream alone. Nothing of the stream is released before its finish is confirmed.
+    /// One listener has the stream alone. Unless room is short, nothing is released before the finish is
+    /// confirmed.
     Claimed(ListenerKey),
     /// These listeners get the stream live, or still get the rest of it. Empty if the stream has no
     /// listeners.

@@ -387,7 +387,7 @@ impl Connection {
         !self.opened.is_empty() || matches!(self.stage, Stage::Broken(_))
     }
 
-    /// The authenticated user at the other end, for libzmq.
+    /// The id of the other end's key as text. libzmq attaches it to each message.
     pub(super) fn user(&self) -> Option<&CStr> {
         self.user.as_deref()
     }

@@ -36,7 +36,7 @@ impl Story {
     }
 }
 
-/// This many bytes, each different from its neighbors.
+/// This many bytes, each different from its neighbours.
 fn text(len: usize) -> Vec<u8> {
     (b'a'..=b'z').cycle().take(len).collect()
 }

@@ -168,8 +168,8 @@ impl Segments {
         self.found_damaged.borrow_mut().push(number);
     }
 
-    /// Deletes the segments below `end` that nobody needs. `synced` is the log offset that survives a power
-    /// loss, and `written` is the length of the log.
+    /// Deletes the segments below `end` that nobody needs. `synced` is the log offset below which everything
+    /// survives a power loss, and `written` is the length of the log.
     ///
     /// The record that released a stream's bytes may be at the very end of the log. If the bytes were deleted
     /// before that record is safe, a crash would make them look lost.

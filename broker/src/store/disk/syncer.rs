@@ -44,7 +44,7 @@ pub struct Job {
 /// The progress of the sync thread.
 #[derive(Debug, Default)]
 pub struct Progress {
-    /// The log offset that survives a power loss.
+    /// The log offset below which everything survives a power loss.
     pub synced: u64,
     /// The number of unfinished jobs.
     pub running: usize,

@@ -470,7 +470,7 @@ impl<S: Store> Broker<S> {
             How::Cut(why) => why.len() > MAX_LABEL,
         };
         if is_long {
-            let message = "a proof has at most 64 bytes, and the reason of a cut at most 255";
+            let message = "a stream ends, with a proof of at most 64 bytes, or is cut, with a reason of at most 255 bytes";
             return self.refuse(peer, Code::Malformed, message, Some(stream));
         }
         if let Some((name, key)) = self.end_writing(stream) {

@@ -71,7 +71,7 @@ impl Segments {
         self.add(number, size);
     }
 
-    /// A length of 0 marks the segment that is still being written.
+    /// Sets the length of a segment to 0. A length of 0 marks the segment that is still being written.
     pub fn go_on(&mut self, number: u32) {
         if let Some(segment) = self.table.get_mut(&number) {
             self.closed -= segment.size;

@@ -1,17 +1,17 @@
-//! The whole satellite as a state machine: all pipes, who is connected, what everybody may send.
+//! The satellite as a state machine: all pipes, all connections, and all credit.
 //!
-//! It owns what the rules say beyond one pipe: the handshake, connections and their loss (rule 16),
-//! credit and the memory budget (rule 12), answers to writers (rule 11), listings. It holds no
-//! socket, thread, clock or file: a loop around it hands in what happened and does what it asks.
+//! This module owns every rule that reaches beyond one pipe: the handshake, connections and their loss (rule
+//! 16), credit and the memory budget (rule 12), answers to writers (rule 11), and listings. It never touches
+//! a socket, a thread, a clock or a file. An event loop around it passes in what happened (`Input`) and
+//! carries out what it asks for (`Output`).
 //!
 //! # The contract
 //!
-//! 1. `handle(now, input)` for each thing that happened; `now` never goes back.
-//! 2. `poll()` until it returns nothing; do each output before asking for the next, and hand in what
-//!    came of it.
-//!    [`Output::Stop`] and [`Output::Fail`] are the last.
-//! 3. Wait until something happens, or until `deadline()`, then hand in [`Input::Timeout`], but only
-//!    after everything that had arrived was handed in: a peer whose message lay unread is not lost.
+//! 1. Call `handle(now, input)` for each event. `now` never goes backwards.
+//! 2. Call `poll()` until it returns nothing. Carry out each output before polling for the next one, and pass
+//!    in its result. [`Output::Stop`] and [`Output::Fail`] are the last outputs.
+//! 3. Sleep until an event arrives or `deadline()` passes, then pass in [`Input::Timeout`]. Pass in all
+//!    messages that have arrived before the timeout: a peer whose message is still unread has not timed out.
 
 mod absent;
 mod asking;
@@ -65,145 +65,148 @@ use crate::text;
 /// Time since the satellite started; the loop around supplies it.
 pub type Now = Duration;
 
-/// The upper half of the UUIDs that the broker makes for peers of the original protocol and for an
-/// `--eof` that waits, which have none; nobody else may use it. It spells "skypipe0".
+/// The upper half of the UUIDs that the broker makes itself, for v0.1 peers and for a waiting `--eof`, which
+/// bring no UUID. Clients may not use such UUIDs. The bytes spell "skypipe0".
 const OLD_IDS: u64 = 0x736b_7970_6970_6530;
 
-/// How many items go to one listener before the next one is looked after.
+/// How many items one listener is sent before the next listener is served.
 const FAIR_TURN: usize = 16;
 
-/// How many writers and listeners that were given up may come back: with a kibibyte or so for each.
+/// The maximum number of writers and listeners that timed out and may come back. Each takes about a kibibyte.
 const ABSENT_KEPT: usize = 4096;
 
-/// The most clients, however large the budget: the loop's fairness counts on it.
+/// The maximum number of clients, however large the memory budget. The event loop's fairness relies on this
+/// limit.
 const MAX_CLIENTS: usize = 10_000;
 
-/// The most streams that are open or wait, however large the budget.
+/// The maximum number of streams that are open or waiting, however large the memory budget.
 const MAX_STREAMS: usize = 100_000;
 
-/// The most listeners, however large the budget: twice the most clients that a satellite serves, each of which
-/// has one as a rule.
+/// The maximum number of listeners, however large the memory budget. It is twice the maximum number of
+/// clients, and most clients have one listener.
 const MAX_LISTENERS: usize = 20_000;
 
-/// The most parts that listeners have in streams, however large the budget: each of a thousand listeners has one
-/// in each of the streams of two hundred writers.
+/// The maximum number of listener cursors, however large the memory budget. A listener has one cursor per
+/// stream: a thousand listeners of two hundred writers' streams reach this limit.
 const MAX_FEEDS: usize = 200_000;
 
-/// A connection, by the routing id that ZeroMQ gave it.
+/// A connection, identified by the routing id that ZeroMQ gave it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Peer(pub Bytes);
 
-/// What happened to the loop around the broker.
+/// An event that the event loop passes to the broker.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// A message came in: its frames without the routing id. A loop that met more than four frames
-    /// hands in the first five at most.
+    /// A message arrived. `frames` excludes the routing id. Of a message with more than four frames, the loop
+    /// passes in at most the first five.
     Received {
-        /// From whom.
+        /// The sender.
         peer: Peer,
-        /// The key with which the connection was let in, at a satellite that has keys.
+        /// The key that authenticated the connection. Always none at a satellite without keys.
         key: Option<KeyId>,
-        /// Its frames.
+        /// The message's frames.
         frames: Vec<Bytes>,
     },
-    /// The same, where at least one frame is empty because its connection had no credit for it
+    /// Like `Received`, but at least one frame is empty because the connection lacked the credit for it
     /// ([`Output::Credit`]).
     Oversent {
-        /// From whom.
+        /// The sender.
         peer: Peer,
-        /// The key with which the connection was let in.
+        /// The key that authenticated the connection.
         key: Option<KeyId>,
-        /// Its frames.
+        /// The message's frames.
         frames: Vec<Bytes>,
     },
-    /// A connection has ended, or a send to it said that there is none.
+    /// A connection has ended, or a send found no such connection.
     Disconnected {
-        /// Whose.
+        /// The connection.
         peer: Peer,
     },
-    /// A send was refused because the connection's queue is full.
+    /// A send failed because the connection's queue is full.
     Congested {
-        /// Whose.
+        /// The connection.
         peer: Peer,
     },
-    /// A send with `report` was taken by the connection.
+    /// The connection's queue accepted a send that had `report` set.
     Taken {
-        /// Whose.
+        /// The connection.
         peer: Peer,
     },
-    /// The keys of [`Output::SaveKeys`] are on disk, or why not.
+    /// The result of [`Output::SaveKeys`]: the keys are on disk, or the reason why not.
     KeysSaved(Result<(), String>),
-    /// A sync of the store has come to its end.
+    /// A sync of the store has finished.
     Synced,
-    /// Time has passed and all that had arrived has been handed in.
+    /// `deadline()` has passed, and all messages that had arrived have been passed in.
     Timeout,
-    /// Somebody asks the satellite to stop (a signal).
+    /// The satellite was asked to stop, by a signal.
     Stop,
 }
 
-/// What the loop around the broker has to do.
+/// An action that the event loop carries out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// Send a message: these frames behind the routing id.
+    /// Send a message: the routing id, then these frames.
     Send {
-        /// To whom.
+        /// The recipient.
         peer: Peer,
-        /// Its frames.
+        /// The message's frames.
         frames: Vec<Bytes>,
-        /// Whether success is to be reported as [`Input::Taken`]; failures always are.
+        /// Whether to report success as [`Input::Taken`]. Failures are always reported.
         report: bool,
     },
-    /// Put the keys on disk, whole and synced, in place of those that are there, and report
-    /// [`Input::KeysSaved`] before anything else.
+    /// Write the keys to disk and sync them, replacing the old file atomically. Report [`Input::KeysSaved`]
+    /// before any other event.
     SaveKeys(Bytes),
-    /// Let a connection send so many more bytes in frames of more than [`FREE_FRAME`] bytes, or fewer if
-    /// negative, each frame counted as [`protocol::cost`]. Beyond what it may send, such a frame is to be handed
-    /// in empty. A connection that is gone needs nothing.
+    /// Change the number of bytes that a connection may send in frames of more than [`FREE_FRAME`] bytes. A
+    /// negative amount takes credit back. Each frame costs [`protocol::cost`]. The loop passes in a frame
+    /// beyond the credit as an empty frame. Ignored for a connection that is gone.
     Credit {
-        /// Whose.
+        /// The connection.
         peer: Peer,
-        /// How much.
+        /// The change, in bytes.
         amount: i64,
     },
-    /// Worth a line in the log.
+    /// Write a line to the log.
     Log(String),
-    /// End the loop.
+    /// End the event loop.
     Stop,
-    /// End the loop and the process, which somebody is to start again: the store has failed, and why.
+    /// End the event loop and the process, because the store has failed for this reason. A supervisor is
+    /// expected to restart the process.
     Fail(String),
 }
 
-/// What a satellite is told at its start.
+/// The configuration of a satellite. It does not change while the satellite runs.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// This run's UUID.
+    /// The UUID of this run of the satellite.
     pub satellite: Uuid,
-    /// Program and version, such as `skypipe 1.0.0`.
+    /// Program and version, for example `skypipe 1.0.0`.
     pub program: String,
-    /// When it started, in seconds since 1970 (UTC).
+    /// Start time, in seconds since 1970 (UTC).
     pub since: u64,
-    /// Its process id.
+    /// The satellite's process id.
     pub pid: u32,
-    /// The budget for payloads in memory, in bytes.
+    /// The memory budget for payloads, in bytes.
     pub memory: u64,
-    /// The most payload bytes that one pipe may keep, and be promised.
+    /// The maximum number of payload bytes that one pipe may hold, including credit that its writers have not
+    /// used yet.
     pub quota: u64,
-    /// After how long a silent writer is lost.
+    /// A writer that is silent for this long has timed out.
     pub writer_lost: Duration,
-    /// After how long a silent listener is lost.
+    /// A listener that is silent for this long has timed out.
     pub listener_lost: Duration,
-    /// Whether all clients are on this machine, so that a connection which has ended means that its
-    /// program has.
+    /// Whether all clients run on this machine. If so, a closed connection means that its program has ended.
     pub is_local: bool,
-    /// After how long with nothing waiting and no client connected it stops; never if none.
+    /// The satellite stops after this time without clients and without waiting data. None: it never stops by
+    /// itself.
     pub idle: Option<Duration>,
-    /// Whether a client may stop it.
+    /// Whether a client may stop the satellite.
     pub stoppable: bool,
-    /// The most clients at once.
+    /// The maximum number of clients at once.
     pub clients: usize,
 }
 
-/// All pipes and peers of a satellite.
+/// All pipes and all clients of a satellite.
 #[derive(Debug)]
 pub struct Broker<S> {
     settings: Settings,
@@ -216,49 +219,50 @@ pub struct Broker<S> {
     clients: Clients,
     shares: Shares,
     work: Work,
-    /// Writers by the UUID of their stream, until they have their answer.
+    /// Writers by the UUID of their stream. A writer is removed when it has confirmed its answer.
     writers: HashMap<Uuid, Writer>,
-    /// The UUID and the pipe of every stream that is open or waits.
+    /// The UUID and the pipe of every stream that is open or waiting.
     streams: HashMap<StreamKey, (Uuid, Arc<str>)>,
     takers: HashMap<Uuid, Taker>,
     listeners: HashMap<ListenerKey, Uuid>,
-    /// Writers and listeners that were given up and may come back, the latest last.
+    /// Writers and listeners that timed out and may come back, oldest first.
     absent: Absent,
-    /// The place in the order of opening that comes next; streams and listeners share the count.
+    /// The last number given to a stream or a listener. Both share one counter, so the numbers show who came
+    /// first.
     next_key: u64,
     out: VecDeque<Output>,
-    /// Writers who want credit, in turn, each once.
+    /// Writers that want credit, in round-robin order. Each is in the queue at most once.
     wanting: VecDeque<Uuid>,
-    /// Streams whose writers are owed an acknowledgement.
+    /// Streams whose writers are due an acknowledgement.
     unacknowledged: Vec<Uuid>,
-    /// Listeners that may have something to be sent, each once.
+    /// Listeners that may have something to receive. Each is in the queue at most once.
     awake: VecDeque<ListenerKey>,
     awake_set: HashSet<ListenerKey>,
-    /// Listeners that wait for the end of a line, with the time at which they stop to.
+    /// Listeners that wait for the end of a line, by the time at which they stop waiting.
     line_waits: BTreeSet<(Now, ListenerKey)>,
-    /// When to offer a congested peer of the original protocol its message again.
+    /// When to resend to a v0.1 peer whose queue was full.
     retries: BTreeSet<(Now, Peer)>,
     saving: Saving,
-    /// Who may do what; everybody everything, if there is none.
+    /// The authorized keys. None at a satellite without keys, where everybody may do everything.
     roll: Option<Roll>,
-    /// Whether it has changed since somebody asked.
+    /// Whether the authorized keys have changed since `changed_roll` was last called.
     has_roll_changed: bool,
-    /// The calendar's time, in seconds since 1970 (UTC).
+    /// Wall-clock time, in seconds since 1970 (UTC).
     wall: u64,
-    /// Where others reach the satellite, for invitations.
+    /// The `host:port` under which others reach the satellite, for invitations.
     address: Option<String>,
-    /// When it was saved last, in seconds since 1970 (UTC).
+    /// When the authorized keys were last saved, in seconds since 1970 (UTC).
     roll_saved: Option<u64>,
-    /// What has become of it since.
+    /// Changes to the authorized keys since the last save.
     unsaved: Unsaved,
-    /// Since when nothing waits and nobody is connected.
+    /// The time since which no data waits and no client is connected.
     idle_since: Option<Now>,
-    /// What the process could not put off, for its status.
+    /// Restrictions that the process could not drop, reported in its status.
     inherited: Vec<String>,
 }
 
 impl<S: Store> Broker<S> {
-    /// A broker without pipes.
+    /// A broker without pipes and without authorized keys.
     pub fn new(settings: Settings, store: S) -> Self {
         let room = Room::new(settings.memory);
         let effects = Effects {
@@ -267,7 +271,7 @@ impl<S: Store> Broker<S> {
             ..Effects::default()
         };
         let wall = settings.since;
-        // Nobody is here yet, and perhaps nobody ever comes.
+        // A new satellite is idle: perhaps no client ever comes.
         let idle_since = settings.idle.map(|_| Now::ZERO);
         Self {
             settings,
@@ -305,7 +309,7 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// Takes in what happened.
+    /// Takes in one event. Once the disk has failed, events are ignored.
     pub fn handle(&mut self, now: Now, input: Input) {
         if self.saving.last_words.is_some() {
             return;
@@ -328,7 +332,7 @@ impl<S: Store> Broker<S> {
             Input::Timeout => self.timeout(),
             Input::Stop => {
                 self.save_all();
-                // When each key was used last.
+                // Saves when each key was last used.
                 self.save_roll();
                 self.out.push_back(Output::Log("asked to stop".to_owned()));
                 self.out.push_back(Output::Stop);
@@ -337,14 +341,14 @@ impl<S: Store> Broker<S> {
         self.note_idle();
     }
 
-    /// What to do next; nothing when all is done for now.
+    /// Returns the next output, or nothing when there is nothing to do for now.
     pub fn poll(&mut self) -> Option<Output> {
         if self.saving.last_words.is_none()
             && let next @ Some(_) = self.next()
         {
             return next;
         }
-        // Should the disk have failed just now, what else would have come is not done.
+        // If the disk has just failed, all other pending outputs are discarded.
         self.saving.last_words.as_mut()?.pop_front()
     }
 
@@ -353,13 +357,13 @@ impl<S: Store> Broker<S> {
             return Some(Output::SaveKeys(roll));
         }
         loop {
-            // Whoever is told of credit can use it at once.
+            // Credit goes to the event loop first: a client can use its credit as soon as it hears of it.
             if let Some((peer, amount)) = self.inflow.next() {
                 return Some(Output::Credit { peer, amount });
             }
-            // Nothing leaves before the decisions that it follows from are written down.
+            // No reply leaves before the decisions behind it are recorded.
             if !self.record() {
-                // But that the satellite ends, and why writers wait, follows from nothing.
+                // Logs and shutdown do not depend on unsaved state, so they may leave first.
                 let is_told = |out: &Output| matches!(out, Output::Log(_) | Output::Stop);
                 let place = self.out.iter().position(is_told)?;
                 return self.out.remove(place);
@@ -382,12 +386,12 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// Whether nothing has come of the last recording.
+    /// Whether the last recording produced nothing to send or record.
     fn is_quiet(&self) -> bool {
         self.out.is_empty() && self.unacknowledged.is_empty() && !self.saving.is_behind()
     }
 
-    /// After how long a silent peer is lost at the earliest.
+    /// The shorter of the two timeouts, which is the earliest time after which a silent peer is lost.
     pub fn shortest_time(&self) -> Duration {
         self.settings.writer_lost.min(self.settings.listener_lost)
     }
@@ -412,7 +416,7 @@ impl<S: Store> Broker<S> {
         .min()
     }
 
-    /// The cost of all payloads held and of all credit given and not used, in bytes.
+    /// The cost of all held payloads and all unused credit, in bytes.
     pub fn used(&self) -> u64 {
         self.room.used() + self.effects.taps
     }
@@ -436,7 +440,7 @@ impl<S: Store> Broker<S> {
             && self.now >= since + span
         {
             self.out.push_back(Output::Log(
-                "nothing waits and nobody is here: goodbye".to_owned(),
+                "stopping: no data waits and no client is connected".to_owned(),
             ));
             self.out.push_back(Output::Stop);
         }
@@ -459,7 +463,8 @@ impl<S: Store> Broker<S> {
         if let Some(other) = self.clients.at(peer)
             && !self.is_clients_key(other, key)
         {
-            // libzmq makes the routing ids, and may make one again: its first user has gone without notice.
+            // libzmq makes the routing ids and may reuse one. The earlier client then went without a
+            // notification.
             self.disconnected(peer);
         }
         match frames {
@@ -467,7 +472,7 @@ impl<S: Store> Broker<S> {
             [magic, command, payload] if magic == MAGIC => {
                 self.command(peer, key, command, Some(payload.clone()));
             }
-            // That protocol knows neither rights nor seals.
+            // SKYPIPE/0.1 has neither permissions nor encryption.
             [magic, ..] if magic == v01::MAGIC && self.roll.is_some() => {}
             [magic, rest @ ..] if magic == v01::MAGIC => self.old_message(peer, rest),
             [magic, ..] if magic == MAGIC => {
@@ -508,7 +513,7 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// Does what a client says that may say so.
+    /// Carries out a request that its sender is permitted to make.
     fn obey(
         &mut self,
         peer: &Peer,
@@ -594,7 +599,8 @@ impl<S: Store> Broker<S> {
             Request::Invite(new) => self.invite(peer, new),
             Request::Keys { after } => self.keys(peer, after.as_deref()),
             Request::Revoke { name, discard } => {
-                // Who ends a key of his own drops nothing by it that others are to get.
+                // A client that revokes its own key, without the right to manage, must not discard data that
+                // others are to get.
                 let manages = self.key(key).is_some_and(|key| key.rights.manage);
                 self.revoke(peer, &name, discard && manages);
             }
@@ -664,7 +670,7 @@ impl<S: Store> Broker<S> {
         let shorter = self.settings.writer_lost.min(self.settings.listener_lost);
         Limits {
             chunk: MAX_CHUNK as u64,
-            // Four chances to be heard before the shorter time is over.
+            // A peer can send four heartbeats within the shorter timeout.
             heartbeat_ms: ms(shorter / 4).clamp(20, 5_000),
             writer_lost_ms: ms(self.settings.writer_lost),
             listener_lost_ms: ms(self.settings.listener_lost),
@@ -688,7 +694,7 @@ impl<S: Store> Broker<S> {
         });
     }
 
-    /// Sends to a client if it is connected and speaks this protocol.
+    /// Sends a reply to a client if the client is connected and does not speak v0.1.
     fn tell(&mut self, client: Uuid, reply: &Reply, payload: Option<Bytes>) {
         if self.clients.is_old(client) {
             return;
@@ -709,7 +715,7 @@ impl<S: Store> Broker<S> {
         );
     }
 
-    /// Refuses a name that cannot be a pipe's; returns the name to keep otherwise.
+    /// Checks a pipe name. An invalid name is refused, and the result is none.
     fn name(&mut self, peer: &Peer, name: &str, about: Option<Uuid>) -> Option<Arc<str>> {
         match protocol::name_fault(name) {
             Some(fault) => {
@@ -725,7 +731,8 @@ impl<S: Store> Broker<S> {
         self.next_key
     }
 
-    /// Works on a pipe, made if need be, and acts on what came of it.
+    /// Runs `work` on a pipe, which is created if needed and removed if it is unused afterwards. Then applies
+    /// the effects.
     fn with_pipe<R>(
         &mut self,
         name: &Arc<str>,
@@ -773,7 +780,7 @@ impl<S: Store> Broker<S> {
     }
 }
 
-/// Whether a UUID is one of those that the broker makes itself.
+/// Whether only the broker makes such UUIDs.
 fn is_reserved(id: Uuid) -> bool {
     id.as_u64_pair().0 == OLD_IDS
 }

@@ -1,4 +1,4 @@
-//! Questions and orders about pipes and the satellite: list, discard, eof, status, stop.
+//! Queries and commands about pipes and the satellite: list, discard, eof, status, stop.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ use crate::store::{Store, StreamKey};
 use crate::text::count;
 
 impl<S: Store> Broker<S> {
-    /// Has it tell in its status what its process could not put off ([`Status::inherited`]).
+    /// Sets the restrictions that the process could not drop, for its status ([`Status::inherited`]).
     #[must_use]
     pub fn limited_by(self, inherited: Vec<String>) -> Self {
         Self { inherited, ..self }
@@ -25,7 +25,7 @@ impl<S: Store> Broker<S> {
             return;
         };
         if order.len() > MAX_ORDER {
-            let message = "the word of an --eof is short";
+            let message = "the signed order of an --eof is too long";
             return self.refuse(peer, Code::Malformed, message, None);
         }
         let marker = StreamKey(self.new_key());
@@ -44,7 +44,8 @@ impl<S: Store> Broker<S> {
         self.reply(peer, &Reply::EofTaken);
     }
 
-    /// Answers with a page of pipes; returns how many pipes, streams and writers were looked at for it.
+    /// Answers with one page of pipes. Returns the work done: the number of pipes, streams and writers
+    /// examined.
     pub(super) fn list(&mut self, peer: &Peer, key: Option<KeyId>, after: Option<&str>) -> usize {
         let mut looks = self.wanting.len();
         let behind = self.pipes.after(after).inspect(|_| looks += 1);
@@ -75,14 +76,14 @@ impl<S: Store> Broker<S> {
         self.reply(peer, &Reply::Discarded { streams, bytes });
     }
 
-    /// Says how it is; returns how many pipes and streams were looked at for it.
+    /// Answers with the satellite's status. Returns the work done: the number of pipes and streams examined.
     pub(super) fn status(&mut self, peer: &Peer, key: Option<KeyId>) -> usize {
         let status = self.how_it_is(key);
         self.reply(peer, &Reply::Status(status));
         self.pipes.len() + self.streams.len()
     }
 
-    /// The numbers are of the pipes that the asking one may know of.
+    /// Counts only pipes that the key may see.
     fn how_it_is(&self, key: Option<KeyId>) -> Status {
         let seen = self.pipes.iter().filter(|(name, _)| self.sees(key, name));
         let sum = |(pipes, streams, bytes), (_, pipe): (_, &Pipe)| {
@@ -90,7 +91,7 @@ impl<S: Store> Broker<S> {
             (pipes + 1, streams + more_streams, bytes + more_bytes)
         };
         let (pipes, waiting, bytes) = seen.fold((0, 0, 0), sum);
-        // How the satellite is otherwise is a matter of those who manage it.
+        // The rest of the status is only for keys that may manage.
         let is_hidden = self.key(key).is_some_and(|key| !key.rights.manage);
         if is_hidden {
             return Status {
@@ -126,7 +127,7 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// Drops everything, for somebody who wants nothing of it to come back with the next satellite.
+    /// Drops all streams and sends all clients away, so that nothing comes back at the next satellite.
     fn drop_all(&mut self) {
         let asking: Vec<_> = self.clients.all().collect();
         for client in asking {
@@ -139,7 +140,7 @@ impl<S: Store> Broker<S> {
 
     pub(super) fn stop(&mut self, peer: &Peer, force: bool) {
         if !self.settings.stoppable {
-            let message = "this satellite is stopped where it was started";
+            let message = "this satellite can only be stopped on the machine where it was started";
             return self.refuse(peer, Code::Denied, message, None);
         }
         let status = self.how_it_is(None);

@@ -1,8 +1,8 @@
-//! Who may send how much: one budget of memory, given out as credit (rule 12).
+//! The memory budget, and the credit given out of it (rule 12).
 //!
-//! The budget covers what is held and what has been promised. Beyond it there is a reserve, from
-//! which only those are given a small window whose listeners have nothing left to take: a full pipe
-//! can always be drained. It never touches a pipe's rules.
+//! The budget covers held payloads and unused credit. A reserve lies beyond the budget. Only writers whose
+//! listeners have nothing left to receive get a small window from the reserve, so that a full pipe can always
+//! be drained. This module never changes the rules of a pipe.
 
 use uuid::Uuid;
 
@@ -12,45 +12,46 @@ use super::writing::Writer;
 use crate::protocol::{BASE_CREDIT, CHUNK_OVERHEAD, MAX_CHUNK, SCRAP, Shortage, cost};
 use crate::store::Store;
 
-/// The most credit that one writer has in advance: enough for a gigabit over 120 ms, few enough
+/// The maximum unused credit of one writer. It is enough for a gigabit per second over 120 ms, and few enough
 /// chunks that a listener's memory is never far from that of its writers.
 const WINDOW: u64 = 16 * (MAX_CHUNK as u64 + CHUNK_OVERHEAD);
 
-/// When many writers want room, none is given less than this at once as long as it is there:
-/// smaller chunks cost more than they carry.
+/// The smallest grant while many writers want credit and this much is free. Smaller chunks cost more than
+/// they carry.
 const SHARE: u64 = 64 << 10;
 
-/// The reserve for those who are being drained.
+/// The reserve beyond the budget, in bytes, for streams that are being drained.
 const RESERVE: u64 = 16 << 20;
 
-/// The window from the reserve; smaller where many listeners might need one.
+/// The window from the reserve for one stream, in bytes. It is smaller (`OWN_WINDOW_OF_MANY`) where there are
+/// `MANY` listeners or more.
 const OWN_WINDOW: u64 = 64 << 10;
 const OWN_WINDOW_OF_MANY: u64 = 8 << 10;
 const MANY: usize = 100;
 
-/// How many writers who want room are looked at in one go: more than messages are handled before that,
-/// so that those who come are not more than those who are served.
+/// How many waiting writers `grant` looks at in one call. The number exceeds the messages handled between two
+/// calls, so that new writers do not arrive faster than they are served.
 pub(super) const ASKED_AT_ONCE: usize = 256;
 
-/// What all taps together may hold beyond the budget; less where that is small, but always a chunk
-/// that is under way and one that comes.
+/// How much all taps together may hold beyond the budget, in bytes. A small budget lowers this limit, but
+/// there is always room for the chunk being sent and the next one.
 const TAPS: u64 = 8 << 20;
 
-/// The budget.
+/// The memory budget.
 #[derive(Debug)]
 pub(super) struct Room {
     budget: u64,
-    /// What everything takes of it that is no payload.
+    /// Budget used for anything but payloads, in bytes.
     upkeep: u64,
-    /// The cost of what is held.
+    /// The cost of all held payloads.
     held: u64,
     /// Credit that was given and has not been used.
     granted: u64,
-    /// Whether there may be more room, or more wishes, than when it was last given out.
+    /// Whether room was freed or credit was requested since the last grants.
     changed: bool,
-    /// How many of those who want room have not been looked at since.
+    /// How many of the waiting writers have not been looked at since then.
     unasked: usize,
-    /// How many looks there were at one of them.
+    /// How often a waiting writer was looked at.
     #[cfg(test)]
     pub looks: usize,
 }
@@ -77,22 +78,22 @@ impl Room {
         TAPS.min(self.budget / 8).max(2 * cost(MAX_CHUNK))
     }
 
-    /// What may still be given to anyone.
+    /// How much credit may still be given to anyone.
     pub fn left(&self) -> u64 {
         (self.budget - self.upkeep).saturating_sub(self.used())
     }
 
-    /// So many bytes of the budget are used for what is no payload.
+    /// Sets the budget used for anything but payloads.
     pub fn note_upkeep(&mut self, bytes: u64) {
         self.upkeep = bytes.min(self.budget);
     }
 
-    /// Whether little is left.
+    /// Whether less than half of the budget for payloads is left.
     pub fn is_short(&self) -> bool {
         self.left() < (self.budget - self.upkeep) / 2
     }
 
-    /// What may still be given to those who are being drained.
+    /// How much credit may still be given to writers whose streams are being drained.
     fn left_in_reserve(&self) -> u64 {
         let most = self.budget - self.upkeep + RESERVE.min(self.budget / 4);
         most.saturating_sub(self.used())
@@ -107,18 +108,17 @@ impl Room {
         window.min(self.budget / 16)
     }
 
-    /// Credit was given.
     pub fn grant(&mut self, amount: u64) {
         self.granted += amount;
     }
 
-    /// Credit came back unused.
+    /// Takes back unused credit.
     pub fn withdraw(&mut self, amount: u64) {
         self.granted = self.granted.saturating_sub(amount);
         self.changed |= amount > 0;
     }
 
-    /// A chunk came in; `granted` says whether there was credit for it.
+    /// Counts a chunk that arrived. `granted` says whether the writer had credit for it.
     pub fn hold(&mut self, amount: u64, granted: bool) {
         self.held += amount;
         if granted {
@@ -126,27 +126,27 @@ impl Room {
         }
     }
 
-    /// Chunks were let go.
+    /// Counts chunks that were released.
     pub fn free(&mut self, amount: u64) {
         self.held = self.held.saturating_sub(amount);
         self.changed |= amount > 0;
     }
 
-    /// Whether some of those who want it are yet to be looked at.
+    /// Whether some waiting writers still have to be looked at.
     pub fn is_to_be_given(&self) -> bool {
         self.unasked > 0
     }
 
-    /// Somebody wants room, or may be served now.
+    /// Makes the next `grant` look at all waiting writers again.
     pub fn touch(&mut self) {
         self.changed = true;
     }
 }
 
 impl<S: Store> Broker<S> {
-    /// Gives out what room there is, in turn, to those who want it. Each call looks at a bounded number
-    /// of them, and the next one goes on with those behind: with ten thousand at a satellite without
-    /// room, a chunk that is taken must not cost a walk over all of them.
+    /// Gives free room as credit to the waiting writers, in turn. Each call looks at a bounded number of
+    /// writers, and the next call continues behind them: with ten thousand writers at a full satellite, one
+    /// released chunk must not cost a walk over all of them.
     pub(super) fn grant(&mut self) {
         self.room.note_upkeep(self.upkeep_of_budget());
         if std::mem::take(&mut self.room.changed) {
@@ -169,14 +169,15 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// Gives a writer what it wants as far as there is room. Returns whether it still wants more.
+    /// Gives a writer the credit that it requested, as far as there is room. Returns whether the writer still
+    /// wants more.
     fn grant_one(&mut self, id: Uuid) -> bool {
         #[cfg(test)]
         {
             self.room.looks += 1;
         }
         let waiting = self.wanting.len() as u64;
-        // One without a connection says anew what it wants when it is back.
+        // A writer without a connection requests credit again when it is back.
         let Some(writer) = self.writers.get(&id).filter(|it| it.connection.is_some()) else {
             return false;
         };
@@ -208,7 +209,7 @@ impl<S: Store> Broker<S> {
         }
         let needed = enough;
         if amount < enough && in_hand > 0 {
-            // Credit that may lie unused is not for the reserve.
+            // The reserve gives no credit that might lie unused.
             enough = enough.min(in_hand);
             amount = in_hand.min(self.own_window(id));
         }
@@ -225,7 +226,7 @@ impl<S: Store> Broker<S> {
             } else {
                 Shortage::Memory(self.settings.memory)
             };
-            // One that has nothing in hand may wait for the disk to keep what it has sent.
+            // A writer with no data to send may still wait until the disk has room for what it sent.
             let unsaved = writer.full.filter(|full| *full == Shortage::Disk);
             self.note_full(id, if in_hand > 0 { Some(lacking) } else { unsaved });
             return true;
@@ -242,7 +243,7 @@ impl<S: Store> Broker<S> {
         wants_more
     }
 
-    /// How much more of a stream may be unsafe.
+    /// How many more bytes of a stream may be taken in before it reaches the limit of unsafe bytes.
     fn may_be_unsafe(&self, id: Uuid) -> u64 {
         self.writers.get(&id).map_or(0, |writer| {
             let pending = writer.next.saturating_sub(writer.safe) + writer.limit - writer.received;
@@ -250,11 +251,11 @@ impl<S: Store> Broker<S> {
         })
     }
 
-    /// A writer has as much unsafe as may be. If that is for want of disk, confirmed bytes under a
-    /// `--one` are let go. Returns whether the writer stays among those who wait for room.
+    /// Handles a writer that has the maximum of unsafe bytes. If the disk is full, confirmed bytes under a
+    /// `--one` are released. Returns whether the writer keeps waiting for room.
     fn wait_until_safe(&mut self, id: Uuid) -> bool {
         if self.saving.full.is_none() {
-            // It is asked again when something of it has become safe.
+            // The writer is asked again when more of its bytes are safe.
             return false;
         }
         self.let_go(id);
@@ -267,7 +268,7 @@ impl<S: Store> Broker<S> {
         true
     }
 
-    /// A writer is told what it waits for, when that has changed.
+    /// Tells a writer what resource it waits for, if that has changed.
     pub(super) fn note_full(&mut self, id: Uuid, full: Option<Shortage>) {
         if let Some(writer) = self.writers.get_mut(&id)
             && std::mem::replace(&mut writer.full, full) != full
@@ -276,8 +277,8 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// A stream under `--one` that does not fit lets its confirmed bytes go. Returns what its pipe may
-    /// still keep.
+    /// Releases the confirmed bytes of a stream under `--one` that does not fit as a whole. Returns how much
+    /// its pipe may still hold.
     fn let_go(&mut self, id: Uuid) -> u64 {
         let Some(writer) = self.writers.get(&id) else {
             return 0;
@@ -287,7 +288,7 @@ impl<S: Store> Broker<S> {
         self.quota_left(&pipe)
     }
 
-    /// What one pipe may still be given beside what it keeps and has been promised.
+    /// How many more bytes one pipe may hold, after its held bytes and unused credit.
     pub(super) fn quota_left(&self, pipe: &str) -> u64 {
         let used = self
             .pipes
@@ -296,7 +297,7 @@ impl<S: Store> Broker<S> {
         self.settings.quota.saturating_sub(used)
     }
 
-    /// Credit was given to a writer of a pipe.
+    /// Counts credit given to a writer of a pipe.
     fn grant_credit(&mut self, pipe: &str, amount: u64) {
         self.room.grant(amount);
         if let Some(pipe) = self.pipes.get_mut(pipe) {
@@ -304,15 +305,15 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// Credit of a writer of a pipe was used, or taken back.
+    /// Counts credit that a writer of a pipe used or lost.
     pub(super) fn settle_credit(&mut self, pipe: &str, amount: u64) {
         if let Some(pipe) = self.pipes.get_mut(pipe) {
             pipe.granted = pipe.granted.saturating_sub(amount);
         }
     }
 
-    /// The window of its own that a stream gets whose listeners all have nothing left to take, one
-    /// stream at a time for each of them.
+    /// The size of a stream's window from the reserve. A stream gets a window if none of its listeners has
+    /// anything left to receive. Each listener gives a window to only one stream at a time.
     fn own_window(&mut self, id: Uuid) -> u64 {
         let Some(writer) = self.writers.get(&id) else {
             return 0;
@@ -347,7 +348,7 @@ impl<S: Store> Broker<S> {
             .min(self.room.left_in_reserve())
     }
 
-    /// Credit for a stream that opens, or whose writer is back.
+    /// The first credit for a stream that opens or whose writer is back.
     pub(super) fn first_credit(&mut self, pipe: &str, stream: Uuid) -> u64 {
         let own = self.key_left(stream).map_or(u64::MAX, |(left, _)| left);
         let amount = BASE_CREDIT.min(self.room.left()).min(self.quota_left(pipe));

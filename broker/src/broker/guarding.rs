@@ -1,8 +1,8 @@
-//! Who may do what, at a satellite that has keys. Without keys everybody may do everything.
+//! Authorization: which key may do what. Without keys everybody may do everything.
 //!
-//! The key is that of the connection (the user id that TLS gave it, on every message), never one that
-//! a client claims. Each command is checked when it comes, so that a key that has ended is of no use
-//! from the next one on, heartbeats included.
+//! The key is the one that authenticated the connection (the user id that TLS sets on every message), never
+//! one that a client claims. Every command is checked when it arrives. A revoked key is therefore useless
+//! from the next command on, heartbeats included.
 
 use uuid::Uuid;
 
@@ -13,21 +13,21 @@ use crate::protocol::{Code, OwnKey, Reply, Request};
 use crate::store::Store;
 use crate::text;
 
-/// What a command takes.
+/// The permission that a command needs.
 enum Need<'a> {
-    /// A key that has not ended. What belongs to a client is checked to be its own elsewhere.
+    /// Any valid key. Other code checks that a stream or listener belongs to the client.
     Any,
-    /// The right to listen to a pipe.
+    /// May read the pipe.
     Read(&'a str),
-    /// The right to write into a pipe.
+    /// May write to the pipe.
     Write(&'a str),
-    /// The right to listen to a pipe and to write into it.
+    /// May read and write the pipe.
     Both(&'a str),
-    /// The right to manage.
+    /// May manage the satellite.
     Manage,
-    /// The right to read in all pipes.
+    /// May read all pipes.
     ReadAll,
-    /// The right to manage, or that it is about one's own key.
+    /// May manage the satellite, or the command concerns the client's own key.
     ManageOr(&'a str),
 }
 
@@ -45,9 +45,9 @@ fn need(request: &Request) -> Need<'_> {
         | Request::List { .. }
         | Request::Status => Need::Any,
         Request::Open { pipe, .. } => Need::Write(pipe),
-        // Who may only write shall not send home who listens.
+        // A client that may only write must not send listeners home.
         Request::Eof { pipe, .. } => Need::Both(pipe),
-        // Who may read may take all that waits, which comes to the same.
+        // A client that may read can take all waiting data, which has the same effect as a discard.
         Request::Listen { pipe, .. } | Request::Discard { pipe } => Need::Read(pipe),
         Request::Stop { .. }
         | Request::Invite(_)
@@ -59,7 +59,7 @@ fn need(request: &Request) -> Need<'_> {
     }
 }
 
-/// Why a key does not allow something, in words.
+/// Why a key does not permit a command, as a message. None if the key permits it.
 fn fault(key: &Key, need: &Need<'_>) -> Option<String> {
     let allowed = match need {
         Need::Any => true,
@@ -87,14 +87,14 @@ fn fault(key: &Key, need: &Need<'_>) -> Option<String> {
     ))
 }
 
-/// What the holder of a key that has ended is told.
+/// The message to a client whose key was revoked or has expired.
 fn farewell(why: &str) -> String {
     format!("{}: ask for a new invitation", why.replace("its", "your"))
 }
 
 impl<S: Store> Broker<S> {
-    /// Lets in those alone who have a key on the roll. `address` is the `host:port` under which others
-    /// reach the satellite, if that is known.
+    /// Admits only clients with an authorized key. `address` is the `host:port` under which others reach the
+    /// satellite, if known.
     #[must_use]
     pub fn guarded_by(mut self, roll: Roll, address: Option<String>) -> Self {
         self.roll = Some(roll);
@@ -103,8 +103,8 @@ impl<S: Store> Broker<S> {
         self
     }
 
-    /// The roll, if there is one that has changed since it was asked for last, and how many clients one key may have
-    /// that does not manage.
+    /// The authorized keys, if they have changed since the last call, and how many clients a key without the
+    /// right to manage may have.
     pub fn changed_roll(&mut self) -> Option<(&Roll, usize)> {
         let has_changed = std::mem::take(&mut self.has_roll_changed);
         let share = self.settings.clients.div_ceil(SHARE);
@@ -112,19 +112,19 @@ impl<S: Store> Broker<S> {
         Some((roll, share))
     }
 
-    /// The number of the key with this public half, if its holder may connect.
+    /// The id of the key with this public key, if its holder may connect.
     #[cfg(test)]
     pub(super) fn admit(&self, public: &[u8; 32]) -> Option<KeyId> {
         self.roll.as_ref()?.admit(public, self.wall)
     }
 
-    /// The calendar's time, in seconds since 1970 (UTC), by which keys expire. The broker's own time
+    /// Sets the wall-clock time by which keys expire, in seconds since 1970 (UTC). The broker's own time
     /// stands still while the machine sleeps.
     pub fn tell_time(&mut self, wall: u64) {
         self.wall = wall;
     }
 
-    /// Whether a connection with this key may say anything at all; tells it otherwise.
+    /// Whether the key of a connection is still valid. If not, the client is told.
     pub(super) fn has_valid_key(&mut self, peer: &Peer, key: Option<KeyId>) -> bool {
         let Some(roll) = &self.roll else {
             return true;
@@ -137,7 +137,7 @@ impl<S: Store> Broker<S> {
             Some(key) if key.has_expired(self.wall) => "its key has expired",
             Some(_) => return true,
         };
-        // It was told when it ended, if that was noticed then.
+        // If the key's end was noticed at the time, the client was told then.
         if self.clients.at(peer).is_some() {
             self.expel(id, why, None);
         }
@@ -145,7 +145,7 @@ impl<S: Store> Broker<S> {
         false
     }
 
-    /// Whether the key of a connection allows a command; tells it otherwise.
+    /// Whether the key of a connection permits a command. If not, the client is told.
     pub(super) fn is_allowed(
         &mut self,
         peer: &Peer,
@@ -165,14 +165,14 @@ impl<S: Store> Broker<S> {
         false
     }
 
-    /// Whether a client may speak with this key: it began with the same. One that was there before a
-    /// restart has not said yet.
+    /// Whether a client may use this key: a client always keeps its first key. A client from before a restart
+    /// has not yet shown its key and may use any.
     pub(super) fn is_clients_key(&self, client: Uuid, key: Option<KeyId>) -> bool {
         let known = self.clients.key_of(client);
         known.is_none() || known == key
     }
 
-    /// Whether the holder of a key may know of a pipe.
+    /// Whether the holder of a key may see a pipe.
     pub(super) fn sees(&self, key: Option<KeyId>, pipe: &str) -> bool {
         self.key(key).is_none_or(|key| key.covers(pipe))
     }
@@ -181,7 +181,7 @@ impl<S: Store> Broker<S> {
         self.roll.as_ref()?.get(key?)
     }
 
-    /// What a client is told of its own key when it comes.
+    /// What the handshake tells a client about its own key.
     pub(super) fn own_key(&self, key: Option<KeyId>) -> Option<OwnKey> {
         self.key(key).map(|key| OwnKey {
             name: key.name.clone(),
@@ -193,8 +193,8 @@ impl<S: Store> Broker<S> {
         })
     }
 
-    /// Ends all that the holders of a key have here, but for the client at `asker`: it has an answer coming, and
-    /// is refused whatever it says next.
+    /// Ends everything that the clients of a key have here, except for the client at `asker`. That client
+    /// still gets its answer and is refused with its next command.
     pub(super) fn expel(&mut self, key: KeyId, why: &str, asker: Option<&Peer>) {
         let error = Reply::Error {
             code: Code::Denied,

@@ -1,8 +1,8 @@
-//! What those who manage a satellite say of its keys.
+//! Commands that manage the satellite's authorized keys.
 //!
-//! Nothing is answered before the roll has been saved, once for all that was said meanwhile. If it
-//! cannot be, it is as it was before, but for keys that were ended: those stay out as long as this
-//! satellite runs.
+//! No command is answered before the keys are saved. One save covers all commands that came meanwhile. If a
+//! save fails, the keys revert to their state before the commands, except that revoked keys stay out as long
+//! as this satellite runs.
 
 use bytes::Bytes;
 
@@ -11,18 +11,18 @@ use crate::keys::{Fault, KeyId, Roll};
 use crate::protocol::{Code, MAX_KEYS_PAGE, NewBox, NewKey, Phrase, Reply};
 use crate::store::Store;
 
-/// How often it is written down at most when keys were used last, in seconds. The end of a satellite
-/// writes it down, too.
+/// The minimum time between two saves that only record when keys were last used, in seconds. A satellite also
+/// saves these times when it stops.
 const USE_KEPT_EVERY: u64 = 60;
 
-/// What has become of the roll since it was saved.
+/// Changes to the authorized keys since they were saved.
 #[derive(Debug, Default)]
 pub(super) struct Unsaved {
-    /// The roll to go back to if the new one does not get to the disk; none if nothing has changed.
+    /// The keys to revert to if the save fails. None if nothing has changed.
     before: Option<Roll>,
-    /// Who is told when it is there, and what.
+    /// The answers to send once the keys are saved.
     answers: Vec<(Peer, Reply)>,
-    /// New boxes in it: who put each there, and for whom.
+    /// New sealed keyrings among the changes: who stored each, and for which key.
     boxes: Vec<(Peer, KeyId, Bytes)>,
 }
 
@@ -45,7 +45,7 @@ impl<S: Store> Broker<S> {
             holder = Some(roll.keep_box(new, by)?.id());
             Ok(Reply::Kept)
         });
-        // It is told when it has been saved.
+        // The holder is told when the keyring is saved.
         if let Some(holder) = holder {
             self.unsaved.boxes.push((peer.clone(), holder, boxed));
         }
@@ -93,7 +93,8 @@ impl<S: Store> Broker<S> {
         self.let_go_of(key, discard);
     }
 
-    /// What the holder of a key may have come back for is forgotten; what it wrote and nobody takes, too, if so.
+    /// Forgets everything that the clients of a revoked key could come back for. With `discard`, also drops
+    /// streams written with the key that nobody takes.
     fn let_go_of(&mut self, key: KeyId, discard: bool) {
         for id in self.shares.things_of(key) {
             let taker = self.takers.get(&id).map(|taker| taker.client);
@@ -114,7 +115,7 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// Notes that the holder of a key has come.
+    /// Notes that a client with this key has connected.
     pub(super) fn note_use(&mut self, key: Option<KeyId>) {
         let wall = self.wall;
         let (Some(roll), Some(key)) = (&mut self.roll, key) else {
@@ -142,14 +143,14 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// Has the roll saved as it is, for the sake of when keys were used last.
+    /// Schedules a save of the unchanged keys, to record when they were last used.
     pub(super) fn save_roll(&mut self) {
         if self.unsaved.before.is_none() {
             self.unsaved.before.clone_from(&self.roll);
         }
     }
 
-    /// The roll to be saved now, if it has changed.
+    /// The encoded keys, if they have to be saved now.
     pub(super) fn roll_to_save(&mut self) -> Option<Bytes> {
         let roll = self
             .roll
@@ -159,7 +160,7 @@ impl<S: Store> Broker<S> {
         Some(roll.encode().into())
     }
 
-    /// The roll has come to the disk, or has not.
+    /// Handles the result of a save.
     pub(super) fn keys_saved(&mut self, saved: Result<(), String>) {
         let Unsaved {
             before,
@@ -176,7 +177,7 @@ impl<S: Store> Broker<S> {
             return;
         };
         self.out
-            .push_back(Output::Log(format!("the keys cannot be saved: {why}")));
+            .push_back(Output::Log(format!("cannot save the keys: {why}")));
         self.has_roll_changed = true;
         if let (Some(before), Some(now)) = (before, &mut self.roll) {
             *now = before.without_those_revoked(now);
@@ -187,7 +188,7 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// Tells the holders of a key of their new box, but for the one who made it.
+    /// Sends a key's new sealed keyring to the clients of that key, except to the one that made it.
     fn tell_holders(&mut self, from: &Peer, holder: KeyId, boxed: Bytes) {
         let news = Reply::Boxed { boxed };
         for client in self.clients.with_key(holder) {

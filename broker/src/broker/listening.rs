@@ -1,4 +1,4 @@
-//! Listeners: joining and resuming, what is sent to them, what they confirm.
+//! Listeners: joining and resuming, what they are sent, and what they confirm.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,25 +11,26 @@ use crate::pipe::{Away, Changed, Item, ListenerKey, Next, Return};
 use crate::protocol::{Code, Mode, Reply, Resume};
 use crate::store::{Store, StreamKey};
 
-/// One listener.
+/// The subscription of one listener.
 #[derive(Debug)]
 pub(super) struct Taker {
-    /// Whose it is.
+    /// The client that the listener belongs to.
     pub client: Uuid,
     pub pipe: Arc<str>,
     pub key: ListenerKey,
-    /// The connection on which it listens. On another one of its client's it is sent nothing before
-    /// it has said what had arrived.
+    /// The connection on which the listener subscribed. If its client moves to another connection, the
+    /// listener is sent nothing until it has resumed there.
     pub peer: Option<Peer>,
-    /// Whether it has listened in this run of the satellite, or only in the one before.
+    /// Whether the listener has connected in this run of the satellite. False for one known only from the
+    /// log.
     pub is_of_this_run: bool,
-    /// Where it stood when it was given up, if it was.
+    /// The listener's position when it timed out. None while it is present.
     pub away: Option<Away>,
-    /// Whether it was ever given up and came back, and of how many streams it missed the rest by that.
-    /// It is told on each connection, for an earlier one may have broken before it heard.
+    /// Whether the listener ever timed out and came back, and, in `missed`, how many streams it lost the rest
+    /// of. Every connection is told, because an earlier connection may have broken before it heard.
     pub was_lost: bool,
     pub missed: u64,
-    /// The stream that was last given a window of its own for this listener's sake.
+    /// The stream that last got a window from the reserve because of this listener.
     pub promised: Option<Uuid>,
 }
 
@@ -82,7 +83,7 @@ impl<S: Store> Broker<S> {
         self.reply(peer, &reply);
     }
 
-    /// Makes a listener.
+    /// Creates a listener.
     pub(super) fn join(
         &mut self,
         client: Uuid,
@@ -121,7 +122,7 @@ impl<S: Store> Broker<S> {
         });
     }
 
-    /// A listener is there again, perhaps on another connection.
+    /// Resumes a listener, perhaps on another connection.
     fn listen_again(
         &mut self,
         peer: &Peer,
@@ -149,7 +150,7 @@ impl<S: Store> Broker<S> {
             Ok(())
         };
         if resumed.is_err() {
-            let message = "the listener cannot be where it says it is";
+            let message = "the listener cannot have reached that position";
             return self.refuse(peer, Code::Unknown, message, Some(listener));
         }
         if let Some(taker) = self.takers.get_mut(&listener) {
@@ -160,7 +161,7 @@ impl<S: Store> Broker<S> {
         self.wake(key);
     }
 
-    /// A listener that was given up is there again (rule 16).
+    /// Resumes a listener that had timed out (rule 16).
     fn listener_is_back(
         &mut self,
         peer: &Peer,
@@ -203,7 +204,7 @@ impl<S: Store> Broker<S> {
         self.refuse(peer, Code::Lost, message, Some(listener));
     }
 
-    /// What was kept of a listener's parts while it was away is not needed any more.
+    /// Drops the cursors that were kept while a listener was away.
     pub(super) fn forget_parts(&mut self, key: ListenerKey, away: &Away) {
         self.effects.feeds -= away.breadth();
         for stream in away.streams() {
@@ -211,14 +212,15 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// Gives a listener up: what it had not confirmed is there for others, and where it stood is kept.
+    /// Gives up a listener that timed out. Others may take what it had not confirmed, and its position is
+    /// kept.
     pub(super) fn lose_listener(&mut self, listener: Uuid) {
         let Some(taker) = self.takers.get(&listener).filter(|it| it.away.is_none()) else {
             return;
         };
         let (name, key) = (taker.pipe.clone(), taker.key);
         self.line_waits.retain(|(_, waiting)| *waiting != key);
-        // The records that are written of what follows say that it is away.
+        // The records of the following steps already say that the listener is away.
         let away = self.with_pipe(&name, |pipe, ctx| pipe.give_up_listener(key, ctx));
         let Some(away) = away else {
             return;
@@ -245,14 +247,14 @@ impl<S: Store> Broker<S> {
         };
         let confirmed = self.with_pipe(&name, |pipe, ctx| pipe.confirm(key, turns, window, ctx));
         if confirmed.is_err() {
-            let message = "so many turns have not been sent";
+            let message = "the listener confirms more than it was sent";
             self.refuse(peer, Code::Order, message, Some(listener));
         }
-        // A listener that has taken all it was sent may give its writers a window of their own.
+        // A listener that has confirmed everything may give its writers a window from the reserve.
         self.room.touch();
     }
 
-    /// A listener goes before its end.
+    /// Removes a listener before its end.
     pub(super) fn leave(&mut self, client: Uuid, listener: Uuid) {
         let Some(taker) = self.takers.get(&listener) else {
             return;
@@ -274,7 +276,7 @@ impl<S: Store> Broker<S> {
         self.with_pipe(&name, |pipe, ctx| pipe.leave(key, ctx));
     }
 
-    /// A listener has confirmed its end.
+    /// Removes a listener that has confirmed its end.
     pub(super) fn listener_ended(&mut self, key: ListenerKey) {
         if let Some((client, listener)) = self.drop_taker(key) {
             self.tell(client, &Reply::Closed { listener }, None);
@@ -370,7 +372,7 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// Where a listener is, if it is this client's; tells the client otherwise.
+    /// The pipe and key of a listener, if it belongs to this client. If not, the client is told.
     fn owned_listener(
         &mut self,
         peer: &Peer,

@@ -1,4 +1,4 @@
-//! How clients go: by goodbye, by a broken connection, by silence (rule 16).
+//! How clients leave: by goodbye, by a broken connection, or by a timeout (rule 16).
 
 use uuid::Uuid;
 
@@ -8,12 +8,12 @@ use super::{Broker, Now, Output, Peer};
 use crate::protocol::How;
 use crate::store::Store;
 
-/// How long after its connection was closed a program of this machine counts as ended: one that has
-/// only lost patience with its connection is back sooner.
+/// How long after its connection closed a program on this machine counts as ended. A program that only gave
+/// up on its connection reconnects sooner.
 const GONE_AFTER: Now = Now::from_millis(250);
 
 impl<S: Store> Broker<S> {
-    /// A connection has ended.
+    /// Handles a connection that has ended.
     pub(super) fn disconnected(&mut self, peer: &Peer) {
         self.work.forget(peer);
         if let Some(client) = self.clients.at(peer) {
@@ -33,8 +33,8 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// The queue of a connection is full. Credit keeps those of SKYPIPE/1 clients far from that, so
-    /// one that does not read what it asked for is as good as gone.
+    /// Handles a full send queue. Credit keeps the queues of SKYPIPE/1 clients far from full, so a client
+    /// whose queue is full does not read what it asked for and counts as gone.
     pub(super) fn congested(&mut self, peer: Peer) {
         let Some(client) = self.clients.at(&peer) else {
             return;
@@ -46,8 +46,8 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// A client has no connection: credit that it was given comes back, for what was under way may
-    /// be lost. One that has nothing here, or cannot come back, is forgotten.
+    /// Handles a client without a connection. Its unused credit is taken back, because data in transit may be
+    /// lost. A client that has nothing here, or cannot come back, is forgotten.
     pub(super) fn out_of_reach(&mut self, id: Uuid) {
         let Some(client) = self.clients.get(id) else {
             return;
@@ -59,7 +59,7 @@ impl<S: Store> Broker<S> {
         self.forget_if_over(id);
     }
 
-    /// A client's connection carries nothing any more that its writers may send.
+    /// Takes credit back from all writers of a client whose connection carries no more data.
     pub(super) fn withdraw_from(&mut self, id: Uuid) {
         let Some(client) = self.clients.get(id) else {
             return;
@@ -72,18 +72,19 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// A client says goodbye.
+    /// Handles a goodbye.
     pub(super) fn goodbye(&mut self, client: Uuid) {
         self.forget(client, "it left before its end");
     }
 
-    /// Ends all that a client had, and forgets it. `why` stands with streams that are cut by it.
+    /// Ends everything a client has, then forgets the client. `why` becomes the reason of streams that are
+    /// cut by this.
     pub(super) fn forget(&mut self, id: Uuid, why: &str) {
         self.end_all_of(id, why);
         self.clients.remove(id);
     }
 
-    /// Ends all that a client had.
+    /// Ends everything a client has: its streams, its listeners, and its absent ones.
     pub(super) fn end_all_of(&mut self, id: Uuid, why: &str) {
         let Some(client) = self.clients.get(id) else {
             return;
@@ -99,7 +100,8 @@ impl<S: Store> Broker<S> {
         self.absent.remove(|id| absent.contains(&id));
     }
 
-    /// Gives up those who have not been heard of for their time, the longest silent first.
+    /// Gives up all streams and listeners whose clients have timed out, the client with the earliest deadline
+    /// first.
     pub(super) fn lose_the_silent(&mut self) {
         while let Some(id) = self.clients.due(self.now) {
             self.lose(id);
@@ -107,8 +109,8 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// Gives up what a client has here whose time is over. On a connection that is still there it would
-    /// go on unawares: it has to come back on a new one.
+    /// Gives up the streams and listeners of a client that have timed out. If the connection still stands, it
+    /// is dropped: the client would otherwise not notice, and must come back on a new one.
     fn lose(&mut self, id: Uuid) {
         let Some(client) = self.clients.get(id) else {
             return;
@@ -156,8 +158,8 @@ impl<S: Store> Broker<S> {
         self.out.push_back(Output::Log(what.to_owned()));
     }
 
-    /// Looks at a client again when the next of its times may be over. Times of 0.1 peers are not
-    /// ours to watch: they may be silent for ever, and the transport tells when they are gone.
+    /// Schedules the next timeout check of a client. v0.1 peers have no timeouts: they may be silent for
+    /// ever, and the transport reports when they are gone.
     pub(super) fn schedule_check(&mut self, id: Uuid) {
         let Some(client) = self.clients.get(id) else {
             return;
@@ -180,8 +182,8 @@ impl<S: Store> Broker<S> {
         (client.heard + time).min(gone.unwrap_or(Now::MAX))
     }
 
-    /// Forgets a writer, and cuts its stream if that is open. It is forgotten first: it has not
-    /// finished, so that nothing that becomes of its stream is an answer for it.
+    /// Forgets a writer, and cuts its stream if the stream is open. The writer is forgotten first: its stream
+    /// has not finished, so nothing that happens to the stream is an answer to the writer.
     pub(super) fn cut(&mut self, stream: Uuid, why: &str) {
         let missing = self
             .writers
@@ -201,7 +203,7 @@ impl<S: Store> Broker<S> {
     }
 }
 
-/// A time in words, for messages.
+/// Formats a time for messages.
 fn humane(time: Now) -> String {
     if time.subsec_millis() == 0 {
         format!("{} s", time.as_secs())

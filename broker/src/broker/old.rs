@@ -1,8 +1,8 @@
-//! Peers of SKYPIPE/0.1, served by the same rules as far as that protocol can carry them.
+//! SKYPIPE/0.1 peers, served by the same rules as far as their protocol allows.
 //!
-//! A data message opens the peer's stream, an empty one ends it. There is no credit: a writer at
-//! used-up room is cut. There are no acknowledgements: what a listener's connection took counts as
-//! confirmed, one small piece after the other. A peer is gone when its connection is.
+//! A data message opens the peer's stream, and an empty message ends it. The protocol has no credit: a writer
+//! is cut when room is used up. It has no acknowledgements: what a listener's connection accepts counts as
+//! confirmed, one small piece at a time. A peer is gone when its connection is.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,37 +18,37 @@ use crate::protocol::v01::{self, Answer, Command};
 use crate::protocol::{How, MAX_CHUNK, Mode, cost};
 use crate::store::Store;
 
-/// When to try again where a connection's queue was full: soon enough for tens of megabytes a second.
+/// When to retry after a full send queue. Short enough for tens of megabytes per second.
 const RETRY: Duration = Duration::from_millis(5);
 
-/// The most pipes that one peer writes to or listens to at a time. The original client has one.
+/// The maximum number of pipes that one peer writes or reads at a time. The original client uses one.
 pub(super) const MAX_PIPES: usize = 100;
 
-/// The most such peers at a time. Their protocol knows no credit, so that what they send takes up memory at once.
+/// The maximum number of v0.1 peers at a time. Without credit, what they send takes memory at once.
 const MAX_PEERS: usize = 64;
 
-/// What belongs to one such peer.
+/// The state of one v0.1 peer.
 #[derive(Debug, Default)]
 pub(super) struct OldPeer {
-    /// Its streams by pipe; none for one that was cut and whose end is still to come.
+    /// The peer's streams by pipe. None marks a stream that was cut and whose end has not arrived.
     streams: HashMap<Arc<str>, Option<Uuid>>,
-    /// Its listeners by pipe.
+    /// The peer's listeners by pipe.
     listeners: HashMap<Arc<str>, Uuid>,
-    /// How it spells the names of those pipes that it listens to and does not spell in NFC.
+    /// The peer's own spelling of pipe names that it listens to, for names not in NFC.
     spelled: HashMap<Arc<str>, String>,
-    /// What is being sent to it.
+    /// The item that is being sent to the peer.
     sending: Option<Sending>,
 }
 
-/// A turn on its way, in pieces.
+/// One item on its way to a peer, in pieces.
 #[derive(Debug, Clone)]
 struct Sending {
     listener: Uuid,
     turn: u64,
     pipe: Arc<str>,
-    /// What has not been taken yet, the piece under way included.
+    /// The bytes that the connection has not accepted, including the piece in flight.
     rest: Bytes,
-    /// Whether a piece is under way: handed to the loop, which has not said yet what came of it.
+    /// Whether a piece is in flight: passed to the event loop, which has not reported the result.
     is_out: bool,
 }
 
@@ -74,7 +74,8 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// The client that stands for such a peer, made at its first message.
+    /// The client that stands for a v0.1 peer. It is created at the peer's first message. None if there is no
+    /// room for the peer, or it speaks SKYPIPE/1.
     fn old_client(&mut self, peer: &Peer) -> Option<Uuid> {
         if let Some(client) = self.clients.heard(peer, self.now) {
             return self.clients.is_old(client).then_some(client);
@@ -99,7 +100,7 @@ impl<S: Store> Broker<S> {
         };
         let stream = match old.streams.get(pipe).copied() {
             Some(Some(stream)) => stream,
-            // It was cut; whatever comes before its end belongs to it.
+            // The stream was cut. All data up to its end still belongs to it.
             Some(None) => {
                 if payload.is_empty() {
                     old.streams.remove(pipe);
@@ -134,7 +135,8 @@ impl<S: Store> Broker<S> {
         self.old_append(pipe, stream, payload);
     }
 
-    /// What a peer wrote before it was known for one of this protocol did not fit into what a stranger may send.
+    /// Handles data that exceeded what an unknown peer may send, sent before the peer was recognized as a
+    /// v0.1 peer.
     pub(super) fn old_oversent(&mut self, peer: &Peer, frames: &[Bytes]) {
         let slices: Vec<&[u8]> = frames.iter().map(AsRef::as_ref).collect();
         let Some(Command::Data { pipe }) = v01::decode(&slices) else {
@@ -154,7 +156,7 @@ impl<S: Store> Broker<S> {
         self.old_cut(client, &pipe, why);
     }
 
-    /// What a peer goes on to write to a pipe is dropped up to its end.
+    /// Cuts a peer's stream. What the peer still sends to the pipe is dropped up to the stream's end.
     fn old_cut(&mut self, client: Uuid, pipe: &Arc<str>, why: &str) {
         self.out
             .push_back(Output::Log(format!("a 0.1 writer was cut: {why}")));
@@ -187,7 +189,7 @@ impl<S: Store> Broker<S> {
             writer.next += chunk.len() as u64;
             let key = writer.key;
             self.room.hold(cost(chunk.len()), false);
-            // Such a client sends a line a message.
+            // A v0.1 client sends one line per message.
             self.with_pipe(pipe, |pipe, ctx| pipe.append(key, chunk, 0, ctx));
             self.note_unsaved(stream);
         }
@@ -236,7 +238,7 @@ impl<S: Store> Broker<S> {
             .is_some()
             && let Some(peer) = self.clients.peer(client)
         {
-            // A report on what has not gone out yet would be taken for one on what goes out next.
+            // A report about a send that has not left yet would be mistaken for one about the next send.
             self.out.retain(|output| {
                 !matches!(output, Output::Send { peer: to, report: true, .. } if to == peer)
             });
@@ -245,7 +247,7 @@ impl<S: Store> Broker<S> {
         self.serve_old(client);
     }
 
-    /// Sends the next turn of the peer's listeners, if none is under way.
+    /// Sends the next item to one of the peer's listeners, if no item is in flight.
     pub(super) fn serve_old(&mut self, client: Uuid) {
         loop {
             let Some(old) = self.old_mut(client).filter(|old| old.sending.is_none()) else {
@@ -268,7 +270,7 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// The next turn that such a listener is shown: bytes, or the end as an empty message.
+    /// The next item for a v0.1 listener: bytes, or its end as an empty message.
     fn next_for_old(&mut self, pipe: &Arc<str>, listener: Uuid) -> Option<Sending> {
         let key = self.takers.get(&listener)?.key;
         loop {
@@ -296,7 +298,7 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// Sends the piece whose turn it is, or sends it again, unless it is under way.
+    /// Sends or resends the current piece, unless it is in flight.
     pub(super) fn send_piece(&mut self, peer: &Peer) {
         let Some(client) = self.clients.at(peer) else {
             return;
@@ -314,7 +316,7 @@ impl<S: Store> Broker<S> {
         self.send_old(peer, Answer::Data { pipe: &pipe }, Some(piece), true);
     }
 
-    /// The connection took a piece.
+    /// Handles a piece that the connection accepted.
     pub(super) fn taken_by_old(&mut self, peer: &Peer) {
         let Some(client) = self.clients.at(peer) else {
             return;
@@ -353,7 +355,7 @@ impl<S: Store> Broker<S> {
         self.room.touch();
     }
 
-    /// The connection's queue is full: what is to be sent is offered again a little later.
+    /// Handles a full send queue: the piece is sent again a little later.
     pub(super) fn retry_old(&mut self, client: Uuid, peer: Peer) {
         if let Some(sending) = self.old_mut(client).and_then(|old| old.sending.as_mut()) {
             sending.is_out = false;

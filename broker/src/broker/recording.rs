@@ -1,6 +1,6 @@
-//! What the broker writes down: what has changed since the last time, or at a checkpoint everything.
+//! The records that the broker writes: the changes since the last records, or everything at a checkpoint.
 //!
-//! When that is to be done is decided in `saving`, what a record holds of a pipe in [`crate::pipe`].
+//! `saving` decides when to record, and [`crate::pipe`] decides what a record says about a pipe.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::store::record::{Owner, Record, WriterRecord};
 use crate::store::{Store, StreamKey};
 
 impl<S: Store> Broker<S> {
-    /// Hands the records of what has changed to the store.
+    /// Passes records of everything that changed to the store.
     pub(super) fn put_changed(&mut self) {
         let changed = std::mem::take(&mut self.saving.changed);
         let (known, store) = self.known();
@@ -26,7 +26,7 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// Lets the store begin anew with the records of everything.
+    /// Starts a checkpoint: the store begins again with records of everything.
     pub(super) fn checkpoint(&mut self) {
         let (known, store) = self.known();
         let streams = known.streams.keys().map(|key| Changed::Stream(*key));
@@ -44,7 +44,7 @@ impl<S: Store> Broker<S> {
             .chain(listeners)
             .chain(parts)
             .chain(away);
-        // One after the other, for together they may be more than the memory that there is.
+        // Records are made one at a time, because all together may exceed the memory budget.
         let mut records = all.filter_map(|it| known.record_of(it));
         let written = store.checkpoint(&mut records);
         drop(records);
@@ -53,7 +53,7 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// What records are made from, and where they go.
+    /// The sources of records, and the store that takes them.
     fn known(&mut self) -> (Known<'_>, &mut S) {
         let known = Known {
             pipes: &self.pipes,
@@ -67,7 +67,7 @@ impl<S: Store> Broker<S> {
     }
 }
 
-/// What records are made from.
+/// The sources of records.
 struct Known<'a> {
     pipes: &'a Pipes,
     streams: &'a HashMap<StreamKey, (Uuid, Arc<str>)>,
@@ -78,7 +78,7 @@ struct Known<'a> {
 }
 
 impl Known<'_> {
-    /// What is to be written down of something, or that it is no more.
+    /// The record of a changed thing. A thing that no longer exists has a record that says so.
     fn record_of(&self, changed: Changed) -> Option<Record> {
         let mut record = self.record_without_owner(changed)?;
         let owner = match &mut record {

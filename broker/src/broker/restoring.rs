@@ -1,7 +1,7 @@
-//! A broker is made again from what the last one wrote down (rule 16).
+//! Restores a broker from the records of the previous run (rule 16).
 //!
-//! Clients that were there are taken for connected no longer and not given up yet: their times begin
-//! anew. Peers of the original protocol cannot come back, so theirs ends.
+//! All clients start as disconnected but not timed out, and their timeouts start again. v0.1 peers cannot
+//! come back, so their streams and listeners end.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::store::{Recovered, Store, StreamKey};
 use crate::text::{self, count};
 
 impl<S: Store> Broker<S> {
-    /// A broker that goes on where the last one on this store was.
+    /// A broker that continues where the previous run on this store stopped.
     pub fn restore(settings: Settings, store: S, recovered: Recovered) -> Self {
         let mut broker = Self::new(settings, store);
         broker.effects.arrivals = recovered.arrivals;
@@ -121,23 +121,23 @@ impl<S: Store> Broker<S> {
         let pipe = self.pipes.get(&name).filter(|_| is_its);
         let len = pipe.and_then(|pipe| pipe.len(key)).or(record.len);
         let end = pipe.and_then(|pipe| pipe.end(key));
-        // Of a stream that is gone everything was there.
+        // All bytes of a stream that is gone had arrived.
         let next = end.or(record.lost_at).or(len).unwrap_or(record.begins);
-        // A stream that was cut, and not by its writer: the record of the loss, or of the writer's
-        // return, was the last that was written down.
+        // The stream was cut, but not by its writer. The last record is that of the loss or of the writer's
+        // return.
         let is_cut = pipe.is_some_and(|pipe| pipe.is_cut(key)) && record.len.is_none();
         let stage = match (record.outcome, len, end) {
             _ if record.lost_at.is_some() || is_cut => Stage::Lost,
             (Some(outcome), ..) => Stage::Answered(outcome),
             (None, Some(_), Some(_)) => Stage::Finished,
             (None, None, Some(_)) => Stage::Open,
-            // Its stream was the last that was written down to go.
+            // The last record says that the stream is gone.
             (None, Some(_), None) => Stage::Answered(Outcome::Taken),
             (None, None, None) if record.begins > 0 => Stage::Lost,
             (None, None, None) => return self.note_changed(Changed::Writer(record.stream)),
         };
         let mut writer = Writer::new(record.client, name, key, record.wait, stage, next, len);
-        // What a store finds it has synced.
+        // Everything that a store recovers is synced.
         (writer.safe, writer.is_finish_safe) = (next, len.is_some());
         writer.is_restored = true;
         writer.begins = record.begins;
@@ -162,7 +162,7 @@ impl<S: Store> Broker<S> {
         self.schedule_check(record.client);
     }
 
-    /// Answers whom it can, and ends what cannot come back.
+    /// Answers writers whose data is safe, and ends what cannot come back.
     fn end_what_stays_away(&mut self) {
         for stream in self.writers.keys().copied().collect::<Vec<_>>() {
             self.answer_if_safe(stream);
@@ -190,7 +190,7 @@ impl<S: Store> Broker<S> {
         self.cut_the_orphaned();
     }
 
-    /// An open stream without a writer was being cut when the last run ended.
+    /// Cuts open streams without a writer. The previous run ended while it was cutting them.
     fn cut_the_orphaned(&mut self) {
         let is_orphan = |(key, (id, name)): (&StreamKey, &(Uuid, Arc<str>))| {
             let is_open = self
@@ -219,13 +219,13 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// A stream whose bytes are damaged ends where the damage begins.
+    /// Ends a stream where its damage begins.
     pub(super) fn cut_damaged(&mut self, key: StreamKey, at: u64, why: &str) {
         let Some((id, name)) = self.streams.get(&key).cloned() else {
             return;
         };
         self.out.push_back(Output::Log(format!(
-            "a stream of {} is cut behind its first {}: {why}",
+            "a stream of {} is cut after its first {}: {why}",
             text::pipe(&name),
             count(at, "byte")
         )));

@@ -1,11 +1,11 @@
-//! When bytes go to disk, what is written down, and what is safe by that (rules 4, 11, 12 and 16).
+//! When bytes go to disk, what is recorded, and what is therefore safe (rules 4, 11, 12 and 16).
 //!
-//! Bytes for which nobody listens are saved as they come. Bytes that listeners get live are kept in
-//! memory until all of them have confirmed, and saved if that takes too long or room is short. A
-//! writer is told that bytes are safe when either has happened, and a sync after the saving.
-//! Decisions are recorded before anything that follows from them is sent.
+//! Bytes without a listener are saved as they arrive. Live bytes stay in memory until all listeners have
+//! confirmed them. They are saved if that takes too long or room is short. A writer is told that bytes are
+//! safe once they are confirmed, or saved and synced. Decisions are recorded before any reply that depends on
+//! them is sent.
 //!
-//! With a store that is not durable everything is safe as soon as it is taken in, as far as that goes.
+//! A store that is not durable makes all bytes count as safe on arrival.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -19,73 +19,73 @@ use crate::pipe::Changed;
 use crate::protocol::{Code, MAGIC, Outcome, Reply, Shortage, encode};
 use crate::store::{Store, StreamKey, WriteError};
 
-/// How long listeners may take to confirm a byte before it is saved for them.
+/// How long listeners may take to confirm a byte before the byte is saved.
 const SAVE_AFTER: Duration = Duration::from_millis(500);
 
-/// The same once the writer has said that there is no more, and waits for its answer.
+/// The same limit once the writer has finished and waits for its answer.
 const SAVE_LAST_AFTER: Duration = Duration::from_millis(50);
 
-/// After how long what nobody waits for is synced: so much of what listeners have confirmed can come
-/// once more if the machine loses its power, and what they took leaves the disk only then.
+/// How long data that nobody waits for may stay unsynced. After a power loss, this much of what listeners
+/// have confirmed may be delivered again. Confirmed data leaves the disk only after the sync.
 const SYNC_AFTER: Duration = Duration::from_secs(1);
 
-/// After how long a full disk is tried again.
+/// How long to wait before writing to a full disk again.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 
-/// The most of one stream that may be unsafe, in bytes: what its writer has to keep for that long.
+/// The maximum number of unsafe bytes of one stream. Its writer keeps these bytes until they are safe.
 pub(super) const MAX_UNSAFE: u64 = 48 << 20;
 
-/// What will be safe once the log is synced up to some place.
+/// What becomes safe once the log is synced up to a position.
 #[derive(Debug)]
 struct Pending {
-    /// The place in the log.
+    /// The position in the log. `u64::MAX` until the next records are written.
     written: u64,
     stream: Uuid,
-    /// Bytes of the stream below this place are saved by then.
+    /// Bytes of the stream below this offset are saved by then.
     saved: u64,
-    /// Whether its finish is recorded by then.
+    /// Whether the stream's finish is recorded by then.
     is_finished: bool,
 }
 
-/// What is to be saved, recorded and synced.
+/// What has to be saved, recorded and synced.
 #[derive(Debug, Default)]
 pub(super) struct Saving {
-    /// Streams with bytes in memory, by the time at which they are to be saved.
+    /// Streams with bytes in memory, by the time at which they must be saved.
     due: BTreeSet<(Now, StreamKey)>,
     times: HashMap<StreamKey, Now>,
-    /// Streams that were saved because those who take them did not confirm, and have not since.
+    /// Streams that were saved because their listeners did not confirm in time and have not confirmed since.
     stalled: HashSet<StreamKey>,
     /// What has changed since the last records.
     pub changed: BTreeSet<Changed>,
-    /// What waits for a sync, in the order of the log.
+    /// What waits for a sync, in log order.
     pending: VecDeque<Pending>,
-    /// Whether the store has something to look after: a sync has come to its end.
+    /// Whether a sync has finished, so that the store has work to do.
     pub is_touched: bool,
-    /// When to sync what nobody waits for.
+    /// When to sync data that nobody waits for.
     sync_at: Option<Now>,
-    /// Until when a full disk is left alone.
+    /// No write is attempted on a full disk before this time.
     full_until: Option<Now>,
-    /// Why it is full, if it is.
+    /// Why the disk is full. None if it is not.
     pub full: Option<String>,
-    /// What is still to be done, and nothing else, once the disk has failed.
+    /// The outputs that remain after the disk has failed. Nothing else is done from then on.
     pub last_words: Option<VecDeque<Output>>,
 }
 
 impl Saving {
-    /// A stream is gone.
+    /// Forgets a stream that is gone.
     pub fn forget(&mut self, stream: StreamKey) {
         self.nothing_due(stream);
         self.stalled.remove(&stream);
     }
 
-    /// A stream has nothing that is to be saved.
+    /// Notes that a stream has nothing to save.
     fn nothing_due(&mut self, stream: StreamKey) {
         if let Some(due) = self.times.remove(&stream) {
             self.due.remove(&(due, stream));
         }
     }
 
-    /// A stream is to be saved at this time, or earlier if that was said before.
+    /// Schedules a stream to be saved by this time, or earlier if an earlier time was set before.
     fn save_by(&mut self, stream: StreamKey, due: Now) {
         match self.times.get(&stream) {
             Some(before) if *before <= due => return,
@@ -98,13 +98,13 @@ impl Saving {
         self.due.insert((due, stream));
     }
 
-    /// Whether something is to be written down.
+    /// Whether something has to be recorded.
     pub fn is_behind(&self) -> bool {
         let is_unplaced = |pending: &Pending| pending.written == u64::MAX;
         self.is_touched || !self.changed.is_empty() || self.pending.back().is_some_and(is_unplaced)
     }
 
-    /// When something is to be done.
+    /// When the next save, sync or retry is due.
     pub fn deadline(&self) -> Option<Now> {
         let due = self.due.first().map(|(due, _)| *due);
         let due = match (due, self.full_until) {
@@ -120,14 +120,14 @@ impl Saving {
 }
 
 impl<S: Store> Broker<S> {
-    /// Something is to be recorded.
+    /// Notes that something has to be recorded.
     pub(super) fn note_changed(&mut self, changed: Changed) {
         if self.store.is_durable() {
             self.saving.changed.insert(changed);
         }
     }
 
-    /// Bytes of a stream were taken in.
+    /// Notes that bytes of a stream arrived.
     pub(super) fn note_unsaved(&mut self, stream: Uuid) {
         let Some(writer) = self.writers.get_mut(&stream) else {
             return;
@@ -143,14 +143,14 @@ impl<S: Store> Broker<S> {
         self.saving.save_by(key, self.now + wait);
     }
 
-    /// Whether nobody takes a stream, or those who do have stopped to.
+    /// Whether a stream has no listeners, or its listeners have stopped confirming.
     fn is_late(&self, key: StreamKey) -> bool {
         let known = self.streams.get(&key);
         let pipe = known.and_then(|(_, name)| self.pipes.get(name));
         self.saving.stalled.contains(&key) || pipe.is_none_or(|pipe| pipe.is_free(key))
     }
 
-    /// A writer has said that there is no more.
+    /// Notes that a writer has finished its stream.
     pub(super) fn note_finished(&mut self, stream: Uuid) {
         let Some(writer) = self.writers.get_mut(&stream) else {
             return;
@@ -165,7 +165,7 @@ impl<S: Store> Broker<S> {
             return self.answer_if_safe(stream);
         }
         if self.saving.full.is_some() && !self.has_unsaved(key) {
-            // A finish needs no room, and does not wait for those who do.
+            // A finish needs no room, so it does not wait for others that do.
             self.saving.nothing_due(key);
             return self.expect_sync(key);
         }
@@ -174,11 +174,12 @@ impl<S: Store> Broker<S> {
         } else {
             SAVE_LAST_AFTER
         };
-        // Even with nothing in memory, for the finish itself is to be synced.
+        // Also needed with nothing in memory: the finish itself has to be synced.
         self.saving.save_by(key, self.now + wait);
     }
 
-    /// Bytes of a stream were let go, for everyone who got them has confirmed them: they are safe.
+    /// Notes that bytes of a stream were released because all its listeners confirmed them. These bytes are
+    /// safe.
     pub(super) fn note_released(&mut self, key: StreamKey, needed: u64) {
         if !self.store.is_durable() {
             return;
@@ -193,7 +194,7 @@ impl<S: Store> Broker<S> {
             .get(&stream)
             .is_none_or(|writer| writer.stage == Stage::Open);
         if is_open {
-            // They go on taking, so what lies in memory gets its time anew.
+            // The listeners confirm again, so bytes in memory get a new deadline.
             self.saving.forget(key);
             if self.has_unsaved(key) {
                 self.saving.save_by(key, self.now + SAVE_AFTER);
@@ -211,7 +212,7 @@ impl<S: Store> Broker<S> {
         let Some(writer) = self.writers.get_mut(&stream) else {
             return;
         };
-        // Nothing is before what an earlier part of the same stream holds.
+        // Nothing counts as safe before the end of the stream's earlier part.
         let safe = if writer.safe < writer.begins {
             safe.min(writer.begins)
         } else {
@@ -222,12 +223,12 @@ impl<S: Store> Broker<S> {
             writer.full = writer.full.filter(|full| *full != Shortage::Disk);
             let want = writer.want;
             self.owe(stream);
-            // It may have been at the limit of what may be unsafe.
+            // The writer may have reached the limit of unsafe bytes.
             self.note_want(stream, want);
         }
     }
 
-    /// Answers a writer that waits for nothing more.
+    /// Answers a writer if everything it waits for has happened.
     pub(super) fn answer_if_safe(&mut self, stream: Uuid) {
         let is_due = self.writers.get(&stream).is_some_and(|writer| {
             !writer.wait && writer.stage == Stage::Finished && writer.is_safe()
@@ -237,7 +238,7 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// Saves what is due.
+    /// Saves everything that is due.
     pub(super) fn save_due(&mut self) {
         if self
             .saving
@@ -263,7 +264,7 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// Saves what a stream has in memory. Returns whether there was room.
+    /// Saves everything that a stream has in memory. Returns whether the disk had room.
     pub(super) fn save(&mut self, key: StreamKey) -> bool {
         loop {
             match self.store.save(key) {
@@ -296,7 +297,7 @@ impl<S: Store> Broker<S> {
         };
         let saved = self.store.saved(key).unwrap_or(most).min(most);
         self.saving.pending.push_back(Pending {
-            // Right behind what is about to be recorded, its finish included.
+            // Directly behind the next records, which include the stream's finish.
             written: u64::MAX,
             stream: *stream,
             saved,
@@ -304,7 +305,7 @@ impl<S: Store> Broker<S> {
         });
     }
 
-    /// Something could not be written down.
+    /// Handles a failed write.
     pub(super) fn not_written(&mut self, error: WriteError) {
         match error {
             WriteError::Full(why) => self.disk_is_full(&why),
@@ -329,8 +330,8 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// Nobody knows what is on the disk, so nothing that was to be said may be: all that is left is to
-    /// say why, and to end. Who comes back to the next satellite is answered from what is there then.
+    /// Nobody knows what is on the disk, so no pending reply may be sent. The satellite only reports the
+    /// reason and ends. Clients that reconnect to the next satellite get answers from what is really there.
     fn disk_has_failed(&mut self, why: String) {
         if self.saving.last_words.is_some() {
             return;
@@ -346,7 +347,7 @@ impl<S: Store> Broker<S> {
         self.saving.last_words = Some(words);
     }
 
-    /// Saves all that is in memory, as far as there is room: the satellite ends.
+    /// Saves everything in memory, as far as there is room, because the satellite is about to end.
     pub(super) fn save_all(&mut self) {
         while let Some((_, key)) = self.saving.due.first().copied() {
             if !self.save(key) {
@@ -355,7 +356,7 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// Saves streams, those first that have waited longest, until a good part of the memory is free.
+    /// Saves streams, those with the earliest deadline first, until enough memory is free.
     pub(super) fn make_room(&mut self) {
         if !self.store.is_durable() || self.saving.full_until.is_some() {
             return;
@@ -369,8 +370,8 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// Writes down what has been decided, before anything that follows from it is sent. Returns
-    /// whether that was possible.
+    /// Records all decisions before any reply that depends on them is sent. Returns whether that was
+    /// possible.
     pub(super) fn record(&mut self) -> bool {
         if self.saving.last_words.is_some() {
             return false;
@@ -403,7 +404,7 @@ impl<S: Store> Broker<S> {
         true
     }
 
-    /// Notes what the last sync has made safe, and begins the next if there is need.
+    /// Notes what the last sync made safe, and starts the next sync if needed.
     pub(super) fn go_on_syncing(&mut self) {
         if self.saving.pending.is_empty() {
             return;
@@ -434,7 +435,7 @@ impl<S: Store> Broker<S> {
     }
 }
 
-/// An error for a connection, about nothing that was asked on it.
+/// An error for a connection that does not answer any request.
 fn to_peer(peer: Peer, code: Code, message: &str) -> Output {
     let reply = Reply::Error {
         code,

@@ -1,4 +1,4 @@
-//! The broker by itself: what peers say to it and what they hear, on a time of the test's own.
+//! Tests of the broker alone: what peers say and what they are told, with a clock set by the test.
 
 mod asking;
 mod credit;

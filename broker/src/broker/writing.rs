@@ -1,4 +1,4 @@
-//! Writers: opening and resuming streams, taking chunks in, acknowledging, answering.
+//! Writers: opening and resuming streams, taking chunks in, acknowledging and answering.
 
 use std::sync::Arc;
 
@@ -15,68 +15,68 @@ use crate::protocol::{
 use crate::store::{Store, StreamKey};
 use crate::text;
 
-/// How far a writer is.
+/// The state of a writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Its stream is open.
+    /// The writer's stream is open.
     Open,
-    /// Its stream has finished; what it asked for does not hold yet.
+    /// The stream has finished, but the promise that the writer asked for does not hold yet.
     Finished,
-    /// It is owed this answer, or has been sent it.
+    /// This answer is due or was sent.
     Answered(Outcome),
-    /// It was silent for too long, and its stream was cut; it may come back (rule 16).
+    /// The writer timed out and its stream was cut. The writer may come back (rule 16).
     Lost,
 }
 
-/// One writer, until it has its answer.
+/// A writer. It exists until its client has confirmed the answer.
 #[derive(Debug)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "what it asked for and what is noted about it are independent of one another"
 )]
 pub(super) struct Writer {
-    /// Whose it is.
+    /// The client that the writer belongs to.
     pub client: Uuid,
-    /// The connection that was told of its credit.
+    /// The connection that was told the writer's credit.
     pub connection: Option<Peer>,
     pub pipe: Arc<str>,
     pub key: StreamKey,
     pub stage: Stage,
-    /// The byte that is expected.
+    /// The offset of the next expected byte.
     pub next: u64,
-    /// Bytes below this place are safe, as far as it was found.
+    /// Bytes below this offset are known to be safe.
     pub safe: u64,
-    /// How many bytes there are, once it has said so. After a restart of the satellite some may have
-    /// to come again.
+    /// The total number of bytes, once the writer has finished. After the satellite restarted, some of them
+    /// may have to be sent again.
     pub len: Option<u64>,
-    /// What its chunks have cost since the last `Opened`.
+    /// The cost of the writer's chunks since the last `Opened`.
     pub received: u64,
-    /// What they may cost.
+    /// The limit for that cost: the credit given since the last `Opened`.
     pub limit: u64,
-    /// The limit that it wants.
+    /// The limit that the writer requested.
     pub want: u64,
-    /// Whether it waits until listeners have confirmed everything.
+    /// Whether the writer's answer waits until listeners have confirmed everything (`--wait`).
     pub wait: bool,
-    /// Whether it stands in the queue for credit.
+    /// Whether the writer is in the queue for credit.
     pub is_wanting: bool,
-    /// What it was found to lack room in.
+    /// The resource that the writer waits for. None if it waits for none.
     pub full: Option<Shortage>,
-    /// Whether it is owed an acknowledgement.
+    /// Whether an acknowledgement is due.
     is_owed: bool,
-    /// Whether its finish is safe.
+    /// Whether the stream's finish is safe.
     pub is_finish_safe: bool,
-    /// Whether it was there before this run of the satellite.
+    /// Whether the writer was restored from the log of an earlier run.
     pub is_restored: bool,
-    /// Where its stream begins: beyond 0 if that is the rest of one that was cut.
+    /// The offset at which the stream begins. It is not 0 if the stream is the rest of a cut stream.
     pub begins: u64,
-    /// Streams that hold earlier parts of what it wrote, which were cut, as long as they are there.
+    /// Streams that hold earlier, cut parts of the writer's data, while they exist.
     pub earlier: Vec<StreamKey>,
-    /// Whether something of an earlier part was discarded.
+    /// Whether data of an earlier part was discarded.
     pub has_discarded: bool,
 }
 
 impl Writer {
-    /// A writer of whose stream the bytes up to `next` are there.
+    /// A writer whose stream has arrived up to `next`.
     pub fn new(
         client: Uuid,
         pipe: Arc<str>,
@@ -110,7 +110,7 @@ impl Writer {
         }
     }
 
-    /// How much more credit it wants: what it said, and a line's worth in any case.
+    /// How much more credit the writer wants: the requested credit, and enough for one line in any case.
     pub fn wants(&self) -> u64 {
         if !self.is_awaited() {
             return 0;
@@ -123,17 +123,17 @@ impl Writer {
         self.want.max(line).saturating_sub(self.limit)
     }
 
-    /// Whether it may send something, and has something in hand as far as it said.
+    /// Whether the writer has credit and, according to its last request, data to send.
     pub fn will_send(&self) -> bool {
         self.has_credit() && self.want > self.received
     }
 
-    /// Whether it may send something.
+    /// Whether the writer has enough credit to send something.
     pub fn has_credit(&self) -> bool {
         self.is_awaited() && self.limit - self.received >= SCRAP
     }
 
-    /// Whether bytes are still to come.
+    /// Whether bytes are still expected.
     pub fn is_awaited(&self) -> bool {
         match self.stage {
             Stage::Open => true,
@@ -142,12 +142,12 @@ impl Writer {
         }
     }
 
-    /// The most bytes that there may be.
+    /// The maximum length of the stream.
     pub fn most(&self) -> u64 {
         self.len.unwrap_or(MAX_BYTES)
     }
 
-    /// Whether all that it wrote is safe, and its finish.
+    /// Whether everything that the writer wrote is safe, including the finish.
     pub fn is_safe(&self) -> bool {
         self.is_finish_safe && self.len.is_some_and(|len| self.safe >= len)
     }
@@ -199,7 +199,7 @@ impl<S: Store> Broker<S> {
             return;
         };
         if label.len() > MAX_LABEL || is_reserved(stream) || self.takers.contains_key(&stream) {
-            let message = "a label has at most 255 bytes, and a UUID one use";
+            let message = "a label has at most 255 bytes, and a UUID can only be used once";
             return self.refuse(peer, Code::Malformed, message, Some(stream));
         }
         if let Err(why) = self.has_room_for(client, Kind::Streams, &name) {
@@ -215,7 +215,7 @@ impl<S: Store> Broker<S> {
         self.opened(peer, stream);
     }
 
-    /// Answers `Open` with a first credit.
+    /// Answers `Open` with the first credit.
     fn opened(&mut self, peer: &Peer, stream: Uuid) {
         let Some(writer) = self.writers.get(&stream) else {
             return;
@@ -240,7 +240,7 @@ impl<S: Store> Broker<S> {
         self.reply(peer, &reply);
     }
 
-    /// Makes a stream and its writer.
+    /// Creates a stream and its writer.
     pub(super) fn begin(
         &mut self,
         client: Uuid,
@@ -265,7 +265,7 @@ impl<S: Store> Broker<S> {
         self.with_pipe(name, |pipe, ctx| pipe.open(key, opening, ctx));
     }
 
-    /// A writer is there again, perhaps on another connection.
+    /// Resumes a writer, perhaps on another connection.
     fn reopen(&mut self, peer: &Peer, client: Uuid, stream: Uuid, from: u64) {
         if !self.owns_stream(peer, client, stream) {
             return;
@@ -282,8 +282,8 @@ impl<S: Store> Broker<S> {
         self.opened(peer, stream);
     }
 
-    /// A writer that had been given up is there again (rule 16). Its stream goes on if nobody was told
-    /// that it was cut; else what the writer still has follows as the rest of it.
+    /// Resumes a writer that had timed out (rule 16). If nobody was told of the cut, the stream continues.
+    /// Otherwise, what the writer still has becomes the rest of the stream.
     fn writer_is_back(
         &mut self,
         peer: &Peer,
@@ -333,7 +333,7 @@ impl<S: Store> Broker<S> {
         self.opened(peer, stream);
     }
 
-    /// Opens the rest of a stream that was cut, for the same writer.
+    /// Opens the rest of a cut stream for the same writer.
     fn go_on_with_rest(&mut self, client: Uuid, name: &Arc<str>, opening: pipe::Opening) {
         let stream = opening.id;
         let Some(before) = self.writers.remove(&stream) else {
@@ -342,7 +342,7 @@ impl<S: Store> Broker<S> {
         self.begin(client, name, opening, before.wait);
         let is_there = self.streams.contains_key(&before.key);
         if let Some(writer) = self.writers.get_mut(&stream) {
-            // What is not there any more was taken or discarded.
+            // If the earlier part is gone, it was taken or discarded.
             writer.safe = if is_there { before.safe } else { before.next };
             writer.has_discarded = before.has_discarded;
             writer.earlier = before.earlier;
@@ -350,8 +350,8 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// A writer knows of more that was safe than a satellite which lost its power does: listeners had
-    /// confirmed it, or it would have been found.
+    /// Skips bytes that a writer knows were safe, although a satellite that lost power does not have them.
+    /// Listeners had confirmed these bytes, or the log would contain them.
     fn skip_to(&mut self, stream: Uuid, from: u64) {
         let Some(writer) = self.writers.get_mut(&stream) else {
             return;
@@ -384,11 +384,14 @@ impl<S: Store> Broker<S> {
             return self.owe(stream);
         }
         if payload.is_empty() || payload.len() > MAX_CHUNK {
-            let message = "a chunk has 1 byte to 1 MiB, and its writer credit for it";
+            let message = "a chunk has 1 byte to 1 MiB, and its writer needs credit for it";
             return self.refuse(peer, Code::Malformed, message, Some(stream));
         }
         if at != writer.next || end > writer.most() {
-            let message = format!("bytes from {at} came where {} was expected", writer.next);
+            let message = format!(
+                "the chunk begins at byte {at}, but byte {} was expected",
+                writer.next
+            );
             return self.refuse(peer, Code::Order, &message, Some(stream));
         }
         if writer.received + price > writer.limit {
@@ -454,7 +457,7 @@ impl<S: Store> Broker<S> {
         }
         if len != writer.next {
             let message = format!(
-                "a finish after {}, where {} came",
+                "the stream finishes after {}, but {} arrived",
                 text::count(len, "byte"),
                 text::count(writer.next, "byte")
             );
@@ -467,7 +470,7 @@ impl<S: Store> Broker<S> {
             How::Cut(why) => why.len() > MAX_LABEL,
         };
         if is_long {
-            let message = "a stream ends, with a proof of at most 64 bytes, or is cut, with a reason of at most 255";
+            let message = "a stream ends, with a proof of at most 64 bytes, or is cut, with a reason of at most 255 bytes";
             return self.refuse(peer, Code::Malformed, message, Some(stream));
         }
         if let Some((name, key)) = self.end_writing(stream) {
@@ -476,7 +479,7 @@ impl<S: Store> Broker<S> {
         self.note_finished(stream);
     }
 
-    /// Ends the writing of an open stream: no more chunks, no more credit. Returns where it is.
+    /// Ends the writing of an open stream: no more chunks and no more credit. Returns its pipe and key.
     pub(super) fn end_writing(&mut self, stream: Uuid) -> Option<(Arc<str>, StreamKey)> {
         let writer = self.writers.get_mut(&stream)?;
         if writer.stage != Stage::Open {
@@ -490,7 +493,7 @@ impl<S: Store> Broker<S> {
         Some(place)
     }
 
-    /// The writer has its answer, or does not want it.
+    /// Handles a writer that has its answer or does not want one.
     pub(super) fn close(&mut self, client: Uuid, stream: Uuid) {
         if self
             .writers
@@ -514,7 +517,8 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// A stream is over: its writer has waited for that, or need not wait for the disk any more.
+    /// Handles the end of a stream. Its writer may be waiting for that, or need not wait for the disk any
+    /// more.
     pub(super) fn stream_gone(&mut self, key: StreamKey, outcome: Outcome) {
         self.saving.forget(key);
         let Some((stream, _)) = self.streams.remove(&key) else {
@@ -551,7 +555,7 @@ impl<S: Store> Broker<S> {
             return;
         };
         writer.stage = Stage::Answered(outcome);
-        // After a restart listeners may have confirmed what its writer has not sent again.
+        // After a restart, listeners may have confirmed bytes that the writer has not sent again.
         writer.next = writer.len.unwrap_or(writer.next);
         writer.safe = writer.next;
         let client = writer.client;
@@ -559,7 +563,7 @@ impl<S: Store> Broker<S> {
         self.tell(client, &Reply::Finished { stream, outcome }, None);
     }
 
-    /// Takes back credit that was not used.
+    /// Takes back unused credit.
     pub(super) fn withdraw(&mut self, stream: Uuid) {
         let Some(writer) = self.writers.get_mut(&stream) else {
             return;
@@ -576,7 +580,7 @@ impl<S: Store> Broker<S> {
         self.shares.settle(stream, unused);
     }
 
-    /// Notes that a writer is owed an acknowledgement; it goes out when all input is handled.
+    /// Notes that an acknowledgement is due. It is sent once all input is handled.
     pub(super) fn owe(&mut self, stream: Uuid) {
         if let Some(writer) = self.writers.get_mut(&stream)
             && !std::mem::replace(&mut writer.is_owed, true)
@@ -585,7 +589,7 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// Sends the acknowledgements that are owed.
+    /// Sends all due acknowledgements.
     pub(super) fn acknowledge(&mut self) {
         for stream in std::mem::take(&mut self.unacknowledged) {
             let Some(writer) = self.writers.get_mut(&stream) else {
@@ -594,7 +598,7 @@ impl<S: Store> Broker<S> {
             writer.is_owed = false;
             let (client, next, limit, full) =
                 (writer.client, writer.safe, writer.limit, writer.full);
-            // One whose bytes are all here may wait for room on the disk.
+            // A writer whose bytes have all arrived may still wait for room on the disk.
             if writer.is_awaited() || (writer.stage == Stage::Finished && full.is_some()) {
                 self.tell(
                     client,
@@ -610,7 +614,7 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// Whether a stream is known and this client's; tells it otherwise.
+    /// Whether a stream belongs to this client. If not, the client is told.
     fn owns_stream(&mut self, peer: &Peer, client: Uuid, stream: Uuid) -> bool {
         let owner = self.writers.get(&stream).map(|writer| writer.client);
         if owner == Some(client) {

@@ -1,8 +1,9 @@
-//! The public halves of a machine's keys, as one word of text.
+//! The public keys of a machine, as one word of text.
 //!
-//! Owns the text: base64url without padding of the identity's half and of that for boxes, 32 bytes each. There
-//! is no secret in it: a machine that makes its own seed hands this to whoever lets it in, on a command
-//! line or in a platform's metadata, and no one else ever holds what derives from the seed.
+//! This module owns the text: base64url without padding of the identity's public key and the encryption key,
+//! 32 bytes each. It contains no secret. A machine that creates its own seed passes this text to whoever
+//! enrolls it, on a command line or in a platform's metadata. Nobody else ever holds what derives from the
+//! seed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,17 +14,17 @@ use super::secret::LENGTH;
 use super::seed::Seed;
 use crate::protocol::PublicKey;
 
-/// The public halves of one machine.
+/// The public keys of one machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Halves {
-    /// With which it connects.
+    /// The key with which the machine connects.
     pub public: PublicKey,
-    /// To which boxes for it are sealed.
+    /// The key to which keyrings for the machine are sealed.
     pub boxing: PublicKey,
 }
 
 impl Halves {
-    /// Those of a machine with this seed.
+    /// The public keys of a machine with this seed.
     #[must_use]
     pub fn of(seed: &Seed) -> Self {
         Self {
@@ -47,7 +48,7 @@ impl FromStr for Halves {
         let mut both = [0; 2 * LENGTH];
         let length = Base64UrlUnpadded::decode(text, &mut both).map(<[u8]>::len);
         if length != Ok(both.len()) {
-            return Err("it is not the public halves of a machine's keys");
+            return Err("it does not contain a machine's public keys");
         }
         let half = |from: usize| {
             let mut half = [0; LENGTH];

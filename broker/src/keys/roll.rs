@@ -1,4 +1,4 @@
-//! The roll: every key of a satellite, and what is kept for its holder.
+//! The authorized keys of a satellite, and what is stored for their holders.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -14,105 +14,105 @@ use crate::protocol::{
 };
 use crate::text;
 
-/// The most keys that may connect, so that a roll can be held and written whole: with a box of usual
-/// size for each, a few megabytes.
+/// The maximum number of keys. All keys are held in memory and written as a whole: a few megabytes, with a
+/// sealed keyring of the usual size for each.
 const MAX_KEYS: usize = 2_000;
 
-/// How many names of keys that have ended are remembered, so that ending one again is no error.
+/// How many names of revoked keys are remembered, so that revoking one again succeeds.
 const ENDED_KEPT: usize = 1_000;
 
-/// The version of the form on disk.
+/// The version of the format on disk.
 const VERSION: u16 = 1;
 
-/// One key.
+/// An authorized key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
-    /// Its number.
+    /// The key's id.
     id: u64,
-    /// Its name, of which there is only one.
+    /// The key's name, unique at the satellite.
     pub name: String,
-    /// The public half with which its holder connects.
+    /// The public key with which the holder connects.
     public: PublicKey,
-    /// The public half to which boxes for its holder are sealed.
+    /// The public key to which keyrings for the holder are sealed.
     boxing: PublicKey,
-    /// What it allows.
+    /// What the key permits.
     pub rights: Rights,
-    /// In which pipes; none is all.
+    /// Patterns of the pipes that the key is for. Empty: all pipes.
     pipes: Vec<String>,
-    /// When it ends, in seconds since 1970 (UTC).
+    /// When the key expires, in seconds since 1970 (UTC).
     expires: Option<u64>,
-    /// How many bytes of what it writes may wait; none for its share.
+    /// How many bytes written with the key may wait. None: the key's share.
     #[serde(default)]
     pub quota: Option<u64>,
-    /// When it was made.
+    /// When the key was created, in seconds since 1970 (UTC).
     made: u64,
-    /// When it was used last.
+    /// When the key was last used, in seconds since 1970 (UTC).
     used: Option<u64>,
-    /// The box that is kept for its holder.
+    /// The sealed keyring stored for the holder.
     pub boxed: Option<Bytes>,
-    /// What makes managers sure of it.
+    /// The attestation that lets managers trust the key.
     pub voucher: Option<Bytes>,
 }
 
 impl Key {
-    /// Its number.
+    /// The key's id.
     #[must_use]
     pub fn id(&self) -> KeyId {
         KeyId(self.id)
     }
 
-    /// Whether a pipe is among those that it is for. Who manages has all of them.
+    /// Whether the key is for this pipe. A key that may manage is for all pipes.
     #[must_use]
     pub fn covers(&self, pipe: &str) -> bool {
         let is_meant = |pattern: &String| matches(pattern, pipe);
         self.is_for_all_pipes() || self.pipes.iter().any(is_meant)
     }
 
-    /// Whether it is for every pipe.
+    /// Whether the key is for every pipe.
     #[must_use]
     pub fn is_for_all_pipes(&self) -> bool {
         self.rights.manage || self.pipes.is_empty()
     }
 
-    /// Whether it allows to listen to a pipe.
+    /// Whether the key permits reading a pipe.
     #[must_use]
     pub fn may_read(&self, pipe: &str) -> bool {
         (self.rights.read || self.rights.manage) && self.covers(pipe)
     }
 
-    /// Whether it allows to write into a pipe.
+    /// Whether the key permits writing to a pipe.
     #[must_use]
     pub fn may_write(&self, pipe: &str) -> bool {
         (self.rights.write || self.rights.manage) && self.covers(pipe)
     }
 
-    /// When it ends, in seconds since 1970 (UTC).
+    /// When the key expires, in seconds since 1970 (UTC).
     #[must_use]
     pub fn expires(&self) -> Option<u64> {
         self.expires
     }
 
-    /// Whether its time is over at `wall`, in seconds since 1970 (UTC).
+    /// Whether the key has expired at `wall`, in seconds since 1970 (UTC).
     #[must_use]
     pub fn has_expired(&self, wall: u64) -> bool {
         self.expires.is_some_and(|end| end <= wall)
     }
 }
 
-/// Why a key cannot be as it was asked for.
+/// Why a change of the authorized keys was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// Something about it breaks a rule: a sentence.
+    /// The request breaks a rule. The sentence says which.
     Malformed(&'static str),
-    /// There is one of that name, or with that public half.
+    /// A key with that name or that public key exists.
     Taken,
-    /// There are as many as there can be.
+    /// There are as many keys as there can be.
     TooMany,
-    /// There is none of that name.
+    /// There is no key of that name.
     Unknown,
-    /// The reading key was renewed since.
+    /// The reading key has been renewed since.
     Old,
-    /// It is the last one that may manage.
+    /// It is the last key that may manage.
     Last,
 }
 
@@ -121,7 +121,7 @@ impl fmt::Display for Fault {
         f.write_str(match self {
             Self::Malformed(why) => why,
             Self::Taken => "there is a key of that name already: give another, or revoke that one",
-            Self::TooMany => "this satellite has all the keys that it can keep: revoke some",
+            Self::TooMany => "this satellite has reached its limit of keys: revoke some",
             Self::Unknown => "there is no key of that name",
             Self::Old => {
                 "the reading key is being renewed: try again. If that goes on, somebody's --revoke \
@@ -135,22 +135,22 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Every key of a satellite.
+/// The authorized keys of a satellite.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Roll {
-    /// The number of the next key.
+    /// The id of the next key.
     next: u64,
-    /// The newest generation of keys in any box, and the renewal that made it.
+    /// The newest epoch of any sealed keyring, and (`renewal`) the renewal that created it.
     epoch: u32,
     renewal: Option<Uuid>,
     keys: BTreeMap<KeyId, Key>,
     by_public: HashMap<PublicKey, KeyId>,
-    /// Names of keys that were revoked, the latest last.
+    /// Names and ids of revoked keys, most recent last.
     ended: Vec<(String, u64)>,
     phrase: Option<Phrase>,
 }
 
-/// A roll on disk.
+/// The authorized keys on disk.
 #[derive(Debug, Serialize, Deserialize)]
 struct Written {
     version: u16,
@@ -163,21 +163,21 @@ struct Written {
 }
 
 impl Roll {
-    /// Reads what [`Roll::encode`] wrote.
+    /// Decodes the result of [`Roll::encode`].
     ///
     /// # Errors
     ///
-    /// A sentence, when it is no such thing or of another version.
+    /// A sentence, if the bytes are something else or of another version.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
         let mut written: Written = rmp_serde::from_slice(bytes)
-            .map_err(|error| format!("the list of keys makes no sense: {error}"))?;
+            .map_err(|error| format!("the list of keys cannot be read: {error}"))?;
         if written.version != VERSION {
             return Err(format!(
-                "the list of keys is of version {}, and this program reads {VERSION}",
+                "the list of keys has version {}, but this program reads version {VERSION}",
                 written.version
             ));
         }
-        // They may have been written before names had but one spelling.
+        // The patterns may have been written before names were normalized.
         for pattern in written.keys.iter_mut().flat_map(|key| &mut key.pipes) {
             *pattern = text::normal(pattern).into_owned();
         }
@@ -195,11 +195,11 @@ impl Roll {
         })
     }
 
-    /// The roll as it is kept on disk.
+    /// Encodes the keys for the disk.
     ///
     /// # Panics
     ///
-    /// Never: it holds nothing that MessagePack cannot express.
+    /// Never: the keys contain nothing that MessagePack cannot express.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let written = Written {
@@ -214,11 +214,11 @@ impl Roll {
         rmp_serde::to_vec_named(&written).expect("a roll is expressible in MessagePack")
     }
 
-    /// Adds a key, at `wall` in seconds since 1970 (UTC); returns its name.
+    /// Adds a key at `wall`, in seconds since 1970 (UTC). Returns its name.
     ///
     /// # Errors
     ///
-    /// When it breaks a rule, or is there already.
+    /// If the key breaks a rule, or exists already.
     pub fn invite(&mut self, new: NewKey, wall: u64) -> Result<String, Fault> {
         self.check(&new)?;
         let id = KeyId(self.next);
@@ -260,10 +260,10 @@ impl Roll {
             return Err(Fault::Malformed(fault));
         }
         if !(rights.read || rights.write || rights.manage) {
-            return Err(Fault::Malformed("a key that allows nothing is of no use"));
+            return Err(Fault::Malformed("a key must permit something"));
         }
         if rights.manage && !pipes.is_empty() {
-            let fault = "a key that may invite others is for all pipes";
+            let fault = "a key that may invite others must be for all pipes";
             return Err(Fault::Malformed(fault));
         }
         let is_bad = |pipe: &String| pipe.len() > MAX_PATTERN || !is_name(pipe);
@@ -277,7 +277,7 @@ impl Roll {
             .as_ref()
             .is_some_and(|boxed| boxed.len() > MAX_BOX)
         {
-            return Err(Fault::Malformed("that box is too large"));
+            return Err(Fault::Malformed("the sealed keyring is too large"));
         }
         check_voucher(new.voucher.as_ref())?;
         if new.boxed.is_some() && new.epoch != self.epoch {
@@ -298,11 +298,12 @@ impl Roll {
         format!("key-{number}")
     }
 
-    /// Ends a key. Returns its number, and whether it had not been ended before.
+    /// Revokes a key. Returns its id, and whether it was not revoked before. Revoking a revoked key succeeds
+    /// and changes nothing.
     ///
     /// # Errors
     ///
-    /// When there never was one of that name, or nobody could invite anybody any more.
+    /// If there never was a key of that name, or if nobody could invite anybody afterwards.
     pub fn revoke(&mut self, name: &str) -> Result<(KeyId, bool), Fault> {
         let Some(id) = self.find(name).map(Key::id) else {
             let is_it = |ended: &&(String, u64)| text::normal(&ended.0) == text::normal(name);
@@ -311,7 +312,7 @@ impl Roll {
                 .map(|(_, id)| (KeyId(*id), false))
                 .ok_or(Fault::Unknown);
         };
-        // Without a box a manager has no keys to hand on.
+        // A manager without a sealed keyring has no keys to pass on.
         let can_invite = |key: &&Key| key.rights.manage && key.boxed.is_some() && key.id() != id;
         if self.keys[&id].rights.manage && !self.keys.values().any(|key| can_invite(&key)) {
             return Err(Fault::Last);
@@ -327,14 +328,15 @@ impl Roll {
         Ok((id, true))
     }
 
-    /// Keeps a box for the holder of a key; returns the key. `by` is who says so.
+    /// Stores a sealed keyring for the holder of a key, at the request of the key `by`. Returns the holder's
+    /// key.
     ///
     /// # Errors
     ///
-    /// When there is no such key, the box is too large or old, or not `by`'s to give.
+    /// If there is no such key, if the keyring is too large or outdated, or if `by` may not store it.
     pub fn keep_box(&mut self, new: NewBox, by: KeyId) -> Result<&Key, Fault> {
         if new.boxed.len() > MAX_BOX {
-            return Err(Fault::Malformed("that box is too large"));
+            return Err(Fault::Malformed("the sealed keyring is too large"));
         }
         check_voucher(new.voucher.as_ref())?;
         let manages = self.get(by).is_some_and(|by| by.rights.manage);
@@ -353,15 +355,15 @@ impl Roll {
         Ok(key)
     }
 
-    /// Keeps what a phrase opens, or nothing any more.
+    /// Stores what the phrase opens, or removes it.
     ///
     /// # Errors
     ///
-    /// When it is too large or old.
+    /// If it is too large or outdated.
     pub fn keep_phrase(&mut self, epoch: u32, phrase: Option<Phrase>) -> Result<(), Fault> {
         let is_large = |phrase: &Phrase| phrase.wrapped.len().max(phrase.boxed.len()) > MAX_BOX;
         if phrase.as_ref().is_some_and(is_large) {
-            return Err(Fault::Malformed("that box is too large"));
+            return Err(Fault::Malformed("the sealed keyring is too large"));
         }
         check_voucher(phrase.as_ref().map(|phrase| &phrase.voucher))?;
         if phrase.is_some() && epoch != self.epoch {
@@ -371,25 +373,25 @@ impl Roll {
         Ok(())
     }
 
-    /// What the phrase opens, if there is one.
+    /// What the phrase opens. None if there is no phrase.
     #[must_use]
     pub fn phrase(&self) -> Option<&Phrase> {
         self.phrase.as_ref()
     }
 
-    /// The newest generation of keys in any box.
+    /// The newest epoch of any sealed keyring.
     #[must_use]
     pub fn epoch(&self) -> u32 {
         self.epoch
     }
 
-    /// The key of a number.
+    /// The key with this id.
     #[must_use]
     pub fn get(&self, id: KeyId) -> Option<&Key> {
         self.keys.get(&id)
     }
 
-    /// The key with this public half, unless its time is over at `wall`.
+    /// The key with this public key, unless it has expired at `wall`.
     #[must_use]
     pub fn admit(&self, public: &[u8; 32], wall: u64) -> Option<KeyId> {
         let id = self.by_public.get(&PublicKey(*public))?;
@@ -404,8 +406,7 @@ impl Roll {
         }
     }
 
-    /// The keys behind the name `after`, in the order of their names; at most `limit`, and whether
-    /// there are more.
+    /// At most `limit` keys whose names sort after `after`, sorted by name, and whether there are more.
     #[must_use]
     pub fn page(&self, after: Option<&str>, limit: usize) -> (Vec<&Key>, bool) {
         let is_behind = |key: &&Key| after.is_none_or(|after| *key.name > *after);
@@ -416,7 +417,7 @@ impl Roll {
         (keys, more)
     }
 
-    /// Takes those off who were revoked since: `now` is the roll that knows.
+    /// Removes keys that were revoked later. `now` is the newer state.
     #[must_use]
     pub fn without_those_revoked(mut self, now: &Self) -> Self {
         self.keys.retain(|id, _| now.keys.contains_key(id));
@@ -425,7 +426,7 @@ impl Roll {
         self
     }
 
-    /// The key of a name, in whatever spelling: rolls are older than the rule that there is one.
+    /// The key of a name in any spelling: stored keys may be older than the rule that names are normalized.
     fn find(&self, name: &str) -> Option<&Key> {
         let name = text::normal(name);
         self.keys
@@ -436,13 +437,13 @@ impl Roll {
 
 fn check_voucher(voucher: Option<&Bytes>) -> Result<(), Fault> {
     if voucher.is_some_and(|voucher| voucher.len() > MAX_VOUCHER) {
-        return Err(Fault::Malformed("that voucher is too long"));
+        return Err(Fault::Malformed("the attestation is too long"));
     }
     Ok(())
 }
 
 impl Key {
-    /// As it stands in a list.
+    /// The key's entry in a list.
     #[must_use]
     pub fn info(&self, is_connected: bool, holds: Holds) -> KeyInfo {
         KeyInfo {

@@ -1,5 +1,5 @@
-//! How listeners and streams come to their end: what a confirmation means, what is no longer needed,
-//! and what becomes of that which nobody takes any more (rules 5, 6, 10 and 12).
+//! How listeners and streams end: what a confirmation does, what can be released, and what happens to streams
+//! without listeners (rules 5, 6, 10 and 12).
 
 use bytes::Bytes;
 
@@ -9,7 +9,7 @@ use crate::protocol::{Mode, Outcome};
 use crate::store::{Store, StreamKey};
 
 impl Pipe {
-    /// A default listener or a tap ends when all that it was getting has finished (rule 5).
+    /// Ends a default listener or a tap if all its streams have finished (rule 5).
     pub(super) fn end_if_over(&mut self, key: ListenerKey, effects: &mut Effects) {
         let Some(listener) = self.listeners.get_mut(&key) else {
             return;
@@ -28,7 +28,7 @@ impl Pipe {
         }
     }
 
-    /// Notes that a stream which a listener gets has finished, if it has.
+    /// Notes that a listener has had a finished stream, if this stream has finished.
     pub(super) fn note_had(&mut self, key: ListenerKey, stream: StreamKey, effects: &mut Effects) {
         if !self.open.contains(&stream)
             && let Some(listener) = self.listeners.get_mut(&key)
@@ -38,7 +38,7 @@ impl Pipe {
         }
     }
 
-    /// Makes a live listener stop, in each unfinished stream, where that stands now.
+    /// Makes a live listener stop at the current end of each unfinished stream (`--eof`).
     pub(super) fn limit_feeds(&mut self, key: ListenerKey, order: &Bytes, effects: &mut Effects) {
         let Some(listener) = self.listeners.get_mut(&key) else {
             return;
@@ -60,7 +60,7 @@ impl Pipe {
         }
     }
 
-    /// Ends the feeds that have confirmed all up to their limit.
+    /// Removes cursors that are confirmed up to their limit.
     pub(super) fn close_limited<S: Store>(&mut self, key: ListenerKey, ctx: &mut Context<'_, S>) {
         let Some(listener) = self.listeners.get(&key) else {
             return;
@@ -77,7 +77,7 @@ impl Pipe {
         }
     }
 
-    /// Takes in one confirmed turn.
+    /// Processes one confirmed item.
     pub(super) fn confirm_one<S: Store>(
         &mut self,
         key: ListenerKey,
@@ -143,14 +143,14 @@ impl Pipe {
         }
     }
 
-    /// Notes that everything of a stream below `at` has been confirmed by somebody.
+    /// Notes that a listener has confirmed all bytes of a stream below `at`.
     pub(super) fn take(&mut self, key: StreamKey, at: u64) {
         if let Some(stream) = self.streams.get_mut(&key) {
             stream.taken = stream.taken.max(at);
         }
     }
 
-    /// Lets chunks go that nobody needs any more.
+    /// Releases chunks that nobody needs any more.
     pub(super) fn trim<S: Store>(&mut self, key: StreamKey, ctx: &mut Context<'_, S>) {
         let Some(stream) = self.streams.get_mut(&key) else {
             return;
@@ -166,7 +166,7 @@ impl Pipe {
         }
     }
 
-    /// Ends a listener's part in a stream, whatever the reason.
+    /// Removes a listener's cursor in a stream, for whatever reason.
     pub(super) fn give_up<S: Store>(
         &mut self,
         key: ListenerKey,
@@ -199,8 +199,8 @@ impl Pipe {
         self.settle(stream, ctx);
     }
 
-    /// Looks after a stream that perhaps nobody takes any more: it is gone if nothing of it waits,
-    /// else it is offered again.
+    /// Checks a stream that may have lost its last listener. The stream is removed if nothing of it waits,
+    /// and offered again otherwise.
     pub(super) fn settle<S: Store>(&mut self, key: StreamKey, ctx: &mut Context<'_, S>) {
         let Some(stream) = self.streams.get(&key) else {
             return;
@@ -220,8 +220,8 @@ impl Pipe {
         }
     }
 
-    /// Forgets a stream. Taps that are still to be told of it hold what they need themselves, its finish
-    /// included: after a restart not all of it may have come again, and what has not does not any more.
+    /// Removes a stream. Taps hold their own copy of everything that they are still to be sent, including the
+    /// finish. After a restart, bytes of the stream may not have arrived again; these never will.
     pub(super) fn remove<S: Store>(
         &mut self,
         key: StreamKey,

@@ -1,5 +1,5 @@
-//! What a tap is shown: it holds its own bytes, so that it keeps nothing from anybody and slows nobody
-//! down, and skips what it has no room for (rule 9).
+//! What a tap is sent. A tap holds its own copies, so it keeps nothing from anybody and slows nobody down. It
+//! skips what it has no room for (rule 9).
 
 use super::listener::{Feed, Listener, Rank, Sent, SentWhat};
 use super::schedule::{note_line, send_ended};
@@ -7,11 +7,11 @@ use super::{Effects, Ended, Item, ListenerKey, Pipe};
 use crate::protocol::cost;
 use crate::store::{Chunk, StreamKey};
 
-/// The most that one tap may be behind, in bytes of cost: enough for a few full chunks.
+/// The maximum backlog of one tap, in bytes of cost: enough for a few full chunks.
 const TAP_ROOM: u64 = 4 << 20;
 
 impl Pipe {
-    /// Shows a new chunk to a tap, or counts it as missed if the tap is too far behind (rule 9).
+    /// Shows a new chunk to a tap. If the tap is too far behind, the chunk counts as missed (rule 9).
     pub(super) fn show_tap(
         &mut self,
         key: ListenerKey,
@@ -40,14 +40,14 @@ impl Pipe {
         }
     }
 
-    /// Tells the taps of a stream of its finish, in its turn, once all of it was there.
+    /// Tells the taps of a complete stream how it finished, after the chunks that they hold.
     pub(super) fn end_taps(&mut self, key: StreamKey) {
         if self.streams.get(&key).is_some_and(|it| it.is_complete()) {
             self.tell_end_to_taps(key);
         }
     }
 
-    /// Tells the taps of a stream of its finish, if it has one, and what does not come any more.
+    /// Tells the taps of a finished stream how it finished. Bytes that have not arrived are not waited for.
     pub(super) fn tell_end_to_taps(&mut self, key: StreamKey) {
         let Some(stream) = self.streams.get(&key) else {
             return;
@@ -77,7 +77,7 @@ impl Pipe {
     }
 }
 
-/// Where a tap's next item stands in turn, if there is one.
+/// The rank of a tap's next item. None if there is nothing to send.
 pub(super) fn tap_rank(feed: &Feed) -> Option<Rank> {
     let tap = feed.tap.as_ref().filter(|_| !feed.complete)?;
     match (tap.chunks.front(), &tap.ended) {
@@ -87,7 +87,7 @@ pub(super) fn tap_rank(feed: &Feed) -> Option<Rank> {
     }
 }
 
-/// Sends the oldest of what a tap holds.
+/// Sends the oldest item that a tap holds.
 pub(super) fn send_to_tap(listener: &mut Listener, key: StreamKey) -> Option<(Sent, Item)> {
     let tap = listener.feeds.get(&key)?.tap.as_ref()?;
     let Some(price) = tap

@@ -1,10 +1,11 @@
-//! Who may connect to a satellite that has keys.
+//! Authentication: which keys may connect to a satellite with keys.
 //!
-//! Owns what TLS asks on libzmq's threads: a copy of the broker's roll, made anew whenever that changes, so that
-//! a handshake never waits for the loop; and how many connections each key has, so that one key cannot have them all.
-//! Never decides who is let in: that is the roll's to say.
+//! This module owns what TLS asks on libzmq's threads. That is a copy of the broker's authorized keys,
+//! renewed whenever they change, so that a handshake never waits for the loop; and the number of connections
+//! of each key, so that one key cannot have them all. It never decides who is admitted: the authorized keys
+//! do.
 //!
-//! A key that was taken off while its connection stands is refused by the broker, message for message.
+//! The broker refuses every message of a connection whose key was revoked later.
 
 use std::collections::HashMap;
 use std::io;
@@ -18,25 +19,25 @@ use crate::keys::seed::SigningPair;
 use crate::keys::{KeyId, Roll};
 use crate::tls::{Admit, Door, Layer};
 
-/// How many connections of one key may stand beyond its share of clients: some that the broker has refused and told
-/// why, and some that are about to go.
+/// How many connections one key may have beyond its share of clients. Some of them were refused and are being
+/// told why, and some are about to close.
 const SPARE: usize = 64;
 
-/// What a satellite's handshakes go by.
+/// The authentication of a satellite's connections.
 pub(super) struct Admission {
     layer: Layer,
     known: Arc<Known>,
-    /// Whether anybody has been let in yet.
+    /// Whether authorized keys were set, so that anybody can be admitted.
     is_open: bool,
 }
 
-/// What is known on libzmq's threads.
+/// The data used on libzmq's threads.
 #[derive(Default)]
 struct Known {
     roll: RwLock<Roll>,
-    /// The connections of each key.
+    /// The number of connections of each key.
     standing: Mutex<HashMap<KeyId, usize>>,
-    /// The most of one that does not manage.
+    /// The maximum number of connections of a key that may not manage.
     most: AtomicUsize,
 }
 
@@ -69,8 +70,8 @@ impl Door for Known {
 }
 
 impl Admission {
-    /// That of a satellite with this identity. Until there is a roll, connections end at once, so that
-    /// whoever comes early comes again.
+    /// Authentication for a satellite with this identity. Until the first `renew`, connections end at once,
+    /// and early clients try again.
     pub(super) fn new(identity: &SigningPair) -> io::Result<Self> {
         let known = Arc::new(Known::default());
         Ok(Self {
@@ -80,12 +81,12 @@ impl Admission {
         })
     }
 
-    /// Has `socket` let in nobody else.
+    /// Makes `socket` admit only authenticated peers.
     pub(super) fn guard(&self, socket: &mut Socket) -> io::Result<()> {
         self.layer.cover(socket)
     }
 
-    /// Lets in those on this roll, and nobody else from here on; so many clients of one key.
+    /// Replaces the authorized keys. `share` is the maximum number of clients of one key.
     pub(super) fn renew(&mut self, roll: &Roll, share: usize) {
         self.known.most.store(share + SPARE, Ordering::Relaxed);
         let mut known = self
@@ -101,7 +102,7 @@ impl Admission {
     }
 }
 
-/// Seconds since 1970 (UTC), by which keys end.
+/// The wall-clock time in seconds since 1970 (UTC), by which keys expire.
 fn now() -> u64 {
     let time = SystemTime::now().duration_since(UNIX_EPOCH);
     time.unwrap_or_default().as_secs()

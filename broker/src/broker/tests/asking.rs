@@ -1,4 +1,4 @@
-//! Questions and orders, and how a satellite ends.
+//! Queries and commands, and how a satellite ends.
 
 use bytes::Bytes;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Rule 12: the budget, who may write how much, and that a full satellite can always be drained.
+//! Rule 12: the memory budget, how much each writer may send, and that a full satellite can always be
+//! drained.
 
 use super::pen::{Ear, Pen, flow};
 use super::story::{MEMORY, Story, id, peer, reopening};
@@ -8,7 +9,7 @@ use crate::protocol::{
     BASE_CREDIT, CHUNK_OVERHEAD, Code, MAX_CHUNK, Mode, PipeInfo, Reply, Request, Shortage, cost,
 };
 
-/// The reserve of a satellite with so little memory: a quarter of it.
+/// The reserve of a satellite with this little memory: a quarter of it.
 const RESERVE: u64 = MEMORY / 4;
 
 /// What taps may hold: two chunks.
@@ -348,7 +349,7 @@ fn rule_12_what_is_taken_from_a_full_satellite_costs_no_walk_over_all_who_wait()
         (1..=2 * ASKED_AT_ONCE).contains(&looks),
         "{looks} of {writers}"
     );
-    // Everybody has a turn all the same.
+    // Every writer still has its turn.
     story.pass(Now::from_secs(1));
     let looks = story.broker.room.looks - before;
     assert!(looks >= writers, "{looks} of {writers}");

@@ -1,9 +1,9 @@
-//! Listeners: what they are sent, when, and coming back.
+//! Listeners: what they are sent and when, and how they come back.
 
 use super::story::{Story, id, listening, peer};
 use crate::protocol::{Code, MAX_TURNS_OPEN, Mode, Reply, Request, cost};
 
-/// A listener that has been sent two chunks and the end of a stored stream, and confirmed nothing.
+/// A listener that was sent two chunks and the end of a stored stream, and has confirmed nothing.
 fn story_with_listener() -> Story {
     let mut story = Story::new();
     story.meet(&["w", "r"]);
@@ -111,7 +111,7 @@ fn after_a_new_connection_only_what_was_sent_on_it_can_be_confirmed() {
     assert_eq!(story.told("third"), "listening, end, done, closed");
 }
 
-/// A new connection whose queue is full at once, so that nothing comes through it.
+/// A new connection whose queue is full at once, so that nothing arrives through it.
 fn resume_unheard(story: &mut Story) -> String {
     let program = String::new();
     let hello = Request::Hello {

@@ -1,4 +1,4 @@
-//! Rule 16: who is lost, when, and what then.
+//! Rule 16: who times out, when, and what happens then.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::protocol::{Mode, Request};
 
 const MILLI: Duration = Duration::from_millis(1);
 
-/// A writer in the middle of a line, and a listener that has it and has not confirmed it.
+/// A writer in the middle of a line, and a listener that has received it and has not confirmed it.
 fn story_with_both() -> Story {
     let mut story = Story::new();
     story.meet(&["w", "r"]);
@@ -25,7 +25,7 @@ fn story_with_both() -> Story {
     story
 }
 
-/// Says that it is there, every two seconds for `time`.
+/// Sends a heartbeat every two seconds for `time`.
 fn keep_alive(story: &mut Story, who: &str, time: Duration) {
     let end = story.now + time;
     while story.now < end {
@@ -272,7 +272,7 @@ fn rule_15_a_writer_that_goes_before_its_first_byte_leaves_nothing() {
     );
 }
 
-/// A stream that is to come whole.
+/// A `--whole` stream.
 fn whole(stream: &str, pipe: &str) -> Request {
     let mut request = opening(stream, pipe);
     if let Request::Open { whole, .. } = &mut request {
@@ -364,7 +364,7 @@ fn rule_10_a_finished_stream_stays_whole_however_many_readers_die() {
     story.write("w", "s", 0, b"one\n");
     story.write("w", "s", 4, b"two\n");
     story.finish("w", "s", 8);
-    // Each is there while the one before still counts as live, and dies with half of it.
+    // Each listener joins while the previous one still counts as live, and dies with half of the stream.
     let readers: Vec<_> = (0..10).map(|number| format!("r{number}")).collect();
     for reader in &readers {
         story.meet(&[reader]);

@@ -1,4 +1,4 @@
-//! Peers of SKYPIPE/0.1: what their protocol can carry of the rules.
+//! SKYPIPE/0.1 peers: how much of the rules their protocol supports.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ impl Story {
     }
 
     fn old_data(&mut self, from: &str, pipe: &str, bytes: &[u8]) {
-        // A stranger may not send so much before it is known for such a peer.
+        // A peer may not send this much before it is known to be a v0.1 peer.
         if bytes.len() > FREE_FRAME {
             self.old(from, &[b"HELLO"]);
         }
@@ -36,7 +36,7 @@ impl Story {
     }
 }
 
-/// So many bytes, all different from their neighbours.
+/// This many bytes, each different from its neighbours.
 fn text(len: usize) -> Vec<u8> {
     (b'a'..=b'z').cycle().take(len).collect()
 }
@@ -242,7 +242,7 @@ fn listening_and_unlistening_in_one_breath_loses_and_doubles_nothing() {
     for pipe in ["p1", "p2", "p3"] {
         story.old_listen("r", pipe);
     }
-    // Both arrive before the broker is asked what to do.
+    // Both messages arrive before the broker is polled.
     for pipe in ["p1", "p2"] {
         let frames = ["SKYPIPE/0.1", "UNLISTEN", pipe]
             .map(|frame| frame.as_bytes().into())
@@ -323,7 +323,7 @@ fn a_word_in_two_spellings_is_one_pipe_and_its_listener_is_answered_in_its_own()
 }
 
 impl Story {
-    /// Listens, and returns the names that came with what it got.
+    /// Listens, and returns the pipe names that came with the answers.
     fn old_listen_for_name(&mut self, from: &str, pipe: &str) -> Vec<String> {
         self.old_listen(from, pipe);
         let heard = std::mem::take(self.old_heard.entry(peer(from)).or_default());

@@ -1,4 +1,4 @@
-//! Writers: chunks in order, answers, and coming back.
+//! Writers: the order of chunks, answers, and resuming.
 
 use super::story::{Story, id, opening, reopening};
 use crate::protocol::{

@@ -1,4 +1,4 @@
-//! What a roll lets happen.
+//! What the authorized keys permit.
 
 use super::*;
 
@@ -129,7 +129,7 @@ fn a_revoked_key_is_gone_and_may_be_revoked_again() {
     assert_eq!(roll.admit(&[2; 32], 0), None);
     assert_eq!(roll.revoke("a"), Ok((ended.0, false)));
     assert_eq!(roll.revoke("b"), Err(Fault::Unknown));
-    // Its name may be another's, whose number is another.
+    // Another key may have the same name. It has another id.
     roll.invite(key("a", 3), 0).expect("the name is free");
     assert_eq!(roll.admit(&[3; 32], 0), Some(KeyId(2)));
 }
@@ -203,11 +203,11 @@ fn a_renewal_that_was_broken_off_is_taken_over_by_another_manager() {
     };
     let (lost, m) = (KeyId(0), KeyId(1));
     assert!(roll.keep_box(new("lost", 1, 7), lost).is_ok());
-    // The same generation would be of two kinds, so the other one leaves it out.
+    // The same epoch would exist in two versions, so the other manager skips it.
     assert_eq!(roll.keep_box(new("m", 1, 8), m).err(), Some(Fault::Old));
     assert!(roll.keep_box(new("m", 2, 8), m).is_ok());
     assert_eq!(roll.epoch(), 2);
-    // The lost one comes too late.
+    // The lost request arrives too late.
     assert_eq!(roll.keep_box(new("m", 1, 7), lost).err(), Some(Fault::Old));
     assert_eq!(roll.keep_box(new("m", 2, 7), lost).err(), Some(Fault::Old));
 }

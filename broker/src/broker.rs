@@ -14,25 +14,25 @@
 //!    messages that have arrived before the timeout: a peer whose message is still unread has not timed out.
 
 mod absent;
-mod asking;
+mod authorization;
+mod budget;
 mod clients;
-mod credit;
-mod guarding;
+mod durability;
 mod inflow;
-mod inviting;
-mod listening;
-mod losing;
-mod old;
+mod key_admin;
 mod pipes;
+mod queries;
 mod recording;
 mod restoring;
-mod saving;
 mod shares;
+mod streams;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod timeouts;
 mod upkeep;
+mod v01_peers;
 mod work;
-mod writing;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -42,18 +42,18 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use self::absent::Absent;
+use self::budget::MemoryBudget;
 use self::clients::Clients;
-use self::credit::Room;
+use self::durability::Saving;
 pub use self::inflow::FREE_FRAME;
 use self::inflow::Inflow;
-use self::inviting::Unsaved;
-use self::listening::Taker;
+use self::key_admin::Unsaved;
 use self::pipes::Pipes;
-use self::saving::Saving;
 use self::shares::Shares;
+use self::streams::Writer;
+use self::subscriptions::Subscription;
 pub use self::upkeep::most_clients;
 use self::work::Work;
-use self::writing::Writer;
 use crate::keys::{KeyId, Roll};
 use crate::pipe::{Context, Effects, ListenerKey, Pipe};
 use crate::protocol::{
@@ -88,7 +88,7 @@ const MAX_LISTENERS: usize = 20_000;
 
 /// The maximum number of listener cursors, however large the memory budget. A listener has one cursor per
 /// stream: a thousand listeners of two hundred writers' streams reach this limit.
-const MAX_FEEDS: usize = 200_000;
+const MAX_CURSORS: usize = 200_000;
 
 /// A connection, identified by the routing id that ZeroMQ gave it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -214,7 +214,7 @@ pub struct Broker<S> {
     store: S,
     pipes: Pipes,
     effects: Effects,
-    room: Room,
+    budget: MemoryBudget,
     inflow: Inflow,
     clients: Clients,
     shares: Shares,
@@ -223,7 +223,7 @@ pub struct Broker<S> {
     writers: HashMap<Uuid, Writer>,
     /// The UUID and the pipe of every stream that is open or waiting.
     streams: HashMap<StreamKey, (Uuid, Arc<str>)>,
-    takers: HashMap<Uuid, Taker>,
+    subscriptions: HashMap<Uuid, Subscription>,
     listeners: HashMap<ListenerKey, Uuid>,
     /// Writers and listeners that timed out and may come back, oldest first.
     absent: Absent,
@@ -248,7 +248,7 @@ pub struct Broker<S> {
     /// Whether the authorized keys have changed since `changed_roll` was last called.
     has_roll_changed: bool,
     /// Wall-clock time, in seconds since 1970 (UTC).
-    wall: u64,
+    unix_time: u64,
     /// The `host:port` under which others reach the satellite, for invitations.
     address: Option<String>,
     /// When the authorized keys were last saved, in seconds since 1970 (UTC).
@@ -264,13 +264,13 @@ pub struct Broker<S> {
 impl<S: Store> Broker<S> {
     /// A broker without pipes and without authorized keys.
     pub fn new(settings: Settings, store: S) -> Self {
-        let room = Room::new(settings.memory);
+        let budget = MemoryBudget::new(settings.memory);
         let effects = Effects {
-            taps_limit: room.taps(),
+            taps_limit: budget.taps(),
             is_recorded: store.is_durable(),
             ..Effects::default()
         };
-        let wall = settings.since;
+        let unix_time = settings.since;
         // A new satellite is idle: perhaps no client ever comes.
         let idle_since = settings.idle.map(|_| Now::ZERO);
         Self {
@@ -279,14 +279,14 @@ impl<S: Store> Broker<S> {
             store,
             pipes: Pipes::default(),
             effects,
-            room,
+            budget,
             inflow: Inflow::default(),
             clients: Clients::default(),
             shares: Shares::default(),
             work: Work::default(),
             writers: HashMap::new(),
             streams: HashMap::new(),
-            takers: HashMap::new(),
+            subscriptions: HashMap::new(),
             listeners: HashMap::new(),
             absent: Absent::default(),
             next_key: 0,
@@ -300,7 +300,7 @@ impl<S: Store> Broker<S> {
             saving: Saving::default(),
             roll: None,
             has_roll_changed: false,
-            wall,
+            unix_time,
             address: None,
             roll_saved: None,
             unsaved: Unsaved::default(),
@@ -408,7 +408,7 @@ impl<S: Store> Broker<S> {
             self.clients.next_check(),
             self.saving.deadline(),
             self.work.deadline(),
-            self.room.is_to_be_given().then_some(self.now),
+            self.budget.is_to_be_given().then_some(self.now),
             idle,
         ]
         .into_iter()
@@ -418,7 +418,7 @@ impl<S: Store> Broker<S> {
 
     /// The cost of all held payloads and all unused credit, in bytes.
     pub fn used(&self) -> u64 {
-        self.room.used() + self.effects.taps
+        self.budget.used() + self.effects.taps
     }
 
     fn timeout(&mut self) {
@@ -505,7 +505,7 @@ impl<S: Store> Broker<S> {
             return self.hello(peer, key, client, revision, &program);
         }
         let heard = self.clients.heard(peer, self.now);
-        let Some(client) = heard.filter(|client| !self.clients.is_old(*client)) else {
+        let Some(client) = heard.filter(|client| !self.clients.is_v01(*client)) else {
             return self.refuse(peer, Code::Stranger, "say Hello first", None);
         };
         if self.is_allowed(peer, key, &request) {
@@ -535,7 +535,7 @@ impl<S: Store> Broker<S> {
                 whole,
                 label,
             } => {
-                let opening = writing::Opening {
+                let opening = streams::Opening {
                     stream,
                     pipe,
                     from,
@@ -556,7 +556,7 @@ impl<S: Store> Broker<S> {
                 self.data(
                     peer,
                     client,
-                    writing::Arrived {
+                    streams::Arrived {
                         stream,
                         at,
                         tail,
@@ -575,7 +575,7 @@ impl<S: Store> Broker<S> {
                 window,
                 resume,
             } => {
-                let joining = listening::Joining {
+                let joining = subscriptions::Joining {
                     listener,
                     pipe,
                     mode,
@@ -696,7 +696,7 @@ impl<S: Store> Broker<S> {
 
     /// Sends a reply to a client if the client is connected and does not speak v0.1.
     fn tell(&mut self, client: Uuid, reply: &Reply, payload: Option<Bytes>) {
-        if self.clients.is_old(client) {
+        if self.clients.is_v01(client) {
             return;
         }
         if let Some(peer) = self.clients.peer(client).cloned() {
@@ -748,7 +748,7 @@ impl<S: Store> Broker<S> {
         if pipe.is_unused() {
             self.pipes.remove(name);
         }
-        self.room.free(std::mem::take(&mut self.effects.freed));
+        self.budget.free(std::mem::take(&mut self.effects.freed));
         self.saving.changed.extend(self.effects.changed.drain(..));
         let mut released = std::mem::take(&mut self.effects.released);
         for (key, needed) in released.drain(..) {

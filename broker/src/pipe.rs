@@ -74,7 +74,7 @@ pub struct Effects {
     /// The cost of chunks that the store has released.
     pub freed: u64,
     /// The current number of listener cursors.
-    pub feeds: usize,
+    pub cursors: usize,
     /// The current cost of everything that taps hold.
     pub taps: u64,
     /// The maximum for `taps`.
@@ -259,13 +259,13 @@ impl Pipe {
     #[must_use]
     pub fn starving_takers(&self, key: StreamKey) -> Option<Vec<ListenerKey>> {
         let stream = self.streams.get(&key)?;
-        let takers = stream.takers();
+        let subscriptions = stream.subscriptions();
         let starves = |listener: &ListenerKey| {
             self.listeners
                 .get(listener)
                 .is_some_and(|one| one.is_starving())
         };
-        (!takers.is_empty() && takers.iter().all(starves)).then_some(takers)
+        (!subscriptions.is_empty() && subscriptions.iter().all(starves)).then_some(subscriptions)
     }
 
     /// The number of items that a listener has confirmed.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use uuid::Uuid;
 
-use super::writing::Stage;
+use super::streams::Stage;
 use super::{ABSENT_KEPT, Broker};
 use crate::keys::KeyId;
 use crate::pipe::Changed;
@@ -94,7 +94,10 @@ impl<S: Store> Broker<S> {
 
     /// Adds a writer or listener to the absent ones.
     pub(super) fn remember_absent(&mut self, id: Uuid) {
-        let client = self.takers.get(&id).map(|taker| taker.client);
+        let client = self
+            .subscriptions
+            .get(&id)
+            .map(|subscription| subscription.client);
         let client = client.or_else(|| self.writers.get(&id).map(|writer| writer.client));
         if let Some(client) = client.and_then(|client| self.clients.get_mut(client)) {
             client.listeners.remove(&id);
@@ -111,7 +114,7 @@ impl<S: Store> Broker<S> {
     /// Removes a writer or listener from the absent ones, because its client is back.
     pub(super) fn is_back(&mut self, client: Uuid, id: Uuid) {
         self.absent.remove(|absent| absent == id);
-        let is_listener = self.takers.contains_key(&id);
+        let is_listener = self.subscriptions.contains_key(&id);
         if let Some(client) = self.clients.get_mut(client) {
             client.absent.remove(&id);
             let present = if is_listener {
@@ -129,9 +132,12 @@ impl<S: Store> Broker<S> {
         let Some(id) = self.absent.pop() else {
             return false;
         };
-        let taker = self.takers.get(&id).map(|taker| taker.client);
-        let client = taker.or_else(|| self.writers.get(&id).map(|writer| writer.client));
-        match taker {
+        let subscription = self
+            .subscriptions
+            .get(&id)
+            .map(|subscription| subscription.client);
+        let client = subscription.or_else(|| self.writers.get(&id).map(|writer| writer.client));
+        match subscription {
             Some(client) => self.leave(client, id),
             None => self.forget_writer(id),
         }
@@ -161,7 +167,10 @@ impl<S: Store> Broker<S> {
     /// The number of cursors kept for absent listeners.
     #[cfg(test)]
     pub(super) fn kept_parts(&self) -> usize {
-        let away = self.takers.values().filter_map(|taker| taker.away.as_ref());
+        let away = self
+            .subscriptions
+            .values()
+            .filter_map(|subscription| subscription.away.as_ref());
         away.map(crate::pipe::Away::breadth).sum()
     }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::old::OldPeer;
+use super::v01_peers::V01Peer;
 use super::{Now, Peer};
 use crate::keys::KeyId;
 
@@ -32,7 +32,7 @@ pub(super) struct Client {
     /// reconnects after the satellite restarted.
     pub key: Option<KeyId>,
     /// State of a v0.1 peer.
-    pub old: Option<OldPeer>,
+    pub old: Option<V01Peer>,
     /// When the client is next checked for a timeout.
     check: Option<Now>,
 }
@@ -121,14 +121,14 @@ impl Clients {
     }
 
     /// Whether a client is a v0.1 peer.
-    pub fn is_old(&self, client: Uuid) -> bool {
+    pub fn is_v01(&self, client: Uuid) -> bool {
         self.get(client).is_some_and(|client| client.old.is_some())
     }
 
     /// Marks a client as a v0.1 peer.
-    pub fn set_old(&mut self, id: Uuid) {
+    pub fn set_v01(&mut self, id: Uuid) {
         if let Some(client) = self.by_id.get_mut(&id)
-            && client.old.replace(OldPeer::default()).is_none()
+            && client.old.replace(V01Peer::default()).is_none()
         {
             self.old += 1;
         }

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::Broker;
-use super::listening::Taker;
 use super::pipes::Pipes;
 use super::shares::Shares;
-use super::writing::{Stage, Writer};
+use super::streams::{Stage, Writer};
+use super::subscriptions::Subscription;
 use crate::pipe::{Changed, ListenerKey};
 use crate::store::record::{Owner, Record, WriterRecord};
 use crate::store::{Store, StreamKey};
@@ -34,9 +34,9 @@ impl<S: Store> Broker<S> {
         let listeners = known.listeners.keys().map(|key| Changed::Listener(*key));
         let parts = known.pipes.iter().flat_map(|(_, pipe)| pipe.parts());
         let away = known
-            .takers
+            .subscriptions
             .values()
-            .filter_map(|taker| Some((taker.key, taker.away.as_ref()?)));
+            .filter_map(|subscription| Some((subscription.key, subscription.away.as_ref()?)));
         let away =
             away.flat_map(|(key, away)| away.streams().map(move |it| Changed::Part(key, it)));
         let all = streams
@@ -60,7 +60,7 @@ impl<S: Store> Broker<S> {
             streams: &self.streams,
             writers: &self.writers,
             listeners: &self.listeners,
-            takers: &self.takers,
+            subscriptions: &self.subscriptions,
             shares: &self.shares,
         };
         (known, &mut self.store)
@@ -73,7 +73,7 @@ struct Known<'a> {
     streams: &'a HashMap<StreamKey, (Uuid, Arc<str>)>,
     writers: &'a HashMap<Uuid, Writer>,
     listeners: &'a HashMap<ListenerKey, Uuid>,
-    takers: &'a HashMap<Uuid, Taker>,
+    subscriptions: &'a HashMap<Uuid, Subscription>,
     shares: &'a Shares,
 }
 
@@ -120,22 +120,25 @@ impl Known<'_> {
             }),
             Changed::Listener(key) => {
                 let known = self.listeners.get(&key).and_then(|id| {
-                    let taker = self.takers.get(id)?;
-                    if let Some(away) = &taker.away {
-                        let (client, pipe) = (taker.client, &taker.pipe);
+                    let subscription = self.subscriptions.get(id)?;
+                    if let Some(away) = &subscription.away {
+                        let (client, pipe) = (subscription.client, &subscription.pipe);
                         return Some(away.listener_record(key, *id, client, pipe));
                     }
-                    let pipe = self.pipes.get(&taker.pipe)?;
-                    pipe.listener_record(key, *id, taker.client, &taker.pipe)
+                    let pipe = self.pipes.get(&subscription.pipe)?;
+                    pipe.listener_record(key, *id, subscription.client, &subscription.pipe)
                 });
                 Some(known.unwrap_or(Record::ListenerGone { key: key.0 }))
             }
             Changed::Part(listener, stream) => {
                 let known = self.listeners.get(&listener).and_then(|id| {
-                    let taker = self.takers.get(id)?;
-                    match &taker.away {
+                    let subscription = self.subscriptions.get(id)?;
+                    match &subscription.away {
                         Some(away) => away.part_record(listener, stream),
-                        None => self.pipes.get(&taker.pipe)?.part_record(listener, stream),
+                        None => self
+                            .pipes
+                            .get(&subscription.pipe)?
+                            .part_record(listener, stream),
                     }
                 });
                 Some(known.unwrap_or(Record::PartGone {

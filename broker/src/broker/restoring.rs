@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::listening::Taker;
-use super::writing::{Stage, Writer};
+use super::streams::{Stage, Writer};
+use super::subscriptions::Subscription;
 use super::{Broker, Output, Settings, is_reserved};
 use crate::pipe::{Away, Changed, ListenerKey, Pipe};
 use crate::protocol::{How, Outcome};
@@ -47,7 +47,7 @@ impl<S: Store> Broker<S> {
             let known = broker.streams.get(&StreamKey(part.stream)).cloned();
             let is_known =
                 known.is_some_and(|(_, name)| broker.restore_pipe(&name).restore_part(part));
-            broker.effects.feeds += usize::from(is_known);
+            broker.effects.cursors += usize::from(is_known);
         }
         for writer in recovered.writers.into_values() {
             broker.restore_writer(&writer);
@@ -76,7 +76,7 @@ impl<S: Store> Broker<S> {
             self.restore_pipe(&name).restore_listener(record);
         }
         let key = ListenerKey(key);
-        let taker = Taker {
+        let subscription = Subscription {
             client: record.client,
             pipe: name,
             key,
@@ -87,7 +87,7 @@ impl<S: Store> Broker<S> {
             missed: 0,
             promised: None,
         };
-        self.takers.insert(record.id, taker);
+        self.subscriptions.insert(record.id, subscription);
         self.shares
             .listener_comes(record.id, record.owner.map(Owner::key));
         self.listeners.insert(key, record.id);
@@ -104,10 +104,10 @@ impl<S: Store> Broker<S> {
 
     fn restore_away(&mut self, part: &PartRecord, away: &AwayRecord) {
         let id = self.listeners.get(&ListenerKey(part.listener));
-        let taker = id.and_then(|id| self.takers.get_mut(id));
-        if let Some(kept) = taker.and_then(|taker| taker.away.as_mut()) {
+        let subscription = id.and_then(|id| self.subscriptions.get_mut(id));
+        if let Some(kept) = subscription.and_then(|subscription| subscription.away.as_mut()) {
             kept.restore_part(part, away);
-            self.effects.feeds += 1;
+            self.effects.cursors += 1;
         }
     }
 
@@ -178,10 +178,10 @@ impl<S: Store> Broker<S> {
             self.cut(stream, why);
         }
         let old: Vec<_> = self
-            .takers
+            .subscriptions
             .iter()
             .filter(|(id, _)| is_reserved(**id))
-            .map(|(id, taker)| (taker.client, *id))
+            .map(|(id, subscription)| (subscription.client, *id))
             .collect();
         for (client, listener) in old {
             self.leave(client, listener);

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::upkeep::Kind;
-use super::{Broker, MAX_FEEDS};
+use super::{Broker, MAX_CURSORS};
 use crate::keys::KeyId;
 use crate::pipe::Pipe;
 use crate::protocol::Holds;
@@ -194,21 +194,21 @@ impl<S: Store> Broker<S> {
             Kind::Listeners => Pipe::open_streams,
             Kind::Streams => Pipe::listeners,
         };
-        let feeds = self.pipes.get(pipe).map_or(0, parts);
+        let cursors = self.pipes.get(pipe).map_or(0, parts);
         let manages = self.manages(owner);
         // Present clients take precedence over absent ones.
-        while !self.can_have(kind, feeds, manages) && self.forget_one_absent() {}
-        if self.can_have(kind, feeds, manages) {
+        while !self.can_have(kind, cursors, manages) && self.forget_one_absent() {}
+        if self.can_have(kind, cursors, manages) {
             Ok(())
         } else {
             Err(used_up(kind))
         }
     }
 
-    fn can_have(&self, kind: Kind, feeds: usize, manages: bool) -> bool {
+    fn can_have(&self, kind: Kind, cursors: usize, manages: bool) -> bool {
         self.number_of(kind) < self.most(kind)
-            && self.effects.feeds + feeds <= MAX_FEEDS
-            && self.has_memory_for(kind, feeds, manages)
+            && self.effects.cursors + cursors <= MAX_CURSORS
+            && self.has_memory_for(kind, cursors, manages)
     }
 
     /// Whether a key may use the part kept for managing keys. At a satellite without keys everybody may.
@@ -219,7 +219,7 @@ impl<S: Store> Broker<S> {
     fn number_of(&self, kind: Kind) -> usize {
         match kind {
             Kind::Clients => self.clients.present(),
-            Kind::Listeners => self.takers.len(),
+            Kind::Listeners => self.subscriptions.len(),
             Kind::Streams => self.streams.len().max(self.writers.len()),
         }
     }

@@ -23,7 +23,7 @@ const STREAM: u64 = 1536;
 const LISTENER: u64 = 1 << 10;
 
 /// The price of a listener's cursor in a stream, in bytes.
-const FEED: u64 = 256;
+const CURSOR: u64 = 256;
 
 /// The price of an absent writer or listener, in bytes.
 const ABSENT: u64 = 1 << 10;
@@ -87,8 +87,8 @@ impl<S: Store> Broker<S> {
         let streams = self.streams.len().max(self.writers.len()) as u64;
         self.clients.connected() as u64 * CONNECTION
             + streams * STREAM
-            + self.takers.len() as u64 * LISTENER
-            + self.effects.feeds as u64 * FEED
+            + self.subscriptions.len() as u64 * LISTENER
+            + self.effects.cursors as u64 * CURSOR
             + self.absent.len().min(ABSENT_KEPT) as u64 * ABSENT
     }
 
@@ -101,10 +101,10 @@ impl<S: Store> Broker<S> {
 
     /// Whether there is memory for one more thing of this kind and this many cursors. A key that may not
     /// manage must leave the part kept for those that may.
-    pub(super) fn has_memory_for(&self, kind: Kind, feeds: usize, manages: bool) -> bool {
+    pub(super) fn has_memory_for(&self, kind: Kind, cursors: usize, manages: bool) -> bool {
         let most = most(self.settings.memory);
         let most = if manages { most } else { most - most / KEPT };
-        self.upkeep() + kind.price() + feeds as u64 * FEED <= most
+        self.upkeep() + kind.price() + cursors as u64 * CURSOR <= most
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::listener::{Feed, Listener, Phase};
+use super::listener::{Cursor, Listener, Phase};
 use super::stream::Takers;
 use super::{Changed, Context, ListenerKey, Pipe};
 use crate::protocol::{MAX_BYTES, Mode, Progress};
@@ -164,19 +164,19 @@ impl Pipe {
         ctx: &mut Context<'_, S>,
     ) -> Option<Away> {
         let listener = self.listeners.get(&key)?;
-        let part = |(stream, feed): (&StreamKey, &Feed)| {
+        let part = |(stream, cursor): (&StreamKey, &Cursor)| {
             let known = self.streams.get(stream);
-            let id = match &feed.tap {
+            let id = match &cursor.tap {
                 Some(tap) => tap.id,
                 None => known?.id,
             };
             let part = AwayPart {
                 id,
-                from: feed.from,
-                confirmed: feed.confirmed,
-                limit: feed.limit,
-                before: feed.before,
-                is_claim: known.is_some_and(|it| it.takers == Takers::Claimed(key)),
+                from: cursor.from,
+                confirmed: cursor.confirmed,
+                limit: cursor.limit,
+                before: cursor.before,
+                is_claim: known.is_some_and(|it| it.subscriptions == Takers::Claimed(key)),
             };
             Some((*stream, part))
         };
@@ -186,7 +186,7 @@ impl Pipe {
             until: listener.until,
             eof: listener.eof.clone(),
             has_had: listener.has_had,
-            parts: listener.feeds.iter().filter_map(part).collect(),
+            parts: listener.cursors.iter().filter_map(part).collect(),
         };
         self.leave(key, ctx);
         Some(away)
@@ -261,9 +261,9 @@ impl Pipe {
         if has_limit || (has_end && stream.finish.is_some()) {
             return Left::Printed { at: has, has_end };
         }
-        let is_others = match &stream.takers {
+        let is_others = match &stream.subscriptions {
             Takers::Claimed(_) => true,
-            Takers::Shared(takers) => mode == Mode::One && !takers.is_empty(),
+            Takers::Shared(subscriptions) => mode == Mode::One && !subscriptions.is_empty(),
         };
         let is_missed = match mode {
             Mode::Default | Mode::One => stream.taken > has,
@@ -334,13 +334,13 @@ impl Pipe {
         let (begun, backlog) = (stream.taken, stream.next);
         let is_claim = part.is_claim && stream.is_free();
         if is_claim {
-            stream.takers = Takers::Claimed(key);
+            stream.subscriptions = Takers::Claimed(key);
             ctx.effects.change(Changed::Stream(stream_key));
         } else {
             stream.add_taker(key);
         }
         self.free.remove(&stream_key);
-        let feed = Feed {
+        let cursor = Cursor {
             from: part.from,
             sent: at,
             confirmed: begun,
@@ -352,9 +352,9 @@ impl Pipe {
             tap: None,
         };
         if let Some(listener) = self.listeners.get_mut(&key)
-            && listener.feeds.insert(stream_key, feed).is_none()
+            && listener.cursors.insert(stream_key, cursor).is_none()
         {
-            ctx.effects.feeds += 1;
+            ctx.effects.cursors += 1;
         }
         ctx.effects.change(Changed::Part(key, stream_key));
         self.confirm_chunk(key, stream_key, at, ctx);
@@ -370,13 +370,13 @@ impl Pipe {
         if !listener.is_accepting() {
             return;
         }
-        let (mode, feeds) = (listener.mode, &listener.feeds);
-        let is_over = !feeds.keys().any(|stream| self.open.contains(stream));
+        let (mode, cursors) = (listener.mode, &listener.cursors);
+        let is_over = !cursors.keys().any(|stream| self.open.contains(stream));
         if is_over && mode != Mode::Follow {
             listener.phase = Phase::Draining;
             return;
         }
-        let is_new = |stream: &StreamKey| !feeds.contains_key(stream);
+        let is_new = |stream: &StreamKey| !cursors.contains_key(stream);
         for stream in self.open.iter().copied().filter(is_new).collect::<Vec<_>>() {
             let (is_claimed, backlog) = (
                 self.streams[&stream].is_claimed(),
@@ -412,7 +412,7 @@ impl Pipe {
             let known = self.streams.get(*stream);
             known.is_some_and(|known| Some(known.id) == line)
         };
-        listener.in_line = listener.feeds.keys().rfind(is_it).copied();
+        listener.in_line = listener.cursors.keys().rfind(is_it).copied();
     }
 
     fn is_tap(&self, key: ListenerKey) -> bool {

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::listener::{Feed, Phase, SentWhat};
+use super::listener::{Cursor, Phase, SentWhat};
 use super::{Changed, Context, Effects, ListenerKey, Pipe};
 use crate::protocol::{Mode, Outcome};
 use crate::store::{Store, StreamKey};
@@ -19,7 +19,7 @@ impl Pipe {
             && listener.has_had;
         if ends
             && !listener
-                .feeds
+                .cursors
                 .keys()
                 .any(|stream| self.open.contains(stream))
         {
@@ -39,7 +39,7 @@ impl Pipe {
     }
 
     /// Makes a live listener stop at the current end of each unfinished stream (`--eof`).
-    pub(super) fn limit_feeds(&mut self, key: ListenerKey, order: &Bytes, effects: &mut Effects) {
+    pub(super) fn limit_cursors(&mut self, key: ListenerKey, order: &Bytes, effects: &mut Effects) {
         let Some(listener) = self.listeners.get_mut(&key) else {
             return;
         };
@@ -47,14 +47,14 @@ impl Pipe {
         listener.until = Some(effects.arrivals);
         listener.eof = Some(order.clone());
         effects.change(Changed::Listener(key));
-        for (stream, feed) in &mut listener.feeds {
+        for (stream, cursor) in &mut listener.cursors {
             if self.open.contains(stream) {
                 let next = self.streams[stream].next;
-                feed.limit = Some(next);
+                cursor.limit = Some(next);
                 effects.change(Changed::Part(key, *stream));
-                feed.complete = match &feed.tap {
+                cursor.complete = match &cursor.tap {
                     Some(tap) => tap.chunks.is_empty(),
-                    None => feed.sent >= next,
+                    None => cursor.sent >= next,
                 };
             }
         }
@@ -65,11 +65,12 @@ impl Pipe {
         let Some(listener) = self.listeners.get(&key) else {
             return;
         };
-        let is_over = |feed: &Feed| feed.tap.is_none() && feed.limit == Some(feed.confirmed);
+        let is_over =
+            |cursor: &Cursor| cursor.tap.is_none() && cursor.limit == Some(cursor.confirmed);
         let over: Vec<_> = listener
-            .feeds
+            .cursors
             .iter()
-            .filter(|(_, feed)| is_over(feed))
+            .filter(|(_, cursor)| is_over(cursor))
             .map(|(stream, _)| *stream)
             .collect();
         for stream in over {
@@ -115,17 +116,17 @@ impl Pipe {
         end: u64,
         ctx: &mut Context<'_, S>,
     ) {
-        let Some(feed) = self
+        let Some(cursor) = self
             .listeners
             .get_mut(&key)
-            .and_then(|listener| listener.feeds.get_mut(&stream_key))
+            .and_then(|listener| listener.cursors.get_mut(&stream_key))
         else {
             return;
         };
-        let before = feed.confirmed;
-        feed.confirmed = before.max(end);
-        let confirmed = feed.confirmed;
-        let (is_tap, is_over) = (feed.tap.is_some(), feed.limit == Some(feed.confirmed));
+        let before = cursor.confirmed;
+        cursor.confirmed = before.max(end);
+        let confirmed = cursor.confirmed;
+        let (is_tap, is_over) = (cursor.tap.is_some(), cursor.limit == Some(cursor.confirmed));
         if is_tap {
             return;
         }
@@ -174,8 +175,8 @@ impl Pipe {
         ctx: &mut Context<'_, S>,
     ) {
         let listener = self.listeners.get_mut(&key);
-        if let Some(feed) = listener.and_then(|listener| listener.drop_feed(stream)) {
-            self.end_part(key, stream, &feed, ctx);
+        if let Some(cursor) = listener.and_then(|listener| listener.drop_cursor(stream)) {
+            self.end_part(key, stream, &cursor, ctx);
         }
     }
 
@@ -183,17 +184,17 @@ impl Pipe {
         &mut self,
         key: ListenerKey,
         stream: StreamKey,
-        feed: &Feed,
+        cursor: &Cursor,
         ctx: &mut Context<'_, S>,
     ) {
-        ctx.effects.feeds -= 1;
+        ctx.effects.cursors -= 1;
         ctx.effects.change(Changed::Part(key, stream));
         if let Some(left) = self.streams.get_mut(&stream) {
             if left.is_claimed() {
                 ctx.effects.change(Changed::Stream(stream));
             }
             left.taps.remove(&key);
-            left.drop_taker(key, feed.confirmed);
+            left.drop_taker(key, cursor.confirmed);
         }
         self.trim(stream, ctx);
         self.settle(stream, ctx);

@@ -100,8 +100,8 @@ impl Pipe {
         };
         ctx.effects.change(Changed::Listener(key));
         ctx.effects.taps = ctx.effects.taps.saturating_sub(listener.held);
-        for (stream, feed) in std::mem::take(&mut listener.feeds) {
-            self.end_part(key, stream, &feed, ctx);
+        for (stream, cursor) in std::mem::take(&mut listener.cursors) {
+            self.end_part(key, stream, &cursor, ctx);
         }
     }
 
@@ -115,7 +115,7 @@ impl Pipe {
             .filter(|(_, listener)| listener.is_accepting());
         let accepting: Vec<_> = accepting.map(|(key, _)| *key).collect();
         for key in &accepting {
-            self.limit_feeds(*key, order, ctx.effects);
+            self.limit_cursors(*key, order, ctx.effects);
             ctx.effects.awake.push(*key);
         }
         for key in accepting {

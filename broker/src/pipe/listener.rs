@@ -72,7 +72,7 @@ impl TapQueue {
 
 /// A listener's cursor in one stream. Offsets are in payload bytes.
 #[derive(Debug)]
-pub(super) struct Feed {
+pub(super) struct Cursor {
     /// The offset at which the cursor began.
     pub from: u64,
     /// The next byte to send.
@@ -134,7 +134,7 @@ pub(super) struct Listener {
     pub until: Option<u64>,
     /// The signed order of that `--eof`.
     pub eof: Option<Bytes>,
-    pub feeds: BTreeMap<StreamKey, Feed>,
+    pub cursors: BTreeMap<StreamKey, Cursor>,
     /// Cursors that have something to send, in the order of their ranks.
     pub ready: BTreeSet<(Rank, StreamKey)>,
     /// The stream whose unfinished line the listener's output ends with.
@@ -167,7 +167,7 @@ impl Listener {
             has_had: false,
             until: None,
             eof: None,
-            feeds: BTreeMap::new(),
+            cursors: BTreeMap::new(),
             ready: BTreeSet::new(),
             in_line: None,
             unconfirmed: VecDeque::new(),
@@ -205,26 +205,26 @@ impl Listener {
 
     /// Sets a cursor's rank, and moves the cursor in `ready`.
     pub fn set_rank(&mut self, stream: StreamKey, rank: Option<Rank>) {
-        let Some(feed) = self.feeds.get_mut(&stream) else {
+        let Some(cursor) = self.cursors.get_mut(&stream) else {
             return;
         };
-        if feed.rank == rank {
+        if cursor.rank == rank {
             return;
         }
-        if let Some(old) = feed.rank {
+        if let Some(old) = cursor.rank {
             self.ready.remove(&(old, stream));
         }
-        feed.rank = rank;
+        cursor.rank = rank;
         if let Some(new) = rank {
             self.ready.insert((new, stream));
         }
     }
 
-    pub fn drop_feed(&mut self, stream: StreamKey) -> Option<Feed> {
+    pub fn drop_cursor(&mut self, stream: StreamKey) -> Option<Cursor> {
         self.set_rank(stream, None);
         if self.in_line == Some(stream) {
             self.in_line = None;
         }
-        self.feeds.remove(&stream)
+        self.cursors.remove(&stream)
     }
 }

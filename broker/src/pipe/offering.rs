@@ -1,7 +1,7 @@
 //! How streams find listeners: by age, and either one listener alone or all live listeners (rules 3, 4, 7, 9
 //! and 10).
 
-use super::listener::{Feed, Listener, Phase, TapQueue};
+use super::listener::{Cursor, Listener, Phase, TapQueue};
 use super::stream::Takers;
 use super::{Changed, Context, Effects, ListenerKey, Pipe};
 use crate::protocol::Mode;
@@ -76,7 +76,7 @@ impl Pipe {
             .get_mut(&key)
             .expect("a stream that is shown is there");
         stream.taps.insert(listener);
-        let feed = Feed {
+        let cursor = Cursor {
             from: stream.next,
             sent: stream.next,
             confirmed: stream.next,
@@ -91,8 +91,8 @@ impl Pipe {
             .listeners
             .get_mut(&listener)
             .expect("a tap is a listener");
-        tap.feeds.insert(key, feed);
-        effects.feeds += 1;
+        tap.cursors.insert(key, cursor);
+        effects.cursors += 1;
         effects.change(Changed::Part(listener, key));
     }
 
@@ -134,8 +134,8 @@ impl Pipe {
     /// them.
     fn idle_claim(&self) -> Option<(ListenerKey, StreamKey)> {
         let held = |one: &Listener| {
-            let (held, feed) = one.feeds.first_key_value()?;
-            let is_idle = one.mode == Mode::One && one.next_turn() == 0 && feed.sent == 0;
+            let (held, cursor) = one.cursors.first_key_value()?;
+            let is_idle = one.mode == Mode::One && one.next_turn() == 0 && cursor.sent == 0;
             let is_held = self.open.contains(held) && !self.streams[held].is_restored;
             (is_idle && is_held).then_some(*held)
         };
@@ -171,7 +171,7 @@ impl Pipe {
             return;
         }
         stream.add_taker(listener);
-        self.add_feed(listener, key, backlog, ctx);
+        self.add_cursor(listener, key, backlog, ctx);
     }
 
     /// Gives a stream to one listener alone.
@@ -185,7 +185,7 @@ impl Pipe {
             .streams
             .get_mut(&key)
             .expect("a stream that is claimed is there");
-        stream.takers = Takers::Claimed(listener);
+        stream.subscriptions = Takers::Claimed(listener);
         ctx.effects.change(Changed::Stream(key));
         ctx.effects.change(Changed::Listener(listener));
         let claimant = self
@@ -195,10 +195,10 @@ impl Pipe {
         if claimant.mode != Mode::Follow {
             claimant.phase = Phase::Draining;
         }
-        self.add_feed(listener, key, u64::MAX, ctx);
+        self.add_cursor(listener, key, u64::MAX, ctx);
     }
 
-    pub(super) fn add_feed<S: Store>(
+    pub(super) fn add_cursor<S: Store>(
         &mut self,
         listener: ListenerKey,
         key: StreamKey,
@@ -207,7 +207,7 @@ impl Pipe {
     ) {
         self.free.remove(&key);
         let stream = &self.streams[&key];
-        let feed = Feed {
+        let cursor = Cursor {
             from: stream.taken,
             sent: stream.taken,
             confirmed: stream.taken,
@@ -218,10 +218,10 @@ impl Pipe {
             rank: None,
             tap: None,
         };
-        if let Some(taker) = self.listeners.get_mut(&listener)
-            && taker.feeds.insert(key, feed).is_none()
+        if let Some(subscription) = self.listeners.get_mut(&listener)
+            && subscription.cursors.insert(key, cursor).is_none()
         {
-            ctx.effects.feeds += 1;
+            ctx.effects.cursors += 1;
         }
         ctx.effects.change(Changed::Part(listener, key));
         self.refresh(listener, key, ctx);

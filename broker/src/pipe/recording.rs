@@ -53,7 +53,7 @@ impl Pipe {
                 len: finish.len,
                 taken: stream.finish_taken,
             }),
-            claimed: match stream.takers {
+            claimed: match stream.subscriptions {
                 Takers::Claimed(listener) => Some(listener.0),
                 Takers::Shared(_) => None,
             },
@@ -102,14 +102,14 @@ impl Pipe {
     /// The record of a listener's cursor in a stream. None if the cursor is gone.
     #[must_use]
     pub fn part_record(&self, listener: ListenerKey, stream: StreamKey) -> Option<Record> {
-        let feed = self.listeners.get(&listener)?.feeds.get(&stream)?;
+        let cursor = self.listeners.get(&listener)?.cursors.get(&stream)?;
         Some(Record::Part(PartRecord {
             listener: listener.0,
             stream: stream.0,
-            backlog: feed.backlog,
-            limit: feed.limit,
-            before: feed.before,
-            from: feed.from,
+            backlog: cursor.backlog,
+            limit: cursor.limit,
+            before: cursor.before,
+            from: cursor.from,
             away: None,
         }))
     }
@@ -117,7 +117,7 @@ impl Pipe {
     /// All cursors of all listeners.
     pub fn parts(&self) -> impl Iterator<Item = Changed> {
         self.listeners.iter().flat_map(|(key, listener)| {
-            let streams = listener.feeds.keys();
+            let streams = listener.cursors.keys();
             streams.map(|stream| Changed::Part(*key, *stream))
         })
     }

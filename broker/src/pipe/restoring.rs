@@ -2,7 +2,7 @@
 //!
 //! This module only sees records of its own pipe. [`crate::broker`] hands them out.
 
-use super::listener::{Feed, Listener, Phase, TapQueue};
+use super::listener::{Cursor, Listener, Phase, TapQueue};
 use super::stream::{Finish, Stream, Takers};
 use super::{Changed, Context, ListenerKey, Pipe};
 use crate::protocol::{How, MAX_BYTES, Outcome};
@@ -41,7 +41,7 @@ impl Pipe {
             self.open.insert(key);
         }
         if let Some(listener) = record.claimed {
-            stream.takers = Takers::Claimed(ListenerKey(listener));
+            stream.subscriptions = Takers::Claimed(ListenerKey(listener));
         }
         self.streams.insert(key, Box::new(stream));
     }
@@ -75,7 +75,7 @@ impl Pipe {
         } else {
             stream.return_taker(key, record.from)
         };
-        let feed = Feed {
+        let cursor = Cursor {
             from: record.from,
             sent: from,
             confirmed: from,
@@ -88,17 +88,17 @@ impl Pipe {
                 .is_tap()
                 .then(|| Box::new(TapQueue::new(stream.id))),
         };
-        listener.feeds.insert(stream_key, feed).is_none()
+        listener.cursors.insert(stream_key, cursor).is_none()
     }
 
     /// Completes what the previous run left half done, and offers streams without listeners.
     pub fn settle_all<S: Store>(&mut self, ctx: &mut Context<'_, S>) {
         for (key, stream) in &mut self.streams {
-            if let Takers::Claimed(listener) = stream.takers
+            if let Takers::Claimed(listener) = stream.subscriptions
                 && self
                     .listeners
                     .get(&listener)
-                    .is_none_or(|one| !one.feeds.contains_key(key))
+                    .is_none_or(|one| !one.cursors.contains_key(key))
             {
                 stream.drop_taker(listener, 0);
             }
@@ -118,7 +118,12 @@ impl Pipe {
                 continue;
             };
             let taps = stream.taps.iter().copied();
-            for listener in stream.takers().into_iter().chain(taps).collect::<Vec<_>>() {
+            for listener in stream
+                .subscriptions()
+                .into_iter()
+                .chain(taps)
+                .collect::<Vec<_>>()
+            {
                 self.refresh(listener, key, ctx);
             }
         }
@@ -147,7 +152,7 @@ impl Pipe {
         listener.confirmed_turns = turns;
         listener.spent = cost;
         listener.window = window;
-        for stream in listener.feeds.keys().copied().collect::<Vec<_>>() {
+        for stream in listener.cursors.keys().copied().collect::<Vec<_>>() {
             self.refresh(key, stream, ctx);
         }
         self.go_on_in_line(key, line);
@@ -161,16 +166,16 @@ impl Pipe {
         let kept = stream.kept();
         stream.next = stream.next.max(at);
         self.kept += stream.kept() - kept;
-        for listener in stream.takers() {
-            let feed = self
+        for listener in stream.subscriptions() {
+            let cursor = self
                 .listeners
                 .get_mut(&listener)
-                .and_then(|taker| taker.feeds.get_mut(&key));
-            if let Some(feed) = feed {
-                let before = feed.confirmed;
-                feed.sent = feed.sent.max(at);
-                feed.confirmed = before.max(at);
-                let confirmed = feed.confirmed;
+                .and_then(|subscription| subscription.cursors.get_mut(&key));
+            if let Some(cursor) = cursor {
+                let before = cursor.confirmed;
+                cursor.sent = cursor.sent.max(at);
+                cursor.confirmed = before.max(at);
+                let confirmed = cursor.confirmed;
                 if let Some(stream) = self.streams.get_mut(&key) {
                     stream.move_taker(before, confirmed);
                 }
@@ -211,16 +216,19 @@ impl Pipe {
         let Some(stream) = self.streams.get(&key) else {
             return;
         };
-        let (takers, taps) = (stream.takers(), stream.taps.clone());
+        let (subscriptions, taps) = (stream.subscriptions(), stream.taps.clone());
         self.remove(key, Outcome::Taken, ctx);
-        for listener in &takers {
-            let taker = self.listeners.get_mut(listener);
-            if taker.and_then(|taker| taker.drop_feed(key)).is_some() {
-                ctx.effects.feeds -= 1;
+        for listener in &subscriptions {
+            let subscription = self.listeners.get_mut(listener);
+            if subscription
+                .and_then(|subscription| subscription.drop_cursor(key))
+                .is_some()
+            {
+                ctx.effects.cursors -= 1;
                 ctx.effects.change(Changed::Part(*listener, key));
             }
         }
-        for listener in takers.into_iter().chain(taps) {
+        for listener in subscriptions.into_iter().chain(taps) {
             self.note_had(listener, key, ctx.effects);
             self.end_if_over(listener, ctx.effects);
             ctx.effects.awake.push(listener);
@@ -246,11 +254,11 @@ impl Pipe {
             self.kept -= kept - stream.kept();
         }
         let taps = stream.taps.iter().copied();
-        let takers: Vec<_> = stream.takers().into_iter().chain(taps).collect();
+        let subscriptions: Vec<_> = stream.subscriptions().into_iter().chain(taps).collect();
         let is_free = stream.is_free();
         self.end_taps(key);
         ctx.effects.change(Changed::Stream(key));
-        for listener in takers {
+        for listener in subscriptions {
             self.refresh(listener, key, ctx);
         }
         if is_free && self.streams[&key].is_spent() {

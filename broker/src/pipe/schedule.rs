@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::listener::{Feed, Listener, Phase, Rank, Sent, SentWhat};
+use super::listener::{Cursor, Listener, Phase, Rank, Sent, SentWhat};
 use super::reading::{Read, Reads};
 use super::stream::Stream;
 use super::tapping::{send_to_tap, tap_rank};
@@ -95,18 +95,18 @@ impl Pipe {
             return Pick::Stream(first);
         };
         if listener
-            .feeds
+            .cursors
             .get(&in_line)
-            .is_some_and(|feed| feed.rank.is_some())
+            .is_some_and(|cursor| cursor.rank.is_some())
         {
             return Pick::Stream(in_line);
         }
         if let Some(stream) = self.streams.get(&in_line)
             && stream.finish.is_none()
             && listener
-                .feeds
+                .cursors
                 .get(&in_line)
-                .is_some_and(|feed| !feed.complete)
+                .is_some_and(|cursor| !cursor.complete)
             && now < stream.line_since + LINE_PATIENCE
         {
             return Pick::Wait(stream.line_since + LINE_PATIENCE);
@@ -152,14 +152,14 @@ impl Pipe {
         let Some(listener) = self.listeners.get_mut(&key) else {
             return Next::Nothing;
         };
-        let is_over = listener.feeds.values().all(|feed| feed.complete);
+        let is_over = listener.cursors.values().all(|cursor| cursor.complete);
         if listener.phase != Phase::Draining || !is_over || !listener.has_room(0) {
             return Next::Nothing;
         }
         let missed = listener
-            .feeds
+            .cursors
             .values()
-            .filter_map(|feed| feed.tap.as_ref())
+            .filter_map(|cursor| cursor.tap.as_ref())
             .map(|tap| tap.missed)
             .sum();
         let turn = listener.next_turn();
@@ -186,12 +186,12 @@ impl Pipe {
         let Some(listener) = self.listeners.get_mut(&key) else {
             return;
         };
-        let Some(feed) = listener.feeds.get(&stream) else {
+        let Some(cursor) = listener.cursors.get(&stream) else {
             return;
         };
-        let rank = match (&feed.tap, self.streams.get(&stream)) {
-            (Some(_), _) => tap_rank(feed),
-            (None, Some(source)) => rank(stream, source, feed, ctx.store),
+        let rank = match (&cursor.tap, self.streams.get(&stream)) {
+            (Some(_), _) => tap_rank(cursor),
+            (None, Some(source)) => rank(stream, source, cursor, ctx.store),
             (None, None) => None,
         };
         listener.set_rank(stream, rank);
@@ -204,12 +204,17 @@ impl Pipe {
             return;
         };
         let taps = stream.taps.iter().copied();
-        for listener in stream.takers().into_iter().chain(taps).collect::<Vec<_>>() {
+        for listener in stream
+            .subscriptions()
+            .into_iter()
+            .chain(taps)
+            .collect::<Vec<_>>()
+        {
             let has_rank = self
                 .listeners
                 .get(&listener)
-                .and_then(|taker| taker.feeds.get(&key))
-                .is_some_and(|feed| feed.rank.is_some());
+                .and_then(|subscription| subscription.cursors.get(&key))
+                .is_some_and(|cursor| cursor.rank.is_some());
             if !has_rank {
                 self.refresh(listener, key, ctx);
             }
@@ -218,21 +223,21 @@ impl Pipe {
 }
 
 /// The rank of a cursor's next item. None if there is nothing to send.
-fn rank<S: Store>(key: StreamKey, stream: &Stream, feed: &Feed, store: &S) -> Option<Rank> {
-    if feed.complete {
+fn rank<S: Store>(key: StreamKey, stream: &Stream, cursor: &Cursor, store: &S) -> Option<Rank> {
+    if cursor.complete {
         return None;
     }
-    if feed.sent < feed.backlog && (feed.sent < stream.next || stream.is_complete()) {
+    if cursor.sent < cursor.backlog && (cursor.sent < stream.next || stream.is_complete()) {
         return Some(Rank::Backlog(key.0));
     }
-    if feed.sent < stream.next {
+    if cursor.sent < stream.next {
         return store
-            .mark(key, feed.sent)
+            .mark(key, cursor.sent)
             .map(|mark| Rank::Live(mark.arrival));
     }
     let finish = stream.finish.as_ref();
     finish
-        .filter(|finish| feed.sent >= finish.len)
+        .filter(|finish| cursor.sent >= finish.len)
         .map(|finish| Rank::Live(finish.arrival))
 }
 
@@ -264,11 +269,11 @@ fn send_from_store<S: Store>(
     stream: &Stream,
     ctx: &mut Context<'_, S>,
 ) -> Option<(Sent, Item)> {
-    let feed = listener.feeds.get(&key)?;
-    let at = feed.sent;
+    let cursor = listener.cursors.get(&key)?;
+    let at = cursor.sent;
     if at >= stream.next {
         let finish = stream.finish.as_ref().filter(|finish| at >= finish.len)?;
-        let before = feed.before;
+        let before = cursor.before;
         let (how, label) = (finish.how.clone(), stream.label.clone());
         let ended = Ended {
             stream: stream.id,
@@ -280,7 +285,7 @@ fn send_from_store<S: Store>(
         };
         return send_ended(listener, key, ended);
     }
-    let limit = feed.limit;
+    let limit = cursor.limit;
     let mut mark = ctx.store.mark(key, at)?;
     if let Some(limit) = limit {
         // A store may have merged several chunks into one.
@@ -294,9 +299,9 @@ fn send_from_store<S: Store>(
         return None;
     }
     let payload = read(key, at, mark.len, listener.unconfirmed.is_empty(), ctx)?;
-    let feed = listener.feeds.get_mut(&key)?;
-    feed.sent = mark.end();
-    feed.complete = feed.limit == Some(feed.sent);
+    let cursor = listener.cursors.get_mut(&key)?;
+    cursor.sent = mark.end();
+    cursor.complete = cursor.limit == Some(cursor.sent);
     note_line(listener, key, mark.tail);
     let what = SentWhat::Chunk {
         stream: key,
@@ -329,7 +334,7 @@ pub(super) fn send_ended(
     if !listener.has_room(0) {
         return None;
     }
-    listener.feeds.get_mut(&key)?.complete = true;
+    listener.cursors.get_mut(&key)?.complete = true;
     note_line(listener, key, 0);
     let what = SentWhat::Ended {
         stream: key,
@@ -407,8 +412,8 @@ fn end_damaged(listener: &mut Listener, key: StreamKey, label: String) -> Ended 
             };
         }
     }
-    if let Some(feed) = listener.feeds.get_mut(&key) {
-        feed.complete = true;
+    if let Some(cursor) = listener.cursors.get_mut(&key) {
+        cursor.complete = true;
     }
     ended
 }

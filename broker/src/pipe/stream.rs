@@ -74,7 +74,7 @@ pub(super) struct Stream {
     pub is_restored: bool,
     /// How the stream finished. None while it is open.
     pub finish: Option<Finish>,
-    pub takers: Takers,
+    pub subscriptions: Takers,
     /// For each confirmed offset, the number of sharing listeners whose confirmation stops exactly there.
     /// With this map nobody has to walk over a thousand listeners.
     positions: BTreeMap<u64, usize>,
@@ -100,7 +100,7 @@ impl Stream {
             is_end_told: false,
             is_restored: false,
             finish: None,
-            takers: Takers::Shared(BTreeSet::new()),
+            subscriptions: Takers::Shared(BTreeSet::new()),
             positions: BTreeMap::new(),
             taps: BTreeSet::new(),
             line_since: Now::ZERO,
@@ -109,12 +109,12 @@ impl Stream {
 
     /// Whether the stream has no listeners, not counting taps.
     pub fn is_free(&self) -> bool {
-        matches!(&self.takers, Takers::Shared(takers) if takers.is_empty())
+        matches!(&self.subscriptions, Takers::Shared(subscriptions) if subscriptions.is_empty())
     }
 
     /// Whether one listener has the stream alone.
     pub fn is_claimed(&self) -> bool {
-        matches!(self.takers, Takers::Claimed(_))
+        matches!(self.subscriptions, Takers::Claimed(_))
     }
 
     /// Whether nobody has had a byte of the stream, so that a `--one` can have it.
@@ -167,17 +167,17 @@ impl Stream {
     }
 
     /// The listeners of the stream, not counting taps.
-    pub fn takers(&self) -> Vec<ListenerKey> {
-        match &self.takers {
+    pub fn subscriptions(&self) -> Vec<ListenerKey> {
+        match &self.subscriptions {
             Takers::Claimed(listener) => vec![*listener],
-            Takers::Shared(takers) => takers.iter().copied().collect(),
+            Takers::Shared(subscriptions) => subscriptions.iter().copied().collect(),
         }
     }
 
     /// Adds a listener at the first byte that nobody has confirmed.
     pub fn add_taker(&mut self, listener: ListenerKey) {
-        if let Takers::Shared(takers) = &mut self.takers
-            && takers.insert(listener)
+        if let Takers::Shared(subscriptions) = &mut self.subscriptions
+            && subscriptions.insert(listener)
         {
             *self.positions.entry(self.taken).or_default() += 1;
         }
@@ -187,12 +187,12 @@ impl Stream {
     /// lack. Its exact position is unknown, but it is not before `from`, where the cursor began, and not
     /// before the released bytes.
     pub fn return_taker(&mut self, listener: ListenerKey, from: u64) -> u64 {
-        if self.takers == Takers::Claimed(listener) {
+        if self.subscriptions == Takers::Claimed(listener) {
             return self.taken;
         }
         let from = from.max(self.released);
-        if let Takers::Shared(takers) = &mut self.takers
-            && takers.insert(listener)
+        if let Takers::Shared(subscriptions) = &mut self.subscriptions
+            && subscriptions.insert(listener)
         {
             *self.positions.entry(from).or_default() += 1;
         }
@@ -209,13 +209,13 @@ impl Stream {
 
     /// Removes a listener that had confirmed all bytes below `confirmed`.
     pub fn drop_taker(&mut self, listener: ListenerKey, confirmed: u64) {
-        match &mut self.takers {
+        match &mut self.subscriptions {
             Takers::Claimed(claimant) if *claimant == listener => {
-                self.takers = Takers::Shared(BTreeSet::new());
+                self.subscriptions = Takers::Shared(BTreeSet::new());
             }
             Takers::Claimed(_) => {}
-            Takers::Shared(takers) => {
-                if takers.remove(&listener) {
+            Takers::Shared(subscriptions) => {
+                if subscriptions.remove(&listener) {
                     self.leave_position(confirmed);
                 }
             }

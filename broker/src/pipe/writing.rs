@@ -105,8 +105,9 @@ impl Pipe {
         let arrival = ctx.effects.arrivals;
         ctx.effects.arrivals += 1;
         self.open.remove(&key);
-        let (taps, takers) = (stream.taps.clone(), stream.takers());
-        let is_untouched = stream.is_whole() && takers.iter().all(|one| !self.has_some(*one, key));
+        let (taps, subscriptions) = (stream.taps.clone(), stream.subscriptions());
+        let is_untouched =
+            stream.is_whole() && subscriptions.iter().all(|one| !self.has_some(*one, key));
         if let Some(stream) = self.streams.get_mut(&key) {
             let len = stream.next;
             stream.finish = Some(Finish { how, arrival, len });
@@ -114,7 +115,7 @@ impl Pipe {
             ctx.effects.change(Changed::Stream(key));
         }
         self.end_taps(key);
-        for listener in takers.into_iter().chain(taps) {
+        for listener in subscriptions.into_iter().chain(taps) {
             self.refresh(listener, key, ctx);
             self.note_had(listener, key, ctx.effects);
             self.end_if_over(listener, ctx.effects);
@@ -125,8 +126,8 @@ impl Pipe {
     /// Whether a listener was sent some of a stream.
     fn has_some(&self, key: ListenerKey, stream: StreamKey) -> bool {
         let listener = self.listeners.get(&key);
-        let feed = listener.and_then(|listener| listener.feeds.get(&stream));
-        feed.is_some_and(|feed| feed.sent > feed.from)
+        let cursor = listener.and_then(|listener| listener.cursors.get(&stream));
+        cursor.is_some_and(|cursor| cursor.sent > cursor.from)
     }
 
     /// Removes a stream of which nothing arrived, as if it had never existed (rule 15). Its listeners
@@ -135,19 +136,19 @@ impl Pipe {
         let Some(stream) = self.streams.get(&key) else {
             return;
         };
-        let (taps, takers) = (stream.taps.clone(), stream.takers());
+        let (taps, subscriptions) = (stream.taps.clone(), stream.subscriptions());
         let is_claimed = stream.is_claimed();
         self.remove(key, Outcome::Taken, ctx);
-        for listener in takers.into_iter().chain(taps) {
-            let Some(taker) = self.listeners.get_mut(&listener) else {
+        for listener in subscriptions.into_iter().chain(taps) {
+            let Some(subscription) = self.listeners.get_mut(&listener) else {
                 continue;
             };
-            if taker.drop_feed(key).is_some() {
-                ctx.effects.feeds -= 1;
+            if subscription.drop_cursor(key).is_some() {
+                ctx.effects.cursors -= 1;
                 ctx.effects.change(Changed::Part(listener, key));
             }
-            if is_claimed && taker.mode == Mode::One {
-                taker.phase = Phase::Queued;
+            if is_claimed && subscription.mode == Mode::One {
+                subscription.phase = Phase::Queued;
                 ctx.effects.change(Changed::Listener(listener));
                 self.join_one(listener, ctx);
             }
@@ -171,12 +172,15 @@ impl Pipe {
         }
         stream.finish = None;
         let was_whole = std::mem::take(&mut stream.is_kept_whole) && !stream.is_claimed();
-        let (taps, takers, is_claimed) =
-            (stream.taps.clone(), stream.takers(), stream.is_claimed());
+        let (taps, subscriptions, is_claimed) = (
+            stream.taps.clone(),
+            stream.subscriptions(),
+            stream.is_claimed(),
+        );
         self.free.remove(&key);
         self.open.insert(key);
         ctx.effects.change(Changed::Stream(key));
-        for listener in takers.iter().chain(&taps).copied() {
+        for listener in subscriptions.iter().chain(&taps).copied() {
             if let Some(confirmed) = self.take_end_back(listener, key)
                 && was_whole
             {
@@ -187,7 +191,7 @@ impl Pipe {
                 self.live_again(listener, ctx);
             }
         }
-        if takers.is_empty() {
+        if subscriptions.is_empty() {
             self.offer(key, ctx);
         }
         Reopened::GoesOn
@@ -196,13 +200,13 @@ impl Pipe {
     /// Makes a tap forget a stream's finish. For any other listener, returns its confirmed offset in the
     /// stream.
     fn take_end_back(&mut self, listener: ListenerKey, key: StreamKey) -> Option<u64> {
-        let feed = self.listeners.get_mut(&listener)?.feeds.get_mut(&key)?;
-        match &mut feed.tap {
+        let cursor = self.listeners.get_mut(&listener)?.cursors.get_mut(&key)?;
+        match &mut cursor.tap {
             Some(tap) => {
                 tap.ended = None;
                 None
             }
-            None => Some(feed.confirmed),
+            None => Some(cursor.confirmed),
         }
     }
 
@@ -212,17 +216,17 @@ impl Pipe {
         let Some(stream) = self.streams.get(&key) else {
             return;
         };
-        let Takers::Claimed(claimant) = stream.takers else {
+        let Takers::Claimed(claimant) = stream.subscriptions else {
             return;
         };
-        let Some(feed) = self
+        let Some(cursor) = self
             .listeners
             .get(&claimant)
-            .and_then(|one| one.feeds.get(&key))
+            .and_then(|one| one.cursors.get(&key))
         else {
             return;
         };
-        let confirmed = feed.confirmed;
+        let confirmed = cursor.confirmed;
         self.take(key, confirmed);
         self.trim(key, ctx);
     }

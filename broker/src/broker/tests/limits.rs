@@ -1,8 +1,8 @@
 //! Limits: streams, listeners, waiting ends and the length of messages.
 
 use super::story::{Story, id, opening};
-use crate::broker::old::MAX_PIPES;
-use crate::broker::{MAX_FEEDS, MAX_LISTENERS, MAX_STREAMS};
+use crate::broker::v01_peers::MAX_PIPES;
+use crate::broker::{MAX_CURSORS, MAX_LISTENERS, MAX_STREAMS};
 use crate::protocol::{Code, Mode, Reply, Request};
 use bytes::Bytes;
 
@@ -214,7 +214,7 @@ fn rule_4_a_pipe_of_many_listeners_and_writers_is_bounded_in_both() {
     for listener in 0..1000 {
         story.listen("r", &format!("l{listener}"), "p", Mode::Follow);
     }
-    for stream in 0..MAX_FEEDS / 1000 {
+    for stream in 0..MAX_CURSORS / 1000 {
         story.open("w", &format!("s{stream}"), "p");
     }
     assert!(matches!(last(&mut story, "w"), Reply::Opened { .. }));
@@ -228,7 +228,7 @@ fn rule_4_a_pipe_of_many_listeners_and_writers_is_bounded_in_both() {
     story.open("w", "one more", "p");
     assert!(matches!(last(&mut story, "w"), Reply::Opened { .. }));
     story.say("w", &Request::Bye);
-    assert_eq!(story.broker.effects.feeds, 0);
+    assert_eq!(story.broker.effects.cursors, 0);
 }
 
 /// Memory that is not for payloads is limited by the budget, for all kinds of things together.

@@ -227,13 +227,13 @@ impl History {
         assert_eq!(self.story.broker.used(), 0, "nothing is left behind");
         assert!(self.story.broker.pipes.iter().next().is_none());
         assert!(self.story.broker.streams.is_empty());
-        let mut takers = self.story.broker.takers.values();
+        let mut subscriptions = self.story.broker.subscriptions.values();
         assert!(
-            takers.all(|taker| taker.away.is_some()),
+            subscriptions.all(|subscription| subscription.away.is_some()),
             "who may come back is kept"
         );
         assert_eq!(
-            self.story.broker.effects.feeds,
+            self.story.broker.effects.cursors,
             self.story.broker.kept_parts()
         );
     }

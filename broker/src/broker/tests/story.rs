@@ -202,7 +202,7 @@ impl Story {
                 .broker
                 .clients
                 .at(peer)
-                .is_some_and(|it| self.broker.clients.is_old(it))
+                .is_some_and(|it| self.broker.clients.is_v01(it))
             {
                 continue;
             }

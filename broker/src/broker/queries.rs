@@ -116,7 +116,7 @@ impl<S: Store> Broker<S> {
             pid: self.settings.pid,
             kept: self.store.kept(),
             memory: self.settings.memory,
-            used: self.room.used(),
+            used: self.budget.used(),
             disk: self.store.disk().map(|disk| (disk.used, disk.budget)),
             trouble: self.saving.full.clone(),
             inherited: self.inherited.clone(),

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::clients::Client;
-use super::writing::Stage;
+use super::streams::Stage;
 use super::{Broker, Now, Output, Peer};
 use crate::protocol::How;
 use crate::store::Store;
@@ -39,7 +39,7 @@ impl<S: Store> Broker<S> {
         let Some(client) = self.clients.at(&peer) else {
             return;
         };
-        if self.clients.is_old(client) {
+        if self.clients.is_v01(client) {
             self.retry_old(client, peer);
         } else {
             self.disconnected(&peer);

@@ -28,9 +28,9 @@ pub(super) struct Unsaved {
 
 impl<S: Store> Broker<S> {
     pub(super) fn invite(&mut self, peer: &Peer, new: NewKey) {
-        let wall = self.wall;
+        let unix_time = self.unix_time;
         self.change_roll(peer, |roll| {
-            let name = roll.invite(new, wall)?;
+            let name = roll.invite(new, unix_time)?;
             Ok(Reply::Invited { name })
         });
     }
@@ -97,8 +97,11 @@ impl<S: Store> Broker<S> {
     /// streams written with the key that nobody takes.
     fn let_go_of(&mut self, key: KeyId, discard: bool) {
         for id in self.shares.things_of(key) {
-            let taker = self.takers.get(&id).map(|taker| taker.client);
-            match taker {
+            let subscription = self
+                .subscriptions
+                .get(&id)
+                .map(|subscription| subscription.client);
+            match subscription {
                 Some(client) => self.leave(client, id),
                 None => self.cut(id, "its key was revoked"),
             }
@@ -117,12 +120,12 @@ impl<S: Store> Broker<S> {
 
     /// Notes that a client with this key has connected.
     pub(super) fn note_use(&mut self, key: Option<KeyId>) {
-        let wall = self.wall;
+        let unix_time = self.unix_time;
         let (Some(roll), Some(key)) = (&mut self.roll, key) else {
             return;
         };
-        roll.note_use(key, wall);
-        let is_kept = |saved| saved + USE_KEPT_EVERY > wall;
+        roll.note_use(key, unix_time);
+        let is_kept = |saved| saved + USE_KEPT_EVERY > unix_time;
         if !self.roll_saved.is_some_and(is_kept) {
             self.save_roll();
         }
@@ -156,7 +159,7 @@ impl<S: Store> Broker<S> {
             .roll
             .as_ref()
             .filter(|_| self.unsaved.before.is_some())?;
-        self.roll_saved = Some(self.wall);
+        self.roll_saved = Some(self.unix_time);
         Some(roll.encode().into())
     }
 

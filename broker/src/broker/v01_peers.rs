@@ -29,7 +29,7 @@ const MAX_PEERS: usize = 64;
 
 /// The state of one v0.1 peer.
 #[derive(Debug, Default)]
-pub(super) struct OldPeer {
+pub(super) struct V01Peer {
     /// The peer's streams by pipe. None marks a stream that was cut and whose end has not arrived.
     streams: HashMap<Arc<str>, Option<Uuid>>,
     /// The peer's listeners by pipe.
@@ -78,14 +78,14 @@ impl<S: Store> Broker<S> {
     /// room for the peer, or it speaks SKYPIPE/1.
     fn old_client(&mut self, peer: &Peer) -> Option<Uuid> {
         if let Some(client) = self.clients.heard(peer, self.now) {
-            return self.clients.is_old(client).then_some(client);
+            return self.clients.is_v01(client).then_some(client);
         }
         if self.clients.present() >= self.settings.clients || self.clients.old() >= MAX_PEERS {
             return None;
         }
         let id = self.old_id();
         self.clients.connect(id, peer, self.now);
-        self.clients.set_old(id);
+        self.clients.set_v01(id);
         self.let_all_in(peer);
         Some(id)
     }
@@ -122,10 +122,10 @@ impl<S: Store> Broker<S> {
             return;
         }
         let price = cost(payload.len());
-        if self.room.left() < price {
+        if self.budget.left() < price {
             self.make_room();
         }
-        if self.room.left().min(self.quota_left(pipe)) < price {
+        if self.budget.left().min(self.quota_left(pipe)) < price {
             self.cut(
                 stream,
                 "no room was left, and its protocol (0.1) cannot wait",
@@ -188,7 +188,7 @@ impl<S: Store> Broker<S> {
             };
             writer.next += chunk.len() as u64;
             let key = writer.key;
-            self.room.hold(cost(chunk.len()), false);
+            self.budget.hold(cost(chunk.len()), false);
             // A v0.1 client sends one line per message.
             self.with_pipe(pipe, |pipe, ctx| pipe.append(key, chunk, 0, ctx));
             self.note_unsaved(stream);
@@ -206,7 +206,7 @@ impl<S: Store> Broker<S> {
     }
 
     fn old_listen(&mut self, client: Uuid, pipe: &Arc<str>, spelled: String) {
-        let has_enough = |old: &mut OldPeer| {
+        let has_enough = |old: &mut V01Peer| {
             old.listeners.contains_key(pipe) || old.listeners.len() >= MAX_PIPES
         };
         if self.old_mut(client).is_none_or(has_enough)
@@ -272,7 +272,7 @@ impl<S: Store> Broker<S> {
 
     /// The next item for a v0.1 listener: bytes, or its end as an empty message.
     fn next_for_old(&mut self, pipe: &Arc<str>, listener: Uuid) -> Option<Sending> {
-        let key = self.takers.get(&listener)?.key;
+        let key = self.subscriptions.get(&listener)?.key;
         loop {
             let next = self.with_pipe(pipe, |pipe, ctx| pipe.next(key, ctx));
             let (turn, rest) = match next {
@@ -346,13 +346,17 @@ impl<S: Store> Broker<S> {
     }
 
     fn confirm_old(&mut self, pipe: &Arc<str>, listener: Uuid, turn: u64) {
-        let Some(key) = self.takers.get(&listener).map(|taker| taker.key) else {
+        let Some(key) = self
+            .subscriptions
+            .get(&listener)
+            .map(|subscription| subscription.key)
+        else {
             return;
         };
         let confirmed =
             self.with_pipe(pipe, |pipe, ctx| pipe.confirm(key, turn + 1, u64::MAX, ctx));
         debug_assert!(confirmed.is_ok(), "what was sent can be confirmed");
-        self.room.touch();
+        self.budget.touch();
     }
 
     /// Handles a full send queue: the piece is sent again a little later.
@@ -373,7 +377,7 @@ impl<S: Store> Broker<S> {
         });
     }
 
-    fn old_mut(&mut self, client: Uuid) -> Option<&mut OldPeer> {
+    fn old_mut(&mut self, client: Uuid) -> Option<&mut V01Peer> {
         self.clients.get_mut(client)?.old.as_mut()
     }
 }

@@ -13,7 +13,7 @@ use crate::store::{Store, StreamKey};
 
 /// The subscription of one listener.
 #[derive(Debug)]
-pub(super) struct Taker {
+pub(super) struct Subscription {
     /// The client that the listener belongs to.
     pub client: Uuid,
     pub pipe: Arc<str>,
@@ -52,7 +52,7 @@ impl<S: Store> Broker<S> {
             window,
             resume,
         } = joining;
-        if self.takers.contains_key(&listener) {
+        if self.subscriptions.contains_key(&listener) {
             return self.listen_again(peer, client, listener, resume, window);
         }
         if resume.is_some() {
@@ -74,11 +74,11 @@ impl<S: Store> Broker<S> {
 
     /// Answers `Listen`.
     fn listening(&mut self, peer: &Peer, listener: Uuid) {
-        let known = self.takers.get(&listener);
+        let known = self.subscriptions.get(&listener);
         let reply = Reply::Listening {
             listener,
-            lost: known.is_some_and(|taker| taker.was_lost),
-            missed: known.map_or(0, |taker| taker.missed),
+            lost: known.is_some_and(|subscription| subscription.was_lost),
+            missed: known.map_or(0, |subscription| subscription.missed),
         };
         self.reply(peer, &reply);
     }
@@ -95,9 +95,9 @@ impl<S: Store> Broker<S> {
         let place = self.new_key();
         let key = ListenerKey(place);
         let peer = self.clients.peer(client).cloned();
-        self.takers.insert(
+        self.subscriptions.insert(
             listener,
-            Taker {
+            Subscription {
                 client,
                 pipe: name.clone(),
                 key,
@@ -116,7 +116,7 @@ impl<S: Store> Broker<S> {
             owner.listeners.insert(listener);
         }
         self.schedule_check(client);
-        self.room.touch();
+        self.budget.touch();
         self.with_pipe(name, |pipe, ctx| {
             pipe.join(key, mode, window, StreamKey(place), ctx);
         });
@@ -135,13 +135,17 @@ impl<S: Store> Broker<S> {
             return;
         };
         let resume = resume.unwrap_or_default();
-        if let Some(away) = self.takers.get_mut(&listener).and_then(|it| it.away.take()) {
+        if let Some(away) = self
+            .subscriptions
+            .get_mut(&listener)
+            .and_then(|it| it.away.take())
+        {
             return self.listener_is_back(peer, listener, &away, &resume, window);
         }
         let Resume {
             turns, cost, line, ..
         } = resume;
-        let resumed = if self.takers[&listener].is_of_this_run {
+        let resumed = if self.subscriptions[&listener].is_of_this_run {
             self.with_pipe(&name, |pipe, _| pipe.resume(key, turns))
         } else {
             self.with_pipe(&name, |pipe, ctx| {
@@ -153,9 +157,9 @@ impl<S: Store> Broker<S> {
             let message = "the listener cannot have reached that position";
             return self.refuse(peer, Code::Unknown, message, Some(listener));
         }
-        if let Some(taker) = self.takers.get_mut(&listener) {
-            taker.peer = Some(peer.clone());
-            taker.is_of_this_run = true;
+        if let Some(subscription) = self.subscriptions.get_mut(&listener) {
+            subscription.peer = Some(peer.clone());
+            subscription.is_of_this_run = true;
         }
         self.listening(peer, listener);
         self.wake(key);
@@ -171,11 +175,15 @@ impl<S: Store> Broker<S> {
         window: u64,
     ) {
         let joined = StreamKey(self.new_key());
-        let Some(taker) = self.takers.get_mut(&listener) else {
+        let Some(subscription) = self.subscriptions.get_mut(&listener) else {
             return;
         };
-        (taker.peer, taker.is_of_this_run) = (Some(peer.clone()), true);
-        let (name, key, client) = (taker.pipe.clone(), taker.key, taker.client);
+        (subscription.peer, subscription.is_of_this_run) = (Some(peer.clone()), true);
+        let (name, key, client) = (
+            subscription.pipe.clone(),
+            subscription.key,
+            subscription.client,
+        );
         self.forget_parts(key, away);
         let known = resume.streams.iter().map(|it| (it.stream, *it));
         let back = Return {
@@ -187,12 +195,12 @@ impl<S: Store> Broker<S> {
             joined,
         };
         let found = self.with_pipe(&name, |pipe, ctx| pipe.come_back(key, away, &back, ctx));
-        self.room.touch();
+        self.budget.touch();
         self.is_back(client, listener);
         if let Ok(missed) = found {
-            if let Some(taker) = self.takers.get_mut(&listener) {
-                taker.was_lost = true;
-                taker.missed += missed;
+            if let Some(subscription) = self.subscriptions.get_mut(&listener) {
+                subscription.was_lost = true;
+                subscription.missed += missed;
             }
             self.listening(peer, listener);
             return self.wake(key);
@@ -206,7 +214,7 @@ impl<S: Store> Broker<S> {
 
     /// Drops the cursors that were kept while a listener was away.
     pub(super) fn forget_parts(&mut self, key: ListenerKey, away: &Away) {
-        self.effects.feeds -= away.breadth();
+        self.effects.cursors -= away.breadth();
         for stream in away.streams() {
             self.note_changed(Changed::Part(key, stream));
         }
@@ -215,23 +223,27 @@ impl<S: Store> Broker<S> {
     /// Gives up a listener that timed out. Others may take what it had not confirmed, and its position is
     /// kept.
     pub(super) fn lose_listener(&mut self, listener: Uuid) {
-        let Some(taker) = self.takers.get(&listener).filter(|it| it.away.is_none()) else {
+        let Some(subscription) = self
+            .subscriptions
+            .get(&listener)
+            .filter(|it| it.away.is_none())
+        else {
             return;
         };
-        let (name, key) = (taker.pipe.clone(), taker.key);
+        let (name, key) = (subscription.pipe.clone(), subscription.key);
         self.line_waits.retain(|(_, waiting)| *waiting != key);
         // The records of the following steps already say that the listener is away.
         let away = self.with_pipe(&name, |pipe, ctx| pipe.give_up_listener(key, ctx));
         let Some(away) = away else {
             return;
         };
-        self.effects.feeds += away.breadth();
+        self.effects.cursors += away.breadth();
         self.note_changed(Changed::Listener(key));
-        if let Some(taker) = self.takers.get_mut(&listener) {
-            (taker.peer, taker.away) = (None, Some(away));
+        if let Some(subscription) = self.subscriptions.get_mut(&listener) {
+            (subscription.peer, subscription.away) = (None, Some(away));
         }
         self.remember_absent(listener);
-        self.room.touch();
+        self.budget.touch();
     }
 
     pub(super) fn confirm(
@@ -251,20 +263,20 @@ impl<S: Store> Broker<S> {
             self.refuse(peer, Code::Order, message, Some(listener));
         }
         // A listener that has confirmed everything may give its writers a window from the reserve.
-        self.room.touch();
+        self.budget.touch();
     }
 
     /// Removes a listener before its end.
     pub(super) fn leave(&mut self, client: Uuid, listener: Uuid) {
-        let Some(taker) = self.takers.get(&listener) else {
+        let Some(subscription) = self.subscriptions.get(&listener) else {
             return;
         };
-        if taker.client != client {
+        if subscription.client != client {
             return;
         }
-        let (name, key) = (taker.pipe.clone(), taker.key);
-        if let Some(taker) = self.takers.get_mut(&listener)
-            && let Some(away) = taker.away.take()
+        let (name, key) = (subscription.pipe.clone(), subscription.key);
+        if let Some(subscription) = self.subscriptions.get_mut(&listener)
+            && let Some(away) = subscription.away.take()
         {
             self.absent.remove(|absent| absent == listener);
             self.drop_taker(key);
@@ -272,7 +284,7 @@ impl<S: Store> Broker<S> {
             return self.forget_parts(key, &away);
         }
         self.drop_taker(key);
-        self.room.touch();
+        self.budget.touch();
         self.with_pipe(&name, |pipe, ctx| pipe.leave(key, ctx));
     }
 
@@ -285,14 +297,14 @@ impl<S: Store> Broker<S> {
 
     fn drop_taker(&mut self, key: ListenerKey) -> Option<(Uuid, Uuid)> {
         let listener = self.listeners.remove(&key)?;
-        let taker = self.takers.remove(&listener)?;
+        let subscription = self.subscriptions.remove(&listener)?;
         self.shares.goes(listener);
         self.line_waits.retain(|(_, waiting)| *waiting != key);
-        if let Some(client) = self.clients.get_mut(taker.client) {
+        if let Some(client) = self.clients.get_mut(subscription.client) {
             client.listeners.remove(&listener);
             client.absent.remove(&listener);
         }
-        Some((taker.client, listener))
+        Some((subscription.client, listener))
     }
 
     /// Sends a listener what it may have now.
@@ -300,17 +312,17 @@ impl<S: Store> Broker<S> {
         let Some(listener) = self.listeners.get(&key).copied() else {
             return;
         };
-        let Some(taker) = self.takers.get(&listener) else {
+        let Some(subscription) = self.subscriptions.get(&listener) else {
             return;
         };
-        let (name, owner) = (taker.pipe.clone(), taker.client);
+        let (name, owner) = (subscription.pipe.clone(), subscription.client);
         let Some(client) = self.clients.get(owner) else {
             return;
         };
         if client.old.is_some() {
             return self.serve_old(owner);
         }
-        let Some(peer) = taker
+        let Some(peer) = subscription
             .peer
             .clone()
             .filter(|peer| client.peer.as_ref() == Some(peer))
@@ -379,13 +391,13 @@ impl<S: Store> Broker<S> {
         client: Uuid,
         listener: Uuid,
     ) -> Option<(Arc<str>, ListenerKey)> {
-        let taker = self.takers.get(&listener);
-        if let Some(taker) = taker
-            && taker.client == client
+        let subscription = self.subscriptions.get(&listener);
+        if let Some(subscription) = subscription
+            && subscription.client == client
         {
-            return Some((taker.pipe.clone(), taker.key));
+            return Some((subscription.pipe.clone(), subscription.key));
         }
-        let (code, message) = match taker {
+        let (code, message) = match subscription {
             Some(_) => (Code::Denied, "that listener is another client's"),
             None => (Code::Unknown, "this satellite does not know the listener"),
         };

@@ -198,7 +198,10 @@ impl<S: Store> Broker<S> {
         let Some(name) = self.name(peer, &pipe, Some(stream)) else {
             return;
         };
-        if label.len() > MAX_LABEL || is_reserved(stream) || self.takers.contains_key(&stream) {
+        if label.len() > MAX_LABEL
+            || is_reserved(stream)
+            || self.subscriptions.contains_key(&stream)
+        {
             let message = "a label has at most 255 bytes, and a UUID can only be used once";
             return self.refuse(peer, Code::Malformed, message, Some(stream));
         }
@@ -402,7 +405,7 @@ impl<S: Store> Broker<S> {
         writer.next = end;
         let (name, key) = (writer.pipe.clone(), writer.key);
         self.inflow.took(peer, &payload);
-        self.room.hold(price, true);
+        self.budget.hold(price, true);
         self.settle_credit(&name, price);
         self.shares.settle(stream, price);
         self.with_pipe(&name, |pipe, ctx| pipe.append(key, payload, tail, ctx));
@@ -438,7 +441,7 @@ impl<S: Store> Broker<S> {
             if !std::mem::replace(&mut writer.is_wanting, true) {
                 self.wanting.push_back(stream);
             }
-            self.room.touch();
+            self.budget.touch();
         }
     }
 
@@ -575,7 +578,7 @@ impl<S: Store> Broker<S> {
         if let Some(connection) = &writer.connection {
             self.inflow.take_back(connection, unused);
         }
-        self.room.withdraw(unused);
+        self.budget.withdraw(unused);
         self.settle_credit(&pipe, unused);
         self.shares.settle(stream, unused);
     }

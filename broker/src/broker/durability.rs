@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::writing::Stage;
+use super::streams::Stage;
 use super::{Broker, Now, Output, Peer};
 use crate::pipe::Changed;
 use crate::protocol::{Code, MAGIC, Outcome, Reply, Shortage, encode};
@@ -252,7 +252,7 @@ impl<S: Store> Broker<S> {
             return;
         }
         if self.saving.full_until.take().is_some() {
-            self.room.touch();
+            self.budget.touch();
         }
         while let Some((due, key)) = self.saving.due.first().copied()
             && due <= self.now
@@ -269,7 +269,7 @@ impl<S: Store> Broker<S> {
         loop {
             match self.store.save(key) {
                 Ok(0) => break,
-                Ok(freed) => self.room.free(freed),
+                Ok(freed) => self.budget.free(freed),
                 Err(error) => {
                     self.not_written(error);
                     self.expect_sync(key);
@@ -361,7 +361,7 @@ impl<S: Store> Broker<S> {
         if !self.store.is_durable() || self.saving.full_until.is_some() {
             return;
         }
-        while self.room.is_short()
+        while self.budget.is_short()
             && let Some((_, key)) = self.saving.due.first().copied()
         {
             if !self.save(key) {

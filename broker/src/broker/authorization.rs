@@ -115,13 +115,13 @@ impl<S: Store> Broker<S> {
     /// The id of the key with this public key, if its holder may connect.
     #[cfg(test)]
     pub(super) fn admit(&self, public: &[u8; 32]) -> Option<KeyId> {
-        self.roll.as_ref()?.admit(public, self.wall)
+        self.roll.as_ref()?.admit(public, self.unix_time)
     }
 
-    /// Sets the wall-clock time by which keys expire, in seconds since 1970 (UTC). The broker's own time
+    /// Sets the unix_time-clock time by which keys expire, in seconds since 1970 (UTC). The broker's own time
     /// stands still while the machine sleeps.
-    pub fn tell_time(&mut self, wall: u64) {
-        self.wall = wall;
+    pub fn tell_time(&mut self, unix_time: u64) {
+        self.unix_time = unix_time;
     }
 
     /// Whether the key of a connection is still valid. If not, the client is told.
@@ -134,7 +134,7 @@ impl<S: Store> Broker<S> {
         };
         let why = match roll.get(id) {
             None => "its key was revoked",
-            Some(key) if key.has_expired(self.wall) => "its key has expired",
+            Some(key) if key.has_expired(self.unix_time) => "its key has expired",
             Some(_) => return true,
         };
         // If the key's end was noticed at the time, the client was told then.

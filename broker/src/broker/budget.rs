@@ -7,8 +7,8 @@
 use uuid::Uuid;
 
 use super::Broker;
-use super::saving::MAX_UNSAFE;
-use super::writing::Writer;
+use super::durability::MAX_UNSAFE;
+use super::streams::Writer;
 use crate::protocol::{BASE_CREDIT, CHUNK_OVERHEAD, MAX_CHUNK, SCRAP, Shortage, cost};
 use crate::store::Store;
 
@@ -39,7 +39,7 @@ const TAPS: u64 = 8 << 20;
 
 /// The memory budget.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct MemoryBudget {
     budget: u64,
     /// Budget used for anything but payloads, in bytes.
     upkeep: u64,
@@ -56,7 +56,7 @@ pub(super) struct Room {
     pub looks: usize,
 }
 
-impl Room {
+impl MemoryBudget {
     pub fn new(budget: u64) -> Self {
         Self {
             budget,
@@ -148,16 +148,16 @@ impl<S: Store> Broker<S> {
     /// writers, and the next call continues behind them: with ten thousand writers at a full satellite, one
     /// released chunk must not cost a walk over all of them.
     pub(super) fn grant(&mut self) {
-        self.room.note_upkeep(self.upkeep_of_budget());
-        if std::mem::take(&mut self.room.changed) {
-            self.room.unasked = self.wanting.len();
+        self.budget.note_upkeep(self.upkeep_of_budget());
+        if std::mem::take(&mut self.budget.changed) {
+            self.budget.unasked = self.wanting.len();
         }
-        if self.room.unasked == 0 {
+        if self.budget.unasked == 0 {
             return;
         }
         self.make_room();
-        for _ in 0..ASKED_AT_ONCE.min(self.room.unasked) {
-            self.room.unasked -= 1;
+        for _ in 0..ASKED_AT_ONCE.min(self.budget.unasked) {
+            self.budget.unasked -= 1;
             let Some(id) = self.wanting.pop_front() else {
                 break;
             };
@@ -174,7 +174,7 @@ impl<S: Store> Broker<S> {
     fn grant_one(&mut self, id: Uuid) -> bool {
         #[cfg(test)]
         {
-            self.room.looks += 1;
+            self.budget.looks += 1;
         }
         let waiting = self.wanting.len() as u64;
         // A writer without a connection requests credit again when it is back.
@@ -200,12 +200,12 @@ impl<S: Store> Broker<S> {
         };
         let in_hand = writer.want.saturating_sub(writer.limit).min(wanted);
         let mut enough = wanted.min(SCRAP.saturating_sub(ahead).max(cost(1)));
-        let share = SHARE.max(self.room.left() / (waiting + 1));
+        let share = SHARE.max(self.budget.left() / (waiting + 1));
         let most = wanted.min(share).min(own_left);
-        let mut amount = most.min(self.room.left()).min(quota);
+        let mut amount = most.min(self.budget.left()).min(quota);
         if amount < enough {
             quota = self.let_go(id);
-            amount = most.min(self.room.left()).min(quota);
+            amount = most.min(self.budget.left()).min(quota);
         }
         let needed = enough;
         if amount < enough && in_hand > 0 {
@@ -261,7 +261,7 @@ impl<S: Store> Broker<S> {
         self.let_go(id);
         let has_room = self.may_be_unsafe(id) > 0;
         if has_room {
-            self.room.touch();
+            self.budget.touch();
         } else {
             self.note_full(id, Some(Shortage::Disk));
         }
@@ -299,7 +299,7 @@ impl<S: Store> Broker<S> {
 
     /// Counts credit given to a writer of a pipe.
     fn grant_credit(&mut self, pipe: &str, amount: u64) {
-        self.room.grant(amount);
+        self.budget.grant(amount);
         if let Some(pipe) = self.pipes.get_mut(pipe) {
             pipe.granted += amount;
         }
@@ -322,36 +322,38 @@ impl<S: Store> Broker<S> {
         let Some(pipe) = self.pipes.get(&writer.pipe).filter(|_| !has_credit) else {
             return 0;
         };
-        let Some(takers) = pipe.starving_takers(key) else {
+        let Some(subscriptions) = pipe.starving_takers(key) else {
             return 0;
         };
         let is_promised = |listener| {
             let uuid = self.listeners.get(listener);
-            let promised = uuid.and_then(|uuid| self.takers.get(uuid)?.promised);
+            let promised = uuid.and_then(|uuid| self.subscriptions.get(uuid)?.promised);
             let other = promised.filter(|other| *other != id);
             other
                 .and_then(|other| self.writers.get(&other))
                 .is_some_and(Writer::will_send)
         };
-        if takers.iter().any(is_promised) {
+        if subscriptions.iter().any(is_promised) {
             return 0;
         }
-        for listener in takers {
+        for listener in subscriptions {
             if let Some(uuid) = self.listeners.get(&listener)
-                && let Some(taker) = self.takers.get_mut(uuid)
+                && let Some(subscription) = self.subscriptions.get_mut(uuid)
             {
-                taker.promised = Some(id);
+                subscription.promised = Some(id);
             }
         }
-        self.room
-            .own_window(self.takers.len())
-            .min(self.room.left_in_reserve())
+        self.budget
+            .own_window(self.subscriptions.len())
+            .min(self.budget.left_in_reserve())
     }
 
     /// The first credit for a stream that opens or whose writer is back.
     pub(super) fn first_credit(&mut self, pipe: &str, stream: Uuid) -> u64 {
         let own = self.key_left(stream).map_or(u64::MAX, |(left, _)| left);
-        let amount = BASE_CREDIT.min(self.room.left()).min(self.quota_left(pipe));
+        let amount = BASE_CREDIT
+            .min(self.budget.left())
+            .min(self.quota_left(pipe));
         let amount = amount.min(own);
         self.grant_credit(pipe, amount);
         self.shares.grant(stream, amount);

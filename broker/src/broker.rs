@@ -54,7 +54,7 @@ use self::streams::Writer;
 use self::subscriptions::Subscription;
 pub use self::upkeep::most_clients;
 use self::work::Work;
-use crate::keys::{KeyId, Roll};
+use crate::keys::{KeyId, KeyRegistry};
 use crate::pipe::{Context, Effects, ListenerKey, Pipe};
 use crate::protocol::{
     self, Code, Limits, MAGIC, MAX_CHUNK, REVISION, Reply, Request, decode, encode, v01,
@@ -244,15 +244,15 @@ pub struct Broker<S> {
     retries: BTreeSet<(Now, Peer)>,
     saving: Saving,
     /// The authorized keys. None at a satellite without keys, where everybody may do everything.
-    roll: Option<Roll>,
-    /// Whether the authorized keys have changed since `changed_roll` was last called.
-    has_roll_changed: bool,
+    registry: Option<KeyRegistry>,
+    /// Whether the authorized keys have changed since `changed_registry` was last called.
+    has_registry_changed: bool,
     /// Wall-clock time, in seconds since 1970 (UTC).
     unix_time: u64,
     /// The `host:port` under which others reach the satellite, for invitations.
     address: Option<String>,
     /// When the authorized keys were last saved, in seconds since 1970 (UTC).
-    roll_saved: Option<u64>,
+    registry_saved: Option<u64>,
     /// Changes to the authorized keys since the last save.
     unsaved: Unsaved,
     /// The time since which no data waits and no client is connected.
@@ -298,11 +298,11 @@ impl<S: Store> Broker<S> {
             line_waits: BTreeSet::new(),
             retries: BTreeSet::new(),
             saving: Saving::default(),
-            roll: None,
-            has_roll_changed: false,
+            registry: None,
+            has_registry_changed: false,
             unix_time,
             address: None,
-            roll_saved: None,
+            registry_saved: None,
             unsaved: Unsaved::default(),
             idle_since,
             inherited: Vec::new(),
@@ -333,7 +333,7 @@ impl<S: Store> Broker<S> {
             Input::Stop => {
                 self.save_all();
                 // Saves when each key was last used.
-                self.save_roll();
+                self.save_registry();
                 self.out.push_back(Output::Log("asked to stop".to_owned()));
                 self.out.push_back(Output::Stop);
             }
@@ -353,8 +353,8 @@ impl<S: Store> Broker<S> {
     }
 
     fn next(&mut self) -> Option<Output> {
-        if let Some(roll) = self.roll_to_save() {
-            return Some(Output::SaveKeys(roll));
+        if let Some(registry) = self.registry_to_save() {
+            return Some(Output::SaveKeys(registry));
         }
         loop {
             // Credit goes to the event loop first: a client can use its credit as soon as it hears of it.
@@ -473,7 +473,7 @@ impl<S: Store> Broker<S> {
                 self.command(peer, key, command, Some(payload.clone()));
             }
             // SKYPIPE/0.1 has neither permissions nor encryption.
-            [magic, ..] if magic == v01::MAGIC && self.roll.is_some() => {}
+            [magic, ..] if magic == v01::MAGIC && self.registry.is_some() => {}
             [magic, rest @ ..] if magic == v01::MAGIC => self.old_message(peer, rest),
             [magic, ..] if magic == MAGIC => {
                 self.refuse(

@@ -388,9 +388,9 @@ impl<'a, S: Store> Rounds<'a, S> {
 
     fn renew_admission(&mut self) {
         if let Some(admission) = &mut self.admission
-            && let Some((roll, share)) = self.broker.changed_roll()
+            && let Some((registry, share)) = self.broker.changed_registry()
         {
-            admission.renew(roll, share);
+            admission.renew(registry, share);
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use skypipe_broker::broker::{Broker, Settings};
 use skypipe_broker::frame::{self, Sent};
-use skypipe_broker::keys::Roll;
+use skypipe_broker::keys::KeyRegistry;
 use skypipe_broker::keys::secret::Secret;
 use skypipe_broker::keys::seed::SigningPair;
 use skypipe_broker::protocol::{
@@ -76,7 +76,7 @@ fn serve(
         let satellite = scope.spawn(move || {
             let mut broker = Broker::new(settings(), Memory::default());
             if identity.is_some() {
-                broker = broker.guarded_by(roll(known), None);
+                broker = broker.guarded_by(registry(known), None);
             }
             let edge = Edge {
                 log: &mut |line| eprintln!("log: {line}"),
@@ -91,8 +91,8 @@ fn serve(
 }
 
 /// Authorized keys that may do everything, named by their position.
-fn roll(known: &[[u8; 32]]) -> Roll {
-    let mut roll = Roll::default();
+fn registry(known: &[[u8; 32]]) -> KeyRegistry {
+    let mut registry = KeyRegistry::default();
     for (number, public) in known.iter().enumerate() {
         let new = NewKey {
             name: number.to_string(),
@@ -106,9 +106,9 @@ fn roll(known: &[[u8; 32]]) -> Roll {
             boxed: None,
             voucher: None,
         };
-        roll.invite(new, 0).unwrap();
+        registry.invite(new, 0).unwrap();
     }
-    roll
+    registry
 }
 
 /// A new identity.

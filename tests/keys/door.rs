@@ -169,7 +169,7 @@ fn keys_lie_in_files_for_their_user_alone() {
         names.push(entry.file_name().into_string().expect("it is text"));
     }
     names.sort();
-    assert_eq!(names, ["host", "roll", "satellite"]);
+    assert_eq!(names, ["authorized", "host", "satellite"]);
 }
 
 #[test]

@@ -123,7 +123,7 @@ fn a_key_that_has_expired_gets_no_new_reading_key() {
         "{outcome}"
     );
     outcome.told_at_last(0, "the key web is revoked");
-    let roll = fs::read(sky.keys().join("roll")).expect("it is there");
+    let roll = fs::read(sky.keys().join("authorized")).expect("it is there");
     assert!(contains(&roll, &old), "what it had is as it was");
 }
 
@@ -387,7 +387,7 @@ fn nothing_of_the_old_machine_opens_what_was_written_after() {
     let keyring = identity.keyring(Some(&old)).expect("it was good");
     assert_eq!(keyring.newest().number, 0);
     let managing = tv.managing().expect("it names the managing key");
-    let roll = fs::read(sky.keys().join("roll")).expect("it is there");
+    let roll = fs::read(sky.keys().join("authorized")).expect("it is there");
     let founder = Token::parse(sky.first()).expect("it is an invitation");
     let raw = Raw::stranger(&There::of(&founder), Some(&founder.seed.identity()));
     raw.say(&raw.hello());

@@ -8,7 +8,7 @@ use skypipe_broker::keys::address::Address;
 use skypipe_broker::keys::secret::Secret;
 use skypipe_broker::keys::seed::Seed;
 use skypipe_broker::keys::token::{Kind, Token};
-use skypipe_broker::keys::{KeyId, Roll};
+use skypipe_broker::keys::{KeyId, KeyRegistry};
 use skypipe_broker::protocol::{NewBox, NewKey, PublicKey, Rights};
 use uuid::Uuid;
 
@@ -22,7 +22,7 @@ pub const KEY: KeyId = KeyId(0);
 #[derive(Debug)]
 pub struct Members {
     /// Who may connect, as it was saved last.
-    pub roll: Roll,
+    pub registry: KeyRegistry,
     token: Token,
     keyring: Keyring,
 }
@@ -31,7 +31,7 @@ impl Members {
     /// The founder alone.
     pub fn new() -> Self {
         let seed = Seed::new(Secret::new([1; 32]));
-        let mut roll = Roll::default();
+        let mut registry = KeyRegistry::default();
         let new = NewKey {
             name: NAME.to_owned(),
             public: PublicKey(seed.identity().public),
@@ -44,7 +44,7 @@ impl Members {
             boxed: None,
             voucher: None,
         };
-        roll.invite(new, 0).expect("it is the first");
+        registry.invite(new, 0).expect("it is the first");
         let keyring = Keyring::founder(&seed);
         let token = Token {
             address: Address::tcp("sky", 9000),
@@ -54,7 +54,7 @@ impl Members {
             expires: None,
         };
         Self {
-            roll,
+            registry,
             token,
             keyring,
         }

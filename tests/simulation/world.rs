@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skypipe_broker::broker::{Broker, FREE_FRAME, Input, Output, Settings};
-use skypipe_broker::keys::Roll;
+use skypipe_broker::keys::KeyRegistry;
 use skypipe_broker::protocol::{MAGIC, Outcome, Reply, Request, decode, encode};
 
 use super::check::{Checker, Verdict};
@@ -317,10 +317,10 @@ impl World {
         }
         let mut said = Vec::new();
         while let Some(output) = self.broker.poll() {
-            if let Output::SaveKeys(roll) = &output
+            if let Output::SaveKeys(registry) = &output
                 && let Some(members) = &mut self.members
             {
-                members.roll = Roll::decode(roll)?;
+                members.registry = KeyRegistry::decode(registry)?;
                 self.broker.handle(now, Input::KeysSaved(Ok(())));
             }
             said.push(output);
@@ -550,7 +550,7 @@ fn start(
     };
     match members {
         None => broker,
-        Some(members) => broker.guarded_by(members.roll.clone(), None),
+        Some(members) => broker.guarded_by(members.registry.clone(), None),
     }
 }
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::shares::SHARE;
 use super::{Broker, Peer};
-use crate::keys::{Key, KeyId, Roll};
+use crate::keys::{Key, KeyId, KeyRegistry};
 use crate::protocol::{Code, OwnKey, Reply, Request};
 use crate::store::Store;
 use crate::text;
@@ -96,26 +96,26 @@ impl<S: Store> Broker<S> {
     /// Admits only clients with an authorized key. `address` is the `host:port` under which others reach the
     /// satellite, if known.
     #[must_use]
-    pub fn guarded_by(mut self, roll: Roll, address: Option<String>) -> Self {
-        self.roll = Some(roll);
-        self.has_roll_changed = true;
+    pub fn guarded_by(mut self, registry: KeyRegistry, address: Option<String>) -> Self {
+        self.registry = Some(registry);
+        self.has_registry_changed = true;
         self.address = address;
         self
     }
 
     /// The authorized keys, if they have changed since the last call, and how many clients a key without the
     /// right to manage may have.
-    pub fn changed_roll(&mut self) -> Option<(&Roll, usize)> {
-        let has_changed = std::mem::take(&mut self.has_roll_changed);
+    pub fn changed_registry(&mut self) -> Option<(&KeyRegistry, usize)> {
+        let has_changed = std::mem::take(&mut self.has_registry_changed);
         let share = self.settings.clients.div_ceil(SHARE);
-        let roll = self.roll.as_ref().filter(|_| has_changed)?;
-        Some((roll, share))
+        let registry = self.registry.as_ref().filter(|_| has_changed)?;
+        Some((registry, share))
     }
 
     /// The id of the key with this public key, if its holder may connect.
     #[cfg(test)]
     pub(super) fn admit(&self, public: &[u8; 32]) -> Option<KeyId> {
-        self.roll.as_ref()?.admit(public, self.unix_time)
+        self.registry.as_ref()?.admit(public, self.unix_time)
     }
 
     /// Sets the unix_time-clock time by which keys expire, in seconds since 1970 (UTC). The broker's own time
@@ -126,13 +126,13 @@ impl<S: Store> Broker<S> {
 
     /// Whether the key of a connection is still valid. If not, the client is told.
     pub(super) fn has_valid_key(&mut self, peer: &Peer, key: Option<KeyId>) -> bool {
-        let Some(roll) = &self.roll else {
+        let Some(registry) = &self.registry else {
             return true;
         };
         let Some(id) = key else {
             return false;
         };
-        let why = match roll.get(id) {
+        let why = match registry.get(id) {
             None => "its key was revoked",
             Some(key) if key.has_expired(self.unix_time) => "its key has expired",
             Some(_) => return true,
@@ -178,7 +178,7 @@ impl<S: Store> Broker<S> {
     }
 
     pub(super) fn key(&self, key: Option<KeyId>) -> Option<&Key> {
-        self.roll.as_ref()?.get(key?)
+        self.registry.as_ref()?.get(key?)
     }
 
     /// What the handshake tells a client about its own key.

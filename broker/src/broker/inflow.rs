@@ -112,7 +112,7 @@ impl<S: Store> Broker<S> {
     /// sent without one.
     pub(super) fn oversent(&mut self, peer: &Peer, key: Option<KeyId>, frames: &[Bytes]) {
         match frames {
-            [magic, rest @ ..] if magic == v01::MAGIC && self.roll.is_none() => {
+            [magic, rest @ ..] if magic == v01::MAGIC && self.registry.is_none() => {
                 self.old_oversent(peer, rest);
             }
             _ => self.received(peer, key, frames),

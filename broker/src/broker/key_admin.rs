@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use super::{Broker, Output, Peer};
-use crate::keys::{Fault, KeyId, Roll};
+use crate::keys::{Fault, KeyId, KeyRegistry};
 use crate::protocol::{Code, MAX_KEYS_PAGE, NewBox, NewKey, Phrase, Reply};
 use crate::store::Store;
 
@@ -19,7 +19,7 @@ const USE_KEPT_EVERY: u64 = 60;
 #[derive(Debug, Default)]
 pub(super) struct Unsaved {
     /// The keys to revert to if the save fails. None if nothing has changed.
-    before: Option<Roll>,
+    before: Option<KeyRegistry>,
     /// The answers to send once the keys are saved.
     answers: Vec<(Peer, Reply)>,
     /// New sealed keyrings among the changes: who stored each, and for which key.
@@ -29,8 +29,8 @@ pub(super) struct Unsaved {
 impl<S: Store> Broker<S> {
     pub(super) fn invite(&mut self, peer: &Peer, new: NewKey) {
         let unix_time = self.unix_time;
-        self.change_roll(peer, |roll| {
-            let name = roll.invite(new, unix_time)?;
+        self.change_registry(peer, |registry| {
+            let name = registry.invite(new, unix_time)?;
             Ok(Reply::Invited { name })
         });
     }
@@ -41,8 +41,8 @@ impl<S: Store> Broker<S> {
         };
         let boxed = new.boxed.clone();
         let mut holder = None;
-        self.change_roll(peer, |roll| {
-            holder = Some(roll.keep_box(new, by)?.id());
+        self.change_registry(peer, |registry| {
+            holder = Some(registry.keep_box(new, by)?.id());
             Ok(Reply::Kept)
         });
         // The holder is told when the keyring is saved.
@@ -52,34 +52,38 @@ impl<S: Store> Broker<S> {
     }
 
     pub(super) fn set_phrase(&mut self, peer: &Peer, epoch: u32, phrase: Option<Phrase>) {
-        self.change_roll(peer, |roll| {
-            roll.keep_phrase(epoch, phrase)?;
+        self.change_registry(peer, |registry| {
+            registry.keep_phrase(epoch, phrase)?;
             Ok(Reply::Kept)
         });
     }
 
     pub(super) fn phrase(&mut self, peer: &Peer) {
-        let phrase = self.roll.as_ref().and_then(Roll::phrase).cloned();
+        let phrase = self
+            .registry
+            .as_ref()
+            .and_then(KeyRegistry::phrase)
+            .cloned();
         self.reply(peer, &Reply::Phrase(phrase));
     }
 
     pub(super) fn keys(&mut self, peer: &Peer, after: Option<&str>) {
-        let Some(roll) = &self.roll else {
+        let Some(registry) = &self.registry else {
             return self.refuse_keyless(peer);
         };
-        let (keys, more) = roll.page(after, MAX_KEYS_PAGE);
+        let (keys, more) = registry.page(after, MAX_KEYS_PAGE);
         let info = |key: &&crate::keys::Key| {
             key.info(self.clients.has_key(key.id()), self.holds(key.id()))
         };
         let keys = keys.iter().map(info).collect();
-        let epoch = roll.epoch();
+        let epoch = registry.epoch();
         self.reply(peer, &Reply::Keys { keys, more, epoch });
     }
 
     pub(super) fn revoke(&mut self, peer: &Peer, name: &str, discard: bool) {
         let mut ended = None;
-        self.change_roll(peer, |roll| {
-            ended = Some(roll.revoke(name)?);
+        self.change_registry(peer, |registry| {
+            ended = Some(registry.revoke(name)?);
             Ok(Reply::Revoked)
         });
         let Some((key, is_new)) = ended else {
@@ -121,25 +125,29 @@ impl<S: Store> Broker<S> {
     /// Notes that a client with this key has connected.
     pub(super) fn note_use(&mut self, key: Option<KeyId>) {
         let unix_time = self.unix_time;
-        let (Some(roll), Some(key)) = (&mut self.roll, key) else {
+        let (Some(registry), Some(key)) = (&mut self.registry, key) else {
             return;
         };
-        roll.note_use(key, unix_time);
+        registry.note_use(key, unix_time);
         let is_kept = |saved| saved + USE_KEPT_EVERY > unix_time;
-        if !self.roll_saved.is_some_and(is_kept) {
-            self.save_roll();
+        if !self.registry_saved.is_some_and(is_kept) {
+            self.save_registry();
         }
     }
 
-    fn change_roll(&mut self, peer: &Peer, change: impl FnOnce(&mut Roll) -> Result<Reply, Fault>) {
-        let Some(roll) = &mut self.roll else {
+    fn change_registry(
+        &mut self,
+        peer: &Peer,
+        change: impl FnOnce(&mut KeyRegistry) -> Result<Reply, Fault>,
+    ) {
+        let Some(registry) = &mut self.registry else {
             return self.refuse_keyless(peer);
         };
-        let before = roll.clone();
-        match change(roll) {
+        let before = registry.clone();
+        match change(registry) {
             Ok(reply) => {
                 self.unsaved.before.get_or_insert(before);
-                self.has_roll_changed = true;
+                self.has_registry_changed = true;
                 self.unsaved.answers.push((peer.clone(), reply));
             }
             Err(fault) => self.refuse_for(peer, &fault),
@@ -147,20 +155,20 @@ impl<S: Store> Broker<S> {
     }
 
     /// Schedules a save of the unchanged keys, to record when they were last used.
-    pub(super) fn save_roll(&mut self) {
+    pub(super) fn save_registry(&mut self) {
         if self.unsaved.before.is_none() {
-            self.unsaved.before.clone_from(&self.roll);
+            self.unsaved.before.clone_from(&self.registry);
         }
     }
 
     /// The encoded keys, if they have to be saved now.
-    pub(super) fn roll_to_save(&mut self) -> Option<Bytes> {
-        let roll = self
-            .roll
+    pub(super) fn registry_to_save(&mut self) -> Option<Bytes> {
+        let registry = self
+            .registry
             .as_ref()
             .filter(|_| self.unsaved.before.is_some())?;
-        self.roll_saved = Some(self.unix_time);
-        Some(roll.encode().into())
+        self.registry_saved = Some(self.unix_time);
+        Some(registry.encode().into())
     }
 
     /// Handles the result of a save.
@@ -181,8 +189,8 @@ impl<S: Store> Broker<S> {
         };
         self.out
             .push_back(Output::Log(format!("cannot save the keys: {why}")));
-        self.has_roll_changed = true;
-        if let (Some(before), Some(now)) = (before, &mut self.roll) {
+        self.has_registry_changed = true;
+        if let (Some(before), Some(now)) = (before, &mut self.registry) {
             *now = before.without_those_revoked(now);
         }
         let message = format!("the satellite cannot save its keys: {why}");

@@ -186,7 +186,7 @@ impl<S: Store> Broker<S> {
         let owner = self.clients.key_of(client);
         match owner {
             Some(owner) => self.key_has_share(owner, kind)?,
-            None if self.roll.is_some() => {}
+            None if self.registry.is_some() => {}
             None => self.client_has_share(client, kind)?,
         }
         let parts = match kind {
@@ -213,7 +213,7 @@ impl<S: Store> Broker<S> {
 
     /// Whether a key may use the part kept for managing keys. At a satellite without keys everybody may.
     fn manages(&self, owner: Option<KeyId>) -> bool {
-        self.roll.is_none() || self.key(owner).is_some_and(|key| key.rights.manage)
+        self.registry.is_none() || self.key(owner).is_some_and(|key| key.rights.manage)
     }
 
     fn number_of(&self, kind: Kind) -> usize {

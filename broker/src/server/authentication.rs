@@ -16,7 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use zmq::Socket;
 
 use crate::keys::seed::SigningPair;
-use crate::keys::{KeyId, Roll};
+use crate::keys::{KeyId, KeyRegistry};
 use crate::tls::{Admit, Door, Layer};
 
 /// How many connections one key may have beyond its share of clients. Some of them were refused and are being
@@ -34,7 +34,7 @@ pub(super) struct Admission {
 /// The data used on libzmq's threads.
 #[derive(Default)]
 struct Known {
-    roll: RwLock<Roll>,
+    registry: RwLock<KeyRegistry>,
     /// The number of connections of each key.
     standing: Mutex<HashMap<KeyId, usize>>,
     /// The maximum number of connections of a key that may not manage.
@@ -43,14 +43,14 @@ struct Known {
 
 impl Door for Known {
     fn admit(&self, public: &[u8; 32]) -> Option<KeyId> {
-        let roll = self.roll.read().unwrap_or_else(PoisonError::into_inner);
-        roll.admit(public, now())
+        let registry = self.registry.read().unwrap_or_else(PoisonError::into_inner);
+        registry.admit(public, now())
     }
 
     fn enter(&self, key: KeyId) -> bool {
-        let roll = self.roll.read().unwrap_or_else(PoisonError::into_inner);
-        let manages = roll.get(key).is_some_and(|key| key.rights.manage);
-        drop(roll);
+        let registry = self.registry.read().unwrap_or_else(PoisonError::into_inner);
+        let manages = registry.get(key).is_some_and(|key| key.rights.manage);
+        drop(registry);
         let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         let count = standing.entry(key).or_default();
         let may = manages || *count < self.most.load(Ordering::Relaxed);
@@ -87,14 +87,14 @@ impl Admission {
     }
 
     /// Replaces the authorized keys. `share` is the maximum number of clients of one key.
-    pub(super) fn renew(&mut self, roll: &Roll, share: usize) {
+    pub(super) fn renew(&mut self, registry: &KeyRegistry, share: usize) {
         self.known.most.store(share + SPARE, Ordering::Relaxed);
         let mut known = self
             .known
-            .roll
+            .registry
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        known.clone_from(roll);
+        known.clone_from(registry);
         drop(known);
         if !std::mem::replace(&mut self.is_open, true) {
             self.layer.open();
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn one_key_has_its_share_of_connections_and_who_manages_has_what_there_is() {
-        let mut roll = Roll::default();
+        let mut registry = KeyRegistry::default();
         for (number, manage) in [(1, true), (2, false)] {
             let new = NewKey {
                 name: String::new(),
@@ -132,10 +132,10 @@ mod tests {
                 boxed: None,
                 voucher: None,
             };
-            roll.invite(new, 0).expect("it is good");
+            registry.invite(new, 0).expect("it is good");
         }
         let known = Known {
-            roll: RwLock::new(roll),
+            registry: RwLock::new(registry),
             most: AtomicUsize::new(3),
             ..Known::default()
         };

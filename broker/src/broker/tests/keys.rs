@@ -6,7 +6,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::story::{Story, id, opening, peer};
-use crate::keys::{KeyId, Roll};
+use crate::keys::{KeyId, KeyRegistry};
 use crate::protocol::{
     Code, How, MAGIC, Mode, NewBox, NewKey, OwnKey, Phrase, PublicKey, REVISION, Reply, Request,
     Rights, encode, v01,
@@ -64,16 +64,17 @@ fn new_box(name: &str, epoch: u32, renewal: Option<Uuid>, boxed: &Bytes) -> Requ
 /// A satellite with a key of each kind, each used on one connection that has said hello. One more key keeps
 /// the satellite from being without a manager.
 fn guarded() -> Story {
-    let mut roll = Roll::default();
+    let mut registry = KeyRegistry::default();
     for (number, (name, rights, pipes)) in (0..).zip(KINDS) {
         let new = new_key(name, rights, pipes, number);
-        roll.invite(new, START).expect("the kinds are good");
+        registry.invite(new, START).expect("the kinds are good");
     }
-    roll.invite(new_key("spare", Rights::ALL, &[], 99), START)
+    registry
+        .invite(new_key("spare", Rights::ALL, &[], 99), START)
         .expect("it is good");
     let mut story = Story::new();
     story.broker = std::mem::replace(&mut story.broker, Story::new().broker)
-        .guarded_by(roll, Some("sky:9000".to_owned()));
+        .guarded_by(registry, Some("sky:9000".to_owned()));
     for (number, (name, ..)) in (0..).zip(KINDS) {
         story.keys.insert(peer(name), KeyId(number));
         story.hello(name, name);
@@ -587,9 +588,9 @@ fn nothing_of_keys_is_promised_before_it_is_saved() {
     story.say("manager", &Request::Invite(new_key("new", READ, &[], 50)));
     assert!(matches!(story.reply("manager"), Reply::Invited { name } if name == "new"));
     let saved = story.saved.last().expect("it was saved");
-    let roll = Roll::decode(saved).expect("it is a roll");
-    assert!(roll.admit(&[50; 32], START).is_some());
-    assert!(roll.admit(&[1; 32], START).is_none());
+    let registry = KeyRegistry::decode(saved).expect("it is a registry");
+    assert!(registry.admit(&[50; 32], START).is_some());
+    assert!(registry.admit(&[1; 32], START).is_none());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::story::{MEMORY, Story, id, opening, peer};
 use crate::broker::{MAX_LISTENERS, MAX_STREAMS};
-use crate::keys::{KeyId, Roll};
+use crate::keys::{KeyId, KeyRegistry};
 use crate::protocol::{
     Code, Holds, Mode, NewKey, PublicKey, REVISION, Reply, Request, Rights, Shortage,
 };
@@ -45,7 +45,7 @@ fn shared() -> Story {
 }
 
 fn shared_within(memory: u64) -> Story {
-    let mut roll = Roll::default();
+    let mut registry = KeyRegistry::default();
     for (number, (name, rights, quota)) in (0..).zip(KEYS) {
         let new = NewKey {
             name: name.to_owned(),
@@ -59,11 +59,11 @@ fn shared_within(memory: u64) -> Story {
             boxed: None,
             voucher: None,
         };
-        roll.invite(new, 0).expect("the kinds are good");
+        registry.invite(new, 0).expect("the kinds are good");
     }
     let mut story = Story::with(|settings| (settings.clients, settings.memory) = (40, memory));
     let broker = std::mem::replace(&mut story.broker, Story::new().broker);
-    story.broker = broker.guarded_by(roll, None);
+    story.broker = broker.guarded_by(registry, None);
     story
 }
 

@@ -113,8 +113,8 @@ impl Story {
                     frames,
                     report,
                 } => self.deliver(peer, &frames, report),
-                Output::SaveKeys(roll) => {
-                    self.saved.push(roll);
+                Output::SaveKeys(registry) => {
+                    self.saved.push(registry);
                     let saved = self.disk_fault.clone().map_or(Ok(()), Err);
                     self.broker.handle(self.now, Input::KeysSaved(saved));
                 }

@@ -137,7 +137,7 @@ impl fmt::Display for Fault {
 
 /// The authorized keys of a satellite.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Roll {
+pub struct KeyRegistry {
     /// The id of the next key.
     next: u64,
     /// The newest epoch of any sealed keyring, and (`renewal`) the renewal that created it.
@@ -162,8 +162,8 @@ struct Written {
     phrase: Option<Phrase>,
 }
 
-impl Roll {
-    /// Decodes the result of [`Roll::encode`].
+impl KeyRegistry {
+    /// Decodes the result of [`KeyRegistry::encode`].
     ///
     /// # Errors
     ///
@@ -211,7 +211,7 @@ impl Roll {
             ended: self.ended.clone(),
             phrase: self.phrase.clone(),
         };
-        rmp_serde::to_vec_named(&written).expect("a roll is expressible in MessagePack")
+        rmp_serde::to_vec_named(&written).expect("a registry is expressible in MessagePack")
     }
 
     /// Adds a key at `wall`, in seconds since 1970 (UTC). Returns its name.

@@ -1,14 +1,14 @@
-//! The broker and many sessions on virtual time, over a network that delays, breaks and loses,
-//! against a reference model that is simpler than the code.
+//! Simulation: the broker and many sessions in virtual time, over a network that delays, breaks and loses.
+//! A reference model that is simpler than the code checks the behaviour.
 //!
-//! Each history is drawn from a seed, and a failure says which: `SKYPIPE_SEED=n` replays that one
-//! alone. `SKYPIPE_SEEDS=n` says how many histories there are in all. `SKYPIPE_PLANT=…` puts a fault
-//! in on purpose (`simulation/plant.rs` lists them): then the simulation has to fail. Of a failure
-//! `SKYPIPE_TRACE=1` prints every message, and `SKYPIPE_SHRINK=1` the few that it takes.
+//! Each history is drawn from a seed, and a failure prints its seed. `SKYPIPE_SEED=n` replays that history
+//! alone; `SKYPIPE_SEEDS=n` sets the number of histories. `SKYPIPE_PLANT=…` plants a fault
+//! (`simulation/plant.rs` lists them), and the simulation must then fail. For a failure `SKYPIPE_TRACE=1`
+//! prints every message, and `SKYPIPE_SHRINK=1` the few that are needed.
 //!
-//! What a satellite is told is taken down as it takes it in (`facts`), and from it a model of each
-//! pipe (`model`), written from the rules alone, says what every listener is to get. What the
-//! satellite says, what the sessions print and how they exit is held against that (`check`).
+//! The satellite's inputs are recorded in processing order (`facts`). From them a model of each pipe
+//! (`model`), written from the rules alone, derives what every listener must get. The satellite's messages
+//! and the sessions' output and exit codes are compared with that (`check`).
 
 mod simulation {
     pub mod check;

@@ -1,4 +1,4 @@
-//! A private satellite, and the first invitation to it.
+//! A satellite with keys, and the first invitation to it.
 
 use std::time::Duration;
 

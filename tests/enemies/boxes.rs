@@ -1,4 +1,4 @@
-//! A satellite that lies about the keys of its clients, or about what it takes.
+//! A satellite that lies about its clients' keys, or about what it accepts.
 
 use bytes::Bytes;
 use skypipe::keys::{Keyring, boxes};

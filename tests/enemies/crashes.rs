@@ -1,4 +1,4 @@
-//! Whoever reads the disk after a crash finds no image of a memory with keys in it.
+//! After a crash, the disk contains no core dump of a memory with keys in it.
 
 use std::fs;
 

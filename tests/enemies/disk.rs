@@ -1,5 +1,5 @@
-//! Whoever owns the satellite's machine changes what lies on its disk, and sets the checksums right: no
-//! satellite can tell, and the listener does.
+//! The owner of the satellite's machine alters the stored data and corrects the checksums. A satellite
+//! cannot notice that; the listener does.
 
 use std::fs;
 use std::ops::Range;

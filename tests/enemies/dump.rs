@@ -1,5 +1,4 @@
-//! All that a process has in memory, and all that lies in a directory, searched for what should not be
-//! there.
+//! Searches a process's whole memory, or all files of a directory, for bytes that should not be there.
 
 use std::collections::HashMap;
 use std::fs::{self, File};

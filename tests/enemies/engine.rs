@@ -1,5 +1,6 @@
-//! A container engine that answers whatever the test wants, and notes what it is told to remove: what is
-//! somebody else's there is left alone, and what it says is not believed before the satellite has proved itself.
+//! A container engine that answers whatever the test wants, and records what it is told to remove. Other
+//! people's objects there stay untouched, and its answers are not trusted before the satellite has proved
+//! its identity.
 
 use std::fs;
 use std::net::TcpListener;

@@ -1,5 +1,5 @@
-//! A satellite that is not what it says. It has the keys of a satellite, takes what a writer sends as a
-//! true one does, and gives listeners whatever it likes.
+//! A dishonest satellite. It has a satellite's keys, accepts a writer's data like an honest one, and sends
+//! listeners whatever it likes.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

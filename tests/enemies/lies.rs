@@ -1,5 +1,6 @@
-//! Each lie of a satellite, told to each kind of listener: none exits with 0 but where the page on security says
-//! so, none does without a word, and none prints what was not written in its place.
+//! Each lie of a satellite, told to each kind of listener. No listener exits 0 except where
+//! `docs/security.md` says so, none ends without a message, and none prints bytes that were not written at
+//! that place.
 
 use bytes::Bytes;
 use skypipe::seal::OVERHEAD;

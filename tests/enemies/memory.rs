@@ -1,4 +1,4 @@
-//! Whoever owns the satellite's machine reads its memory and its disk, and finds no payload and no key
+//! The owner of the satellite's machine reads its memory and its disk, and finds no plaintext and no key
 //! that opens any.
 
 use std::ops::Range;

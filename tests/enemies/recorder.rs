@@ -1,4 +1,4 @@
-//! Somebody on the network between clients and a satellite, who hands everything on and keeps a copy.
+//! A man in the middle that passes everything on and keeps a copy.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

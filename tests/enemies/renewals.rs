@@ -1,5 +1,5 @@
-//! A satellite that sides with somebody who was revoked: it shows keys that are not as managers made them, and
-//! gets new reading keys for none of them.
+//! A satellite that sides with a revoked member: it lists keys that differ from what managers made. None of
+//! them gets a new reading key.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -1,5 +1,5 @@
-//! Connections by the thousand that send garbage, half a greeting or nothing at all. Whoever belongs to
-//! the satellite does not notice, and nothing of them stays.
+//! Thousands of connections that send garbage, half a greeting or nothing at all. The members do not
+//! notice, and no resources stay in use.
 
 use std::fs::{self, File};
 use std::io::Write;

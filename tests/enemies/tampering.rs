@@ -1,5 +1,6 @@
-//! A satellite that changes what it hands on is noticed by the listener, who prints nothing that was not
-//! written in its place, says so, and exits 1. What goes unnoticed is shown here as well.
+//! A listener notices a satellite that alters data. It prints nothing that was not written at that place,
+//! says so, and exits
+//! 1. The tests also show what goes unnoticed.
 
 use bytes::Bytes;
 use skypipe::seal::{MOST_PLAIN, OVERHEAD};

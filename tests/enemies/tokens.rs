@@ -1,4 +1,4 @@
-//! Whoever watches the network sees no token with which a platform is asked.
+//! An observer of the network sees no API token of a platform.
 
 use std::net::TcpListener;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Whoever watches the network sees neither what is written nor in which pipe, nor who writes it, nor
-//! anything that would let them in.
+//! An observer of the network sees neither the data nor the pipe's name, nor who writes, nor anything that
+//! would give access.
 
 use crate::arena::{Arena, rerouted};
 use crate::common::Environment;

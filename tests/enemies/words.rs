@@ -1,4 +1,4 @@
-//! A satellite whose every word is chosen to harm the terminal of whoever reads it.
+//! A satellite whose every text tries to harm the reader's terminal.
 
 use skypipe_broker::keys::token::Kind;
 use skypipe_broker::protocol::{

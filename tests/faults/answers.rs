@@ -1,5 +1,5 @@
-//! Answers and confirmations that are lost with the satellite which gave or awaited them (rules 11
-//! and 16).
+//! Answers and confirmations that are lost because the satellite that sent or awaited them is killed (rules
+//! 11 and 16).
 
 use std::fs::File;
 use std::io::Read;

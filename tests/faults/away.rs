@@ -1,7 +1,7 @@
-//! Programs that stand still and networks that are gone for longer than rule 16's times: being lost is
-//! not being sent away.
+//! Programs that are suspended and networks that are down for longer than rule 16's timeouts: a lost client
+//! may come back.
 //!
-//! `SKYPIPE_ROUNDS` says how many rounds there are, `SKYPIPE_SEED` with which seed.
+//! `SKYPIPE_ROUNDS` sets the number of rounds, `SKYPIPE_SEED` the seed.
 
 use std::env;
 use std::process::Stdio;

@@ -1,5 +1,4 @@
-//! Room that is used up, of a disk and of a pipe: writers wait, nothing fails, and all of it can be
-//! taken out (rule 12).
+//! Full disks and full pipes: writers wait, nothing fails, and everything can be read out (rule 12).
 
 use std::fs::File;
 use std::time::Duration;

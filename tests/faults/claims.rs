@@ -1,5 +1,5 @@
-//! Listeners that have something for themselves, and writers that wait for them, when the satellite is
-//! killed (rules 10, 11, 15 and 16).
+//! A killed satellite with listeners that hold a stream exclusively, and with writers that wait for them
+//! (rules 10, 11, 15 and 16).
 
 use std::io::Read;
 use std::process::ChildStdout;

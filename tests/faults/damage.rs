@@ -1,5 +1,5 @@
-//! A disk that gives back something else than it was given: what lies before the damage is delivered,
-//! and that the rest is missing is told. Nothing else suffers (rules 10 and 16).
+//! A disk that returns other data than was written. Data before the damage is delivered, the loss of the
+//! rest is reported, and nothing else is affected (rules 10 and 16).
 
 use std::fs;
 

@@ -1,6 +1,6 @@
-//! A disk that fails under a satellite (rules 11 and 16): it says why and ends, a supervisor starts it
-//! again, and nothing that was promised is lost. The errors are real: `strace` puts them in the place of
-//! what the kernel would have answered.
+//! A disk that fails under a satellite (rules 11 and 16). The satellite reports why and ends, a supervisor
+//! restarts it, and nothing that was promised is lost. The errors are real: `strace` replaces the kernel's
+//! answers.
 
 use std::process::Command;
 use std::time::Duration;

@@ -1,5 +1,4 @@
-//! Other machines, as far as the kernel plays them: namespaces of their own for the network and for
-//! what is mounted.
+//! Other machines, as far as the kernel can simulate them: separate network and mount namespaces.
 
 use std::path::Path;
 use std::process::Command;

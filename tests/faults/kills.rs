@@ -1,7 +1,7 @@
 //! `kill -9` of satellite, writers and listeners at random moments, two hundred times (rule 16).
 //!
-//! `SKYPIPE_ROUNDS` says how often instead, `SKYPIPE_SEED` with which seed. A seed settles who does
-//! what; how far they come before they are killed is the machine's affair.
+//! `SKYPIPE_ROUNDS` changes the number of rounds, `SKYPIPE_SEED` the seed. A seed determines who does what.
+//! How far a program gets before it is killed depends on the machine.
 
 use std::env;
 use std::thread;

@@ -1,5 +1,5 @@
-//! What must be true of every history, whoever was killed in it: said of what programs were given,
-//! what they have printed and how they ended, and of nothing else.
+//! Invariants of every history, whoever was killed in it. They are stated only in terms of what programs
+//! were given, what they printed and how they ended.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,5 +1,5 @@
-//! What writers are given: lines that say whose they are and where in the stream they begin, so that
-//! whoever reads them tells a gap from a repeat.
+//! The input of writers: each line contains its writer and its offset in the stream, so that gaps and
+//! repeats show in the output.
 
 use crate::rng::mix;
 

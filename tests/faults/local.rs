@@ -1,4 +1,4 @@
-//! The satellite that starts by itself, killed: the next one has what waited (rule 16).
+//! The satellite that starts by itself is killed: the next one has the unread data (rule 16).
 
 use rustix::process::{Signal, kill_process};
 

@@ -1,4 +1,4 @@
-//! Networks that lose packets, stand still, are cut, or lead elsewhere (rule 16).
+//! Networks that lose packets, stall, are cut, or lead elsewhere (rule 16).
 
 use std::fs::File;
 use std::time::Duration;

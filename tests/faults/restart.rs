@@ -1,5 +1,5 @@
-//! Satellites with a data directory that end and come back: what waited is there, and everybody goes
-//! on where they were (rule 16).
+//! A satellite with a data directory ends and restarts: unread data is still there, and every client
+//! continues where it was (rule 16).
 
 use std::io::{Read, Write};
 use std::sync::Arc;

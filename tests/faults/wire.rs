@@ -1,5 +1,4 @@
-//! A network between clients and a satellite that is slow, stands still, or is cut: a relay on
-//! loopback that hands on what comes as late as it is told to.
+//! A relay on loopback between clients and a satellite: it can delay, stall and cut connections.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

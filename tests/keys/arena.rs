@@ -1,4 +1,4 @@
-//! A private satellite and the machines that use it, each with a home of its own.
+//! A satellite with keys and the machines that use it, each with a home of its own.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;

@@ -1,4 +1,4 @@
-//! What can be done on the satellite's own machine, and by a machine that makes its keys by itself.
+//! Commands on the satellite's own machine, and enrollment of a machine that makes its own keys.
 
 use skypipe_broker::keys::halves::Halves;
 use skypipe_broker::keys::secret::Secret;

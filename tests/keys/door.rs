@@ -1,4 +1,4 @@
-//! No satellite that others can reach is open by mistake, and its keys are for its user alone.
+//! No reachable satellite is open by mistake, and its key files are for its user alone.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! A member who takes all that he can get: others go on, and whoever manages sees it, ends his key, and has back
-//! what he held.
+//! A member that takes all it can get. Others continue; a manager sees the member, revokes its key, and
+//! gets back what it held.
 
 use skypipe_broker::keys::token::Token;
 use skypipe_broker::protocol::{Mode, Reply, Request};

@@ -1,4 +1,4 @@
-//! How a machine comes to a satellite, and what its invitation is then good for.
+//! How a machine joins a satellite, and what its invitation is good for afterwards.
 
 use std::fs;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Streams and listeners belong to the client that began them, whatever key another one has.
+//! Streams and listeners belong to the client that opened them; no other key can use them.
 
 use skypipe_broker::keys::token::Token;
 use skypipe_broker::protocol::{Code, How, Mode, Reply, Request, Resume, Rights};

@@ -1,4 +1,4 @@
-//! Joining with nothing but an access key and six words.
+//! Joining with only an access key and a phrase of six words.
 
 use std::time::Duration;
 

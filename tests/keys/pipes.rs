@@ -1,4 +1,4 @@
-//! Pipes of a private satellite are like any others to who may use them.
+//! With a key, pipes of a satellite with keys work like any others.
 
 use std::fs::File;
 use std::io::Read as _;

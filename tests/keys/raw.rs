@@ -1,4 +1,4 @@
-//! Clients that are not our program: a bare DEALER with whatever keys it likes.
+//! Clients that are not our program: a bare DEALER with arbitrary keys.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -1,4 +1,4 @@
-//! Whoever is not let in is told at once, and what to do.
+//! A refused client is told at once why, and what to do.
 
 use std::time::Duration;
 

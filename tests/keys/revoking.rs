@@ -1,4 +1,4 @@
-//! The end of a key: who had it is out, and what is written from then on it opens no more.
+//! Revocation: a revoked key has no access, and opens nothing written afterwards.
 
 use std::fs;
 use std::time::Duration;

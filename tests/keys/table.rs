@@ -1,5 +1,5 @@
-//! Every command times every kind of key, over real sockets: what is answered, and that nothing has
-//! come of what was refused.
+//! Every command with every kind of key, over real sockets: the answer, and that a refused command has no
+//! effect.
 
 use std::fmt::Write as _;
 

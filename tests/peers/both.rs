@@ -1,4 +1,4 @@
-//! Old clients and new ones on one pipe.
+//! SKYPIPE/0.1 clients and new ones on one pipe.
 
 use std::thread;
 use std::time::{Duration, Instant};

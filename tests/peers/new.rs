@@ -1,4 +1,4 @@
-//! A client of SKYPIPE/1 without our program: a bare DEALER socket that says what it likes.
+//! A client of SKYPIPE/1 without our program: a bare DEALER socket that sends what the test likes.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A client of SKYPIPE/0.1: a bare DEALER socket, as the original had it.
+//! A client of SKYPIPE/0.1: a bare DEALER socket, like the original's.
 
 use std::collections::VecDeque;
 

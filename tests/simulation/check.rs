@@ -1,8 +1,7 @@
-//! Watches one satellite from outside: every message that goes into it and comes out of it is held
-//! against the model of each pipe.
+//! The checker: compares every message into and out of one satellite with the model of each pipe.
 //!
-//! A session is watched as well, at its stdout and by its exit code. Every check gives a sentence
-//! that says what was wrong.
+//! It also checks the stdout and the exit code of each session. Every failed check gives a sentence about
+//! what was wrong.
 
 mod exits;
 mod intake;

@@ -1,4 +1,4 @@
-//! Which situations the histories came through, and how often.
+//! Counts how often the histories came through each situation.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,7 +1,7 @@
-//! A disk on virtual time: what was written survives a kill, what was synced a loss of power.
+//! A disk in virtual time: written data survives a kill, synced data survives a power loss.
 //!
-//! The log outlives the broker that writes it. It keeps everything in the order in which it was
-//! written, so that a crash leaves a beginning of it.
+//! The log outlives the broker that writes it. It keeps everything in write order, so that a crash leaves a
+//! prefix.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, VecDeque};

@@ -1,7 +1,7 @@
-//! What one run of the satellite has taken in and said, as seen from outside: the chunks of every
-//! stream, the turns of every listener, who is connected and when each was last heard.
+//! What one run of the satellite has received and sent, as seen from outside: the chunks of every stream,
+//! the turns of every listener, who is connected, and when each client was last heard.
 //!
-//! Nothing here is guessed. What should follow from it is [`crate::simulation::model`]'s part.
+//! This module records facts only. [`crate::simulation::model`] derives what should follow from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

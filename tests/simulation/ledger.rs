@@ -1,8 +1,7 @@
-//! What must be true of every history in which the satellite keeps what it has on a disk, however
-//! often it is killed: said of what programs were given and have printed, and of nothing else.
+//! Invariants of every history in which the satellite has a disk, however often it is killed. They are
+//! stated only in terms of what programs were given and what they printed.
 //!
-//! Every line that is written says who wrote it and which of his lines it is, so that a glance at
-//! what was printed tells a gap from a repeat.
+//! Every line contains its writer and its number, so that gaps and repeats show in the output.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! A satellite that has keys, and clients that seal: all of one key, which is renewed now and then.
+//! A satellite with keys, and clients that seal. All clients have one key, which is renewed now and then.
 
 use std::cell::Cell;
 

@@ -1,10 +1,10 @@
-//! The reference: one pipe as the rules describe it (`semantics.md`, by number), and nothing of how
-//! a satellite brings it about.
+//! The reference model: one pipe as the rules describe it (`docs/semantics.md`, by number), independent of
+//! the implementation.
 //!
-//! It knows no bytes, windows, credit or connections: only which chunks each listener is to get of
-//! which stream ([`Feed`]), what was confirmed, and so what waits. Every change is one [`Event`], in
-//! the order in which the satellite took it in. Where the rules leave the satellite a choice, the
-//! model takes every way ([`choices`]) and what the satellite then does tells which one it was.
+//! The model knows no bytes, windows, credit or connections. It knows which chunks of which stream each
+//! listener must get ([`Feed`]), what was confirmed, and so what waits. Every change is one [`Event`], in
+//! the order in which the satellite received it. Where the rules leave the satellite a choice, the model
+//! follows every option ([`choices`]), and the satellite's behaviour then shows which one it took.
 
 mod asking;
 mod away;

@@ -1,4 +1,4 @@
-//! Connections like TCP's: what goes one way arrives in order, later, or not at all.
+//! Connections like TCP's: messages in one direction arrive in order, late, or not at all.
 
 use std::time::Duration;
 

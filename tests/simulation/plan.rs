@@ -1,4 +1,4 @@
-//! What happens in one history, drawn from its seed: who comes when, with what, and what fails.
+//! The plan of one history, drawn from its seed: who comes when, with what data, and what fails.
 
 use std::time::Duration;
 

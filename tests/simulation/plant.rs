@@ -1,4 +1,4 @@
-//! Faults put into the satellite on purpose, to see that they are found.
+//! Deliberate faults in the satellite, to check that the simulation finds them.
 
 use bytes::Bytes;
 use skypipe_broker::broker::{Input, Output};

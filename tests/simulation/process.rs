@@ -1,4 +1,4 @@
-//! The programs' part of the world: what the loop around a session does.
+//! The programs in the simulated world: what the loop around a session does.
 
 use std::time::Duration;
 

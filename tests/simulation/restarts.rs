@@ -1,5 +1,5 @@
-//! Histories of a satellite with a disk that is killed again and again, and of a machine that loses
-//! its power: then nothing more happens, all is drained, and the [ledger](super::ledger) must be right.
+//! Histories of a satellite with a disk that is killed again and again, and of a machine that loses power.
+//! At the end everything is drained, and the [ledger](super::ledger) must be right.
 
 use std::time::Duration;
 

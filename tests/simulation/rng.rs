@@ -1,5 +1,4 @@
-//! Random numbers from a seed (splitmix64), so that a seed names a history for good, whatever
-//! becomes of any library.
+//! Random numbers from a seed (splitmix64). No library is used, so a seed always gives the same history.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A whole history: things fail for a while, then nothing does, then all is drained.
+//! A whole history: failures for a while, then none, then everything is drained.
 
 use std::fmt;
 use std::time::Duration;

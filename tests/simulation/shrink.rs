@@ -1,8 +1,8 @@
-//! The shortest part of a history after which a satellite still does the same wrong thing.
+//! Shrinks a failing history to the shortest part after which the satellite still makes the same mistake.
 //!
-//! A satellite is a state machine and the checker only looks on, so what a satellite was handed can
-//! be handed to a fresh one, with more and more of it left out (`SKYPIPE_SHRINK=1`). What only a
-//! session does wrong is not found again this way.
+//! A satellite is a state machine, and the checker only observes it. So its inputs can be replayed to a
+//! fresh satellite, with more and more of them left out (`SKYPIPE_SHRINK=1`). A mistake that only a session
+//! makes is not found in this way.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! Virtual time, one satellite, many programs, and the network between them.
+//! Virtual time, one satellite, many programs, and the network between them. Each step:
 //!
-//! 1. Jump to the earliest of: a message's arrival or another planned event, a program's next act,
-//!    the satellite's deadline.
-//! 2. Hand it in, and take out all that follows from it at that instant.
+//! 1. Jump to the earliest of: a message's arrival or another planned event, a program's next action, the
+//!    satellite's deadline.
+//! 2. Hand it in, and collect everything that follows from it at that instant.
 //! 3. Ask the checker whether all of that was right.
 
 use std::collections::BTreeMap;

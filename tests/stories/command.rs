@@ -1,4 +1,4 @@
-//! `skypipe NAME -- COMMAND…`: what a command writes looks whole only if the command succeeded.
+//! `skypipe NAME -- COMMAND…`: a command's output looks whole only if the command succeeded.
 
 use rustix::process::Signal;
 

@@ -1,4 +1,4 @@
-//! Stdin, stdout and stderr that are closed, full, or whose other end is gone (rules 10 and 15).
+//! Stdin, stdout and stderr that are closed, full, or have lost their other end (rules 10 and 15).
 
 use std::fs::{self, OpenOptions};
 use std::io::{Read as _, pipe};

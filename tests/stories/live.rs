@@ -1,4 +1,4 @@
-//! Listeners that get bytes as they are written (rules 4, 5, 6 and 8).
+//! Live listeners, which get bytes as they are written (rules 4, 5, 6 and 8).
 
 use rustix::process::Signal;
 

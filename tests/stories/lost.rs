@@ -1,4 +1,4 @@
-//! Programs that die, or halt, without a word (rule 16).
+//! Programs that are killed or suspended without notice (rule 16).
 
 use rustix::process::Signal;
 

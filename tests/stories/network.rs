@@ -1,4 +1,4 @@
-//! A network that fails, and satellites that end (rule 16).
+//! Network failures, and satellites that end (rule 16).
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! What the README and `docs/recipes.md` show beside the examples of the first README (`seed`) and the queue (`queue`).
+//! The examples in `README.md` and `docs/recipes.md`, other than those of the first README (`seed`) and the
+//! queue (`queue`).
 
 use std::fs;
 use std::path::Path;

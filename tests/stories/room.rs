@@ -1,4 +1,4 @@
-//! Room that is used up (rule 12).
+//! Pipes and satellites whose room is used up (rule 12).
 
 use crate::common::Environment;
 use crate::text;

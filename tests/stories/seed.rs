@@ -1,4 +1,4 @@
-//! The examples of the first README, as written there, whichever side starts first.
+//! The examples of the first README, as written there, with either side starting first.
 
 use std::fs::OpenOptions;
 use std::io::Write;

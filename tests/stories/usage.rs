@@ -1,4 +1,4 @@
-//! What makes no sense (exit 2), and satellites that are not there (exit 4).
+//! Invalid usage (exit 2), and satellites that cannot be reached (exit 4).
 
 use std::net::TcpListener;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The programs: how they come, go on and end.
+//! The programs of a history: how they start, continue and end.
 
 use std::fmt::Write as _;
 use std::fs::File;

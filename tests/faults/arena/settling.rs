@@ -1,4 +1,4 @@
-//! The end of a history: all is drained, everybody comes to an end, and the ledger is looked at.
+//! The end of a history: everything is drained, every program ends, and the ledger is checked.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! That faults in histories are found, and no others.
+//! Tests of the ledger: it finds faulty histories, and only those.
 
 use super::*;
 use crate::lines::content;

@@ -1,4 +1,4 @@
-//! Clients that are welcome and keep to nothing.
+//! Clients with access that break every rule of the protocol.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! Strangers at a satellite without keys, each of whom takes what he can get or gives nothing back: one with many
-//! streams, listeners or questions, and hundreds with a few. While they are at it an ordinary client
-//! finishes a transfer, and afterwards a new one works.
+//! Strangers at a satellite without keys, each of whom takes what it can get or gives nothing back: one
+//! with many streams, listeners or questions, and hundreds with a few. An ordinary client finishes a
+//! transfer meanwhile, and a new one works afterwards.
 //!
-//! Each attack says how much memory its satellite had at most: never more than the default budget and 64 MiB.
+//! Each attack reports the peak memory of its satellite: never more than the default budget and 64 MiB.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;

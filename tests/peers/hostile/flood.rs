@@ -1,4 +1,4 @@
-//! Messages without end, as fast as the satellite takes them.
+//! Endless messages, as fast as the satellite accepts them.
 
 use std::thread;
 

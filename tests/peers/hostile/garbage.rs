@@ -1,4 +1,4 @@
-//! What speaks no ZeroMQ, or speaks it badly, on a bare TCP connection.
+//! Peers that do not speak ZeroMQ, or speak it badly, on a bare TCP connection.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

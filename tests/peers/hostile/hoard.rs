@@ -1,4 +1,4 @@
-//! Peers that use things up: streams, listeners, answers that they never read.
+//! Peers that use up resources: streams, listeners, and answers that they never read.
 
 use std::time::{Duration, Instant};
 

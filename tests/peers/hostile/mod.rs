@@ -1,5 +1,5 @@
-//! Whoever means no good. Whatever comes, the satellite is the same process afterwards, at its
-//! former memory and descriptors, and meanwhile serves an ordinary client at once.
+//! Hostile clients. Whatever comes, the satellite is the same process afterwards, with its former memory
+//! and descriptors, and meanwhile serves an ordinary client at once.
 
 mod clients;
 mod crowd;

@@ -1,4 +1,4 @@
-//! Messages that make no sense, and such that come from somebody who has not said hello.
+//! Invalid messages, and messages from clients that have not sent `Hello`.
 
 use bytes::Bytes;
 use skypipe_broker::protocol::{MAGIC, MAX_CHUNK, MAX_COMMAND, Request, encode, v01};

@@ -1,4 +1,4 @@
-//! What must hold of a satellite under attack.
+//! Invariants of a satellite under attack.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

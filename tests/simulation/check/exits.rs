@@ -1,4 +1,4 @@
-//! What a session may print, and the code that it may exit with.
+//! What a session may print, and which exit code it may have.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the satellite is told, in the order in which it takes it in.
+//! The satellite's inputs, in the order in which it processes them.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the satellite says: each message must be one that the model expects.
+//! The satellite's outputs: the model must expect each message.
 
 use bytes::Bytes;
 use skypipe_broker::broker::Peer;

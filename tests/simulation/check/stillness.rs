@@ -1,4 +1,4 @@
-//! What must hold after every step, and what must hold once all is still.
+//! Invariants after every step, and invariants once nothing moves any more.
 
 use std::time::Duration;
 

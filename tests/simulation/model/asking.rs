@@ -1,4 +1,4 @@
-//! What `--eof` and `--discard` do to a pipe.
+//! The effect of `--eof` and `--discard` on a pipe.
 
 use skypipe_broker::protocol::Mode;
 

@@ -1,4 +1,4 @@
-//! Rule 16: those who were given up for their silence, and come back.
+//! Rule 16: clients that were lost for their silence, and come back.
 
 use skypipe_broker::protocol::Mode;
 use uuid::Uuid;

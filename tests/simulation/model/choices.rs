@@ -1,6 +1,7 @@
-//! Where the rules leave a satellite two ways, the model goes both.
+//! Nondeterminism: where the rules allow a satellite two behaviours, the model follows both.
 //!
-//! Model code asks [`Choices::pick`] and goes on; [`every`] runs it again until each way was gone.
+//! Model code asks [`Choices::pick`] and continues. [`every`] runs that code again until each choice was
+//! taken.
 
 /// The ways taken through one step of the model.
 #[derive(Debug, Default)]

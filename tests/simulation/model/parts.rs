@@ -1,4 +1,4 @@
-//! What the model of a pipe is made of.
+//! The data types of the pipe model.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

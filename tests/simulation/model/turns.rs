@@ -1,4 +1,4 @@
-//! Which turns a listener may be sent, and which are still owed to it.
+//! Which turns a listener may be sent, and which it must still get.
 
 use skypipe_broker::protocol::{How, Mode};
 use uuid::Uuid;

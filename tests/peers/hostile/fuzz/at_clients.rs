@@ -1,25 +1,27 @@
-//! A satellite that is none, and clients that believe it, in the open and inside TLS, where it proves the key of
-//! the invitation. It says what makes sense to begin with, so that they come far, and changes some of it.
+//! A fake satellite, and clients that trust it, in the open and inside TLS, where it has the key of the
+//! invitation. It starts with valid messages, so that clients get far, and mutates some of them.
 //!
 //! # What a round is
 //!
-//! One message, or command of ZMTP, that a client has taken in while its connection stood: each is followed by a
-//! PING of ZMTP, and counts when the PONG to that is there. Then the client's libzmq has passed the message on and
-//! goes on. The next one is said only then. So of each connection all that was said counts but the last, if the
-//! client broke the connection, or ended, over it. What breaks connections on purpose is counted apart and is no round:
-//! greetings and handshakes that were changed, bytes that were changed after they were framed, messages without
-//! an end, and nonsense below TLS; behind each, the connection is closed, and the client has to close it, too.
+//! A round is one message, or ZMTP command, that a client has processed while its connection stood. A ZMTP
+//! PING follows each message, which counts when the PONG arrives: then the client's libzmq has passed the
+//! message on. Only then is the next message sent. So on each connection everything that was sent counts,
+//! except the last message if the client broke the connection or ended because of it. Deliberately broken
+//! connections are counted apart and are no rounds: mutated greetings and handshakes, bytes mutated after
+//! framing, endless messages, and nonsense below TLS. After each of these the connection is closed, and the
+//! client has to close it, too.
 //!
-//! There are so many rounds for each command of [`COMMANDS`], at [`LANES`] processes of it at a time. A lane has one
-//! listening socket and one client after the other, which comes back by itself when its connection
-//! broke. The rounds of a lane are settled by the seed, but for when requests of the client fall between them.
+//! Each command of [`COMMANDS`] has this number of rounds, with [`LANES`] processes of it at a time. A lane
+//! has one listening socket and one client after the other; a client reconnects by itself when its
+//! connection broke. The seed determines the rounds of a lane, except when requests of the client fall
+//! between them.
 //!
 //! # What must hold
 //!
-//! No client ends but as the documentation says ([`EXIT_CODES`]), has more than [`MEMORY`] bytes in memory, or stands
-//! still. None exits with 0 without the answer that this takes. stdout has nothing but data. Inside TLS, moreover: a
-//! listener prints whole lines that were written, in order, and exits with 0 only if it had whole streams or an
-//! `--eof` of a member; and of what a writer writes, nothing is ever seen.
+//! Every client ends as documented ([`EXIT_CODES`]), has at most [`MEMORY`] bytes in memory, and never
+//! stalls. None exits 0 without the answer that this requires. stdout has nothing but data. Inside TLS,
+//! moreover: a listener prints whole lines that were written, in order, and exits 0 only after whole
+//! streams or an `--eof` of a member; and nothing of a writer's plaintext is ever visible.
 
 mod client;
 mod replies;

@@ -1,4 +1,4 @@
-//! Changes of bytes that made sense before.
+//! Mutations of valid bytes.
 
 use crate::common::chance::Chance;
 

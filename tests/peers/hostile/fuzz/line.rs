@@ -1,4 +1,4 @@
-//! A connection of a peer to a satellite, or of a client to a satellite that is none; in the open or inside TLS.
+//! A connection of a peer to a satellite, or of a client to a fake satellite, in the open or inside TLS.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};

@@ -1,4 +1,4 @@
-//! What peers say over a connection: greetings, handshakes and framed messages of ZMTP, all of which make sense.
+//! The valid data of a connection: greetings, handshakes and framed messages of ZMTP.
 
 use skypipe_broker::protocol::{MAGIC, encode, v01};
 use uuid::Uuid;

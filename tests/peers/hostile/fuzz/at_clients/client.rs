@@ -1,6 +1,7 @@
-//! A client's connection, as a hostile satellite has it.
+//! A client's connection, seen from a hostile satellite.
 //!
-//! Owns the framing, and how it is known that the client has taken something in. Never says what is not handed in.
+//! This module owns the framing, and detects when the client has processed a message. It sends only what
+//! the caller hands in.
 
 use std::collections::VecDeque;
 use std::io;

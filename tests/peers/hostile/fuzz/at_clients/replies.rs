@@ -1,5 +1,5 @@
-//! What a hostile satellite says to a client: answers that lead it on, lies, and replies of all kinds with chance
-//! in every field; and what of it would entitle the client to an exit code of 0.
+//! A hostile satellite's replies: plausible answers, lies, and replies of all kinds with random fields.
+//! Also which of them entitle the client to exit 0.
 
 use std::collections::VecDeque;
 

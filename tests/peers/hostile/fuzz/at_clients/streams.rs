@@ -1,7 +1,7 @@
-//! Streams that a hostile satellite has to give, and what of them a listener may print.
+//! The streams that a hostile satellite offers, and what a listener may print of them.
 //!
-//! Every line of them says which one of which stream it is, and every part is of whole lines. At a private
-//! satellite the parts are sealed as their writer would have sealed them.
+//! Every line contains its stream and its number, and every part has whole lines. At a satellite with keys
+//! the parts are sealed as their writer would have sealed them.
 
 use std::collections::HashMap;
 

@@ -11,10 +11,10 @@ use skypipe_broker::store::Memory;
 
 use super::check::{Checker, Verdict};
 
-/// What a satellite was handed, and when.
+/// The satellite's inputs, with their times.
 pub type History = Vec<(Duration, Input)>;
 
-/// Leaves out of a history what the failure `why` does not need.
+/// Removes from a history what the failure `why` does not need.
 pub fn shrink(settings: &Settings, mut history: History, why: &str) -> Option<History> {
     let same =
         |history: &History| replay(settings, history).is_err_and(|other| kind(&other) == kind(why));
@@ -39,7 +39,7 @@ pub fn shrink(settings: &Settings, mut history: History, why: &str) -> Option<Hi
     Some(history)
 }
 
-/// Hands a history to a fresh satellite under watch.
+/// Replays a history to a fresh satellite under the checker.
 fn replay(settings: &Settings, history: &History) -> Verdict {
     let mut check = Checker::new(settings);
     let mut broker = Broker::new(settings.clone(), Memory::default());
@@ -56,7 +56,7 @@ fn replay(settings: &Settings, history: &History) -> Verdict {
     check.still()
 }
 
-/// What a failure is about: its words without numbers and names.
+/// The kind of a failure: its sentence without numbers and names.
 fn kind(why: &str) -> String {
     let words = why
         .split([' ', ':', ','])

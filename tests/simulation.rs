@@ -39,10 +39,10 @@ use simulation::plant::Kind;
 use simulation::restarts;
 use simulation::scenario::{Failure, Stats, run};
 
-/// How many histories there are in an ordinary run.
+/// The number of histories in an ordinary run.
 const SEEDS: u64 = 4_000;
 
-/// Situations that every flavour must have met in an ordinary run.
+/// Situations that must come up in every flavour in an ordinary run.
 const COMMON: [&str; 33] = [
     "reconnection",
     "writer lost",
@@ -88,7 +88,7 @@ fn number(name: &str) -> Option<u64> {
     )
 }
 
-/// Runs one history; a panic in it is a failure of it.
+/// Runs one history. A panic counts as a failure.
 fn attempt(seed: u64, run: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -170,11 +170,11 @@ fn histories_with_restarts() {
     histories(Flavour::Restarts, &[&COMMON[..], &wanted].concat());
 }
 
-/// How many histories of a satellite with a disk there are in an ordinary run.
+/// The number of histories of a satellite with a disk in an ordinary run.
 const RESTARTS: u64 = 5_000;
 
-/// Rules 10, 11, 12 and 16 with a disk: `SKYPIPE_SEED`, `SKYPIPE_SEEDS` and `SKYPIPE_PLANT` as above,
-/// the faults being `skip-sync` and `early-ack`.
+/// Rules 10, 11, 12 and 16 with a disk. `SKYPIPE_SEED`, `SKYPIPE_SEEDS` and `SKYPIPE_PLANT` work as above;
+/// the faults are `skip-sync` and `early-ack`.
 #[test]
 fn histories_of_a_satellite_that_is_killed_and_loses_power() {
     let plant = env::var("SKYPIPE_PLANT")
@@ -203,8 +203,8 @@ fn histories_of_a_satellite_that_is_killed_and_loses_power() {
     );
 }
 
-/// The same for the faults of a satellite with a disk: that are found, or the promise of rule 11 is
-/// not watched.
+/// The same for the faults of a satellite with a disk. If they were not found, nothing would check the
+/// promise of rule 11.
 #[test]
 fn planted_faults_of_a_disk_are_found() {
     for kind in [
@@ -227,10 +227,10 @@ fn planted_faults_of_a_disk_are_found() {
     }
 }
 
-/// A simulation that finds nothing proves nothing: each fault put in on purpose is found.
+/// A simulation that finds nothing proves nothing, so every planted fault must be found.
 #[test]
 fn planted_faults_are_found() {
-    // Few come back who were given up, so it takes more histories to meet one.
+    // Few lost clients come back, so it takes more histories until one does.
     let kinds = [
         (Kind::ForgetAck, 60),
         (Kind::ForgetConfirm, 60),

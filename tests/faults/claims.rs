@@ -21,7 +21,7 @@ fn rest(mut stdout: ChildStdout) -> Vec<u8> {
     got
 }
 
-/// A listener that has printed a little and waits for its reader.
+/// A listener that has printed a little and is blocked by its reader.
 fn stuck(sky: &Environment, mode: &str) -> (Process, ChildStdout, Vec<u8>) {
     let listener = sky.skypipe(&[mode, "x"]).held().start();
     let mut stdout = listener.take_stdout();

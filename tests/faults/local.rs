@@ -8,7 +8,7 @@ use crate::common::wait;
 use crate::common::watchdog::{is_local_satellite, number};
 use crate::lines::content;
 
-/// Kills the satellite that runs, and waits until it is gone.
+/// Kills the running satellite, and waits until it is gone.
 fn kill(home: &Environment) -> u32 {
     let pid = local_pid(home).expect("one runs");
     kill_process(number(pid), Signal::KILL).expect("it is ours");

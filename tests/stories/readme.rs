@@ -121,7 +121,7 @@ fn every_link_in_the_docs_leads_somewhere() {
     }
 }
 
-/// The anchor that a heading has on a page.
+/// The anchor of a heading on a page.
 fn anchor(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase();
     let kept = text

@@ -21,7 +21,7 @@ enum First {
 }
 
 /// Runs the two sides of an example, which meet in `pipe`, in every order and against both kinds of
-/// satellite. Both have to succeed in silence; then `check` looks at what came of it.
+/// satellite. Both must succeed silently. Then `check` checks the result.
 fn in_every_order(
     pipe: &str,
     reading: &str,

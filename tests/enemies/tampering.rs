@@ -1,6 +1,5 @@
-//! A listener notices a satellite that alters data. It prints nothing that was not written at that place,
-//! says so, and exits
-//! 1. The tests also show what goes unnoticed.
+//! A listener notices a satellite that alters data: it prints nothing that was not written at that place,
+//! says so, and fails (exit 1). The tests also show what goes unnoticed.
 
 use bytes::Bytes;
 use skypipe::seal::{MOST_PLAIN, OVERHEAD};

@@ -13,14 +13,14 @@ use crate::raw::{Raw, There, word};
 /// More than one key may have of anything.
 const MANY: usize = 30_000;
 
-/// So many things are asked for before the answers are read.
+/// How many requests are sent before the answers are read.
 const AT_ONCE: usize = 250;
 
-/// A key with these rights, and what its holder says again and again.
+/// A key with these rights, and the request that its holder repeats.
 struct Hoarder {
     rights: &'static str,
     says: fn(usize) -> Request,
-    /// What he holds then, as `--keys` shows it.
+    /// What the key holds then, as `--keys` shows it.
     holds: &'static str,
 }
 
@@ -75,7 +75,7 @@ fn listen(number: usize, mode: Mode) -> Request {
     }
 }
 
-/// Takes what is to be had; returns the client, which keeps it.
+/// Takes as much as possible. Returns the client, which holds it.
 fn hoard(invitation: &str, hoarder: &Hoarder) -> Raw {
     let token = Token::parse(invitation).expect("it is an invitation");
     let raw = Raw::at(&There::of(&token), &token.seed);
@@ -92,7 +92,7 @@ fn hoard(invitation: &str, hoarder: &Hoarder) -> Raw {
     raw
 }
 
-/// What one writes the other one reads.
+/// Checks that one machine reads what the other writes.
 fn serves(laptop: &Environment, phone: &Environment) {
     let listener = phone.skypipe(&["-r", "ordinary"]).start();
     laptop.until_listeners("ordinary", 1);

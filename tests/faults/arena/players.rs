@@ -26,7 +26,7 @@ pub(super) struct Player {
 }
 
 pub(super) enum Role {
-    /// A writer of this many bytes. A slow writer's unsent rest is kept here.
+    /// A writer of this many bytes. For a slow writer, also the input that it has not been given yet.
     Writes {
         length: usize,
         rest: Option<(ChildStdin, Vec<u8>)>,

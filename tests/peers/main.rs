@@ -13,7 +13,7 @@ mod new;
 mod old;
 mod originals;
 
-/// Lines that tell who wrote them and which they are.
+/// Lines that contain their writer and number.
 fn lines(name: &str, count: usize) -> Vec<Vec<u8>> {
     (0..count)
         .map(|line| format!("{name} {line}\n").into_bytes())

@@ -17,11 +17,11 @@ pub mod words;
 
 use std::env;
 
-/// How many rounds there are unless told otherwise, at a satellite and at clients.
+/// The default number of rounds, at a satellite and at clients.
 const AT_SATELLITE: u64 = 3000;
 const AT_CLIENTS: u64 = 60;
 
-/// The seed unless told otherwise.
+/// The default seed.
 const SEED: u64 = 1;
 
 fn number(name: &str) -> Option<u64> {
@@ -29,7 +29,7 @@ fn number(name: &str) -> Option<u64> {
     Some(text.parse().expect("it is a number"))
 }
 
-/// How many rounds, and with which seed.
+/// The number of rounds, and the seed.
 fn rounds(unless_told: u64) -> (u64, u64) {
     let rounds = number("SKYPIPE_ROUNDS").unwrap_or(unless_told);
     let seed = number("SKYPIPE_SEED").unwrap_or(SEED);

@@ -164,7 +164,7 @@ fn report(status: &Status, place: &Place, sky: &Sky, now: SystemTime) -> String 
     lines.concat()
 }
 
-/// Formats an age in the largest unit of which there are at least two.
+/// Formats an age in the largest unit that gives a number of at least two.
 fn ago(age: Duration) -> String {
     let seconds = age.as_secs();
     let (number, unit) = match seconds {

@@ -110,7 +110,7 @@ impl Connection {
                 unsent.clear();
                 return;
             }
-            // Whoever completed the handshake there is no satellite, or a satellite that hangs.
+            // The peer completed the handshake and never answered: it is no satellite, or one that hangs.
             State::Up(up) if !self.is_answered => self.known.failed(&up.endpoint),
             State::Up(_) | State::Idle => {}
         }

@@ -64,7 +64,7 @@ impl Satellite {
         talk.ack(self.safe as u64, self.limit);
     }
 
-    /// Makes up to `more` further bytes safe, and acknowledges them.
+    /// Makes up to `more` further bytes safe. The next acknowledgement reports them.
     fn sync(&mut self, more: usize) {
         self.safe = self.text.len().min(self.safe + more);
     }

@@ -1,8 +1,8 @@
-//! Questions to a satellite, and their answers for people.
+//! Questions to a satellite, and their answers as text.
 //!
-//! Owns `--list`, `--discard` and `--eof`; [`check`] and [`reset`] are beside it. What was asked for
-//! goes to stdout, what is said about it to stderr. A satellite is started for `--eof`, which may come before its
-//! listener as any stream may, and for whatever is asked about unread data that this machine's satellite has left on disk.
+//! This module owns `--list`, `--discard` and `--eof`; [`check`] and [`reset`] are its children. Requested
+//! data goes to stdout, messages about it to stderr. `--eof` starts a satellite, because it may come before its
+//! listener as any stream may. So does a question about unread data that this machine's satellite left on disk.
 
 pub mod check;
 pub mod reset;
@@ -23,23 +23,23 @@ use crate::output::{self, show};
 use crate::session::{Job, Question, Timeouts};
 use crate::tell::{hint, notice, words};
 
-/// What came of a question.
+/// The result of a question.
 pub(crate) struct Inquiry {
     pub code: u8,
     pub answers: Vec<Reply>,
-    /// What there was to say on the way, not said yet.
+    /// Messages of the session that were not printed yet.
     pub notices: Vec<String>,
-    /// What there was to say to a terminal.
+    /// Messages for a terminal that were not printed yet.
     pub hints: Vec<String>,
-    /// How long the last connection took, one way there and back.
+    /// How long the last connection took to be made: one round trip.
     pub latency: Option<Duration>,
 }
 
-/// Puts `question` to the satellite, shows the answer, and returns the exit code.
+/// Sends `question` to the satellite, prints the answer, and returns the exit code.
 ///
 /// # Errors
 ///
-/// When the environment makes no sense, or the system refuses something.
+/// When the environment is invalid, or the system refuses something.
 pub fn ask(question: &Question, timeouts: Timeouts, data: Option<&Path>) -> Result<u8, Failure> {
     if matches!(question, Question::List) {
         output::check()?;
@@ -64,7 +64,7 @@ pub fn ask(question: &Question, timeouts: Timeouts, data: Option<&Path>) -> Resu
     }
 }
 
-/// Puts one question to the satellite at `place`, which is started first if `start` says so.
+/// Sends one question to the satellite at `place`. With `start`, that satellite is started first.
 pub(crate) fn inquire(
     question: Question,
     place: &Place,
@@ -106,7 +106,7 @@ fn is_running(path: &Path) -> Result<bool, Failure> {
 }
 
 impl Inquiry {
-    /// What a satellite that does not run would answer: nothing, gladly.
+    /// The answer for a satellite that does not run: it has nothing, which is no error.
     fn of_nobody() -> Self {
         Self {
             code: DONE,
@@ -136,7 +136,7 @@ impl Inquiry {
         })
     }
 
-    /// What was discarded from the pipe `name`, in words.
+    /// A sentence about what was discarded from the pipe `name`.
     fn dropped(&self, name: &str) -> String {
         let pipe = text::pipe(name);
         let dropped = self.answers.iter().find_map(|answer| match answer {

@@ -1,7 +1,8 @@
-//! The command `skypipe`: named pipes in the sky.
+//! The client and the command line: named pipes over a broker, the satellite.
 //!
-//! Owns the way from a command line to an exit code. What a pipe does is decided by the satellite
-//! (crate `skypipe-broker`) and, on this side, by [`session`]; around it, [`link`] moves the bytes.
+//! This crate turns a command line into an exit code. The satellite (crate `skypipe-broker`) decides what a
+//! pipe does. On this side, [`session`] is the protocol's state machine, and [`link`] moves the bytes
+//! around it.
 
 pub mod ask;
 pub mod cli;
@@ -42,12 +43,12 @@ use crate::provision::finding::Finding;
 use crate::provision::record::{self, Deployed};
 use crate::session::{Compression, Config, Job, Timeouts};
 
-/// Runs the program.
+/// Runs the program from its command line to its exit code.
 #[must_use]
 pub fn run() -> ExitCode {
-    // Before anything can be looked up, and before there is a second thread.
+    // Must come before any look-up, and before there is a second thread.
     names::pin();
-    // Before there is a secret in memory.
+    // Must come before there is a secret in memory.
     core_dumps::prevent();
     let code = match cli::parse(env::args_os()) {
         Ok(command) => randomness::look()
@@ -82,13 +83,13 @@ fn carry_out(command: Command) -> Result<u8, Failure> {
     }
 }
 
-/// Bytes from stdin or a command into a pipe, or out of it to stdout.
+/// Sends stdin or a command's output into a pipe, or a pipe's bytes to stdout.
 fn transfer(pipe: Pipe) -> Result<u8, Failure> {
     let program = Program::find(&pipe.command)?;
     let place = config::place()?;
     let job = job(pipe.name, pipe.way, program.is_some());
     if matches!(job, Job::Listen { .. }) {
-        // Nothing leaves a pipe for an output that is none (rule 10).
+        // Bytes leave a pipe only for a real output (rule 10).
         output::check()?;
     }
     let tell = &mut |told| match told {
@@ -133,8 +134,8 @@ fn job(pipe: String, way: Way, is_commands: bool) -> Job {
     }
 }
 
-/// One session with the satellite at `place`, from its beginning to its exit code. This machine's
-/// own satellite is started first if it does not run and `start` says so.
+/// Runs one session with the satellite at `place` and returns its exit code. With `start`, this machine's
+/// own satellite is started first unless it runs already.
 fn converse(
     job: Job,
     place: &Place,
@@ -164,7 +165,7 @@ fn converse(
                 satellite: token.satellite,
                 identity: token.seed.identity(),
             };
-            // A proxy that makes no sense is told before anything is tried.
+            // An invalid proxy setting is reported before any connection attempt.
             let proxy = config::proxy(endpoint)?;
             if let Some(deployed) = deployed(token) {
                 let token = (**token).clone();
@@ -181,8 +182,9 @@ fn converse(
     link::run(config, route, program, tell).map_err(|error| Failure::failed(tell::words(&error)))
 }
 
-/// What was deployed, if it is the satellite of this invitation, and it was joined: not one that
-/// `SATELLITE` names, or that is on this machine. What cannot be read makes no difference to a pipe.
+/// What this machine knows of the deployment of the joined satellite. None if `SATELLITE` names the
+/// satellite, or if it runs on this machine. An unreadable record counts as none, because pipes work
+/// without it.
 fn deployed(token: &Token) -> Option<Deployed> {
     match config::joined_satellite() {
         Ok(Some(Place::Invited(_, joined))) if joined.seed == token.seed => {
@@ -192,7 +194,7 @@ fn deployed(token: &Token) -> Option<Deployed> {
     }
 }
 
-/// Who this machine is at `place`, if that is for those who were invited.
+/// This client's identity at `place`. None at a satellite without keys.
 fn identity(place: &Place) -> Result<Option<Identity>, Failure> {
     let Place::Invited(_, token) = place else {
         return Ok(None);
@@ -208,7 +210,7 @@ fn identity(place: &Place) -> Result<Option<Identity>, Failure> {
     Ok(Some(Identity::new(token, members::random)))
 }
 
-/// A satellite in the foreground, until a signal ends it.
+/// Runs a satellite in the foreground until a signal ends it.
 fn satellite(listen: &Listen, settings: &Settings) -> Result<u8, Failure> {
     match skypipe_satellite::run(listen, settings, None, skypipe_satellite::announce) {
         Ok(()) => Ok(DONE),

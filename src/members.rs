@@ -1,7 +1,8 @@
-//! Who may use a satellite that others can reach: letting machines in, joining, revoking.
+//! Access to a satellite with keys: inviting, joining, revoking.
 //!
-//! Owns the commands about keys. A token, a phrase or a listing goes to stdout, what is said about it
-//! to stderr. What the satellite keeps of all this it can neither read nor make ([`crate::keys`]).
+//! This module owns the commands about keys. A token, a phrase or a listing goes to stdout; messages about
+//! it go to stderr. The satellite can neither read nor forge what it stores for these commands
+//! ([`crate::keys`]).
 
 pub mod invite;
 pub mod join;
@@ -33,7 +34,7 @@ use crate::keys::{Identity, Keyring, boxes};
 use crate::session::{Question, Timeouts};
 use crate::tell::hint;
 
-/// 32 bytes that nobody has had before.
+/// 32 fresh random bytes.
 ///
 /// # Panics
 ///
@@ -45,25 +46,25 @@ pub fn random() -> Secret {
     Secret::from(bytes)
 }
 
-/// What a satellite says of its keys.
+/// The satellite's list of authorized keys.
 pub(crate) struct Listed {
     pub keys: Vec<KeyInfo>,
-    /// The newest generation of reading keys that it has boxes of.
+    /// The newest generation of reading keys for which it has sealed keyrings.
     pub epoch: u32,
 }
 
-/// This machine, as one of those that may use a satellite.
+/// This machine as a member of a satellite with keys.
 pub(crate) struct Member {
     pub place: Place,
     pub token: Token,
     identity: Identity,
-    /// Whether it has the access key that lies beside the satellite.
+    /// Whether it uses the access key stored next to the satellite.
     is_beside: bool,
 }
 
 impl Member {
-    /// As the environment says, or the invitation that was joined with; or whoever works on the
-    /// machine of the satellite whose directory is `data`.
+    /// The member named by the environment, or by the joined invitation. With `data`, the access key of the
+    /// satellite on this machine that has this data directory.
     fn here(data: Option<&Path>) -> Result<Self, Failure> {
         match config::place_of(data)? {
             place @ Place::Invited(..) => Ok(Self {
@@ -96,7 +97,7 @@ impl Member {
         })
     }
 
-    /// Puts a question or an order to the satellite; returns its answers.
+    /// Sends a question to the satellite and returns its answers.
     fn put(&self, question: Question) -> Result<Vec<Reply>, Failure> {
         let inquiry = inquire(question, &self.place, false, Timeouts::default())?;
         inquiry.hints.iter().for_each(|sentence| hint(sentence));
@@ -116,8 +117,8 @@ impl Member {
         })
     }
 
-    /// Ends the key `name`, which was made just now and which nobody was told of, because of `fault`;
-    /// returns what there is to say. As nobody has it, nothing needs to be renewed.
+    /// Revokes the key `name` because of `fault`. The key was made just now and nobody was told of it, so
+    /// no keys need to be renewed. Returns the failure to report.
     fn take_back(&self, name: &str, fault: &Failure) -> Failure {
         let undone = self.put(Question::Revoke(name.to_owned(), false));
         let sentence = match undone {
@@ -133,7 +134,7 @@ impl Member {
         }
     }
 
-    /// All keys of the satellite.
+    /// Lists all keys of the satellite.
     fn keys(&self) -> Result<Listed, Failure> {
         let mut listed = Listed {
             keys: Vec::new(),
@@ -158,8 +159,9 @@ impl Member {
         own.ok_or_else(|| Failure::failed("the satellite has no keys"))
     }
 
-    /// What this machine, which manages, vouches for of itself. Whoever has the managing key may do all, whatever the
-    /// satellite says; when its key ends, its invitation tells, or else the satellite.
+    /// What this machine, a manager, attests about itself. The holder of the managing key may do
+    /// everything, whatever the satellite says. The key's expiry comes from its invitation, or else from
+    /// the satellite.
     fn claim<'a>(&self, own: &'a OwnKey) -> Claim<'a> {
         Claim {
             name: &own.name,
@@ -169,8 +171,9 @@ impl Member {
         }
     }
 
-    /// The keys of a manager, and the managing key among them. From here on there is a box and a voucher
-    /// for this machine, too: without them others could not renew its keys. (The founder begins without.)
+    /// The keyring of a manager, and the managing key in it. This call also stores a sealed keyring and an
+    /// attestation for this machine: without them others could not renew its keys. (The owner begins
+    /// without.)
     fn manages(&self, own: &OwnKey) -> Result<(Keyring, Pair), Failure> {
         let keyring = self.keyring(own)?;
         let managing = keyring.managing().ok_or_else(|| {
@@ -186,14 +189,14 @@ impl Member {
         Ok((keyring, managing))
     }
 
-    /// The keys that this machine has to seal and to open with.
+    /// The keyring with which this machine seals and opens.
     fn keyring(&self, own: &OwnKey) -> Result<Keyring, Failure> {
         let keyring = self.identity.keyring(own.boxed.as_deref());
         keyring.map_err(|fault| Failure::failed(fault.to_string()))
     }
 }
 
-/// A box for the machine of a key, and a voucher.
+/// A sealed keyring for the machine of a key, with its attestation.
 fn new_box(
     claim: &Claim<'_>,
     keyring: &Keyring,
@@ -214,7 +217,7 @@ fn new_box(
     })
 }
 
-/// What of a manager's keys goes to somebody with these rights.
+/// The part of a manager's keyring that these rights include.
 fn share(keyring: &Keyring, rights: Rights) -> Keyring {
     match rights {
         Rights { manage: true, .. } => keyring.for_manager(),
@@ -223,7 +226,7 @@ fn share(keyring: &Keyring, rights: Rights) -> Keyring {
     }
 }
 
-/// The time, in seconds since 1970 (UTC).
+/// The wall-clock time, in seconds since 1970 (UTC).
 #[must_use]
 pub fn wall() -> u64 {
     let time = SystemTime::now().duration_since(UNIX_EPOCH);

@@ -1,8 +1,9 @@
-//! What the program says to people, all of it on stderr.
+//! Messages for the user, all of them on stderr.
 //!
-//! Owns the form `skypipe: sentence`. Sentences quote what others call their programs, pipes and
-//! reasons, so what could harm a terminal is escaped here, in whatever they quote. Never writes to stdout, which carries data alone, and never
-//! fails: a stderr that is closed must not end a transfer.
+//! This module owns the form `skypipe: sentence`. Sentences quote text from other people: labels, pipe
+//! names, reasons. So control characters that could harm a terminal are escaped here, in every sentence.
+//! The module never writes to stdout, which carries data only. It never fails: a closed stderr must not end
+//! a transfer.
 
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
 use std::sync::mpsc::{Receiver, channel};
@@ -10,21 +11,22 @@ use std::thread;
 
 use skypipe_broker::text::printable;
 
-/// Says `sentence`, in one line.
+/// Prints `sentence` as one line.
 pub fn notice(sentence: &str) {
-    // One write, so that the lines of several clients on one terminal stay whole.
+    // A single write keeps the lines of several clients on one terminal whole.
     let line = format!("skypipe: {}\n", printable(sentence));
     let _ = io::stderr().write_all(line.as_bytes());
 }
 
-/// Says `sentence` to a terminal, and nothing to a log.
+/// Prints `sentence` only if stderr is a terminal.
 pub fn hint(sentence: &str) {
     if io::stderr().is_terminal() {
         notice(sentence);
     }
 }
 
-/// Shows what another program says on stderr, as it says it. The channel hangs up when all is shown.
+/// Copies another program's stderr to ours as it comes. The channel disconnects when everything has been
+/// copied.
 pub fn relay(mut from: impl Read + Send + 'static) -> Receiver<()> {
     let (shown, all_shown) = channel();
     thread::spawn(move || {
@@ -45,7 +47,7 @@ pub fn relay(mut from: impl Read + Send + 'static) -> Receiver<()> {
     all_shown
 }
 
-/// What another program said, with its line ends.
+/// Escapes what could harm a terminal in another program's output, and keeps its line ends.
 fn harmless(said: &[u8]) -> String {
     let text = String::from_utf8_lossy(said);
     let lines = text.split('\n').map(|line| line.trim_end_matches('\r'));
@@ -53,7 +55,7 @@ fn harmless(said: &[u8]) -> String {
     lines.join("\n")
 }
 
-/// The system's own words for `error`, without the number behind them.
+/// The system's description of `error`, without the error number.
 #[must_use]
 pub fn words(error: &io::Error) -> String {
     let text = error.to_string();
@@ -63,7 +65,7 @@ pub fn words(error: &io::Error) -> String {
         .to_owned()
 }
 
-/// Bytes, in the largest unit of which there is one; with one digit behind the point, unless it is 0.
+/// Formats a number of bytes in the largest unit that is not below 1, with one decimal unless that is 0.
 #[must_use]
 pub fn size(bytes: u64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB"];

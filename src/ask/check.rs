@@ -1,7 +1,6 @@
-//! `--check`: how the satellite is.
+//! `--check`: a report on the satellite.
 //!
-//! Owns the report. Never starts a satellite, and never waits for one that hangs for longer than
-//! any client does.
+//! This module never starts a satellite. It waits for one that hangs no longer than any client does.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,14 +16,14 @@ use crate::output::{self, show};
 use crate::session::{Question, Timeouts};
 use crate::tell::{notice, size};
 
-/// The last second that a date can be said of: the end of the year 9999.
+/// The last second that can be printed as a date: the end of the year 9999.
 const LAST_DATE: u64 = 253_402_300_799;
 
-/// Shows how the satellite is, and returns the exit code.
+/// Prints a report on the satellite, and returns the exit code.
 ///
 /// # Errors
 ///
-/// When the environment makes no sense, or the system refuses something.
+/// When the environment is invalid, or the system refuses something.
 pub fn check(timeouts: Timeouts, data: Option<&Path>) -> Result<u8, Failure> {
     output::check()?;
     let place = config::place_of(data)?;
@@ -45,7 +44,7 @@ pub fn check(timeouts: Timeouts, data: Option<&Path>) -> Result<u8, Failure> {
                      --reset, and use skypipe first where it does not hold",
                 );
             }
-            // That the satellite is older than this program, and what to do then.
+            // The hints say whether the satellite is older than this program, and what to do then.
             inquiry.hints.iter().for_each(|sentence| notice(sentence));
             Ok(code)
         }
@@ -66,7 +65,7 @@ pub fn check(timeouts: Timeouts, data: Option<&Path>) -> Result<u8, Failure> {
     }
 }
 
-/// What is to be said of a satellite that runs and does not answer.
+/// The sentence about a satellite that runs and does not answer.
 pub fn hung(path: &Path) -> String {
     let pid = Directory::open(path)
         .ok()
@@ -79,13 +78,13 @@ pub fn hung(path: &Path) -> String {
     )
 }
 
-/// What there is to say of a satellite in the network.
+/// What this machine knows about a satellite in the network.
 struct Sky {
-    /// Where it was deployed, if it was.
+    /// The platform, if it was deployed from here or found.
     provider: Option<String>,
-    /// What connections to it go through, if they do.
+    /// The proxy for connections to it.
     proxy: Option<Proxy>,
-    /// How long a connection takes to come about: one way there and back.
+    /// How long the connection took to be made: one round trip.
     latency: Option<Duration>,
 }
 
@@ -113,7 +112,7 @@ fn milliseconds(time: Duration) -> String {
 }
 
 fn report(status: &Status, place: &Place, sky: &Sky, now: SystemTime) -> String {
-    // What a satellite says may lie behind the end of the calendar, which nobody can write.
+    // A satellite may send a time after the end of the calendar, which cannot be printed.
     let since = UNIX_EPOCH + Duration::from_secs(status.since.min(LAST_DATE));
     let age = now.duration_since(since).unwrap_or_default();
     let runs = match place {
@@ -143,7 +142,7 @@ fn report(status: &Status, place: &Place, sky: &Sky, now: SystemTime) -> String 
         sky.provider.clone().map(|provider| ("provider", provider)),
         sky.proxy.as_ref().map(|proxy| ("proxy", proxy.to_string())),
         Some(("version", status.program.clone())),
-        // The rest is told to those who manage the satellite.
+        // The satellite tells the rest only to those who manage it.
         known(("process", status.pid.to_string())),
         Some((
             "since",
@@ -159,13 +158,13 @@ fn report(status: &Status, place: &Place, sky: &Sky, now: SystemTime) -> String 
     let lines = lines.into_iter().flatten();
     let lines = lines.chain(disk).chain(trouble).chain(inherited);
     let lines: Vec<_> = lines
-        // A value is one line, whatever a satellite puts into it.
+        // A value stays on one line, whatever a satellite sends.
         .map(|(name, value)| format!("{name:<9}  {}\n", printable(&value)))
         .collect();
     lines.concat()
 }
 
-/// How long something is past, in the largest unit of which there are two.
+/// Formats an age in the largest unit that gives a number of at least two.
 fn ago(age: Duration) -> String {
     let seconds = age.as_secs();
     let (number, unit) = match seconds {

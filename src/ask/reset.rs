@@ -1,7 +1,7 @@
-//! `--reset`: stops this machine's own satellite; one that was deployed is [`crate::provision::reset`]'s.
+//! `--reset`: stops this machine's own satellite. [`crate::provision::reset`] ends a deployed one.
 //!
-//! Owns the asking before something that waits is lost, and the end of a satellite that does not
-//! listen any more. Never touches a satellite that others may use.
+//! This module asks before unread data would be lost, and ends a satellite that no longer answers. It never
+//! touches a satellite that others may use.
 
 use std::fs;
 use std::path::Path;
@@ -23,15 +23,14 @@ use crate::provision::record;
 use crate::session::{Question, Timeouts};
 use crate::tell::notice;
 
-/// How long a satellite that was told to stop may take.
+/// How long a satellite may take to stop.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Stops the satellite, after asking if something would be lost and `yes` is not given. Returns the
-/// exit code.
+/// Stops the satellite and returns the exit code. Without `yes` it asks first if unread data would be lost.
 ///
 /// # Errors
 ///
-/// When it cannot or must not be stopped.
+/// When the satellite cannot or must not be stopped.
 pub fn reset(reset: &Reset) -> Result<u8, Failure> {
     if reset.target.is_some() {
         return crate::provision::reset::reset(reset);
@@ -96,8 +95,8 @@ fn confirm(lost: &str, yes: bool) -> Result<(), Failure> {
     }
 }
 
-/// Stops the satellite in the way given, while nobody may start the next one: those who were using
-/// it come back at once, and theirs would be taken for one that did not stop.
+/// Stops the satellite with `how`, while nobody may start the next one. Its clients come back at once, and
+/// their new satellite would look like one that did not stop.
 fn stop(path: &Path, how: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     let directory = Directory::open(path)?;
     let start_lock = directory
@@ -108,7 +107,7 @@ fn stop(path: &Path, how: impl FnOnce() -> Result<(), Failure>) -> Result<(), Fa
     how()
 }
 
-/// Lets the satellite stop by itself; `force` is for one in which something waits.
+/// Asks the satellite to stop. `force` stops it even if data waits in it.
 fn ask_to_stop(path: &Path, force: bool) -> Result<(), Failure> {
     let asked = inquire(
         Question::Stop(force),
@@ -123,13 +122,13 @@ fn ask_to_stop(path: &Path, force: bool) -> Result<(), Failure> {
     Err(Failure::failed("the satellite did not stop"))
 }
 
-/// Ends the process of a satellite that does not answer. One that was only halted gets to end in
-/// order.
+/// Ends the process of a satellite that does not answer. A satellite that was only suspended gets the
+/// chance to shut down in order.
 fn end(path: &Path) -> Result<(), Failure> {
     let process = process(path).ok_or_else(|| Failure::failed(hung(path)))?;
     for signals in [&[Signal::TERM, Signal::CONT][..], &[Signal::KILL]] {
         for signal in signals {
-            // What fails to be ended is seen by its lock.
+            // If this fails, the lock shows that the satellite still runs.
             let _ = kill_process(process, *signal);
         }
         if has_ended(path)? {
@@ -139,7 +138,7 @@ fn end(path: &Path) -> Result<(), Failure> {
     Err(Failure::failed(hung(path)))
 }
 
-/// Waits until the satellite has let go of its lock, which it does at its very end.
+/// Waits until the satellite has released its lock, its very last action.
 fn has_ended(path: &Path) -> Result<bool, Failure> {
     let Some(directory) = Directory::open(path)? else {
         return Ok(true);
@@ -149,8 +148,8 @@ fn has_ended(path: &Path) -> Result<bool, Failure> {
     Ok(freed.recv_timeout(PATIENCE).unwrap_or(false))
 }
 
-/// The satellite's process. Its number was written down by a satellite of this kind, but maybe by
-/// one in another container that shares the home directory.
+/// The satellite's process. A satellite wrote its pid down, but possibly in another container that shares
+/// the home directory, so the process is checked.
 fn process(path: &Path) -> Option<Pid> {
     let pid = Directory::open(path).ok()??.pid()?;
     let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;

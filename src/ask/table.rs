@@ -1,6 +1,6 @@
-//! The listing of pipes as a table.
+//! The table of `--list`.
 //!
-//! Owns its layout. Never prints.
+//! This module owns its layout. It never prints.
 
 use std::fmt::Write;
 
@@ -11,7 +11,7 @@ use crate::output::padded;
 
 const HEAD: [&str; 5] = ["PIPE", "WAITING", "BYTES", "WRITERS", "LISTENERS"];
 
-/// One row a pipe, names to the left and numbers to the right; `full` behind a pipe whose writers
+/// One row for each pipe, names left-aligned and numbers right-aligned. A row ends with `full` if writers
 /// wait because room is used up.
 pub fn table<'a>(pipes: impl Iterator<Item = &'a PipeInfo>) -> String {
     let mut rows = vec![(HEAD.map(str::to_owned), "")];

@@ -1,4 +1,4 @@
-//! `--invite`: lets another machine in.
+//! `--invite`: creates a key for another machine and prints its invitation.
 
 use std::net::IpAddr;
 
@@ -20,7 +20,7 @@ use crate::tell::{hint, notice};
 ///
 /// # Errors
 ///
-/// When this machine may not invite, or the satellite cannot be asked.
+/// When this machine may not invite, or the satellite cannot be reached.
 pub fn invite(invite: &Invite) -> Result<u8, Failure> {
     output::check()?;
     let member = Member::here(invite.data.as_deref())?;
@@ -63,7 +63,7 @@ pub fn invite(invite: &Invite) -> Result<u8, Failure> {
         boxed,
         voucher: voucher.flatten(),
     };
-    // All that can fail comes first, so that no key is made in vain.
+    // Every step that can fail comes first, so that no key is made in vain.
     let address = address(&member, &own)?;
     let answers = member.put(Question::Invite(new))?;
     let name = answers.iter().find_map(|answer| match answer {
@@ -105,16 +105,16 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
 }
 
-/// A name for a key that was given none. It is chosen here, because it is vouched for.
+/// A name for a key that was given none. The client chooses it, because the attestation contains it.
 fn any_name(member: &Member) -> Result<String, Failure> {
     let keys = member.keys()?.keys;
     let name = format!("key-{}", keys.len() + 1);
     Ok(letting::free_name(&name, &keys))
 }
 
-/// What an invited machine gets to open pipes with, and who vouches for it: the managing key's public
-/// half, and its box. An inviter that has no keys for that itself, as on the satellite's own machine,
-/// leaves it to the phrase.
+/// The keys that an invited machine needs to open pipes, and their attestation: the managing key's public
+/// key and a sealed keyring. An inviter without these keys, as on the satellite's own machine, leaves them
+/// to the phrase.
 fn keys_for(
     member: &Member,
     own: &OwnKey,
@@ -136,7 +136,8 @@ fn keys_for(
     Ok(Some((managing.public, new)))
 }
 
-/// Where the invited machine finds the satellite: where the satellite says, else where this one does.
+/// The address for the invitation: the one that the satellite reports, or else the one that this machine
+/// uses.
 fn address(member: &Member, own: &OwnKey) -> Result<Address, Failure> {
     let Some(address) = &own.address else {
         return Ok(member.token.address.clone());

@@ -22,17 +22,17 @@ use crate::provision::record::{self, Deployed};
 use crate::session::Question;
 use crate::tell::{notice, words};
 
-/// Gets a phrase from somebody.
+/// Asks the user for a phrase.
 pub(crate) type Ask<'a> = dyn FnMut() -> Result<Zeroizing<String>, Failure> + 'a;
 
-/// The longest text that is read for an invitation or a phrase, in bytes.
+/// The longest input that is read for an invitation or a phrase, in bytes.
 const MAX_TEXT: u64 = 4096;
 
-/// Makes the satellite of an invitation this machine's, and returns the exit code.
+/// Joins the satellite of an invitation, and returns the exit code.
 ///
 /// # Errors
 ///
-/// When there is no good invitation, another satellite was joined, or this one cannot be reached.
+/// When there is no valid invitation, another satellite was joined, or this one cannot be reached.
 pub fn join() -> Result<u8, Failure> {
     let text = invitation()?;
     if text.trim().is_empty() {
@@ -60,15 +60,15 @@ pub fn join() -> Result<u8, Failure> {
     Ok(DONE)
 }
 
-/// Ends this machine's key at the satellite that was joined, forgets that satellite, and returns the exit code. What
-/// keeps the key from being ended is told, and keeps no machine from leaving.
+/// Revokes this machine's key at the joined satellite, forgets that satellite, and returns the exit code.
+/// If revoking fails, the reason is reported and the machine leaves all the same.
 ///
 /// # Errors
 ///
 /// When the invitation cannot be removed.
 pub fn leave() -> Result<u8, Failure> {
     let deployed = record::deployed().ok().flatten();
-    // An invitation that makes no sense can be forgotten, too.
+    // An invalid invitation can be forgotten, too.
     let joined = config::joined_satellite();
     let ended = joined.transpose().map(|place| end_own_key(place?));
     if !forget()? {
@@ -94,7 +94,7 @@ pub fn leave() -> Result<u8, Failure> {
     Ok(DONE)
 }
 
-/// Has the satellite end this machine's key; returns its name.
+/// Asks the satellite to revoke this machine's key. Returns the key's name.
 fn end_own_key(place: Place) -> Result<String, Failure> {
     let member = Member::at(place)?;
     let own = member.own_key()?;
@@ -102,12 +102,12 @@ fn end_own_key(place: Place) -> Result<String, Failure> {
     Ok(own.name)
 }
 
-/// Why a machine has not come in.
+/// Why a machine could not join.
 #[derive(Debug)]
 pub(crate) enum NotIn {
-    /// The satellite keeps nothing that a phrase opens.
+    /// The satellite stores nothing that a phrase opens.
     NoPhrase,
-    /// Anything else.
+    /// Any other failure.
     Failed(Failure),
 }
 
@@ -128,8 +128,8 @@ impl From<NotIn> for Failure {
     }
 }
 
-/// Gets this machine the keys that its invitation promises: from its box, or by the phrase.
-/// `ask` gets the phrase from the person, where the environment does not have it.
+/// Gets the keys for this machine: from its sealed keyring, or with the phrase. `ask` asks the user for the
+/// phrase if the environment does not have it.
 pub(crate) fn come_in(member: &mut Member, ask: &mut Ask<'_>) -> Result<OwnKey, NotIn> {
     let own = member.own_key()?;
     if member.token.kind == Kind::Phrase {
@@ -142,14 +142,15 @@ pub(crate) fn come_in(member: &mut Member, ask: &mut Ask<'_>) -> Result<OwnKey, 
     Ok(own)
 }
 
-/// Puts the invitation where every later use finds it.
+/// Stores the invitation where every later use finds it.
 pub(crate) fn keep(token: &Token) -> Result<(), Failure> {
     let path = config::joined()?;
     private_file::replace(&path, token.encode().as_bytes())
         .map_err(|error| Failure::failed(format!("{}: {}", path.display(), words(&error))))
 }
 
-/// Has this machine use its own satellite again; whether it has used another.
+/// Removes the stored invitation, so that this machine uses its own satellite again. Returns whether there
+/// was one.
 pub(crate) fn forget() -> Result<bool, Failure> {
     record::forget()?;
     let path = config::joined()?;
@@ -157,7 +158,7 @@ pub(crate) fn forget() -> Result<bool, Failure> {
         .map_err(|error| Failure::failed(format!("{}: {}", path.display(), words(&error))))
 }
 
-/// What stdin holds, or a person pastes.
+/// Reads the invitation from stdin, or asks the user to paste it.
 fn invitation() -> Result<Zeroizing<String>, Failure> {
     if io::stdin().is_terminal() {
         return prompt("invitation: ");
@@ -168,7 +169,7 @@ fn invitation() -> Result<Zeroizing<String>, Failure> {
     Ok(text)
 }
 
-/// A machine has one satellite, and one key there: that it changes must be meant.
+/// Refuses a second satellite or key: a machine has one of each, and a change must be deliberate.
 fn refuse_another(path: &Path, member: &Member) -> Result<(), Failure> {
     let Ok(text) = fs::read_to_string(path).map(Zeroizing::new) else {
         return Ok(());
@@ -184,8 +185,8 @@ fn refuse_another(path: &Path, member: &Member) -> Result<(), Failure> {
     }
 }
 
-/// Opens with the phrase what the satellite keeps for those who know it, and has the satellite keep a
-/// box for this machine. From then on it joins like any other.
+/// Opens with the phrase what the satellite stores for it, and stores a sealed keyring for this machine.
+/// From then on this machine joins like any other.
 fn by_phrase(member: &Member, own: &OwnKey, ask: &mut Ask<'_>) -> Result<Kind, NotIn> {
     let failed = |why: String| Failure::failed(why);
     let answers = member.put(Question::Phrase)?;
@@ -212,7 +213,7 @@ fn by_phrase(member: &Member, own: &OwnKey, ask: &mut Ask<'_>) -> Result<Kind, N
     Ok(Kind::Boxed { managing })
 }
 
-/// The phrase from the environment, from a file it names, or from the terminal.
+/// Reads the phrase from the environment, from the file that it names, or from the terminal.
 fn typed_phrase(ask: &mut Ask<'_>) -> Result<Phrase, Failure> {
     let text = if let Ok(phrase) = env::var("SKYPIPE_PHRASE") {
         Zeroizing::new(phrase)

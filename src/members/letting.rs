@@ -1,9 +1,9 @@
-//! `--invite NAME --for KEY`: lets a machine in that has made its seed by itself; `--keys --for KEY`
-//! tells whether it is let in.
+//! `--invite NAME --for KEY` enrolls a machine that has made its own seed; `--keys --for KEY` reports
+//! whether it is enrolled.
 //!
-//! Owns what is said to such a machine: no secret, so that it can go through anybody's hands. It is how
-//! `skypipe --setup` lets another machine in, which runs this beside the satellite
-//! ([`crate::provision`]). Can be repeated: a key that is there already is told once more.
+//! This module owns the answer for such a machine. The answer contains no secret, so it may pass through
+//! anybody's hands. `skypipe --setup` runs these commands on the satellite's machine to enroll other
+//! machines ([`crate::provision`]). They can be repeated: a key that exists already is reported once more.
 
 use std::path::Path;
 
@@ -23,20 +23,20 @@ use crate::session::Question;
 /// The most names that are tried for one machine.
 const MAX_NAMES: usize = 1000;
 
-/// What a machine is told that was let in, as a line of JSON.
+/// The answer for an enrolled machine: one line of JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LetIn {
-    /// The name of its key; none if it has none there.
+    /// The name of its key. `None` if it has none there.
     pub name: Option<String>,
-    /// The public half of the satellite's key, by which the machine knows it.
+    /// The satellite's public key, by which the machine verifies it.
     pub satellite: PublicKey,
-    /// `host:port` at which others reach the satellite, if it was told.
+    /// The `host:port` at which others reach the satellite, if the satellite was told.
     pub address: Option<String>,
-    /// Program and version beside the satellite.
+    /// Program and version on the satellite's machine.
     pub program: String,
 }
 
-/// Lets the machine with these public halves in, and returns the exit code.
+/// Enrolls the machine with these public keys, and returns the exit code.
 pub(super) fn let_in(member: &Member, invite: &Invite, halves: Halves) -> Result<u8, Failure> {
     let keys = member.keys()?.keys;
     if let Some(name) = name_of(&keys, halves) {
@@ -46,11 +46,11 @@ pub(super) fn let_in(member: &Member, invite: &Invite, halves: Halves) -> Result
     tell(member, Some(name.clone())).map_err(|fault| member.take_back(&name, &fault))
 }
 
-/// Tells whether the machine with these public halves is let in, and returns the exit code.
+/// Reports whether the machine with these public keys is enrolled, and returns the exit code.
 ///
 /// # Errors
 ///
-/// When this machine may not see that, or the satellite cannot be asked.
+/// When this machine may not see that, or the satellite cannot be reached.
 pub fn is_in(halves: Halves, data: Option<&Path>) -> Result<u8, Failure> {
     output::check()?;
     let member = Member::here(data)?;
@@ -78,7 +78,7 @@ fn name_of(keys: &[KeyInfo], halves: Halves) -> Option<String> {
     key.map(|key| key.name.clone())
 }
 
-/// The name that was asked for, or one like it that nobody has.
+/// The requested name, or if it is taken, a similar free one.
 pub(super) fn free_name(asked: &str, keys: &[KeyInfo]) -> String {
     let is_free = |name: &String| !keys.iter().any(|key| key.name == *name);
     let numbered = (2..MAX_NAMES).map(|number| format!("{}-{number}", shortened(asked)));
@@ -86,7 +86,7 @@ pub(super) fn free_name(asked: &str, keys: &[KeyInfo]) -> String {
     names.find(is_free).unwrap_or_default()
 }
 
-/// As much of a name as leaves room for a number.
+/// Shortens a name so that a number fits behind it.
 fn shortened(name: &str) -> &str {
     let mut end = name.len().min(MAX_KEY_NAME - 4);
     while !name.is_char_boundary(end) {
@@ -128,11 +128,11 @@ impl LetIn {
         line.map_err(|error| Failure::failed(error.to_string()))
     }
 
-    /// Reads the line that a program beside the satellite printed.
+    /// Parses the line that the program on the satellite's machine printed.
     ///
     /// # Errors
     ///
-    /// When it is none.
+    /// When it is no such line.
     pub fn parse(text: &str) -> Result<Self, Failure> {
         let read: Result<Self, _> = serde_json::from_str(text.trim());
         let read = read.map_err(|_| {

@@ -1,4 +1,4 @@
-//! `--keys`: who was invited.
+//! `--keys`: lists the authorized keys.
 
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
@@ -17,13 +17,13 @@ const HEAD: [&str; 6] = ["KEY", "ALLOWS", "PIPES", "EXPIRES", "USED", "HOLDS"];
 ///
 /// # Errors
 ///
-/// When this machine may not see them, or the satellite cannot be asked.
+/// When this machine may not see them, or the satellite cannot be reached.
 pub fn list(data: Option<&Path>) -> Result<u8, Failure> {
     output::check()?;
     show(&table(Member::here(data)?.keys()?.keys.iter()))
 }
 
-/// One row a key, everything to the left.
+/// One row for each key, all columns left-aligned.
 fn table<'a>(keys: impl Iterator<Item = &'a KeyInfo>) -> String {
     let mut rows = vec![HEAD.map(str::to_owned)];
     rows.extend(keys.map(row));
@@ -63,7 +63,7 @@ fn row(key: &KeyInfo) -> [String; HEAD.len()] {
     ]
 }
 
-/// What it holds of what the satellite counts, in a few words.
+/// A summary of what the key uses of its share.
 fn held(key: &KeyInfo) -> String {
     let holds = key.holds;
     let counts = [
@@ -88,9 +88,10 @@ fn held(key: &KeyInfo) -> String {
     words.join(", ")
 }
 
-/// A time in seconds since 1970 (UTC), as people write it.
+/// Formats a time in seconds since 1970 (UTC).
 fn time(seconds: u64) -> String {
-    // Whoever made the key chose the number; one beyond the calendar is shown as the last day of it.
+    // The key's creator chose the number. A time after the calendar's end is shown as the calendar's last
+    // day.
     const LAST: u64 = 253_402_300_799;
     let time = UNIX_EPOCH + Duration::from_secs(seconds.min(LAST));
     humantime::format_rfc3339_seconds(time).to_string()

@@ -1,4 +1,4 @@
-//! `--phrase` and `--no-phrase`: whether machines can join with nothing but an access key and words.
+//! `--phrase` and `--no-phrase`: whether machines can join with only an access key and a phrase.
 
 use bytes::Bytes;
 use skypipe_broker::keys::seed::{Pair, Seed};
@@ -15,11 +15,11 @@ use crate::output;
 use crate::session::Question;
 use crate::tell::notice;
 
-/// Makes a phrase in place of the one before and prints it, and returns the exit code.
+/// Makes a phrase that replaces the previous one, prints it, and returns the exit code.
 ///
 /// # Errors
 ///
-/// When this machine may not, or the satellite cannot be asked.
+/// When this machine may not, or the satellite cannot be reached.
 ///
 /// # Panics
 ///
@@ -43,7 +43,7 @@ pub fn renew() -> Result<u8, Failure> {
         wrapped,
         PublicKey(seed.boxing().public),
     )?;
-    // Shown first: a phrase that nobody saw is never set.
+    // The phrase is printed first: a phrase that nobody saw must not be set.
     let shown = output::hand_over(&format!("{}\n", phrase.as_str()));
     shown.map_err(|fault| Failure {
         sentence: format!("{fault}: there is no new phrase, and what was before is still good"),
@@ -61,18 +61,18 @@ pub fn renew() -> Result<u8, Failure> {
     Ok(DONE)
 }
 
-/// Lets no phrase join any more, and returns the exit code.
+/// Removes the phrase, and returns the exit code.
 ///
 /// # Errors
 ///
-/// When this machine may not, or the satellite cannot be asked.
+/// When this machine may not, or the satellite cannot be reached.
 pub fn remove() -> Result<u8, Failure> {
     Member::here(None)?.put(Question::SetPhrase(0, None))?;
     notice("no phrase lets a machine in any more: only invitations do");
     Ok(DONE)
 }
 
-/// What the satellite keeps for those who know a phrase.
+/// What the satellite stores for those who know a phrase.
 pub(super) fn seal(
     keyring: &Keyring,
     managing: &Pair,

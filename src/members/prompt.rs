@@ -1,7 +1,7 @@
-//! Questions at the terminal: those whose answers are secrets, and whether something is to be done.
+//! Questions at the terminal: for secrets, and for confirmation.
 //!
-//! Owns the time in which the terminal shows nothing of what is typed: it begins before the question is
-//! there, since whoever sees the question may paste at once, and ends however the question ends.
+//! This module owns the time in which the terminal does not echo. It begins before the question is printed,
+//! because the user may paste as soon as the question is visible. It ends however the question ends.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use crate::exit::Failure;
 use crate::tell::words;
 
-/// Asks at the terminal, without showing what is typed.
+/// Asks at the terminal, without echo.
 pub(crate) fn prompt(question: &str) -> Result<Zeroizing<String>, Failure> {
     let asked = Hidden::begin().and_then(|hidden| {
         let answer = rpassword::prompt_password(&*printable(question)).map(Zeroizing::new);
@@ -29,13 +29,13 @@ pub(crate) fn prompt(question: &str) -> Result<Zeroizing<String>, Failure> {
     if let Err(error) = &asked
         && error.kind() == ErrorKind::Interrupted
     {
-        // Only now that the terminal is as it was.
+        // Only now, with the terminal restored, does the signal take effect.
         let _ = low_level::emulate_default_handler(SIGINT);
     }
     asked.map_err(|error| Failure::failed(format!("cannot ask at the terminal: {}", words(&error))))
 }
 
-/// Whether a person says yes; none if nobody can be asked.
+/// Asks for a yes or no. `None` if there is no terminal to ask at.
 pub(crate) fn confirm(question: &str) -> Option<bool> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return None;
@@ -46,7 +46,7 @@ pub(crate) fn confirm(question: &str) -> Option<bool> {
     Some(read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// The terminal, as long as it shows nothing, with what it was like before.
+/// The terminal without echo, and its previous settings.
 struct Hidden {
     terminal: File,
     before: Termios,
@@ -57,14 +57,15 @@ impl Hidden {
     fn begin() -> io::Result<Self> {
         let terminal = File::open("/dev/tty")?;
         let before = tcgetattr(&terminal)?;
-        // Ctrl-C must not end the program before the terminal is as it was.
+        // Ctrl-C must not end the program before the terminal is restored.
         let interrupt = flag::register(SIGINT, Arc::new(AtomicBool::new(false)))?;
         let hidden = Self {
             terminal,
             before,
             interrupt,
         };
-        // The same as while the answer is read: what is typed before that, Ctrl-C among it, is kept.
+        // The same settings as while the answer is read: anything typed before that is kept, a Ctrl-C
+        // included.
         let mut silent = hidden.before.clone();
         silent
             .local_modes

@@ -1,11 +1,12 @@
-//! A new reading key for everybody who is left.
+//! A new reading key for every remaining member.
 //!
-//! Owns who gets it, and in which order. What decides is what managers vouched for and this machine's clock, never
-//! what the satellite says: it keeps the list of keys, and may side with somebody who was revoked.
+//! This module decides who gets the new key, and in which order. It decides by the managers' attestations
+//! and this machine's clock, never by the satellite's word: the satellite keeps the list of keys, and may
+//! side with a revoked member.
 //!
-//! This machine's own box comes first and begins the generation, so that whoever is invited from then on gets it,
-//! too. Then come managers, so that as many as possible can go on should this machine be lost on the way, then
-//! readers, and writers last: what is sealed with a key can then be read.
+//! This machine's own sealed keyring comes first and begins the generation, so that later invitations
+//! include the new key. Then come managers, so that as many as possible can continue if this machine is
+//! lost on the way. Readers follow, and writers come last: whatever is sealed with a key can then be read.
 
 use skypipe_broker::keys::seed::Pair;
 use skypipe_broker::protocol::{KeyInfo, OwnKey, Phrase, Reply};
@@ -23,41 +24,42 @@ use crate::keys::voucher::Claim;
 use crate::session::Question;
 use crate::tell::notice;
 
-/// By how many generations the satellite may be ahead of this machine. Each is one renewal that broke off; a number
-/// far away would leave none for later.
+/// By how many generations the satellite may be ahead of this machine. Each one is an interrupted renewal.
+/// A number far away would use up the numbers for later renewals.
 const MOST_AHEAD: u32 = 1000;
 
-/// A renewal for the sake of one key that has been revoked.
+/// A renewal after one key was revoked.
 pub(super) struct Renewal<'a> {
     pub member: &'a Member,
     pub keyring: &'a Keyring,
     pub managing: &'a Pair,
     /// This machine's own key.
     pub own: &'a OwnKey,
-    /// The name of the key that was revoked.
+    /// The name of the revoked key.
     pub revoked: &'a str,
-    /// Whether it is done without a question: what another machine has begun is taken over, and whom the last renewal
-    /// has not reached gets the keys, too.
+    /// Do not ask (`--yes`): take over a renewal that another machine began, and give no new keys to those
+    /// whom the last renewal did not reach.
     pub yes: bool,
 }
 
-/// What a voucher says of a key or the phrase.
+/// What an attestation says of a key or the phrase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
-    /// A manager vouched for it when the present generation of keys was made, or later.
+    /// A manager attested it in the present generation of keys or later.
     Present,
-    /// A manager vouched for it before that: either it was revoked, or the renewal broke off before it was reached.
+    /// A manager attested it in an earlier generation: either it was revoked, or the renewal broke off
+    /// before it.
     LeftOut,
-    /// No manager vouches for what the satellite says.
+    /// No manager attests what the satellite says.
     Unvouched,
 }
 
 impl Renewal<'_> {
-    /// Makes the new keys and has the satellite keep them for each machine.
+    /// Makes the new keys and stores a sealed keyring for each member.
     ///
     /// # Errors
     ///
-    /// When the satellite refuses, another machine is at it, or somebody has to be asked.
+    /// When the satellite refuses, another machine is renewing, or the user must be asked and cannot be.
     pub fn carry_out(&self) -> Result<(), Failure> {
         let Listed { keys, epoch } = self.member.keys()?;
         let newest = self.keyring.newest().number;
@@ -79,7 +81,7 @@ impl Renewal<'_> {
             renewed.ok_or_else(|| Failure::failed("there have been too many renewals"))?;
         let renewal = randomness::uuid();
         self.give(&self.member.claim(self.own), &renewed, renewal)?;
-        // Only now: who was invited before that has an older box, and is among them.
+        // The list is read only now: a member invited before now has an older keyring, and is on the list.
         for key in in_order(self.member.keys()?.keys) {
             if self.is_to_have(&key, &is_meant, epoch) {
                 self.give(&Claim::of(&key), &renewed, renewal)?;
@@ -88,7 +90,8 @@ impl Renewal<'_> {
         self.keep_phrase(&renewed, &is_meant, epoch)
     }
 
-    /// Another machine has begun a generation that this one has no keys of. It may still be at it, or be lost.
+    /// Asks whether to go on although another machine began a generation that this machine has no keys of.
+    /// That machine may still be at work, or lost.
     fn take_over(&self, ahead: u32) -> Result<(), Failure> {
         if ahead > MOST_AHEAD {
             return Err(Failure::failed(
@@ -111,8 +114,9 @@ impl Renewal<'_> {
         }
     }
 
-    /// Whether those get the new keys, too, whom the last renewal has not reached. It may have broken off, or the
-    /// satellite goes on showing what was revoked: only a person knows, and `--yes` is none. They get nothing then.
+    /// Whether those whom the last renewal did not reach get the new keys, too. Either that renewal broke
+    /// off, or the satellite goes on showing what was revoked. Only a person can know, so `--yes` counts as
+    /// a no: they get nothing then.
     fn gives_to_those_left_out(&self, keys: &[KeyInfo], epoch: u32) -> Result<bool, Failure> {
         let is_left_out = |key: &&KeyInfo| {
             self.is_others(key)
@@ -160,20 +164,20 @@ impl Renewal<'_> {
         }
     }
 
-    /// Whether it is somebody else's key who is to stay. The satellite may go on showing what was revoked.
+    /// Whether this is another member's key that stays. The satellite may go on showing what was revoked.
     fn is_others(&self, key: &KeyInfo) -> bool {
         let name = normal(&key.name);
         name != normal(&self.own.name) && name != normal(self.revoked)
     }
 
-    /// Whether the holder of a key gets the new keys; says why not, where that is no matter of course.
+    /// Whether the holder of a key gets the new keys. Says why not, unless the reason is obvious.
     fn is_to_have(&self, key: &KeyInfo, is_meant: &dyn Fn(Standing) -> bool, epoch: u32) -> bool {
         if !self.is_others(key) {
             return false;
         }
         let standing = self.standing(&Claim::of(key), key.voucher.as_deref(), epoch);
         let why = match standing {
-            // A key that opens no pipe has no box either.
+            // A key that opens no pipe has no sealed keyring either.
             Standing::Unvouched if !key.has_box => return false,
             Standing::Unvouched => "no manager vouches for",
             _ if has_expired(key) => "its time is over for",
@@ -193,7 +197,7 @@ impl Renewal<'_> {
         Ok(())
     }
 
-    /// What the satellite keeps for those who know the phrase, if there is one.
+    /// What the satellite stores for the phrase, if there is one.
     fn phrase(&self) -> Result<Option<Phrase>, Failure> {
         let answers = self.member.put(Question::Phrase)?;
         Ok(answers.into_iter().find_map(|answer| match answer {
@@ -224,7 +228,7 @@ impl Renewal<'_> {
     }
 }
 
-/// Whether a key's time is over, by this machine's clock.
+/// Whether a key has expired, by this machine's clock.
 fn has_expired(key: &KeyInfo) -> bool {
     key.expires.is_some_and(|end| end <= wall())
 }

@@ -1,8 +1,8 @@
-//! `--revoke`: ends a key, and has everybody else get a new reading key.
+//! `--revoke`: revokes a key, and has everybody else get a new reading key.
 //!
-//! The key is ended first, so that whatever fails later its holder is out. Should the renewal break off,
-//! the same command goes on with it: a key that was revoked can be revoked again. Who could only write has the
-//! secret that writers share, so that is renewed for a writer, too.
+//! The key is revoked first, so that its holder is locked out whatever fails later. If the renewal breaks
+//! off, the same command continues it: revoking a revoked key succeeds. A writer's key is no exception,
+//! because it contains the secret that all writers share.
 
 use skypipe_broker::keys::HOST;
 use skypipe_broker::text::{count, normal};
@@ -15,11 +15,11 @@ use crate::exit::{DONE, Failure};
 use crate::session::Question;
 use crate::tell::{notice, size};
 
-/// Ends a key, and returns the exit code.
+/// Revokes a key, and returns the exit code.
 ///
 /// # Errors
 ///
-/// When this machine may not, or the satellite cannot be asked.
+/// When this machine may not, or the satellite cannot be reached.
 pub fn revoke(revoke: &Revoke) -> Result<u8, Failure> {
     let name = revoke.name.as_str();
     let member = Member::here(revoke.data.as_deref())?;
@@ -32,7 +32,8 @@ pub fn revoke(revoke: &Revoke) -> Result<u8, Failure> {
     if normal(name) == HOST && !revoke.yes {
         ask_about_host()?;
     }
-    // Before anything is done: whoever manages has a box and a voucher by now.
+    // This comes before any change: it makes sure that this manager has a sealed keyring and an
+    // attestation.
     let manager = member.manages(&own);
     let wrote = what_it_wrote(&member, name);
     member.put(Question::Revoke(name.to_owned(), revoke.discard))?;
@@ -66,9 +67,9 @@ pub fn revoke(revoke: &Revoke) -> Result<u8, Failure> {
     }
 }
 
-/// What the holder wrote and nobody has read, in words; nothing if there is none of that.
+/// The unread data that the key wrote, in words. `None` if there is none.
 fn what_it_wrote(member: &Member, name: &str) -> Option<String> {
-    // Who may not see that is told so by the satellite when it comes to the key itself.
+    // If this machine may not see the list, the satellite says so when the key itself is revoked.
     let keys = member.keys().ok()?;
     let key = keys
         .keys
@@ -81,7 +82,7 @@ fn what_it_wrote(member: &Member, name: &str) -> Option<String> {
     })
 }
 
-/// Whether that is dropped, if there is somebody to ask; else what remains to be said of it.
+/// Asks whether the unread data is dropped. Without a terminal, returns what remains to be reported.
 fn ask_about_what_it_wrote(member: &Member, name: &str, wrote: &str) -> Result<String, Failure> {
     match confirm(&format!(
         "The key {name} is revoked. It had {wrote} here. Drop what nobody takes of that?"
@@ -97,7 +98,7 @@ fn ask_about_what_it_wrote(member: &Member, name: &str, wrote: &str) -> Result<S
     }
 }
 
-/// Without its access key a satellite's own machine lets nobody in.
+/// Asks before the satellite's own access key is revoked: without it that machine can enroll nobody.
 fn ask_about_host() -> Result<(), Failure> {
     let what = format!(
         "{HOST} is the access key of the satellite's own machine: without it neither --data there nor --setup \

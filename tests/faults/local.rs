@@ -1,4 +1,4 @@
-//! The satellite that starts by itself, killed: the next one has what waited (rule 16).
+//! The satellite that starts by itself is killed: the next one has the unread data (rule 16).
 
 use rustix::process::{Signal, kill_process};
 
@@ -8,7 +8,7 @@ use crate::common::wait;
 use crate::common::watchdog::{is_local_satellite, number};
 use crate::lines::content;
 
-/// Kills the satellite that runs, and waits until it is gone.
+/// Kills the running satellite, and waits until it is gone.
 fn kill(home: &Environment) -> u32 {
     let pid = local_pid(home).expect("one runs");
     kill_process(number(pid), Signal::KILL).expect("it is ours");

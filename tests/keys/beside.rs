@@ -1,4 +1,4 @@
-//! What can be done on the satellite's own machine, and by a machine that makes its keys by itself.
+//! Commands on the satellite's own machine, and enrollment of a machine that makes its own keys.
 
 use skypipe_broker::keys::halves::Halves;
 use skypipe_broker::keys::secret::Secret;
@@ -14,7 +14,7 @@ fn seed(number: u8) -> Seed {
     Seed::new(Secret::from(Zeroizing::new([number; 32])))
 }
 
-/// What `--invite NAME --for KEY` prints, as it is read by those who let themselves in.
+/// The output of `--invite NAME --for KEY`, which enrolling machines parse.
 fn let_in(sky: &Sky, name: &str, halves: &str) -> serde_json::Value {
     let words = ["--invite", name, "--for", halves, "--data", "data"];
     let told = sky.host().skypipe(&words).done().success();
@@ -49,7 +49,7 @@ fn beside_the_satellite_its_directory_is_enough() {
         .host()
         .skypipe(&["--revoke", "laptop", "--data", "data"])
         .done();
-    // What is beside the satellite has no keys to give the others new ones.
+    // The satellite's own machine has no keys, so it cannot renew those of the others.
     outcome.told(
         1,
         "the key laptop is revoked, but the reading key is not renewed",
@@ -121,7 +121,7 @@ fn a_founder_from_elsewhere_founds_and_nothing_is_printed() {
         b"",
         "no invitation was printed"
     );
-    // Started again it has its roll, and the flag makes no difference.
+    // After a restart the satellite has its authorized keys, and the flag makes no difference.
     let endpoint = satellite.endpoint().to_owned();
     drop(satellite.kill());
     let other = Halves::of(&seed(1)).to_string();

@@ -1,5 +1,5 @@
-//! A member with few rights takes all that he can get, or sends and never reads. Others go on, the satellite's memory
-//! stays within bounds, and whoever manages sees it, revokes the key, and has back what it held.
+//! A member with few rights takes all it can get, or sends and never reads. Others continue, and the satellite's
+//! memory stays within bounds. A manager sees the member, revokes its key, and gets back what the key held.
 
 use bytes::Bytes;
 use skypipe_broker::keys::token::Token;
@@ -14,14 +14,14 @@ use crate::raw::{Raw, There, word};
 /// More than one key may have of anything.
 const MANY: usize = 30_000;
 
-/// So many things are asked for before the answers are read.
+/// How many requests are sent before the answers are read.
 const AT_ONCE: usize = 250;
 
-/// A key with these rights, and what its holder says again and again.
+/// A key with these rights, and the request that its holder repeats.
 struct Hoarder {
     rights: &'static [&'static str],
     says: fn(usize) -> Request,
-    /// What he holds then, as `--keys` shows it.
+    /// What the key holds then, as `--keys` shows it.
     holds: &'static str,
 }
 
@@ -101,7 +101,7 @@ fn listen(number: usize, mode: Mode) -> Request {
     }
 }
 
-/// Takes what is to be had; returns the client, which keeps it.
+/// Takes as much as possible. Returns the client, which holds it.
 fn hoard(invitation: &str, hoarder: &Hoarder) -> Raw {
     let token = Token::parse(invitation).expect("it is an invitation");
     let raw = Raw::at(&There::of(&token), &token.seed);
@@ -118,7 +118,7 @@ fn hoard(invitation: &str, hoarder: &Hoarder) -> Raw {
     raw
 }
 
-/// What one writes the other one reads.
+/// Checks that one machine reads what the other writes.
 fn serves(laptop: &Environment, phone: &Environment) {
     let listener = phone.skypipe(&["-r", "ordinary"]).start();
     laptop.until_listeners("ordinary", 1);

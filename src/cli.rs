@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args as _, CommandFactory, FromArgMatches, Parser};
-use skypipe_broker::keys::halves::Halves;
+use skypipe_broker::keys::public_keys::PublicKeys;
 use skypipe_broker::protocol::{MAX_KEY_NAME, Mode, Rights, name_fault};
 use skypipe_broker::text::normal;
 use skypipe_satellite::{Listen, Settings};
@@ -112,7 +112,7 @@ struct Flags {
         hide = true,
         allow_hyphen_values = true
     )]
-    halves: Option<Halves>,
+    public_keys: Option<PublicKeys>,
     /// Use the satellite of an invitation, which is read from stdin or asked for
     #[arg(long, help_heading = "Keys")]
     join: bool,
@@ -286,9 +286,9 @@ impl Flags {
             Some("--invite") => Command::Invite(self.invitation()?),
             Some("--join") => Command::Join,
             Some("--leave") => Command::Leave,
-            Some("--keys") => match self.halves {
+            Some("--keys") => match self.public_keys {
                 None => Command::Keys(data),
-                Some(halves) => Command::IsIn(halves, data),
+                Some(public_keys) => Command::IsEnrolled(public_keys, data),
             },
             Some("--revoke") if name.is_empty() => return Err("say whose key".to_owned()),
             Some("--revoke") => Command::Revoke(Revoke {
@@ -387,7 +387,7 @@ impl Flags {
             if self.quota.is_some() {
                 return Some("--quota without --invite".to_owned());
             }
-            if self.halves.is_some() && !is(&["--keys"]) {
+            if self.public_keys.is_some() && !is(&["--keys"]) {
                 return Some("--for without --invite".to_owned());
             }
         }
@@ -474,7 +474,7 @@ impl Flags {
             pipes: self.pipe,
             expires: self.expires,
             quota: self.quota,
-            halves: self.halves,
+            public_keys: self.public_keys,
             data: self.settings.data,
         })
     }

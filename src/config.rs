@@ -21,7 +21,7 @@ pub use self::endpoint::{Endpoint, Host};
 pub use self::proxy::{Login, Protocol, Proxy, proxy};
 use crate::exit::Failure;
 use crate::names;
-use crate::tell::words;
+use crate::report::words;
 
 /// Program and version, as satellites are told.
 pub const PROGRAM: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
@@ -53,7 +53,7 @@ const MAX_INVITATION: u64 = 4096;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// In the network, without keys.
-    Sky(Endpoint),
+    Remote(Endpoint),
     /// In the network, for holders of this invitation.
     Invited(Endpoint, Box<Token>),
     /// On this machine, in this directory; started when needed.
@@ -63,7 +63,7 @@ pub enum Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Sky(endpoint) | Self::Invited(endpoint, _) => endpoint.fmt(f),
+            Self::Remote(endpoint) | Self::Invited(endpoint, _) => endpoint.fmt(f),
             Self::Here(directory) => directory.display().fmt(f),
         }
     }
@@ -128,7 +128,7 @@ pub fn named_satellite() -> Result<Option<Place>, Failure> {
         });
         return place.map(Some);
     }
-    text.parse().map(Place::Sky).map(Some).map_err(|why| {
+    text.parse().map(Place::Remote).map(Some).map_err(|why| {
         let shown = if could_be_secret(text) {
             "SATELLITE".to_owned()
         } else {

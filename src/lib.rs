@@ -4,7 +4,7 @@
 //! pipe does. On this side, [`session`] is the protocol's state machine, and [`link`] moves the bytes
 //! around it.
 
-pub mod ask;
+pub mod access;
 pub mod cli;
 pub mod config;
 pub mod descriptors;
@@ -13,14 +13,14 @@ pub mod exit;
 pub mod keys;
 pub mod link;
 pub mod local;
-pub mod members;
 pub mod names;
 pub mod output;
 pub mod private_file;
 pub mod provision;
+pub mod queries;
+pub mod report;
 pub mod seal;
 pub mod session;
-pub mod tell;
 
 use std::env;
 use std::process::ExitCode;
@@ -35,7 +35,7 @@ use crate::config::{PROGRAM, Place};
 use crate::direction::Direction;
 use crate::exit::{DONE, Failure, UNREACHABLE};
 use crate::keys::Identity;
-use crate::link::Told;
+use crate::link::Event;
 use crate::link::program::Program;
 use crate::link::route::{Keys, Route, Tcp};
 use crate::local::Local;
@@ -58,7 +58,7 @@ pub fn run() -> ExitCode {
         Err(Stop::Usage(sentence)) => Err(Failure::usage(sentence)),
     };
     ExitCode::from(code.unwrap_or_else(|failure| {
-        tell::notice(&failure.sentence);
+        report::notice(&failure.sentence);
         failure.code
     }))
 }
@@ -66,17 +66,21 @@ pub fn run() -> ExitCode {
 fn carry_out(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Pipe(pipe) => transfer(pipe),
-        Command::Ask(question, timeouts, data) => ask::ask(&question, timeouts, data.as_deref()),
-        Command::Check(timeouts, data) => ask::check::check(timeouts, data.as_deref()),
-        Command::Reset(reset) => ask::reset::reset(&reset),
-        Command::Invite(invite) => members::invite::invite(&invite),
-        Command::Join => members::join::join(),
-        Command::Leave => members::join::leave(),
-        Command::Keys(data) => members::list(data.as_deref()),
-        Command::IsIn(halves, data) => members::letting::is_in(halves, data.as_deref()),
-        Command::Revoke(revoke) => members::revoke::revoke(&revoke),
-        Command::Phrase(true) => members::phrase::renew(),
-        Command::Phrase(false) => members::phrase::remove(),
+        Command::Ask(question, timeouts, data) => {
+            queries::ask(&question, timeouts, data.as_deref())
+        }
+        Command::Check(timeouts, data) => queries::check::check(timeouts, data.as_deref()),
+        Command::Reset(reset) => queries::reset::reset(&reset),
+        Command::Invite(invite) => access::invite::invite(&invite),
+        Command::Join => access::join::join(),
+        Command::Leave => access::join::leave(),
+        Command::Keys(data) => access::list(data.as_deref()),
+        Command::IsEnrolled(public_keys, data) => {
+            access::enroll::is_in(public_keys, data.as_deref())
+        }
+        Command::Revoke(revoke) => access::revoke::revoke(&revoke),
+        Command::Phrase(true) => access::phrase::renew(),
+        Command::Phrase(false) => access::phrase::remove(),
         Command::Setup(setup) => provision::setup::setup(&setup),
         Command::Satellite(listen, settings) => satellite(&listen, &settings),
         Command::LocalSatellite(settings) => local::serve(&settings),
@@ -93,9 +97,9 @@ fn transfer(pipe: Pipe) -> Result<u8, Failure> {
         output::check()?;
     }
     let tell = &mut |told| match told {
-        Told::Notice(sentence) => tell::notice(&sentence),
-        Told::Hint(sentence) => tell::hint(&sentence),
-        Told::Answer(_) | Told::Latency(_) => {}
+        Event::Notice(sentence) => report::notice(&sentence),
+        Event::Hint(sentence) => report::hint(&sentence),
+        Event::Answer(_) | Event::Latency(_) => {}
     };
     converse(job, &place, true, pipe.timeouts, program, tell)
 }
@@ -142,7 +146,7 @@ fn converse(
     start: bool,
     timeouts: Timeouts,
     program: Option<Program>,
-    tell: &mut dyn FnMut(Told),
+    tell: &mut dyn FnMut(Event),
 ) -> Result<u8, Failure> {
     let identity = identity(place)?;
     let config = Config {
@@ -154,10 +158,10 @@ fn converse(
         program: PROGRAM.to_owned(),
         endpoint: place.to_string(),
         identity,
-        wall: members::wall(),
+        wall: access::wall(),
     };
     let route: Arc<dyn Route> = match place {
-        Place::Sky(endpoint) => {
+        Place::Remote(endpoint) => {
             Arc::new(Tcp::new(endpoint.clone(), config::proxy(endpoint)?, None))
         }
         Place::Invited(endpoint, token) => {
@@ -179,7 +183,7 @@ fn converse(
             start,
         }),
     };
-    link::run(config, route, program, tell).map_err(|error| Failure::failed(tell::words(&error)))
+    link::run(config, route, program, tell).map_err(|error| Failure::failed(report::words(&error)))
 }
 
 /// What this machine knows of the deployment of the joined satellite. None if `SATELLITE` names the
@@ -199,7 +203,7 @@ fn identity(place: &Place) -> Result<Option<Identity>, Failure> {
     let Place::Invited(_, token) = place else {
         return Ok(None);
     };
-    if token.expires.is_some_and(|end| end <= members::wall()) {
+    if token.expires.is_some_and(|end| end <= access::wall()) {
         return Err(Failure {
             code: UNREACHABLE,
             sentence: format!(
@@ -207,7 +211,7 @@ fn identity(place: &Place) -> Result<Option<Identity>, Failure> {
             ),
         });
     }
-    Ok(Some(Identity::new(token, members::random)))
+    Ok(Some(Identity::new(token, access::random)))
 }
 
 /// Runs a satellite in the foreground until a signal ends it.

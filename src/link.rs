@@ -57,7 +57,7 @@ const MESSAGES_A_ROUND: usize = 64;
 
 /// What a session reports to the caller of [`run`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
+pub enum Event {
     /// A message for the user.
     Notice(String),
     /// A message for the user if stderr is a terminal.
@@ -78,7 +78,7 @@ pub fn run(
     config: Config,
     route: Arc<dyn Route>,
     program: Option<Program>,
-    tell: &mut dyn FnMut(Told),
+    tell: &mut dyn FnMut(Event),
 ) -> io::Result<u8> {
     skypipe_satellite::allocator::reuse_large_blocks();
     let mut link = Link::new(config, route, program, tell)?;
@@ -110,7 +110,7 @@ struct Link<'a> {
     /// A signal that waits for the rest of stdin, and until when it waits.
     signal: Option<(Signal, Instant)>,
     wake: Wake,
-    tell: &'a mut dyn FnMut(Told),
+    tell: &'a mut dyn FnMut(Event),
     exit: Option<u8>,
 }
 
@@ -119,7 +119,7 @@ impl<'a> Link<'a> {
         config: Config,
         route: Arc<dyn Route>,
         program: Option<Program>,
-        tell: &'a mut dyn FnMut(Told),
+        tell: &'a mut dyn FnMut(Event),
     ) -> io::Result<Self> {
         let wake = Wake::new()?;
         let (mut reader, mut writer, mut signals) = (None, None, None);
@@ -168,9 +168,9 @@ impl<'a> Link<'a> {
                         writer.write(bytes);
                     }
                 }
-                Output::Notice(sentence) => (self.tell)(Told::Notice(sentence)),
-                Output::Hint(sentence) => (self.tell)(Told::Hint(sentence)),
-                Output::Answer(reply) => (self.tell)(Told::Answer(reply)),
+                Output::Notice(sentence) => (self.tell)(Event::Notice(sentence)),
+                Output::Hint(sentence) => (self.tell)(Event::Hint(sentence)),
+                Output::Answer(reply) => (self.tell)(Event::Answer(reply)),
                 Output::Exit(code) => self.exit = Some(code),
             }
         }
@@ -243,7 +243,7 @@ impl<'a> Link<'a> {
     fn take_messages(&mut self) {
         self.connection.look();
         if let Some(latency) = self.connection.latency() {
-            (self.tell)(Told::Latency(latency));
+            (self.tell)(Event::Latency(latency));
         }
         for _ in 0..MESSAGES_A_ROUND {
             if let Some(frames) = self.connection.receive() {

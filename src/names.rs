@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use rustix::net::{AddressFamily, SocketType, netdevice, socket};
 
 pub use self::pin::pin;
-use crate::tell::words;
+use crate::report::words;
 
 /// The list of this machine's users.
 const PASSWD: &str = "/etc/passwd";

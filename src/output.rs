@@ -8,7 +8,7 @@ use skypipe_satellite::standard::{self, NotPrinted};
 use zeroize::Zeroizing;
 
 use crate::exit::{DONE, Failure};
-use crate::tell::words;
+use crate::report::words;
 
 /// Checks that stdout can be written, before an action whose result would be lost otherwise.
 ///

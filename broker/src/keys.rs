@@ -4,8 +4,8 @@
 //! pipe. It reads no file and no clock. It only holds public keys; the satellite knows nobody's secret.
 
 pub mod address;
-pub mod halves;
 mod pattern;
+pub mod public_keys;
 mod registry;
 pub mod secret;
 pub mod seed;

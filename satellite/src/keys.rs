@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use skypipe_broker::keys::address::{Address, is_host};
-use skypipe_broker::keys::halves::Halves;
+use skypipe_broker::keys::public_keys::PublicKeys;
 use skypipe_broker::keys::secret::Secret;
 use skypipe_broker::keys::seed::{Seed, SigningPair};
 use skypipe_broker::keys::token::{Kind, Token};
@@ -134,7 +134,7 @@ impl Keys {
     /// this machine.
     pub(crate) fn found_by(
         &self,
-        founder: &Halves,
+        founder: &PublicKeys,
         bound: SocketAddr,
         wall: u64,
     ) -> anyhow::Result<KeyRegistry> {
@@ -241,10 +241,10 @@ impl Keys {
         wall: u64,
     ) -> anyhow::Result<Token> {
         let seed = Seed::new(Secret::from(random()?));
-        let halves = halves_of(&seed);
+        let public_keys = halves_of(&seed);
         // What lies below would get into the roll, in the places where a key has nothing.
         wipe_stack();
-        enroll(registry, name, &halves, wall)?;
+        enroll(registry, name, &public_keys, wall)?;
         Ok(Token {
             address: address.clone(),
             kind,
@@ -257,21 +257,21 @@ impl Keys {
 
 /// Never a part of its caller, so that all it leaves on the stack lies below it.
 #[inline(never)]
-fn halves_of(seed: &Seed) -> Halves {
-    Halves::of(seed)
+fn halves_of(seed: &Seed) -> PublicKeys {
+    PublicKeys::of(seed)
 }
 
 /// Puts a key with all rights on the roll.
 fn enroll(
     registry: &mut KeyRegistry,
     name: &str,
-    halves: &Halves,
+    public_keys: &PublicKeys,
     wall: u64,
 ) -> anyhow::Result<()> {
     let new = NewKey {
         name: name.to_owned(),
-        public: halves.public,
-        boxing: halves.boxing,
+        public: public_keys.public,
+        boxing: public_keys.boxing,
         rights: Rights::ALL,
         pipes: Vec::new(),
         expires: None,
@@ -403,7 +403,7 @@ mod tests {
         let keys = Keys::open(data.path()).unwrap();
         let seed = Seed::new(Secret::from(random().unwrap()));
         let bound = "127.0.0.1:9000".parse().unwrap();
-        let registry = keys.found_by(&Halves::of(&seed), bound, 7).unwrap();
+        let registry = keys.found_by(&PublicKeys::of(&seed), bound, 7).unwrap();
         assert!(registry.admit(&seed.identity().public, 8).is_some());
         let (listed, _) = registry.page(None, 9);
         let listed = listed.iter().map(|key| key.info(false, Holds::default()));
@@ -424,7 +424,7 @@ mod tests {
         let keys = Keys::open(data.path()).unwrap();
         let bound = "127.0.0.1:9000".parse().unwrap();
         let founder = Seed::new(Secret::from(random().unwrap()));
-        let mut registry = keys.found_by(&Halves::of(&founder), bound, 7).unwrap();
+        let mut registry = keys.found_by(&PublicKeys::of(&founder), bound, 7).unwrap();
         let file = data.path().join("keys/host");
         let key = || Token::parse(&fs::read_to_string(&file).unwrap()).unwrap();
         let names = |registry: &KeyRegistry| -> Vec<String> {

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use skypipe_broker::keys::halves::Halves;
+use skypipe_broker::keys::public_keys::PublicKeys;
 use skypipe_broker::protocol::{Mode, Rights};
 use skypipe_satellite::{Listen, Public, Settings};
 
@@ -33,7 +33,7 @@ pub enum Command {
     /// `--keys`: list the authorized keys.
     Keys(Option<PathBuf>),
     /// `--keys --for`: report whether the machine with these public keys is enrolled.
-    IsIn(Halves, Option<PathBuf>),
+    IsEnrolled(PublicKeys, Option<PathBuf>),
     /// `--revoke`: revoke a key for good.
     Revoke(Revoke),
     /// `--phrase` (`true`) makes a new phrase; `--no-phrase` (`false`) removes it.
@@ -60,7 +60,7 @@ pub struct Invite {
     /// How many bytes written by the key may wait. `None` means the key's fair share.
     pub quota: Option<u64>,
     /// The machine's public keys, if the machine made its own seed.
-    pub halves: Option<Halves>,
+    pub public_keys: Option<PublicKeys>,
     /// The data directory of the satellite, if it is on this machine.
     pub data: Option<PathBuf>,
 }

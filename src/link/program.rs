@@ -18,8 +18,8 @@ use skypipe_satellite::core_dumps;
 
 use crate::descriptors;
 use crate::exit::Failure;
+use crate::report::words;
 use crate::session::{CommandEnd, Signal};
-use crate::tell::words;
 
 /// The exit codes for a command that cannot be run and for one that does not exist, as in `env`, `timeout`
 /// and shells.

@@ -29,7 +29,7 @@ use skypipe_satellite::relay::{Outer, Progress, Relay};
 use self::setup::Setup;
 use crate::config::{Protocol, Proxy};
 use crate::names;
-use crate::tell::words;
+use crate::report::words;
 
 /// The timeout for all of it. A proxy looks names up and connects before it answers.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use skypipe_satellite::private_files;
 
 use crate::exit::Failure;
-use crate::tell::words;
+use crate::report::words;
 
 const SOCKET: &str = "satellite.sock";
 const LOCK: &str = "satellite.lock";

@@ -16,7 +16,7 @@ use skypipe_satellite::log;
 
 use super::directory::Directory;
 use super::service::service;
-use crate::tell::{hint, notice, words};
+use crate::report::{hint, notice, words};
 
 /// The line that a satellite prints on stdout when it listens. Any other line is the reason why it does
 /// not.

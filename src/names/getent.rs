@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::tell::words;
+use crate::report::words;
 
 /// The name of the program.
 const GETENT: &str = "getent";

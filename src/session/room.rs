@@ -10,7 +10,7 @@ use std::time::Duration;
 use skypipe_broker::protocol::Shortage;
 
 use super::Now;
-use crate::tell::size;
+use crate::report::size;
 
 /// A writer counts as stopped once it has lacked room for this long.
 const PATIENCE: Duration = Duration::from_secs(1);

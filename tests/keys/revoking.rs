@@ -187,7 +187,7 @@ fn a_renewal_that_was_broken_off_is_gone_on_with() {
     let keyring = keyring.expect("the founder manages");
     let managing = founder.seed.managing();
     let to = founder.seed.boxing().public;
-    let boxed = boxes::seal(&keyring, &to, &managing, &skypipe::members::random());
+    let boxed = boxes::seal(&keyring, &to, &managing, &skypipe::access::random());
     let raw = Raw::at(&There::of(&founder), &founder.seed);
     let kept = raw.answer(&Request::Box(NewBox {
         name: "first".to_owned(),
@@ -383,7 +383,7 @@ fn nothing_of_the_old_machine_opens_what_was_written_after() {
     let old = own.boxed.expect("an invitation has a box");
     revoke(&laptop, "tv");
     // The revoked key's data says nothing of the newer key, and opens nothing newer.
-    let identity = Identity::new(&tv, skypipe::members::random);
+    let identity = Identity::new(&tv, skypipe::access::random);
     let keyring = identity.keyring(Some(&old)).expect("it was good");
     assert_eq!(keyring.newest().number, 0);
     let managing = tv.managing().expect("it names the managing key");

@@ -11,8 +11,8 @@ use rustix::io::Errno;
 
 use crate::link::chunker::Chunker;
 use crate::link::pipe;
+use crate::report::words;
 use crate::session::Plain;
-use crate::tell::words;
 
 /// How long a partial line waits for its rest (rule 14).
 const HOLD: Duration = Duration::from_millis(100);

@@ -19,8 +19,8 @@ use super::lines::{Filled, Lines};
 use super::{FLUSH, FromStdin};
 use crate::link::program::{self, Running};
 use crate::link::wake::Waker;
+use crate::report::words;
 use crate::session::{Plain, Signal};
-use crate::tell::words;
 
 /// How long an interrupted command may still write before its output is abandoned.
 const LAST_OUTPUT: Duration = Duration::from_secs(1);

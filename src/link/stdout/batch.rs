@@ -12,7 +12,7 @@ use skypipe_broker::protocol::MAX_CHUNK;
 
 use super::{FromStdout, Pieces};
 use crate::link::pipe;
-use crate::tell::words;
+use crate::report::words;
 
 /// The most pieces in one system call: enough to make short lines cheap, and far below the limits of
 /// systems.

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::Target;
 use crate::config::Login;
-use crate::tell::words;
+use crate::report::words;
 
 /// The longest response head, in bytes.
 const MAX_HEAD: usize = 16 << 10;

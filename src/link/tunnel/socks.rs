@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::Target;
 use crate::config::Login;
-use crate::tell::words;
+use crate::report::words;
 
 const VERSION: u8 = 5;
 const LOGIN_VERSION: u8 = 1;

@@ -5,7 +5,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::tell::size;
+use crate::report::size;
 
 /// From this many open files on, nothing is reported: Linux's own default hard limit.
 const ENOUGH_FILES: u64 = 4096;

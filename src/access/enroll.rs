@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use skypipe_broker::keys::address::Address;
-use skypipe_broker::keys::halves::Halves;
+use skypipe_broker::keys::public_keys::PublicKeys;
 use skypipe_broker::protocol::{KeyInfo, MAX_KEY_NAME, NewKey, PublicKey, Reply};
 use skypipe_broker::text::json;
 
@@ -25,7 +25,7 @@ const MAX_NAMES: usize = 1000;
 
 /// The answer for an enrolled machine: one line of JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LetIn {
+pub struct Enrolled {
     /// The name of its key. `None` if it has none there.
     pub name: Option<String>,
     /// The satellite's public key, by which the machine verifies it.
@@ -37,12 +37,16 @@ pub struct LetIn {
 }
 
 /// Enrolls the machine with these public keys, and returns the exit code.
-pub(super) fn let_in(member: &Member, invite: &Invite, halves: Halves) -> Result<u8, Failure> {
+pub(super) fn let_in(
+    member: &Member,
+    invite: &Invite,
+    public_keys: PublicKeys,
+) -> Result<u8, Failure> {
     let keys = member.keys()?.keys;
-    if let Some(name) = name_of(&keys, halves) {
+    if let Some(name) = name_of(&keys, public_keys) {
         return tell(member, Some(name));
     }
-    let name = invited(member, invite, halves, &free_name(&invite.name, &keys))?;
+    let name = invited(member, invite, public_keys, &free_name(&invite.name, &keys))?;
     tell(member, Some(name.clone())).map_err(|fault| member.take_back(&name, &fault))
 }
 
@@ -51,15 +55,15 @@ pub(super) fn let_in(member: &Member, invite: &Invite, halves: Halves) -> Result
 /// # Errors
 ///
 /// When this machine may not see that, or the satellite cannot be reached.
-pub fn is_in(halves: Halves, data: Option<&Path>) -> Result<u8, Failure> {
+pub fn is_in(public_keys: PublicKeys, data: Option<&Path>) -> Result<u8, Failure> {
     output::check()?;
     let member = Member::here(data)?;
-    let name = name_of(&member.keys()?.keys, halves);
+    let name = name_of(&member.keys()?.keys, public_keys);
     tell(&member, name)
 }
 
 fn tell(member: &Member, name: Option<String>) -> Result<u8, Failure> {
-    let line = LetIn {
+    let line = Enrolled {
         name,
         satellite: PublicKey(member.token.satellite),
         address: member.own_key()?.address,
@@ -69,12 +73,12 @@ fn tell(member: &Member, name: Option<String>) -> Result<u8, Failure> {
     Ok(DONE)
 }
 
-fn name_of(keys: &[KeyInfo], halves: Halves) -> Option<String> {
+fn name_of(keys: &[KeyInfo], public_keys: PublicKeys) -> Option<String> {
     let is_good = |key: &&KeyInfo| key.expires.is_none_or(|end| end > wall());
     let key = keys
         .iter()
         .filter(is_good)
-        .find(|key| key.boxing == halves.boxing);
+        .find(|key| key.boxing == public_keys.boxing);
     key.map(|key| key.name.clone())
 }
 
@@ -98,14 +102,14 @@ fn shortened(name: &str) -> &str {
 fn invited(
     member: &Member,
     invite: &Invite,
-    halves: Halves,
+    public_keys: PublicKeys,
     name: &str,
 ) -> Result<String, Failure> {
     let expires = invite.expires;
     let new = NewKey {
         name: name.to_owned(),
-        public: halves.public,
-        boxing: halves.boxing,
+        public: public_keys.public,
+        boxing: public_keys.boxing,
         rights: invite.rights,
         pipes: invite.pipes.clone(),
         expires: expires.map(|span| wall().saturating_add(span.as_secs())),
@@ -122,7 +126,7 @@ fn invited(
     name.ok_or_else(|| Failure::failed("the satellite did not say that it let it in"))
 }
 
-impl LetIn {
+impl Enrolled {
     fn encode(&self) -> Result<String, Failure> {
         let line = serde_json::to_string(self).map(|line| json(&line).into_owned());
         line.map_err(|error| Failure::failed(error.to_string()))
@@ -189,7 +193,7 @@ mod tests {
 
     #[test]
     fn what_is_told_is_read_and_nonsense_is_not() {
-        let told = LetIn {
+        let told = Enrolled {
             name: Some("a b\u{202e}".to_owned()),
             satellite: PublicKey([7; 32]),
             address: Some("[fd00::1]:9000".to_owned()),
@@ -197,10 +201,10 @@ mod tests {
         };
         let line = told.encode().unwrap();
         assert!(line.is_ascii() && !line.contains('\n'), "{line}");
-        assert_eq!(LetIn::parse(&format!("{line}\n")), Ok(told));
+        assert_eq!(Enrolled::parse(&format!("{line}\n")), Ok(told));
         let bad = line.replace("[fd00::1]:9000", "a b:9000");
         for bad in ["", "{}", "ready", &bad] {
-            assert!(LetIn::parse(bad).is_err(), "{bad}");
+            assert!(Enrolled::parse(bad).is_err(), "{bad}");
         }
     }
 }

@@ -17,7 +17,7 @@ use skypipe_broker::text::printable;
 use zeroize::Zeroizing;
 
 use crate::exit::Failure;
-use crate::tell::words;
+use crate::report::words;
 
 /// Asks at the terminal, without echo.
 pub(crate) fn prompt(question: &str) -> Result<Zeroizing<String>, Failure> {

@@ -19,8 +19,8 @@ use crate::keys::voucher::Claim;
 use crate::keys::wrapping::Wrapped;
 use crate::private_file;
 use crate::provision::record::{self, Deployed};
+use crate::report::{notice, words};
 use crate::session::Question;
-use crate::tell::{notice, words};
 
 /// Asks the user for a phrase.
 pub(crate) type Ask<'a> = dyn FnMut() -> Result<Zeroizing<String>, Failure> + 'a;

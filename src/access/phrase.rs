@@ -12,8 +12,8 @@ use crate::keys::voucher::Claim;
 use crate::keys::wrapping::Wrapped;
 use crate::keys::{Keyring, boxes};
 use crate::output;
+use crate::report::notice;
 use crate::session::Question;
-use crate::tell::notice;
 
 /// Makes a phrase that replaces the previous one, prints it, and returns the exit code.
 ///

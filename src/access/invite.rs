@@ -7,14 +7,14 @@ use skypipe_broker::keys::seed::Seed;
 use skypipe_broker::keys::token::{Kind, Token};
 use skypipe_broker::protocol::{NewBox, NewKey, OwnKey, PublicKey, Reply};
 
-use super::{Member, letting, new_box, random, wall};
+use super::{Member, enroll, new_box, random, wall};
 use crate::cli::Invite;
 use crate::exit::{DONE, Failure};
 use crate::keys::Fault;
 use crate::keys::voucher::Claim;
 use crate::output;
+use crate::report::{hint, notice};
 use crate::session::Question;
-use crate::tell::{hint, notice};
 
 /// Prints an invitation, and returns the exit code.
 ///
@@ -24,8 +24,8 @@ use crate::tell::{hint, notice};
 pub fn invite(invite: &Invite) -> Result<u8, Failure> {
     output::check()?;
     let member = Member::here(invite.data.as_deref())?;
-    if let Some(halves) = invite.halves {
-        return letting::let_in(&member, invite, halves);
+    if let Some(public_keys) = invite.public_keys {
+        return enroll::let_in(&member, invite, public_keys);
     }
     let own = member.own_key()?;
     let seed = Seed::new(random());
@@ -109,7 +109,7 @@ fn is_loopback(host: &str) -> bool {
 fn any_name(member: &Member) -> Result<String, Failure> {
     let keys = member.keys()?.keys;
     let name = format!("key-{}", keys.len() + 1);
-    Ok(letting::free_name(&name, &keys))
+    Ok(enroll::free_name(&name, &keys))
 }
 
 /// The keys that an invited machine needs to open pipes, and their attestation: the managing key's public

@@ -16,14 +16,14 @@ use crate::protocol::PublicKey;
 
 /// The public keys of one machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Halves {
+pub struct PublicKeys {
     /// The key with which the machine connects.
     pub public: PublicKey,
     /// The key to which keyrings for the machine are sealed.
     pub boxing: PublicKey,
 }
 
-impl Halves {
+impl PublicKeys {
     /// The public keys of a machine with this seed.
     #[must_use]
     pub fn of(seed: &Seed) -> Self {
@@ -34,14 +34,14 @@ impl Halves {
     }
 }
 
-impl fmt::Display for Halves {
+impl fmt::Display for PublicKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let both = [self.public.0, self.boxing.0].concat();
         f.write_str(&Base64UrlUnpadded::encode_string(&both))
     }
 }
 
-impl FromStr for Halves {
+impl FromStr for PublicKeys {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -72,21 +72,22 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         let seed = Seed::new(Secret::from(Zeroizing::new([7; LENGTH])));
-        let halves = Halves::of(&seed);
-        let text = halves.to_string();
+        let public_keys = PublicKeys::of(&seed);
+        let text = public_keys.to_string();
         assert_eq!(text.len(), 86);
-        assert_eq!(text.parse(), Ok(halves));
-        assert_eq!(halves.public.0, seed.identity().public);
-        assert_eq!(halves.boxing.0, seed.boxing().public);
+        assert_eq!(text.parse(), Ok(public_keys));
+        assert_eq!(public_keys.public.0, seed.identity().public);
+        assert_eq!(public_keys.boxing.0, seed.boxing().public);
     }
 
     #[test]
     fn anything_else_is_refused() {
-        let text = Halves::of(&Seed::new(Secret::from(Zeroizing::new([7; LENGTH])))).to_string();
+        let text =
+            PublicKeys::of(&Seed::new(Secret::from(Zeroizing::new([7; LENGTH])))).to_string();
         let longer = format!("{text}AA");
         let padded = format!("{text}==");
         for bad in ["", &text[1..], &longer, &padded, " ", "skypipe://x:1/AAAA"] {
-            assert!(bad.parse::<Halves>().is_err(), "{bad}");
+            assert!(bad.parse::<PublicKeys>().is_err(), "{bad}");
         }
     }
 }

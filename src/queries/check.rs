@@ -13,8 +13,8 @@ use crate::config::{self, Place, Proxy};
 use crate::exit::{Failure, UNREACHABLE};
 use crate::local::directory::Directory;
 use crate::output::{self, show};
+use crate::report::{notice, size};
 use crate::session::{Question, Timeouts};
-use crate::tell::{notice, size};
 
 /// The last second that can be printed as a date: the end of the year 9999.
 const LAST_DATE: u64 = 253_402_300_799;
@@ -36,8 +36,8 @@ pub fn check(timeouts: Timeouts, data: Option<&Path>) -> Result<u8, Failure> {
     let inquiry = inquire(Question::Status, &place, false, timeouts)?;
     match (inquiry.status(), &place) {
         (Some(status), _) => {
-            let sky = Sky::of(&place, inquiry.latency);
-            let code = show(&report(status, &place, &sky, SystemTime::now()))?;
+            let remote = RemoteStatus::of(&place, inquiry.latency);
+            let code = show(&report(status, &place, &remote, SystemTime::now()))?;
             if !status.inherited.is_empty() {
                 notice(
                     "the satellite has that from whoever used skypipe first: to be rid of it, skypipe \
@@ -54,7 +54,7 @@ pub fn check(timeouts: Timeouts, data: Option<&Path>) -> Result<u8, Failure> {
         }
         (None, _) => {
             inquiry.tell();
-            if let Some(provider) = Sky::of(&place, None).provider {
+            if let Some(provider) = RemoteStatus::of(&place, None).provider {
                 notice(&format!(
                     "it was deployed: {provider}; skypipe --setup looks whether it runs there, and starts it \
                      again if it does not"
@@ -79,7 +79,7 @@ pub fn hung(path: &Path) -> String {
 }
 
 /// What this machine knows about a satellite in the network.
-struct Sky {
+struct RemoteStatus {
     /// The platform, if it was deployed from here or found.
     provider: Option<String>,
     /// The proxy for connections to it.
@@ -88,14 +88,14 @@ struct Sky {
     latency: Option<Duration>,
 }
 
-impl Sky {
+impl RemoteStatus {
     fn of(place: &Place, latency: Option<Duration>) -> Self {
         let deployed = match place {
             Place::Invited(_, token) => crate::deployed(token),
-            Place::Sky(_) | Place::Here(_) => None,
+            Place::Remote(_) | Place::Here(_) => None,
         };
         let proxy = match place {
-            Place::Sky(endpoint) | Place::Invited(endpoint, _) => config::proxy(endpoint),
+            Place::Remote(endpoint) | Place::Invited(endpoint, _) => config::proxy(endpoint),
             Place::Here(_) => Ok(None),
         };
         Self {
@@ -111,12 +111,12 @@ fn milliseconds(time: Duration) -> String {
     format!("{}.{} ms", tenths / 10, tenths % 10)
 }
 
-fn report(status: &Status, place: &Place, sky: &Sky, now: SystemTime) -> String {
+fn report(status: &Status, place: &Place, remote: &RemoteStatus, now: SystemTime) -> String {
     // A satellite may send a time after the end of the calendar, which cannot be printed.
     let since = UNIX_EPOCH + Duration::from_secs(status.since.min(LAST_DATE));
     let age = now.duration_since(since).unwrap_or_default();
     let runs = match place {
-        Place::Sky(_) | Place::Invited(..) => place.to_string(),
+        Place::Remote(_) | Place::Invited(..) => place.to_string(),
         Place::Here(_) => format!("on this machine, in {place}"),
     };
     let waiting = if status.waiting == 0 {
@@ -139,8 +139,14 @@ fn report(status: &Status, place: &Place, sky: &Sky, now: SystemTime) -> String 
     let memory = format!("{} of {} used", size(status.used), size(status.memory));
     let lines = [
         Some(("satellite", runs)),
-        sky.provider.clone().map(|provider| ("provider", provider)),
-        sky.proxy.as_ref().map(|proxy| ("proxy", proxy.to_string())),
+        remote
+            .provider
+            .clone()
+            .map(|provider| ("provider", provider)),
+        remote
+            .proxy
+            .as_ref()
+            .map(|proxy| ("proxy", proxy.to_string())),
         Some(("version", status.program.clone())),
         // The satellite tells the rest only to those who manage it.
         known(("process", status.pid.to_string())),
@@ -148,7 +154,7 @@ fn report(status: &Status, place: &Place, sky: &Sky, now: SystemTime) -> String 
             "since",
             format!("{}, {}", humantime::format_rfc3339_seconds(since), ago(age)),
         )),
-        sky.latency.map(|time| ("latency", milliseconds(time))),
+        remote.latency.map(|time| ("latency", milliseconds(time))),
         known(("clients", status.clients.to_string())),
         Some(("pipes", status.pipes.to_string())),
         Some(("waiting", waiting)),
@@ -214,19 +220,19 @@ memory     1.5 KiB of 256 MiB used
 disk       3 MiB of 1 GiB used
 ";
         let place = Place::Here("/home/me/.local/state/skypipe".into());
-        let nowhere = Sky {
+        let nowhere = RemoteStatus {
             provider: None,
             proxy: None,
             latency: None,
         };
         assert_eq!(report(&status(), &place, &nowhere, now), expected);
-        let place = Place::Sky("tcp://sky:9000".parse().unwrap());
-        let sky = Sky {
+        let place = Place::Remote("tcp://sky:9000".parse().unwrap());
+        let remote = RemoteStatus {
             provider: Some("fly, skypipe-abcdefghij".to_owned()),
             proxy: None,
             latency: Some(Duration::from_micros(12_345)),
         };
-        let report = report(&status(), &place, &sky, now);
+        let report = report(&status(), &place, &remote, now);
         for line in [
             "satellite  tcp://sky:9000\n",
             "provider   fly, skypipe-abcdefghij\n",
@@ -241,12 +247,12 @@ disk       3 MiB of 1 GiB used
         for since in [LAST_DATE, LAST_DATE + 1, 1 << 60, u64::MAX] {
             let status = Status { since, ..status() };
             let place = Place::Here("/".into());
-            let sky = Sky {
+            let remote = RemoteStatus {
                 provider: None,
                 proxy: None,
                 latency: None,
             };
-            let report = report(&status, &place, &sky, UNIX_EPOCH);
+            let report = report(&status, &place, &remote, UNIX_EPOCH);
             assert!(
                 report.contains("since      9999-12-31T23:59:59Z"),
                 "{report}"

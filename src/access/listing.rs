@@ -9,7 +9,7 @@ use skypipe_broker::text::{cell, count, pipe_cell};
 use super::Member;
 use crate::exit::Failure;
 use crate::output::{self, padded, show};
-use crate::tell::size;
+use crate::report::size;
 
 const HEAD: [&str; 6] = ["KEY", "ALLOWS", "PIPES", "EXPIRES", "USED", "HOLDS"];
 

@@ -21,8 +21,8 @@ use super::{Listed, Member, new_box, random, wall};
 use crate::exit::Failure;
 use crate::keys::Keyring;
 use crate::keys::voucher::Claim;
+use crate::report::notice;
 use crate::session::Question;
-use crate::tell::notice;
 
 /// By how many generations the satellite may be ahead of this machine. Each one is an interrupted renewal.
 /// A number far away would use up the numbers for later renewals.

@@ -12,8 +12,8 @@ use super::prompt::confirm;
 use super::renewal::Renewal;
 use crate::cli::Revoke;
 use crate::exit::{DONE, Failure};
+use crate::report::{notice, size};
 use crate::session::Question;
-use crate::tell::{notice, size};
 
 /// Revokes a key, and returns the exit code.
 ///

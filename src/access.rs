@@ -4,9 +4,9 @@
 //! it go to stderr. The satellite can neither read nor forge what it stores for these commands
 //! ([`crate::keys`]).
 
+pub mod enroll;
 pub mod invite;
 pub mod join;
-pub mod letting;
 mod listing;
 pub mod phrase;
 pub(crate) mod prompt;
@@ -26,13 +26,13 @@ use zeroize::Zeroizing;
 
 pub use self::listing::list;
 
-use crate::ask::inquire;
 use crate::config::{self, Place};
 use crate::exit::{DONE, Failure, UNREACHABLE};
 use crate::keys::voucher::Claim;
 use crate::keys::{Identity, Keyring, boxes};
+use crate::queries::inquire;
+use crate::report::hint;
 use crate::session::{Question, Timeouts};
-use crate::tell::hint;
 
 /// 32 fresh random bytes.
 ///
@@ -71,7 +71,7 @@ impl Member {
                 is_beside: data.is_some(),
                 ..Self::at(place)?
             }),
-            Place::Sky(endpoint) => Err(Failure::usage(format!(
+            Place::Remote(endpoint) => Err(Failure::usage(format!(
                 "SATELLITE={endpoint} names a satellite without an invitation to it: keys are for \
                  those who were invited"
             ))),

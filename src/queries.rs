@@ -17,11 +17,11 @@ use skypipe_broker::text::{self, count};
 
 use crate::config::{self, Place};
 use crate::exit::{DONE, Failure};
-use crate::link::Told;
+use crate::link::Event;
 use crate::local::directory::Directory;
 use crate::output::{self, show};
+use crate::report::{hint, notice, words};
 use crate::session::{Job, Question, Timeouts};
-use crate::tell::{hint, notice, words};
 
 /// The result of a question.
 pub(crate) struct Inquiry {
@@ -79,10 +79,10 @@ pub(crate) fn inquire(
         timeouts,
         None,
         &mut |told| match told {
-            Told::Answer(reply) => inquiry.answers.push(reply),
-            Told::Notice(sentence) => inquiry.notices.push(sentence),
-            Told::Hint(sentence) => inquiry.hints.push(sentence),
-            Told::Latency(latency) => inquiry.latency = Some(latency),
+            Event::Answer(reply) => inquiry.answers.push(reply),
+            Event::Notice(sentence) => inquiry.notices.push(sentence),
+            Event::Hint(sentence) => inquiry.hints.push(sentence),
+            Event::Latency(latency) => inquiry.latency = Some(latency),
         },
     )?;
     Ok(inquiry)

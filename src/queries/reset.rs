@@ -14,14 +14,14 @@ use skypipe_broker::text::count;
 
 use super::check::hung;
 use super::{has_left_something, inquire, is_running};
+use crate::access::prompt;
 use crate::cli::Reset;
 use crate::config::{self, Place};
 use crate::exit::{DONE, Failure};
 use crate::local::directory::Directory;
-use crate::members::prompt;
 use crate::provision::record;
+use crate::report::notice;
 use crate::session::{Question, Timeouts};
-use crate::tell::notice;
 
 /// How long a satellite may take to stop.
 const PATIENCE: Duration = Duration::from_secs(5);

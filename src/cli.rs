@@ -1,6 +1,7 @@
-//! The command line: its flags, whose comments are the help, and what they ask for.
+//! The command line: its flags and which of them go together.
 //!
-//! Owns the rules of which flags go together. Never looks at stdin, the environment or the network.
+//! The doc comments of the fields are the help text. This module never looks at stdin, the environment or
+//! the network.
 
 mod command;
 mod deploy;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args as _, CommandFactory, FromArgMatches, Parser};
-use skypipe_broker::keys::halves::Halves;
+use skypipe_broker::keys::public_keys::PublicKeys;
 use skypipe_broker::protocol::{MAX_KEY_NAME, Mode, Rights, name_fault};
 use skypipe_broker::text::normal;
 use skypipe_satellite::{Listen, Settings};
@@ -89,7 +90,7 @@ struct Flags {
     #[arg(help_heading = "Commands")]
     reset: Option<String>,
     /// Do not ask: with --reset, even if something waits and is then lost; with --revoke, even about the satellite's
-    /// own access key, and a renewal that has broken off is done for all whom it has not reached
+    /// own access key, and keys that the last renewal has not reached get no new reading key
     #[arg(long, help_heading = "Commands")]
     yes: bool,
     /// Let another machine in: print an invitation for it, with --read or --write for that alone
@@ -111,7 +112,7 @@ struct Flags {
         hide = true,
         allow_hyphen_values = true
     )]
-    halves: Option<Halves>,
+    public_keys: Option<PublicKeys>,
     /// Use the satellite of an invitation, which is read from stdin or asked for
     #[arg(long, help_heading = "Keys")]
     join: bool,
@@ -162,15 +163,15 @@ the phrase for scripts that join, SKYPIPE_PHRASE_FILE names a file that holds it
 HTTPS_PROXY, ALL_PROXY and NO_PROXY name proxies, as for curl.
 SKYPIPE_DATA=DIR is where that one keeps what waits, SKYPIPE_DATA=memory lets it keep nothing on disk.";
 
-/// The shortest and the longest time for which a key can be.
+/// The shortest and the longest lifetime that `--expires` accepts for a key.
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
-/// Reads the command line `arguments`, the program's name first.
+/// Parses the command line `arguments`, whose first element is the program's name.
 ///
 /// # Errors
 ///
-/// When there is nothing to do but to show or to refuse something.
+/// [`Stop::Show`] when only help or the version was asked for; [`Stop::Usage`] when the flags are refused.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Stop> {
     let arguments: Vec<_> = arguments.into_iter().collect();
     if arguments.iter().any(is_invitation) {
@@ -187,7 +188,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
     flags.ask(&settings_given(&matches)).map_err(Stop::Usage)
 }
 
-/// Whether there is an invitation in it, perhaps with something around it.
+/// Whether the argument contains an invitation, perhaps with other text around it.
 fn is_invitation(argument: &OsString) -> bool {
     let text = argument.to_string_lossy().to_ascii_lowercase();
     text.contains("skypipe://")
@@ -212,7 +213,7 @@ fn stop(error: &clap::Error) -> Stop {
     )
 }
 
-/// The flags of the satellite's settings that were given.
+/// The satellite's settings that were given on the command line, as flags.
 fn settings_given(matches: &ArgMatches) -> Vec<String> {
     let settings = Settings::augment_args(clap::Command::new(""));
     let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
@@ -224,7 +225,7 @@ fn settings_given(matches: &ArgMatches) -> Vec<String> {
         .collect()
 }
 
-/// `10` is ten seconds; anything else is read as people write durations.
+/// Parses a duration. A number without a unit is in seconds.
 fn duration(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().map(Duration::from_secs);
     let duration = seconds
@@ -237,11 +238,12 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 impl Flags {
-    /// The one thing that all the flags together ask for.
+    /// The one command that all flags together ask for.
     fn ask(mut self, settings: &[String]) -> Result<Command, String> {
         self.take_name_after_dashes()?;
         for name in self.name.iter_mut().chain(&mut self.pipe) {
-            // Two spellings of one word are one pipe; limits are those of the one that is sent.
+            // Two Unicode spellings of a name are one pipe. Length limits apply to the normalized name,
+            // which is sent.
             *name = normal(name).into_owned();
         }
         if let Some(fault) = self.name.as_deref().and_then(name_fault) {
@@ -249,7 +251,7 @@ impl Flags {
         }
         let mut commands = self.commands();
         if self.revoke {
-            // There it says what else is dropped.
+            // With `--revoke`, `--discard` is a modifier and no command of its own.
             commands.retain(|command| *command != "--discard");
         }
         if let [first, second, ..] = commands[..] {
@@ -284,9 +286,9 @@ impl Flags {
             Some("--invite") => Command::Invite(self.invitation()?),
             Some("--join") => Command::Join,
             Some("--leave") => Command::Leave,
-            Some("--keys") => match self.halves {
+            Some("--keys") => match self.public_keys {
                 None => Command::Keys(data),
-                Some(halves) => Command::IsIn(halves, data),
+                Some(public_keys) => Command::IsEnrolled(public_keys, data),
             },
             Some("--revoke") if name.is_empty() => return Err("say whose key".to_owned()),
             Some("--revoke") => Command::Revoke(Revoke {
@@ -308,8 +310,8 @@ impl Flags {
         })
     }
 
-    /// Behind `--` stands a command, save that a name may stand there, too: one that begins with `-`,
-    /// or where no command can be meant.
+    /// A command stands behind `--`. A name may stand there too, if it begins with `-` or if no command can
+    /// be meant.
     fn take_name_after_dashes(&mut self) -> Result<(), String> {
         let Some(first) = self.command.first() else {
             return Ok(());
@@ -334,7 +336,7 @@ impl Flags {
         }
     }
 
-    /// The commands that were given, of which there can be one.
+    /// The flags that were given of those that choose a command. More than one is an error.
     fn commands(&self) -> Vec<&'static str> {
         given([
             (self.eof, "--eof"),
@@ -355,7 +357,7 @@ impl Flags {
         ])
     }
 
-    /// A flag that `command` has no use for.
+    /// The first flag that `command` has no use for.
     fn out_of_place(&self, command: Option<&str>, settings: &[String]) -> Option<String> {
         let is = |names: &[&str]| command.is_some_and(|command| names.contains(&command));
         let ways = given([
@@ -385,7 +387,7 @@ impl Flags {
             if self.quota.is_some() {
                 return Some("--quota without --invite".to_owned());
             }
-            if self.halves.is_some() && !is(&["--keys"]) {
+            if self.public_keys.is_some() && !is(&["--keys"]) {
                 return Some("--for without --invite".to_owned());
             }
         }
@@ -404,7 +406,7 @@ impl Flags {
             && !is(&["--eof", "--discard", "--invite", "--revoke"])
         {
             if is(&["--join"]) {
-                // Whatever it is of one, it is not repeated.
+                // The argument may be a damaged invitation, so its text is not repeated.
                 return Some("an invitation on the command line".to_owned());
             }
             return Some(format!("the name {name:?}"));
@@ -443,7 +445,7 @@ impl Flags {
         }
     }
 
-    /// Who is let in. Without `--read` and `--write` it is another machine of the user's own.
+    /// What `--invite` grants. Without `--read` and `--write` it is for another machine of the user's own.
     fn invitation(self) -> Result<Invite, String> {
         let manage = !self.read && !self.write;
         let name = self.name.unwrap_or_default();
@@ -472,13 +474,13 @@ impl Flags {
             pipes: self.pipe,
             expires: self.expires,
             quota: self.quota,
-            halves: self.halves,
+            public_keys: self.public_keys,
             data: self.settings.data,
         })
     }
 
-    /// Which way the bytes go. `--one`, `--follow` and `--tap` imply reading, `--wait` and `--whole`
-    /// writing.
+    /// The direction of the bytes. `--one`, `--follow` and `--tap` imply reading; `--wait` and `--whole`
+    /// imply writing.
     fn way(&self) -> Result<Way, String> {
         let modes = given([
             (self.one, "--one"),
@@ -514,7 +516,7 @@ impl Flags {
     }
 }
 
-/// The names of those flags that were given.
+/// The names of the flags that were given.
 fn given<const N: usize>(flags: [(bool, &'static str); N]) -> Vec<&'static str> {
     flags
         .into_iter()

@@ -1,7 +1,7 @@
-//! Where things are kept, and what the environment says.
+//! File locations and the environment.
 //!
-//! Owns the reading of `SATELLITE`, of the home directory and of who the user is. A flag goes
-//! before the environment. The module never makes or changes anything and never opens a connection.
+//! This module reads `SATELLITE`, the home directory and the user's name. A flag overrides the environment.
+//! The module never creates or changes anything and never opens a connection.
 
 mod endpoint;
 mod proxy;
@@ -21,59 +21,59 @@ pub use self::endpoint::{Endpoint, Host};
 pub use self::proxy::{Login, Protocol, Proxy, proxy};
 use crate::exit::Failure;
 use crate::names;
-use crate::tell::words;
+use crate::report::words;
 
-/// Program and version, as told to satellites.
+/// Program and version, as satellites are told.
 pub const PROGRAM: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
 
-/// Where this machine's own satellite lives, below the home directory. Not a matter of
-/// `XDG_STATE_HOME` or `XDG_RUNTIME_DIR`: cron, ssh, systemd and a terminal must all find it.
+/// The directory of this machine's own satellite, below the home directory. `XDG_STATE_HOME` and
+/// `XDG_RUNTIME_DIR` are ignored: cron, ssh, systemd and a terminal must all find the same satellite.
 const STATE: &str = ".local/state/skypipe";
 
-/// Where it keeps what waits, below the home directory.
+/// The directory of the satellite's stored data, below the home directory.
 const DATA: &str = ".local/share/skypipe";
 
-/// The longest part of a host name between two dots, in bytes.
+/// The longest label of a host name (the part between two dots), in bytes.
 const MAX_LABEL_OF_HOST: usize = 63;
 
-/// The invitation of the satellite that was joined, below the home directory. Not a matter of
-/// `XDG_CONFIG_HOME`, for the same reason.
+/// The invitation of the joined satellite, below the home directory. `XDG_CONFIG_HOME` is ignored, for the
+/// same reason.
 const JOINED: &str = ".config/skypipe/satellite";
 
-/// What this machine has deployed or found deployed, below the home directory.
+/// The record of what this machine has deployed or found deployed, below the home directory.
 const DEPLOYED: &str = ".config/skypipe/deployed";
 
-/// The seeds of this machine at satellites that have not let it in yet, below the home directory.
+/// The seeds of this machine at satellites that have not enrolled it yet, below the home directory.
 const SEEDS: &str = ".config/skypipe/seeds";
 
-/// The longest file that is taken for an invitation, in bytes.
+/// The longest file that is read as an invitation, in bytes.
 const MAX_INVITATION: u64 = 4096;
 
-/// Where the satellite is.
+/// The location of a satellite.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// Somewhere in the network, and without keys.
-    Sky(Endpoint),
-    /// Somewhere in the network, for those who hold an invitation.
+    /// In the network, without keys.
+    Remote(Endpoint),
+    /// In the network, for holders of this invitation.
     Invited(Endpoint, Box<Token>),
-    /// On this machine, in this directory, started when needed.
+    /// On this machine, in this directory; started when needed.
     Here(PathBuf),
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Sky(endpoint) | Self::Invited(endpoint, _) => endpoint.fmt(f),
+            Self::Remote(endpoint) | Self::Invited(endpoint, _) => endpoint.fmt(f),
             Self::Here(directory) => directory.display().fmt(f),
         }
     }
 }
 
-/// The satellite that `SATELLITE` names, else the one that was joined, else this machine's own.
+/// The satellite that `SATELLITE` names, else the joined one, else this machine's own.
 ///
 /// # Errors
 ///
-/// When `SATELLITE`, the invitation or the home directory makes no sense.
+/// When `SATELLITE`, the invitation or the home directory is invalid.
 pub fn place() -> Result<Place, Failure> {
     if let Some(place) = named_satellite()? {
         return Ok(place);
@@ -84,12 +84,12 @@ pub fn place() -> Result<Place, Failure> {
     }
 }
 
-/// The satellite of this machine whose data lie in the directory `data`, for whoever may read its access
-/// key; without a directory, [`place`].
+/// The satellite on this machine with the data directory `data`, for a user who may read its access key.
+/// Without a directory, the same as [`place`].
 ///
 /// # Errors
 ///
-/// When there is no access key, or none that can be read.
+/// When there is no access key, or it cannot be read.
 pub fn place_of(data: Option<&Path>) -> Result<Place, Failure> {
     let Some(data) = data else {
         return place();
@@ -103,8 +103,8 @@ pub fn place_of(data: Option<&Path>) -> Result<Place, Failure> {
     })
 }
 
-/// What `SATELLITE` names, without the white space around it. An empty one counts as not set, as it is
-/// usual for variables.
+/// The value of `SATELLITE`, without surrounding white space. An empty variable counts as not set, as
+/// usual.
 ///
 /// # Errors
 ///
@@ -122,13 +122,13 @@ pub fn named_satellite() -> Result<Option<Place>, Failure> {
     }
     let is_endpoint = text.starts_with("tcp://");
     if !is_endpoint && text.to_ascii_lowercase().contains("skypipe") {
-        // It is a secret, and must not be repeated.
+        // The value may be a secret, so the message must not repeat it.
         let place = invited(text).map_err(|why| {
             Failure::usage(format!("the invitation in SATELLITE makes no sense: {why}"))
         });
         return place.map(Some);
     }
-    text.parse().map(Place::Sky).map(Some).map_err(|why| {
+    text.parse().map(Place::Remote).map(Some).map_err(|why| {
         let shown = if could_be_secret(text) {
             "SATELLITE".to_owned()
         } else {
@@ -140,69 +140,69 @@ pub fn named_satellite() -> Result<Option<Place>, Failure> {
     })
 }
 
-/// Whether a text could be an invitation that came to harm, which must not be repeated: some part of
-/// it is longer than any that a host has.
+/// Whether a text could be a damaged invitation, which messages must not repeat: it has a part that is
+/// longer than any label of a host name.
 fn could_be_secret(text: &str) -> bool {
     text.split(['.', ':', '/'])
         .any(|part| part.len() > MAX_LABEL_OF_HOST)
 }
 
-/// The place of an invitation.
+/// The location in an invitation.
 ///
 /// # Errors
 ///
-/// When the text is none; the sentence holds nothing of it.
+/// When the text is no invitation. The sentence contains nothing of the text.
 pub fn invited(text: &str) -> Result<Place, String> {
     place_of_token(Token::parse(text).map_err(|fault| fault.to_string())?)
 }
 
-/// The place that a token names.
+/// The location in a token.
 ///
 /// # Errors
 ///
-/// When its host makes no sense; the sentence holds nothing of it.
+/// When its host is invalid. The sentence contains nothing of the token.
 pub fn place_of_token(token: Token) -> Result<Place, String> {
     let endpoint = Endpoint::of(&token.address).map_err(str::to_owned)?;
     Ok(Place::Invited(endpoint, Box::new(token)))
 }
 
-/// Where the invitation of the satellite that was joined is kept.
+/// The path of the joined satellite's invitation.
 ///
 /// # Errors
 ///
-/// When the home directory cannot be what it should be.
+/// When the home directory is unknown or invalid.
 pub fn joined() -> Result<PathBuf, Failure> {
     Ok(home()?.join(JOINED))
 }
 
-/// Where it is kept what this machine has deployed. Beside the invitation, for the same reason.
+/// The path of the record of deployments. It is next to the invitation, for the same reason.
 ///
 /// # Errors
 ///
-/// When the home directory cannot be what it should be.
+/// When the home directory is unknown or invalid.
 pub fn deployed() -> Result<PathBuf, Failure> {
     Ok(home()?.join(DEPLOYED))
 }
 
-/// Where the seeds of this machine are kept until it is let in.
+/// The path of the seeds of this machine that wait for enrollment.
 ///
 /// # Errors
 ///
-/// When the home directory cannot be what it should be.
+/// When the home directory is unknown or invalid.
 pub fn seeds() -> Result<PathBuf, Failure> {
     Ok(home()?.join(SEEDS))
 }
 
-/// The satellite that this machine has joined, if any.
+/// The joined satellite. `None` if there is none.
 ///
 /// # Errors
 ///
-/// When the invitation cannot be read, or makes no sense.
+/// When the invitation cannot be read, or is invalid.
 pub fn joined_satellite() -> Result<Option<Place>, Failure> {
     read_invitation(&joined()?)
 }
 
-/// The place of the invitation in a file, if there is one.
+/// The location in an invitation file. `None` if there is no file.
 fn read_invitation(path: &Path) -> Result<Option<Place>, Failure> {
     let shown = path.display();
     let fault = |error: &io::Error| Failure::failed(format!("{shown}: {}", words(error)));
@@ -229,17 +229,17 @@ fn read_invitation(path: &Path) -> Result<Option<Place>, Failure> {
 ///
 /// # Errors
 ///
-/// When the home directory cannot be what it should be.
+/// When the home directory is unknown or invalid.
 pub fn here() -> Result<PathBuf, Failure> {
     Ok(home()?.join(STATE))
 }
 
-/// The directory in which this machine's own satellite keeps what waits: what `SKYPIPE_DATA` says, or
-/// the usual one. None if `SKYPIPE_DATA` is `memory`.
+/// The directory of the own satellite's stored data: `SKYPIPE_DATA`, or the default. `None` if
+/// `SKYPIPE_DATA` is `memory`.
 ///
 /// # Errors
 ///
-/// When the home directory cannot be what it should be, or `SKYPIPE_DATA` is no absolute path.
+/// When the home directory is unknown or invalid, or `SKYPIPE_DATA` is no absolute path.
 pub fn data() -> Result<Option<PathBuf>, Failure> {
     match env::var_os("SKYPIPE_DATA").filter(|value| !value.is_empty()) {
         None => Ok(Some(home()?.join(DATA))),
@@ -252,7 +252,7 @@ pub fn data() -> Result<Option<PathBuf>, Failure> {
     }
 }
 
-/// The user's home directory.
+/// The home directory of the effective user.
 fn home() -> Result<PathBuf, Failure> {
     let user = rustix::process::geteuid().as_raw();
     let said = env::var_os("HOME").filter(|home| !home.is_empty());
@@ -275,7 +275,7 @@ fn home() -> Result<PathBuf, Failure> {
     Ok(home)
 }
 
-/// Who writes, for people at the other end: `user@host pid N`.
+/// The writer's description for readers: `user@host pid N`.
 #[must_use]
 pub fn label() -> String {
     let host = rustix::system::uname()
@@ -290,7 +290,7 @@ pub fn label() -> String {
     shortened(&format!("{user}@{host} pid {pid}"), MAX_LABEL)
 }
 
-/// The first characters of `text` that fit into `limit` bytes, without control characters.
+/// The longest prefix of `text` that fits into `limit` bytes, without control characters.
 fn shortened(text: &str, limit: usize) -> String {
     let mut kept = String::new();
     for c in text.chars().filter(|c| !c.is_control()) {

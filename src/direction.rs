@@ -1,7 +1,7 @@
-//! Reading or writing? Decided by what was asked for, else by what stdin is.
+//! Reading or writing: the flags decide, else the kind of stdin.
 //!
-//! Owns that one decision, apart from the look at stdin that it rests on. Never reads from stdin:
-//! a decision that took a byte would lose it.
+//! This module owns that decision and the look at stdin. It never reads from stdin, because a byte read
+//! here would be lost.
 
 use std::io::IsTerminal;
 
@@ -9,7 +9,7 @@ use rustix::fs::{FileType, fstat};
 use rustix::stdio::stdin;
 use skypipe_satellite::standard;
 
-/// Which way the bytes go.
+/// The direction of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// From a pipe to stdout.
@@ -18,21 +18,21 @@ pub enum Direction {
     Write,
 }
 
-/// What stdin is, as far as it matters here.
+/// The kinds of stdin that matter for the direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stdin {
-    /// Somebody sits there.
+    /// A terminal.
     Terminal,
-    /// `/dev/null`: there will never be anything.
+    /// `/dev/null`, which never has data.
     Null,
-    /// There is none.
+    /// Stdin is closed.
     Closed,
-    /// A pipe, a file, a socket: something that may hold data.
+    /// A pipe, a file or a socket: it may have data.
     Other,
 }
 
-/// What was asked for wins; else nothing can come from a terminal, from `/dev/null` and from a
-/// stdin that is closed, so it is reading.
+/// An explicit flag wins. Otherwise a terminal, `/dev/null` or a closed stdin means reading, since no data
+/// can come from them; anything else means writing.
 #[must_use]
 pub fn decide(asked: Option<Direction>, stdin: Stdin) -> Direction {
     match (asked, stdin) {
@@ -42,7 +42,8 @@ pub fn decide(asked: Option<Direction>, stdin: Stdin) -> Direction {
     }
 }
 
-/// Looks at stdin. In the place of a closed one there is `/dev/null` by now, which is the runtime's doing.
+/// Looks at stdin. If stdin was closed at the start, Rust's runtime has put `/dev/null` in its place by
+/// now.
 #[must_use]
 pub fn look_at_stdin() -> Stdin {
     if standard::stdin_was_closed() {
@@ -56,7 +57,7 @@ pub fn look_at_stdin() -> Stdin {
     }
 }
 
-/// Whether this is the null device, by its number: a container may have it under another name.
+/// Whether this is the null device, by its device number: a container may have it under another path.
 #[cfg(target_os = "linux")]
 fn is_null(stat: &rustix::fs::Stat) -> bool {
     let device = stat.st_rdev;
@@ -64,7 +65,7 @@ fn is_null(stat: &rustix::fs::Stat) -> bool {
         && (rustix::fs::major(device), rustix::fs::minor(device)) == (1, 3)
 }
 
-/// Whether this is the null device, whose number differs from system to system.
+/// Whether this is the null device, by comparison: its device number differs from system to system.
 #[cfg(not(target_os = "linux"))]
 fn is_null(stat: &rustix::fs::Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice

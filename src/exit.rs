@@ -1,14 +1,14 @@
-//! How the program ends: its exit codes, and failures that carry one with a sentence.
+//! Exit codes, and failures that carry an exit code and a sentence.
 //!
-//! Owns the codes of the manual's table. Never prints and never exits by itself.
+//! This module owns the exit codes, which `docs/semantics.md` lists. It never prints and never exits.
 
 use std::fmt;
 
-/// Done.
+/// Everything was done.
 pub const DONE: u8 = 0;
 /// Something failed; a message on stderr says what.
 pub const FAILED: u8 = 1;
-/// A flag, a name, an endpoint or an environment that makes no sense.
+/// A flag, a name, an endpoint or an environment variable is invalid.
 pub const USAGE: u8 = 2;
 /// No satellite could be reached at the start.
 pub const UNREACHABLE: u8 = 4;
@@ -16,14 +16,14 @@ pub const UNREACHABLE: u8 = 4;
 /// Why the program ends before its work is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// The exit code.
+    /// The exit code, one of the constants above or a signal's.
     pub code: u8,
-    /// What the person is told: a sentence without its full stop.
+    /// The message for the user: a sentence without a full stop.
     pub sentence: String,
 }
 
 impl Failure {
-    /// What was asked for makes no sense.
+    /// A failure with exit code [`USAGE`].
     pub fn usage(sentence: impl Into<String>) -> Self {
         Self {
             code: USAGE,
@@ -31,7 +31,7 @@ impl Failure {
         }
     }
 
-    /// What was asked for could not be done.
+    /// A failure with exit code [`FAILED`].
     pub fn failed(sentence: impl Into<String>) -> Self {
         Self {
             code: FAILED,

@@ -1,9 +1,9 @@
-//! What a machine that was invited knows, and what it makes of that.
+//! Keys: what the holder of an invitation knows, and what it derives from that.
 //!
-//! Owns who a client is ([`Identity`]) and, beside it, the keys that seal and open streams
-//! ([`keyring`]), the boxes in which the satellite keeps them for each machine ([`boxes`]) and the
-//! phrase that lets a machine in without another one ([`phrase`], [`wrapping`]), and what makes managers
-//! sure of one another's invitations ([`voucher`]). Pure: no file, prompt or socket.
+//! This module owns the client's identity ([`Identity`]). Its children own the keys that seal and open
+//! streams ([`keyring`]), the sealed keyrings that the satellite stores for each machine ([`boxes`]), the
+//! phrase that enrolls a machine without another one ([`phrase`], [`wrapping`]), and the attestations by
+//! which managers verify one another's invitations ([`voucher`]). It is pure: no file, prompt or socket.
 
 mod aead;
 pub mod boxes;
@@ -20,10 +20,10 @@ use skypipe_broker::keys::token::{Kind, Token};
 
 pub use self::keyring::{Epoch, Keyring};
 
-/// Where 32 secret bytes come from that nobody has had before.
+/// A source of 32 fresh random bytes.
 pub type Random = fn() -> Secret;
 
-/// Who a client is at a satellite that has keys.
+/// A client's identity at a satellite with keys.
 #[derive(Debug, Clone)]
 pub struct Identity {
     seed: Seed,
@@ -32,12 +32,13 @@ pub struct Identity {
     random: Random,
 }
 
-/// Why there are no keys to seal and to open with.
+/// Why there is no keyring to seal and open with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// The machine has an access key and has not given the phrase yet, or nobody has sealed its box.
+    /// The machine has an access key and was not given the phrase yet, or nobody has sealed a keyring for
+    /// it.
     NoBox,
-    /// The box is none, or none that the managers sealed for this machine.
+    /// The sealed keyring is invalid, or no manager sealed it for this machine.
     Box(boxes::Fault),
 }
 
@@ -59,7 +60,7 @@ impl fmt::Display for Fault {
 impl std::error::Error for Fault {}
 
 impl Identity {
-    /// Who holds an invitation.
+    /// The identity of an invitation's holder.
     #[must_use]
     pub fn new(token: &Token, random: Random) -> Self {
         Self {
@@ -70,12 +71,12 @@ impl Identity {
         }
     }
 
-    /// The keys in the box that the satellite keeps for this machine. The founder needs none before
-    /// the first renewal.
+    /// Opens the sealed keyring that the satellite stores for this machine. The owner needs none before the
+    /// first renewal.
     ///
     /// # Errors
     ///
-    /// When there is no box, or it cannot be trusted.
+    /// When there is no sealed keyring, or it cannot be trusted.
     pub fn keyring(&self, boxed: Option<&[u8]>) -> Result<Keyring, Fault> {
         match (boxed, &self.managing) {
             (Some(boxed), Some(managing)) => {
@@ -86,13 +87,13 @@ impl Identity {
         }
     }
 
-    /// The pair with which boxes for this machine are opened.
+    /// The encryption key pair, which opens sealed keyrings for this machine.
     #[must_use]
     pub fn boxing(&self) -> Pair {
         self.seed.boxing()
     }
 
-    /// Where its fresh secrets come from.
+    /// The source of fresh secrets.
     #[must_use]
     pub fn random(&self) -> Random {
         self.random

@@ -1,9 +1,10 @@
-//! The command `skypipe`: named pipes in the sky.
+//! The client and the command line: named pipes over a broker, the satellite.
 //!
-//! Owns the way from a command line to an exit code. What a pipe does is decided by the satellite
-//! (crate `skypipe-broker`) and, on this side, by [`session`]; around it, [`link`] moves the bytes.
+//! This crate turns a command line into an exit code. The satellite (crate `skypipe-broker`) decides what a
+//! pipe does. On this side, [`session`] is the protocol's state machine, and [`link`] moves the bytes
+//! around it.
 
-pub mod ask;
+pub mod access;
 pub mod cli;
 pub mod config;
 pub mod descriptors;
@@ -12,14 +13,14 @@ pub mod exit;
 pub mod keys;
 pub mod link;
 pub mod local;
-pub mod members;
 pub mod names;
 pub mod output;
 pub mod private_file;
 pub mod provision;
+pub mod queries;
+pub mod report;
 pub mod seal;
 pub mod session;
-pub mod tell;
 
 use std::env;
 use std::process::ExitCode;
@@ -34,7 +35,7 @@ use crate::config::{PROGRAM, Place};
 use crate::direction::Direction;
 use crate::exit::{DONE, Failure, UNREACHABLE};
 use crate::keys::Identity;
-use crate::link::Told;
+use crate::link::Event;
 use crate::link::program::Program;
 use crate::link::route::{Keys, Route, Tcp};
 use crate::local::Local;
@@ -42,12 +43,12 @@ use crate::provision::finding::Finding;
 use crate::provision::record::{self, Deployed};
 use crate::session::{Compression, Config, Job, Timeouts};
 
-/// Runs the program.
+/// Runs the program from its command line to its exit code.
 #[must_use]
 pub fn run() -> ExitCode {
-    // Before anything can be looked up, and before there is a second thread.
+    // Must come before any look-up, and before there is a second thread.
     names::pin();
-    // Before there is a secret in memory.
+    // Must come before there is a secret in memory.
     core_dumps::prevent();
     let code = match cli::parse(env::args_os()) {
         Ok(command) => randomness::look()
@@ -57,7 +58,7 @@ pub fn run() -> ExitCode {
         Err(Stop::Usage(sentence)) => Err(Failure::usage(sentence)),
     };
     ExitCode::from(code.unwrap_or_else(|failure| {
-        tell::notice(&failure.sentence);
+        report::notice(&failure.sentence);
         failure.code
     }))
 }
@@ -65,36 +66,40 @@ pub fn run() -> ExitCode {
 fn carry_out(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Pipe(pipe) => transfer(pipe),
-        Command::Ask(question, timeouts, data) => ask::ask(&question, timeouts, data.as_deref()),
-        Command::Check(timeouts, data) => ask::check::check(timeouts, data.as_deref()),
-        Command::Reset(reset) => ask::reset::reset(&reset),
-        Command::Invite(invite) => members::invite::invite(&invite),
-        Command::Join => members::join::join(),
-        Command::Leave => members::join::leave(),
-        Command::Keys(data) => members::list(data.as_deref()),
-        Command::IsIn(halves, data) => members::letting::is_in(halves, data.as_deref()),
-        Command::Revoke(revoke) => members::revoke::revoke(&revoke),
-        Command::Phrase(true) => members::phrase::renew(),
-        Command::Phrase(false) => members::phrase::remove(),
+        Command::Ask(question, timeouts, data) => {
+            queries::ask(&question, timeouts, data.as_deref())
+        }
+        Command::Check(timeouts, data) => queries::check::check(timeouts, data.as_deref()),
+        Command::Reset(reset) => queries::reset::reset(&reset),
+        Command::Invite(invite) => access::invite::invite(&invite),
+        Command::Join => access::join::join(),
+        Command::Leave => access::join::leave(),
+        Command::Keys(data) => access::list(data.as_deref()),
+        Command::IsEnrolled(public_keys, data) => {
+            access::enroll::is_in(public_keys, data.as_deref())
+        }
+        Command::Revoke(revoke) => access::revoke::revoke(&revoke),
+        Command::Phrase(true) => access::phrase::renew(),
+        Command::Phrase(false) => access::phrase::remove(),
         Command::Setup(setup) => provision::setup::setup(&setup),
         Command::Satellite(listen, settings) => satellite(&listen, &settings),
         Command::LocalSatellite(settings) => local::serve(&settings),
     }
 }
 
-/// Bytes from stdin or a command into a pipe, or out of it to stdout.
+/// Sends stdin or a command's output into a pipe, or a pipe's bytes to stdout.
 fn transfer(pipe: Pipe) -> Result<u8, Failure> {
     let program = Program::find(&pipe.command)?;
     let place = config::place()?;
     let job = job(pipe.name, pipe.way, program.is_some());
     if matches!(job, Job::Listen { .. }) {
-        // Nothing leaves a pipe for an output that is none (rule 10).
+        // Bytes leave a pipe only for a real output (rule 10).
         output::check()?;
     }
     let tell = &mut |told| match told {
-        Told::Notice(sentence) => tell::notice(&sentence),
-        Told::Hint(sentence) => tell::hint(&sentence),
-        Told::Answer(_) | Told::Latency(_) => {}
+        Event::Notice(sentence) => report::notice(&sentence),
+        Event::Hint(sentence) => report::hint(&sentence),
+        Event::Answer(_) | Event::Latency(_) => {}
     };
     converse(job, &place, true, pipe.timeouts, program, tell)
 }
@@ -133,15 +138,15 @@ fn job(pipe: String, way: Way, is_commands: bool) -> Job {
     }
 }
 
-/// One session with the satellite at `place`, from its beginning to its exit code. This machine's
-/// own satellite is started first if it does not run and `start` says so.
+/// Runs one session with the satellite at `place` and returns its exit code. With `start`, this machine's
+/// own satellite is started first unless it runs already.
 fn converse(
     job: Job,
     place: &Place,
     start: bool,
     timeouts: Timeouts,
     program: Option<Program>,
-    tell: &mut dyn FnMut(Told),
+    tell: &mut dyn FnMut(Event),
 ) -> Result<u8, Failure> {
     let identity = identity(place)?;
     let config = Config {
@@ -153,10 +158,10 @@ fn converse(
         program: PROGRAM.to_owned(),
         endpoint: place.to_string(),
         identity,
-        wall: members::wall(),
+        wall: access::wall(),
     };
     let route: Arc<dyn Route> = match place {
-        Place::Sky(endpoint) => {
+        Place::Remote(endpoint) => {
             Arc::new(Tcp::new(endpoint.clone(), config::proxy(endpoint)?, None))
         }
         Place::Invited(endpoint, token) => {
@@ -164,7 +169,7 @@ fn converse(
                 satellite: token.satellite,
                 identity: token.seed.identity(),
             };
-            // A proxy that makes no sense is told before anything is tried.
+            // An invalid proxy setting is reported before any connection attempt.
             let proxy = config::proxy(endpoint)?;
             if let Some(deployed) = deployed(token) {
                 let token = (**token).clone();
@@ -178,11 +183,12 @@ fn converse(
             start,
         }),
     };
-    link::run(config, route, program, tell).map_err(|error| Failure::failed(tell::words(&error)))
+    link::run(config, route, program, tell).map_err(|error| Failure::failed(report::words(&error)))
 }
 
-/// What was deployed, if it is the satellite of this invitation, and it was joined: not one that
-/// `SATELLITE` names, or that is on this machine. What cannot be read makes no difference to a pipe.
+/// What this machine knows of the deployment of the joined satellite. None if `SATELLITE` names the
+/// satellite, or if it runs on this machine. An unreadable record counts as none, because pipes work
+/// without it.
 fn deployed(token: &Token) -> Option<Deployed> {
     match config::joined_satellite() {
         Ok(Some(Place::Invited(_, joined))) if joined.seed == token.seed => {
@@ -192,12 +198,12 @@ fn deployed(token: &Token) -> Option<Deployed> {
     }
 }
 
-/// Who this machine is at `place`, if that is for those who were invited.
+/// This client's identity at `place`. None at a satellite without keys.
 fn identity(place: &Place) -> Result<Option<Identity>, Failure> {
     let Place::Invited(_, token) = place else {
         return Ok(None);
     };
-    if token.expires.is_some_and(|end| end <= members::wall()) {
+    if token.expires.is_some_and(|end| end <= access::wall()) {
         return Err(Failure {
             code: UNREACHABLE,
             sentence: format!(
@@ -205,10 +211,10 @@ fn identity(place: &Place) -> Result<Option<Identity>, Failure> {
             ),
         });
     }
-    Ok(Some(Identity::new(token, members::random)))
+    Ok(Some(Identity::new(token, access::random)))
 }
 
-/// A satellite in the foreground, until a signal ends it.
+/// Runs a satellite in the foreground until a signal ends it.
 fn satellite(listen: &Listen, settings: &Settings) -> Result<u8, Failure> {
     match skypipe_satellite::run(listen, settings, None, skypipe_satellite::announce) {
         Ok(()) => Ok(DONE),

@@ -1,28 +1,28 @@
-//! The loop around a [`Session`]: its connection, stdin, stdout, signals and clock.
+//! The event loop around a [`Session`]: connection, stdin, stdout, signals and clock.
 //!
-//! Owns the only socket of this crate (in `connection`), who reads stdin and who writes stdout, and all
-//! waiting. It decides nothing about streams or listeners: it
-//! reports what happened, and does what the session says. Reading, talking and writing never block
-//! one another, so that a stalled stdout or a silent stdin stops no heartbeat.
+//! This module does all waiting. Its children own the only socket of this crate (`connection`), the reading
+//! of stdin and the writing of stdout. It decides nothing about streams or listeners: it reports events and
+//! carries out the session's actions. Reading, networking and writing never block one another, so a stalled
+//! stdout or a silent stdin stops no heartbeat.
 //!
 //! One round of the loop:
 //!
-//! 1. Send what there is to send. Wait until the session's deadline, or until the connection, its monitor, a
-//!    signal, a pipe, or one of the threads (they ring `wake`) has something.
-//! 2. Look how the connection fares, hand in what came on it, a bounded number of messages, and
-//!    only when there are no more of them that it broke, if it did, or that this client is not let in.
-//! 3. Write to stdout, and hand in what it has taken. If it has failed or its reader is gone, say that last.
-//! 4. Hand in that the deadline has come, if it has.
-//! 5. Note a signal. It stops the reading of stdin, and is handed in after what had been read. A
-//!    command that is read instead is told to end, and has a moment for its last output.
-//!    Start that command, if its stream has been opened just now.
-//! 6. Hand in what stdin gave, for as long as the session wants it; else it stays where it is, and whoever
-//!    writes to us stops in turn. This comes
-//!    last, because all the others may make the session want it.
+//! 1. Send what is queued. Wait until the session's deadline, or until the connection, its monitor, a
+//!    signal, a pipe or a thread (through `wake`) has something.
+//! 2. Check the connection and hand in its messages, up to a limit. Only when there are no more messages,
+//!    report that the connection broke or that the satellite refuses this client.
+//! 3. Write to stdout, and report what was written. Report a failed stdout or a closed one last.
+//! 4. Report that the deadline has passed.
+//! 5. Take a signal. It stops the reading of stdin, and is reported after what had been read. A command
+//!    that is read instead is told to end, and has a moment for its last output. Start that command, if its
+//!    stream has just been opened.
+//! 6. Hand in what stdin gave, as long as the session wants input. Otherwise the data stays where it is,
+//!    and the program that writes to our stdin has to wait. This comes last, because every other step may
+//!    make the session want input.
 //!
-//! After each single input, all that the session wants is done before the next one. When it wants
-//! to exit, what it had sent gets a moment to leave, and the threads are left where they are: one
-//! may be waiting in a read or a write that nothing but the end of the program ends.
+//! After each single input, all resulting actions are carried out before the next input. When the session
+//! wants to exit, queued messages get a moment to leave. The threads are not joined: one may be blocked in
+//! a read or a write until the process ends.
 
 mod chunker;
 mod connection;
@@ -51,25 +51,25 @@ use self::stdout::{FromStdout, Writer};
 use self::wake::Wake;
 use crate::session::{Config, Input, Job, Output, Session, Signal};
 
-/// The most messages taken from the connection in one round, so that signals, stdout and the
-/// deadline have their turn however fast the satellite sends.
+/// The most messages taken from the connection in one round. Signals, stdout and the deadline get their
+/// turn however fast the satellite sends.
 const MESSAGES_A_ROUND: usize = 64;
 
-/// What a session has to say.
+/// What a session reports to the caller of [`run`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
-    /// To the person.
+pub enum Event {
+    /// A message for the user.
     Notice(String),
-    /// To the person, if there is one.
+    /// A message for the user if stderr is a terminal.
     Hint(String),
     /// The answer to a question.
     Answer(Reply),
-    /// How long it took to connect, one way there and back.
+    /// How long it took to connect: one round trip.
     Latency(Duration),
 }
 
-/// Runs a session to its end, over connections along `route`, and returns its exit code. A writer
-/// writes what `program` does, if there is one, and else stdin.
+/// Runs a session to its end, over connections along `route`, and returns its exit code. A writer writes
+/// the output of `program` if there is one, and stdin otherwise.
 ///
 /// # Errors
 ///
@@ -78,7 +78,7 @@ pub fn run(
     config: Config,
     route: Arc<dyn Route>,
     program: Option<Program>,
-    tell: &mut dyn FnMut(Told),
+    tell: &mut dyn FnMut(Event),
 ) -> io::Result<u8> {
     skypipe_satellite::allocator::reuse_large_blocks();
     let mut link = Link::new(config, route, program, tell)?;
@@ -103,14 +103,14 @@ struct Link<'a> {
     started: Instant,
     connection: Connection,
     reader: Option<Reader>,
-    /// A command that is to be started once its stream is open.
+    /// A command that is started once its stream is open.
     program: Option<Program>,
     writer: Option<Writer>,
     signals: Option<Signals>,
-    /// A signal that waits for the rest of stdin, and until when.
+    /// A signal that waits for the rest of stdin, and until when it waits.
     signal: Option<(Signal, Instant)>,
     wake: Wake,
-    tell: &'a mut dyn FnMut(Told),
+    tell: &'a mut dyn FnMut(Event),
     exit: Option<u8>,
 }
 
@@ -119,7 +119,7 @@ impl<'a> Link<'a> {
         config: Config,
         route: Arc<dyn Route>,
         program: Option<Program>,
-        tell: &'a mut dyn FnMut(Told),
+        tell: &'a mut dyn FnMut(Event),
     ) -> io::Result<Self> {
         let wake = Wake::new()?;
         let (mut reader, mut writer, mut signals) = (None, None, None);
@@ -129,7 +129,7 @@ impl<'a> Link<'a> {
             Job::Listen { .. } => writer = Some(Writer::start(wake.waker())?),
             Job::Ask(_) => {}
         }
-        // A question has nothing to put in order when it is interrupted.
+        // A question has nothing to clean up when it is interrupted, so the signal's default applies.
         if !matches!(config.job, Job::Ask(_)) {
             signals = Some(Signals::watch()?);
         }
@@ -148,7 +148,7 @@ impl<'a> Link<'a> {
         })
     }
 
-    /// Hands one input in, and does all that the session wants thereupon.
+    /// Hands in one input, and carries out all resulting actions.
     fn hand_in(&mut self, input: Input) {
         if self.exit.is_none() {
             self.session.handle(self.started.elapsed(), input);
@@ -168,15 +168,15 @@ impl<'a> Link<'a> {
                         writer.write(bytes);
                     }
                 }
-                Output::Notice(sentence) => (self.tell)(Told::Notice(sentence)),
-                Output::Hint(sentence) => (self.tell)(Told::Hint(sentence)),
-                Output::Answer(reply) => (self.tell)(Told::Answer(reply)),
+                Output::Notice(sentence) => (self.tell)(Event::Notice(sentence)),
+                Output::Hint(sentence) => (self.tell)(Event::Hint(sentence)),
+                Output::Answer(reply) => (self.tell)(Event::Answer(reply)),
                 Output::Exit(code) => self.exit = Some(code),
             }
         }
     }
 
-    /// Step 1.
+    /// Step 1: sends and waits.
     fn wait(&mut self) -> io::Result<()> {
         let sooner = self.connection.turn();
         let timeout = self.patience(sooner);
@@ -219,8 +219,8 @@ impl<'a> Link<'a> {
         Ok(())
     }
 
-    /// How long there is nothing to do, in milliseconds, rounded up; -1 is for ever. The connection
-    /// may have something `sooner`.
+    /// The longest time to wait, in milliseconds, rounded up; -1 is forever. `sooner` is the connection's
+    /// own deadline.
     fn patience(&self, sooner: Option<Duration>) -> i64 {
         let now = Instant::now();
         let flush = self.signal.map(|(_, until)| until);
@@ -239,11 +239,11 @@ impl<'a> Link<'a> {
         })
     }
 
-    /// Step 2.
+    /// Step 2: the connection.
     fn take_messages(&mut self) {
         self.connection.look();
         if let Some(latency) = self.connection.latency() {
-            (self.tell)(Told::Latency(latency));
+            (self.tell)(Event::Latency(latency));
         }
         for _ in 0..MESSAGES_A_ROUND {
             if let Some(frames) = self.connection.receive() {
@@ -259,7 +259,7 @@ impl<'a> Link<'a> {
         }
     }
 
-    /// Step 3.
+    /// Step 3: stdout.
     fn take_from_stdout(&mut self) {
         while let Some(news) = self.writer.as_mut().and_then(Writer::next) {
             match news {
@@ -274,7 +274,7 @@ impl<'a> Link<'a> {
         }
     }
 
-    /// Step 4.
+    /// Step 4: the deadline.
     fn take_time(&mut self) {
         let due = self.session.deadline();
         if due.is_some_and(|due| due <= self.started.elapsed()) {
@@ -282,7 +282,7 @@ impl<'a> Link<'a> {
         }
     }
 
-    /// Step 5.
+    /// Step 5: signals.
     fn take_signal(&mut self) {
         let Some(signal) = self.signals.as_ref().and_then(Signals::take) else {
             return;
@@ -292,7 +292,7 @@ impl<'a> Link<'a> {
         self.signal = Some((signal, Instant::now() + flush));
     }
 
-    /// Starts the command as soon as what it writes has somewhere to go.
+    /// Starts the command as soon as its stream is open.
     fn start_program(&mut self) -> io::Result<()> {
         let is_time = self.signal.is_none() && self.session.is_open();
         if let Some(program) = self.program.take_if(|_| is_time) {
@@ -304,8 +304,8 @@ impl<'a> Link<'a> {
         Ok(())
     }
 
-    /// Step 6. A signal often comes together with the end of stdin, because Ctrl-C ends both sides
-    /// of the shell's pipe. The signal came first then, and what it broke off did not end well.
+    /// Step 6: stdin. A signal often comes together with the end of stdin, because Ctrl-C ends both sides
+    /// of a shell's pipe. The signal counts as first then: the stream that it interrupted did not end well.
     fn take_from_stdin(&mut self) {
         while let Some(reader) = &mut self.reader
             && self.session.wants_input()

@@ -1,18 +1,18 @@
 //! The satellite that starts by itself on this machine.
 //!
-//! Owns its directory below the home directory, its locks, and how it is started. Never talks to
-//! it: that is the link's.
+//! This module owns its directory below the home directory, its locks, and how it is started. It never
+//! talks to the satellite: `link` does.
 //!
-//! | file | what it is |
+//! | file | content |
 //! | --- | --- |
-//! | `satellite.sock` | where it listens |
+//! | `satellite.sock` | the socket on which it listens |
 //! | `satellite.lock` | locked by the running satellite for life; its process id, as text |
-//! | `start.lock` | locked by who starts one or looks whether to |
-//! | `satellite.log` | its stderr, this run's and those before, up to 1 MiB; what was there before lies in `satellite.log.1` |
+//! | `start.lock` | locked by a process that starts a satellite, or looks whether to |
+//! | `satellite.log` | its stderr of all runs, up to 1 MiB; older lines are in `satellite.log.1` |
 //!
-//! Locks are `flock`'s, which the system frees when their holder dies, however it dies. So a stale
-//! socket means nothing, whoever holds `satellite.lock` may replace it, and two first uses at the
-//! same instant start one satellite: the second waits for `start.lock` and then finds it running.
+//! The locks are `flock`'s, which the system releases when their holder dies, however it dies. So a stale
+//! socket means nothing, and the holder of `satellite.lock` may replace it. Two first uses at the same
+//! instant start one satellite: the second waits for `start.lock` and then finds it running.
 
 pub mod directory;
 mod independence;
@@ -29,14 +29,14 @@ use crate::link::route::{Route, Way};
 /// The route to this machine's own satellite.
 #[derive(Debug)]
 pub struct Local {
-    /// Its directory.
+    /// The satellite's directory.
     pub path: PathBuf,
-    /// Whether it is started if it does not run.
+    /// Whether to start the satellite if it does not run.
     pub start: bool,
 }
 
 impl Route for Local {
-    /// Never: the satellite may have ended since it was last seen.
+    /// Always `None`: the satellite may have ended since it was last seen.
     fn known(&self) -> Option<Way> {
         None
     }

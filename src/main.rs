@@ -1,4 +1,4 @@
-//! The command `skypipe`. Owns nothing: [`skypipe::run`] does it all.
+//! The binary `skypipe`. All of its code is in the library, behind [`skypipe::run`].
 
 use std::process::ExitCode;
 

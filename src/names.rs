@@ -1,16 +1,16 @@
-//! What the host knows of names: the addresses of hosts, and the home directories of users.
+//! Name look-ups: the addresses of hosts, and the home directories of users.
 //!
-//! Owns every look-up of this program. The program is linked statically, and the C library in it would
-//! still load the modules that `/etc/nsswitch.conf` lists. Where they were built for another C library
-//! it crashes in them. So no module is ever loaded ([`pin()`]), and all is asked in one of these ways:
+//! This module does every look-up of this program. The program is linked statically, yet the C library in
+//! it would still load the modules listed in `/etc/nsswitch.conf`. Modules built for another C library
+//! crash it. So no module is ever loaded ([`pin()`]), and look-ups go one of these ways:
 //!
-//! | what answers | how it is asked |
+//! | source | how it is asked |
 //! | --- | --- |
-//! | `/etc/hosts` and DNS | the C library, which has both inside |
+//! | `/etc/hosts` and DNS | the C library, which contains both |
 //! | `/etc/passwd` | read here |
-//! | anything else that `/etc/nsswitch.conf` lists | `getent`, a program of the host's own |
+//! | anything else in `/etc/nsswitch.conf` | `getent`, a program of the host's own |
 //!
-//! When `getent` is needed and cannot be had, the first two are asked alone, and an error says so.
+//! If `getent` is needed and missing, only the first two are asked, and an error says so.
 
 mod getent;
 mod pin;
@@ -23,16 +23,16 @@ use std::path::PathBuf;
 use rustix::net::{AddressFamily, SocketType, netdevice, socket};
 
 pub use self::pin::pin;
-use crate::tell::words;
+use crate::report::words;
 
-/// Where the users of this machine are listed.
+/// The list of this machine's users.
 const PASSWD: &str = "/etc/passwd";
 
 /// The addresses of `host`, a name or an address, in the order in which to try them.
 ///
 /// # Errors
 ///
-/// When it has none, or nobody can be asked; the sentence does not name the host.
+/// When there is none, or no source can be asked. The sentence does not name the host.
 pub fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, port)]);
@@ -51,7 +51,7 @@ pub fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     }
 }
 
-/// What `/etc/hosts` and DNS say.
+/// Looks a host up in `/etc/hosts` and DNS.
 fn inside(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     pin();
     let found = (host, port).to_socket_addrs().map_err(|error| {
@@ -62,7 +62,7 @@ fn inside(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     Ok(found.collect())
 }
 
-/// The addresses in what `getent ahosts` prints: one a line, once for each type of socket.
+/// Parses the output of `getent ahosts`: one address a line, repeated for each socket type.
 fn listed(text: &str, port: u16) -> Vec<SocketAddr> {
     let mut found = Vec::new();
     for line in text.lines() {
@@ -76,7 +76,7 @@ fn listed(text: &str, port: u16) -> Vec<SocketAddr> {
     found
 }
 
-/// An address, perhaps with the interface behind a `%`.
+/// Parses an address, perhaps with an interface behind a `%`.
 fn with_zone(text: &str, port: u16) -> Option<SocketAddr> {
     let Some((ip, zone)) = text.split_once('%') else {
         return Some(SocketAddr::new(text.parse().ok()?, port));
@@ -92,13 +92,13 @@ pub fn interface(zone: &str) -> Option<u32> {
     if let Ok(number) = zone.parse() {
         return Some(number);
     }
-    // Any socket will do: the system wants one for the question.
+    // The system call needs a socket; any will do.
     let any = socket(AddressFamily::INET6, SocketType::DGRAM, None)
         .or_else(|_| socket(AddressFamily::INET, SocketType::DGRAM, None));
     netdevice::name_to_index(any.ok()?, zone).ok()
 }
 
-/// The home directory of the user with this number, as the host has it listed.
+/// The home directory of the user with this id, by the host's user database.
 #[must_use]
 pub fn home_of(user: u32) -> Option<PathBuf> {
     let text = fs::read(PASSWD).unwrap_or_default();
@@ -110,7 +110,7 @@ pub fn home_of(user: u32) -> Option<PathBuf> {
     home_in(&text, user)
 }
 
-/// The same, in a text in the form of `/etc/passwd`.
+/// Looks the home directory up in a text in the form of `/etc/passwd`.
 fn home_in(text: &str, user: u32) -> Option<PathBuf> {
     let user = user.to_string();
     text.lines().find_map(|line| {

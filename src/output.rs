@@ -1,30 +1,30 @@
-//! Stdout, for what was asked for: help, lists, reports, invitations.
+//! Text on stdout that the user asked for: help, lists, reports, invitations.
 //!
-//! Owns what it means that stdout does not take it. A pipe's bytes go another way
-//! ([`crate::link`]).
+//! This module decides what a failed write to stdout means. The bytes of pipes do not pass here
+//! ([`crate::link`] writes them).
 
 use skypipe_broker::text::printable;
 use skypipe_satellite::standard::{self, NotPrinted};
 use zeroize::Zeroizing;
 
 use crate::exit::{DONE, Failure};
-use crate::tell::words;
+use crate::report::words;
 
-/// Looks whether stdout can be written, before something is done whose result would be lost.
+/// Checks that stdout can be written, before an action whose result would be lost otherwise.
 ///
 /// # Errors
 ///
-/// When it was closed at the start, or is open for reading alone.
+/// When stdout was closed at the start, or is open for reading only.
 pub fn check() -> Result<(), Failure> {
     standard::check_stdout().map_err(|fault| failure(&fault))
 }
 
-/// Prints what can be asked for again, and returns the exit code. A reader that has seen enough is no
-/// failure.
+/// Prints text that can be asked for again, and returns the exit code. A reader that closes the pipe early
+/// is no failure.
 ///
 /// # Errors
 ///
-/// When stdout does not take it for any other reason.
+/// When writing fails for any other reason.
 pub fn show(text: &str) -> Result<u8, Failure> {
     match standard::print(harmless(text).as_bytes()) {
         Ok(()) | Err(NotPrinted::Unread) => Ok(DONE),
@@ -32,23 +32,23 @@ pub fn show(text: &str) -> Result<u8, Failure> {
     }
 }
 
-/// Prints what is not shown again.
+/// Prints text that is not shown again, such as a secret.
 ///
 /// # Errors
 ///
-/// When stdout does not take it, or nobody reads it.
+/// When writing fails, a closed reader included.
 pub fn hand_over(text: &str) -> Result<(), Failure> {
     standard::print(harmless(text).as_bytes()).map_err(|fault| failure(&fault))
 }
 
-/// A cell with blanks behind it. (A formatter's width has a limit, and what a satellite says has not.)
+/// Pads a cell with blanks. (A formatter's width is limited; the length of what a satellite sends is not.)
 #[must_use]
 pub fn padded(cell: &str, width: usize) -> String {
     let blanks = width.saturating_sub(cell.chars().count());
     format!("{cell}{}", " ".repeat(blanks))
 }
 
-/// Whole lines, in which what could harm a terminal is escaped.
+/// Escapes what could harm a terminal, and keeps the line ends.
 fn harmless(text: &str) -> Zeroizing<String> {
     let lines = text.lines().map(|line| printable(line) + "\n");
     Zeroizing::new(lines.collect::<String>())

@@ -1,6 +1,6 @@
-//! Small files that are for this user alone.
+//! Small files that only this user may read.
 //!
-//! Owns how one is written: whole or not at all, and never readable by others, not even for a moment.
+//! This module replaces a file atomically. The file is never readable by others, not even for a moment.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -9,11 +9,11 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-/// Puts `bytes` in the place of what the file at `path` held, and makes the directory it is in.
+/// Replaces the content of the file at `path` with `bytes`, and creates the file's directory if needed.
 ///
 /// # Errors
 ///
-/// When the system refuses; then what the file held is still there.
+/// When the system refuses. The old content is then still in place.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     DirBuilder::new()
@@ -21,7 +21,8 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .mode(0o700)
         .create(directory)?;
     let fresh = path.with_extension(format!("{}", std::process::id()));
-    // In a container each process may have the same number as one that was killed right here.
+    // In a container a new process may have the same id as one that was killed before it could rename its
+    // file.
     remove(&fresh)?;
     let mut file = OpenOptions::new()
         .write(true)
@@ -34,30 +35,30 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .and_then(|()| fs::rename(&fresh, path))
         .and_then(|()| File::open(directory)?.sync_all());
     if written.is_err() {
-        // What is left of it may be a secret.
+        // The unfinished file may contain a secret.
         let _ = fs::remove_file(&fresh);
     }
     written
 }
 
-/// What the file at `path` holds, if there is one; at most `limit` bytes of it.
+/// Reads at most `limit` bytes of the file at `path`. `None` if there is no file.
 ///
 /// # Errors
 ///
-/// When the system refuses, or it is no UTF-8.
+/// When the system refuses, or the content is not UTF-8.
 pub fn read(path: &Path, limit: u64) -> io::Result<Option<Zeroizing<String>>> {
     let file = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };
     let room = usize::try_from(limit).unwrap_or(usize::MAX).min(1 << 16);
-    // With room for all of it from the start: a buffer that grows leaves its old place unwiped.
+    // The capacity suffices from the start: a buffer that grows leaves its old memory unwiped.
     let mut text = Zeroizing::new(String::with_capacity(2 * room));
     file.take(limit).read_to_string(&mut text)?;
     Ok(Some(text))
 }
 
-/// Removes the file at `path`, if there is one; whether there was.
+/// Removes the file at `path`. Returns whether there was one.
 ///
 /// # Errors
 ///

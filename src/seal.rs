@@ -1,36 +1,36 @@
-//! Seals a stream of bytes from client to client.
+//! End-to-end encryption of a stream, from client to client.
 //!
-//! Owns the form of a sealed stream: [`Sealer`] makes it, [`Opener`] checks and undoes it. Never
-//! touches a socket, a file, a clock or the system's randomness, and never decides who may have
-//! which keys: an [`Epoch`](crate::keys::Epoch) comes from outside.
+//! This module owns the form of a sealed stream: [`Sealer`] makes it, [`Opener`] checks and undoes it. It
+//! never touches a socket, a file, a clock or the system's randomness. It never decides who may have which
+//! keys: an [`Epoch`](crate::keys::Epoch) comes from outside.
 //!
 //! # What it protects
 //!
-//! A satellite keeps, cuts, repeats and hands on a stream without being trusted. Of a sealed stream
+//! A satellite stores, splits, repeats and passes on a stream without being trusted. For a sealed stream:
 //!
-//! - nobody learns the bytes who has not the reading key of its epoch, the writer included once it
-//!   has forgotten its [`Sealer`];
-//! - nobody without the epoch's pre-shared key can make a stream that opens, or change, leave out,
-//!   repeat or move any of its bytes, or end it early, without a [`Fault`] where it is opened;
-//! - nothing of it opens as a part of another stream, another pipe or another epoch.
+//! - Nobody can read the bytes without the reading key of its epoch. That includes the writer, once it has
+//!   dropped its [`Sealer`].
+//! - Nobody without the epoch's pre-shared key can make a stream that opens. Nor can anybody without it
+//!   change, omit, repeat or move any bytes, or end the stream early, without a [`Fault`] at the listener.
+//! - No part of it opens as part of another stream, another pipe or another epoch.
 //!
 //! # What it does not protect
 //!
-//! - The names of pipes, the UUIDs of streams, who talks to whom, when, and how much: the length of
-//!   every piece that was sealed is open to view, and how short it was packed.
-//! - One holder of the pre-shared key from another: each of them can write as each, readers too.
-//! - What was sealed before a reading key was lost: whoever finds the key reads all of its epoch.
-//! - Whole streams: a satellite can withhold one, or show it again under its own UUID. It can also
-//!   show a stream from a later byte on to a listener that takes any beginning; one that knows where
-//!   it begins says so with [`Opener::due_at`]. A stream is whole only when its proof of the end was
-//!   checked with [`Opener::end`]: without it the satellite may have cut off the rest.
+//! - Metadata: the names of pipes, the UUIDs of streams, who talks to whom, when, and how much. The length
+//!   of every sealed piece is visible, and so is how well it was compressed.
+//! - One holder of the pre-shared key from another: each of them, readers included, can write as any other.
+//! - Data sealed before a reading key was lost: whoever finds the key can read all of its epoch.
+//! - Whole streams: a satellite can withhold one, or replay it under its own UUID. It can also show a
+//!   stream from a later byte on to a listener that accepts any beginning; a listener that knows its
+//!   beginning calls [`Opener::due_at`]. A stream is whole only after its proof of the end was checked with
+//!   [`Opener::end`]: without that check the satellite may have cut off the rest.
 //!
 //! # The form
 //!
-//! A sealed stream is a sequence of *records*. Each opens by itself, so that a listener can begin at
-//! any of them. Numbers are big-endian.
+//! A sealed stream is a sequence of *records*. Each opens by itself, so that a listener can start at any of
+//! them. Numbers are big-endian.
 //!
-//! | bytes    | what                                                                              |
+//! | bytes    | content                                                                           |
 //! | -------- | --------------------------------------------------------------------------------- |
 //! | 0        | suite: 1 is AES-256-GCM, 2 is ChaCha20-Poly1305                                    |
 //! | 1        | kind: 0 is bytes, 1 is the end, 2 is packed bytes                                  |
@@ -49,20 +49,21 @@
 //! - `info`: `skypipe stream 1`, a zero byte, the 16 bytes of the stream's UUID, the pipe's name;
 //! - `psk`: the epoch's 32 bytes; `psk_id`: `skypipe epoch` and the epoch's number in 4 bytes.
 //!
-//! The content of a record of bytes is the next bytes of the stream. That of a packed one is a frame of
-//! zstd (RFC 8878) with at most [`MOST_RATIO`] bytes of the stream for each byte of the record, which a
-//! frame to be skipped may fill up. How well bytes shrink can be seen in the positions.
+//! The content of a record of bytes is the next bytes of the stream. The content of a packed record is a
+//! zstd frame (RFC 8878) that holds at most [`MOST_RATIO`] bytes of the stream for each byte of the record;
+//! a skippable frame may pad the record to reach that ratio. The positions show how well the bytes were
+//! compressed.
 //!
-//! A writer makes one context for a stream and an epoch, so that as a rule a listener decapsulates
-//! one key for a stream.
+//! A writer makes one context for each stream and epoch, so that a listener normally decapsulates one key
+//! for each stream.
 //!
 //! # Why no nonce is used twice
 //!
-//! A key belongs to one [`Sealer`], as the entropy that it is made of is fresh. A sealer counts the
-//! position itself and only upwards. Each record of bytes has at least one byte, so the next one's
-//! position is greater; the end's position is that of the first byte that does not exist, and
-//! [`Sealer::end`] consumes the sealer, so that no record comes after it. What has to be sent again
-//! is sent as it was sealed, never sealed again.
+//! A key belongs to one [`Sealer`], because the entropy that it is made of is fresh. A sealer counts the
+//! position itself and only upwards. Each record of bytes has at least one byte, so the next record's
+//! position is greater. The end's position is that of the first byte that does not exist. [`Sealer::end`]
+//! consumes the sealer, so no record comes after it. Data that has to be sent again is sent as it was
+//! sealed, and is never sealed again.
 
 mod epoch;
 mod fault;
@@ -88,7 +89,7 @@ pub use suite::Suite;
 
 use uuid::Uuid;
 
-/// The stream that a key belongs to, as HPKE's `info`.
+/// HPKE's `info`, which binds a key to one stream.
 fn stream_info(stream: Uuid, pipe: &str) -> Vec<u8> {
     [
         b"skypipe stream 1\0",
@@ -98,5 +99,5 @@ fn stream_info(stream: Uuid, pipe: &str) -> Vec<u8> {
     .concat()
 }
 
-/// The use that a key is exported for, as HPKE's `exporter_context`.
+/// HPKE's `exporter_context`, the purpose of the exported key.
 const STREAM_KEY: &[u8] = b"skypipe stream key";

@@ -1,15 +1,15 @@
-//! The client's side of the conversation: one writer, one listener or one question.
+//! The client's side of the protocol, as a pure state machine: one writer, one listener or one question.
 //!
-//! It owns the connection's life (hello, heartbeats, coming back), what is sent again, what is
-//! confirmed, messages for the person and the exit code. It holds no socket, thread, clock or file:
-//! the loop in `link` hands in what happened and does what it asks.
+//! This module owns the connection's life (hello, heartbeats, reconnecting), retransmission, confirmations,
+//! messages for the user and the exit code. It holds no socket, thread, clock or file: the loop in `link`
+//! reports events and carries out the session's actions.
 //!
 //! # The contract
 //!
-//! 1. `handle(now, input)` for each thing that happened; `now` never goes back.
-//! 2. `poll()` until it returns nothing, doing each output. [`Output::Exit`] is the last.
-//! 3. Wait until something happens, or until `deadline()`, then hand in [`Input::Timeout`].
-//!    [`Session::wants_input`] says whether stdin may be read on meanwhile.
+//! 1. Call `handle(now, input)` for each event; `now` never goes back.
+//! 2. Call `poll()` until it returns nothing, and carry out each output. [`Output::Exit`] is the last.
+//! 3. Wait for an event, or until `deadline()`, then hand in [`Input::Timeout`]. [`Session::wants_input`]
+//!    says whether stdin may be read meanwhile.
 //!
 //! # The life of a connection
 //!
@@ -22,6 +22,7 @@
 mod asking;
 mod cargo;
 mod compressing;
+mod interface;
 mod listening;
 mod plain;
 mod room;
@@ -32,29 +33,28 @@ mod writing;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::keys::Keyring;
 use bytes::Bytes;
 use skypipe_broker::protocol::{
-    Code, Limits, MAGIC, MAX_CHUNK, Mode, NewBox, NewKey, OwnKey, Phrase, REVISION, Reply, Request,
-    SCRAP, decode, encode,
+    Code, Limits, MAGIC, MAX_CHUNK, OwnKey, REVISION, Reply, Request, SCRAP, decode, encode,
 };
-use uuid::Uuid;
-
-use crate::keys::{Identity, Keyring};
 
 use self::asking::Asker;
 use self::listening::Listener;
 use self::writing::Writer;
 
 pub use self::compressing::Compression;
+pub use self::interface::{CommandEnd, Config, Input, Job, Output, Question, Signal, Timeouts};
 pub use self::plain::Plain;
 
-/// Time since the program started; the loop around supplies it.
+/// Time since the program started. The loop supplies it; the session reads no clock.
 pub type Now = Duration;
 
-/// How long a client looks for a satellite at its start if nothing else is said.
+/// How long a client looks for a satellite at its start, unless `--connect-timeout` says otherwise.
 const FIRST_CONTACT: Duration = Duration::from_secs(8);
 
-/// How long one attempt more may take after that time, for a satellite that came up since the one before.
+/// How long one last attempt may take after that time, for a satellite that came up since the previous
+/// attempt.
 const LAST_ATTEMPT: Duration = Duration::from_millis(1500);
 
 /// The longest wait between two attempts until the first satellite is found.
@@ -63,212 +63,33 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 /// How long one attempt to connect may take.
 const ATTEMPT: Duration = Duration::from_secs(3);
 
-/// The first and the longest wait between two attempts.
+/// The shortest and the longest wait between two attempts.
 const BACKOFF: Duration = Duration::from_millis(50);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
 
-/// A connection is given up when nothing was heard for so many heartbeats: when nothing is under
-/// way, and when a large message may still be coming through a slow line.
+/// After how many heartbeats of silence a connection is given up: normally, and while a large message may
+/// still be arriving over a slow line.
 const QUIET_BEATS: u32 = 3;
 const BUSY_BEATS: u32 = 12;
 
-/// A message of so many bytes is large: smaller ones pass even a slow line within a heartbeat or two.
+/// From this many bytes on, a message is large. Smaller ones pass even a slow line within a heartbeat or
+/// two.
 const LARGE: usize = 64 << 10;
 
-/// What the program was started for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Job {
-    /// Stdin goes into a pipe.
-    Write {
-        /// The pipe.
-        pipe: String,
-        /// Whether success waits until listeners have confirmed everything.
-        wait: bool,
-        /// Whether listeners get the stream only once it has ended.
-        whole: bool,
-        /// Whether it is packed, at a satellite that has keys.
-        compress: Compression,
-        /// Whether nobody said `-w`: then a stdin without a byte sends nothing.
-        inferred: bool,
-        /// Who writes, for people.
-        label: String,
-    },
-    /// A pipe goes to stdout.
-    Listen {
-        /// The pipe.
-        pipe: String,
-        /// How.
-        mode: Mode,
-    },
-    /// One question, and its answer as [`Output::Answer`].
-    Ask(Question),
-}
-
-/// What can be asked of a satellite.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Question {
-    /// Finish the listeners of a pipe.
-    Eof(String),
-    /// Which pipes there are; pages arrive as several answers.
-    List,
-    /// Drop what waits in a pipe.
-    Discard(String),
-    /// How it is.
-    Status,
-    /// Stop; `true` even if something waits.
-    Stop(bool),
-    /// What the client's own key is: the answer is [`Reply::Welcome`].
-    Own,
-    /// Let somebody in.
-    Invite(NewKey),
-    /// Which keys there are; pages arrive as several answers.
-    Keys,
-    /// End the key of this name; `true` also drops what it wrote and nobody takes.
-    Revoke(String, bool),
-    /// Keep a box for the holder of a key.
-    Box(NewBox),
-    /// What the phrase opens.
-    Phrase,
-    /// Keep what a phrase opens, with a box of keys up to this generation, or nothing any more.
-    SetPhrase(u32, Option<Phrase>),
-}
-
-/// How long a session waits, where the person said so.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Timeouts {
-    /// `--timeout`: until it gives up when nothing moves.
-    pub idle: Option<Duration>,
-    /// `--connect-timeout`: until it gives up looking for a satellite at the start.
-    pub connect: Option<Duration>,
-}
-
-/// What a session is told at its start.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// The program's UUID.
-    pub client: Uuid,
-    /// The UUID of its stream or listener.
-    pub id: Uuid,
-    /// What it is for.
-    pub job: Job,
-    /// `--timeout`.
-    pub timeout: Option<Duration>,
-    /// `--connect-timeout`.
-    pub connect_timeout: Option<Duration>,
-    /// Program and version, such as `skypipe 1.0.0`.
-    pub program: String,
-    /// Where the satellite is, for messages.
-    pub endpoint: String,
-    /// Who the client is, at a satellite that has keys: its streams are sealed.
-    pub identity: Option<Identity>,
-    /// What the calendar says at the start, in seconds since 1970 (UTC).
-    pub wall: u64,
-}
-
-/// The signals that end a client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
-    /// SIGHUP.
-    Hangup,
-    /// SIGINT.
-    Interrupt,
-    /// SIGTERM.
-    Terminate,
-}
-
-impl Signal {
-    /// The exit code of a program that this signal ended: 128 and its number.
-    #[must_use]
-    pub fn exit_code(self) -> u8 {
-        match self {
-            Self::Hangup => 129,
-            Self::Interrupt => 130,
-            Self::Terminate => 143,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Hangup => "SIGHUP",
-            Self::Interrupt => "SIGINT",
-            Self::Terminate => "SIGTERM",
-        }
-    }
-}
-
-/// How a command ended whose output is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CommandEnd {
-    /// It exited with this code.
-    Exited(u8),
-    /// A signal of this number ended it.
-    Killed(u8),
-}
-
-/// What happened to the loop around the session.
-#[derive(Debug, Clone)]
-pub enum Input {
-    /// A message came in on the current connection.
-    Received(Vec<Bytes>),
-    /// The current connection is broken, or could not be made; with the reason if one is known.
-    Disconnected(Option<String>),
-    /// The satellite does not let this client in, nor will it: why, and what to do.
-    Refused(String),
-    /// Stdin gave these bytes (never none), at most `MAX_CHUNK`, cut at a line end if possible.
-    Read(Plain),
-    /// Stdin is at its end.
-    ReadEnd,
-    /// Stdin could not be read.
-    ReadFailed(String),
-    /// The command whose output was read has ended; all of it was handed in.
-    CommandEnded(CommandEnd),
-    /// That command could not be started: why. Nothing was handed in.
-    NotStarted(String),
-    /// The oldest [`Output::Write`] not yet reported has been written, whole.
-    Written,
-    /// Stdout is closed (EPIPE): nothing more can be written.
-    OutputClosed,
-    /// Stdout could not be written.
-    OutputFailed(String),
-    /// A signal came.
-    Signal(Signal),
-    /// The deadline has come.
-    Timeout,
-}
-
-/// What the loop around the session has to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output {
-    /// Give the connection up, if there is one, with all that is under way on it, and make a new one.
-    Connect,
-    /// Send a message on the current connection.
-    Send(Vec<Bytes>),
-    /// Write these bytes to stdout, in order, and report [`Input::Written`].
-    Write(Bytes),
-    /// Tell the person on stderr.
-    Notice(String),
-    /// Tell the person, if stderr is a terminal.
-    Hint(String),
-    /// An answer to [`Job::Ask`], to be shown.
-    Answer(Reply),
-    /// The end: what was sent before gets a moment to leave, then the program exits with this code.
-    Exit(u8),
-}
-
-/// Where the connection stands.
+/// The state of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// A connection is being made since then, and `Hello` is on its way.
+    /// A connection has been in the making since this time, and `Hello` has been sent.
     Joining(Now),
     /// The satellite has answered.
     Up,
-    /// There is no connection until then.
+    /// There is no connection; the next attempt is at this time.
     Apart(Now),
-    /// The session is over.
+    /// The session has ended.
     Over,
 }
 
-/// What all jobs share: the connection and what leaves the session.
+/// State that all jobs share: the connection and the queued outputs.
 #[derive(Debug)]
 struct Common {
     config: Config,
@@ -276,26 +97,25 @@ struct Common {
     stage: Stage,
     out: VecDeque<Output>,
     limits: Option<Limits>,
-    /// When something was heard last.
+    /// When a message last arrived.
     heard: Now,
     next_ping: Now,
-    /// Attempts since the last progress.
+    /// Connection attempts since the last progress.
     attempts: u32,
-    /// Whether the attempt after the end of the time for the first contact was begun.
+    /// Whether the last attempt after [`FIRST_CONTACT`] has begun.
     is_last_attempt: bool,
-    /// When something moved last, in the sense of `--timeout`.
+    /// When something last moved, as `--timeout` counts it.
     moved: Now,
-    /// Why the last satellite ended by itself, until something moves at the next one.
+    /// Why the previous satellite shut down because of a fault. Cleared by the next progress.
     failed: Option<String>,
     /// Why the last connection failed.
     reason: Option<String>,
-    /// What seals and opens, at a satellite that has keys, once it has answered.
+    /// The keys that seal and open, at a satellite with keys. Set once the satellite has answered.
     keyring: Option<Keyring>,
     /// The name of the client's own key there.
     name: String,
 }
 
-/// What a session is for.
 #[derive(Debug)]
 enum Role {
     Write(Box<Writer>),
@@ -311,7 +131,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session that has not begun; its first output is [`Output::Connect`].
+    /// Creates a session. Its first output is [`Output::Connect`].
     #[must_use]
     pub fn new(config: Config) -> Self {
         let role = match config.job.clone() {
@@ -365,7 +185,7 @@ impl Session {
         session
     }
 
-    /// Takes in what happened.
+    /// Handles one event. `now` must never go back.
     pub fn handle(&mut self, now: Now, input: Input) {
         let common = &mut self.common;
         common.now = common.now.max(now);
@@ -373,7 +193,7 @@ impl Session {
             return;
         }
         match input {
-            // It may come late on a connection that was given up for its silence.
+            // The message may arrive late, on a connection that was given up for its silence.
             Input::Received(_) if matches!(common.stage, Stage::Apart(_)) => {}
             Input::Received(frames) => self.received(&frames),
             Input::Disconnected(reason) => {
@@ -395,7 +215,7 @@ impl Session {
         self.advance();
     }
 
-    /// What to do next; nothing when all is done for now.
+    /// The next action. `None` when there is nothing more to do for now.
     pub fn poll(&mut self) -> Option<Output> {
         self.common.out.pop_front()
     }
@@ -423,7 +243,7 @@ impl Session {
             .min()
     }
 
-    /// Whether the satellite has opened the stream, so that a command may begin to write.
+    /// Whether the satellite has opened the stream. Only then is a command started.
     #[must_use]
     pub fn is_open(&self) -> bool {
         match &self.role {
@@ -432,7 +252,7 @@ impl Session {
         }
     }
 
-    /// Whether it takes another [`Input::Read`].
+    /// Whether the session accepts another [`Input::Read`].
     #[must_use]
     pub fn wants_input(&self) -> bool {
         match &self.role {
@@ -442,7 +262,6 @@ impl Session {
     }
 }
 
-/// The connection.
 impl Session {
     fn connect(&mut self) {
         let common = &mut self.common;
@@ -454,7 +273,7 @@ impl Session {
             program: common.config.program.clone(),
         };
         common.send(&hello, None);
-        // No need to wait for the answer; a question alone must not be asked twice.
+        // Nothing need wait for the answer, except a question: it must not be asked twice.
         match &mut self.role {
             Role::Write(writer) => writer.attach(common),
             Role::Listen(listener) => listener.attach(common),
@@ -462,7 +281,7 @@ impl Session {
         }
     }
 
-    /// The connection is gone.
+    /// Handles the loss of the connection.
     fn part(&mut self) {
         let common = &mut self.common;
         if !matches!(common.stage, Stage::Joining(_) | Stage::Up) {
@@ -516,7 +335,7 @@ impl Session {
                 code: Code::Stranger,
                 ..
             } => self.part(),
-            // The next connection finds the satellite that is started in its place.
+            // The next connection reaches the satellite that is started in its place.
             Reply::Error {
                 code: Code::Failed,
                 message,
@@ -576,7 +395,7 @@ impl Session {
         }
     }
 
-    /// The satellite says which key this is, and has kept a box for it.
+    /// Handles the satellite's answer with this client's key and its sealed keyring.
     fn take_keys(&mut self, key: Option<&OwnKey>, limits: Limits) {
         let common = &mut self.common;
         let Some(identity) = &common.config.identity else {
@@ -597,13 +416,13 @@ impl Session {
                 );
             }
             Ok(keyring) => self.renew(keyring),
-            // A question needs no keys, and may be the way to get some.
+            // A question needs no keys, and may be the way to get them.
             Err(_) if matches!(self.role, Role::Ask(_)) => {}
             Err(fault) => common.fail(1, &fault.to_string()),
         }
     }
 
-    /// There are newer keys, as after somebody's was revoked.
+    /// Handles a new sealed keyring, sent after somebody's key was revoked.
     fn take_box(&mut self, boxed: &[u8]) {
         let Some(identity) = &self.common.config.identity else {
             return;
@@ -614,7 +433,7 @@ impl Session {
         }
     }
 
-    /// Takes newer keys, and never goes back to older ones.
+    /// Installs a newer keyring. An older one is ignored.
     fn renew(&mut self, keyring: Keyring) {
         let common = &mut self.common;
         let known = common.keyring.as_ref().map(|known| known.newest().number);
@@ -687,7 +506,7 @@ impl Session {
         }
     }
 
-    /// What it has waited for in vain.
+    /// What the session was waiting for, for the message of a timeout.
     fn waits_for(&self) -> String {
         let common = &self.common;
         match &self.role {
@@ -698,7 +517,7 @@ impl Session {
         }
     }
 
-    /// Says goodbye for whatever it is that ends before its end.
+    /// Sends the goodbye of a session that ends early.
     fn leave(&mut self) {
         let common = &mut self.common;
         if let Role::Listen(listener) = &mut self.role {
@@ -720,7 +539,7 @@ impl Session {
         }
     }
 
-    /// When the connection is given up if nothing more is heard.
+    /// When the connection is given up if nothing more arrives.
     fn quiet_until(&self) -> Now {
         let heard = self.common.heard;
         let last_word = match &self.role {
@@ -731,8 +550,9 @@ impl Session {
         last_word.map_or(usual, |until| until.min(usual))
     }
 
-    /// For how long nothing may be heard. It doubles, once, after an attempt that brought nothing
-    /// but a large message half-way: a line so slow must get it through some time.
+    /// The silence after which the connection is given up. It doubles, once, after an attempt that brought
+    /// nothing but half of a large message: even a very slow line must get such a message through some
+    /// time.
     fn patience(&self) -> Duration {
         let is_busy = match &self.role {
             Role::Write(writer) => writer.is_busy(),
@@ -755,17 +575,18 @@ impl Common {
         self.out.push_back(Output::Send(frames));
     }
 
-    /// Whether the satellite knows this connection, as far as anyone can tell.
+    /// Whether `Welcome` has arrived and the connection is not known to be broken.
     fn is_up(&self) -> bool {
         self.stage == Stage::Up
     }
 
-    /// Whether this client has an invitation, and no keys yet. What is not sealed then is nobody's.
+    /// Whether this client has an invitation and no keys yet. A stream that is not sealed cannot be trusted
+    /// then.
     fn awaits_keys(&self) -> bool {
         self.config.identity.is_some() && self.keyring.is_none()
     }
 
-    /// Something moved: `--timeout` counts anew, and the connection has proved itself.
+    /// Records progress: `--timeout` starts again, and the connection counts as good.
     fn progress(&mut self) {
         self.moved = self.now;
         self.attempts = 0;
@@ -779,8 +600,9 @@ impl Common {
         Duration::from_millis(ms)
     }
 
-    /// Doubles with each attempt, with up to half of it added by chance, so that a satellite that
-    /// restarts does not meet all its clients at once. The chance is the client's UUID.
+    /// The wait before the next attempt. It doubles with each attempt, plus a random part of up to half of
+    /// it, so that a restarted satellite does not meet all its clients at once. The randomness comes from
+    /// the client's UUID.
     fn backoff(&self) -> Duration {
         let doubled = BACKOFF * (1 << self.attempts.min(10));
         let (_, chance) = self.config.client.as_u64_pair();
@@ -794,8 +616,8 @@ impl Common {
         wait + wait * spread / 1024
     }
 
-    /// When the search for the first satellite is over, or its last attempt is due. An attempt that is
-    /// being made then has some time more.
+    /// When the search for the first satellite ends, or its last attempt is due. An attempt in progress
+    /// then gets [`LAST_ATTEMPT`] more.
     fn first_contact_until(&self) -> Option<Now> {
         let until = self.config.connect_timeout.unwrap_or(FIRST_CONTACT);
         match (self.limits, self.stage) {
@@ -805,7 +627,7 @@ impl Common {
         }
     }
 
-    /// Says why, then ends.
+    /// Prints the message, then ends the session with this code.
     fn fail(&mut self, code: u8, message: &str) {
         self.out.push_back(Output::Notice(message.to_owned()));
         self.exit(code);
@@ -816,7 +638,7 @@ impl Common {
         self.out.push_back(Output::Exit(code));
     }
 
-    /// What an error about a stream or listener means for a client that depends on it.
+    /// Handles an error about the client's stream or listener.
     fn refused(&mut self, code: Code, message: &str) {
         let exit = match code {
             Code::Unknown | Code::Lost => 3,
@@ -827,7 +649,7 @@ impl Common {
     }
 }
 
-/// Whether `theirs` is an older version than `ours`, both in the form `name 1.2.3`.
+/// Whether version `theirs` is older than `ours`. Both have the form `name 1.2.3`.
 fn is_older(theirs: &str, ours: &str) -> bool {
     let version = |program: &str| -> Option<Vec<u64>> {
         let (_, number) = program.rsplit_once(' ')?;
@@ -838,7 +660,7 @@ fn is_older(theirs: &str, ours: &str) -> bool {
         .is_some_and(|(theirs, ours)| theirs < ours)
 }
 
-/// The most payload bytes that a satellite takes in one chunk.
+/// The most payload bytes that the satellite accepts in one chunk.
 fn chunk_limit(common: &Common) -> usize {
     let limit = common
         .limits

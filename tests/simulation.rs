@@ -1,14 +1,14 @@
-//! The broker and many sessions on virtual time, over a network that delays, breaks and loses,
-//! against a reference model that is simpler than the code.
+//! Simulation: the broker and many sessions in virtual time, over a network that delays, breaks and loses.
+//! A reference model that is simpler than the code checks the behaviour.
 //!
-//! Each history is drawn from a seed, and a failure says which: `SKYPIPE_SEED=n` replays that one
-//! alone. `SKYPIPE_SEEDS=n` says how many histories there are in all. `SKYPIPE_PLANT=…` puts a fault
-//! in on purpose (`simulation/plant.rs` lists them): then the simulation has to fail. Of a failure
-//! `SKYPIPE_TRACE=1` prints every message, and `SKYPIPE_SHRINK=1` the few that it takes.
+//! Each history is drawn from a seed, and a failure prints its seed. `SKYPIPE_SEED=n` replays that history
+//! alone; `SKYPIPE_SEEDS=n` sets the number of histories. `SKYPIPE_PLANT=…` plants a fault
+//! (`simulation/plant.rs` lists them), and the simulation must then fail. For a failure `SKYPIPE_TRACE=1`
+//! prints every message, and `SKYPIPE_SHRINK=1` the few that are needed.
 //!
-//! What a satellite is told is taken down as it takes it in (`facts`), and from it a model of each
-//! pipe (`model`), written from the rules alone, says what every listener is to get. What the
-//! satellite says, what the sessions print and how they exit is held against that (`check`).
+//! The satellite's inputs are recorded in processing order (`facts`). From them a model of each pipe
+//! (`model`), written from the rules alone, derives what every listener must get. The satellite's messages
+//! and the sessions' output and exit codes are compared with that (`check`).
 
 mod simulation {
     pub mod check;
@@ -39,10 +39,10 @@ use simulation::plant::Kind;
 use simulation::restarts;
 use simulation::scenario::{Failure, Stats, run};
 
-/// How many histories there are in an ordinary run.
+/// The number of histories in an ordinary run.
 const SEEDS: u64 = 4_000;
 
-/// Situations that every flavour must have met in an ordinary run.
+/// Situations that must come up in every flavour in an ordinary run.
 const COMMON: [&str; 33] = [
     "reconnection",
     "writer lost",
@@ -88,7 +88,7 @@ fn number(name: &str) -> Option<u64> {
     )
 }
 
-/// Runs one history; a panic in it is a failure of it.
+/// Runs one history. A panic counts as a failure.
 fn attempt(seed: u64, run: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -142,6 +142,27 @@ fn histories(flavour: Flavour, wanted: &[&'static str]) {
     }
 }
 
+/// What a run of one seed came to: what went in and out of the satellite, and how it ended.
+fn history(run: impl FnOnce(&mut Stats) -> Result<(), Failure>) -> (u64, String) {
+    let mut stats = Stats::default();
+    let ended = run(&mut stats);
+    (stats.digest, format!("{ended:?}"))
+}
+
+/// How many histories are run twice.
+const TWICE: u64 = 200;
+
+/// A failure can be looked at again, word for word.
+#[test]
+fn one_seed_has_one_history() {
+    for seed in 0..number("SKYPIPE_SEEDS").unwrap_or(TWICE) {
+        let in_memory = || history(|stats| run(seed, None, stats));
+        assert_eq!(in_memory(), in_memory(), "seed {seed}");
+        let on_disk = || history(|stats| restarts::run(seed, None, stats));
+        assert_eq!(on_disk(), on_disk(), "seed {seed} with a disk");
+    }
+}
+
 #[test]
 fn mixed_histories() {
     histories(Flavour::Mixed, &COMMON);
@@ -170,11 +191,11 @@ fn histories_with_restarts() {
     histories(Flavour::Restarts, &[&COMMON[..], &wanted].concat());
 }
 
-/// How many histories of a satellite with a disk there are in an ordinary run.
+/// The number of histories of a satellite with a disk in an ordinary run.
 const RESTARTS: u64 = 5_000;
 
-/// Rules 10, 11, 12 and 16 with a disk: `SKYPIPE_SEED`, `SKYPIPE_SEEDS` and `SKYPIPE_PLANT` as above,
-/// the faults being `skip-sync` and `early-ack`.
+/// Rules 10, 11, 12 and 16 with a disk. `SKYPIPE_SEED`, `SKYPIPE_SEEDS` and `SKYPIPE_PLANT` work as above;
+/// the faults are `skip-sync` and `early-ack`.
 #[test]
 fn histories_of_a_satellite_that_is_killed_and_loses_power() {
     let plant = env::var("SKYPIPE_PLANT")
@@ -203,8 +224,8 @@ fn histories_of_a_satellite_that_is_killed_and_loses_power() {
     );
 }
 
-/// The same for the faults of a satellite with a disk: that are found, or the promise of rule 11 is
-/// not watched.
+/// The same for the faults of a satellite with a disk. If they were not found, nothing would check the
+/// promise of rule 11.
 #[test]
 fn planted_faults_of_a_disk_are_found() {
     for kind in [
@@ -227,10 +248,10 @@ fn planted_faults_of_a_disk_are_found() {
     }
 }
 
-/// A simulation that finds nothing proves nothing: each fault put in on purpose is found.
+/// A simulation that finds nothing proves nothing, so every planted fault must be found.
 #[test]
 fn planted_faults_are_found() {
-    // Few come back who were given up, so it takes more histories to meet one.
+    // Few lost clients come back, so it takes more histories until one does.
     let kinds = [
         (Kind::ForgetAck, 60),
         (Kind::ForgetConfirm, 60),

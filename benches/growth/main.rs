@@ -181,8 +181,8 @@ fn idle(is_private: bool, clients: usize) -> Idle {
     let place = Place::new(is_private);
     let before = place.memory();
     let begin = Instant::now();
-    let halves = [clients / 2, clients - clients / 2];
-    let mut crowds = halves.map(|size| Crowd::start(place.satellite.endpoint(), size, None));
+    let public_keys = [clients / 2, clients - clients / 2];
+    let mut crowds = public_keys.map(|size| Crowd::start(place.satellite.endpoint(), size, None));
     for crowd in &mut crowds {
         crowd.hear("ready");
     }

@@ -1,13 +1,13 @@
-//! The work of libzmq's I/O thread, done by the thread that uses its sockets.
+//! Does the work of libzmq's I/O thread in the thread that uses its sockets.
 //!
-//! Owns the calls by which a loop borrows this work and gives it back. What the loop sends then leaves, and
-//! what arrives is there, without one thread waking another: that is most of what a single line costs. It
-//! never decides who does the work.
+//! This module owns the calls with which a loop borrows this work and gives it back. Outgoing messages then
+//! leave, and incoming messages arrive, without one thread waking another, which is most of the cost of a
+//! single line. This module never decides who does the work.
 //!
-//! The module has unsafe code, and the argument is this. libzmq makes sure that one thread at a time does
-//! the work: it holds a lock for as long as it has it (`patches/epoll.cpp.patch`), and a [`BorrowedIo`] stays
-//! on the thread that took it. It keeps the context, so that the I/O thread outlives it, and gives the work
-//! back before it lets go of it: a context that ends while its work is borrowed would wait for ever.
+//! It contains unsafe code. This is why it is sound. libzmq ensures that only one thread at a time does the
+//! work: a lock is held meanwhile (`patches/epoll.cpp.patch`), and a [`BorrowedIo`] stays on the thread that
+//! took it. A `BorrowedIo` keeps the context, so the I/O thread outlives it. It gives the work back before it
+//! releases the context: a context that ends while its work is borrowed would wait for ever.
 
 #![expect(
     unsafe_code,
@@ -28,21 +28,19 @@ unsafe extern "C" {
     fn zmq_give_io_back(io: *mut c_void);
 }
 
-/// The work of a context's I/O thread, until it is dropped. Whoever has it takes [turns](BorrowedIo::turn):
-/// nothing is sent or received otherwise.
+/// The borrowed work of a context's I/O thread, until this is dropped. The holder must call
+/// [`turn`](BorrowedIo::turn) repeatedly: nothing is sent or received otherwise.
 pub struct BorrowedIo {
     io: NonNull<c_void>,
     _context: Context,
 }
 
 impl BorrowedIo {
-    /// Borrows the work of the I/O thread of this context, of which `socket` is one; the context has one such
-    /// thread. Waits for a turn that the thread is in the middle of. There is none where libzmq waits
-    /// by other means than epoll.
+    /// Borrows the work of the context's only I/O thread. `socket` must belong to `context`. Waits if the
+    /// thread is in the middle of a turn. None if libzmq does not use epoll.
     #[must_use]
     pub fn of(context: &Context, socket: &mut Socket) -> Option<Self> {
-        // SAFETY: the socket is open for as long as the call lasts, and what comes back lives as long
-        // as the context.
+        // SAFETY: the socket is open during the call, and the result lives as long as the context.
         let io = NonNull::new(unsafe { zmq_borrow_io(socket.as_mut_ptr()) })?;
         Some(Self {
             io,
@@ -50,21 +48,21 @@ impl BorrowedIo {
         })
     }
 
-    /// What to wait for: it is readable when a turn has something to do.
+    /// The descriptor to wait for. It is readable when a turn has work to do.
     #[must_use]
     pub fn fd(&self) -> RawFd {
         // SAFETY: the context is kept.
         unsafe { zmq_borrowed_io_fd(self.io.as_ptr()) }
     }
 
-    /// Sends and receives what can be without waiting. Returns after what time there is something to do even
-    /// if nothing happens before: at once, if one of these `sockets` of the context has a message.
+    /// Sends and receives without waiting. Returns after what time there is work even if nothing happens
+    /// before: zero if one of these `sockets` of the context has a message.
     ///
     /// # Errors
     ///
-    /// When one of them is no longer good.
+    /// If one of the sockets is no longer valid.
     pub fn turn(&mut self, sockets: &[&Socket]) -> zmq::Result<Option<Duration>> {
-        // SAFETY: the context is kept, and this is the thread that borrowed.
+        // SAFETY: the context is kept, and this is the thread that borrowed the work.
         let millis = unsafe { zmq_borrowed_io_turn(self.io.as_ptr()) };
         for socket in sockets {
             if socket.get_events()?.contains(zmq::POLLIN) {
@@ -78,7 +76,7 @@ impl BorrowedIo {
 
 impl Drop for BorrowedIo {
     fn drop(&mut self) {
-        // SAFETY: the context is kept until after this, and this is the thread that borrowed.
+        // SAFETY: the context is kept until after this call, and this is the thread that borrowed the work.
         unsafe { zmq_give_io_back(self.io.as_ptr()) }
     }
 }
@@ -137,7 +135,7 @@ mod tests {
         zmq::poll(&mut [zmq::PollItem::from_fd(io.fd(), zmq::POLLIN)], 0) == Ok(0)
     }
 
-    /// libzmq took another turn, only to find that there is nothing more to send.
+    /// libzmq used to need another turn, only to find that there is nothing more to send.
     #[test]
     fn a_message_leaves_in_one_turn_and_leaves_nothing_to_do() {
         let (near, far) = (Context::new(), Context::new());
@@ -161,14 +159,14 @@ mod tests {
         assert!(is_quiet(&io));
     }
 
-    /// Whoever borrows waits for no event.
+    /// Borrowing works although the thread waits without a timeout and no event comes.
     #[test]
     fn the_work_of_a_thread_that_waits_for_nothing_can_be_borrowed() {
         let context = Context::new();
         let (router, mut dealer) = pair(&context);
         let millis = PATIENCE.as_millis().try_into().unwrap();
         let (sender, receiver) = mpsc::channel();
-        // This thread sees it if the other one waits for ever.
+        // This thread notices if the other one waits for ever.
         thread::spawn(move || {
             for _ in 0..100 {
                 dealer.send("hello", 0).unwrap();
@@ -181,7 +179,7 @@ mod tests {
         receiver.recv_timeout(PATIENCE).expect("it is borrowed");
     }
 
-    /// How many connections a turn serves at the most.
+    /// The maximum number of connections that one turn serves.
     const SERVED: usize = 32;
 
     #[test]
@@ -208,7 +206,7 @@ mod tests {
         for dealer in &dealers {
             dealer.send("more", 0).unwrap();
         }
-        // All of it has come before the first turn.
+        // Everything has arrived before the first turn.
         let mut far_io = BorrowedIo::of(&far, &mut dealers[0]).expect("this is Linux");
         while !is_quiet(&far_io) {
             far_io.turn(&[]).unwrap();
@@ -228,7 +226,7 @@ mod tests {
         }
     }
 
-    /// Lets everybody in, and says when a connection has gone.
+    /// Admits everybody, and reports when a connection has gone.
     struct Tells(mpsc::Sender<()>);
 
     impl Door for Tells {
@@ -241,8 +239,8 @@ mod tests {
         }
     }
 
-    /// A ROUTER and a DEALER of two contexts, which have greeted each other through TLS over a connection with
-    /// these buffers; and word of its end.
+    /// A ROUTER and a DEALER of two contexts that have greeted each other through TLS, over a connection with
+    /// buffers of this size, and a receiver that reports the connection's end.
     fn sealed_pair(
         near: &Context,
         far: &Context,
@@ -281,7 +279,7 @@ mod tests {
         std::iter::from_fn(|| router.recv_multipart(zmq::DONTWAIT).ok()).count()
     }
 
-    /// No event tells of what a record layer has read and libzmq has not.
+    /// No event reports bytes that a record layer has read and libzmq has not.
     #[test]
     fn what_a_record_layer_has_read_ahead_comes_as_well() {
         let (near, far) = (Context::new(), Context::new());
@@ -333,7 +331,7 @@ mod tests {
         let (router, mut dealer) = pair(&context);
         let io = BorrowedIo::of(&context, &mut dealer).expect("this is Linux");
         drop((router, dealer, context));
-        // Ends the context, for which the I/O thread has to be at work.
+        // The context can only end while the I/O thread does its work.
         drop(io);
     }
 }

@@ -1,38 +1,39 @@
-//! The whole satellite as a state machine: all pipes, who is connected, what everybody may send.
+//! The satellite as a state machine: all pipes, all connections, and all credit.
 //!
-//! It owns what the rules say beyond one pipe: the handshake, connections and their loss (rule 16),
-//! credit and the memory budget (rule 12), answers to writers (rule 11), listings. It holds no
-//! socket, thread, clock or file: a loop around it hands in what happened and does what it asks.
+//! This module owns every rule that reaches beyond one pipe: the handshake, connections and their loss (rule
+//! 16), credit and the memory budget (rule 12), answers to writers (rule 11), and listings. It never touches
+//! a socket, a thread, a clock or a file. An event loop around it passes in what happened (`Input`) and
+//! carries out what it asks for (`Output`).
 //!
 //! # The contract
 //!
-//! 1. `handle(now, input)` for each thing that happened; `now` never goes back.
-//! 2. `poll()` until it returns nothing; do each output before asking for the next, and hand in what
-//!    came of it.
-//!    [`Output::Stop`] and [`Output::Fail`] are the last.
-//! 3. Wait until something happens, or until `deadline()`, then hand in [`Input::Timeout`], but only
-//!    after everything that had arrived was handed in: a peer whose message lay unread is not lost.
+//! 1. Call `handle(now, input)` for each event. `now` never goes backwards.
+//! 2. Call `poll()` until it returns nothing. Carry out each output before polling for the next one, and pass
+//!    in its result. [`Output::Stop`] and [`Output::Fail`] are the last outputs.
+//! 3. Sleep until an event arrives or `deadline()` passes, then pass in [`Input::Timeout`]. Pass in all
+//!    messages that have arrived before the timeout: a peer whose message is still unread has not timed out.
 
 mod absent;
-mod asking;
+mod authorization;
+mod budget;
 mod clients;
-mod credit;
-mod guarding;
+mod durability;
 mod inflow;
-mod inviting;
-mod listening;
-mod losing;
-mod old;
+mod interface;
+mod key_admin;
 mod pipes;
+mod queries;
 mod recording;
 mod restoring;
-mod saving;
 mod shares;
+mod streams;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod timeouts;
 mod upkeep;
+mod v01_peers;
 mod work;
-mod writing;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -42,19 +43,20 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use self::absent::Absent;
+use self::budget::MemoryBudget;
 use self::clients::Clients;
-use self::credit::Room;
+use self::durability::Saving;
 pub use self::inflow::FREE_FRAME;
 use self::inflow::Inflow;
-use self::inviting::Unsaved;
-use self::listening::Taker;
+pub use self::interface::{Input, Output, Peer, Settings};
+use self::key_admin::Unsaved;
 use self::pipes::Pipes;
-use self::saving::Saving;
 use self::shares::Shares;
+use self::streams::Writer;
+use self::subscriptions::Subscription;
 pub use self::upkeep::most_clients;
 use self::work::Work;
-use self::writing::Writer;
-use crate::keys::{KeyId, Roll};
+use crate::keys::{KeyId, KeyRegistry};
 use crate::pipe::{Context, Effects, ListenerKey, Pipe};
 use crate::protocol::{
     self, Code, Limits, MAGIC, MAX_CHUNK, REVISION, Reply, Request, decode, encode, v01,
@@ -65,145 +67,32 @@ use crate::text;
 /// Time since the satellite started; the loop around supplies it.
 pub type Now = Duration;
 
-/// The upper half of the UUIDs that the broker makes for peers of the original protocol and for an
-/// `--eof` that waits, which have none; nobody else may use it. It spells "skypipe0".
+/// The upper half of the UUIDs that the broker makes itself, for v0.1 peers and for a waiting `--eof`, which
+/// bring no UUID. Clients may not use such UUIDs. The bytes spell "skypipe0".
 const OLD_IDS: u64 = 0x736b_7970_6970_6530;
 
-/// How many items go to one listener before the next one is looked after.
+/// How many items one listener is sent before the next listener is served.
 const FAIR_TURN: usize = 16;
 
-/// How many writers and listeners that were given up may come back: with a kibibyte or so for each.
+/// The maximum number of writers and listeners that timed out and may come back. Each takes about a kibibyte.
 const ABSENT_KEPT: usize = 4096;
 
-/// The most clients, however large the budget: the loop's fairness counts on it.
+/// The maximum number of clients, however large the memory budget. The event loop's fairness relies on this
+/// limit.
 const MAX_CLIENTS: usize = 10_000;
 
-/// The most streams that are open or wait, however large the budget.
+/// The maximum number of streams that are open or waiting, however large the memory budget.
 const MAX_STREAMS: usize = 100_000;
 
-/// The most listeners, however large the budget: twice the most clients that a satellite serves, each of which
-/// has one as a rule.
+/// The maximum number of listeners, however large the memory budget. It is twice the maximum number of
+/// clients, and most clients have one listener.
 const MAX_LISTENERS: usize = 20_000;
 
-/// The most parts that listeners have in streams, however large the budget: each of a thousand listeners has one
-/// in each of the streams of two hundred writers.
-const MAX_FEEDS: usize = 200_000;
+/// The maximum number of listener cursors, however large the memory budget. A listener has one cursor per
+/// stream: a thousand listeners of two hundred writers' streams reach this limit.
+const MAX_CURSORS: usize = 200_000;
 
-/// A connection, by the routing id that ZeroMQ gave it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Peer(pub Bytes);
-
-/// What happened to the loop around the broker.
-#[derive(Debug, Clone)]
-pub enum Input {
-    /// A message came in: its frames without the routing id. A loop that met more than four frames
-    /// hands in the first five at most.
-    Received {
-        /// From whom.
-        peer: Peer,
-        /// The key with which the connection was let in, at a satellite that has keys.
-        key: Option<KeyId>,
-        /// Its frames.
-        frames: Vec<Bytes>,
-    },
-    /// The same, where at least one frame is empty because its connection had no credit for it
-    /// ([`Output::Credit`]).
-    Oversent {
-        /// From whom.
-        peer: Peer,
-        /// The key with which the connection was let in.
-        key: Option<KeyId>,
-        /// Its frames.
-        frames: Vec<Bytes>,
-    },
-    /// A connection has ended, or a send to it said that there is none.
-    Disconnected {
-        /// Whose.
-        peer: Peer,
-    },
-    /// A send was refused because the connection's queue is full.
-    Congested {
-        /// Whose.
-        peer: Peer,
-    },
-    /// A send with `report` was taken by the connection.
-    Taken {
-        /// Whose.
-        peer: Peer,
-    },
-    /// The keys of [`Output::SaveKeys`] are on disk, or why not.
-    KeysSaved(Result<(), String>),
-    /// A sync of the store has come to its end.
-    Synced,
-    /// Time has passed and all that had arrived has been handed in.
-    Timeout,
-    /// Somebody asks the satellite to stop (a signal).
-    Stop,
-}
-
-/// What the loop around the broker has to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output {
-    /// Send a message: these frames behind the routing id.
-    Send {
-        /// To whom.
-        peer: Peer,
-        /// Its frames.
-        frames: Vec<Bytes>,
-        /// Whether success is to be reported as [`Input::Taken`]; failures always are.
-        report: bool,
-    },
-    /// Put the keys on disk, whole and synced, in place of those that are there, and report
-    /// [`Input::KeysSaved`] before anything else.
-    SaveKeys(Bytes),
-    /// Let a connection send so many more bytes in frames of more than [`FREE_FRAME`] bytes, or fewer if
-    /// negative, each frame counted as [`protocol::cost`]. Beyond what it may send, such a frame is to be handed
-    /// in empty. A connection that is gone needs nothing.
-    Credit {
-        /// Whose.
-        peer: Peer,
-        /// How much.
-        amount: i64,
-    },
-    /// Worth a line in the log.
-    Log(String),
-    /// End the loop.
-    Stop,
-    /// End the loop and the process, which somebody is to start again: the store has failed, and why.
-    Fail(String),
-}
-
-/// What a satellite is told at its start.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// This run's UUID.
-    pub satellite: Uuid,
-    /// Program and version, such as `skypipe 1.0.0`.
-    pub program: String,
-    /// When it started, in seconds since 1970 (UTC).
-    pub since: u64,
-    /// Its process id.
-    pub pid: u32,
-    /// The budget for payloads in memory, in bytes.
-    pub memory: u64,
-    /// The most payload bytes that one pipe may keep, and be promised.
-    pub quota: u64,
-    /// After how long a silent writer is lost.
-    pub writer_lost: Duration,
-    /// After how long a silent listener is lost.
-    pub listener_lost: Duration,
-    /// Whether all clients are on this machine, so that a connection which has ended means that its
-    /// program has.
-    pub is_local: bool,
-    /// After how long with nothing waiting and no client connected it stops; never if none.
-    pub idle: Option<Duration>,
-    /// Whether a client may stop it.
-    pub stoppable: bool,
-    /// The most clients at once.
-    pub clients: usize,
-}
-
-/// All pipes and peers of a satellite.
+/// All pipes and all clients of a satellite.
 #[derive(Debug)]
 pub struct Broker<S> {
     settings: Settings,
@@ -211,63 +100,64 @@ pub struct Broker<S> {
     store: S,
     pipes: Pipes,
     effects: Effects,
-    room: Room,
+    budget: MemoryBudget,
     inflow: Inflow,
     clients: Clients,
     shares: Shares,
     work: Work,
-    /// Writers by the UUID of their stream, until they have their answer.
+    /// Writers by the UUID of their stream. A writer is removed when it has confirmed its answer.
     writers: HashMap<Uuid, Writer>,
-    /// The UUID and the pipe of every stream that is open or waits.
+    /// The UUID and the pipe of every stream that is open or waiting.
     streams: HashMap<StreamKey, (Uuid, Arc<str>)>,
-    takers: HashMap<Uuid, Taker>,
+    subscriptions: HashMap<Uuid, Subscription>,
     listeners: HashMap<ListenerKey, Uuid>,
-    /// Writers and listeners that were given up and may come back, the latest last.
+    /// Writers and listeners that timed out and may come back, oldest first.
     absent: Absent,
-    /// The place in the order of opening that comes next; streams and listeners share the count.
+    /// The last number given to a stream or a listener. Both share one counter, so the numbers show who came
+    /// first.
     next_key: u64,
     out: VecDeque<Output>,
-    /// Writers who want credit, in turn, each once.
+    /// Writers that want credit, in round-robin order. Each is in the queue at most once.
     wanting: VecDeque<Uuid>,
-    /// Streams whose writers are owed an acknowledgement.
+    /// Streams whose writers are due an acknowledgement.
     unacknowledged: Vec<Uuid>,
-    /// Listeners that may have something to be sent, each once.
+    /// Listeners that may have something to receive. Each is in the queue at most once.
     awake: VecDeque<ListenerKey>,
     awake_set: HashSet<ListenerKey>,
-    /// Listeners that wait for the end of a line, with the time at which they stop to.
+    /// Listeners that wait for the end of a line, by the time at which they stop waiting.
     line_waits: BTreeSet<(Now, ListenerKey)>,
-    /// When to offer a congested peer of the original protocol its message again.
+    /// When to resend to a v0.1 peer whose queue was full.
     retries: BTreeSet<(Now, Peer)>,
     saving: Saving,
-    /// Who may do what; everybody everything, if there is none.
-    roll: Option<Roll>,
-    /// Whether it has changed since somebody asked.
-    has_roll_changed: bool,
-    /// The calendar's time, in seconds since 1970 (UTC).
-    wall: u64,
-    /// Where others reach the satellite, for invitations.
+    /// The authorized keys. None at a satellite without keys, where everybody may do everything.
+    registry: Option<KeyRegistry>,
+    /// Whether the authorized keys have changed since `changed_registry` was last called.
+    has_registry_changed: bool,
+    /// Wall-clock time, in seconds since 1970 (UTC).
+    unix_time: u64,
+    /// The `host:port` under which others reach the satellite, for invitations.
     address: Option<String>,
-    /// When it was saved last, in seconds since 1970 (UTC).
-    roll_saved: Option<u64>,
-    /// What has become of it since.
+    /// When the authorized keys were last saved, in seconds since 1970 (UTC).
+    registry_saved: Option<u64>,
+    /// Changes to the authorized keys since the last save.
     unsaved: Unsaved,
-    /// Since when nothing waits and nobody is connected.
+    /// The time since which no data waits and no client is connected.
     idle_since: Option<Now>,
-    /// What the process could not put off, for its status.
+    /// Restrictions that the process could not drop, reported in its status.
     inherited: Vec<String>,
 }
 
 impl<S: Store> Broker<S> {
-    /// A broker without pipes.
+    /// A broker without pipes and without authorized keys.
     pub fn new(settings: Settings, store: S) -> Self {
-        let room = Room::new(settings.memory);
+        let budget = MemoryBudget::new(settings.memory);
         let effects = Effects {
-            taps_limit: room.taps(),
+            taps_limit: budget.taps(),
             is_recorded: store.is_durable(),
             ..Effects::default()
         };
-        let wall = settings.since;
-        // Nobody is here yet, and perhaps nobody ever comes.
+        let unix_time = settings.since;
+        // A new satellite is idle: perhaps no client ever comes.
         let idle_since = settings.idle.map(|_| Now::ZERO);
         Self {
             settings,
@@ -275,14 +165,14 @@ impl<S: Store> Broker<S> {
             store,
             pipes: Pipes::default(),
             effects,
-            room,
+            budget,
             inflow: Inflow::default(),
             clients: Clients::default(),
             shares: Shares::default(),
             work: Work::default(),
             writers: HashMap::new(),
             streams: HashMap::new(),
-            takers: HashMap::new(),
+            subscriptions: HashMap::new(),
             listeners: HashMap::new(),
             absent: Absent::default(),
             next_key: 0,
@@ -294,18 +184,18 @@ impl<S: Store> Broker<S> {
             line_waits: BTreeSet::new(),
             retries: BTreeSet::new(),
             saving: Saving::default(),
-            roll: None,
-            has_roll_changed: false,
-            wall,
+            registry: None,
+            has_registry_changed: false,
+            unix_time,
             address: None,
-            roll_saved: None,
+            registry_saved: None,
             unsaved: Unsaved::default(),
             idle_since,
             inherited: Vec::new(),
         }
     }
 
-    /// Takes in what happened.
+    /// Takes in one event. Once the disk has failed, events are ignored.
     pub fn handle(&mut self, now: Now, input: Input) {
         if self.saving.last_words.is_some() {
             return;
@@ -328,8 +218,8 @@ impl<S: Store> Broker<S> {
             Input::Timeout => self.timeout(),
             Input::Stop => {
                 self.save_all();
-                // When each key was used last.
-                self.save_roll();
+                // Saves when each key was last used.
+                self.save_registry();
                 self.out.push_back(Output::Log("asked to stop".to_owned()));
                 self.out.push_back(Output::Stop);
             }
@@ -337,29 +227,29 @@ impl<S: Store> Broker<S> {
         self.note_idle();
     }
 
-    /// What to do next; nothing when all is done for now.
+    /// Returns the next output, or nothing when there is nothing to do for now.
     pub fn poll(&mut self) -> Option<Output> {
         if self.saving.last_words.is_none()
             && let next @ Some(_) = self.next()
         {
             return next;
         }
-        // Should the disk have failed just now, what else would have come is not done.
+        // If the disk has just failed, all other pending outputs are discarded.
         self.saving.last_words.as_mut()?.pop_front()
     }
 
     fn next(&mut self) -> Option<Output> {
-        if let Some(roll) = self.roll_to_save() {
-            return Some(Output::SaveKeys(roll));
+        if let Some(registry) = self.registry_to_save() {
+            return Some(Output::SaveKeys(registry));
         }
         loop {
-            // Whoever is told of credit can use it at once.
+            // Credit goes to the event loop first: a client can use its credit as soon as it hears of it.
             if let Some((peer, amount)) = self.inflow.next() {
                 return Some(Output::Credit { peer, amount });
             }
-            // Nothing leaves before the decisions that it follows from are written down.
+            // No reply leaves before the decisions behind it are recorded.
             if !self.record() {
-                // But that the satellite ends, and why writers wait, follows from nothing.
+                // Logs and shutdown do not depend on unsaved state, so they may leave first.
                 let is_told = |out: &Output| matches!(out, Output::Log(_) | Output::Stop);
                 let place = self.out.iter().position(is_told)?;
                 return self.out.remove(place);
@@ -382,12 +272,12 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// Whether nothing has come of the last recording.
+    /// Whether the last recording produced nothing to send or record.
     fn is_quiet(&self) -> bool {
         self.out.is_empty() && self.unacknowledged.is_empty() && !self.saving.is_behind()
     }
 
-    /// After how long a silent peer is lost at the earliest.
+    /// The shorter of the two timeouts, which is the earliest time after which a silent peer is lost.
     pub fn shortest_time(&self) -> Duration {
         self.settings.writer_lost.min(self.settings.listener_lost)
     }
@@ -404,7 +294,7 @@ impl<S: Store> Broker<S> {
             self.clients.next_check(),
             self.saving.deadline(),
             self.work.deadline(),
-            self.room.is_to_be_given().then_some(self.now),
+            self.budget.is_to_be_given().then_some(self.now),
             idle,
         ]
         .into_iter()
@@ -412,9 +302,9 @@ impl<S: Store> Broker<S> {
         .min()
     }
 
-    /// The cost of all payloads held and of all credit given and not used, in bytes.
+    /// The cost of all held payloads and all unused credit, in bytes.
     pub fn used(&self) -> u64 {
-        self.room.used() + self.effects.taps
+        self.budget.used() + self.effects.taps
     }
 
     fn timeout(&mut self) {
@@ -436,7 +326,7 @@ impl<S: Store> Broker<S> {
             && self.now >= since + span
         {
             self.out.push_back(Output::Log(
-                "nothing waits and nobody is here: goodbye".to_owned(),
+                "stopping: no data waits and no client is connected".to_owned(),
             ));
             self.out.push_back(Output::Stop);
         }
@@ -459,7 +349,8 @@ impl<S: Store> Broker<S> {
         if let Some(other) = self.clients.at(peer)
             && !self.is_clients_key(other, key)
         {
-            // libzmq makes the routing ids, and may make one again: its first user has gone without notice.
+            // libzmq makes the routing ids and may reuse one. The earlier client then went without a
+            // notification.
             self.disconnected(peer);
         }
         match frames {
@@ -467,8 +358,8 @@ impl<S: Store> Broker<S> {
             [magic, command, payload] if magic == MAGIC => {
                 self.command(peer, key, command, Some(payload.clone()));
             }
-            // That protocol knows neither rights nor seals.
-            [magic, ..] if magic == v01::MAGIC && self.roll.is_some() => {}
+            // SKYPIPE/0.1 has neither permissions nor encryption.
+            [magic, ..] if magic == v01::MAGIC && self.registry.is_some() => {}
             [magic, rest @ ..] if magic == v01::MAGIC => self.old_message(peer, rest),
             [magic, ..] if magic == MAGIC => {
                 self.refuse(
@@ -500,7 +391,7 @@ impl<S: Store> Broker<S> {
             return self.hello(peer, key, client, revision, &program);
         }
         let heard = self.clients.heard(peer, self.now);
-        let Some(client) = heard.filter(|client| !self.clients.is_old(*client)) else {
+        let Some(client) = heard.filter(|client| !self.clients.is_v01(*client)) else {
             return self.refuse(peer, Code::Stranger, "say Hello first", None);
         };
         if self.is_allowed(peer, key, &request) {
@@ -508,7 +399,7 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// Does what a client says that may say so.
+    /// Carries out a request that its sender is permitted to make.
     fn obey(
         &mut self,
         peer: &Peer,
@@ -530,7 +421,7 @@ impl<S: Store> Broker<S> {
                 whole,
                 label,
             } => {
-                let opening = writing::Opening {
+                let opening = streams::Opening {
                     stream,
                     pipe,
                     from,
@@ -551,7 +442,7 @@ impl<S: Store> Broker<S> {
                 self.data(
                     peer,
                     client,
-                    writing::Arrived {
+                    streams::Arrived {
                         stream,
                         at,
                         tail,
@@ -570,7 +461,7 @@ impl<S: Store> Broker<S> {
                 window,
                 resume,
             } => {
-                let joining = listening::Joining {
+                let joining = subscriptions::Joining {
                     listener,
                     pipe,
                     mode,
@@ -594,7 +485,8 @@ impl<S: Store> Broker<S> {
             Request::Invite(new) => self.invite(peer, new),
             Request::Keys { after } => self.keys(peer, after.as_deref()),
             Request::Revoke { name, discard } => {
-                // Who ends a key of his own drops nothing by it that others are to get.
+                // A client that revokes its own key, without the right to manage, must not discard data that
+                // others are to get.
                 let manages = self.key(key).is_some_and(|key| key.rights.manage);
                 self.revoke(peer, &name, discard && manages);
             }
@@ -664,7 +556,7 @@ impl<S: Store> Broker<S> {
         let shorter = self.settings.writer_lost.min(self.settings.listener_lost);
         Limits {
             chunk: MAX_CHUNK as u64,
-            // Four chances to be heard before the shorter time is over.
+            // A peer can send four heartbeats within the shorter timeout.
             heartbeat_ms: ms(shorter / 4).clamp(20, 5_000),
             writer_lost_ms: ms(self.settings.writer_lost),
             listener_lost_ms: ms(self.settings.listener_lost),
@@ -688,9 +580,9 @@ impl<S: Store> Broker<S> {
         });
     }
 
-    /// Sends to a client if it is connected and speaks this protocol.
+    /// Sends a reply to a client if the client is connected and does not speak v0.1.
     fn tell(&mut self, client: Uuid, reply: &Reply, payload: Option<Bytes>) {
-        if self.clients.is_old(client) {
+        if self.clients.is_v01(client) {
             return;
         }
         if let Some(peer) = self.clients.peer(client).cloned() {
@@ -709,7 +601,7 @@ impl<S: Store> Broker<S> {
         );
     }
 
-    /// Refuses a name that cannot be a pipe's; returns the name to keep otherwise.
+    /// Checks a pipe name. An invalid name is refused, and the result is none.
     fn name(&mut self, peer: &Peer, name: &str, about: Option<Uuid>) -> Option<Arc<str>> {
         match protocol::name_fault(name) {
             Some(fault) => {
@@ -725,7 +617,8 @@ impl<S: Store> Broker<S> {
         self.next_key
     }
 
-    /// Works on a pipe, made if need be, and acts on what came of it.
+    /// Runs `work` on a pipe, which is created if needed and removed if it is unused afterwards. Then applies
+    /// the effects.
     fn with_pipe<R>(
         &mut self,
         name: &Arc<str>,
@@ -741,7 +634,7 @@ impl<S: Store> Broker<S> {
         if pipe.is_unused() {
             self.pipes.remove(name);
         }
-        self.room.free(std::mem::take(&mut self.effects.freed));
+        self.budget.free(std::mem::take(&mut self.effects.freed));
         self.saving.changed.extend(self.effects.changed.drain(..));
         let mut released = std::mem::take(&mut self.effects.released);
         for (key, needed) in released.drain(..) {
@@ -773,7 +666,7 @@ impl<S: Store> Broker<S> {
     }
 }
 
-/// Whether a UUID is one of those that the broker makes itself.
+/// Whether only the broker makes such UUIDs.
 fn is_reserved(id: Uuid) -> bool {
     id.as_u64_pair().0 == OLD_IDS
 }

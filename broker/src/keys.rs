@@ -1,23 +1,23 @@
-//! Keys: who may connect to a satellite, and what each of them may do.
+//! Keys: who may connect to a satellite, and what each key permits.
 //!
-//! Owns the [roll](Roll) of keys and its form on disk, and what a right means for a pipe. Pure: it
-//! reads no file and no clock. It holds public halves alone; the satellite knows nobody's secret.
+//! This module owns the [authorized keys](KeyRegistry), their format on disk, and what a permission means for a
+//! pipe. It reads no file and no clock. It only holds public keys; the satellite knows nobody's secret.
 
 pub mod address;
-pub mod halves;
 mod pattern;
-mod roll;
+pub mod public_keys;
+mod registry;
 pub mod secret;
 pub mod seed;
 pub mod token;
 
 pub use self::pattern::matches;
-pub use self::roll::{Fault, Key, Roll};
+pub use self::registry::{Fault, Key, KeyRegistry};
 
-/// The name of the access key that lies beside a satellite, with which its own machine manages it and lets others
-/// in.
+/// The name of the access key stored on the satellite's machine. With it, that machine manages the satellite
+/// and enrolls others.
 pub const HOST: &str = "host";
 
-/// A key's number at its satellite. It is never given to another key.
+/// The id of a key at its satellite. Ids are never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(pub u64);

@@ -1,8 +1,8 @@
-//! One pipe: its streams, its listeners, and the rules by which the ones reach the others.
+//! One pipe: its streams, its listeners, and the rules by which bytes get from streams to listeners.
 //!
-//! Rules 2–10 and 13 of the README's "What a skypipe does" live here and in the files below, and
-//! only there. They know streams and listeners by keys; connections, credit and time-outs are [`crate::broker`]'s,
-//! bytes the store's.
+//! Rules 2–10 and 13 of "What a skypipe does" (`docs/semantics.md`) are implemented here and in the files
+//! below, and nowhere else. This module knows streams and listeners by their keys. [`crate::broker`] owns
+//! connections, credit and timeouts, and the store owns the bytes.
 //!
 //! # The life of a stream
 //!
@@ -16,10 +16,11 @@
 //!
 //! # The phases of a listener
 //!
-//! `Queued` (a `--one` without a stream) → `Draining` once it has one. A default listener that finds
-//! a finished stream is `Draining` from the start; every other is `Live`, gets each stream that
-//! opens, and becomes `Draining` by its last finish (default, tap) or an `--eof`. When the last item
-//! of the last feed has been sent it is `Done`; the confirmation of that ends it.
+//! A `--one` without a stream is `Queued`, and becomes `Draining` once it has a stream. A default listener
+//! that finds a finished stream is `Draining` from the start. Every other listener is `Live` and gets each
+//! stream that opens. A live listener becomes `Draining` when its last stream finishes (default and tap only)
+//! or when an `--eof` arrives. It is `Done` once the last item of its last cursor has been sent. Its
+//! confirmation of that ends it.
 
 mod away;
 mod ending;
@@ -51,50 +52,50 @@ use crate::broker::Now;
 use crate::protocol::{How, Outcome, PipeInfo};
 use crate::store::{Damaged, StreamKey};
 
-/// A listener's name inside the satellite: its place in the order in which listeners joined.
+/// Identifies a listener inside the satellite. Listeners that joined later have higher numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListenerKey(pub u64);
 
-/// What a pipe works with, and what it tells of its work.
+/// What work on a pipe needs, and where its effects go.
 pub struct Context<'a, S> {
-    /// The time.
+    /// The current time.
     pub now: Now,
-    /// Where the bytes lie.
+    /// The store that holds the bytes.
     pub store: &'a mut S,
-    /// What came of it.
+    /// The effects of the work.
     pub effects: &'a mut Effects,
 }
 
-/// What came of work on pipes, for the broker to act on.
+/// The effects of work on pipes, for the broker to act on.
 #[derive(Debug, Default)]
 pub struct Effects {
-    /// How many chunks and finishes have arrived at this satellite.
+    /// The total number of chunks and finishes that have arrived at this satellite.
     pub arrivals: u64,
-    /// The cost of chunks that the store has let go.
+    /// The cost of chunks that the store has released.
     pub freed: u64,
-    /// How many parts listeners have in streams.
-    pub feeds: usize,
-    /// The cost of what taps hold.
+    /// The current number of listener cursors.
+    pub cursors: usize,
+    /// The current cost of everything that taps hold.
     pub taps: u64,
-    /// What taps may hold.
+    /// The maximum for `taps`.
     pub taps_limit: u64,
-    /// Streams that are over, with what became of them.
+    /// Streams that are over, each with its outcome.
     pub gone: Vec<(StreamKey, Outcome)>,
-    /// Listeners that may have something to be sent.
+    /// Listeners that may have something to receive.
     pub awake: Vec<ListenerKey>,
     /// Listeners that confirmed their end.
     pub ended: Vec<ListenerKey>,
-    /// Whether it is to be noted what has changed.
+    /// Whether changes are noted in `changed`.
     pub is_recorded: bool,
-    /// What was read back from disk and is on its way.
+    /// The memory of bytes that were read back from disk and are still being sent.
     pub reads: Reads,
-    /// Whether something could not be read back just now.
+    /// Whether a read from disk was just put off.
     pub is_short: bool,
-    /// Streams that cannot be read back from some place on, and why.
+    /// Streams that cannot be read back from an offset on, with the reason.
     pub damaged: Vec<(StreamKey, u64, Damaged)>,
-    /// What is to be recorded.
+    /// What has to be recorded.
     pub changed: Vec<Changed>,
-    /// Streams of which bytes were let go, and up to where.
+    /// Streams of which bytes were released, and the offset below which they were.
     pub released: Vec<(StreamKey, u64)>,
 }
 
@@ -111,81 +112,81 @@ impl Effects {
 pub struct Ended {
     /// The stream.
     pub stream: Uuid,
-    /// Payload bytes before its finish.
+    /// The stream's length, in payload bytes.
     pub at: u64,
-    /// How.
+    /// How the stream finished.
     pub how: How,
-    /// Who wrote it.
+    /// The name of the writer.
     pub label: String,
-    /// Bytes that others had before this listener began, if it had finished then.
+    /// If the stream had finished before this listener began: how many of its bytes others had read.
     pub before: u64,
-    /// Bytes that a tap missed right before the finish.
+    /// How many bytes a tap missed directly before the finish.
     pub missed: u64,
 }
 
-/// Something to send to a listener.
+/// An item to send to a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
     /// A chunk.
     Chunk {
-        /// Its stream.
+        /// The chunk's stream.
         stream: Uuid,
-        /// Payload bytes of the stream before it.
+        /// The chunk's offset in the stream.
         at: u64,
-        /// Bytes that a tap missed right before it.
+        /// How many bytes a tap missed directly before the chunk.
         missed: u64,
-        /// Its bytes.
+        /// The chunk's bytes.
         payload: Bytes,
     },
     /// A stream's finish.
     Ended(Ended),
     /// The listener's end.
     Done {
-        /// Bytes that a tap missed and has not been told of.
+        /// How many bytes a tap missed and has not been told of.
         missed: u64,
-        /// The order of the `--eof` that ended it, if one did.
+        /// The signed order of the `--eof` that ended the listener, if one did.
         eof: Option<Bytes>,
     },
 }
 
-/// What comes next for a listener.
+/// The next item for a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// This, in this turn.
+    /// Send this item with this sequence number.
     Item(u64, Item),
-    /// Nothing before this time, unless something happens.
+    /// Send nothing before this time, unless something happens.
     Wait(Now),
-    /// Nothing, unless something happens.
+    /// Send nothing, unless something happens.
     Nothing,
 }
 
-/// A listener was resumed at a turn that it cannot be at.
+/// The error of a listener that resumes at an impossible sequence number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownTurn;
 
 /// The streams and listeners of one name.
 #[derive(Debug, Default)]
 pub struct Pipe {
-    /// In boxes, as are the listeners: a map of a single entry makes room for eleven.
+    /// Boxed, as are the listeners: a map with a single entry allocates room for eleven.
     streams: BTreeMap<StreamKey, Box<Stream>>,
     /// Streams that have not finished.
     open: BTreeSet<StreamKey>,
-    /// Streams that have finished and that nobody takes.
+    /// Finished streams without a listener.
     free: BTreeSet<StreamKey>,
     listeners: BTreeMap<ListenerKey, Box<Listener>>,
-    /// `--one` listeners without a stream, the one that has waited longest first.
+    /// `--one` listeners without a stream. The one that has waited longest is first.
     queue: BTreeSet<ListenerKey>,
-    /// Streams that listeners get only once they have ended (`--whole`), and that have not.
+    /// Streams that listeners get only after their end (`--whole`), and that have not ended.
     hidden: BTreeSet<StreamKey>,
-    /// Payload bytes of all streams that are kept.
+    /// The number of payload bytes held, for all streams.
     kept: u64,
-    /// Credit that its writers have and have not used; the broker keeps account of it here.
+    /// Unused credit of the pipe's writers. The broker maintains this number.
     pub granted: u64,
 }
 
-/// What can be asked of a pipe.
+/// Queries.
 impl Pipe {
-    /// Whether an `--eof` finds a listener, and so need not wait (rule 6).
+    /// Whether an `--eof` finds a listener and therefore need not wait (rule 6).
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.listeners
@@ -193,43 +194,43 @@ impl Pipe {
             .any(|listener| listener.is_accepting() && !listener.is_tap())
     }
 
-    /// The payload bytes that are kept, whoever they wait for.
+    /// The number of payload bytes held, for any listener.
     #[must_use]
     pub fn kept(&self) -> u64 {
         self.kept
     }
 
-    /// How many streams are open or wait.
+    /// The number of streams that are open or waiting.
     #[must_use]
     pub fn streams(&self) -> usize {
         self.streams.len()
     }
 
-    /// The payload bytes of one stream that are kept.
+    /// The number of payload bytes held of one stream.
     #[must_use]
     pub fn kept_of(&self, key: StreamKey) -> Option<u64> {
         self.streams.get(&key).map(|stream| stream.kept())
     }
 
-    /// How many streams are open: one listener more has a part in each of them.
+    /// The number of open streams. One more listener has a cursor in each of them.
     #[must_use]
     pub fn open_streams(&self) -> usize {
         self.open.len()
     }
 
-    /// How many listeners there are: each has a part in one stream more.
+    /// The number of listeners. One more stream has a cursor for each of them.
     #[must_use]
     pub fn listeners(&self) -> usize {
         self.listeners.len()
     }
 
-    /// Whether nothing waits and nobody uses it, so that it is gone (rule 1).
+    /// Whether the pipe has neither streams nor listeners and can be removed (rule 1).
     #[must_use]
     pub fn is_unused(&self) -> bool {
         self.streams.is_empty() && self.listeners.is_empty()
     }
 
-    /// How many streams have something that nobody has confirmed, and how many bytes that is.
+    /// The number of streams with unconfirmed data, and the number of unconfirmed bytes.
     #[must_use]
     pub fn waiting(&self) -> (u64, u64) {
         let seen = self.streams.iter();
@@ -239,7 +240,7 @@ impl Pipe {
         })
     }
 
-    /// What a listing says of it. The broker knows whether it is full.
+    /// The pipe's entry in a listing. Only the broker knows whether the pipe is full, so `full` is false.
     #[must_use]
     pub fn info(&self, name: &str) -> PipeInfo {
         let (waiting, bytes) = self.waiting();
@@ -253,21 +254,21 @@ impl Pipe {
         }
     }
 
-    /// The listeners of a stream if all of them have confirmed all that they were sent, and it has
-    /// any: then it deserves a small window of its own when room is used up (rule 12).
+    /// The listeners of a stream if there are any and all of them have confirmed everything that they were
+    /// sent. Such a stream deserves a small window of its own when room is used up (rule 12).
     #[must_use]
     pub fn starving_takers(&self, key: StreamKey) -> Option<Vec<ListenerKey>> {
         let stream = self.streams.get(&key)?;
-        let takers = stream.takers();
+        let subscriptions = stream.subscriptions();
         let starves = |listener: &ListenerKey| {
             self.listeners
                 .get(listener)
                 .is_some_and(|one| one.is_starving())
         };
-        (!takers.is_empty() && takers.iter().all(starves)).then_some(takers)
+        (!subscriptions.is_empty() && subscriptions.iter().all(starves)).then_some(subscriptions)
     }
 
-    /// How many turns of a listener have been confirmed.
+    /// The number of items that a listener has confirmed.
     #[must_use]
     pub fn confirmed_turns(&self, key: ListenerKey) -> u64 {
         self.listeners
@@ -275,13 +276,13 @@ impl Pipe {
             .map_or(0, |listener| listener.confirmed_turns)
     }
 
-    /// Whether nobody gets a stream, taps aside.
+    /// Whether a stream has no listeners, not counting taps.
     #[must_use]
     pub fn is_free(&self, key: StreamKey) -> bool {
         self.streams.get(&key).is_none_or(|stream| stream.is_free())
     }
 
-    /// How many bytes a stream has, if it has finished.
+    /// The length of a finished stream, in payload bytes. None if the stream has not finished.
     #[must_use]
     pub fn len(&self, key: StreamKey) -> Option<u64> {
         let finish = self.streams.get(&key)?.finish.as_ref()?;
@@ -298,7 +299,7 @@ impl Pipe {
         finish.is_some_and(|finish| !finish.is_end())
     }
 
-    /// What has been taken in of a stream.
+    /// The offset of the next byte of a stream to arrive.
     #[must_use]
     pub fn end(&self, key: StreamKey) -> Option<u64> {
         self.streams.get(&key).map(|stream| stream.next)

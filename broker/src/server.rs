@@ -1,32 +1,32 @@
-//! The satellite's loop: moves messages between one ROUTER socket and the [`Broker`].
+//! The satellite's event loop, which moves messages between one ROUTER socket and the [`Broker`].
 //!
-//! Owns the socket, its options and the clock. It never looks into a message beyond counting its
-//! frames, and never decides anything about a pipe. Each round of the loop does this:
+//! This module owns the socket, the socket's options and the clock. It looks at nothing in a message but the
+//! number of frames, and never decides anything about a pipe. Each round of the loop does this:
 //!
-//! 1. Read the [clock](RunningClock), and at a satellite that has keys the calendar.
-//! 2. Receive messages and hand each to the broker, until none is left (the socket is *drained*) or
-//!    a batch is full. An empty message is libzmq's notice that its peer has gone.
-//! 3. If drained, ask about peers whose [notice](Departures) may have been lost, once a second.
-//! 4. If somebody asked the satellite to stop, tell the broker, once.
-//! 5. If the broker's deadline has passed, tell it: but only once drained, so that no peer is taken
-//!    for silent that has spoken; a satellite too busy for that does it after so many batches that
+//! 1. Read the [clock](RunningClock). At a satellite with keys, also read the unix_time-clock time.
+//! 2. Receive messages and pass each to the broker, until none is left (the socket is *drained*) or a batch
+//!    is full. An empty message is libzmq's notification that its peer has gone.
+//! 3. If drained, ask once a second about peers whose [notification](Departures) may have been lost.
+//! 4. If the satellite was asked to stop, tell the broker once.
+//! 5. If the broker's deadline has passed, tell the broker, but only once the socket is drained: a peer whose
+//!    message is still unread is not silent. A satellite too busy for that does it after so many batches that
 //!    every peer had its turn.
-//! 6. If a sync of the store has come to its end, tell the broker.
-//! 7. At a satellite that has keys, tell [TLS](Admission) who may connect, if that has changed.
-//! 8. Do what the broker wants: send without waiting, tell it what the socket refused, keep its keys,
-//!    log. If it wants to end, end.
-//! 9. Let libzmq send and receive. Wait for a message, the wish to stop, a sync's end or the deadline; after a
-//!    full batch, only look.
+//! 6. If a sync of the store has finished, tell the broker.
+//! 7. At a satellite with keys, tell [TLS](Admission) who may connect, if that has changed.
+//! 8. Carry out the broker's outputs: send without waiting, report what the socket refused, save the keys,
+//!    log. End if the broker says so.
+//! 9. Let libzmq send and receive. Wait for a message, a stop request, the end of a sync or the deadline.
+//!    After a full batch, only look without waiting.
 //!
-//! libzmq's own I/O thread sleeps for as long as the loop [has little to do](sharing): one thread that does
-//! [all in turn](crate::borrowing) is faster than two that wake each other, even in bulk.
+//! libzmq's own I/O thread sleeps as long as the loop [has little to do](sharing). One thread that [does all
+//! the work](crate::borrowing) is faster than two that wake each other, even in bulk.
 //!
-//! A satellite that has an identity of its own speaks [TLS](crate::tls) and nothing else, and only to those
-//! whose keys the broker knows. Each message then comes with the number of the key that its connection
-//! proved; one without is dropped, as nobody could have sent it. Without an identity a satellite speaks to
-//! everybody, and pays nothing for this.
+//! A satellite with an identity speaks only [TLS](crate::tls), and only to peers whose keys the broker knows.
+//! Each message then comes with the id of the key that its connection proved. A message without one is
+//! dropped, because nobody could have sent it. A satellite without an identity speaks to everybody, and pays
+//! nothing for this.
 
-mod admission;
+mod authentication;
 mod clock;
 mod departures;
 mod outbox;
@@ -41,7 +41,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use zmq::{Context, PollItem, Socket};
 
-use self::admission::Admission;
+use self::authentication::Admission;
 use self::clock::RunningClock;
 use self::departures::Departures;
 use self::outbox::Outbox;
@@ -54,73 +54,72 @@ use crate::keys::seed::SigningPair;
 use crate::protocol::{MAX_CHUNK, MAX_TURNS_OPEN};
 use crate::store::Store;
 
-/// The messages handled before anything is sent: enough that sending is done in strokes, few enough
-/// that a peer's answer does not wait long for others.
+/// The number of messages handled before anything is sent. Many, so that sends are grouped; few, so that a
+/// peer's answer does not wait long for others.
 const BATCH: usize = 128;
 
-/// After so many full batches a deadline no longer waits for the socket to be drained. libzmq
-/// receives from its connections in turn, so that with ten thousand of them (the most that a
-/// satellite serves) each one that has something to say has then been heard.
+/// After this many full batches, a deadline no longer waits until the socket is drained. libzmq receives from
+/// its connections in turn, so by then even ten thousand connections (the maximum) have each been heard if
+/// they had something to say.
 const OVERDUE_BATCHES: usize = 80;
 
-/// The frames of a message that the broker is shown, behind the routing id: one more than any message
-/// has, so that it can tell.
+/// How many frames of a message the broker is shown, after the routing id. It is one more than any valid
+/// message has, so that the broker can tell.
 const FRAMES_SHOWN: usize = 5;
 
-/// The longest wait while something is due. A satellite that is halted in the middle of a wait
-/// cannot tell the halt from the wait, so this is how far the clock may be wrong then.
+/// The longest wait while something is due. A satellite that is halted during a wait cannot tell the halt
+/// from the wait, so the clock may then be wrong by this much.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
-/// The wait when nothing is due: any time would do.
+/// The wait when nothing is due. Any time would do.
 const IDLE_PAUSE: Duration = Duration::from_secs(3600);
 
-/// The most messages queued for one connection: more than the turns that are ever open, with room
-/// for answers, so that a client of SKYPIPE/1 never meets it. Each is a reference to bytes that the
+/// The maximum number of messages queued for one connection. It exceeds the number of unconfirmed items, with
+/// room for answers, so a SKYPIPE/1 client never reaches it. Each message is a reference to bytes that the
 /// broker counts.
 const SEND_QUEUE: usize = 2 * MAX_TURNS_OPEN;
 
-/// The most messages taken in from one connection and not yet handed to the broker. When they are
-/// used up TCP makes the client wait, which loses nothing, so few are enough; these bytes are
-/// outside the memory budget.
+/// The maximum number of messages received from one connection and not yet passed to the broker. Beyond it,
+/// TCP makes the client wait, which loses nothing, so a few are enough. These bytes are outside the memory
+/// budget.
 const RECEIVE_QUEUE: i32 = 64;
 
-/// What a frame may be longer than a chunk, in bytes: room for what sealing adds. A connection that
-/// exceeds it is closed by libzmq before the frame takes up memory.
+/// How much longer than a chunk a frame may be, in bytes: room for what sealing adds. libzmq closes a
+/// connection that sends a longer frame before the frame takes memory.
 const FRAME_SLACK: usize = 4 << 10;
 
-/// How long what has been sent may still take to leave, once the loop has ended, in milliseconds.
+/// How long sent data may take to leave after the loop has ended, in milliseconds.
 const LINGER_MS: i32 = 1000;
 
-/// How often a quiet connection is asked for a sign of life by libzmq itself, and after how long
-/// without one it is closed, in milliseconds. It is how a client of version 0.1 whose machine has
-/// vanished is noticed, for that protocol has no heartbeat that its clients survive.
+/// How often libzmq itself pings a quiet connection, and (`HEARTBEAT_TIMEOUT_MS`) how long it waits for an
+/// answer before it closes the connection, in milliseconds. This is how a v0.1 client whose machine has
+/// vanished is noticed: that protocol has no heartbeat that its clients survive.
 const HEARTBEAT_MS: i32 = 5000;
 const HEARTBEAT_TIMEOUT_MS: i32 = 15_000;
 
-/// How long a new connection may take to say that it speaks ZeroMQ and to prove its key, in
-/// milliseconds: what does not (a port scanner, a browser) shall not hold a descriptor for long. It
-/// is twice what a client of this version waits itself.
+/// How long a new connection may take to speak ZeroMQ and prove its key, in milliseconds. A port scanner or a
+/// browser must not hold a file descriptor for long. It is twice as long as a client of this version waits.
 const HANDSHAKE_MS: i32 = 5_000;
 
-/// How many connections may wait to be accepted: a thousand clients that all come back at once
-/// after a restart are not turned away. (The system may allow fewer.)
+/// How many connections may wait to be accepted. A thousand clients that all reconnect after a restart are
+/// not turned away. (The system may allow fewer.)
 const BACKLOG: i32 = 1024;
 
-/// What the loop has done around it.
+/// What the program around the loop does for it.
 pub struct Edge<'a> {
-    /// Takes a line for the log.
+    /// Writes a line to the log.
     pub log: &'a mut dyn FnMut(&str),
-    /// Keeps the broker's keys in place of those kept before, so that they outlast a loss of power
-    /// once it returns; or says why it did not.
+    /// Replaces the saved keys. On success, the new keys survive a power loss. On failure, returns the
+    /// reason.
     pub save_keys: &'a mut dyn FnMut(&[u8]) -> Result<(), String>,
 }
 
-/// Why a satellite ends that nobody asked to.
+/// Why a satellite ended without being asked to.
 #[derive(Debug)]
 pub enum ServeError {
-    /// Its socket has failed.
+    /// The socket has failed.
     Socket(io::Error),
-    /// Its store has, which says why. What was sent last says so to all who are connected.
+    /// The store has failed, for this reason. The last messages tell all connected clients.
     Store(String),
 }
 
@@ -145,26 +144,26 @@ impl From<io::Error> for ServeError {
     }
 }
 
-/// A bound socket that is not served yet. Dropping it closes it.
+/// A bound socket that is not served yet. Dropping it closes the socket.
 pub struct Server {
     context: Context,
     socket: Socket,
     admission: Option<Admission>,
-    /// Where it is bound, at least one.
+    /// The endpoints where the socket is bound, at least one.
     endpoints: Vec<String>,
     synced: Option<PipeReader>,
 }
 
 impl Server {
-    /// Binds `endpoint`: `tcp://ADDRESS:PORT`, where port 0 lets the system choose and an IPv6
-    /// address stands in brackets, or `ipc://PATH`, which replaces a socket that is there already and
-    /// stays behind afterwards.
+    /// Binds `endpoint`. It is either `tcp://ADDRESS:PORT`, where port 0 lets the system choose and an IPv6
+    /// address is in brackets, or `ipc://PATH`, which replaces an existing socket file and leaves its own
+    /// behind.
     ///
-    /// With an `identity`, only those are let in whose keys the broker admits. Without, everybody is.
+    /// With an `identity`, only clients whose keys the broker admits may connect. Without one, everybody may.
     ///
     /// # Errors
     ///
-    /// When the system refuses the address or the path, or libzmq cannot make sense of it.
+    /// If the system refuses the address or the path, or libzmq cannot parse the endpoint.
     pub fn bind(endpoint: &str, identity: Option<&SigningPair>) -> io::Result<Self> {
         let context = Context::new();
         let mut socket = context.socket(zmq::ROUTER)?;
@@ -173,7 +172,7 @@ impl Server {
         if let Some(admission) = &admission {
             admission.guard(&mut socket)?;
         }
-        // The system itself tells when the other end of an ipc connection is gone.
+        // For an ipc connection, the system itself reports when the other end is gone.
         if !endpoint.starts_with("ipc://") {
             ask_for_signs_of_life(&socket)?;
         }
@@ -188,8 +187,8 @@ impl Server {
         Ok(server)
     }
 
-    /// Binds one more `endpoint`, for clients on other machines; if it is an `ipc` one, they come to it
-    /// through a relay. Returns it, with the port that the system chose.
+    /// Binds one more `endpoint`, for clients on other machines. Clients of an `ipc` endpoint come through a
+    /// relay. Returns the endpoint with the port that the system chose.
     ///
     /// # Errors
     ///
@@ -208,7 +207,7 @@ impl Server {
         Ok(bound)
     }
 
-    /// Lets a byte in this pipe tell that a sync of the store has come to its end.
+    /// Makes each byte in this pipe signal that a sync of the store has finished.
     #[must_use]
     pub fn woken_by(self, synced: PipeReader) -> Self {
         Self {
@@ -217,24 +216,24 @@ impl Server {
         }
     }
 
-    /// Where it was bound first, with the port that the system chose.
+    /// The first endpoint, with the port that the system chose.
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.endpoints[0]
     }
 
-    /// Where it is bound, with the ports that the system chose.
+    /// All endpoints, with the ports that the system chose.
     #[must_use]
     pub fn endpoints(&self) -> &[String] {
         &self.endpoints
     }
 
-    /// Serves until the broker ends it, which it is asked to do once `stop` is readable or closed
-    /// from its other side. What was sent last has left, or a second has passed, when this returns.
+    /// Serves until the broker ends the loop. The broker is asked to once `stop` is readable or closed at its
+    /// other end. When this returns, the last messages have left or a second has passed.
     ///
     /// # Errors
     ///
-    /// When the socket fails in a way that no peer can bring about, or the store has failed.
+    /// If the socket fails in a way that no peer can cause, or if the store has failed.
     pub fn run<'a, S: Store>(
         self,
         broker: &'a mut Broker<S>,
@@ -253,7 +252,8 @@ impl Server {
             rounds.pass_on_stop();
             rounds.pass_on_sync()?;
             rounds.time_out(drained);
-            // Before its holder is told that there is a key, and after one was taken back.
+            // Before a key's holder is told of a new key, and again after the round in which a key was
+            // revoked.
             rounds.renew_admission();
             let is_over = rounds.work_off()?;
             rounds.renew_admission();
@@ -267,7 +267,7 @@ impl Server {
 }
 
 fn configure(socket: &mut Socket) -> io::Result<()> {
-    // What cannot be delivered is reported, never dropped in silence.
+    // Undeliverable messages are reported, never dropped silently.
     socket.set_router_mandatory(true)?;
     frame::notify_disconnects(socket)?;
     socket.set_sndhwm(SEND_QUEUE.try_into().unwrap_or(i32::MAX))?;
@@ -280,34 +280,34 @@ fn configure(socket: &mut Socket) -> io::Result<()> {
     Ok(())
 }
 
-/// Has libzmq look after the connections of what is bound from here on.
+/// Enables libzmq's heartbeats for all endpoints bound from here on.
 fn ask_for_signs_of_life(socket: &Socket) -> io::Result<()> {
     socket.set_heartbeat_ivl(HEARTBEAT_MS)?;
     socket.set_heartbeat_timeout(HEARTBEAT_TIMEOUT_MS)?;
     Ok(())
 }
 
-/// What the rounds of the loop share.
+/// The state of the loop.
 struct Rounds<'a, S> {
-    /// The work of libzmq's I/O thread. It is given back before the socket is closed: what was sent
-    /// last then leaves by itself.
+    /// The work of libzmq's I/O thread, while the loop does it. It is given back before the socket is closed,
+    /// so that the last messages leave by themselves.
     io: Option<BorrowedIo>,
     sharing: Sharing,
     socket: Socket,
     context: Context,
     admission: Option<Admission>,
-    /// Where a sync's end is told.
+    /// Where the store signals the end of a sync.
     synced: Option<PipeReader>,
-    /// Whether it was.
+    /// Whether a signal has arrived.
     is_synced: bool,
     broker: &'a mut Broker<S>,
     edge: Edge<'a>,
     departures: Departures,
     outbox: Outbox,
     now: Now,
-    /// The descriptor to watch, until it has been readable.
+    /// The descriptor that asks the satellite to stop. None once it has been readable.
     stop: Option<BorrowedFd<'a>>,
-    /// Whether it was, and the broker has not been told.
+    /// Whether a stop was requested and the broker has not been told.
     stop_asked: bool,
     /// How many full batches there were since the broker's deadline passed.
     overdue_batches: usize,
@@ -339,7 +339,7 @@ impl<'a, S: Store> Rounds<'a, S> {
         }
     }
 
-    /// Whether the socket was drained.
+    /// Receives and handles one batch. Returns whether the socket is drained.
     fn receive_batch(&mut self) -> io::Result<bool> {
         for _ in 0..BATCH {
             match frame::receive(&mut self.socket, 1 + FRAMES_SHOWN)? {
@@ -350,7 +350,7 @@ impl<'a, S: Store> Rounds<'a, S> {
         Ok(false)
     }
 
-    /// At a satellite that has keys a message comes with the number of its connection's key.
+    /// Handles one message. At a satellite with keys it comes with the id of its connection's key.
     fn take_in(&mut self, received: frame::Received) {
         let frame::Received {
             mut frames,
@@ -378,7 +378,7 @@ impl<'a, S: Store> Rounds<'a, S> {
         self.tell(Input::Disconnected { peer });
     }
 
-    /// Keys expire by the calendar.
+    /// Tells the broker the unix_time-clock time, by which keys expire.
     fn tell_time(&mut self) {
         if self.admission.is_some() {
             let time = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -388,9 +388,9 @@ impl<'a, S: Store> Rounds<'a, S> {
 
     fn renew_admission(&mut self) {
         if let Some(admission) = &mut self.admission
-            && let Some((roll, share)) = self.broker.changed_roll()
+            && let Some((registry, share)) = self.broker.changed_registry()
         {
-            admission.renew(roll, share);
+            admission.renew(registry, share);
         }
     }
 
@@ -415,7 +415,7 @@ impl<'a, S: Store> Rounds<'a, S> {
         if mem::take(&mut self.is_synced)
             && let Some(synced) = &mut self.synced
         {
-            // There is at least one byte; one that comes later tells itself.
+            // At least one byte is there. A byte that comes later signals again.
             let _ = synced.read(&mut [0; 64])?;
             self.tell(Input::Synced);
         }
@@ -437,7 +437,7 @@ impl<'a, S: Store> Rounds<'a, S> {
         }
     }
 
-    /// Whether the broker wants to end.
+    /// Carries out the broker's outputs. Returns whether the loop has to end.
     fn work_off(&mut self) -> Result<bool, ServeError> {
         while let Some(output) = self.broker.poll() {
             match output {
@@ -463,7 +463,7 @@ impl<'a, S: Store> Rounds<'a, S> {
 
     fn send(&mut self, peer: Peer, frames: &[Bytes], report: bool) -> io::Result<()> {
         let sent = match frames {
-            // A payload is counted by the broker until its listener has confirmed it.
+            // The broker counts a payload until its listener has confirmed it.
             [_, _, _, ..] => frame::send(&mut self.socket, Some(&peer.0), frames)?,
             _ => self.send_reply(&peer, frames)?,
         };
@@ -504,8 +504,8 @@ impl<'a, S: Store> Rounds<'a, S> {
         }
     }
 
-    /// Sends and receives what can be without waiting, if that is this thread's work. Returns how soon there
-    /// is something to do again, even if nothing comes in.
+    /// Sends and receives without waiting, if this is the loop's work. Returns when there is work again even
+    /// if nothing arrives.
     fn turn(&mut self) -> io::Result<Option<Duration>> {
         match &mut self.io {
             Some(io) => Ok(io.turn(&[&self.socket])?),
@@ -513,7 +513,7 @@ impl<'a, S: Store> Rounds<'a, S> {
         }
     }
 
-    /// Takes the work of libzmq's I/O thread, or leaves it to the thread.
+    /// Takes over the work of libzmq's I/O thread, or gives it back.
     fn share(&mut self) {
         if !self.sharing.is_alone(Instant::now()) {
             self.io = None;

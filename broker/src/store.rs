@@ -1,9 +1,9 @@
-//! Where waiting bytes lie, and what must be known after the satellite was killed: the seam between
-//! the rules and the memory or disk below them.
+//! Storage for waiting bytes and for what must survive a killed satellite: the interface between the rules
+//! and the memory or disk below.
 //!
-//! A store keeps the chunks of streams, addressed by their bytes' place in the stream, and the
-//! [records](Record) of what was decided. Which bytes are needed, for whom, and when they are to be
-//! saved is decided in [`crate::pipe`] and [`crate::broker`], never here.
+//! A store holds the chunks of streams, addressed by their offset in the stream, and the [records](Record) of
+//! decisions. [`crate::pipe`] and [`crate::broker`] decide which bytes are needed, by whom, and when they are
+//! saved. A store never does.
 //!
 //! # The bytes of a stream
 //!
@@ -11,14 +11,14 @@
 //!   0 ─── released ───┬── saved: on disk ──┬── in memory ──┐ end
 //! ```
 //!
-//! [`Store::append`] adds at the end, in memory; [`Store::save`] moves the oldest bytes in memory to
-//! the log; [`Store::release`] forgets from the beginning. Any part may be empty.
+//! [`Store::append`] adds bytes at the end, in memory. [`Store::save`] moves the oldest bytes in memory to
+//! the log. [`Store::release`] forgets bytes from the beginning. Any of the three parts may be empty.
 //!
-//! # How safe is what
+//! # Durability
 //!
-//! The log is one sequence of records and saved bytes. What has been [flushed](Store::flush) survives
-//! the process; what lies below [`Store::synced`] survives the machine. A crash leaves a beginning
-//! of the sequence, never a later part without an earlier one.
+//! The log is one sequence of records and saved bytes. [Flushed](Store::flush) data survives the process.
+//! Data below [`Store::synced`] survives the machine. A crash leaves a prefix of the sequence, never a later
+//! part without an earlier one.
 
 pub mod disk;
 mod memory;
@@ -33,41 +33,41 @@ pub use self::memory::Memory;
 pub use self::record::Record;
 pub use self::recovered::Recovered;
 
-/// A stream's name inside the satellite: its place in the order in which streams were opened.
+/// Identifies a stream inside the satellite. Streams that opened later have higher numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamKey(pub u64);
 
-/// One chunk of a stream, as it was taken in.
+/// One chunk of a stream, as it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunk {
-    /// Its bytes, shared by all who are to get them.
+    /// The chunk's bytes, shared by all who get them.
     pub payload: Bytes,
-    /// What stands about it beside its bytes.
+    /// The chunk's metadata.
     pub mark: Mark,
 }
 
-/// What is known of a chunk without reading its bytes.
+/// The metadata of a chunk, known without reading its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
-    /// Bytes of an unfinished line at its end, counted from the line's beginning.
+    /// The length of the unfinished line at the chunk's end, counted from the beginning of that line.
     pub tail: u64,
-    /// Its place in the order in which the satellite took chunks and finishes in.
+    /// The chunk's arrival number. All chunks and finishes of the satellite share one counter.
     pub arrival: u64,
-    /// Payload bytes of the stream before it.
+    /// The chunk's offset in the stream.
     pub at: u64,
-    /// Payload bytes in it.
+    /// The number of payload bytes in the chunk.
     pub len: usize,
 }
 
 impl Mark {
-    /// Payload bytes of the stream up to its end.
+    /// The offset just after the chunk.
     #[must_use]
     pub fn end(&self) -> u64 {
         self.at + self.len as u64
     }
 
-    /// The mark of its first bytes, `most` of them at most. Inside a chunk nobody knows where its
-    /// lines begin, so that a piece counts as the beginning of one.
+    /// The metadata of the chunk's first bytes, at most `most` of them. Where lines begin inside a chunk is
+    /// unknown, so a piece counts as the beginning of a line.
     #[must_use]
     pub fn first(self, most: usize) -> Self {
         if most >= self.len {
@@ -80,7 +80,7 @@ impl Mark {
         }
     }
 
-    /// The mark of what is left of the chunk from the place `at` on, which lies in it.
+    /// The metadata of the rest of the chunk from the offset `at`, which lies in the chunk.
     #[must_use]
     pub fn from(self, at: u64) -> Self {
         let skipped = at.saturating_sub(self.at);
@@ -92,8 +92,7 @@ impl Mark {
     }
 }
 
-/// Saved bytes could not be read back, or are not those that were saved. The sentence says what is
-/// wrong and where.
+/// Saved bytes cannot be read, or are not the bytes that were saved. The text says what is wrong and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damaged(pub String);
 
@@ -105,101 +104,101 @@ impl fmt::Display for Damaged {
 
 impl std::error::Error for Damaged {}
 
-/// Why something could not be written; the sentence says it for people.
+/// Why a write failed. The text is meant for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WriteError {
-    /// There is no room now. Nothing is lost, and it can be tried again later.
+    /// There is no room now. Nothing is lost, and the write can be tried again later.
     Full(String),
-    /// The disk failed. Nothing that this process writes can be relied on any more: only a restart
-    /// finds out what is really there.
+    /// The disk failed. Nothing that this process writes is reliable any more. Only a restart finds out what
+    /// is really on the disk.
     Failed(String),
 }
 
-/// What a store uses of its disk.
+/// A store's use of its disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskUse {
-    /// Bytes of all its files.
+    /// The size of all files, in bytes.
     pub used: u64,
-    /// What they may come to.
+    /// The maximum for `used`, in bytes.
     pub budget: u64,
 }
 
-/// Keeps the chunks of streams and what was decided about them.
+/// Holds the chunks of streams and the records of decisions.
 pub trait Store {
-    /// Keeps the next chunk of a stream, in memory; `chunk.mark.at` is the stream's end so far, or
-    /// anything for the first. It costs [`crate::protocol::cost`] of its length.
+    /// Adds the next chunk of a stream, in memory. `chunk.mark.at` must be the stream's current end; the
+    /// first chunk may begin anywhere. The chunk costs [`crate::protocol::cost`] of its length.
     fn append(&mut self, stream: StreamKey, chunk: Chunk);
 
-    /// What is known of the chunk that the byte at `at` lies in, from that byte on; nothing if the
-    /// byte is not kept.
+    /// The metadata of the chunk that contains the byte at `at`, from that byte on. None if the byte is not
+    /// held.
     fn mark(&self, stream: StreamKey, at: u64) -> Option<Mark>;
 
-    /// The chunk that the byte at `at` lies in, from that byte on; nothing if it is not kept, or
-    /// cannot be read just now for want of something that the system has too little of.
+    /// The chunk that contains the byte at `at`, from that byte on. None if the byte is not held, or cannot
+    /// be read now because the system is short of a resource.
     ///
     /// # Errors
     ///
-    /// When it is kept on disk, and the disk does not give it back.
+    /// If the chunk is on disk and the disk does not return it.
     fn chunk(&self, stream: StreamKey, at: u64) -> Result<Option<Chunk>, Damaged>;
 
-    /// Forgets the bytes of a stream below `at`; returns what that gives back of their cost. A chunk
-    /// that goes on beyond `at` may stay whole.
+    /// Releases the bytes of a stream below `at`. Returns the freed cost. A chunk that extends beyond `at`
+    /// may stay whole.
     fn release(&mut self, stream: StreamKey, at: u64) -> u64;
 
-    /// Forgets a stream; returns what is left of its chunks' cost.
+    /// Removes a stream. Returns the remaining cost of its chunks.
     fn remove(&mut self, stream: StreamKey) -> u64;
 
-    /// Whether saved bytes and records outlive the process. If not, `save`, `put`, `flush` and `sync`
-    /// do nothing.
+    /// Whether saved bytes and records survive the process. If not, `save`, `put`, `flush` and `sync` do
+    /// nothing.
     fn is_durable(&self) -> bool;
 
-    /// Moves the oldest chunk that a stream has in memory to the log; returns what that gives back
-    /// of its cost, 0 if there was none.
+    /// Moves the oldest in-memory chunk of a stream to the log. Returns the freed cost, or 0 if no chunk was
+    /// in memory.
     ///
     /// # Errors
     ///
-    /// When the disk, or what may be used of it, is full, or has failed. The chunk stays in memory.
+    /// If the disk or its budget is full, or the disk has failed. The chunk stays in memory.
     fn save(&mut self, stream: StreamKey) -> Result<u64, WriteError>;
 
-    /// The place below which a stream's bytes are saved or released; its end if none are in memory.
-    /// Nothing if nothing of the stream is kept.
+    /// The offset below which a stream's bytes are saved or released. It is the stream's end if nothing is in
+    /// memory. None if nothing of the stream is held.
     fn saved(&self, stream: StreamKey) -> Option<u64>;
 
     /// Adds a record to the log.
     fn put(&mut self, record: &Record);
 
-    /// Hands all that was put and saved to the operating system.
+    /// Passes everything that was put and saved to the operating system.
     ///
     /// # Errors
     ///
-    /// When the disk is full, and the next call goes on with it; or when the disk has failed, in a sync,
-    /// too.
+    /// If the disk is full (the next call continues), or if the disk has failed, possibly in an earlier sync.
     fn flush(&mut self) -> Result<(), WriteError>;
 
-    /// The length of the log so far, in a measure of its own: what is put or saved now lies below it.
+    /// The log's length, in the store's own unit. Everything put or saved so far lies below it.
     fn written(&self) -> u64;
 
-    /// What of the log outlives a loss of power.
+    /// The length of the part of the log that survives a power loss.
     fn synced(&self) -> u64;
 
-    /// Begins to make what has been flushed outlive a loss of power, in the background, unless that
-    /// is under way already. [`Store::synced`] tells how far it came.
+    /// Starts a sync in the background, unless one is running: flushed data is made to survive a power loss.
+    /// [`Store::synced`] tells the progress.
     fn sync(&mut self);
 
-    /// Whether it is time for [`Store::checkpoint`].
+    /// Whether [`Store::checkpoint`] is due.
     fn wants_checkpoint(&self) -> bool;
 
-    /// Begins a new part of the log with all records that are valid now, so that earlier ones need
-    /// not be kept.
+    /// Starts a new part of the log with all currently valid records, so that earlier parts are no longer
+    /// needed.
     ///
     /// # Errors
     ///
-    /// When it cannot be done now, and the log goes on as it was; or when the disk has failed.
+    /// If a checkpoint is not possible now, in which case the log continues unchanged; or if the disk has
+    /// failed.
     fn checkpoint(&mut self, records: &mut dyn Iterator<Item = Record>) -> Result<(), WriteError>;
 
-    /// What it uses of its disk, if it has one.
+    /// The use of the store's disk. None if the store has no disk.
     fn disk(&self) -> Option<DiskUse>;
 
-    /// In a few words, for `--check`, where the bytes lie.
+    /// Where the bytes are stored, in a few words, for `--check`.
     fn kept(&self) -> String;
 }

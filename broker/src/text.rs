@@ -1,16 +1,15 @@
-//! Text that others chose, as people are shown it.
+//! Displays text that others chose.
 //!
-//! Owns what may reach a terminal as it is, how names are written, and how things are counted in
-//! words. Both sides print through this module: the client's messages and tables, and the
-//! satellite's log. Never prints.
+//! This module owns what may reach a terminal unchanged, how names are written, and how things are counted in
+//! words. The client's messages and tables and the satellite's log all use it. It never prints.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization as _, is_nfc_quick};
 
-/// Characters that a font shows nothing of, though they are no control or format characters (Unicode's
-/// `Default_Ignorable_Code_Point`, without those that Rust escapes anyway), and the blank of Braille.
+/// Characters without a visible glyph that are not control or format characters (Unicode's
+/// `Default_Ignorable_Code_Point`, except those that Rust escapes anyway), and the Braille blank.
 const IGNORABLE: [(char, char); 10] = [
     ('\u{34f}', '\u{34f}'),
     ('\u{115f}', '\u{1160}'),
@@ -24,8 +23,8 @@ const IGNORABLE: [(char, char); 10] = [
     ('\u{e0000}', '\u{e0fff}'),
 ];
 
-/// Whether a character shows itself, and does nothing else: no control or format character, no sort
-/// of space but the usual one, nothing that Unicode has not assigned or left to private use.
+/// Whether a character is visible and has no other effect. False for control and format characters, for every
+/// space except the usual one, and for characters that Unicode leaves unassigned or to private use.
 fn shows(c: char) -> bool {
     if c.is_ascii() {
         return !c.is_ascii_control();
@@ -36,15 +35,15 @@ fn shows(c: char) -> bool {
     {
         return false;
     }
-    // A string's `escape_debug` leaves alone what is printable. Its first character is special: a
-    // mark there would change the quote before it.
+    // The `escape_debug` of a string leaves printable characters unchanged. The first character is special: a
+    // combining mark there would change the quote before it. So this check puts a letter first.
     let mut text = [b'a'; 5];
     let len = 1 + c.encode_utf8(&mut text[1..]).len();
     let text = std::str::from_utf8(&text[..len]).unwrap_or_default();
     text.escape_debug().eq(text.chars())
 }
 
-/// `text` with all escaped that moves a cursor, changes direction or hides, as in `\u{1b}`.
+/// Escapes every character of `text` that moves a cursor, changes direction or hides, as in `\u{1b}`.
 ///
 /// ```
 /// use skypipe_broker::text::printable;
@@ -56,8 +55,8 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, shows, |c| format!("\\u{{{:x}}}", u32::from(c)))
 }
 
-/// JSON text with the same characters escaped by JSON's rules, as in `\u001b`. They can only stand in
-/// its strings.
+/// Escapes the same characters in JSON text by JSON's rules, as in `\u001b`. They can only occur in its
+/// strings.
 ///
 /// ```
 /// use skypipe_broker::text::json;
@@ -92,7 +91,8 @@ fn escaped(
     Cow::Owned(shown)
 }
 
-/// A name in double quotes, in which nothing can be mistaken for the quote or for an escape.
+/// Puts a name in double quotes. Nothing in the result can be mistaken for the closing quote or for an
+/// escape.
 ///
 /// ```
 /// use skypipe_broker::text::quoted;
@@ -103,7 +103,7 @@ fn escaped(
 pub fn quoted(name: &str) -> String {
     let mut shown = String::from("\"");
     for (at, c) in name.char_indices() {
-        // A mark at the beginning would change the quote.
+        // A combining mark at the beginning would change the quote.
         let is_fine = shows(c) && (at > 0 || !unicode_normalization::char::is_combining_mark(c));
         match c {
             '"' | '\\' => {
@@ -130,7 +130,7 @@ pub fn pipe(name: &str) -> String {
     }
 }
 
-/// A name in a table: as it is, or [`quoted`] if it could be mistaken for something else.
+/// A name in a table: unchanged, or [`quoted`] if it could be mistaken for something else.
 ///
 /// ```
 /// use skypipe_broker::text::cell;
@@ -159,14 +159,14 @@ pub fn pipe_cell(name: &str) -> String {
     }
 }
 
-/// A number of things: `1 stream`, `2 streams`. The noun has a regular plural.
+/// A number of things: `1 stream`, `2 streams`. The noun must have a regular plural.
 #[must_use]
 pub fn count(number: u64, what: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{number} {what}{ending}")
 }
 
-/// The one spelling of a name (Unicode's NFC): `é` as one character and as two is the same.
+/// Normalizes a name (Unicode's NFC), so that `é` as one character and as two is the same name.
 ///
 /// ```
 /// use skypipe_broker::text::normal;
@@ -195,7 +195,7 @@ pub fn is_normal(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// What moves a cursor, changes direction, hides, or is nothing at all.
+    /// Characters that move a cursor, change direction, hide, or are not assigned.
     const HARMFUL: &str = "\0\t\n\r\u{1b}\u{7f}\u{85}\u{9b}\u{a0}\u{ad}\u{34f}\u{61c}\u{115f}\u{1680}\
         \u{180e}\u{200b}\u{200c}\u{200d}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\
         \u{202d}\u{202e}\u{2060}\u{2061}\u{2066}\u{2067}\u{2068}\u{2069}\u{206a}\u{2800}\u{3000}\

@@ -1,12 +1,12 @@
-//! TLS 1.3 between a client and a satellite that has keys: who is let in, and what is sealed on the way.
+//! TLS 1.3 between a client and a satellite with keys: authentication and encryption of connections.
 //!
-//! Owns the settings: version 1.3 alone, both sides by raw Ed25519 keys (RFC 7250) and no certificates,
-//! ALPN [`PROTOCOL`], no resumption and so no early data. libzmq's stream engine reads and writes through
-//! it ([`layer`]); inside, both speak ZMTP without any mechanism of its own. Nobody without a key gets a
-//! byte to libzmq, or one of libzmq's bytes.
+//! This module owns the settings: only version 1.3, raw Ed25519 keys (RFC 7250) instead of certificates on
+//! both sides, ALPN [`PROTOCOL`], and no resumption, so no early data. libzmq's stream engine reads and
+//! writes through it ([`layer`]). Inside TLS, both sides speak ZMTP without a security mechanism of its own.
+//! Nobody without a key gets a byte to libzmq, or receives one of libzmq's bytes.
 //!
-//! A client knows its satellite's key from its invitation and speaks to nobody else. A satellite asks
-//! whether a key may connect, and what number it has; that number comes with each message of the connection.
+//! A client knows its satellite's key from its invitation and accepts no other. A satellite asks whether a
+//! key may connect and which id it has. Each message of the connection comes with that id.
 
 mod connection;
 mod ending;
@@ -30,20 +30,21 @@ use self::keys::certified;
 use self::layer::{Number, Role};
 use self::verify::{ClientKeys, SatelliteKey};
 
-/// What both sides say that they will speak, so that no other protocol's messages can be taken for ours.
+/// The ALPN protocol of both sides. It keeps messages of other protocols from being taken for ours.
 const PROTOCOL: &[u8] = b"skypipe/1";
 
-/// Who is let in. It is asked on libzmq's threads.
+/// Decides which keys may connect. It is called on libzmq's threads.
 pub trait Door: Send + Sync {
-    /// The number of this public key, if it is one that may connect.
+    /// The id of this public key, if the key may connect.
     fn admit(&self, public: &[u8; 32]) -> Option<KeyId>;
 
-    /// Whether one more connection of a key may stand, which has proved it. If so, it [leaves](Door::leave) later.
+    /// Whether a connection that has proved a key may stay. If so, [`Door::leave`] is called when the
+    /// connection ends.
     fn enter(&self, _: KeyId) -> bool {
         true
     }
 
-    /// A connection that had entered is no more.
+    /// Called when a connection that had entered has ended.
     fn leave(&self, _: KeyId) {}
 }
 
@@ -53,22 +54,22 @@ impl<F: Fn(&[u8; 32]) -> Option<KeyId> + Send + Sync> Door for F {
     }
 }
 
-/// The door of a satellite, for its connections to share.
+/// The authentication of a satellite, shared by its connections.
 pub type Admit = Arc<dyn Door>;
 
-/// What the connections of some sockets go through. Those that are there outlive it; no new one does.
+/// The TLS layer of some sockets' connections. Dropping it prevents new connections; existing ones go on.
 pub struct Layer {
     number: Number,
     role: Role,
 }
 
 impl Layer {
-    /// That of a satellite with this identity, which lets in whom `admit` knows, once it is
+    /// The layer of a satellite with this identity. It admits the keys that `admit` knows, once it is
     /// [open](Layer::open). Until then, connections end at once.
     ///
     /// # Errors
     ///
-    /// Never with keys of ours; what rustls says.
+    /// An error of rustls. This never happens with keys of this program.
     pub fn satellite(identity: &SigningPair, admit: Admit) -> io::Result<Self> {
         let builder = ServerConfig::builder_with_provider(provider());
         let builder = builder
@@ -87,11 +88,11 @@ impl Layer {
         })
     }
 
-    /// That of a machine with this identity, to the satellite of this public key.
+    /// The layer of a client with this identity, to the satellite with this public key.
     ///
     /// # Errors
     ///
-    /// Never with keys of ours; what rustls says.
+    /// An error of rustls. This never happens with keys of this program.
     pub fn client(identity: &SigningPair, satellite: [u8; 32]) -> io::Result<Self> {
         let builder = ClientConfig::builder_with_provider(provider());
         let builder = builder
@@ -105,7 +106,7 @@ impl Layer {
         let mut config = builder.with_client_cert_resolver(Arc::new(keys));
         config.alpn_protocols = vec![PROTOCOL.to_vec()];
         config.resumption = rustls::client::Resumption::disabled();
-        // There is no name to tell: keys are all that counts.
+        // There is no server name to send: only keys count.
         config.enable_sni = false;
         let layer = Self {
             number: Number::new(),
@@ -115,16 +116,16 @@ impl Layer {
         Ok(layer)
     }
 
-    /// Lets connections come about from here on.
+    /// Allows new connections from here on.
     pub fn open(&self) {
         self.number.stands_for(self.role.clone());
     }
 
-    /// Has all connections of `socket` that are made from here on go through this layer.
+    /// Makes all new connections of `socket` use this layer.
     ///
     /// # Errors
     ///
-    /// What libzmq reports.
+    /// Any libzmq error.
     pub fn cover(&self, socket: &mut Socket) -> io::Result<()> {
         layer::cover(socket, &self.number)
     }

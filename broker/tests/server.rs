@@ -1,4 +1,4 @@
-//! The loop around the broker, with real sockets on this machine alone.
+//! The event loop around the broker, with real sockets on this machine only.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use skypipe_broker::broker::{Broker, Settings};
 use skypipe_broker::frame::{self, Sent};
-use skypipe_broker::keys::Roll;
+use skypipe_broker::keys::KeyRegistry;
 use skypipe_broker::keys::secret::Secret;
 use skypipe_broker::keys::seed::SigningPair;
 use skypipe_broker::protocol::{
@@ -22,10 +22,10 @@ use skypipe_broker::store::Memory;
 use skypipe_broker::tls::{Ending, Layer};
 use uuid::Uuid;
 
-/// How long a test waits for what has to come, in milliseconds.
+/// How long a test waits for something that must happen, in milliseconds.
 const PATIENCE_MS: i32 = 20_000;
 
-/// How many connections of each kind there are of which nothing comes.
+/// The number of connections of each kind from which no message ever arrives.
 const STRANGERS: usize = 200;
 
 fn settings() -> Settings {
@@ -45,12 +45,12 @@ fn settings() -> Settings {
     }
 }
 
-/// Runs `play` with the endpoint of a satellite, and stops the satellite after it.
+/// Runs `play` with the endpoint of a satellite, and stops the satellite afterwards.
 fn with_satellite(endpoint: &str, play: impl FnOnce(&str)) {
     serve(endpoint, None, &[], play);
 }
 
-/// The same with a satellite that lets in the `known` keys only. `play` gets its public key as well.
+/// The same with a satellite that admits only the `known` keys. `play` also gets the satellite's public key.
 fn with_private_satellite(
     endpoint: &str,
     known: &[&SigningPair],
@@ -76,7 +76,7 @@ fn serve(
         let satellite = scope.spawn(move || {
             let mut broker = Broker::new(settings(), Memory::default());
             if identity.is_some() {
-                broker = broker.guarded_by(roll(known), None);
+                broker = broker.guarded_by(registry(known), None);
             }
             let edge = Edge {
                 log: &mut |line| eprintln!("log: {line}"),
@@ -90,9 +90,9 @@ fn serve(
     });
 }
 
-/// A roll of keys that may do everything, named by their place.
-fn roll(known: &[[u8; 32]]) -> Roll {
-    let mut roll = Roll::default();
+/// Authorized keys that may do everything, named by their position.
+fn registry(known: &[[u8; 32]]) -> KeyRegistry {
+    let mut registry = KeyRegistry::default();
     for (number, public) in known.iter().enumerate() {
         let new = NewKey {
             name: number.to_string(),
@@ -106,12 +106,12 @@ fn roll(known: &[[u8; 32]]) -> Roll {
             boxed: None,
             voucher: None,
         };
-        roll.invite(new, 0).unwrap();
+        registry.invite(new, 0).unwrap();
     }
-    roll
+    registry
 }
 
-/// An identity that nobody else has.
+/// A new identity.
 fn pair() -> SigningPair {
     static COUNT: AtomicU64 = AtomicU64::new(1);
     let mut secret = [0; 32];
@@ -131,14 +131,14 @@ fn dealer_in(context: &zmq::Context) -> zmq::Socket {
     socket
 }
 
-/// Makes `socket` speak to the satellite of this `public` key, for as long as the layer is there.
+/// Makes `socket` speak to the satellite with this `public` key, as long as the layer exists.
 fn set_keys(socket: &mut zmq::Socket, public: &[u8; 32], own: &SigningPair) -> Layer {
     let layer = Layer::client(own, *public).unwrap();
     layer.cover(socket).unwrap();
     layer
 }
 
-/// A client of SKYPIPE/1 without wits of its own.
+/// A simple SKYPIPE/1 client that does nothing by itself.
 struct Client(zmq::Socket);
 
 impl Client {
@@ -146,7 +146,7 @@ impl Client {
         Self::introduce(dealer(), endpoint)
     }
 
-    /// Connects to the satellite of this `public` key.
+    /// Connects to the satellite with this `public` key.
     fn connect_with(endpoint: &str, public: &[u8; 32], own: &SigningPair) -> Self {
         let mut socket = dealer();
         let layer = set_keys(&mut socket, public, own);
@@ -198,7 +198,7 @@ impl Client {
         (decode(&frames[1]).unwrap(), payload)
     }
 
-    /// Opens a stream and puts one chunk in.
+    /// Opens a stream and sends one chunk.
     fn write(&mut self, pipe: &str, payload: &'static [u8]) -> Uuid {
         let (stream, pipe) = (Uuid::new_v4(), pipe.to_owned());
         let label = String::new();
@@ -300,8 +300,8 @@ fn whose_key_is_known_gets_through() {
     }
 }
 
-/// How the handshake with `endpoint` ends, for a client with these keys: the satellite's and its own; and
-/// what TLS says of it.
+/// How the handshake with `endpoint` ends for a client with these keys: the satellite's public key and the
+/// client's own pair. Also returns TLS's reason.
 fn handshake(
     endpoint: &str,
     keys: Option<(&[u8; 32], &SigningPair)>,
@@ -366,8 +366,8 @@ fn a_private_satellite_ends_while_others_are_connected_and_connect() {
     assert_eq!((connected.len(), connecting.len()), (20, 20));
 }
 
-/// What is said on connections of which nothing comes, beside nothing at all: the beginning of a record, a
-/// record that is garbage, and what other protocols say.
+/// What idle connections send: nothing at all, the beginning of a record, a garbage record, and messages of
+/// other protocols.
 fn idle_talk() -> Vec<Vec<u8>> {
     let record = [0x16, 3, 1, 1, 0];
     vec![
@@ -393,7 +393,7 @@ fn connections_of_which_nothing_comes_are_closed_and_stop_nobody() {
                 stranger.write_all(&said).unwrap();
                 strangers.push(stranger);
             }
-            // A new connection and a transfer work meanwhile.
+            // Meanwhile, a new connection and a transfer work.
             let mut writer = Client::connect_with(endpoint, public, &ours);
             writer.write("logs", b"a line\n");
             assert_eq!(listener.hear().1.as_deref(), Some(&b"a line\n"[..]));
@@ -406,7 +406,7 @@ fn connections_of_which_nothing_comes_are_closed_and_stop_nobody() {
     });
 }
 
-/// Waits until the satellite has closed the connection, whatever it says before.
+/// Waits until the satellite has closed the connection, whatever the satellite sends before.
 fn await_end(stranger: &mut TcpStream) {
     let patience = Duration::from_millis(PATIENCE_MS.unsigned_abs().into());
     stranger.set_read_timeout(Some(patience)).unwrap();

@@ -18,11 +18,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use skypipe_broker::keys::address::{Address, is_host};
-use skypipe_broker::keys::halves::Halves;
+use skypipe_broker::keys::public_keys::PublicKeys;
 use skypipe_broker::keys::secret::Secret;
 use skypipe_broker::keys::seed::{Seed, SigningPair};
 use skypipe_broker::keys::token::{Kind, Token};
-use skypipe_broker::keys::{HOST, Roll};
+use skypipe_broker::keys::{HOST, KeyRegistry};
 use skypipe_broker::protocol::{NewKey, Rights};
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -54,7 +54,7 @@ pub(crate) struct Keys {
 
 /// Whether keys are kept below a data directory.
 pub(crate) fn are_in(data: &Path) -> bool {
-    directory(data).join("roll").exists()
+    directory(data).join("authorized").exists()
 }
 
 fn directory(data: &Path) -> PathBuf {
@@ -95,8 +95,8 @@ impl Keys {
     }
 
     /// The roll; none if this satellite has never had one.
-    pub(crate) fn roll(&self) -> anyhow::Result<Option<Roll>> {
-        let path = self.directory.join("roll");
+    pub(crate) fn registry(&self) -> anyhow::Result<Option<KeyRegistry>> {
+        let path = self.directory.join("authorized");
         let cannot = || format!("cannot read {}", path.display());
         let file = match File::open(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -106,13 +106,13 @@ impl Keys {
         file.take(MAX_ROLL)
             .read_to_end(&mut bytes)
             .with_context(cannot)?;
-        let roll = Roll::decode(&bytes).map_err(anyhow::Error::msg);
-        roll.with_context(cannot).map(Some)
+        let registry = KeyRegistry::decode(&bytes).map_err(anyhow::Error::msg);
+        registry.with_context(cannot).map(Some)
     }
 
     /// Replaces the roll on disk. It is there, synced, when this returns.
-    pub(crate) fn save(&self, roll: &[u8]) -> io::Result<()> {
-        replace(&self.directory.join("roll"), roll)
+    pub(crate) fn save(&self, registry: &[u8]) -> io::Result<()> {
+        replace(&self.directory.join("authorized"), registry)
     }
 
     /// Makes the first roll, for the founder and for whoever works on this machine. `tell` is given
@@ -124,58 +124,65 @@ impl Keys {
         address: &Address,
         wall: u64,
         tell: impl FnOnce(&str) -> Result<(), NotPrinted>,
-    ) -> anyhow::Result<Roll> {
-        let roll = self.make_first_roll(bound, address, wall, tell);
+    ) -> anyhow::Result<KeyRegistry> {
+        let registry = self.make_first_registry(bound, address, wall, tell);
         wipe_stack();
-        roll
+        registry
     }
 
     /// Makes the first roll, for a founder who has made his keys elsewhere, and for whoever works on
     /// this machine.
     pub(crate) fn found_by(
         &self,
-        founder: &Halves,
+        founder: &PublicKeys,
         bound: SocketAddr,
         wall: u64,
-    ) -> anyhow::Result<Roll> {
-        let mut roll = self.begin_roll(bound, wall)?;
-        enroll(&mut roll, FIRST, founder, wall)?;
-        self.save(&roll.encode()).context("cannot keep the keys")?;
-        Ok(roll)
+    ) -> anyhow::Result<KeyRegistry> {
+        let mut registry = self.begin_registry(bound, wall)?;
+        enroll(&mut registry, FIRST, founder, wall)?;
+        self.save(&registry.encode())
+            .context("cannot keep the keys")?;
+        Ok(registry)
     }
 
     /// Never a part of its caller, so that all it leaves on the stack lies below it.
     #[inline(never)]
-    fn make_first_roll(
+    fn make_first_registry(
         &self,
         bound: SocketAddr,
         address: &Address,
         wall: u64,
         tell: impl FnOnce(&str) -> Result<(), NotPrinted>,
-    ) -> anyhow::Result<Roll> {
-        let mut roll = self.begin_roll(bound, wall)?;
-        let founder = self.member(&mut roll, FIRST, Kind::Founder, address, wall)?;
+    ) -> anyhow::Result<KeyRegistry> {
+        let mut registry = self.begin_registry(bound, wall)?;
+        let founder = self.member(&mut registry, FIRST, Kind::Founder, address, wall)?;
         tell(&founder.encode()).context("cannot print the first invitation")?;
-        self.save(&roll.encode()).context("cannot keep the keys")?;
-        Ok(roll)
+        self.save(&registry.encode())
+            .context("cannot keep the keys")?;
+        Ok(registry)
     }
 
     /// A roll on which nobody is but whoever works on this machine, whose access key is kept.
-    fn begin_roll(&self, bound: SocketAddr, wall: u64) -> anyhow::Result<Roll> {
-        let mut roll = Roll::default();
-        let host = self.enroll_host(&mut roll, bound, wall)?;
+    fn begin_registry(&self, bound: SocketAddr, wall: u64) -> anyhow::Result<KeyRegistry> {
+        let mut registry = KeyRegistry::default();
+        let host = self.enroll_host(&mut registry, bound, wall)?;
         self.keep_host(&host)?;
-        Ok(roll)
+        Ok(registry)
     }
 
     /// Makes an access key for this machine.
-    fn enroll_host(&self, roll: &mut Roll, bound: SocketAddr, wall: u64) -> anyhow::Result<Token> {
-        let (keys, _) = roll.page(None, usize::MAX);
+    fn enroll_host(
+        &self,
+        registry: &mut KeyRegistry,
+        bound: SocketAddr,
+        wall: u64,
+    ) -> anyhow::Result<Token> {
+        let (keys, _) = registry.page(None, usize::MAX);
         let is_free = |name: &String| keys.iter().all(|key| key.name != *name);
         let others = (2..).map(|number: u64| format!("{HOST}-{number}"));
         let name = std::iter::once(HOST.to_owned()).chain(others).find(is_free);
         let name = name.unwrap_or_default();
-        self.member(roll, &name, Kind::Phrase, &beside(bound), wall)
+        self.member(registry, &name, Kind::Phrase, &beside(bound), wall)
     }
 
     fn keep_host(&self, host: &Token) -> anyhow::Result<()> {
@@ -187,7 +194,7 @@ impl Keys {
     /// here that it is of no use any more, after a revocation for one.
     pub(crate) fn mend_host(
         &self,
-        roll: &mut Roll,
+        registry: &mut KeyRegistry,
         bound: SocketAddr,
         wall: u64,
     ) -> anyhow::Result<()> {
@@ -195,8 +202,9 @@ impl Keys {
         if !found.is_ok_and(|found| found.is_file() && found.len() == 0) {
             return Ok(());
         }
-        let host = self.enroll_host(roll, bound, wall)?;
-        self.save(&roll.encode()).context("cannot keep the keys")?;
+        let host = self.enroll_host(registry, bound, wall)?;
+        self.save(&registry.encode())
+            .context("cannot keep the keys")?;
         self.keep_host(&host)
     }
 
@@ -226,17 +234,17 @@ impl Keys {
     /// Puts a key with all rights on the roll; returns the invitation.
     fn member(
         &self,
-        roll: &mut Roll,
+        registry: &mut KeyRegistry,
         name: &str,
         kind: Kind,
         address: &Address,
         wall: u64,
     ) -> anyhow::Result<Token> {
         let seed = Seed::new(Secret::from(random()?));
-        let halves = halves_of(&seed);
+        let public_keys = halves_of(&seed);
         // What lies below would get into the roll, in the places where a key has nothing.
         wipe_stack();
-        enroll(roll, name, &halves, wall)?;
+        enroll(registry, name, &public_keys, wall)?;
         Ok(Token {
             address: address.clone(),
             kind,
@@ -249,16 +257,21 @@ impl Keys {
 
 /// Never a part of its caller, so that all it leaves on the stack lies below it.
 #[inline(never)]
-fn halves_of(seed: &Seed) -> Halves {
-    Halves::of(seed)
+fn halves_of(seed: &Seed) -> PublicKeys {
+    PublicKeys::of(seed)
 }
 
 /// Puts a key with all rights on the roll.
-fn enroll(roll: &mut Roll, name: &str, halves: &Halves, wall: u64) -> anyhow::Result<()> {
+fn enroll(
+    registry: &mut KeyRegistry,
+    name: &str,
+    public_keys: &PublicKeys,
+    wall: u64,
+) -> anyhow::Result<()> {
     let new = NewKey {
         name: name.to_owned(),
-        public: halves.public,
-        boxing: halves.boxing,
+        public: public_keys.public,
+        boxing: public_keys.boxing,
         rights: Rights::ALL,
         pipes: Vec::new(),
         expires: None,
@@ -267,7 +280,7 @@ fn enroll(roll: &mut Roll, name: &str, halves: &Halves, wall: u64) -> anyhow::Re
         boxed: None,
         voucher: None,
     };
-    let enrolled = roll.invite(new, wall);
+    let enrolled = registry.invite(new, wall);
     enrolled.map_err(|fault| anyhow::Error::msg(fault.to_string()))?;
     Ok(())
 }
@@ -359,22 +372,22 @@ mod tests {
     fn the_first_invitation_is_told_and_not_kept() {
         let data = tempfile::tempdir().unwrap();
         let keys = Keys::open(data.path()).unwrap();
-        assert!(keys.roll().unwrap().is_none() && !are_in(data.path()));
+        assert!(keys.registry().unwrap().is_none() && !are_in(data.path()));
         let mut told = String::new();
         let bound = "127.0.0.1:9000".parse().unwrap();
-        let roll = keys.found(bound, &Address::tcp("sky.example.org", 9000), 7, |text| {
+        let registry = keys.found(bound, &Address::tcp("sky.example.org", 9000), 7, |text| {
             told = text.to_owned();
             Ok(())
         });
-        let roll = roll.unwrap();
+        let registry = registry.unwrap();
         let token = Token::parse(&told).unwrap();
         assert_eq!(token.address, Address::tcp("sky.example.org", 9000));
         assert_eq!(token.satellite, keys.identity.public);
-        assert!(roll.admit(&token.seed.identity().public, 8).is_some());
+        assert!(registry.admit(&token.seed.identity().public, 8).is_some());
         assert!(are_in(data.path()));
         let again = Keys::open(data.path()).unwrap();
         assert_eq!(again.identity, keys.identity);
-        assert_eq!(again.roll().unwrap(), Some(roll));
+        assert_eq!(again.registry().unwrap(), Some(registry));
         for entry in fs::read_dir(data.path().join("keys")).unwrap() {
             let path = entry.unwrap().path();
             let kept = fs::read(&path).unwrap();
@@ -390,9 +403,9 @@ mod tests {
         let keys = Keys::open(data.path()).unwrap();
         let seed = Seed::new(Secret::from(random().unwrap()));
         let bound = "127.0.0.1:9000".parse().unwrap();
-        let roll = keys.found_by(&Halves::of(&seed), bound, 7).unwrap();
-        assert!(roll.admit(&seed.identity().public, 8).is_some());
-        let (listed, _) = roll.page(None, 9);
+        let registry = keys.found_by(&PublicKeys::of(&seed), bound, 7).unwrap();
+        assert!(registry.admit(&seed.identity().public, 8).is_some());
+        let (listed, _) = registry.page(None, 9);
         let listed = listed.iter().map(|key| key.info(false, Holds::default()));
         let all = listed.map(|key| (key.name, key.rights));
         let all: Vec<_> = all.collect();
@@ -400,7 +413,7 @@ mod tests {
             all,
             ["first", "host"].map(|name| (name.to_owned(), Rights::ALL))
         );
-        assert_eq!(keys.roll().unwrap(), Some(roll));
+        assert_eq!(keys.registry().unwrap(), Some(registry));
         let host = fs::read_to_string(data.path().join("keys/host")).unwrap();
         assert_eq!(Token::parse(&host).unwrap().kind, Kind::Phrase);
     }
@@ -411,31 +424,31 @@ mod tests {
         let keys = Keys::open(data.path()).unwrap();
         let bound = "127.0.0.1:9000".parse().unwrap();
         let founder = Seed::new(Secret::from(random().unwrap()));
-        let mut roll = keys.found_by(&Halves::of(&founder), bound, 7).unwrap();
+        let mut registry = keys.found_by(&PublicKeys::of(&founder), bound, 7).unwrap();
         let file = data.path().join("keys/host");
         let key = || Token::parse(&fs::read_to_string(&file).unwrap()).unwrap();
-        let names = |roll: &Roll| -> Vec<String> {
-            let (listed, _) = roll.page(None, 9);
+        let names = |registry: &KeyRegistry| -> Vec<String> {
+            let (listed, _) = registry.page(None, 9);
             listed.iter().map(|key| key.name.clone()).collect()
         };
         let before = key();
-        keys.mend_host(&mut roll, bound, 8).unwrap();
-        assert_eq!((key(), names(&roll).len()), (before.clone(), 2));
+        keys.mend_host(&mut registry, bound, 8).unwrap();
+        assert_eq!((key(), names(&registry).len()), (before.clone(), 2));
         fs::write(&file, "").unwrap();
-        keys.mend_host(&mut roll, bound, 9).unwrap();
+        keys.mend_host(&mut registry, bound, 9).unwrap();
         // The one that was lost is on the roll until it is revoked.
-        assert_eq!(names(&roll), ["first", "host", "host-2"]);
+        assert_eq!(names(&registry), ["first", "host", "host-2"]);
         let after = key();
         assert_ne!(after.seed, before.seed);
         assert_eq!(
             (after.kind, after.satellite),
             (before.kind, before.satellite)
         );
-        assert!(roll.admit(&after.seed.identity().public, 10).is_some());
-        assert_eq!(keys.roll().unwrap(), Some(roll.clone()));
+        assert!(registry.admit(&after.seed.identity().public, 10).is_some());
+        assert_eq!(keys.registry().unwrap(), Some(registry.clone()));
         // One that was removed stays away.
         fs::remove_file(&file).unwrap();
-        keys.mend_host(&mut roll, bound, 10).unwrap();
+        keys.mend_host(&mut registry, bound, 10).unwrap();
         assert!(!file.exists());
     }
 
@@ -449,7 +462,7 @@ mod tests {
             keys.found(bound, &Address::tcp("127.0.0.1", 9000), 7, deaf)
                 .is_err()
         );
-        assert!(keys.roll().unwrap().is_none());
+        assert!(keys.registry().unwrap().is_none());
     }
 
     #[test]

@@ -29,7 +29,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use skypipe_broker::broker::{self, Broker};
-use skypipe_broker::keys::Roll;
+use skypipe_broker::keys::KeyRegistry;
 use skypipe_broker::keys::address::Address;
 use skypipe_broker::server::Edge;
 use skypipe_broker::store::disk::Presence;
@@ -103,20 +103,20 @@ pub fn run(
     }
     let keys = Keys::open(directory)?;
     let bound = Bound::new(listen, settings, clients, Some(&keys.identity))?.woken_by(data.synced);
-    let (roll, address) = roll(&keys, bound.server.endpoints(), settings, since)?;
+    let (registry, address) = registry(&keys, bound.server.endpoints(), settings, since)?;
     let address = address.map(|address| address.to_string());
-    let broker = broker.guarded_by(roll, address);
+    let broker = broker.guarded_by(registry, address);
     process.serve(bound, broker, Some(&keys), presence, ready)
 }
 
 /// Who may connect, and the address for invitations, if it was told. A satellite without a roll makes
 /// its first one, and prints the first invitation.
-fn roll(
+fn registry(
     keys: &Keys,
     endpoints: &[String],
     settings: &Settings,
     since: u64,
-) -> anyhow::Result<(Roll, Option<Address>)> {
+) -> anyhow::Result<(KeyRegistry, Option<Address>)> {
     let bound: Vec<SocketAddr> = endpoints.iter().filter_map(|it| tcp(it)).collect();
     let &first = bound
         .first()
@@ -126,16 +126,16 @@ fn roll(
     let open = bound.iter().find(is_open).copied().unwrap_or(first);
     let address = settings.public.as_ref();
     let address = address.map(|public| public.at(open.port()));
-    if let Some(mut roll) = keys.roll()? {
-        keys.mend_host(&mut roll, first, since)?;
+    if let Some(mut registry) = keys.registry()? {
+        keys.mend_host(&mut registry, first, since)?;
         keys.lead_host(first)?;
-        return Ok((roll, address));
+        return Ok((registry, address));
     }
     if let Some(founder) = &settings.founder {
         return Ok((keys.found_by(founder, first, since)?, address));
     }
     let reached_at = address.clone().unwrap_or_else(|| keys::reached_at(open));
-    let roll = keys.found(first, &reached_at, since, |invitation| {
+    let registry = keys.found(first, &reached_at, since, |invitation| {
         let mut line = Zeroizing::new(String::with_capacity(invitation.len() + 1));
         line.push_str(invitation);
         line.push('\n');
@@ -151,7 +151,7 @@ fn roll(
              place, and start the satellite with --public so that other invitations name it"
         ));
     }
-    Ok((roll, address))
+    Ok((registry, address))
 }
 
 /// The address of an endpoint of this scheme.
@@ -188,8 +188,8 @@ impl Process<'_> {
         ready(&bound.announced);
         let edge = Edge {
             log: &mut |line| log.line(line),
-            save_keys: &mut |roll| match keys {
-                Some(keys) => keys.save(roll).map_err(|error| error.to_string()),
+            save_keys: &mut |registry| match keys {
+                Some(keys) => keys.save(registry).map_err(|error| error.to_string()),
                 None => Err("this satellite keeps no keys".to_owned()),
             },
         };

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Args;
 
 use skypipe_broker::keys::address::Address;
-use skypipe_broker::keys::halves::Halves;
+use skypipe_broker::keys::public_keys::PublicKeys;
 
 use crate::listen::{Listen, with_websockets};
 use crate::{keys, size};
@@ -55,7 +55,7 @@ pub struct Settings {
         requires = "data",
         allow_hyphen_values = true
     )]
-    pub founder: Option<Halves>,
+    pub founder: Option<PublicKeys>,
 
     /// Listen where other machines can connect, without keys, so that all of them may read and write
     #[arg(long, conflicts_with_all = ["private", "public", "founder"])]

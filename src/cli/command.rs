@@ -1,143 +1,143 @@
-//! What a command line can ask for.
+//! The commands that a command line can ask for.
 //!
-//! Owns the forms alone. Which flags make which of them is [`super::parse`]'s.
+//! This module has the types only. [`super::parse`] decides which flags make which command.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use skypipe_broker::keys::halves::Halves;
+use skypipe_broker::keys::public_keys::PublicKeys;
 use skypipe_broker::protocol::{Mode, Rights};
 use skypipe_satellite::{Listen, Public, Settings};
 
 use super::deploy::Deploy;
 use crate::session::{Compression, Question, Timeouts};
 
-/// What the command line asks for.
+/// One parsed command.
 #[derive(Debug)]
 pub enum Command {
-    /// Bytes in or out of a pipe.
+    /// Move bytes into or out of a pipe.
     Pipe(Pipe),
-    /// A question about the pipes.
+    /// Put one question about pipes to the satellite.
     Ask(Question, Timeouts, Option<PathBuf>),
-    /// How the satellite is.
+    /// `--check`: report how the satellite is, without starting one.
     Check(Timeouts, Option<PathBuf>),
-    /// End the satellite that was deployed, or stop this machine's.
+    /// `--reset`: destroy the deployed satellite, or stop the one of this machine.
     Reset(Reset),
-    /// Let another machine in.
+    /// `--invite`: create a key and print an invitation.
     Invite(Invite),
-    /// Use the satellite of an invitation.
+    /// `--join`: use the satellite of an invitation.
     Join,
-    /// Forget it.
+    /// `--leave`: forget the joined satellite and revoke this machine's key.
     Leave,
-    /// Show who was invited.
+    /// `--keys`: list the authorized keys.
     Keys(Option<PathBuf>),
-    /// Whether the machine with these public halves was invited.
-    IsIn(Halves, Option<PathBuf>),
-    /// End a key.
+    /// `--keys --for`: report whether the machine with these public keys is enrolled.
+    IsEnrolled(PublicKeys, Option<PathBuf>),
+    /// `--revoke`: revoke a key for good.
     Revoke(Revoke),
-    /// Make a phrase; `false` to have none any more.
+    /// `--phrase` (`true`) makes a new phrase; `--no-phrase` (`false`) removes it.
     Phrase(bool),
-    /// Put a satellite in the sky.
+    /// `--setup`: deploy a satellite.
     Setup(Setup),
-    /// Be a satellite at this address and port.
+    /// `--satellite`: run a satellite at this address and port.
     Satellite(Listen, Settings),
-    /// Be this machine's satellite.
+    /// `--local-satellite`: run this machine's own satellite.
     LocalSatellite(Settings),
 }
 
-/// Who is let in, and to what.
+/// The key that `--invite` creates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invite {
-    /// The name of the key; the satellite makes one if it is empty.
+    /// The name of the key. If it is empty, skypipe chooses one.
     pub name: String,
-    /// What it allows.
+    /// What the key allows: reading, writing, managing.
     pub rights: Rights,
-    /// In which pipes; none is all.
+    /// The patterns of pipes that the key is valid for. None means every pipe.
     pub pipes: Vec<String>,
-    /// For how long.
+    /// The lifetime of the key. `None` means that it does not expire.
     pub expires: Option<Duration>,
-    /// How many bytes of what it writes may wait; none for its share.
+    /// How many bytes written by the key may wait. `None` means the key's fair share.
     pub quota: Option<u64>,
-    /// The machine's public halves, if it has made its seed by itself.
-    pub halves: Option<Halves>,
-    /// The directory of the satellite, if it is on this machine.
+    /// The machine's public keys, if the machine made its own seed.
+    pub public_keys: Option<PublicKeys>,
+    /// The data directory of the satellite, if it is on this machine.
     pub data: Option<PathBuf>,
 }
 
-/// Which key is to be ended.
+/// The arguments of `--revoke`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revoke {
-    /// Its name.
+    /// The name of the key.
     pub name: String,
-    /// Whether it is done without asking.
+    /// Revoke without asking (`--yes`).
     pub yes: bool,
-    /// Whether what it wrote and nobody takes is dropped, too.
+    /// Also drop the unread data that the key wrote.
     pub discard: bool,
-    /// The directory of the satellite, if it is on this machine.
+    /// The data directory of the satellite, if it is on this machine.
     pub data: Option<PathBuf>,
 }
 
-/// Which satellite is to be ended, and how.
+/// The arguments of `--reset`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reset {
-    /// The platform, if it was said.
+    /// The platform, if it was given.
     pub target: Option<String>,
-    /// Whether it is done without asking.
+    /// Do it without asking (`--yes`).
     pub yes: bool,
     /// `--app`, `--org` and `--json`.
     pub deploy: Deploy,
 }
 
-/// Where a satellite is to be deployed, and how.
+/// The arguments of `--setup`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setup {
-    /// The platform; asked for if it was not said.
+    /// The platform. The user is asked if it is `None`.
     pub target: Option<String>,
-    /// The rest of the flags.
+    /// The other flags of a deployment.
     pub deploy: Deploy,
-    /// Under which host, and perhaps port, others reach the satellite.
+    /// The host, perhaps with a port, at which other machines reach the satellite.
     pub public: Option<Public>,
 }
 
-/// Bytes in or out of a pipe.
+/// A transfer between a pipe and stdin or stdout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pipe {
-    /// Its name.
+    /// The pipe's normalized name.
     pub name: String,
-    /// Which way.
+    /// The direction.
     pub way: Way,
-    /// How long it waits.
+    /// `--timeout` and `--connect-timeout`.
     pub timeouts: Timeouts,
-    /// The command whose output is written, with its arguments; none is stdin.
+    /// The command whose output is written, with its arguments. If it is empty, stdin is written.
     pub command: Vec<OsString>,
 }
 
-/// Which way the bytes go, as far as the flags say.
+/// The direction of the bytes, as far as the flags determine it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// Stdin decides.
+    /// No flag says; the kind of stdin decides.
     Unsaid,
-    /// Out of the pipe.
+    /// Read from the pipe.
     Read(Mode),
-    /// Into the pipe.
+    /// Write into the pipe.
     Write {
-        /// Whether `-w` itself was said, so that an empty stream is meant.
+        /// Whether `-w` itself was given. Then an empty stdin makes an empty stream.
         said: bool,
-        /// Whether success waits for the readers.
+        /// Whether exit 0 waits for listeners to confirm everything.
         wait: bool,
-        /// Whether readers have the stream only once it has ended.
+        /// Whether listeners get the stream only once it has ended.
         whole: bool,
-        /// Whether it is compressed on its way.
+        /// Whether and how the stream is compressed.
         compress: Compression,
     },
 }
 
-/// Why there is no [`Command`].
+/// Why parsing returned no [`Command`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stop {
-    /// Help or the version was asked for: text for stdout.
+    /// Help or the version was asked for: the text for stdout.
     Show(String),
-    /// The flags make no sense: a sentence.
+    /// The flags are invalid: a sentence for stderr.
     Usage(String),
 }

@@ -1,6 +1,6 @@
 //! The flags of `--setup`.
 //!
-//! Owns which of them there are. Which target they make sense for is the provider's to say.
+//! This module lists the flags. Each provider decides which of them apply to its platform.
 
 use std::path::PathBuf;
 
@@ -43,7 +43,7 @@ pub struct Deploy {
 }
 
 impl Deploy {
-    /// Those that were given, as they are written.
+    /// The flags that were given, as they are written.
     pub(super) fn given(&self) -> Vec<&'static str> {
         super::given([
             (self.port.is_some(), "--port"),

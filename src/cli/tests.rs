@@ -1,4 +1,4 @@
-//! Which flags go together, and what they ask for.
+//! Tests: which flags go together, and which command they make.
 
 use std::os::unix::ffi::OsStringExt;
 
@@ -50,7 +50,7 @@ fn behind_two_dashes_stands_a_command_whose_output_is_written() {
         ("skypipe db -- pg_dump -Fc app", "db", "pg_dump -Fc app"),
         ("skypipe -w db -- tar c . -- x", "db", "tar c . -- x"),
         ("skypipe --wait -- date", "", "date"),
-        // A name may stand there, too, if it cannot be a command.
+        // A name may stand behind `--` if it cannot be a command.
         ("skypipe -- -logs", "-logs", ""),
         ("skypipe -w -- -logs -- date -u", "-logs", "date -u"),
         ("skypipe -r -- logs", "logs", ""),
@@ -82,7 +82,7 @@ fn both_spellings_of_a_word_name_one_pipe_and_the_one_that_is_sent_is_measured()
     let long = "e\u{301}".repeat(127);
     assert_eq!(long.len(), 381);
     assert_eq!(pipe(&format!("skypipe {long}")).name.len(), 254);
-    // Some spellings are longer when they are normal.
+    // Normalization makes some names longer.
     let grows = "\u{2adc}".repeat(85);
     assert_eq!(grows.len(), 255);
     assert!(refused(&format!("skypipe {grows}")).contains("255 bytes"));

@@ -1,6 +1,6 @@
-//! Where a satellite is, as people write it: `tcp://host:port`, or the address of an invitation.
+//! Endpoints: `tcp://host:port` as users write it, or the address in an invitation.
 //!
-//! Owns its form. What a name is looked up as is for [`names`].
+//! This module owns their form. [`names`] looks names up.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -16,35 +16,35 @@ const MAX_HOST: usize = 253;
 /// The longest name of a network interface, in bytes.
 const MAX_INTERFACE: usize = 15;
 
-/// `tcp://host:port`, or the same through another transport.
+/// `tcp://host:port`, or the same with another transport.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// The host.
     pub host: Host,
     /// The port, never 0.
     pub port: u16,
-    /// What a connection to it runs in.
+    /// The transport around the connection.
     pub transport: Transport,
 }
 
 /// The host of an [`Endpoint`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Host {
-    /// To be looked up, for each connection anew.
+    /// A name, which is looked up for each connection anew.
     Name(String),
-    /// Known.
+    /// An IP address.
     Address(IpAddr),
-    /// Known, beside the network interface of this name or number: a link-local address means nothing
-    /// without.
+    /// A link-local address with the name or number of its network interface. The address means nothing
+    /// without it.
     Scoped(Ipv6Addr, String),
 }
 
 impl Endpoint {
-    /// The endpoint of an address.
+    /// Converts an address.
     ///
     /// # Errors
     ///
-    /// When its host makes no sense.
+    /// When its host is invalid.
     pub fn of(address: &Address) -> Result<Self, &'static str> {
         Ok(Self {
             host: parse_host(&address.host)?,
@@ -53,11 +53,11 @@ impl Endpoint {
         })
     }
 
-    /// Its addresses; for a name, what it is looked up as just now.
+    /// The socket addresses. A name is looked up now.
     ///
     /// # Errors
     ///
-    /// When it has none just now; with the reason.
+    /// When it has none at the moment. The text is the reason.
     pub fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
         match &self.host {
             Host::Address(ip) => Ok(vec![SocketAddr::new(*ip, self.port)]),
@@ -90,7 +90,7 @@ impl fmt::Display for Endpoint {
 }
 
 impl fmt::Display for Host {
-    /// As it stands in a URL.
+    /// Writes the host as in a URL.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name(name) => f.write_str(name),
@@ -145,8 +145,8 @@ fn parse_host(text: &str) -> Result<Host, &'static str> {
     }
 }
 
-/// What is in brackets: an address, and a `%` and an interface if it is link-local. In a URL the `%`
-/// would be written `%25`.
+/// Parses the text between brackets: an IPv6 address, and a `%` and an interface if it is link-local. In a
+/// URL the `%` would be written `%25`.
 fn parse_ipv6<'a>(text: &'a str) -> Result<Host, &'static str> {
     let (address, zone) = match text.split_once('%') {
         Some((address, zone)) => (address, Some(zone)),
@@ -166,12 +166,12 @@ fn parse_ipv6<'a>(text: &'a str) -> Result<Host, &'static str> {
     }
 }
 
-/// Whether there is nothing in it but digits.
+/// Whether the text consists of digits only.
 fn is_number(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether the system could have a network interface of this name.
+/// Whether the text is a valid name of a network interface.
 fn is_interface(text: &str) -> bool {
     let good = |byte: u8| byte.is_ascii_graphic() && !b"/:[]%".contains(&byte);
     (1..=MAX_INTERFACE).contains(&text.len()) && text.bytes().all(good)

@@ -1,8 +1,8 @@
-//! The proxy that the environment names, by curl's rules.
+//! The proxy from the environment, by curl's rules.
 //!
-//! Owns the reading of `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`. A name in small letters goes before the
-//! same in capitals, `HTTPS_PROXY` before `ALL_PROXY`, and an empty one counts as not set. Never shows the
-//! password of a proxy, nor connects to one.
+//! This module reads `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`. Lower-case names win over upper-case ones,
+//! and `HTTPS_PROXY` wins over `ALL_PROXY`. An empty variable counts as not set. This module never shows a
+//! proxy's password and never connects.
 
 use std::env;
 use std::fmt;
@@ -13,46 +13,46 @@ use zeroize::Zeroizing;
 use super::endpoint::{Endpoint, Host};
 use crate::exit::Failure;
 
-/// The variables that name a proxy, the first that is set counts.
+/// The variables that name a proxy. The first one that is set counts.
 const VARIABLES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 
-/// The variables that name what goes without.
+/// The variables that list hosts without a proxy.
 const EXCEPTIONS: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
-/// The port of a proxy that names none, as curl has it; of one reached through TLS it is 443.
+/// The default port of a proxy, as in curl. With TLS the default is 443.
 const PORT: u16 = 1080;
 const TLS_PORT: u16 = 443;
 
-/// How a proxy is spoken to.
+/// The protocol of a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// HTTP/1.1 with `CONNECT`.
     Http,
-    /// The same, in TLS.
+    /// The same inside TLS.
     Https,
-    /// SOCKS5, and the proxy looks names up.
+    /// SOCKS5. The proxy looks names up.
     Socks5,
 }
 
-/// A proxy.
+/// A proxy to connect through.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
-    /// How it is spoken to.
+    /// The protocol to the proxy.
     pub protocol: Protocol,
-    /// Its name or address, without brackets.
+    /// The proxy's name or address, without brackets.
     pub host: String,
-    /// Its port.
+    /// The proxy's port.
     pub port: u16,
-    /// Name and password of its user, if it wants them.
+    /// User name and password, if the variable has them.
     pub login: Option<Login>,
 }
 
-/// Who uses a proxy.
+/// The credentials for a proxy.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Login {
-    /// The name.
+    /// The user name.
     pub user: Zeroizing<String>,
-    /// The password, perhaps empty.
+    /// The password, possibly empty.
     pub password: Zeroizing<String>,
 }
 
@@ -63,7 +63,7 @@ impl fmt::Debug for Proxy {
 }
 
 impl fmt::Display for Proxy {
-    /// Host and port alone.
+    /// Shows host and port only, never the credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.host.contains(':') {
             write!(f, "[{}]:{}", self.host, self.port)
@@ -73,11 +73,11 @@ impl fmt::Display for Proxy {
     }
 }
 
-/// The proxy for connections to `endpoint`, if there is one.
+/// The proxy for connections to `endpoint`. `None` if there is none.
 ///
 /// # Errors
 ///
-/// When the variable that names it makes no sense. The sentence holds nothing of its value.
+/// When the variable is invalid. The sentence contains nothing of its value.
 pub fn proxy(endpoint: &Endpoint) -> Result<Option<Proxy>, Failure> {
     choose(&endpoint.host, &|name| env::var(name).ok()).map_err(Failure::usage)
 }
@@ -95,12 +95,12 @@ fn choose(host: &Host, variable: &dyn Fn(&str) -> Option<String>) -> Result<Opti
     Ok(Some(parsed))
 }
 
-/// Whether a host is in a list such as `localhost,.example.org,10.0.0.0/8`.
+/// Whether a host matches a list such as `localhost,.example.org,10.0.0.0/8`.
 fn is_exception(host: &Host, list: &str) -> bool {
     let entries = list.split([',', ' ']).filter(|entry| !entry.is_empty());
     let mut entries = entries.map(|entry| entry.trim_matches(['[', ']']));
     match host {
-        // Means nothing on another machine.
+        // A link-local address means nothing on another machine.
         Host::Scoped(..) => true,
         Host::Address(ip) => entries.any(|entry| entry == "*" || covers(entry, *ip)),
         Host::Name(name) => {
@@ -116,7 +116,7 @@ fn is_exception(host: &Host, list: &str) -> bool {
     }
 }
 
-/// Whether `entry` is this address, or a network that has it.
+/// Whether `entry` is this address, or a network that contains it.
 fn covers(entry: &str, ip: IpAddr) -> bool {
     let (network, length) = entry.split_once('/').unwrap_or((entry, "128"));
     let (Ok(network), Ok(length)) = (network.parse::<IpAddr>(), length.parse::<u32>()) else {
@@ -135,7 +135,8 @@ fn covers(entry: &str, ip: IpAddr) -> bool {
     }
 }
 
-/// Reads `[PROTOCOL://][USER[:PASSWORD]@]HOST[:PORT]`; an error goes on where its variable was named.
+/// Parses `[PROTOCOL://][USER[:PASSWORD]@]HOST[:PORT]`. An error text continues a sentence that has named
+/// the variable.
 fn parse(text: &str) -> Result<Proxy, &'static str> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
     let protocol = match scheme.to_ascii_lowercase().as_str() {
@@ -186,7 +187,7 @@ fn parse_login(text: &str) -> Result<Login, &'static str> {
     })
 }
 
-/// Takes back the `%XX` of a URL.
+/// Decodes the `%XX` of a URL.
 fn decode(text: &str) -> Option<Zeroizing<String>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
     let mut rest = text.as_bytes();

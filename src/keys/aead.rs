@@ -1,25 +1,25 @@
-//! AES-256-GCM under a key that is used once.
+//! AES-256-GCM under single-use keys.
 //!
-//! Owns the calls into `ring`. The nonce is always zero, which is safe for one message a key and
-//! for nothing else: every caller says why its keys are never used twice. The module makes no keys.
-//! (`ring` keeps the expanded key in memory of its own and does not wipe it.)
+//! This module owns these calls into `ring`. The nonce is always zero, which is safe only if each key seals
+//! one message. Every caller says why its keys are never used twice. This module makes no keys. (`ring`
+//! keeps the expanded key in memory of its own and does not wipe it.)
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use skypipe_broker::keys::secret::Secret;
 
-/// By how much a message grows when it is sealed: the tag, in bytes.
+/// By how much sealing lengthens a message: the tag, in bytes.
 pub const TAG: usize = 16;
 
-/// Seals `buffer` in place and appends the tag, for which there should be room, so that what was
-/// in the clear is overwritten and not copied. `header` goes along in the open, and counts.
+/// Seals `buffer` in place and appends the tag. The buffer should have room for the tag, so that the
+/// plaintext is overwritten and not copied. `header` is authenticated and not encrypted.
 pub fn seal(key: &Secret, header: &[u8], buffer: &mut Vec<u8>) {
     expanded(key)
         .seal_in_place_append_tag(nonce(), Aad::from(header), buffer)
         .expect("messages are far shorter than AES-GCM allows");
 }
 
-/// Opens `buffer` in place: what is in the clear, without the tag. `None` if `buffer` was not
-/// sealed by [`seal`] under this key and with this header.
+/// Opens `buffer` in place and returns the plaintext, without the tag. `None` if `buffer` was not sealed by
+/// [`seal`] under this key and with this header.
 pub fn open<'a>(key: &Secret, header: &[u8], buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     let clear = expanded(key).open_in_place(nonce(), Aad::from(header), buffer);
     clear.ok().map(|clear| &*clear)

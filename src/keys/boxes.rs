@@ -1,23 +1,23 @@
-//! A keyring on its way to one machine, by way of a satellite that can neither read nor make it.
+//! Sealed keyrings ("boxes"): a keyring for one machine, stored by a satellite that can neither read nor
+//! forge it.
 //!
-//! Owns the form of boxes. The module knows nothing of who gets what ([`super::keyring`] does), nor
-//! of how a box travels.
+//! This module owns their form. [`super::keyring`] decides who gets which keys. How a box travels is not
+//! known here.
 //!
-//! | bytes | what |
+//! | bytes | content |
 //! | --- | --- |
 //! | 1 | the version: 1 |
-//! | 32 | what HPKE encapsulated, from the managing key to the machine's boxing key |
+//! | 32 | HPKE's encapsulated key, from the managing key to the machine's encryption key |
 //! | the rest | the keyring, sealed with AES-256-GCM; its last 16 bytes are the tag |
 //!
-//! The key is what HPKE in Auth mode exports for `skypipe box key`. It is made from fresh entropy
-//! for each box and used for this box alone, which is why the nonce can be zero. The first 33 bytes
-//! are authenticated with the rest.
+//! The AES key is what HPKE in Auth mode exports for `skypipe box key`. It is made from fresh entropy for
+//! each box and used for this box alone, so the nonce can be zero. The first 33 bytes are authenticated
+//! with the rest.
 //!
-//! Who opens a box knows the public half of the managing key from its invitation, so that a box
-//! made by anyone else does not open. There are two limits to that. Who has the machine's own
-//! secret can make boxes for it that look genuine, but is then that machine already. And a
-//! satellite can hand out an older box instead of the newest one: a client never goes back while it
-//! runs, but cannot know what was before it started.
+//! A machine knows the managing key's public key from its invitation, so a box made by anyone else does not
+//! open. There are two limits. The holder of the machine's own secret can make boxes for it that look
+//! genuine, but already is that machine, in effect. And a satellite can hand out an older box instead of
+//! the newest: a running client never goes back, but cannot know what was current before it started.
 
 use std::error::Error;
 use std::fmt;
@@ -32,11 +32,11 @@ use crate::seal::kem::{self, Proof, Purpose};
 
 const VERSION: u8 = 1;
 
-/// The bytes before what is sealed.
+/// The length of the unencrypted part, in bytes.
 const HEADER: usize = 1 + LENGTH;
 
-/// The longest box, in bytes: a manager's, with all the epochs there can be. Far below the 16 KiB
-/// that a satellite takes.
+/// The longest box, in bytes: a manager's, with the maximum number of epochs. It is far below the 16 KiB
+/// that a satellite accepts.
 pub const MAX_BOX: usize = HEADER + MAX_ENCODED + aead::TAG;
 
 const _: () = assert!(MAX_BOX < 16 << 10);
@@ -49,13 +49,13 @@ const PURPOSE: Purpose<'_> = Purpose {
 /// Why a box cannot be made or opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The public half it should be for or from is none.
+    /// The public key of its recipient or sender is invalid.
     Key,
-    /// It is of another version of this program.
+    /// It belongs to another version of this program.
     Version,
-    /// It is for someone else, from someone else, or was changed.
+    /// It is for another machine, from another sender, or was altered.
     Seal,
-    /// It is genuine, but holds what no manager of this version puts into one.
+    /// It is genuine, but its content is not what managers of this version seal.
     Content,
 }
 
@@ -74,12 +74,12 @@ impl fmt::Display for Fault {
 
 impl Error for Fault {}
 
-/// Puts `content` into a box for the machine whose boxing key has the public half `to`. `entropy`
-/// is 32 random bytes that are used nowhere else.
+/// Seals `content` for the machine with the public encryption key `to`. `entropy` must be 32 random bytes
+/// that are used nowhere else.
 ///
 /// # Errors
 ///
-/// [`Fault::Key`] if `to` is no public half of anything.
+/// [`Fault::Key`] if `to` is no valid public key.
 pub fn seal(
     content: &Keyring,
     to: &[u8; LENGTH],
@@ -97,8 +97,8 @@ pub fn seal(
     Ok(boxed)
 }
 
-/// Opens a box for the machine that has the boxing pair `own`. `managing` is the public half of the
-/// managing key, as its invitation names it.
+/// Opens a box for the machine with the encryption key pair `own`. `managing` is the managing key's public
+/// key, as the machine's invitation names it.
 ///
 /// # Errors
 ///

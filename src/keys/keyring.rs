@@ -1,19 +1,19 @@
-//! What a client knows of the keys that streams are sealed with.
+//! Keyrings: the keys that seal and open streams.
 //!
-//! Owns epochs, what of them goes to whom, and their form in bytes. The module seals nothing and
-//! stores nothing.
+//! This module owns epochs, decides which part of a keyring goes to whom, and owns the form in bytes. It
+//! seals nothing and stores nothing.
 //!
-//! An *epoch* is a shared secret (`psk`), which proves that a stream was written by a member, and a
-//! reading pair, to whose public half streams are sealed. Who leaves makes a new epoch necessary;
-//! old ones are kept, because what was written under them may still wait to be read.
+//! An *epoch* is one generation of keys. It has a shared secret (`psk`), which proves that a member wrote a
+//! stream, and a reading key pair, to whose public key streams are sealed. A new epoch is made when a key
+//! is revoked. Old epochs are kept, because data written under them may still wait to be read.
 //!
 //! | who | holds |
 //! | --- | --- |
-//! | a writer | `psk` and public half of the newest epoch |
-//! | a reader | that and the secret half, of all epochs |
+//! | a writer | `psk` and public reading key of the newest epoch |
+//! | a reader | the same and the secret reading key, for all epochs |
 //! | a manager | what a reader holds, and the managing key |
 //!
-//! There is no other keyring than these three: [`Keyring::decode`] refuses whatever mixes them.
+//! There are no other keyrings: [`Keyring::decode`] refuses any mixture.
 
 use serde::de::Deserializer;
 use serde::ser::Serializer;
@@ -22,31 +22,31 @@ use skypipe_broker::keys::secret::{LENGTH, Secret};
 use skypipe_broker::keys::seed::{Pair, Seed};
 use zeroize::Zeroizing;
 
-/// The most epochs that are kept. A renewal beyond drops the oldest, and what was sealed under it
-/// can be read no more. Without a limit, boxes would grow for as long as people come and go; with
-/// this one, a stream would have to wait in a pipe through 64 departures to be lost.
+/// The most epochs that are kept. A renewal beyond the limit drops the oldest, and data sealed under it can
+/// no longer be read. Without a limit, sealed keyrings would grow with every revocation. With this one,
+/// only a stream that waits through 64 revocations is lost.
 pub const MAX_EPOCHS: usize = 64;
 
-/// The longest [`Keyring::encode`] gives, in bytes. An array of two, in it an array of epochs, each
-/// an array of a number and three keys; then the managing key.
+/// The most bytes that [`Keyring::encode`] returns: an array of two. The first element is an array of
+/// epochs, each an array of a number and three keys; the second is the managing key.
 pub const MAX_ENCODED: usize = 1 + 3 + MAX_EPOCHS * (1 + 5 + 3 * BIN) + BIN;
 
-/// A key in MessagePack: two bytes that say how long it is, and the key.
+/// The length of a key in MessagePack: two bytes of header, and the key.
 const BIN: usize = 2 + LENGTH;
 
-/// The label of the reading pairs of later epochs; that of epoch 0 derives from the founder's seed.
+/// The label of the reading keys of later epochs. Those of epoch 0 derive from the owner's seed.
 const READING: &[u8] = b"skypipe 1 reading";
 
 /// One generation of keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Epoch {
-    /// Its place among all epochs there ever were, from 0.
+    /// The number of the epoch, counted from 0 and never reused.
     pub number: u32,
-    /// What all writers share.
+    /// The secret that all writers share.
     pub psk: Secret,
-    /// The public half of the reading pair.
+    /// The public reading key.
     pub public: [u8; LENGTH],
-    /// Its secret half, unless the owner may only write.
+    /// The secret reading key. `None` if the owner of the keyring may only write.
     pub secret: Option<Secret>,
 }
 
@@ -71,13 +71,13 @@ impl Epoch {
 /// The epochs that a machine knows, and the managing key if it is a manager.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keyring {
-    /// At least one and at most [`MAX_EPOCHS`], in the order of their numbers.
+    /// At least one and at most [`MAX_EPOCHS`], in ascending order of their numbers.
     epochs: Vec<Epoch>,
     managing: Option<Secret>,
 }
 
 impl Keyring {
-    /// The keyring of the founder, a manager like any other, with epoch 0.
+    /// The keyring of the owner, a manager like any other, with epoch 0.
     #[must_use]
     pub fn founder(seed: &Seed) -> Self {
         Self {
@@ -96,19 +96,19 @@ impl Keyring {
     ///
     /// # Panics
     ///
-    /// Never: there is an epoch.
+    /// Never: a keyring has at least one epoch.
     #[must_use]
     pub fn newest(&self) -> &Epoch {
         self.epochs.last().expect("no keyring is without an epoch")
     }
 
-    /// The managing key, if this is a manager's keyring.
+    /// The managing key. `None` unless this is a manager's keyring.
     #[must_use]
     pub fn managing(&self) -> Option<Pair> {
         self.managing.clone().map(Pair::of)
     }
 
-    /// What of it goes into the box of a machine that may only write.
+    /// The part for a machine that may only write.
     #[must_use]
     pub fn for_writer(&self) -> Self {
         Self {
@@ -117,7 +117,7 @@ impl Keyring {
         }
     }
 
-    /// What of it goes into the box of a machine that may also read.
+    /// The part for a machine that may also read.
     #[must_use]
     pub fn for_reader(&self) -> Self {
         Self {
@@ -126,23 +126,23 @@ impl Keyring {
         }
     }
 
-    /// What of it goes into the box of a machine that may also let others in.
+    /// The part for a machine that may also manage keys.
     #[must_use]
     pub fn for_manager(&self) -> Self {
         self.clone()
     }
 
-    /// This keyring with a new epoch, from 64 random bytes that are used nowhere else.
+    /// This keyring with a new epoch, made from 64 random bytes that must be used nowhere else.
     ///
-    /// None if this is no manager's keyring: nobody would accept a box with the new epoch. (Nor is
-    /// there one after four thousand million others.)
+    /// `None` if this is no manager's keyring, because nobody would accept a new epoch from it. (Also
+    /// `None` after four thousand million epochs.)
     #[must_use]
     pub fn renewed(&self, random: &[u8; 2 * LENGTH]) -> Option<Self> {
         self.renewed_beyond(0, random)
     }
 
-    /// The same, with a number that is also greater than `taken`: another renewal, which was broken off, has given
-    /// that one to keys that are not known here.
+    /// Like [`Keyring::renewed`], with a number that is also greater than `taken`. An interrupted renewal
+    /// has given that number to keys that are unknown here.
     #[must_use]
     pub fn renewed_beyond(&self, taken: u32, random: &[u8; 2 * LENGTH]) -> Option<Self> {
         self.managing.as_ref()?;
@@ -157,19 +157,19 @@ impl Keyring {
         Some(Self { epochs, managing })
     }
 
-    /// The keyring in bytes: MessagePack `[[[number, psk, public, secret or nil], …], managing or
-    /// nil]`, keys as `bin`, each number in its shortest form. The buffer is made at its full
-    /// length, so that no copy is left behind.
+    /// Encodes the keyring as MessagePack `[[[number, psk, public, secret or nil], …], managing or nil]`.
+    /// Keys are `bin`, and each number is in its shortest form. The buffer is allocated at its full length,
+    /// so that no copy stays behind.
     ///
     /// # Panics
     ///
-    /// Never: there is nothing in a keyring that MessagePack cannot say.
+    /// Never: MessagePack can express every keyring.
     #[must_use]
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
         self.encode_with_room(0)
     }
 
-    /// Like [`Keyring::encode`], with room for `more` bytes behind it in the buffer.
+    /// Like [`Keyring::encode`], with spare capacity for `more` bytes in the buffer.
     pub(super) fn encode_with_room(&self, more: usize) -> Zeroizing<Vec<u8>> {
         let mut buffer = Zeroizing::new(Vec::with_capacity(MAX_ENCODED + more));
         let epochs = self.epochs.iter().map(WireEpoch::from).collect();
@@ -179,8 +179,8 @@ impl Keyring {
         buffer
     }
 
-    /// Reads what [`Keyring::encode`] wrote. None for anything else: there is one way to write a
-    /// keyring, and its pairs are pairs.
+    /// Decodes what [`Keyring::encode`] returned. `None` for anything else: each keyring has one encoding,
+    /// and its key pairs must match.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         if bytes.len() > MAX_ENCODED {
@@ -215,14 +215,14 @@ impl Epoch {
     }
 }
 
-/// A [`Keyring`] as MessagePack has it, without copies of its keys.
+/// A [`Keyring`] for MessagePack, without copies of its keys.
 #[derive(Serialize, Deserialize)]
 struct Wire<'a>(
     #[serde(borrow)] Vec<WireEpoch<'a>>,
     #[serde(borrow)] Option<Bin<'a>>,
 );
 
-/// An [`Epoch`]: number, psk, public half, secret half.
+/// An [`Epoch`]: number, psk, public key, secret key.
 #[derive(Serialize, Deserialize)]
 struct WireEpoch<'a>(
     u32,
@@ -254,7 +254,7 @@ impl From<WireEpoch<'_>> for Epoch {
     }
 }
 
-/// A key where it lies, as MessagePack `bin`.
+/// A borrowed key, as MessagePack `bin`.
 struct Bin<'a>(&'a [u8; LENGTH]);
 
 impl Serialize for Bin<'_> {

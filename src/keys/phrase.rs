@@ -1,11 +1,10 @@
-//! Six words by which a person lets machines in.
+//! The phrase: six words with which a person enrolls machines.
 //!
-//! Owns how a phrase is made and how it is read when typed. What it opens is the business of
-//! [`super::wrapping`].
+//! This module makes phrases and parses typed ones. [`super::wrapping`] owns what a phrase opens.
 //!
-//! The words are those of the Electronic Frontier Foundation's large list
-//! (<https://www.eff.org/dice>, CC BY 4.0), without the four that have a hyphen in them, so that
-//! a hyphen can only lie between words. There are 7772, and so 77.5 bits in six of them.
+//! The words are those of the Electronic Frontier Foundation's large list (<https://www.eff.org/dice>, CC
+//! BY 4.0), without its four words that contain a hyphen, so that a hyphen can only separate words. There
+//! are 7772 words, so six of them have 77.5 bits.
 
 use std::error::Error;
 use std::fmt;
@@ -13,23 +12,23 @@ use std::fmt;
 use diceware_wordlists::EFF_LONG_WORDLIST;
 use zeroize::Zeroizing;
 
-/// How many words a phrase has.
+/// The number of words in a phrase.
 pub const WORDS: usize = 6;
 
-/// The most bytes of a word on the list.
+/// The length of the longest word on the list, in bytes.
 const LONGEST: usize = 9;
 
-/// How many words there are to choose from.
+/// The number of words on the list.
 const CHOICE: u16 = 7772;
 
-/// A phrase: six words of the list in lower case, a space between each two.
+/// A phrase: six words of the list in lower case, separated by single spaces.
 #[derive(Clone)]
 pub struct Phrase(Zeroizing<String>);
 
-/// Why what was typed is no phrase. It says nothing of what was typed but a count.
+/// Why the typed text is no phrase. It reveals nothing of the text but a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PhraseFault {
-    /// There are so many words in it.
+    /// The text has this many words.
     Count(usize),
     /// The word at this place, counted from 1, is not on the list.
     Unknown(usize),
@@ -48,8 +47,8 @@ impl fmt::Display for PhraseFault {
 impl Error for PhraseFault {}
 
 impl Phrase {
-    /// Makes a phrase. `random` fills buffers with random bytes and is called at least six times;
-    /// more often now and then, as it takes to make all words equally likely.
+    /// Makes a phrase. `random` fills buffers with random bytes. It is called at least six times, and more
+    /// often if draws have to be rejected to make all words equally likely.
     ///
     /// # Panics
     ///
@@ -64,13 +63,13 @@ impl Phrase {
         phrase
     }
 
-    /// Reads a phrase as a person types it: whatever is no letter separates words, and case does
-    /// not matter.
+    /// Parses a phrase as a person types it. Anything that is no letter separates words, and case does not
+    /// matter.
     ///
     /// # Errors
     ///
-    /// When it is not made of six words of the list. (That saves a person the wait for what would
-    /// be the wrong phrase anyway.)
+    /// When the text is not six words of the list. (That spares the user the wait for a phrase that is
+    /// certainly wrong.)
     pub fn parse(typed: &str) -> Result<Self, PhraseFault> {
         let mut lower = Zeroizing::new(String::with_capacity(typed.len()));
         lower.push_str(typed);
@@ -89,13 +88,13 @@ impl Phrase {
         Ok(phrase)
     }
 
-    /// The words, to be shown once or to be stretched.
+    /// The words, to be shown once or stretched into a key.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// With room for the longest phrase, so that no smaller buffer is left behind.
+    /// Capacity for the longest phrase, so that no smaller buffer stays behind in memory.
     fn empty() -> Self {
         let room = WORDS * (LONGEST + 1);
         Self(Zeroizing::new(String::with_capacity(room)))
@@ -120,8 +119,7 @@ fn words() -> impl Iterator<Item = &'static str> {
     EFF_LONG_WORDLIST.iter().copied().filter(plain)
 }
 
-/// A number below [`CHOICE`], each as likely as any other: draws that would favour the first words
-/// are thrown away.
+/// A uniformly distributed number below [`CHOICE`]. Draws that would favour the first words are rejected.
 fn choose(random: &mut dyn FnMut(&mut [u8])) -> usize {
     const FAIR: u16 = u16::MAX / CHOICE * CHOICE;
     let mut drawn = Zeroizing::new([0; 2]);

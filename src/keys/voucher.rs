@@ -1,34 +1,36 @@
-//! Vouchers: by which managers know each other's invitations.
+//! Attestations ("vouchers"), by which managers verify each other's invitations.
 //!
-//! A satellite keeps the list of keys, and could put one of its own on it, call somebody a manager who is none, say
-//! that a key has not expired, or show a revoked machine under the name of another. So who invites a machine vouches
-//! for all of that, with a secret that managers alone have; a renewal gives new keys to nobody else.
+//! The satellite keeps the list of authorized keys. It could add a key of its own, call somebody a manager
+//! who is none, claim that a key has not expired, or show a revoked machine under another name. So the
+//! inviter attests all of that with a secret that only managers have, and a renewal gives new keys to
+//! nobody without an attestation.
 //!
-//! A voucher is for one generation of reading keys, and each renewal makes new ones: who was left out of one, because
-//! he was revoked, has none of the present generation, however long the satellite goes on showing his key.
+//! An attestation is valid for one generation of reading keys, and each renewal makes new ones. A revoked
+//! machine is left out of a renewal, so it has no attestation for the present generation, however long the
+//! satellite goes on showing its key.
 
 use ring::hmac;
 use skypipe_broker::keys::seed::Pair;
 use skypipe_broker::protocol::{KeyInfo, PublicKey, Rights};
 
-/// What a voucher is for, in what it authenticates.
+/// The purpose from which the attestation key is derived.
 const PURPOSE: &[u8] = b"skypipe voucher 2";
 
-/// What is vouched for.
+/// What is attested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim<'a> {
-    /// The key's name; empty for those who know the phrase.
+    /// The key's name. It is empty for the phrase.
     pub name: &'a str,
-    /// The public half to which boxes are sealed.
+    /// The public encryption key, for which keyrings are sealed.
     pub boxing: PublicKey,
-    /// What it allows.
+    /// What the key allows.
     pub rights: Rights,
-    /// When it ends, in seconds since 1970 (UTC).
+    /// When the key expires, in seconds since 1970 (UTC).
     pub expires: Option<u64>,
 }
 
 impl<'a> Claim<'a> {
-    /// What a satellite says of a key.
+    /// The claim that a satellite makes about a key.
     #[must_use]
     pub fn of(key: &'a KeyInfo) -> Self {
         Self {
@@ -39,7 +41,7 @@ impl<'a> Claim<'a> {
         }
     }
 
-    /// What is vouched for of a phrase: who knows it may do all.
+    /// The claim about a phrase: whoever knows it may do everything.
     #[must_use]
     pub fn of_phrase(boxing: PublicKey) -> Self {
         Self {
@@ -50,20 +52,21 @@ impl<'a> Claim<'a> {
         }
     }
 
-    /// Vouches for it in a generation of keys: HMAC-SHA256, by a key that derives from the managing key.
+    /// Makes the attestation for a generation of keys: HMAC-SHA256, with a key derived from the managing
+    /// key.
     #[must_use]
     pub fn vouch(&self, managing: &Pair, epoch: u32) -> Vec<u8> {
         let tag = hmac::sign(&key(managing), &self.content(epoch));
         tag.as_ref().to_vec()
     }
 
-    /// Whether a manager has vouched for it in this generation.
+    /// Whether this is a manager's attestation for this generation.
     #[must_use]
     pub fn is_vouched(&self, managing: &Pair, epoch: u32, voucher: &[u8]) -> bool {
         hmac::verify(&key(managing), &self.content(epoch), voucher).is_ok()
     }
 
-    /// All of it in bytes. Only the name, which comes last, has no length of its own.
+    /// The authenticated bytes. Only the name, which comes last, has a variable length.
     fn content(&self, epoch: u32) -> Vec<u8> {
         let Rights {
             read,
@@ -85,7 +88,7 @@ impl<'a> Claim<'a> {
 
 fn key(managing: &Pair) -> hmac::Key {
     let secret = hmac::Key::new(hmac::HMAC_SHA256, managing.secret.as_bytes());
-    // The managing key itself is for HPKE alone.
+    // HPKE uses the managing key itself, so the attestation gets a derived key.
     let derived = hmac::sign(&secret, PURPOSE);
     hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
 }

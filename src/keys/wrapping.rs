@@ -1,29 +1,29 @@
 //! What the phrase opens: the seed of "the phrase", a member like any machine.
 //!
-//! Owns how a phrase is stretched to a key, and the form of what is wrapped with it. Boxes are
-//! sealed to the boxing key of the seed, so that whoever makes a new epoch need not know the words.
-//! The module stores nothing and asks nobody.
+//! This module stretches a phrase into a key, and owns the form of what is wrapped with that key. Keyrings
+//! are sealed for the encryption key of the phrase's seed, so a new epoch can be made without knowing the
+//! words. This module stores nothing and never prompts.
 //!
-//! A satellite keeps what is wrapped and hands it to whoever joins with the phrase:
+//! The satellite stores the wrapped seed and hands it to anyone who joins with the phrase:
 //!
-//! | bytes | what |
+//! | bytes | content |
 //! | --- | --- |
 //! | 1 | the version: 1 |
 //! | 4 | Argon2id's memory in KiB, big-endian |
 //! | 1 | its passes over that memory |
 //! | 1 | its lanes |
 //! | 16 | its salt |
-//! | 80 | the seed and the public half of the managing key, sealed with AES-256-GCM |
+//! | 80 | the seed and the managing key's public key, sealed with AES-256-GCM |
 //! | 4 | CRC-32 (IEEE) of all bytes before, big-endian |
 //!
-//! Argon2id makes the key, 32 bytes, from the phrase and the salt. The salt is random and made anew
-//! for each wrapping, so that every key is used once, which is why the nonce can be zero. What
-//! comes before the sealed part is authenticated with it. The checksum tells damage from a wrong
-//! phrase before anyone waits for the stretching; it protects from nothing else.
+//! Argon2id makes the 32-byte key from the phrase and the salt. The salt is random and fresh for each
+//! wrapping, so every key is used once and the nonce can be zero. The bytes before the sealed part are
+//! authenticated with it. The checksum tells damage from a wrong phrase before anyone waits for the
+//! stretching; it is no protection against attackers.
 //!
-//! A satellite can guess phrases, each guess at the cost of one stretching: 64 MiB filled three
-//! times over, about a quarter of a second on one core of an ordinary server (measured 2026). Six
-//! words leave it 2^77.5 of them.
+//! A satellite can guess phrases. Each guess costs one stretching: 64 MiB filled three times over, about a
+//! quarter of a second on one core of an ordinary server (measured 2026). Six words make 2^77.5
+//! possibilities.
 
 use std::error::Error;
 use std::fmt;
@@ -41,38 +41,39 @@ const VERSION: u8 = 1;
 /// The length of a salt, in bytes.
 pub const SALT: usize = 16;
 
+/// The length of the checksum at the end, in bytes.
 const CHECKSUM: usize = 4;
 
-/// The bytes before what is sealed.
+/// The length of the unencrypted part, in bytes.
 const HEADER: usize = 1 + 4 + 1 + 1 + SALT;
 
+/// The length of the sealed secrets and their tag, in bytes.
 const SEALED: usize = 2 * LENGTH + aead::TAG;
 
 /// The length of [`Wrapped::to_bytes`].
 pub const WRAPPED: usize = HEADER + SEALED + CHECKSUM;
 
-/// How much work it is to try a phrase.
+/// The cost of one guess at a phrase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Cost {
     /// Memory, in KiB.
     memory: u32,
     /// Passes over the memory.
     passes: u8,
-    /// How many parts of the memory could be filled side by side. (Here, one after the other.)
+    /// How many parts of the memory could be filled in parallel. (Here they are filled one after the
+    /// other.)
     lanes: u8,
 }
 
-/// What phrases are stretched with, and the least that is accepted: the second recommendation of
-/// RFC 9106, section 4.
+/// The cost of new phrases, and the lowest accepted cost: the second recommendation of RFC 9106, section 4.
 const COST: Cost = Cost {
     memory: 64 << 10,
     passes: 3,
     lanes: 4,
 };
 
-/// The most that is accepted: a satellite decides what a client reads here, and could otherwise
-/// keep it busy for hours or eat up its memory. This much is some thirteen times the work of
-/// [`COST`].
+/// The highest accepted cost. The satellite chooses what a client reads here, and could otherwise keep it
+/// busy for hours or exhaust its memory. This limit allows some thirteen times the work of [`COST`].
 const MOST: Cost = Cost {
     memory: 256 << 10,
     passes: 10,
@@ -88,7 +89,7 @@ impl Cost {
     }
 }
 
-/// The seed of the phrase and the public half of the managing key, wrapped.
+/// The wrapped seed of the phrase and the managing key's public key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wrapped {
     cost: Cost,
@@ -96,16 +97,16 @@ pub struct Wrapped {
     sealed: [u8; SEALED],
 }
 
-/// Why something wrapped cannot be used.
+/// Why wrapped data cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// It is incomplete or was changed.
+    /// It is incomplete or was altered.
     Damaged,
-    /// It is of another version of this program.
+    /// It belongs to another version of this program.
     Version,
-    /// It asks for less work than is safe, or for more than is sensible.
+    /// Its cost is lower than is safe, or higher than is sensible.
     Cost,
-    /// The phrase is another one. (Or someone changed what is wrapped and made it look whole.)
+    /// The phrase is wrong. (Or someone altered the wrapped data and corrected the checksum.)
     Phrase,
     /// There is not enough memory to try.
     Memory,
@@ -128,12 +129,12 @@ impl fmt::Display for Fault {
 impl Error for Fault {}
 
 impl Wrapped {
-    /// Wraps the phrase's `seed` and the public half of the managing key. `salt` is random and used
-    /// nowhere else. This takes as long as one guess.
+    /// Wraps the phrase's `seed` and the managing key's public key. `salt` must be random and used nowhere
+    /// else. This takes as long as one guess.
     ///
     /// # Errors
     ///
-    /// [`Fault::Memory`] alone.
+    /// Only [`Fault::Memory`].
     pub fn new(
         phrase: &Phrase,
         salt: [u8; SALT],
@@ -155,7 +156,7 @@ impl Wrapped {
         Ok(wrapped)
     }
 
-    /// The seed and the public half of the managing key. This takes as long as one guess.
+    /// The seed and the managing key's public key. This takes as long as one guess.
     ///
     /// # Errors
     ///
@@ -172,7 +173,7 @@ impl Wrapped {
         Ok((Seed::new(Secret::copy_of(seed)), managing))
     }
 
-    /// The phrase, stretched. The memory it takes is wiped: the last of it is as good as the key.
+    /// Stretches the phrase. The working memory is wiped, because its last part is as good as the key.
     fn key(&self, phrase: &Phrase) -> Result<Secret, Fault> {
         let (memory, passes, lanes) = (self.cost.memory, self.cost.passes, self.cost.lanes);
         let params = Params::new(memory, passes.into(), lanes.into(), Some(LENGTH))
@@ -205,7 +206,7 @@ impl Wrapped {
         header
     }
 
-    /// For the satellite to keep: [`WRAPPED`] bytes.
+    /// The form that the satellite stores: [`WRAPPED`] bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(WRAPPED);
@@ -215,11 +216,11 @@ impl Wrapped {
         bytes
     }
 
-    /// Reads what a satellite has kept, in no time worth mentioning.
+    /// Parses what a satellite has stored. This is fast: nothing is stretched.
     ///
     /// # Errors
     ///
-    /// All that can be wrong but the phrase.
+    /// Every fault but a wrong phrase.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Fault> {
         let (rest, sum) = bytes.split_last_chunk::<CHECKSUM>().ok_or(Fault::Damaged)?;
         if crc32fast::hash(rest) != u32::from_be_bytes(*sum) {

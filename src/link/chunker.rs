@@ -1,32 +1,33 @@
-//! Where stdin is cut into chunks.
+//! Cuts stdin into chunks.
 //!
-//! Owns the bytes that were read and not yet handed on. Knows nothing of descriptors and of time.
+//! This module owns the bytes that were read and not yet handed on. It knows nothing of descriptors or
+//! time.
 
 use bytes::Bytes;
 
 use crate::seal::MOST_PLAIN;
 use crate::session::Plain;
 
-/// The most bytes that are cut in one piece: sealed, they make one chunk as long as a chunk may be.
+/// The longest piece that is cut, in bytes. Once sealed, it makes exactly one chunk of maximum length.
 const LONGEST: usize = 273 * MOST_PLAIN;
 
-/// Chunks of up to so many bytes are copied out of the buffer, so that a chunk that waits for its
-/// acknowledgement holds no memory that is much larger than itself. Longer ones take the buffer
-/// along, and a new one is begun.
+/// Chunks of up to this many bytes are copied out of the buffer, so that a chunk waiting for its
+/// acknowledgement holds little more memory than its own length. A longer chunk takes the buffer along, and
+/// a new buffer is allocated.
 const COPIED: usize = LONGEST / 4;
 
-/// A buffer of one chunk's size that gives whole lines.
+/// A buffer of one chunk's size that prefers to cut behind whole lines.
 #[derive(Debug)]
 pub struct Chunker {
     buffer: Vec<u8>,
-    /// How many of its first bytes have been searched for line ends.
+    /// How many bytes at the front have been searched for line ends.
     searched: usize,
-    /// Where the last line that was found ends.
+    /// The offset behind the last line end found.
     lines: Option<usize>,
 }
 
 impl Chunker {
-    /// An empty one.
+    /// Creates an empty buffer.
     pub fn new() -> Self {
         Self {
             buffer: Vec::with_capacity(LONGEST),
@@ -40,7 +41,7 @@ impl Chunker {
         &mut self.buffer
     }
 
-    /// Whether nothing can be appended before something is cut.
+    /// Whether something must be cut before more can be appended.
     pub fn is_full(&self) -> bool {
         self.buffer.len() >= LONGEST
     }
@@ -50,7 +51,7 @@ impl Chunker {
         self.buffer.is_empty()
     }
 
-    /// All up to the last line end; all there is if the buffer is full of one line.
+    /// Cuts everything up to the last line end. If one line fills the whole buffer, cuts everything.
     pub fn cut_lines(&mut self) -> Option<Plain> {
         self.search();
         match self.lines {
@@ -60,7 +61,7 @@ impl Chunker {
         }
     }
 
-    /// All there is, in one chunk.
+    /// Cuts everything, as one chunk.
     pub fn cut_all(&mut self) -> Option<Plain> {
         self.search();
         self.cut(self.buffer.len())
@@ -73,7 +74,7 @@ impl Chunker {
         self.searched = self.buffer.len();
     }
 
-    /// The first `end` bytes, no more than a chunk holds, unless there are none.
+    /// Cuts the first `end` bytes, at most a chunk. `None` if that is nothing.
     fn cut(&mut self, end: usize) -> Option<Plain> {
         let end = end.min(LONGEST);
         if end == 0 {
@@ -81,7 +82,7 @@ impl Chunker {
         }
         let has_lines = self.lines.is_some();
         let bytes = self.take(end);
-        // What is left of a searched buffer has no line end, unless the cut was before the last one.
+        // The rest of a searched buffer has no line end, unless the cut was before the last one.
         let is_behind = self.lines.take().is_none_or(|lines| lines <= end);
         self.searched = if is_behind { self.buffer.len() } else { 0 };
         Some(if has_lines {

@@ -1,9 +1,9 @@
-//! The connection: a DEALER socket, its monitor, and the search for the way to the satellite.
+//! The connection: a DEALER socket, its monitor, and the search for a route to the satellite.
 //!
-//! Owns the sockets. Each connection has a pair of new ones, so that nothing of an old connection
-//! can reach the session. The search runs on a thread of its own, because to look a name up or to
-//! start a satellite may take seconds. It may find several ways, of which the [`race`] chooses one;
-//! what is sent meanwhile is kept and sent then.
+//! This module owns the sockets. Each connection has a new pair, so that nothing of an old connection can
+//! reach the session. The search runs on its own thread, because a DNS look-up or the start of a satellite
+//! may take seconds. It may find several addresses, of which the [`race`] chooses one. Messages sent
+//! meanwhile are queued and sent then.
 //!
 //! ```text
 //!          connect            found             handshake         the monitor says so
@@ -12,13 +12,12 @@
 //!     +-----------------+----------------+     connect, from Idle or Up: Finding  <----------+
 //! ```
 //!
-//! A search or a race that runs when a new connection is wanted serves that one: nothing was sent yet.
+//! A search or a race in progress also serves a newly requested connection: nothing was sent on it yet.
 //!
-//! A connection that ends before it was whole may be one that will never be whole: because the
-//! satellite lets in others only, or because it is another satellite. The person is told that at once
-//! ([`Breach::Refused`]), and not left to wait while the same is tried again. Where libzmq's events
-//! ([`ending`]) leave it open, a probe ([`diagnose`]) looks, on another thread; the breach is told
-//! after it.
+//! A connection that ends during the handshake may never succeed: the satellite may admit others only, or
+//! it may be another satellite. The user is told at once ([`Breach::Refused`]) instead of waiting through
+//! useless attempts. Where libzmq's events ([`ending`]) leave the cause open, a probe ([`diagnose`]) finds
+//! out on another thread, and the failure is reported after it.
 
 mod diagnose;
 mod ending;
@@ -42,23 +41,23 @@ use self::up::Up;
 use super::route::{Route, Way};
 use super::wake::Waker;
 
-/// How long what was sent last has to leave at the exit, in milliseconds: long enough for a goodbye
-/// over a slow network, short enough for someone who pressed Ctrl-C.
+/// How long the last messages have to leave at exit, in milliseconds: long enough for a goodbye over a slow
+/// network, short enough for a user who pressed Ctrl-C.
 const LINGER: i32 = 250;
 
-/// No message has more frames; what lies behind is dropped.
+/// The most frames of a valid message. Any further frames are dropped.
 const MAX_FRAMES: usize = 4;
 
-/// Why there is no connection any more.
+/// Why the connection failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Breach {
-    /// Another one may fare better.
+    /// A new connection may succeed.
     Broken(String),
-    /// Another one would fare no better; with a sentence for the person.
+    /// A new connection would fail, too. The text is a sentence for the user.
     Refused(String),
 }
 
-/// The connection of one session, or rather one after another.
+/// The connections of one session, one after another.
 pub struct Connection {
     maker: Maker,
     route: Arc<dyn Route>,
@@ -67,9 +66,9 @@ pub struct Connection {
     known: Known,
     /// Whether the newest connection has brought an answer.
     is_answered: bool,
-    /// How long the newest connection took to come about, until that is told.
+    /// How long the newest connection took to be made. Cleared once it was reported.
     latency: Option<Duration>,
-    /// Why the newest connection is broken or could not be made, until that is told.
+    /// Why the newest connection broke or could not be made. Cleared once it was reported.
     breach: Option<Breach>,
 }
 
@@ -87,7 +86,7 @@ enum State {
 }
 
 impl Connection {
-    /// No connection yet.
+    /// Creates the state without a connection.
     pub fn new(route: Arc<dyn Route>, waker: Waker) -> Self {
         Self {
             maker: Maker::new(waker.clone()),
@@ -101,18 +100,17 @@ impl Connection {
         }
     }
 
-    /// Gives the connection up, if there is one, with all that is under way on it, and begins to
-    /// make a new one.
+    /// Drops the current connection, if any, with everything in flight on it, and starts to make a new one.
     pub fn connect(&mut self) {
         self.breach = None;
         match &mut self.state {
-            // It serves the new connection as well as the old one. Another search would wait for the
-            // same name server, or for the same lock.
+            // The running search serves the new connection as well. A second search would wait for the same
+            // name server or the same lock.
             State::Finding { unsent, .. } | State::Trying { unsent, .. } => {
                 unsent.clear();
                 return;
             }
-            // Whoever shook hands there is no satellite, or one that hangs.
+            // The peer completed the handshake and never answered: it is no satellite, or one that hangs.
             State::Up(up) if !self.is_answered => self.known.failed(&up.endpoint),
             State::Up(_) | State::Idle => {}
         }
@@ -154,8 +152,8 @@ impl Connection {
         }
     }
 
-    /// Sends a message, or keeps it until there is a socket to send it on. On a broken connection
-    /// it is lost, like all that was under way.
+    /// Sends a message, or queues it until there is a socket. On a broken connection the message is lost,
+    /// like everything in flight.
     pub fn send(&mut self, frames: Vec<Bytes>) {
         match &mut self.state {
             State::Idle => {}
@@ -169,15 +167,14 @@ impl Connection {
         }
     }
 
-    /// Notes what the system refused, and makes the loop look at once.
+    /// Records an error of the system, and wakes the loop at once.
     fn fail(&mut self, error: &dyn std::error::Error) {
         self.breach = Some(Breach::Broken(error.to_string()));
         self.waker.wake();
     }
 
-    /// Looks how the search, the race and the connection fare. To be called before
-    /// [`Connection::receive`]: what was received before the connection broke is then there when the
-    /// breach is noted.
+    /// Checks the search, the race and the connection. Call it before [`Connection::receive`]: everything
+    /// received before the connection broke is then available when the failure is recorded.
     pub fn look(&mut self) {
         match &mut self.state {
             State::Idle => {}
@@ -232,7 +229,7 @@ impl Connection {
         }
     }
 
-    /// When to look again, if nothing happens before.
+    /// When to check again, even if nothing happens before.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.state {
             State::Trying { race, .. } => race.deadline(),
@@ -240,7 +237,7 @@ impl Connection {
         }
     }
 
-    /// The next message that came in.
+    /// The next message that arrived.
     pub fn receive(&mut self) -> Option<Vec<Bytes>> {
         let State::Up(up) = &mut self.state else {
             return None;
@@ -263,18 +260,18 @@ impl Connection {
         }
     }
 
-    /// Why there is no connection any more; told once for each.
+    /// Why the connection failed. Reported once for each connection.
     pub fn breach(&mut self) -> Option<Breach> {
         self.breach.take()
     }
 
-    /// How long the system took to connect; told once for each connection through the network.
+    /// How long the system took to connect. Reported once for each connection through the network.
     pub fn latency(&mut self) -> Option<Duration> {
         self.latency.take()
     }
 
-    /// Sends and receives what can be without waiting, if that is this thread's work. Returns how soon there
-    /// is something to do again, even if nothing comes in.
+    /// Sends and receives without waiting, if this thread does the socket's I/O. Returns how soon there is
+    /// something to do again even if nothing arrives.
     pub fn turn(&mut self) -> Option<Duration> {
         match &mut self.state {
             State::Up(up) => up.turn(),
@@ -282,7 +279,7 @@ impl Connection {
         }
     }
 
-    /// What to wait for.
+    /// What the loop must poll for.
     pub fn watched(&self) -> Vec<PollItem<'_>> {
         if let State::Up(up) = &self.state
             && let Some(io) = &up.io
@@ -303,7 +300,7 @@ impl Connection {
         up.chain(race.into_iter().flat_map(Race::sockets))
     }
 
-    /// Gives what was sent last a moment to leave: the end of the context waits for it.
+    /// Gives the last messages a moment to leave: destroying the context waits for it.
     pub fn finish(mut self) {
         if let State::Up(up) = &mut self.state {
             up.give_back();

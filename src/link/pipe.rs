@@ -1,19 +1,19 @@
-//! Pipes that are read and written without waiting, and wide ones.
+//! Non-blocking access to stdin and stdout pipes, and larger pipe buffers.
 //!
-//! Owns how a pipe is opened anew: whether reads and writes wait belongs to what was opened, which stdin and
-//! stdout share with the programs of the same terminal or script, so that ours must not change it.
+//! This module reopens a pipe. Blocking mode belongs to the open file description, which stdin and stdout
+//! share with other programs of the same terminal or script. So it must not be changed there; a description
+//! of our own is opened instead.
 
 use std::os::fd::{AsFd, OwnedFd};
 
 use skypipe_broker::protocol::MAX_CHUNK;
 
-/// The same pipe for reads that never wait. Nothing if it is no pipe, or the system does not open it.
+/// Reopens a pipe for non-blocking reads. `None` if it is no pipe, or the system refuses.
 pub fn reader(pipe: impl AsFd) -> Option<OwnedFd> {
     anew(pipe, rustix::fs::OFlags::RDONLY)
 }
 
-/// The same pipe for writes that never wait. Nothing if it is no pipe, nobody reads it, or the system
-/// does not open it.
+/// Reopens a pipe for non-blocking writes. `None` if it is no pipe, has no reader, or the system refuses.
 pub fn writer(pipe: impl AsFd) -> Option<OwnedFd> {
     anew(pipe, rustix::fs::OFlags::WRONLY)
 }
@@ -33,21 +33,21 @@ fn anew(pipe: impl AsFd, flags: rustix::fs::OFlags) -> Option<OwnedFd> {
     open(path, flags, Mode::empty()).ok()
 }
 
-/// Only Linux opens what is open already.
+/// Only Linux can reopen an open pipe.
 #[cfg(not(target_os = "linux"))]
 fn anew(_pipe: impl AsFd, _flags: rustix::fs::OFlags) -> Option<OwnedFd> {
     None
 }
 
-/// Gives a pipe room for a whole chunk, so that its two ends take fewer turns. Not for pipes that
-/// carry little: a user has only so much memory for wide ones. Where it cannot be had, or this is
-/// no pipe, things go on as they are.
+/// Enlarges a pipe's buffer to hold a whole chunk, so that its two ends take fewer turns. Do not use it for
+/// pipes that carry little: the system limits the total for each user. Where it fails, or this is no pipe,
+/// nothing changes.
 #[cfg(target_os = "linux")]
 pub fn widen(pipe: impl AsFd) {
     let _ = rustix::pipe::fcntl_setpipe_size(pipe, MAX_CHUNK);
 }
 
-/// Only Linux has pipes that can be widened.
+/// Only Linux can enlarge pipes.
 #[cfg(not(target_os = "linux"))]
 pub fn widen(_pipe: impl AsFd) {
     let _ = MAX_CHUNK;

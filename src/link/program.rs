@@ -1,7 +1,8 @@
-//! The command of `skypipe NAME -- COMMAND…`, whose output is written in the place of stdin.
+//! The command of `skypipe NAME -- COMMAND…`, whose output is written instead of stdin.
 //!
-//! Owns the process: how its program is found, how it is started, told to end, and how it ended. It
-//! has skypipe's stdin, stderr and process group, so that Ctrl-C reaches both. Never reads its output.
+//! This module owns the process: finding its program, starting it, telling it to end, and its exit status.
+//! The command shares skypipe's stdin, stderr and process group, so that Ctrl-C reaches both. This module
+//! never reads its output.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -17,43 +18,43 @@ use skypipe_satellite::core_dumps;
 
 use crate::descriptors;
 use crate::exit::Failure;
+use crate::report::words;
 use crate::session::{CommandEnd, Signal};
-use crate::tell::words;
 
-/// The exit codes when a command cannot be run, and when there is none of that name: those of `env`,
-/// `timeout` and shells.
+/// The exit codes for a command that cannot be run and for one that does not exist, as in `env`, `timeout`
+/// and shells.
 const CANNOT_RUN: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
-/// Where programs are looked for when `PATH` is not set.
+/// The search path when `PATH` is not set.
 const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// A command that can be started.
+/// A command whose program was found and that was not started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     path: PathBuf,
     name: OsString,
     arguments: Vec<OsString>,
-    /// The descriptors that skypipe was started with, which the command gets as well.
+    /// The descriptors that skypipe inherited. The command inherits them as well.
     inherited: Vec<RawFd>,
 }
 
 /// A command that was started.
 #[derive(Debug)]
 pub struct Running {
-    /// Its process. It is never reaped, so that no other process gets this number.
+    /// The process. It is never reaped, so that no other process gets the same pid.
     pub pid: Pid,
-    /// The pipe from its stdout.
+    /// The read end of the pipe from its stdout.
     pub output: OwnedFd,
 }
 
 impl Program {
-    /// Finds the program of a command; nothing if there is no command. To be called before
-    /// anything is opened.
+    /// Finds the program of a command. `None` if there is no command. Call it before any descriptor is
+    /// opened.
     ///
     /// # Errors
     ///
-    /// When there is none of that name, or it cannot be run.
+    /// When there is no program of that name, or it cannot be run.
     pub fn find(command: &[OsString]) -> Result<Option<Self>, Failure> {
         let Some((name, arguments)) = command.split_first() else {
             return Ok(None);
@@ -76,11 +77,11 @@ impl Program {
         }
     }
 
-    /// Starts it.
+    /// Starts the command.
     ///
     /// # Errors
     ///
-    /// A sentence, when the system does not.
+    /// A sentence about why the system refuses.
     pub fn start(&self) -> Result<Running, String> {
         let cannot = |error| format!("cannot run {}: {}", self.name.display(), words(&error));
         descriptors::keep_from_children(&self.inherited);
@@ -101,11 +102,11 @@ impl Program {
 }
 
 impl Running {
-    /// Waits for its end.
+    /// Waits for the command to end.
     ///
     /// # Errors
     ///
-    /// When the system does not tell.
+    /// When the system does not report its exit status.
     pub fn end(&self) -> io::Result<CommandEnd> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         let status = rustix::io::retry_on_intr(|| waitid(WaitId::Pid(self.pid), options))?;
@@ -117,19 +118,19 @@ impl Running {
     }
 }
 
-/// Tells a command to end, as skypipe was told. Ctrl-C has reached it already: a second one means more
-/// to some programs than the first.
+/// Passes a signal on to the command. Ctrl-C has reached the command already, and to some programs a second
+/// SIGINT means more than the first, so SIGINT is not passed on.
 pub fn pass_on(pid: Pid, signal: Signal) {
     let signal = match signal {
         Signal::Interrupt => return,
         Signal::Hangup => rustix::process::Signal::HUP,
         Signal::Terminate => rustix::process::Signal::TERM,
     };
-    // One that has ended needs no telling.
+    // The command may have ended already, which is fine.
     let _ = kill_process(pid, signal);
 }
 
-/// Which files a command's name may mean, in order.
+/// The files that a command's name may refer to, in search order.
 fn candidates(name: &OsStr, path: Option<OsString>) -> Vec<PathBuf> {
     let file = Path::new(name);
     if name.is_empty() || name.as_encoded_bytes().contains(&b'/') {

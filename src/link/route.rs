@@ -1,8 +1,8 @@
-//! Ways to a satellite.
+//! Routes to a satellite.
 //!
-//! Owns the interface through which a connection learns where to go, and the ways through the
-//! network: names are looked up for each connection anew, since a satellite may have moved. Never
-//! connects: which of several addresses is the satellite's shows in the handshake alone.
+//! This module defines how a connection learns where to go, and the routes through the network. Names are
+//! looked up for each connection anew, since a satellite may have moved. This module never connects: only
+//! the handshake shows which of several addresses is the satellite's.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -16,46 +16,47 @@ use crate::config::{Endpoint, Host, Proxy};
 /// The most addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 32;
 
-/// The keys of a connection to a satellite that others can reach.
+/// The keys for a connection to a satellite with keys.
 #[derive(Debug, Clone)]
 pub struct Keys {
-    /// The satellite's public key: nothing else is spoken to.
+    /// The satellite's public key. A peer without it is not talked to.
     pub satellite: [u8; 32],
-    /// By what the satellite knows this machine.
+    /// The key by which the satellite knows this machine.
     pub identity: SigningPair,
 }
 
-/// Where one connection goes.
+/// The destination of one connection attempt.
 #[derive(Debug)]
 pub struct Way {
-    /// In the words of `ZeroMQ`.
+    /// The endpoint in ZeroMQ's notation.
     pub endpoint: String,
-    /// In the words of whoever named the satellite.
+    /// The satellite's endpoint as the user wrote it, for messages.
     pub name: String,
-    /// The keys, if the satellite is known to have one.
+    /// The keys. `None` for a satellite without keys.
     pub keys: Option<Keys>,
-    /// Whether it takes IPv6.
+    /// Whether the socket must allow IPv6.
     pub ipv6: bool,
-    /// A directory that the endpoint needs to be open.
+    /// A directory that must stay open as long as the endpoint is used.
     pub directory: Option<File>,
-    /// How the connection is made, if libzmq does not make it by itself.
+    /// How the connection is made, if libzmq cannot make it by itself.
     pub tunnel: Option<Tunnel>,
 }
 
-/// How to get to a satellite.
+/// How to reach a satellite.
 pub trait Route: Send + Sync {
-    /// The way, if it can be told at once and is the only one.
+    /// The only destination, if it is known without a search.
     fn known(&self) -> Option<Way>;
 
-    /// Finds the ways, at least one, best first. It may take its time: it is called on a thread of its
-    /// own. Each way leads to the satellite or to nobody who matters.
+    /// Finds the possible destinations: at least one, best first. It may block, so it is called on its own
+    /// thread. Each destination is the satellite or harmless: a peer without the satellite's key gets
+    /// nothing.
     ///
     /// # Errors
     ///
-    /// When there is none; with the reason for people.
+    /// When there is none. The text is the reason, for the user.
     fn find(&self) -> Result<Vec<Way>, String>;
 
-    /// The satellite has answered on the way of this name: where it has a key, it has proved it.
+    /// The satellite has answered at the destination of this name. If it has a key, it has proved it.
     fn proved(&self, _name: &str) {}
 }
 
@@ -68,8 +69,7 @@ pub struct Tcp {
 }
 
 impl Tcp {
-    /// The route to `endpoint`, through a proxy if there is one, with these keys if the satellite there has
-    /// one.
+    /// The route to `endpoint`, through a proxy if there is one. `keys` are for a satellite with keys.
     #[must_use]
     pub fn new(endpoint: Endpoint, proxy: Option<Proxy>, keys: Option<Keys>) -> Self {
         Self {
@@ -79,7 +79,7 @@ impl Tcp {
         }
     }
 
-    /// A socket address is written as `ZeroMQ` has it: an IPv6 address in brackets.
+    /// The destination for one address. ZeroMQ wants an IPv6 address in brackets.
     fn way(&self, address: SocketAddr) -> Way {
         let is_plain = self.proxy.is_none() && self.endpoint.transport == Transport::Tcp;
         Way {
@@ -101,7 +101,7 @@ impl Tcp {
         }
     }
 
-    /// The way to a name that the proxy looks up.
+    /// The destination for a name that the proxy looks up.
     fn named(&self, name: &str) -> Way {
         Way {
             endpoint: format!("tcp://{name}:{}", self.endpoint.port),

@@ -1,7 +1,7 @@
-//! SIGHUP, SIGINT and SIGTERM as something to wait for.
+//! SIGHUP, SIGINT and SIGTERM as a descriptor to poll.
 //!
-//! Owns the handlers. Never decides what a signal means, with one exception: whoever sends a second
-//! one wants out, so that one ends the program at once.
+//! This module owns the handlers. It never decides what a signal means, with one exception: a second signal
+//! ends the program at once.
 
 use std::fs;
 use std::io::{self, PipeReader};
@@ -14,17 +14,17 @@ use signal_hook::{flag, low_level};
 
 use crate::session::Signal;
 
-/// The signals of this program.
+/// The handlers' shared state.
 #[derive(Debug)]
 pub struct Signals {
     pipe: PipeReader,
-    /// The number of the signal that came, until it is taken.
+    /// The number of the signal that arrived. 0 if there is none, or it was taken.
     came: Arc<AtomicUsize>,
 }
 
 impl Signals {
-    /// Begins to watch, all signals but those that whoever started us wants ignored: `nohup` does
-    /// so with SIGHUP, a shell with the SIGINT of what runs in its background.
+    /// Installs the handlers, except for signals that were ignored at the start: `nohup` ignores SIGHUP,
+    /// and a shell ignores SIGINT for background jobs.
     ///
     /// # Errors
     ///
@@ -37,7 +37,7 @@ impl Signals {
             if is_ignored(signal) {
                 continue;
             }
-            // They run in this order, so that the second signal and not the first one exits.
+            // The handlers run in this order, so that the second signal exits and the first does not.
             flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&once))?;
             flag::register(signal, Arc::clone(&once))?;
             flag::register_usize(signal, Arc::clone(&came), signal.cast_unsigned() as usize)?;
@@ -46,12 +46,12 @@ impl Signals {
         Ok(Self { pipe, came })
     }
 
-    /// What to wait for.
+    /// The descriptor to poll.
     pub fn fd(&self) -> RawFd {
         self.pipe.as_raw_fd()
     }
 
-    /// The signal that came, if one did. There is one at most: the second ends the program.
+    /// Takes the signal that arrived. There is at most one: a second signal ends the program.
     pub fn take(&self) -> Option<Signal> {
         let signal = match i32::try_from(self.came.swap(0, Ordering::SeqCst)) {
             Ok(SIGHUP) => Signal::Hangup,
@@ -63,8 +63,8 @@ impl Signals {
     }
 }
 
-/// Whether `signal` was ignored when the program began. Only Linux tells, short of a system call
-/// that Rust offers no safe way to; elsewhere the signals are taken as they come.
+/// Whether `signal` was ignored when the program began. Only Linux reports that without an unsafe call; on
+/// other systems every signal is handled.
 fn is_ignored(signal: i32) -> bool {
     fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores(&status, signal))
 }

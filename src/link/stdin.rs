@@ -1,8 +1,9 @@
-//! What reads stdin, or the output of a command in its place.
+//! Reading stdin, or the output of a command instead.
 //!
-//! Owns the choice of who reads. A [pipe](direct) is read by the loop itself, without waiting, so that a line
-//! wakes no other thread; all else is read by a [thread](threaded). Reads ahead by two chunks and no further:
-//! then nothing is read until the loop takes one, and whoever writes to us stops too.
+//! This module chooses the reader. A [pipe](direct) is read by the loop itself, without blocking, so that a
+//! line wakes no other thread. Everything else is read by a [thread](threaded). At most two chunks are read
+//! ahead. Then nothing is read until the loop takes one, and the program that writes to our stdin has to
+//! wait.
 
 mod direct;
 mod lines;
@@ -18,33 +19,33 @@ use super::program::Running;
 use super::wake::Waker;
 use crate::session::{CommandEnd, Plain, Signal};
 
-/// How long a signal waits for what had been read from stdin. The reader answers at once unless the
-/// satellite takes nothing; the session has a time of its own for that.
+/// How long a signal waits for the rest of what was read from stdin. The reader answers at once unless the
+/// satellite takes nothing; for that case the session has its own timeout.
 const FLUSH: Duration = Duration::from_millis(250);
 
-/// What stdin gave.
+/// An event of stdin.
 #[derive(Debug, PartialEq, Eq)]
 pub enum FromStdin {
-    /// Nothing at the moment.
+    /// There is nothing at the moment.
     Nothing,
-    /// At least one byte, and at most a chunk's worth.
+    /// Data: at least one byte and at most a chunk.
     Chunk(Plain),
-    /// Its end.
+    /// The end of stdin.
     End,
     /// The end of a command's output, and how the command ended.
     Ended(CommandEnd),
-    /// It cannot be read.
+    /// Reading failed.
     Failed(String),
-    /// What had been read when [`Reader::interrupt`] was called has all been given.
+    /// Everything that had been read when [`Reader::interrupt`] was called has been returned.
     Stopped,
 }
 
-/// Who reads.
+/// The reader of stdin.
 #[derive(Debug)]
 pub enum Reader {
-    /// The loop.
+    /// The loop reads.
     Direct(Direct),
-    /// A thread.
+    /// A thread reads.
     Threaded(Threaded),
 }
 
@@ -55,14 +56,14 @@ impl Reader {
     ///
     /// When the system refuses a thread or a descriptor.
     pub fn start(waker: Waker, command: Option<Running>) -> io::Result<Self> {
-        // Whoever reads a command's output waits for its end as well.
+        // A command's output is read by a thread, because that thread waits for the command's end as well.
         match Direct::stdin().filter(|_| command.is_none()) {
             Some(direct) => Ok(Self::Direct(direct)),
             None => Threaded::start(waker, command).map(Self::Threaded),
         }
     }
 
-    /// What there is.
+    /// The next event.
     pub fn next(&mut self) -> FromStdin {
         match self {
             Self::Direct(direct) => direct.next(Instant::now()),
@@ -70,7 +71,7 @@ impl Reader {
         }
     }
 
-    /// What to wait for while something is wanted, if the reader does not make itself heard.
+    /// The descriptor to poll while input is wanted. `None` if the reader wakes the loop by itself.
     pub fn watched(&self) -> Option<RawFd> {
         match self {
             Self::Direct(direct) => Some(direct.watched()),
@@ -78,14 +79,14 @@ impl Reader {
         }
     }
 
-    /// What is watched can be read.
+    /// Records that the polled descriptor is readable.
     pub fn is_readable(&mut self) {
         if let Self::Direct(direct) = self {
             direct.is_readable();
         }
     }
 
-    /// When something is to be had, while something is wanted, even if nothing comes in.
+    /// While input is wanted: when [`Reader::next`] has something even if nothing arrives.
     pub fn deadline(&self) -> Option<Instant> {
         match self {
             Self::Direct(direct) => direct.deadline(),
@@ -93,8 +94,8 @@ impl Reader {
         }
     }
 
-    /// A signal came: ends the reading of stdin, of which what has been read is still given; has a
-    /// command end, of which the rest of the output is still read. Returns for how long.
+    /// Handles a signal. Stdin is no longer read, but what has been read is still returned. A command is
+    /// told to end, and the rest of its output is still read. Returns how long that may take.
     pub fn interrupt(&mut self, signal: Signal) -> Duration {
         match self {
             Self::Direct(direct) => {

@@ -1,9 +1,10 @@
-//! What writes stdout.
+//! Writing stdout.
 //!
-//! Owns stdout while a pipe is read, and the choice of who writes. A [pipe](direct) is written by the loop
-//! itself, without waiting, so that a line wakes no other thread; all else is written by a
-//! [thread](threaded). Writes straight to the descriptor: Rust's own stdout would keep the beginning of a line
-//! back. A write is reported when it has returned, whole; that is what "confirmed" rests on.
+//! This module owns stdout while a pipe is read, and chooses the writer. A [pipe](direct) is written by the
+//! loop itself, without blocking, so that a line wakes no other thread. Everything else is written by a
+//! [thread](threaded). Both write straight to the descriptor, because Rust's own stdout would hold back a
+//! partial line. A write is reported only after it has returned and was complete; "confirmed" relies on
+//! that.
 
 mod batch;
 mod direct;
@@ -23,25 +24,25 @@ use self::direct::Direct;
 use self::threaded::Threaded;
 use super::wake::Waker;
 
-/// What became of stdout.
+/// An event of stdout.
 #[derive(Debug, PartialEq, Eq)]
 pub enum FromStdout {
-    /// So many of the oldest pieces have been written, whole.
+    /// This many of the oldest pieces have been written in full.
     Written(usize),
-    /// Nobody reads it any more.
+    /// Nobody reads stdout any more.
     Closed,
-    /// It cannot be written.
+    /// Writing failed.
     Failed(String),
 }
 
-/// The loop's end of stdout.
+/// The loop's handle of stdout.
 #[derive(Debug)]
 pub struct Writer {
     way: Way,
     state: State,
 }
 
-/// Who writes.
+/// The writer of stdout.
 #[derive(Debug)]
 enum Way {
     Direct(Direct),
@@ -50,18 +51,18 @@ enum Way {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// It is a pipe, and somebody reads it.
+    /// A pipe that has a reader.
     Read,
-    /// It is something else.
+    /// Some other kind of output.
     Other,
-    /// It was a pipe that somebody read, and the loop does not know yet that this is over.
+    /// A pipe whose reader has gone. The loop has not been told yet.
     Unread,
-    /// It has failed, or nobody reads it; the loop knows.
+    /// Stdout has failed or has no reader. The loop has been told.
     Over,
 }
 
 impl Writer {
-    /// Starts to write.
+    /// Starts the writer.
     ///
     /// # Errors
     ///
@@ -82,8 +83,7 @@ impl Writer {
         Ok(Self { way, state })
     }
 
-    /// Puts `bytes` behind all that was put here before. The loop then has to ask what becomes of them
-    /// ([`Writer::next`]) before it waits.
+    /// Queues `bytes`. The loop must call [`Writer::next`] before it waits again.
     pub fn write(&mut self, bytes: Bytes) {
         match &mut self.way {
             Way::Direct(direct) => direct.write(bytes),
@@ -91,7 +91,7 @@ impl Writer {
         }
     }
 
-    /// What has become of stdout since.
+    /// The next event.
     pub fn next(&mut self) -> Option<FromStdout> {
         if self.state == State::Over {
             return None;
@@ -110,8 +110,8 @@ impl Writer {
         Some(news)
     }
 
-    /// What to wait for: that there is room again, and to learn that the reader of a pipe has gone before
-    /// anything is written to it: `skypipe | head -1` ends when `head` does, not one line later.
+    /// What to poll: room for more output, and the end of a pipe's reader before anything is written.
+    /// `skypipe | head -1` ends when `head` does, not one line later.
     pub fn watched(&self) -> Option<PollItem<'_>> {
         if self.state != State::Read {
             return None;
@@ -123,14 +123,14 @@ impl Writer {
         Some(PollItem::from_fd(fd, events))
     }
 
-    /// There is room again in what was watched.
+    /// Records that the polled descriptor has room.
     pub fn is_writable(&mut self) {
         if let Way::Direct(direct) = &mut self.way {
             direct.is_writable();
         }
     }
 
-    /// The reader has gone, by what was watched.
+    /// Records that the reader of the polled pipe has gone.
     pub fn reader_is_gone(&mut self) {
         self.state = State::Unread;
     }

@@ -1,8 +1,8 @@
 //! Connections that libzmq cannot make by itself: through a proxy, or inside TLS or a WebSocket.
 //!
-//! Owns how such a connection is made, and the thread that relays it if it is more than a socket. What goes
-//! through is the same as over a plain connection: a satellite with keys is known by its own key, so
-//! that neither a proxy nor whoever ends the outer TLS is trusted with anything.
+//! This module makes such a connection, and owns the thread that relays it if it is more than a socket. The
+//! content is the same as on a plain connection. A satellite with keys is verified by its own key, so
+//! neither a proxy nor the end of the outer TLS has to be trusted.
 //!
 //! ```text
 //! libzmq -- socket pair -- relay -- WebSocket -- TLS -- proxy -- something in front -- satellite
@@ -29,33 +29,33 @@ use skypipe_satellite::relay::{Outer, Progress, Relay};
 use self::setup::Setup;
 use crate::config::{Protocol, Proxy};
 use crate::names;
-use crate::tell::words;
+use crate::report::words;
 
-/// How long all of it may take. A proxy looks names up and connects before it answers.
+/// The timeout for all of it. A proxy looks names up and connects before it answers.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long one address may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// Where a connection leads in the end.
+/// The final destination of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// A name, which a proxy looks up.
+    /// A host name, which a proxy looks up, and a port.
     Name(String, u16),
-    /// An address.
+    /// A socket address.
     Address(SocketAddr),
 }
 
-/// A connection that is to be made.
+/// A connection to make.
 #[derive(Debug, Clone)]
 pub struct Tunnel {
-    /// The proxy that it goes through.
+    /// The proxy to connect through.
     pub proxy: Option<Proxy>,
-    /// Where it leads.
+    /// The destination.
     pub target: Target,
-    /// The host in the person's words, which outer TLS and HTTP are told.
+    /// The host as the user wrote it. The outer TLS and HTTP name it.
     pub host: String,
-    /// What it runs in.
+    /// The transport around the connection.
     pub transport: Transport,
 }
 
@@ -69,11 +69,11 @@ impl fmt::Display for Target {
 }
 
 impl Tunnel {
-    /// Makes the connection. It may take its time: this is for a thread of its own.
+    /// Makes the connection. It may block, so call it on its own thread.
     ///
     /// # Errors
     ///
-    /// Why there is none, in a few words that name what refused.
+    /// A short phrase that names what refused.
     pub fn open(&self) -> Result<OwnedFd, String> {
         let setup = Setup::until(Instant::now() + PATIENCE);
         let socket = self.connect()?;
@@ -104,7 +104,7 @@ impl Tunnel {
         relay(outer).map_err(cannot)
     }
 
-    /// A TCP connection to the proxy, or else to the target.
+    /// A TCP connection to the proxy if there is one, and to the target otherwise.
     fn connect(&self) -> Result<TcpStream, String> {
         let Some(proxy) = &self.proxy else {
             let Target::Address(address) = self.target else {
@@ -124,7 +124,7 @@ impl Tunnel {
         Err(last)
     }
 
-    /// Has the proxy, to which `outer` leads, connect to the target.
+    /// Asks the proxy, to which `outer` is connected, to connect to the target.
     fn through(&self, proxy: &Proxy, mut outer: Box<dyn Outer>) -> Result<Box<dyn Outer>, String> {
         if proxy.protocol == Protocol::Https {
             outer = tls::verified(outer, &proxy.host)
@@ -149,7 +149,7 @@ impl Target {
     }
 }
 
-/// Relays between `outer` and the socket that is returned, until one of them is closed.
+/// Relays between `outer` and the returned socket until one of them closes.
 fn relay(outer: Box<dyn Outer>) -> std::io::Result<OwnedFd> {
     let (ours, theirs) = UnixStream::pair()?;
     ours.set_nonblocking(true)?;

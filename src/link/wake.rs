@@ -1,6 +1,7 @@
-//! A bell: threads ring it, and the loop, waiting for many things at once, hears it.
+//! Wakes the loop from other threads.
 //!
-//! Owns one pipe. Never carries anything but that something has happened; what, lies in channels.
+//! This module owns one pipe (a self-pipe). It carries no data: only the fact that something happened.
+//! Channels carry the data.
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
@@ -21,17 +22,17 @@ pub struct Waker(Arc<Bell>);
 #[derive(Debug)]
 struct Bell {
     rope: PipeWriter,
-    /// Whether a byte is in the pipe. There is never more than one, so that ringing never blocks
-    /// and a thread that rings often makes no system calls.
+    /// Whether a byte is in the pipe. There is at most one, so that waking never blocks and frequent wakes
+    /// cost no system calls.
     rung: AtomicBool,
 }
 
 impl Wake {
-    /// A bell that nobody has rung.
+    /// Creates the pipe.
     ///
     /// # Errors
     ///
-    /// When there is no descriptor left.
+    /// When no descriptor is left.
     pub fn new() -> io::Result<Self> {
         let (hears, rope) = io::pipe()?;
         Ok(Self {
@@ -43,18 +44,18 @@ impl Wake {
         })
     }
 
-    /// Another rope.
+    /// Another end for a thread.
     pub fn waker(&self) -> Waker {
         self.waker.clone()
     }
 
-    /// What to wait for.
+    /// The descriptor to poll.
     pub fn fd(&self) -> RawFd {
         self.hears.as_raw_fd()
     }
 
-    /// Makes the bell silent, once it was heard. Whoever rings from here on is heard again; what
-    /// was put into channels before is seen by a look at them after this.
+    /// Resets the pipe after a wake. A later [`Waker::wake`] wakes the loop again. What was put into
+    /// channels before is seen by a look at the channels after this call.
     pub fn clear(&mut self) {
         let _ = self.hears.read(&mut [0]);
         self.waker.0.rung.swap(false, Ordering::AcqRel);
@@ -62,7 +63,7 @@ impl Wake {
 }
 
 impl Waker {
-    /// Rings.
+    /// Wakes the loop.
     pub fn wake(&self) {
         if !self.0.rung.swap(true, Ordering::AcqRel) {
             let _ = (&self.0.rope).write(&[1]);

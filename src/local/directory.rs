@@ -1,7 +1,7 @@
 //! The directory of this machine's satellite.
 //!
-//! Owns that only its user can open it, the names in it, and its locks. Whoever can open this
-//! directory can read every pipe; a satellite without keys has no other protection.
+//! This module makes sure that only its user can open it, and owns the file names and locks in it. Anyone
+//! who can open this directory can read every pipe: a satellite without keys has no other protection.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
@@ -14,18 +14,18 @@ use rustix::io::Errno;
 use skypipe_satellite::private_files;
 
 use crate::exit::Failure;
-use crate::tell::words;
+use crate::report::words;
 
 const SOCKET: &str = "satellite.sock";
 const LOCK: &str = "satellite.lock";
 const START: &str = "start.lock";
 const LOG: &str = "satellite.log";
 
-/// The longest path that the address of a Unix socket holds, in bytes: the 108 of Linux (104
-/// elsewhere), without the zero at its end.
+/// The longest path of a Unix socket, in bytes: the 108 of Linux (104 elsewhere) without the terminating
+/// zero.
 const MAX_SOCKET_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
-/// The directory, open, and found to be the user's own.
+/// The open directory, checked to belong to this user alone.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
@@ -33,11 +33,11 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Opens the directory at `path`, and makes it if there is none.
+    /// Opens the directory at `path`, and creates it if needed.
     ///
     /// # Errors
     ///
-    /// When it cannot be made, or is not safe.
+    /// When it cannot be created, or is not safe.
     pub fn make(path: &Path) -> Result<Self, Failure> {
         let made = private_files(|| DirBuilder::new().recursive(true).mode(0o700).create(path));
         made.map_err(|error| Failure::failed(fault(path, "cannot be made", &error)))?;
@@ -49,11 +49,11 @@ impl Directory {
         })
     }
 
-    /// Opens the directory at `path`, if there is one.
+    /// Opens the directory at `path`. `None` if there is none.
     ///
     /// # Errors
     ///
-    /// When it is no directory, is somebody else's, or cannot be closed to others.
+    /// When it is no directory, belongs to somebody else, or cannot be closed to others.
     pub fn open(path: &Path) -> Result<Option<Self>, Failure> {
         let handle = match File::open(path) {
             Ok(handle) => handle,
@@ -89,24 +89,24 @@ impl Directory {
         Ok(())
     }
 
-    /// Where it is.
+    /// The path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where the satellite writes what goes wrong.
+    /// The path of the satellite's log.
     #[must_use]
     pub fn log(&self) -> PathBuf {
         self.path.join(LOG)
     }
 
-    /// The path of the socket. It is good for as long as the directory is open: one that is too long
-    /// for a socket, or no UTF-8, is replaced by one through the open directory.
+    /// The path of the socket. It is valid as long as the directory is open: a path that is too long for a
+    /// socket, or not UTF-8, is replaced by one through the open directory.
     ///
     /// # Errors
     ///
-    /// When the path is no good, on a system that has no such way.
+    /// When the path is unusable, on a system without such a replacement.
     pub fn socket(&self) -> Result<PathBuf, String> {
         let path = self.path.join(SOCKET);
         match path.to_str() {
@@ -121,24 +121,24 @@ impl Directory {
         }
     }
 
-    /// The files by which others find a satellite, and know that it runs.
+    /// The files by which others find a satellite and know that it runs.
     #[must_use]
     pub fn found_by(&self) -> Vec<PathBuf> {
         vec![self.path.join(SOCKET), self.path.join(LOCK)]
     }
 
-    /// The open directory, to keep an endpoint good.
+    /// The open directory's handle, which keeps the socket's path valid.
     #[must_use]
     pub fn into_handle(self) -> File {
         self.handle
     }
 
-    /// Whether a satellite runs. To look takes a lock on its lock for a moment, beside others who
-    /// look; a satellite that begins just then waits for that moment.
+    /// Whether a satellite runs. The check holds a shared lock on the satellite's lock file for a moment; a
+    /// satellite that starts just then waits for that moment.
     ///
     /// # Errors
     ///
-    /// When its lock cannot be opened or looked at.
+    /// When the lock file cannot be opened or checked.
     pub fn is_running(&self) -> io::Result<bool> {
         match flock(self.open_file(LOCK)?, FlockOperation::NonBlockingLockShared) {
             Ok(()) => Ok(false),
@@ -153,7 +153,7 @@ impl Directory {
         self.path.join(LOCK).exists()
     }
 
-    /// The lock that a satellite holds for life, once no other one holds it.
+    /// Waits for the lock that a satellite holds for life, and takes it.
     ///
     /// # Errors
     ///
@@ -162,7 +162,7 @@ impl Directory {
         locked(self.open_file(LOCK)?)
     }
 
-    /// The lock of those who start a satellite, once no other one holds it.
+    /// Waits for the lock of those who start a satellite, and takes it.
     ///
     /// # Errors
     ///
@@ -171,7 +171,7 @@ impl Directory {
         locked(self.open_file(START)?)
     }
 
-    /// The running satellite's process, as it wrote it down.
+    /// The running satellite's process id, as it wrote it down.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         let text = std::fs::read_to_string(self.path.join(LOCK)).ok()?;
@@ -211,7 +211,7 @@ mod tests {
 
     use super::*;
 
-    /// A directory of this test alone, removed with all that is in it at the end.
+    /// A directory for this test alone, removed with its content at the end.
     struct Scratch(PathBuf);
 
     impl Scratch {

@@ -1,7 +1,7 @@
-//! The process that is this machine's satellite: `skypipe --local-satellite`.
+//! The process of this machine's satellite: `skypipe --local-satellite`.
 //!
-//! Owns its lock, and what it is watched for: a satellite whose directory was taken away is found by nobody.
-//! What a satellite does is the business of the crate `skypipe-satellite`.
+//! This module owns its lock, and watches the directory: nobody can find a satellite whose directory was
+//! removed. The crate `skypipe-satellite` does the rest.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -17,17 +17,17 @@ use super::start::READY;
 use crate::config;
 use crate::exit::{DONE, Failure};
 
-/// Is this machine's satellite until it has been idle for long enough or somebody stops it. Says
-/// `ready` on stdout when it listens, or why it does not.
+/// Runs this machine's satellite until it has been idle for long enough or is stopped. Prints `ready` on
+/// stdout when it listens, or else the reason why it does not.
 ///
 /// # Errors
 ///
-/// When it cannot listen, or what it kept or was found by was taken away. The sentence has then been said on
-/// stdout; as the program's, it goes to the log as well.
+/// When it cannot listen, or its stored data or its directory was removed. The sentence has been printed on
+/// stdout by then. As the program's failure it goes to the log as well.
 pub fn serve(settings: &Settings) -> Result<u8, Failure> {
     be_the_satellite(settings).map_err(|error| {
         let sentence = format!("{error:#}");
-        // Whoever started this one may be gone.
+        // The starter may be gone, so a failed write does not matter.
         let _ = writeln!(io::stdout(), "{sentence}");
         Failure::failed(sentence)
     })?;
@@ -52,8 +52,8 @@ fn be_the_satellite(settings: &Settings) -> anyhow::Result<()> {
     skypipe_satellite::run(&listen, &settings, Some(&background), |_| announce())
 }
 
-/// Takes the lock for life and notes the process in it. Who starts a satellite looks first whether
-/// the lock is held, so this waits for no longer than somebody else's look at it.
+/// Takes the lock for life and writes the process id into it. A starter checks the lock first, so this
+/// waits only for somebody else's short check.
 fn claim(directory: &Directory) -> io::Result<File> {
     let mut lock = directory.lock()?;
     lock.set_len(0)?;
@@ -61,13 +61,13 @@ fn claim(directory: &Directory) -> io::Result<File> {
     Ok(lock)
 }
 
-/// Says that it listens. If nobody hears that any more, it was started long ago by someone who has
-/// given up, and another one may have been started since: this one ends.
+/// Prints that it listens. If nobody reads that any more, the starter gave up long ago, and another
+/// satellite may have been started since: this one ends.
 fn announce() {
     if writeln!(io::stdout(), "{READY}").is_err() {
         process::exit(DONE.into());
     }
-    // The pipe to the starter has served.
+    // The pipe to the starter is no longer needed.
     if let Ok(null) = File::options().write(true).open("/dev/null") {
         let _ = dup2_stdout(&null);
     }

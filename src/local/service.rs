@@ -1,11 +1,11 @@
-//! Whether this program runs inside a systemd service, at whose end everything in it is killed.
+//! Whether this program runs inside a systemd service, whose end kills everything in it.
 //!
-//! Owns the reading of `/proc/self/cgroup`. Never changes anything.
+//! This module reads `/proc/self/cgroup`. It never changes anything.
 
 use std::fs;
 
-/// Services that end without an end to what was started from them: the user's own manager, whose
-/// end is the end of the session, and those that keep to `KillMode=process`, such as cron's.
+/// Services whose end does not kill what was started in them: the user's own manager, which ends with the
+/// session, and services with `KillMode=process`, such as cron's.
 const HARMLESS: [&str; 6] = [
     "user@",
     "cron.service",
@@ -15,7 +15,7 @@ const HARMLESS: [&str; 6] = [
     "sshd.service",
 ];
 
-/// The service that this program belongs to, if its end is the end of what is started from here.
+/// The service that this program belongs to, if that service's end would kill processes started here.
 pub fn service() -> Option<String> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     service_in(&groups).map(str::to_owned)

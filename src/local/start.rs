@@ -1,6 +1,6 @@
-//! How this machine's satellite is started: once, in the background, independent of its starter.
+//! Starts this machine's satellite: once, in the background, independent of its starter.
 //!
-//! Owns the new process until it says that it listens. The process itself is [`mod@super::serve`].
+//! This module owns the new process until it listens. The process itself runs [`mod@super::serve`].
 
 use std::env;
 use std::fs::File;
@@ -16,30 +16,31 @@ use skypipe_satellite::log;
 
 use super::directory::Directory;
 use super::service::service;
-use crate::tell::{hint, notice, words};
+use crate::report::{hint, notice, words};
 
-/// What a satellite says on stdout when it listens; anything else is why it does not.
+/// The line that a satellite prints on stdout when it listens. Any other line is the reason why it does
+/// not.
 pub const READY: &str = "ready";
 
-/// After how long with nothing waiting and no client the satellite ends, as `--idle` has it.
+/// The `--idle` of this satellite: it ends after this time with no client and no unread data.
 const IDLE: &str = "10m";
 
-/// How long a satellite may take until it listens. It takes milliseconds; a client that reached
-/// nobody gives up after eight seconds, and should know the reason then.
+/// How long a satellite may take until it listens. It takes milliseconds. A client that reaches nobody
+/// gives up after eight seconds, and should know the reason by then.
 const PATIENCE: Duration = Duration::from_secs(7);
 
-/// All that a satellite needs to know from the environment. The rest is its first user's own: tokens and
-/// passwords among it, which would lie in the process for days.
+/// The only environment variables that the satellite inherits. The rest belongs to its first user, tokens
+/// and passwords included, and would stay in the process for days.
 const NEEDED: [&str; 2] = ["HOME", "SKYPIPE_DATA"];
 
-/// The longest line that is read of what a new satellite says, in bytes.
+/// The longest line that is read from a new satellite, in bytes.
 const MAX_LINE: usize = 4096;
 
-/// Sees to it that a satellite runs.
+/// Makes sure that a satellite runs.
 ///
 /// # Errors
 ///
-/// When none does and none can be started; with the reason for people.
+/// When none runs and none can be started. The text is the reason, for the user.
 pub fn ensure(directory: &Directory) -> Result<(), String> {
     let path = directory.path().display();
     let locks = |error| format!("the locks in {path} fail: {}", words(&error));
@@ -76,8 +77,8 @@ fn start(directory: &Directory) -> Result<(), String> {
         .transpose();
     match said.map_err(cannot)?.flatten().as_deref() {
         Some(READY) => {
-            // Somebody must take note of its end, or it would stay in the table of processes for
-            // as long as this one lives.
+            // Somebody must reap the process, or it would stay in the process table for as long as this
+            // program lives.
             let note = move || drop(child.wait());
             let _ = thread::Builder::new()
                 .name("satellite".to_owned())
@@ -102,7 +103,7 @@ fn spawn(log: File) -> io::Result<Child> {
         .filter_map(|name| Some((name, env::var_os(name)?)));
     Command::new(program()?)
         .args(["--local-satellite", "--idle", IDLE])
-        // It must not keep a disk from being unmounted.
+        // The satellite must not keep a file system from being unmounted.
         .current_dir("/")
         .env_clear()
         .envs(needed)
@@ -112,7 +113,8 @@ fn spawn(log: File) -> io::Result<Child> {
         .spawn()
 }
 
-/// This program. If an update has replaced its file since it was started, the system still has it.
+/// The path of this program's executable. If an update has replaced the file, the system still has the old
+/// one.
 fn program() -> io::Result<PathBuf> {
     let path = env::current_exe()?;
     let running = Path::new("/proc/self/exe");
@@ -123,8 +125,8 @@ fn program() -> io::Result<PathBuf> {
     })
 }
 
-/// The first line of `stdout`, without its end; what there is if it closes before; nothing if that
-/// takes too long.
+/// Reads the first line of `stdout`, without its line end. If `stdout` closes early, returns what there is.
+/// `None` if it takes too long.
 fn first_line(stdout: &mut ChildStdout) -> io::Result<Option<String>> {
     let end = Instant::now() + PATIENCE;
     let mut said = Vec::new();
@@ -146,10 +148,10 @@ fn first_line(stdout: &mut ChildStdout) -> io::Result<Option<String>> {
     }
 }
 
-/// What the satellite's log ends with, behind the `before` bytes of others.
+/// The last lines of the satellite's log behind the first `before` bytes, which belong to earlier runs.
 fn last_words(directory: &Directory, before: u64) -> String {
     let mut said = Vec::new();
-    // What cannot be read is as good as nothing.
+    // A log that cannot be read counts as empty.
     let _ = File::open(directory.log()).and_then(|mut log| {
         log.seek(SeekFrom::Start(before))?;
         log.read_to_end(&mut said)
@@ -161,7 +163,7 @@ fn last_words(directory: &Directory, before: u64) -> String {
     }
 }
 
-/// One that did not get ready in time would become a satellite that nobody waits for.
+/// Kills a satellite that did not get ready in time, so that no forgotten one stays behind.
 fn give_up(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();

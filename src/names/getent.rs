@@ -1,8 +1,8 @@
 //! `getent`: a program of the host that looks names up as the host does.
 //!
-//! Owns that process and the time it may take. It is dynamic, so the host's modules fit it; if one of
-//! them crashes, it crashes alone. It is never run by a shell, and is told nothing of this program's
-//! environment but where programs lie and how DNS is to be asked.
+//! This module owns that process and its timeout. `getent` is linked dynamically, so the host's modules fit
+//! it; if one of them crashes, only `getent` crashes. It is never run through a shell. Of this program's
+//! environment it gets only the search path and the DNS settings.
 
 use std::env;
 use std::io::{self, ErrorKind, Read};
@@ -12,31 +12,31 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::tell::words;
+use crate::report::words;
 
-/// The program.
+/// The name of the program.
 const GETENT: &str = "getent";
 
-/// How long it may take: a name server that does not answer costs it five seconds.
+/// The timeout. A name server that does not answer takes `getent` five seconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The most that is read of what it prints, in bytes: some thousand addresses.
+/// The most output that is read, in bytes: some thousand addresses.
 const MAX_ANSWER: usize = 1 << 18;
 
-/// What it is told of the environment.
+/// The environment variables that `getent` gets.
 const PASSED_ON: [&str; 3] = ["PATH", "LOCALDOMAIN", "RES_OPTIONS"];
 
 /// Its exit code when there is no such entry.
 const NO_ENTRY: i32 = 2;
 
-/// How often it is looked whether it has ended after its last word.
+/// How often its exit is polled after its output has ended.
 const GLANCE: Duration = Duration::from_millis(1);
 
-/// What it prints about `key` in `database`, or nothing if there is no such entry.
+/// The output about `key` in `database`. `None` if there is no such entry.
 ///
 /// # Errors
 ///
-/// When it cannot be asked, or fails; with the reason.
+/// When `getent` cannot be run, or fails. The text is the reason.
 pub fn ask(database: &str, key: &str) -> Result<Option<String>, String> {
     run(GETENT, database, key, PATIENCE)
 }
@@ -62,7 +62,7 @@ fn run(
         .map_err(|error| format!("getent cannot be run ({})", words(&error)))?;
     let end = Instant::now() + patience;
     let answer = listen(&mut child, end);
-    // It has ended, or nobody waits for it any more.
+    // It has ended, or took too long.
     let _ = child.kill();
     let _ = child.wait();
     answer
@@ -89,7 +89,7 @@ fn late() -> io::Error {
     io::Error::new(ErrorKind::TimedOut, "took too long")
 }
 
-/// All that it prints, until then.
+/// Reads all output, until the time `end`.
 fn read(stdout: &mut ChildStdout, end: Instant) -> io::Result<String> {
     let mut text = Vec::new();
     let mut part = [0; 4096];
@@ -119,7 +119,7 @@ fn read(stdout: &mut ChildStdout, end: Instant) -> io::Result<String> {
 mod tests {
     use super::*;
 
-    /// What comes of a `getent` that does this.
+    /// The result for a `getent` that is this script.
     fn answer(script: &str) -> Result<Option<String>, String> {
         run("sh", "-c", script, Duration::from_millis(1500))
     }

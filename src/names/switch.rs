@@ -1,16 +1,16 @@
-//! `/etc/nsswitch.conf`: what the host asks when it looks something up.
+//! `/etc/nsswitch.conf`: which services the host asks in a look-up.
 //!
-//! Owns the reading of that file, and the question whether this program can ask all of it itself.
+//! This module reads that file, and decides whether this program can ask all of its services itself.
 
 use std::fs;
 
-/// Where glibc reads it. Other C libraries have no such file.
+/// The path in glibc. Other C libraries have no such file.
 const FILE: &str = "/etc/nsswitch.conf";
 
-/// What this program asks by itself.
+/// The services that this program asks by itself.
 const KNOWN: [&str; 2] = ["files", "dns"];
 
-/// The services that the host asks for `database` and this program cannot.
+/// The services that the host asks for `database` and this program cannot ask.
 pub fn others(database: &str) -> Vec<String> {
     let text = fs::read(FILE).unwrap_or_default();
     others_in(&String::from_utf8_lossy(&text), database)
@@ -26,7 +26,7 @@ fn others_in(text: &str, database: &str) -> Vec<String> {
             line = services;
         }
     }
-    // What to do after an answer stands in brackets, perhaps with spaces.
+    // Actions after an answer stand in brackets, perhaps with spaces.
     let mut others = Vec::new();
     for (index, part) in line.split('[').enumerate() {
         let outside = match part.split_once(']') {

@@ -17,10 +17,10 @@ use skypipe_broker::keys::token::Token;
 use super::record::Deployed;
 use super::target::Target;
 use super::{Found, State};
+use crate::access::join;
 use crate::cli::Deploy;
 use crate::config::{self, Endpoint, Place};
 use crate::link::route::{Keys, Route, Tcp, Way};
-use crate::members::join;
 
 /// How long there is at least between two questions to the platform.
 const PAUSE: Duration = Duration::from_secs(30);

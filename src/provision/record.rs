@@ -19,9 +19,9 @@ use skypipe_broker::keys::seed::Seed;
 use zeroize::Zeroizing;
 
 use super::Found;
+use crate::access::random;
 use crate::exit::Failure;
-use crate::members::random;
-use crate::tell::words;
+use crate::report::words;
 use crate::{config, private_file};
 
 /// The longest file of either kind, in bytes.

@@ -10,11 +10,11 @@ use super::record::{self, Deployed, Turn};
 use super::talk::Console;
 use super::target::Target;
 use super::{Found, Talk};
-use crate::ask::inquire;
+use crate::access::join;
 use crate::cli::Reset;
 use crate::config::{self, Place};
 use crate::exit::Failure;
-use crate::members::join;
+use crate::queries::inquire;
 use crate::session::{Question, Timeouts};
 
 /// Ends the satellite at a target, or the one that was deployed, and returns the exit code.

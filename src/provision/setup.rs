@@ -8,7 +8,7 @@ mod joined;
 
 use serde_json::json;
 use skypipe_broker::keys::address::Transport;
-use skypipe_broker::keys::halves::Halves;
+use skypipe_broker::keys::public_keys::PublicKeys;
 use skypipe_broker::keys::seed::Seed;
 
 use self::entering::{Ready, let_in};
@@ -216,7 +216,7 @@ fn plan(setup: &Setup, founder: Option<String>, seed: &Seed) -> Result<Plan, Fai
     }
     Ok(Plan {
         version: VERSION.to_owned(),
-        founder: founder.unwrap_or_else(|| Halves::of(seed).to_string()),
+        founder: founder.unwrap_or_else(|| PublicKeys::of(seed).to_string()),
         port: deploy.port.or(port),
         public: public.map(|address| address.host),
         binary: deploy.satellite_binary.clone(),

@@ -12,10 +12,10 @@ use skypipe_broker::text::{self, printable};
 use zeroize::Zeroizing;
 
 use super::{Choice, Talk};
+use crate::access::prompt::prompt;
 use crate::exit::{DONE, Failure};
-use crate::members::prompt::prompt;
 use crate::output;
-use crate::tell::{notice, words};
+use crate::report::{notice, words};
 
 /// How often the spinner turns.
 const TURN: Duration = Duration::from_millis(100);

@@ -1,7 +1,7 @@
-//! One generation of keys.
+//! The key agreement of one stream in one epoch (generation of keys).
 //!
-//! Owns how an epoch's keys become the key of one stream, on both sides. Never keeps keys: that is
-//! for those who build an [`Epoch`].
+//! This module turns an epoch's keys into a stream's key, on both sides. It never stores keys: callers
+//! build an [`Epoch`].
 
 use uuid::Uuid;
 
@@ -11,7 +11,7 @@ use crate::keys::Epoch;
 use skypipe_broker::keys::secret::Secret;
 
 impl Epoch {
-    /// The writer's side of a stream: the encapsulated key and the stream's key.
+    /// The writer's side: returns the encapsulated key and the stream's key.
     pub(super) fn agree(
         &self,
         stream: Uuid,
@@ -29,8 +29,7 @@ impl Epoch {
         kem::send(&self.public, &proof, purpose, entropy)
     }
 
-    /// The reader's side of a stream. `info` is what [`stream_info`] says of it; `secret` is the
-    /// epoch's reading key.
+    /// The reader's side. `info` comes from [`stream_info`]; `secret` is the epoch's reading key.
     pub(super) fn derive(
         &self,
         info: &[u8],

@@ -1,48 +1,48 @@
-//! Why something sealed did not open.
+//! Why sealed data did not open.
 //!
-//! Owns the sentences that people read about it. Never decides what happens then.
+//! This module owns the error messages. It never decides what happens then.
 
 use std::fmt;
 
-/// Why something sealed did not open. Nothing of it was handed out.
+/// Why sealed data did not open. None of its plaintext was returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// It is not what was sealed, or it was sealed without the right pre-shared key, or it belongs
-    /// to another stream, or it is cut inside a record.
+    /// The data was altered, sealed without the right pre-shared key, belongs to another stream, or is cut
+    /// inside a record.
     Altered,
-    /// Bytes before it are missing.
+    /// Bytes before this record are missing.
     Missing {
-        /// The position of the byte that had to come.
+        /// The expected position.
         due: u64,
-        /// That of the byte that came.
+        /// The position in the record.
         found: u64,
     },
-    /// It goes back to a byte that has been opened.
+    /// The record goes back to a byte that has been opened.
     Repeated {
-        /// The position of the byte that had to come.
+        /// The expected position.
         due: u64,
-        /// That of the byte that came.
+        /// The position in the record.
         found: u64,
     },
-    /// It breaks off, and nothing proves that this is its end.
+    /// The stream stops without a proof of its end.
     Endless,
-    /// It begins in its middle, and nobody is said to have had what comes before.
+    /// The stream begins in its middle, and nobody is said to have had what comes before.
     Headless,
-    /// The satellite ended a listener that nothing else ends, and shows nobody's word for it.
+    /// The satellite ended a listener that only an `--eof` may end, without a valid attestation of one.
     Unordered,
-    /// It is sealed for an epoch that was not given.
+    /// The record is sealed for an epoch that this client does not have.
     NoKey {
-        /// The epoch.
+        /// The number of the epoch.
         epoch: u32,
     },
-    /// It is sealed for an epoch that was given without its reading key.
+    /// The record is sealed for an epoch of which this client lacks the reading key.
     WriteOnly {
-        /// The epoch.
+        /// The number of the epoch.
         epoch: u32,
     },
-    /// It is sealed in a way that is not known here, perhaps by a newer program.
+    /// The record uses an unknown cipher suite, perhaps of a newer program.
     UnknownSuite {
-        /// The number of the way.
+        /// The number of the suite.
         suite: u8,
     },
 }

@@ -1,7 +1,7 @@
-//! HPKE (RFC 9180), as far as it is needed: a key that two sides agree on.
+//! HPKE (RFC 9180), as far as skypipe needs it: key agreement.
 //!
-//! Owns every call into the crate `hpke`: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256 and the
-//! export-only AEAD. Never seals anything and never draws randomness: entropy is handed in.
+//! This module owns every call into the crate `hpke`: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256 and the
+//! export-only AEAD. It never seals anything and never draws randomness: the caller passes entropy in.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -18,38 +18,38 @@ use zeroize::Zeroizing;
 
 use skypipe_broker::keys::secret::Secret;
 
-/// The longest `info` that is taken. `hpke` reserves the right to panic at some 64 KiB together
-/// with the other inputs; a pipe's name has at most 255 bytes.
+/// The longest accepted `info`. `hpke` may panic at some 64 KiB together with the other inputs; a pipe's
+/// name has at most 255 bytes.
 const MOST_INFO: usize = 32 << 10;
 
-/// A public key of X25519.
+/// An X25519 public key.
 pub type Public = [u8; 32];
 
-/// How the receiver can tell that a key comes from somebody who may send it. `Key` is what a side
-/// has of the sender's own key pair: the sender its secret key, the receiver the public one.
+/// How the receiver authenticates the sender. `Key` is what a side has of the sender's key pair: the secret
+/// key at the sender, the public key at the receiver.
 #[derive(Debug)]
 pub enum Proof<'a, Key> {
-    /// Both sides have this secret (mode PSK). The name says which one it is and is never empty.
+    /// Both sides have this secret (mode PSK). The id says which secret it is, and is never empty.
     Shared {
-        /// The secret.
+        /// The pre-shared secret.
         psk: &'a Secret,
-        /// Its name.
+        /// The id of the secret.
         id: &'a [u8],
     },
     /// The sender has this key pair (mode Auth).
     Sender(&'a Key),
 }
 
-/// What a key is for. A receiver that says something else gets another key.
+/// The purpose of a key. Sender and receiver must agree on it, or they get different keys.
 #[derive(Debug, Clone, Copy)]
 pub struct Purpose<'a> {
-    /// What the context belongs to.
+    /// What the HPKE context belongs to.
     pub info: &'a [u8],
-    /// What this one key of the context is for.
+    /// What this one exported key of the context is for.
     pub export: &'a [u8],
 }
 
-/// No key can be agreed on with this public key: all of its shared secrets would be zero.
+/// This public key is unusable: all of its shared secrets would be zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadKey;
 
@@ -67,7 +67,7 @@ impl From<HpkeError> for BadKey {
     }
 }
 
-/// The key pair that belongs to a seed of 32 random bytes: HPKE's `DeriveKeyPair`.
+/// The key pair derived from a seed of 32 random bytes: HPKE's `DeriveKeyPair`.
 #[must_use]
 pub fn key_pair(seed: &Secret) -> (Secret, Public) {
     let (secret, public) = X25519HkdfSha256::derive_keypair(seed.as_bytes());
@@ -77,12 +77,12 @@ pub fn key_pair(seed: &Secret) -> (Secret, Public) {
     )
 }
 
-/// Makes a key for the holder of a public key: the encapsulated key, which is sent, and the key.
-/// `entropy` is 32 bytes that were never used before; the same ones give the same key.
+/// Makes a key for the holder of a public key. Returns the encapsulated key, which is sent, and the key.
+/// `entropy` must be 32 bytes that were never used before; the same bytes give the same key.
 ///
 /// # Errors
 ///
-/// When a public key is unfit or the purpose too long.
+/// When a public key is unusable or the purpose too long.
 pub fn send(
     to: &Public,
     proof: &Proof<'_, Secret>,
@@ -110,12 +110,12 @@ pub fn send(
     Ok((encapsulated.to_bytes().into(), key))
 }
 
-/// The key that was made by [`send`] for the holder of `secret`. A wrong proof or purpose is no
-/// error: it gives a key that opens nothing.
+/// The key that [`send`] made for the holder of `secret`. A wrong proof or purpose is no error here: it
+/// gives a key that opens nothing.
 ///
 /// # Errors
 ///
-/// When a public key is unfit or the purpose too long.
+/// When a public key is unusable or the purpose too long.
 pub fn receive(
     secret: &Secret,
     encapsulated: &Public,
@@ -152,8 +152,8 @@ fn exported(export: impl FnOnce(&mut [u8]) -> Result<(), HpkeError>) -> Result<S
     Ok(Secret::new(*bytes))
 }
 
-/// Hands out exactly the bytes that were given, in the place of a generator of random numbers: it
-/// is the only way in for entropy that `hpke` offers.
+/// A random number generator that returns exactly the given bytes. `hpke` offers no other way to pass
+/// entropy in.
 struct Given<'a> {
     left: &'a [u8],
     is_overdrawn: bool,
@@ -173,8 +173,8 @@ impl<'a> Given<'a> {
         bytes
     }
 
-    /// A generator cannot fail, so asking for more than there is is remembered instead; nothing
-    /// made of the zeros leaves [`send`].
+    /// A generator cannot fail, so a request for too many bytes is recorded instead. [`send`] then returns
+    /// nothing that was made of the zeros.
     fn fill(&mut self, bytes: &mut [u8]) {
         if let Some((taken, left)) = self.left.split_at_checked(bytes.len()) {
             bytes.copy_from_slice(taken);

@@ -1,7 +1,7 @@
 //! The listener's side: records become bytes.
 //!
-//! Owns where in the stream the listener is, and the keys it met last. Never hands out a byte of a
-//! payload that did not open as a whole, and then stays where it was.
+//! This module owns the listener's position in the stream and the most recent keys. It returns a byte only
+//! if its whole payload opened. After a failure the position is unchanged.
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -13,40 +13,40 @@ use super::suite::Key;
 use super::{Fault, Suite, stream_info};
 use crate::keys::Epoch;
 
-/// How many keys are kept. A stream has one for each epoch that it was sealed for, and goes from one
-/// to the next and never back.
+/// How many keys are kept. A stream has one key for each epoch in which it was sealed, and epochs only
+/// increase.
 const KEYS: usize = 3;
 
-/// What came out of a payload.
+/// The content of one payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opened {
-    /// The bytes.
+    /// The plaintext.
     pub plain: Bytes,
-    /// The position of the first of them in the stream.
+    /// The position of its first byte in the stream.
     pub position: u64,
-    /// How many bytes are missing between what was opened before and these.
+    /// How many bytes are missing between the previous payload and this one.
     pub skipped: u64,
 }
 
-/// What the proof of the end proves.
+/// What the proof of the end shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ended {
-    /// How many bytes the stream has.
+    /// The length of the stream in plaintext bytes.
     pub len: u64,
-    /// How many are missing between what was opened last and the end.
+    /// How many bytes are missing between the last opened payload and the end.
     pub skipped: u64,
 }
 
 /// Opens one stream for one listener.
 #[derive(Debug)]
 pub struct Opener {
-    /// What the stream is called where keys are agreed on.
+    /// HPKE's `info` of the stream.
     info: Vec<u8>,
-    /// The position of the next byte, as soon as one is known.
+    /// The position of the next byte. `None` until it is known.
     due: Option<u64>,
-    /// Keys that have opened something, the one that was used last at the end.
+    /// Keys that have opened something, the most recently used last.
     keys: Vec<Known>,
-    /// What unpacks records, from the first packed one on.
+    /// The decompressor, from the first packed record on.
     unpacker: Option<Unpacker>,
 }
 
@@ -57,7 +57,7 @@ struct Known {
     key: Key,
 }
 
-/// What a record says of its key.
+/// The parts of a record's header that identify its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct KeyName {
     suite: Suite,
@@ -66,7 +66,7 @@ struct KeyName {
 }
 
 impl Opener {
-    /// Begins wherever the first payload does: for a listener that joins in the middle.
+    /// Starts wherever the first payload starts: for a listener that joins in the middle.
     #[must_use]
     pub fn new(stream: Uuid, pipe: &str) -> Self {
         Self {
@@ -77,29 +77,29 @@ impl Opener {
         }
     }
 
-    /// Begins here: for a listener that knows where its part begins. To it, bytes that are missing
-    /// from there on are missing.
+    /// Starts at `position`: for a listener that knows where its part starts. Bytes missing from there on
+    /// are reported.
     #[must_use]
     pub fn due_at(mut self, position: u64) -> Self {
         self.due = Some(position);
         self
     }
 
-    /// The position of the byte that comes next, as soon as one is known.
+    /// The position of the next byte. `None` until it is known.
     #[must_use]
     pub fn due(&self) -> Option<u64> {
         self.due
     }
 
-    /// Opens a payload: whole records, at least one, in order. `may_skip` says whether bytes may be
-    /// missing before the first of them, as they may for a tap.
+    /// Opens a payload: one or more whole records, in order. `may_skip` says whether bytes may be missing
+    /// before the first record, as for a tap.
     ///
-    /// `epochs` are those known by now. A key that has opened something is kept, and is used
-    /// without looking for its epoch again.
+    /// `epochs` are those known by now. A key that has opened something is kept, and is used without
+    /// looking for its epoch again.
     ///
     /// # Errors
     ///
-    /// When anything of it is not as it was sealed, in its place. The opener is then where it was.
+    /// When anything in it was altered or moved. The opener's position is then unchanged.
     pub fn open(&mut self, epochs: &[Epoch], wire: &[u8], may_skip: bool) -> Result<Opened, Fault> {
         let (position, length) = survey(wire)?;
         let mut plain = Vec::with_capacity(length);
@@ -119,13 +119,12 @@ impl Opener {
         })
     }
 
-    /// Checks the proof of the end, which stands where the stream does: bytes before it may be
-    /// missing if `may_skip` says so, or if nothing is known of the stream yet. It may be shown more
-    /// than once.
+    /// Checks the proof of the end at the current position. Bytes before it may be missing if `may_skip` is
+    /// set, or if nothing is known of the stream yet. The proof may be checked more than once.
     ///
     /// # Errors
     ///
-    /// When it is no such proof. The opener is then where it was.
+    /// When it is no such proof. The opener's position is then unchanged.
     pub fn end(&mut self, epochs: &[Epoch], proof: &[u8], may_skip: bool) -> Result<Ended, Fault> {
         let mut records = Records::of(proof);
         let record = records.next().ok_or(Fault::Altered)??;
@@ -139,7 +138,7 @@ impl Opener {
         Ok(Ended { len, skipped })
     }
 
-    /// Opens a record of bytes, packed or not, to the end of `plain`; returns how many those are.
+    /// Opens a record of bytes, packed or not, and appends its bytes to `plain`. Returns their number.
     fn open_bytes(
         &mut self,
         epochs: &[Epoch],
@@ -160,8 +159,8 @@ impl Opener {
         length.ok_or(Fault::Altered)
     }
 
-    /// Opens a record to the end of `plain`. A key is kept as soon as it has opened something and
-    /// not before, so that nobody can crowd out good keys with made up ones.
+    /// Opens a record and appends its content to `plain`. A key is kept only after it has opened something,
+    /// so that nobody can crowd out good keys with invented ones.
     fn open_record(
         &mut self,
         epochs: &[Epoch],
@@ -172,8 +171,8 @@ impl Opener {
         if let Some(known) = self.keys.iter().rev().find(|known| known.name == name) {
             return known.open(record, plain);
         }
-        // A writer has one key for each epoch, and epochs only follow one another. To agree on a key
-        // takes time, which nobody shall make a listener spend for every record.
+        // A writer has one key for each epoch, and epochs only increase. A key agreement takes time, and an
+        // attacker must not make a listener spend it for every record.
         if self
             .keys
             .last()
@@ -224,7 +223,7 @@ impl KeyName {
 }
 
 impl Known {
-    /// Copies the ciphertext to its place and opens it there while it is at hand in the cache.
+    /// Copies the ciphertext to its place and opens it there, while it is in the cache.
     fn open(&self, record: &Record<'_>, plain: &mut Vec<u8>) -> Result<(), Fault> {
         let start = plain.len();
         plain.extend_from_slice(record.cipher);
@@ -238,8 +237,8 @@ impl Known {
     }
 }
 
-/// Where a payload begins and how much it holds, packed or not, by its own account. Nothing is opened
-/// before all of it has the form of records of bytes.
+/// The position of a payload and its number of plaintext bytes, as its headers claim. Nothing is opened
+/// before every header has the form of a record of bytes.
 fn survey(wire: &[u8]) -> Result<(u64, usize), Fault> {
     let (mut begin, mut length) = (None, 0);
     for record in Records::of(wire) {

@@ -1,8 +1,8 @@
-//! The word of an `--eof`: who gave it, for which pipe, and when (rule 6).
+//! The attestation of an `--eof`: who gave it, for which pipe, and when (rule 6).
 //!
-//! Owns its form, which a satellite hands from who gives it to who listens, and cannot make itself. Those alone
-//! who have the reading key of an epoch make one that opens; which of them it was is their own word. Never decides
-//! whether a listener believes an old one: a satellite can show it again.
+//! This module owns its form. The satellite passes an attestation on and cannot make one: only holders of
+//! an epoch's reading key can. Which of them it was is their own claim. A satellite can replay an old one;
+//! listeners decide whether to accept it.
 //!
 //! # The form
 //!
@@ -12,11 +12,11 @@
 //! | ------- | ------------------------------------------------- |
 //! | 0..4    | epoch: the number of the reading key              |
 //! | 4..12   | when it was given, in seconds since 1970 (UTC)    |
-//! | then    | the name of the key of who gave it                |
+//! | then    | the name of the key that gave it                  |
 //! | last 32 | the tag                                           |
 //!
-//! The tag is HMAC-SHA256 of one byte with the length of the name, all that comes before the tag, and the pipe's
-//! name. Its key is HMAC-SHA256 of `skypipe eof 1` by the epoch's reading key.
+//! The tag is HMAC-SHA256 of one byte with the length of the name, everything before the tag, and the
+//! pipe's name. Its key is HMAC-SHA256 of `skypipe eof 1` by the epoch's reading key.
 
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
@@ -30,26 +30,28 @@ use skypipe_broker::text;
 use super::Fault;
 use crate::keys::Epoch;
 
-/// What the key of the tag is for.
+/// The purpose from which the tag's key is derived.
 const PURPOSE: &[u8] = b"skypipe eof 1";
 
+/// The lengths of what comes first, an epoch's number and a time, and of the tag, in bytes.
 const HEAD: usize = 4 + 8;
 const TAG: usize = 32;
 
-/// The last second that a date can be said of: the end of the year 9999.
+/// The last second that can be printed as a date: the end of the year 9999.
 const LAST_DATE: u64 = 253_402_300_799;
 
-/// An `--eof`, as it is told to listeners.
+/// The content of the attestation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
-    /// The name of the key of who gave it.
+    /// The name of the key that gave the `--eof`.
     pub by: String,
-    /// When, in seconds since 1970 (UTC).
+    /// When it was given, in seconds since 1970 (UTC).
     pub at: u64,
 }
 
 impl Order {
-    /// Seals it for one pipe. None without an epoch's reading key: who may only write gives no orders.
+    /// Seals it for one pipe. `None` without the epoch's reading key: a key that may only write cannot give
+    /// an `--eof`.
     #[must_use]
     pub fn seal(&self, epoch: &Epoch, pipe: &str) -> Option<Bytes> {
         let secret = epoch.secret.as_ref()?;
@@ -61,11 +63,11 @@ impl Order {
         (wire.len() <= MAX_ORDER).then(|| wire.into())
     }
 
-    /// What somebody with a reading key said of this pipe.
+    /// Checks an attestation for this pipe and returns its content.
     ///
     /// # Errors
     ///
-    /// When nobody did.
+    /// When no holder of a reading key made it.
     pub fn open(epochs: &[Epoch], pipe: &str, wire: &[u8]) -> Result<Self, Fault> {
         let length = wire.len().checked_sub(TAG);
         let length = length.filter(|length| *length >= HEAD && wire.len() <= MAX_ORDER);
@@ -94,12 +96,12 @@ impl fmt::Display for Order {
 
 fn key(secret: &Secret) -> hmac::Key {
     let secret = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-    // The reading key itself is for HPKE alone.
+    // HPKE uses the reading key itself, so the tag gets a derived key.
     let derived = hmac::sign(&secret, PURPOSE);
     hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
 }
 
-/// What the tag is of. None if the name is longer than any is.
+/// The bytes that the tag authenticates. `None` if the name is longer than a name can be.
 fn content(said: &[u8], pipe: &str) -> Option<Vec<u8>> {
     let name = u8::try_from(said.len().checked_sub(HEAD)?).ok()?;
     Some([&[name], said, pipe.as_bytes()].concat())

@@ -1,7 +1,8 @@
-//! Bytes made shorter before they are sealed, and long again once they are opened.
+//! Compression of bytes before they are sealed, and decompression after they are opened.
 //!
-//! Owns every call into zstd, and how many bytes go into one record: as many as make it full. Each record
-//! is packed by itself, so that a listener can begin at any. Never decides when a stream is packed.
+//! This module owns every call into zstd, and the number of bytes in one record: as many as fill it. Each
+//! record is compressed alone, so that a listener can start at any. It never decides when a stream is
+//! packed (compressed).
 
 use std::fmt;
 
@@ -10,28 +11,28 @@ use zstd::zstd_safe::compress_bound;
 
 use super::record::{MOST_PLAIN, MOST_RATIO, OVERHEAD};
 
-/// A frame that is skipped when it is unpacked (RFC 8878, 3.1.2): its magic number and its length.
+/// The magic number of a skippable frame (RFC 8878, 3.1.2). The frame's length follows it.
 const SKIPPED: [u8; 4] = 0x184D_2A50_u32.to_le_bytes();
 const SKIPPED_HEADER: usize = 8;
 
-/// The longest plaintext of a record: so long that there is room for the header of what is skipped wherever
-/// something has to be.
+/// The most plaintext of a packed record. It leaves room for a skippable frame's header wherever padding is
+/// needed.
 const MOST_PACKED: usize = MOST_RATIO * (MOST_PLAIN + OVERHEAD - SKIPPED_HEADER);
 
-/// How often a record is packed at most until it fits.
+/// How often a record is compressed at most until it fits.
 const MOST_TRIES: usize = 3;
 
-/// Packs the bytes of records.
+/// Compresses the content of records.
 pub struct Packer {
     compressor: Compressor<'static>,
-    /// What was packed last.
+    /// The last compressed content.
     packed: Vec<u8>,
-    /// So many bytes are thought to fill a record.
+    /// An estimate of how many bytes fill a record.
     guess: usize,
 }
 
 impl Packer {
-    /// One of this level of zstd: 1 is quick, 19 thorough. None if there is no memory for it.
+    /// Creates a packer for this zstd level: 1 is fast, 19 thorough. `None` if there is no memory for it.
     #[must_use]
     pub fn new(level: i32) -> Option<Self> {
         Some(Self {
@@ -41,9 +42,9 @@ impl Packer {
         })
     }
 
-    /// Packs the beginning of `plain` into at most `room` bytes, as much as fits and up to a line's end
-    /// where there is one: how many bytes, and what they are packed as. None when they shrink too little
-    /// for that to be worth it.
+    /// Packs the start of `plain` into at most `room` bytes: as much as fits, and up to a line end if there
+    /// is one. Returns how many bytes were packed, and the packed form. `None` if they shrink too little to
+    /// be worth it.
     pub(super) fn pack(&mut self, plain: &[u8], room: usize) -> Option<(usize, &[u8])> {
         let mut length = self.guess.min(plain.len());
         for _ in 0..MOST_TRIES {
@@ -74,7 +75,7 @@ impl Packer {
         shrunk.ok()
     }
 
-    /// Makes what was packed so long that an opener takes it for as many bytes.
+    /// Pads the packed form until an opener accepts it for this many plaintext bytes.
     fn pad(&mut self, plain: usize) {
         let lacking = plain
             .div_ceil(MOST_RATIO)
@@ -89,19 +90,20 @@ impl Packer {
     }
 }
 
-/// How many bytes fill a record, when so many are packed as `packed`: a few less, so that they fit.
+/// An estimate of how many bytes fill a record, if `plain` bytes pack to `packed`. It is a little low, so
+/// that they fit.
 fn filling(plain: usize, packed: usize) -> usize {
     let full = plain * (MOST_PLAIN - MOST_PLAIN / 32) / packed.max(1);
-    // Twice as many at most, for what comes may be of another kind.
+    // At most twice as many, because the next bytes may compress differently.
     full.min(2 * plain).clamp(MOST_PLAIN, MOST_PACKED)
 }
 
-/// Whether packing saves a tenth at least.
+/// Whether packing saves at least a tenth.
 fn is_worth_it(plain: usize, packed: usize) -> bool {
     packed + plain / 10 < plain
 }
 
-/// Where the last line ends; where all of it ends, if no line does.
+/// The offset behind the last line end, or the whole length if there is none.
 pub(super) fn line_end(plain: &[u8]) -> usize {
     memchr::memrchr(b'\n', plain).map_or(plain.len(), |at| at + 1)
 }
@@ -114,17 +116,17 @@ impl fmt::Debug for Packer {
     }
 }
 
-/// Unpacks the content of records.
+/// Decompresses the content of records.
 pub(super) struct Unpacker(Decompressor<'static>);
 
 impl Unpacker {
-    /// None if there is no memory for it.
+    /// `None` if there is no memory for it.
     pub(super) fn new() -> Option<Self> {
         Decompressor::new().ok().map(Self)
     }
 
-    /// Unpacks what a record of `length` bytes in all holds to the end of `plain`; how many bytes that
-    /// were. None if it is not what a [`Packer`] makes.
+    /// Decompresses the content of a record of `length` bytes in all, and appends it to `plain`. Returns
+    /// the number of bytes. `None` if the content is not in the form that [`Packer`] makes.
     pub(super) fn unpack(
         &mut self,
         packed: &[u8],

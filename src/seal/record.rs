@@ -1,33 +1,33 @@
-//! The form of a record, and what follows of it for lengths.
+//! The form of a record, and the lengths that follow from it.
 //!
-//! Owns where the fields of a record lie and the walk from record to record. Never seals or opens:
-//! what it reads may be anybody's bytes, and is no more than a claim until it has been opened.
+//! This module owns the positions of the fields and the iteration over records. It never seals or opens.
+//! What it reads may come from anybody, and is only a claim until it has been opened.
 
 use super::kem::Public;
 use super::{Fault, Suite};
 
-/// The longest plaintext of a record. A full record has 3,840 bytes, so that a chunk of one record
-/// costs 4,096 with the 256 that the protocol counts for a chunk: the credit that a satellite
-/// always gives.
+/// The most plaintext of a record. A full record has 3,840 bytes. With the 256 that the protocol counts for
+/// each chunk, a chunk of one record costs 4,096: the credit that a satellite always gives.
 pub const MOST_PLAIN: usize = 3776;
 
-/// What a record has beside the plaintext: header and tag.
+/// The bytes of a record besides its content: header and tag.
 pub const OVERHEAD: usize = HEADER + TAG;
 
-/// How many bytes of plaintext a packed record has at most for each of its own. What a listener must
-/// keep is bounded by what it has given credit for, whatever was packed.
+/// The most plaintext bytes of a packed record for each of its own bytes. What a listener must keep is thus
+/// bounded by its credit, whatever was packed.
 pub const MOST_RATIO: usize = 16;
 
+/// The lengths of a record's header and tag, in bytes (the module has the form).
 pub(super) const HEADER: usize = 48;
 pub(super) const TAG: usize = 16;
 
-/// The length of so much plaintext when it is sealed in one piece.
+/// The sealed length of this much plaintext, sealed in one call.
 #[must_use]
 pub fn sealed_len(plain: usize) -> usize {
     plain.saturating_add(plain.div_ceil(MOST_PLAIN).saturating_mul(OVERHEAD))
 }
 
-/// The most plaintext whose sealed form fits into so many bytes.
+/// The most plaintext whose sealed form fits into this many bytes.
 #[must_use]
 pub fn plain_room(sealed: usize) -> usize {
     let (full, rest) = (
@@ -37,9 +37,9 @@ pub fn plain_room(sealed: usize) -> usize {
     full * MOST_PLAIN + rest.saturating_sub(OVERHEAD)
 }
 
-/// The longest beginning of `wire` of whole records that has at most `most` bytes: its length, and
-/// the plaintext bytes in it, when all of `wire` has `plain` of them. For a writer that must send sealed
-/// bytes again in smaller chunks.
+/// The longest prefix of `wire` that consists of whole records and has at most `most` bytes. Returns its
+/// length and its plaintext bytes, where all of `wire` has `plain` of them. For a writer that must resend
+/// sealed bytes in smaller chunks.
 #[must_use]
 pub fn whole_records(wire: &[u8], plain: usize, most: usize) -> (usize, usize) {
     let (mut length, mut begin) = (0, None);
@@ -54,12 +54,12 @@ pub fn whole_records(wire: &[u8], plain: usize, most: usize) -> (usize, usize) {
     (length, if length == 0 { 0 } else { plain })
 }
 
-/// The plaintext bytes from one position to another one, by their own account: no more than there are.
+/// The plaintext bytes between two positions, as the headers claim them, limited to `most`.
 fn plain_before(begin: u64, position: u64, most: usize) -> usize {
     usize::try_from(position.saturating_sub(begin)).map_or(most, |plain| plain.min(most))
 }
 
-/// What a record is.
+/// The kinds of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Bytes = 0,
@@ -67,12 +67,12 @@ pub(super) enum Kind {
     Packed = 2,
 }
 
-/// What stands in front of a ciphertext.
+/// The header of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     pub suite: Suite,
     pub kind: Kind,
-    /// The length of what was sealed.
+    /// The length of the content.
     pub length: u16,
     pub epoch: u32,
     pub position: u64,
@@ -117,7 +117,7 @@ impl Header {
         }
     }
 
-    /// The position of the byte after this record, which has so many bytes of plaintext.
+    /// The position behind this record, which has `plain` bytes of plaintext.
     pub(super) fn after(&self, plain: usize) -> Result<u64, Fault> {
         self.position
             .checked_add(plain as u64)
@@ -129,18 +129,18 @@ fn field<const N: usize>(bytes: &[u8; HEADER], at: usize) -> [u8; N] {
     std::array::from_fn(|i| bytes[at + i])
 }
 
-/// A record as it stands in a payload.
+/// A record inside a payload.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Record<'a> {
     pub header: Header,
-    /// The header's bytes, as they were sealed.
+    /// The header's bytes, which the seal authenticates.
     pub head: &'a [u8; HEADER],
     pub cipher: &'a [u8],
     pub tag: &'a [u8; TAG],
 }
 
 impl<'a> Record<'a> {
-    /// The first record of these bytes, and what comes after it.
+    /// Splits off the first record. Returns it and the bytes behind it.
     fn split_from(wire: &'a [u8]) -> Result<(Self, &'a [u8]), Fault> {
         let (head, rest) = wire.split_first_chunk().ok_or(Fault::Altered)?;
         let header = Header::decode(head)?;
@@ -164,7 +164,7 @@ impl<'a> Record<'a> {
     }
 }
 
-/// The records of a payload, in order. After a fault there are no more.
+/// Iterates over the records of a payload, in order. It stops after a fault.
 #[derive(Debug, Clone)]
 pub(super) struct Records<'a> {
     rest: &'a [u8],

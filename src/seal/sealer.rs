@@ -1,7 +1,7 @@
 //! The writer's side: bytes become records.
 //!
-//! Owns the count of the bytes that were sealed, which is what keeps nonces apart. Never seals
-//! anything twice: what must be sent again is kept, sealed, by whoever sends it.
+//! This module owns the count of sealed bytes, which keeps nonces unique. It never seals anything twice:
+//! the sender keeps sealed bytes if they may have to be sent again.
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -14,23 +14,23 @@ use super::{Suite, sealed_len};
 use crate::keys::Epoch;
 use skypipe_broker::keys::secret::Secret;
 
-/// Seals one stream for one epoch, byte after byte. It has no copy, as two of them would use a
-/// nonce twice.
+/// Seals one stream for one epoch, in order. It cannot be cloned, because two copies would use a nonce
+/// twice.
 #[derive(Debug)]
 pub struct Sealer {
     key: Key,
-    /// The header of the next record; what differs between records is set for each.
+    /// The header of the next record. Fields that differ between records are set for each.
     header: Header,
 }
 
 impl Sealer {
-    /// Begins with the stream's byte `position`: 0, or where the sealer of another epoch was when
-    /// that epoch was over. `entropy` is 32 random bytes that are used for nothing else, ever: two
-    /// sealers of the same entropy would have the same key.
+    /// Starts at the stream's byte `position`: 0, or where the sealer of the previous epoch stopped.
+    /// `entropy` must be 32 random bytes that are never used for anything else: two sealers with the same
+    /// entropy would have the same key.
     ///
     /// # Errors
     ///
-    /// When the epoch's public key is unfit for sealing, or the pipe's name absurdly long.
+    /// When the epoch's public key is unusable, or the pipe's name absurdly long.
     pub fn new(
         epoch: &Epoch,
         entropy: &Secret,
@@ -53,20 +53,20 @@ impl Sealer {
         })
     }
 
-    /// The epoch that it seals for.
+    /// The number of the epoch that it seals for.
     #[must_use]
     pub fn epoch(&self) -> u32 {
         self.header.epoch
     }
 
-    /// The stream's bytes before the next one to seal.
+    /// How many bytes of the stream have been sealed, including those before this sealer.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.header.position
     }
 
-    /// Seals the stream's next bytes into whole records: [`sealed_len`] bytes, each record but the
-    /// last a full one. No bytes give no record.
+    /// Seals the stream's next bytes into whole records: [`sealed_len`] bytes, each record but the last a
+    /// full one. No bytes give no record.
     ///
     /// # Panics
     ///
@@ -80,9 +80,9 @@ impl Sealer {
         wire.into()
     }
 
-    /// Seals the stream's next bytes into records to the end of `wire`, as far as at most `most` bytes in
-    /// all reach, and packs those that shrink. A record ends with a line where it can. Returns how many
-    /// bytes were sealed.
+    /// Seals the stream's next bytes into records and appends them to `wire`, up to `most` bytes in all.
+    /// Records that shrink are packed. A record ends with a line where it can. Returns how many bytes were
+    /// sealed.
     pub fn seal_packed(
         &mut self,
         packer: &mut Packer,

@@ -1,6 +1,7 @@
-//! The two ciphers, and a key of one of them.
+//! The two cipher suites, and a key of one of them.
 //!
-//! Owns every call into `ring`. Knows neither what is sealed nor where its key came from.
+//! This module owns the calls into `ring` for streams. It knows neither the content nor where a key came
+//! from.
 
 use ring::aead::{
     AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, Nonce, Tag, UnboundKey,
@@ -9,7 +10,7 @@ use ring::aead::{
 use super::record::TAG;
 use skypipe_broker::keys::secret::Secret;
 
-/// With which cipher a stream is sealed. Whoever opens it must know both.
+/// The cipher of a stream. Every listener must support both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Suite {
     /// AES-256-GCM.
@@ -19,8 +20,8 @@ pub enum Suite {
 }
 
 impl Suite {
-    /// The faster one: AES where the processor has instructions for it. Without them AES is slow,
-    /// and its time can tell of the key.
+    /// The faster suite: AES if the processor has instructions for it. Without them AES is slow, and its
+    /// timing can leak the key.
     #[must_use]
     pub fn best() -> Self {
         if has_aes() {
@@ -51,7 +52,7 @@ fn has_aes() -> bool {
     is_x86_feature_detected!("aes") && is_x86_feature_detected!("pclmulqdq")
 }
 
-/// This feature includes the multiplication that GCM needs.
+/// The crypto feature includes the multiplication that GCM needs.
 #[cfg(target_arch = "aarch64")]
 fn has_aes() -> bool {
     std::arch::is_aarch64_feature_detected!("aes")
@@ -74,7 +75,7 @@ impl Key {
         ))
     }
 
-    /// Seals the bytes where they are. The caller never gives one position twice.
+    /// Seals the bytes in place. The caller must never use one position twice.
     pub(super) fn seal(&self, position: u64, header: &[u8], bytes: &mut [u8]) -> [u8; TAG] {
         let tag = self
             .0
@@ -85,7 +86,7 @@ impl Key {
             .expect("both ciphers make tags of 16 bytes")
     }
 
-    /// Opens the bytes where they are: whether they are what was sealed. If not, they are wiped.
+    /// Opens the bytes in place. Returns whether they are authentic; if not, they are wiped.
     #[must_use]
     pub(super) fn open(
         &self,

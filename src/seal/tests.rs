@@ -1,4 +1,4 @@
-//! Tests of the sealed stream, each file one promise of it.
+//! Tests of sealed streams. Each file tests one promise.
 
 mod end;
 mod forged;
@@ -25,18 +25,18 @@ const STREAM: Uuid = Uuid::from_u128(0x1111_2222_3333_4444_5555_6666_7777_8888);
 const OTHER_STREAM: Uuid = Uuid::from_u128(7);
 const PIPE: &str = "build log";
 
-/// 32 bytes of a kind.
+/// 32 bytes of this value.
 fn secret(byte: u8) -> Secret {
     Secret::new([byte; 32])
 }
 
-/// An epoch of its own for each number from 1 to 99.
+/// A distinct epoch for each number from 1 to 99.
 fn epoch(number: u32) -> Epoch {
     let byte = u8::try_from(number).expect("a small number");
     epoch_of(number, secret(byte), &secret(100 + byte))
 }
 
-/// The epoch of those who may write and read, its key pair made of the seed.
+/// The epoch of those who may write and read. Its key pair is made from the seed.
 fn epoch_of(number: u32, psk: Secret, seed: &Secret) -> Epoch {
     let (secret, public) = kem::key_pair(seed);
     Epoch {
@@ -47,7 +47,7 @@ fn epoch_of(number: u32, psk: Secret, seed: &Secret) -> Epoch {
     }
 }
 
-/// A sealer for [`STREAM`] from its beginning, of epoch 1.
+/// A sealer for [`STREAM`] from its beginning, in epoch 1.
 fn sealer(suite: Suite) -> Sealer {
     sealer_at(&epoch(1), 0, suite)
 }
@@ -56,12 +56,12 @@ fn sealer_at(epoch: &Epoch, position: u64, suite: Suite) -> Sealer {
     Sealer::new(epoch, &secret(200), STREAM, PIPE, position, suite).expect("a good public key")
 }
 
-/// A listener to [`STREAM`] that takes any beginning.
+/// A listener to [`STREAM`] that accepts any beginning.
 fn opener() -> Opener {
     Opener::new(STREAM, PIPE)
 }
 
-/// Opens what is as it was sealed for epoch 1.
+/// Opens data sealed for epoch 1, which must succeed.
 fn open(opener: &mut Opener, wire: &[u8]) -> Opened {
     let payload = opener.open(&[epoch(1)], wire, false);
     payload.expect("it is as it was sealed")
@@ -74,7 +74,7 @@ fn records(wire: &[u8]) -> Vec<Record<'_>> {
         .expect("whole records")
 }
 
-/// The records of a payload, each by itself.
+/// The records of a payload, as one slice each.
 fn cut(wire: &[u8]) -> Vec<&[u8]> {
     let mut rest = wire;
     let mut pieces = Vec::new();
@@ -86,7 +86,7 @@ fn cut(wire: &[u8]) -> Vec<&[u8]> {
     pieces
 }
 
-/// Bytes that are like no others near them.
+/// Bytes that differ from all others near them.
 fn text(length: usize) -> Vec<u8> {
     (0..length)
         .map(|i| (i * 31 + i / 251).to_le_bytes()[0])

@@ -1,4 +1,4 @@
-//! One question and its answer. Never asked twice: an order that was carried out must not be again.
+//! One question and its answer. A question is never sent twice, because its action must not be repeated.
 
 use bytes::Bytes;
 use skypipe_broker::protocol::{MAX_KEYS_PAGE, MAX_NAME, MAX_PAGE, Reply, Request};
@@ -7,7 +7,7 @@ use crate::seal::Order;
 
 use super::{Common, Output, Question, Stage};
 
-/// The most pages of an answer: a satellite with a hundred thousand pipes has a thousand.
+/// The maximum number of pages in an answer. A satellite with a hundred thousand pipes sends a thousand.
 const MOST_PAGES: u32 = 2_000;
 
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(super) struct Asker {
     question: Question,
     is_asked: bool,
     pages: u32,
-    /// The last name on the page before.
+    /// The last name on the previous page. The next page must begin after it.
     last: Option<String>,
 }
 
@@ -29,7 +29,7 @@ impl Asker {
         }
     }
 
-    /// The connection stands: asks, unless the welcome itself is the answer.
+    /// Sends the question once the connection stands, unless `Welcome` itself is the answer.
     pub fn welcomed(&mut self, common: &mut Common, welcome: Reply) {
         if common.stage != Stage::Over && !self.is_asked {
             self.is_asked = true;
@@ -50,7 +50,7 @@ impl Asker {
             Question::Discard(pipe) => Request::Discard { pipe },
             Question::Status => Request::Status,
             Question::Stop(force) => Request::Stop { force },
-            // Its answer has come unasked.
+            // `Welcome` has carried the answer already.
             Question::Own => Request::Ping,
             Question::Invite(new) => Request::Invite(new),
             Question::Keys => Request::Keys { after: None },
@@ -62,7 +62,7 @@ impl Asker {
         common.send(&request, None);
     }
 
-    /// The word of an `--eof`, at a satellite that has keys.
+    /// The sealed attestation of an `--eof` at a satellite with keys: who ended the listeners, and when.
     fn order(common: &Common, pipe: &str) -> Bytes {
         let order = Order {
             by: common.name.clone(),
@@ -70,7 +70,7 @@ impl Asker {
         };
         let keyring = common.keyring.as_ref();
         let sealed = keyring.and_then(|keyring| order.seal(keyring.newest(), pipe));
-        // Without the right to read it is refused, with or without its word.
+        // A key without the right to read cannot seal one. The satellite refuses its `--eof` anyway.
         sealed.unwrap_or_default()
     }
 
@@ -79,7 +79,7 @@ impl Asker {
             return;
         }
         if matches!(self.question, Question::Stop(_)) {
-            // A satellite that stops may be gone before its answer is here.
+            // A stopping satellite may be gone before its answer arrives.
             common.out.push_back(Output::Answer(Reply::Stopping));
             common.exit(0);
         } else {
@@ -105,7 +105,7 @@ impl Asker {
         }
         self.pages += 1;
         let next = next_page(&reply);
-        // Pages go by names, so that each begins behind the one before.
+        // Pages are ordered by name, so each must begin after the previous one.
         let goes_on = next.is_none() || next > self.last;
         if self.pages > MOST_PAGES || !goes_on {
             return common.fail(1, "the satellite's answer has no end");
@@ -127,7 +127,7 @@ impl Asker {
     }
 }
 
-/// Behind which name the next page begins, if there is one.
+/// The last name on this page, after which the next page begins. `None` on the last page.
 fn next_page(reply: &Reply) -> Option<String> {
     match reply {
         Reply::Pipes { pipes, more: true } => pipes.last().map(|last| last.name.clone()),
@@ -139,7 +139,7 @@ fn next_page(reply: &Reply) -> Option<String> {
 }
 
 impl Question {
-    /// Whether this is an answer to it, and as long as one may be.
+    /// Whether the reply answers this question and the page limit is not exceeded.
     fn is_answered_by(&self, reply: &Reply) -> bool {
         match (self, reply) {
             (Self::List, Reply::Pipes { pipes, more }) => {

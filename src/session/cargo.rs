@@ -1,8 +1,8 @@
-//! What a writer carries: bytes as they were read, and as they are sent.
+//! A writer's outgoing data, in plaintext and as it is sent.
 //!
-//! At a satellite without keys the two are the same. Else what is sent are sealed records, which can
-//! be cut between one another and never within, and which are sent again as they are: sealed anew
-//! they would be other bytes than those that a listener may have had already.
+//! At a satellite without keys the two are identical. Otherwise sealed records are sent. The data can be
+//! cut between records and never inside one. Records are retransmitted as they are: sealing them again
+//! would give bytes that differ from those that a listener may have received already.
 
 use bytes::Bytes;
 use skypipe_broker::protocol::{How, PIECE};
@@ -13,27 +13,27 @@ use crate::seal::{MOST_PLAIN, Packer, Sealer, Suite, plain_room, sealed_len, who
 
 use super::plain::Plain;
 
-/// Bytes in hand.
+/// A part of the stream that waits to be sent.
 #[derive(Debug)]
 pub(super) enum Piece {
-    /// As they were read.
+    /// Plaintext that was never sent.
     Read(Plain),
-    /// As they were sent once.
+    /// Data that was sent once and has to be sent again, byte for byte.
     Sent(Cargo),
 }
 
-/// Bytes as they are sent.
+/// Data ready for the wire, with its plaintext.
 #[derive(Debug)]
 pub(super) struct Cargo {
-    /// As they were read.
+    /// The plaintext.
     pub plain: Plain,
-    /// As they are sent.
+    /// The bytes on the wire: the plaintext itself, or whole sealed records.
     pub wire: Bytes,
     is_sealed: bool,
 }
 
 impl Cargo {
-    /// Takes off the longest beginning that is sent in at most `most` bytes, perhaps nothing.
+    /// Splits off the longest prefix that takes at most `most` bytes on the wire. The prefix may be empty.
     pub fn split_to(&mut self, most: usize) -> Self {
         let (wire, plain) = if self.is_sealed {
             whole_records(&self.wire, self.plain.len(), most)
@@ -53,21 +53,21 @@ impl Cargo {
     }
 }
 
-/// How a writer's bytes become cargo.
+/// How plaintext becomes wire bytes.
 #[derive(Debug)]
 pub(super) enum Seal {
-    /// As they are.
+    /// Unchanged.
     None,
-    /// By a key that is not known before the satellite has answered.
+    /// Sealed, with a key that arrives with the satellite's answer. Nothing can be sent until then.
     Awaited,
-    /// By this.
+    /// Sealed by this sealer.
     With(Box<Sealer>),
-    /// All has been sealed; the proof of the end.
+    /// Everything has been sealed; this is the proof of the end.
     Ended(Bytes),
 }
 
 impl Seal {
-    /// How a stream ends of which all has been packed.
+    /// Ends the stream, once everything is sealed.
     pub fn end(&mut self) -> How {
         match std::mem::replace(self, Self::None) {
             Self::With(sealer) => *self = Self::Ended(sealer.end()),
@@ -79,11 +79,11 @@ impl Seal {
         }
     }
 
-    /// From here on it is sealed with the newest of the writer's keys.
+    /// Switches to the newest of the writer's keys for everything sealed from here on.
     ///
     /// # Errors
     ///
-    /// When that key is none.
+    /// When that key is unusable.
     pub fn renew(
         &mut self,
         keyring: &Keyring,
@@ -104,7 +104,7 @@ impl Seal {
         Ok(())
     }
 
-    /// In how many bytes a piece is sent.
+    /// How many wire bytes a piece takes.
     pub fn wire_len(&self, piece: &Piece) -> usize {
         match (piece, self) {
             (Piece::Read(bytes), Self::None) => bytes.len(),
@@ -113,8 +113,8 @@ impl Seal {
         }
     }
 
-    /// The fewest bytes that must fit for something of a piece to be sent. Without a seal, `scrap`
-    /// says how few are worth it.
+    /// The fewest wire bytes for which a part of a piece is sent. Without a seal, `scrap` is the fewest
+    /// that are worth a message of their own.
     fn least(&self, piece: &Piece, scrap: usize) -> usize {
         match (piece, self) {
             (Piece::Read(bytes), Self::None) => bytes.len().min(scrap),
@@ -124,8 +124,8 @@ impl Seal {
         }
     }
 
-    /// Takes off the front of `piece` what can be sent in `most` bytes, cut at a line's end where it
-    /// can be; nothing if that is too little. Returns whether some of the piece is left.
+    /// Splits off the front of `piece` what fits into `most` wire bytes, cut at a line end if possible.
+    /// `None` if `most` is too small. Also returns whether some of the piece is left.
     pub fn take(&mut self, piece: &mut Piece, most: usize, scrap: usize) -> Option<(Cargo, bool)> {
         let is_able = matches!(self, Self::None | Self::With(_)) || matches!(piece, Piece::Sent(_));
         if !is_able || most < self.least(piece, scrap) {
@@ -153,9 +153,8 @@ impl Seal {
         }
     }
 
-    /// Takes off the front of `piece` what can be sent in `most` bytes once `packer` has made it short,
-    /// with the same bounds as [`Seal::take`]. None of what was sent before, and none without a seal: that
-    /// goes as it is.
+    /// Like [`Seal::take`], but compresses with `packer` first. `None` for data that was sent before and
+    /// for unsealed streams: both are sent as they are.
     pub fn take_packed(
         &mut self,
         piece: &mut Piece,
@@ -169,7 +168,7 @@ impl Seal {
         if most < least {
             return None;
         }
-        // A satellite may cut longer chunks, and not where records end.
+        // The satellite may split longer chunks, and not between records.
         let most = most.min(PIECE);
         let mut wire = Vec::with_capacity(most);
         let length = sealer.seal_packed(packer, bytes.bytes(), most, &mut wire);
@@ -181,7 +180,7 @@ impl Seal {
         (!cargo.is_empty()).then(|| (cargo, !bytes.is_empty()))
     }
 
-    /// Whether it seals, so that bytes can be packed.
+    /// Whether this writer seals. Only sealed data can be compressed.
     pub fn can_pack(&self) -> bool {
         matches!(self, Self::With(_))
     }

@@ -1,32 +1,32 @@
 //! When a writer compresses what it sends.
 //!
-//! Owns the choice between bytes as they are and packed ones, and what it goes by: how fast bytes are
-//! acknowledged in each way while more of them are waiting. Packing costs both ends' processors, so it is for
-//! slow links and slow satellites, and for bytes that shrink. Never packs anything itself.
+//! This module owns the choice between plain and packed (compressed) bytes. The choice is based on how fast
+//! bytes of either kind are acknowledged while more are waiting. Packing costs processor time at both ends,
+//! so it is for slow links, slow satellites and data that shrinks. This module never packs anything itself.
 //!
-//! Only sealed streams are packed: they consist of records anyway, between which a satellite may cut.
+//! Only sealed streams are packed. They consist of records anyway, and a satellite may cut between records.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use super::Now;
 
-/// What `--compress` says.
+/// The value of `--compress`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compression {
-    /// Never.
+    /// Never compress.
     Off,
-    /// Where it makes the stream faster.
+    /// Compress where that makes the stream faster.
     #[default]
     Auto,
-    /// Always, by this level of zstd.
+    /// Always compress, at this level of zstd.
     Level(i32),
 }
 
-/// The levels of zstd that can be asked for. Higher ones want a lot of memory, and gain nothing on records.
+/// The accepted levels of zstd. Higher ones need a lot of memory, and gain nothing on records.
 const LEVELS: std::ops::RangeInclusive<i32> = 1..=19;
 
-/// The level where nobody says one: the quickest.
+/// The default level, the fastest one.
 const QUICKEST: i32 = 1;
 
 impl FromStr for Compression {
@@ -48,62 +48,63 @@ impl FromStr for Compression {
 const WINDOW: Duration = Duration::from_millis(100);
 const LEAST_ACKS: u32 = 4;
 
-/// With fewer of them it is measured for so long.
+/// How long a rate is measured if fewer acknowledgements arrive.
 const LONG_WINDOW: Duration = Duration::from_secs(1);
 
-/// As long as no rate is known, no more bytes than this are on their way: on a slow link all of them would
-/// have to go as they are.
+/// As long as no rate is known, at most this many bytes are in flight. On a slow link all of them would go
+/// uncompressed.
 const FIRST_BYTES: u64 = 1 << 20;
 
-/// Bytes that go at this rate as they are, in bytes a second, are not packed: that would be no faster.
+/// If plain bytes go at this rate, in bytes a second, they are not packed: packing would be no faster.
 const FAST: u64 = 150_000_000;
 
-/// The first rate, with so little on its way, says that a link is slow if it is below this one, in bytes a
-/// second. Else it may be quick to fill, which the next rate shows.
+/// The first rate is measured with few bytes in flight. Below this rate, in bytes a second, the link counts
+/// as slow. Otherwise the link may need more bytes in flight to be fast, which the next rate shows.
 const SLOW: u64 = 50_000_000;
 
-/// How much faster packed bytes have to go, in percent.
+/// How fast packed bytes must go, in percent of the plain rate.
 const WORTH: u64 = 110;
 
-/// After how many bytes packing is tried again; twice as many each time that this was in vain, up to the
-/// most. While packing is faster, that is how long it takes until bytes are tried as they are.
+/// After how many bytes packing is tried again. The number doubles after each failed trial, up to the
+/// maximum. While packing is faster, plain bytes are tried after this many.
 const PATIENCE: u64 = 32 << 20;
 const MOST_PATIENCE: u64 = 1 << 30;
 
-/// How often packing is measured before it is given up: the first rates on a long line are those of a start.
+/// How often packing is measured before a trial is given up: on a long line the first rates are those of a
+/// start.
 const CHANCES: u32 = 3;
 
-/// So many chunks in a row that hardly shrink end the packing.
+/// After this many chunks in a row that hardly shrink, packing stops.
 const MOST_POOR: u32 = 3;
 
-/// A writer's choice.
+/// The state of a writer's choice.
 #[derive(Debug)]
 pub(super) struct Compressing {
     setting: Compression,
     is_packing: bool,
-    /// Acknowledgements below this place of the stream tell nothing: they are of what was sent the other
-    /// way.
+    /// Acknowledgements below this offset of the stream are not measured, because they belong to bytes sent
+    /// the other way.
     from: u64,
-    /// The place up to which bytes have been sent.
+    /// The offset up to which bytes have been sent.
     sent: u64,
     /// Whether a rate has been measured.
     is_measured: bool,
-    /// The measurement under way.
+    /// The measurement in progress.
     window: Option<Window>,
-    /// During a trial, the rate of the way that was left for it.
+    /// During a trial, the rate of the other way.
     left_rate: Option<u64>,
-    /// How often a trial may still be found to be in vain before it ends.
+    /// How many more bad measurements a trial may have before it ends.
     chances: u32,
     /// The bytes until the next trial.
     until_trial: u64,
     patience: u64,
     /// Chunks in a row that hardly shrank.
     poor: u32,
-    /// How many bytes are sent for a thousand.
+    /// The recent compression ratio: wire bytes for each thousand plain bytes.
     share: u64,
 }
 
-/// Bytes that were acknowledged without a pause.
+/// A measurement: bytes that were acknowledged without a pause.
 #[derive(Debug, Clone, Copy)]
 struct Window {
     since: Now,
@@ -129,7 +130,7 @@ impl Compressing {
         }
     }
 
-    /// With which level the next chunk is packed, if it is.
+    /// The level for the next chunk. `None` sends it plain.
     pub fn level(&self) -> Option<i32> {
         match self.setting {
             Compression::Level(level) => Some(level),
@@ -137,18 +138,18 @@ impl Compressing {
         }
     }
 
-    /// Whether another chunk may be sent while so many bytes are on their way.
+    /// Whether another chunk may be sent while this many bytes are unacknowledged.
     pub fn lets_go(&self, unacknowledged: u64) -> bool {
         self.setting != Compression::Auto || self.is_measured || unacknowledged < FIRST_BYTES
     }
 
-    /// About how many bytes will be sent for so many that a stream would have as it is.
+    /// An estimate of the wire bytes for this many plain bytes.
     pub fn expected(&self, bytes: usize) -> usize {
         let share = if self.is_packing { self.share } else { WHOLE };
         usize::try_from(bytes as u64 * share / WHOLE).unwrap_or(bytes)
     }
 
-    /// A chunk was packed, to `wire` bytes; `is_sent` is the place behind it.
+    /// Records that a chunk was packed, to `wire` bytes. `is_sent` is the offset behind the chunk.
     pub fn packed(&mut self, plain: usize, wire: usize, is_sent: u64) {
         self.sent = is_sent;
         self.share = (wire as u64 * WHOLE / plain.max(1) as u64).clamp(1, WHOLE);
@@ -160,13 +161,13 @@ impl Compressing {
         }
     }
 
-    /// A chunk was sent as it is; the place behind it.
+    /// Records that a chunk was sent plain. `is_sent` is the offset behind the chunk.
     pub fn sent_as_it_is(&mut self, is_sent: u64) {
         self.sent = is_sent;
     }
 
-    /// So many bytes, as they were read, were acknowledged, up to the place `acked`. `more` says whether
-    /// others were waiting: only then does the rate tell what limits the stream.
+    /// Records an acknowledgement of this many plain bytes, up to the offset `acked`. `more` says whether
+    /// other bytes were waiting: only then does the rate show what limits the stream.
     pub fn acked(&mut self, now: Now, acked: u64, bytes: usize, more: bool) {
         if self.setting != Compression::Auto || acked <= self.from {
             return;
@@ -232,7 +233,7 @@ impl Compressing {
         self.patience = (2 * self.patience).min(MOST_PATIENCE);
     }
 
-    /// From the next chunk on it goes this way.
+    /// Sends the following chunks packed or plain.
     fn turn(&mut self, is_packing: bool) {
         self.is_packing = is_packing;
         self.from = self.sent;
@@ -242,7 +243,7 @@ impl Compressing {
     }
 }
 
-/// All of a thousand.
+/// The unit of [`Compressing::share`].
 const WHOLE: u64 = 1000;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! A listener: what has arrived, what has been written to stdout, what that means at the end.
+//! A listener: it receives chunks, prints them, confirms them, and derives its exit code.
 
 mod proof;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
@@ -17,43 +17,43 @@ use self::proof::Reader;
 use super::room::named;
 use super::{Common, Input, LARGE, Now, Output};
 
-/// How much may be on its way to stdout, in bytes of credit: enough for a gigabit over 120 ms.
+/// The receive window, in bytes of credit: enough for a gigabit over 120 ms.
 const WINDOW: u64 = 16 * (MAX_CHUNK as u64 + 256);
 
-/// How many streams that have ended are remembered: more than can have ended in the turns that were
-/// open when a satellite was killed, and that it sends again some time.
+/// How many ended streams are remembered. A killed satellite may send its open turns again when it
+/// restarts; this is more than the streams that can have ended in them.
 const ENDS_KEPT: usize = 4 * MAX_TURNS_OPEN;
 
-/// How often a tap says at most that it missed something.
+/// The shortest interval between two messages of a tap about missed bytes.
 const MISSED_EVERY: Duration = Duration::from_secs(1);
 
-/// How long a listener that has all waits for the satellite's word that it knows: without it the next
-/// listener may be sent the same.
+/// How long a finished listener waits for the satellite's answer to its last confirmation. Without that
+/// answer the next listener may be sent the same bytes.
 const LAST_WORD: Duration = Duration::from_secs(30);
 
-/// How long it waits for that on one connection, which may have broken without notice.
+/// How long the listener waits for that answer on one connection, which may have broken silently.
 const LAST_WORD_HERE: Duration = Duration::from_secs(3);
 
 /// Something that has arrived and waits for its place in the output.
 #[derive(Debug)]
 enum Pending {
-    /// Bytes being written: those of a turn, or a newline of our own.
+    /// Bytes being written: those of a turn, or a newline that the listener adds.
     Write(Option<Printing>),
     /// A stream's finish.
     Ended(Ending),
-    /// A turn that brought nothing new, with its cost.
+    /// A turn that brought nothing new, with its cost in credit.
     Again(u64),
-    /// The last turn: what is said of it, and the exit code that it takes.
+    /// The last turn: the message for the user, and the lowest exit code that it allows.
     Done { said: Option<String>, code: u8 },
 }
 
-/// Bytes of one turn on their way to stdout.
+/// The bytes of one turn that are being written to stdout.
 #[derive(Debug)]
 struct Printing {
     stream: Uuid,
-    /// The place in the stream behind them.
+    /// The offset in the stream behind these bytes.
     end: u64,
-    /// What the turn cost.
+    /// The cost of the turn in credit.
     cost: u64,
 }
 
@@ -62,13 +62,13 @@ struct Printing {
 struct Ending {
     stream: Uuid,
     how: How,
-    /// Who wrote it.
+    /// The writer's description for people.
     label: String,
-    /// How many of its first bytes others had.
+    /// How many of its first bytes others had read before this listener got the rest.
     before: u64,
-    /// Behind how many of its bytes this listener came to it while it was written.
+    /// At which offset this listener joined the stream while it was being written.
     joined: u64,
-    /// If it is an `--eof` that waited: whose.
+    /// For an `--eof` that waited: who gave it.
     order: Option<String>,
 }
 
@@ -82,46 +82,45 @@ pub(super) struct Listener {
     mode: Mode,
     /// Whether the satellite has ever answered `Listen`.
     is_known: bool,
-    /// Whether it has on this connection.
+    /// Whether the satellite has answered `Listen` on this connection.
     is_attached: bool,
-    /// Whether the satellite had given it up and others took some of what it was getting: then bytes
-    /// may be missing, for a follower.
+    /// Whether the satellite had lost this listener and others took bytes meanwhile. A `--follow` listener
+    /// may then miss bytes.
     was_lost: bool,
-    /// Of how many streams it has said that it missed the rest by that.
+    /// Of how many streams the listener missed the rest for that reason, as far as the user was told.
     missed_streams: u64,
-    /// Whether the satellite has nothing of a listener that has got all.
+    /// Whether the satellite no longer knows this listener, after it has received everything.
     is_forgotten: bool,
-    /// Whether the last turn has come.
+    /// Whether the last turn has arrived.
     has_all_turns: bool,
-    /// Whether it is to begin anew at a satellite that has nothing of it, once all is printed.
+    /// Whether the listener starts anew, once everything is printed, at a satellite that does not know it.
     begins_anew: bool,
-    /// Whether the last chunk was large, so that the next one may be.
+    /// Whether the last chunk was large, so that the next one may be large too.
     is_large: bool,
-    /// Turns that have arrived, and turns whose output has been written.
+    /// Turns that have arrived, and turns that have been printed.
     arrived: u64,
     printed: u64,
-    /// What the printed turns cost.
+    /// The cost of the printed turns in credit.
     consumed: u64,
     pending: VecDeque<Pending>,
-    /// Turns that the satellite has been told are printed.
+    /// How many printed turns have been confirmed to the satellite.
     confirmed: u64,
-    /// What all chunks that arrived cost, and what they may.
+    /// The cost of all chunks that have arrived, and the limit that was granted for it.
     cost: u64,
     window: u64,
-    /// The next byte of each stream that goes on, or that is still remembered.
-    positions: HashMap<Uuid, u64>,
-    /// How much of them stdout has taken.
-    taken: HashMap<Uuid, Progress>,
-    /// What opens them, at a satellite that has keys.
-    readers: HashMap<Uuid, Reader>,
-    /// How many of them go on.
+    /// The next offset of each stream that is open or still remembered.
+    positions: BTreeMap<Uuid, u64>,
+    /// How much of each of these streams stdout has taken.
+    taken: BTreeMap<Uuid, Progress>,
+    /// The decryption state of each of these streams, at a satellite with keys.
+    readers: BTreeMap<Uuid, Reader>,
+    /// How many of these streams are open.
     going_on: usize,
-    /// Streams whose finish has arrived, the latest last: a satellite that was restarted may send them
-    /// once more.
+    /// Streams whose finish has arrived, the latest last. A restarted satellite may send them again.
     ended: VecDeque<Uuid>,
-    /// Behind how many bytes it came: a stream that was cut may go on, and end once more.
-    ended_at: HashMap<Uuid, u64>,
-    /// The stream of the last chunk, and whether it ended a line.
+    /// The offset of each finish. A stream that was cut may continue, and finish again further on.
+    ended_at: BTreeMap<Uuid, u64>,
+    /// The stream of the last chunk, and whether that chunk ended a line.
     last: Option<(Uuid, bool)>,
     missed: u64,
     missed_told: Option<Now>,
@@ -150,12 +149,12 @@ impl Listener {
             confirmed: 0,
             cost: 0,
             window: WINDOW,
-            positions: HashMap::new(),
-            taken: HashMap::new(),
-            readers: HashMap::new(),
+            positions: BTreeMap::new(),
+            taken: BTreeMap::new(),
+            readers: BTreeMap::new(),
             going_on: 0,
             ended: VecDeque::new(),
-            ended_at: HashMap::new(),
+            ended_at: BTreeMap::new(),
             last: None,
             missed: 0,
             missed_told: None,
@@ -168,7 +167,7 @@ impl Listener {
         self.is_large && self.going_on > 0
     }
 
-    /// When a connection on which nothing was heard is given up by one that has all.
+    /// When a finished listener gives up a connection on which nothing has arrived.
     pub fn gives_up(&self, heard: Now) -> Option<Now> {
         self.done.map(|done| done.max(heard) + LAST_WORD_HERE)
     }
@@ -202,7 +201,7 @@ impl Listener {
         common.send(&listen, None);
     }
 
-    /// How far stdout is in the streams that go on, and in those that ended last.
+    /// How much stdout has taken of the open streams and of those that ended last.
     fn progress(&self) -> Vec<Progress> {
         let has_ended = |stream: &Uuid| self.ended.contains(stream);
         let going_on = self.taken.values().filter(|it| !has_ended(&it.stream));
@@ -235,7 +234,7 @@ impl Listener {
         }
     }
 
-    /// The last confirmation, and goodbye to the pipe.
+    /// Sends the last confirmation, then leaves the pipe.
     pub fn leave(&mut self, common: &mut Common) {
         self.tell_missed(common);
         self.advance(common);
@@ -247,7 +246,7 @@ impl Listener {
         );
     }
 
-    /// What it waits for, for `--timeout`.
+    /// What the listener waits for, for the message of `--timeout`.
     pub fn waits_for(&self, common: &Common) -> String {
         if !self.is_attached {
             format!("no answer from {}", common.config.endpoint)
@@ -291,7 +290,7 @@ impl Listener {
             Reply::Listening { lost, missed, .. } => {
                 self.is_known = true;
                 self.is_attached = true;
-                // What was printed while there was no connection is told at once.
+                // What was printed without a connection is confirmed at once.
                 self.confirmed = 0;
                 self.was_lost |= lost;
                 let more = missed.saturating_sub(self.missed_streams);
@@ -354,7 +353,8 @@ impl Listener {
             Reply::Done {
                 turn, missed, eof, ..
             } if self.is_next(common, turn) => {
-                // Others may be finished by an `--eof` before or in the middle of a stream (rule 6).
+                // Only a `--one` needs its stream's end: an `--eof` may finish others before or inside a
+                // stream (rule 6).
                 let is_endless = self.going_on > 0 || self.ended.len() != 1;
                 if self.mode == Mode::One && is_endless {
                     return self.endless(common);
@@ -381,20 +381,20 @@ impl Listener {
 
     fn refused(&mut self, common: &mut Common, code: Code, message: &str) {
         if self.has_all_turns && code == Code::Unknown {
-            // It has everything, and a satellite that restarted has nothing left of it.
+            // This listener has everything, and a restarted satellite has nothing left of it.
             self.is_forgotten = true;
             return;
         }
         let is_endless = matches!(self.mode, Mode::Follow | Mode::Tap);
         if code == Code::Unknown && self.going_on == 0 && (self.arrived == 0 || is_endless) {
-            // It was in the middle of nothing, so that it has lost nothing either.
+            // No stream was open, so nothing is lost.
             self.begins_anew = true;
             return;
         }
         common.refused(code, message);
     }
 
-    /// Listens once more from the beginning, as soon as all that had come is printed.
+    /// Registers as a new listener, as soon as everything that arrived is printed.
     fn begin_anew(&mut self, common: &mut Common) {
         if !self.begins_anew || !self.pending.is_empty() {
             return;
@@ -406,7 +406,7 @@ impl Listener {
         self.attach(common);
     }
 
-    /// Others took the rest of streams that this listener had begun or was to get.
+    /// Reports that others took the rest of streams that this listener was reading or was to get.
     fn tell_missed_streams(&mut self, common: &mut Common, missed: u64) {
         let (streams, pipe) = (text::count(missed, "stream"), text::pipe(&self.pipe));
         let message =
@@ -417,7 +417,8 @@ impl Listener {
         }
     }
 
-    /// Whether a turn is the one that comes next; one that came before is dropped.
+    /// Whether this is the expected turn. An earlier one is a repetition and is dropped; a later one is an
+    /// error.
     fn is_next(&mut self, common: &mut Common, turn: u64) -> bool {
         if turn > self.arrived {
             common.fail(
@@ -430,8 +431,8 @@ impl Listener {
         is_next
     }
 
-    /// Prints what is new of a chunk: a satellite that was restarted may send what has arrived
-    /// before. Nothing may be missing, but for a tap.
+    /// Prints the new part of a chunk: a restarted satellite may repeat what has already arrived. Only a
+    /// tap, or a `--follow` that was lost, may miss bytes.
     fn chunk(
         &mut self,
         common: &mut Common,
@@ -449,9 +450,9 @@ impl Listener {
         if self.mode == Mode::One && self.positions.len() > 1 {
             return self.endless(common);
         }
-        // In a sealed stream, what is missing shows when it is opened.
+        // In a sealed stream, a gap is detected when the records are opened.
         if common.keyring.is_none() {
-            // What the satellite has not said, because it was restarted, counts as well.
+            // A restarted satellite does not know of the gap, so the offsets count as well.
             let missed = missed.max(at.saturating_sub(expected));
             if missed > 0 && !self.put_up_with(common, missed) {
                 return;
@@ -476,8 +477,8 @@ impl Listener {
         }
     }
 
-    /// Bytes of a stream do not come. A tap may miss some, and a follower those that others took while
-    /// it was away; for any other that is the end.
+    /// Handles a gap in a stream. A tap may miss bytes, and so may a follower that was lost while others
+    /// took them. For any other listener a gap is fatal. Returns whether the listener continues.
     fn put_up_with(&mut self, common: &mut Common, missed: u64) -> bool {
         let may_miss = self.may_miss();
         if may_miss {
@@ -495,20 +496,20 @@ impl Listener {
         self.mode == Mode::Tap || (self.mode == Mode::Follow && self.was_lost)
     }
 
-    /// How much of a stream did not come before its finish, as far as can be seen without its seals, if the
-    /// satellite says this. Nothing for whom that is the end.
+    /// How many bytes of a stream are missing before its finish, as far as that shows without its seals,
+    /// when the satellite reports `said`. `None` if the gap is fatal.
     fn missing(&mut self, common: &mut Common, stream: Uuid, at: u64, said: u64) -> Option<u64> {
         let position = self.positions.get(&stream).copied().unwrap_or(at);
         let missing = at.saturating_sub(position);
         if self.mode == Mode::Tap {
-            // What it has not said, because it was restarted, counts as well.
+            // A restarted satellite does not know of the gap, so the offsets count as well.
             return Some(said.max(missing));
         }
         let is_well = common.keyring.is_some() || missing == 0 || self.put_up_with(common, missing);
         is_well.then_some(said)
     }
 
-    /// A stream that was cut goes on, with bytes up to `end`: its writer was only away.
+    /// Reopens a stream that was cut, for bytes up to `end`: its writer was only disconnected.
     fn go_on_behind_end(&mut self, stream: Uuid, end: u64) {
         if self.ended_at.get(&stream).is_some_and(|at| end > *at)
             && let Some(place) = self.ended.iter().position(|it| *it == stream)
@@ -519,7 +520,7 @@ impl Listener {
         }
     }
 
-    /// Notes that a stream's finish has arrived, behind `at` bytes; returns whether it is the first time.
+    /// Records a stream's finish at offset `at`. Returns whether it is new.
     fn remember_end(&mut self, stream: Uuid, at: u64) -> bool {
         if self
             .ended_at
@@ -529,7 +530,7 @@ impl Listener {
             return false;
         }
         self.ended_at.insert(stream, at);
-        // One that has ended may end once more, further on, without a byte in between.
+        // A finished stream may finish again, further on, without a byte in between.
         if let Some(place) = self.ended.iter().position(|it| *it == stream) {
             self.ended.remove(place);
         } else {
@@ -551,7 +552,7 @@ impl Listener {
         let stream = printing.stream;
         self.is_large = payload.len() >= LARGE;
         let ends_line = payload.last() == Some(&b'\n');
-        // Where the output moves to another stream, lines stay apart (rule 13).
+        // When the output moves to another stream, lines stay apart (rule 13).
         if let Some((before, false)) = self.last
             && before != stream
             && self.mode != Mode::One
@@ -587,7 +588,7 @@ impl Listener {
         note(self.taken.entry(stream).or_insert(progress));
     }
 
-    /// Takes in the finishes whose turn has come.
+    /// Processes the finishes in front of the queue, whose output has been written.
     fn settle(&mut self, common: &mut Common) {
         while let Some(next) = self.pending.front()
             && !matches!(next, Pending::Write(_))
@@ -618,7 +619,7 @@ impl Listener {
             joined,
             order,
         } = ending;
-        // Unless its bytes already go on behind that.
+        // The stream may have continued behind that finish already.
         if self.ended.contains(&stream) {
             self.note_taken(stream, |taken| taken.ended = true);
         }
@@ -639,7 +640,7 @@ impl Listener {
             common.out.push_back(Output::Notice(message));
         }
         if joined > 0 {
-            // A follower takes what is there.
+            // A follower takes what is there, so joining late is no failure for it.
             if self.mode == Mode::Default {
                 self.code = 3;
             }
@@ -656,7 +657,7 @@ impl Listener {
         }
     }
 
-    /// Confirms what has been printed since the last time.
+    /// Confirms what has been printed since the last confirmation.
     pub fn advance(&mut self, common: &mut Common) {
         self.begin_anew(common);
         if self.is_forgotten && self.done.is_some() {

@@ -1,20 +1,20 @@
-//! Bytes as a writer read them, and what is known of the lines in them.
+//! Plaintext as a writer read it, with what is known about line ends in it.
 //!
-//! Owns where lines end. Whoever read the bytes has searched them for a line's end already; where there is
-//! none, nobody searches again.
+//! This module finds line ends. The reader of stdin has searched the bytes already; bytes marked as having
+//! no newline are never searched again.
 
 use bytes::Bytes;
 
-/// Bytes as they were read.
+/// Bytes as they were read from stdin or a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plain {
     bytes: Bytes,
-    /// Whether a line may end in them.
+    /// Whether the bytes may contain a newline. `false` is certain.
     has_lines: bool,
 }
 
 impl Plain {
-    /// Bytes in which no line ends.
+    /// Bytes without a newline.
     #[must_use]
     pub fn within_a_line(bytes: Bytes) -> Self {
         debug_assert!(memchr::memchr(b'\n', &bytes).is_none());
@@ -22,25 +22,25 @@ impl Plain {
         Self { bytes, has_lines }
     }
 
-    /// The bytes.
+    /// The bytes themselves.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// How many there are.
+    /// The number of bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// Takes off the first `count` bytes.
+    /// Splits off the first `count` bytes.
     pub(super) fn split_to(&mut self, count: usize) -> Self {
         Self {
             bytes: self.bytes.split_to(count),
@@ -48,7 +48,7 @@ impl Plain {
         }
     }
 
-    /// Where to cut so that at most `room` bytes are taken: behind the last line that fits whole.
+    /// Where to cut so that at most `room` bytes are taken: behind the last whole line if there is one.
     pub(super) fn line_end(&self, room: usize) -> usize {
         if self.bytes.len() <= room {
             return self.bytes.len();
@@ -56,7 +56,8 @@ impl Plain {
         self.last_newline(room).map_or(room, |at| at + 1)
     }
 
-    /// The unfinished line at the end, in bytes, when one of `before` bytes stood before them.
+    /// The length of the unfinished line at the end, in bytes, if an unfinished line of `before` bytes
+    /// preceded these.
     pub(super) fn tail(&self, before: u64) -> u64 {
         match self.last_newline(self.bytes.len()) {
             Some(at) => (self.bytes.len() - at - 1) as u64,
@@ -64,7 +65,7 @@ impl Plain {
         }
     }
 
-    /// The last line's end in the first `count` bytes.
+    /// The position of the last newline in the first `count` bytes.
     fn last_newline(&self, count: usize) -> Option<usize> {
         if !self.has_lines {
             return None;
@@ -73,7 +74,7 @@ impl Plain {
     }
 }
 
-/// Bytes that nobody has searched.
+/// Bytes that nobody has searched for newlines.
 impl From<Bytes> for Plain {
     fn from(bytes: Bytes) -> Self {
         let has_lines = true;

@@ -1,38 +1,38 @@
-//! What a writer tells of waiting for room: once when it has stopped for a second, once when it goes on
-//! (rule 12).
+//! What a writer reports about waiting for room: one message when it has stopped for a second, one when it
+//! continues (rule 12).
 //!
-//! A fast writer lacks room for a moment again and again, which is nobody's concern. Of one that has
-//! stopped, a pipe that is read from slowly has room for a moment each; all of that is one pause. Owns the
-//! pause and its sentences; never what may be sent.
+//! A fast writer lacks room for a moment again and again, which is not worth a message. A pipe that is read
+//! slowly gives a stopped writer a little room each time; all of that is one pause. This module owns the
+//! pause and its sentences. It never decides what may be sent.
 
 use std::time::Duration;
 
 use skypipe_broker::protocol::Shortage;
 
 use super::Now;
-use crate::tell::size;
+use crate::report::size;
 
-/// A writer has stopped once it has lacked room for so long.
+/// A writer counts as stopped once it has lacked room for this long.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A writer goes on once it has not lacked room for so long.
+/// A pause has ended once the writer has not lacked room for this long.
 const CALM: Duration = Duration::from_secs(2);
 
-/// A writer's waiting for room.
+/// The state of a writer that may be waiting for room.
 #[derive(Debug, Default)]
 pub(super) struct Pause {
-    /// What it lacks now.
+    /// What the satellite lacks room in now.
     lacking: Option<Shortage>,
-    /// Since when it lacks something.
+    /// Since when it has lacked room.
     since: Option<Now>,
-    /// Whether the pause was told, and its end was not.
+    /// Whether the pause was reported and its end was not.
     is_told: bool,
-    /// Since when it lacks nothing, in a pause that was told.
+    /// During a reported pause: since when there has been room.
     calm: Option<Now>,
 }
 
 impl Pause {
-    /// Takes in what the satellite says.
+    /// Records what the satellite reports.
     pub fn note(&mut self, now: Now, full: Option<Shortage>) {
         self.lacking = full;
         if full.is_some() {
@@ -46,19 +46,19 @@ impl Pause {
         }
     }
 
-    /// What the writer lacks now.
+    /// What the satellite lacks room in now.
     pub fn lacking(&self) -> Option<Shortage> {
         self.lacking
     }
 
-    /// When [`Pause::tell`] has something to say.
+    /// When [`Pause::tell`] must be called next.
     pub fn deadline(&self) -> Option<Now> {
         let stopped = self.since.filter(|_| !self.is_told);
         let stopped = stopped.map(|since| since + PATIENCE);
         stopped.or(self.calm.map(|since| since + CALM))
     }
 
-    /// What is to be told by now: that the writer has stopped, or that it goes on.
+    /// The message that is due now: that the writer has stopped, or that it continues.
     pub fn tell(&mut self, now: Now, pipe: &str) -> Option<String> {
         if self.deadline().is_none_or(|due| due > now) {
             return None;
@@ -72,7 +72,8 @@ impl Pause {
         }
     }
 
-    /// Ends a pause, for all that was written has found room; returns what is to be told of it.
+    /// Ends the pause, since everything written has found room. Returns the message about that, if one is
+    /// due.
     pub fn end(&mut self, pipe: &str) -> Option<String> {
         (self.calm, self.since) = (None, None);
         let was_told = std::mem::take(&mut self.is_told);
@@ -101,7 +102,7 @@ fn paused(pipe: &str, full: Shortage) -> String {
     }
 }
 
-/// What a writer waited for in vain that lacked room.
+/// The sentence about missing room, for the message of `--timeout`.
 pub(super) fn no_room(pipe: &str, full: Shortage) -> String {
     let pipe = named(pipe);
     match full {
@@ -122,7 +123,7 @@ pub(super) fn no_room(pipe: &str, full: Shortage) -> String {
     }
 }
 
-/// A pipe as sentences name it.
+/// A pipe's name as sentences quote it.
 pub(super) fn named(pipe: &str) -> String {
     if pipe.is_empty() {
         "the default pipe".to_owned()

@@ -1,4 +1,4 @@
-//! Sessions by themselves: what they are told, what they do, on a time of the test's own.
+//! Tests of sessions alone: inputs, outputs and a simulated clock.
 
 mod asking;
 mod connection;

@@ -1,8 +1,8 @@
-//! A writer: what it has in hand, what it may send, what it must send again.
+//! A writer: what it has buffered, what it may send, what it must send again.
 //!
-//! Chunks get their places when they are sent, and those that a satellite has not got when a
-//! connection breaks are cut anew for the next one. Everything not acknowledged is kept. Places and
-//! lengths are those of the bytes as they are sent, sealed or not; lines are those of what was read.
+//! A chunk gets its offset when it is sent. Chunks that a satellite had not received when a connection
+//! broke are split anew for the next connection. Everything unacknowledged is kept. Offsets and lengths
+//! count wire bytes, sealed or not; lines are those of the plaintext.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,36 +20,38 @@ use super::compressing::{Compressing, Compression};
 use super::room::{Pause, named, no_room};
 use super::{CommandEnd, Common, Input, LARGE, Now, Output, Signal, chunk_limit};
 
-/// The most that is read ahead of what may be sent, in bytes and in pieces. That much is on its way at most, and
-/// more would only be in the processors' caches no longer.
+/// The most that is read ahead of what may be sent, in bytes and in pieces. No more than this can be in
+/// flight on a short line, and larger buffers would not stay in the processors' caches.
 const IN_HAND: usize = 8 * MAX_CHUNK;
 
-/// The same on a line on which an acknowledgement takes as long as [`FAR`]: twice what a satellite gives credit
-/// for at once. When all of that has been sent, as much again is in hand and has been asked for; else the line
-/// would be silent until the satellite has heard of more.
+/// The same on a line on which an acknowledgement takes at least [`FAR`]: twice what a satellite gives
+/// credit for at once. When all of that has been sent, as much again is buffered and has been requested.
+/// Otherwise the line would be idle until the satellite has heard of more.
 const IN_HAND_FAR: usize = 32 * MAX_CHUNK;
 const FAR: Duration = Duration::from_millis(50);
 const PIECES_IN_HAND: usize = 1024;
 
-/// How long a writer that was interrupted goes on sending what it had read (rule 15).
+/// How long an interrupted writer goes on sending what it had read (rule 15).
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// How long after a satellite without room for another stream it is asked again.
+/// How long a writer waits before it asks a satellite again that had no room for another stream.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
-/// The exit code when a command cannot be started, as of `env` and `timeout`.
+/// The exit code when a command cannot be started, as `env` and `timeout` have it.
 const NOT_STARTED: u8 = 126;
 
-/// Bytes that are worth a chunk even if more is in hand; sealed ones go in whole records anyway.
+/// The fewest bytes that are worth a chunk while more are buffered. Sealed streams are cut in whole records
+/// anyway.
 const WORTH: usize = 768;
 
-/// The most bytes, as they were read, that are kept until they are acknowledged: a gigabit over a long line to
-/// the satellite and another to a listener. Packed ones can be many more than what the satellite gives
-/// credit for.
+/// The most plaintext bytes that are kept until they are acknowledged: enough for a gigabit over a long
+/// line to the satellite and another long line to a listener. Packed bytes can stand for many more
+/// plaintext bytes than the satellite gives credit for.
 const HELD: usize = 48 * MAX_CHUNK;
 
-/// The size of the first chunks, and the least. Chunks grow to [`MAX_CHUNK`] while they are
-/// acknowledged quickly, so that on a slow line none takes so long that the peer seems dead.
+/// The size of the first chunks, and the smallest size. Chunks grow to [`MAX_CHUNK`] while they are
+/// acknowledged quickly. On a slow line they stay small, so that none takes so long that the peer seems
+/// dead.
 const FIRST_CHUNK: usize = 256 << 10;
 const LEAST_CHUNK: usize = 4 << 10;
 const QUICK: Duration = Duration::from_millis(250);
@@ -59,16 +61,16 @@ const SLOW: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 struct Sent {
     cargo: Cargo,
-    /// The unfinished line at its end.
+    /// The length of the unfinished line at its end, in bytes.
     tail: u64,
     at: Now,
 }
 
-/// How the writing came to its end.
+/// How the writing ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct End {
     how: How,
-    /// The exit code if all goes well from here.
+    /// The exit code if the satellite confirms this end.
     code: u8,
 }
 
@@ -85,58 +87,59 @@ pub(super) struct Writer {
     label: String,
     /// Whether the satellite has ever answered `Open`.
     is_opened: bool,
-    /// Whether it was told that the stream was cut and goes on as the rest of it.
+    /// Whether the user was told that the stream was cut and that the rest follows as a remainder.
     is_rest_told: bool,
-    /// Whether it has on this connection.
+    /// Whether the satellite has answered `Open` on this connection.
     is_attached: bool,
     /// Whether `Open` has been sent on this connection.
     is_asked: bool,
-    /// How what was read becomes what is sent.
+    /// How plaintext becomes wire bytes.
     seal: Seal,
-    /// Whether it is packed.
+    /// Whether the next chunk is packed.
     compressing: Compressing,
-    /// What packs it, once something was to be packed, with its level.
+    /// The packer with its level, once it was needed.
     packer: Option<(i32, Packer)>,
-    /// Read and not sent, or to be sent again.
+    /// Data that was read and not sent, or has to be sent again.
     unsent: VecDeque<Piece>,
-    /// In how many bytes that is sent.
+    /// The size of `unsent` in wire bytes.
     unsent_bytes: usize,
-    /// Sent and not acknowledged; the first begins with the byte `acked` of the stream.
+    /// Sent and unacknowledged chunks. The first begins at the offset `acked`.
     sent: VecDeque<Sent>,
-    /// How many bytes that are, as they were read.
+    /// The size of `sent` in plaintext bytes.
     held: usize,
     /// How many bytes are read ahead at most.
     in_hand: usize,
     acked: u64,
-    /// All bytes that were sent, those not counted that are to be sent again, and the most that ever were.
+    /// The offset behind the last sent chunk, without those that have to be sent again, and the highest
+    /// that it ever was.
     sent_bytes: u64,
     most_sent: u64,
-    /// What the chunks cost that were sent since the satellite last answered `Open`.
+    /// The cost of the chunks sent since the satellite last answered `Open`.
     spent: u64,
-    /// What they may cost.
+    /// The limit that the satellite set for this cost.
     limit: u64,
-    /// The limit that was asked for last.
+    /// The limit that was last requested.
     asked: u64,
-    /// The unfinished line at the end of what was acknowledged, and of what was sent.
+    /// The length of the unfinished line at the end of what was acknowledged, and of what was sent.
     acked_tail: u64,
     tail: u64,
-    /// The size of chunks, for now.
+    /// The current chunk size.
     chunk: usize,
     end: Option<End>,
     /// Whether `Finish` has been sent on this connection, and whether it ever has.
     is_finish_sent: bool,
     was_finish_sent: bool,
-    /// When an interrupted writer stops for good.
+    /// When an interrupted writer gives up.
     last_words: Option<Now>,
-    /// When to ask a full satellite again.
+    /// When a full satellite is asked again.
     ask_again: Option<Now>,
-    /// Whether it was told that the satellite is full.
+    /// Whether the user was told that the satellite is full.
     is_refusal_told: bool,
     pause: Pause,
 }
 
 impl Writer {
-    /// A writer that has sent nothing; `wait` and `whole` are what it asks of the satellite.
+    /// Creates a writer that has sent nothing. `wait` and `whole` are passed on to the satellite.
     pub fn new(
         pipe: String,
         (wait, whole): (bool, bool),
@@ -204,8 +207,8 @@ impl Writer {
             .min()
     }
 
-    /// Opens the stream on a new connection. A writer that nobody called one opens it with its
-    /// first byte: it may turn out to have nothing to say.
+    /// Opens the stream on a new connection. A writer whose direction was inferred opens it with its first
+    /// byte only, since its stdin may turn out to be empty.
     pub fn attach(&mut self, common: &mut Common) {
         let has_begun = self.is_opened || self.unsent_bytes > 0 || !self.sent.is_empty();
         if self.is_asked || (self.inferred && !has_begun) {
@@ -224,7 +227,7 @@ impl Writer {
         common.send(&open, None);
     }
 
-    /// There are keys to seal with, the first or newer ones.
+    /// Handles keys to seal with, the first or newer ones.
     pub fn renew(&mut self, common: &mut Common, keyring: &Keyring) {
         let Some(identity) = &common.config.identity else {
             return;
@@ -259,7 +262,7 @@ impl Writer {
             }
             Input::CommandEnded(end) => self.command_failed(common, end),
             Input::NotStarted(why) => {
-                // Of a stream without a byte nothing is left.
+                // A stream without a byte leaves nothing behind.
                 common.send(&Request::Bye, None);
                 common.fail(NOT_STARTED, &why);
             }
@@ -267,7 +270,7 @@ impl Writer {
         }
     }
 
-    /// What a command wrote that failed must not look whole.
+    /// Cuts the stream: the output of a failed command must not look whole.
     fn command_failed(&mut self, common: &mut Common, end: CommandEnd) {
         let (what, code) = match end {
             CommandEnd::Exited(code) => (format!("exited with code {code}"), code),
@@ -299,7 +302,7 @@ impl Writer {
         }
     }
 
-    /// Ends early: at once if there is nothing to end.
+    /// Ends early. If there is no stream, the session exits at once.
     fn stop(&mut self, common: &mut Common, end: End) {
         let code = end.code;
         self.end = Some(end);
@@ -310,12 +313,12 @@ impl Writer {
         }
     }
 
-    /// A signal: what was read is still sent, for a moment, then the stream is cut (rule 15).
+    /// Handles a signal: what was read is still sent, for a moment, then the stream is cut (rule 15).
     pub fn interrupt(&mut self, common: &mut Common, signal: Signal) {
         self.last_words.get_or_insert(common.now + LAST_WORDS);
         let code = signal.exit_code();
         if self.is_finish_sent {
-            // The stream has its end; only the answer is no longer waited for.
+            // The stream has its end already; the writer only stops waiting for the answer.
             common.send(&Request::Bye, None);
             return common.exit(code);
         }
@@ -323,7 +326,7 @@ impl Writer {
         self.stop(common, End { how, code });
     }
 
-    /// What it waits for, for `--timeout`.
+    /// What the writer waits for, for the message of `--timeout`.
     pub fn waits_for(&self, common: &Common) -> String {
         if self.is_refusal_told {
             "no room for another stream".to_owned()
@@ -367,8 +370,8 @@ impl Writer {
                 self.limit = self.limit.max(limit);
                 self.pause.note(common.now, full);
             }
-            // Nothing but the answer to its own `Finish` lets a writer end well. It may have been sent on an
-            // earlier connection: a satellite that is restarted may not need the rest again.
+            // Only the answer to its own `Finish` lets a writer exit well. `Finish` may have been sent on
+            // an earlier connection: a restarted satellite may not need the rest again.
             Reply::Finished { outcome, .. } if self.was_finish_sent => {
                 self.finished(common, outcome);
             }
@@ -383,7 +386,7 @@ impl Writer {
                     common.out.push_back(Output::Notice(notice));
                 }
             }
-            // A satellite that was restarted lost nothing of a stream that had nothing yet.
+            // A restarted satellite lost nothing of a stream that had no bytes yet.
             Reply::Error {
                 code: Code::Unknown,
                 ..
@@ -396,7 +399,7 @@ impl Writer {
         }
     }
 
-    /// The satellite says where it stands; what it has not got is sent again.
+    /// Handles the satellite's offset of the stream. What the satellite has not received is sent again.
     fn opened(&mut self, common: &mut Common, next: u64, limit: u64, rest: bool) {
         if next < self.acked || next > self.most_sent {
             let message = "the satellite resumed the stream where it cannot have been";
@@ -425,8 +428,8 @@ impl Writer {
         }
     }
 
-    /// What was sent and did not arrive is to be sent once more, in chunks as there is credit. Returns
-    /// whether the satellite's place is one where a chunk, or a record in one, begins.
+    /// Moves chunks that were sent and did not arrive back to `unsent`. Returns whether the satellite's
+    /// offset `next` is at the start of a chunk or of a record.
     fn take_back(&mut self, next: u64) -> bool {
         while self.sent_bytes > next
             && let Some(mut lost) = self.sent.pop_back()
@@ -453,8 +456,8 @@ impl Writer {
         true
     }
 
-    /// What was to be sent once more and has arrived after all is not. Returns what [`take_back`](Self::take_back)
-    /// does.
+    /// Removes data from `unsent` that has arrived after all. Returns whether the satellite's offset is
+    /// valid, like [`take_back`](Self::take_back).
     fn skip_to(&mut self, next: u64, now: Now) -> bool {
         while self.sent_bytes < next {
             let Some(Piece::Sent(mut cargo)) = self.unsent.pop_front() else {
@@ -490,7 +493,7 @@ impl Writer {
         {
             let missing = usize::try_from(next - self.acked).unwrap_or(usize::MAX);
             if missing < sent.cargo.wire.len() {
-                // Some of a chunk, as after a restart.
+                // Part of a chunk is acknowledged, as after a restart.
                 let done = sent.cargo.split_to(missing);
                 self.held -= done.plain.len();
                 self.acked += done.wire.len() as u64;
@@ -532,7 +535,7 @@ impl Writer {
         common.exit(code);
     }
 
-    /// Sends what the credit allows, asks for more, finishes.
+    /// Sends what the credit allows, requests more credit, and finishes the stream.
     pub fn advance(&mut self, common: &mut Common) {
         if matches!(common.stage, super::Stage::Apart(_)) {
             return;
@@ -575,7 +578,8 @@ impl Writer {
         common.send(&data, Some(wire));
     }
 
-    /// Takes off the front of what is unsent what can be sent in `most` bytes; whether some of it is left.
+    /// Splits off the front of `unsent` what fits into `most` wire bytes. Also returns whether some of the
+    /// front piece is left.
     fn take_front(&mut self, most: usize) -> Option<(Cargo, bool)> {
         let front = self.unsent.front_mut()?;
         let packer = match (self.compressing.level(), &front) {
@@ -597,7 +601,7 @@ impl Writer {
         Some(taken)
     }
 
-    /// The next chunk, as long as credit and line ends allow.
+    /// The next chunk, as far as credit and line ends allow.
     fn take_piece(&mut self, common: &Common) -> Option<Cargo> {
         let is_held = self.held >= HELD;
         if is_held || !self.compressing.lets_go(self.sent_bytes - self.acked) {
@@ -617,10 +621,10 @@ impl Writer {
         Some(cargo)
     }
 
-    /// The limit that would let all that is in hand be sent.
+    /// The limit that would allow everything buffered to be sent.
     fn want(&self) -> u64 {
-        // No more than will be used: credit that lies idle may be what others wait for. Where lines
-        // need more chunks than this, the rest is asked for when they have been sent.
+        // The request covers no more than will be used: others may be waiting for idle credit. If line ends
+        // make more chunks than this estimate, the rest is requested when these have been sent.
         let chunks = |piece: &Piece| self.seal.wire_len(piece).div_ceil(self.chunk) as u64;
         let overhead: u64 = self.unsent.iter().map(chunks).sum::<u64>() * CHUNK_OVERHEAD;
         if self.unsent_bytes == 0 {
@@ -653,7 +657,7 @@ impl Writer {
     }
 }
 
-/// What packs by this level; none if there is no memory for it.
+/// The packer for this level. `None` if there is no memory for it.
 fn packer_of(kept: &mut Option<(i32, Packer)>, level: i32) -> Option<&mut Packer> {
     if kept.as_ref().is_none_or(|(of, _)| *of != level) {
         *kept = Packer::new(level).map(|packer| (level, packer));

@@ -1,8 +1,8 @@
-//! Numbers without a pattern that are the same in every run.
+//! Pseudo-random numbers that are the same in every run.
 
 use uuid::Uuid;
 
-/// A stream of such numbers, settled by its seed.
+/// A sequence of such numbers, determined by its seed.
 pub struct Chance(u64);
 
 impl Chance {
@@ -10,7 +10,7 @@ impl Chance {
         Self(seed)
     }
 
-    /// One that has nothing in common with that of another number or seed.
+    /// The sequence for this seed and number. Sequences of other pairs are unrelated to it.
     pub fn of(seed: u64, number: u64) -> Self {
         let mut mixed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number;
         for _ in 0..2 {
@@ -31,7 +31,7 @@ impl Chance {
         usize::try_from(self.next()).expect("it fits") % limit
     }
 
-    /// One of these.
+    /// Chooses one of these.
     pub fn of_these<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.below(choices.len())]
     }

@@ -1,13 +1,14 @@
-//! Bare sockets, for clients that are not our program.
+//! Bare DEALER sockets, for clients that are not our program.
 
 use std::sync::LazyLock;
 
 use super::wait::PATIENCE;
 
-/// All sockets of the tests live here. It is never ended, so what a dropped socket had to send goes.
+/// The context of all sockets of the tests. It is never destroyed, so that a dropped socket still sends
+/// what was queued.
 pub static CONTEXT: LazyLock<zmq::Context> = LazyLock::new(zmq::Context::new);
 
-/// A DEALER that is connected to a satellite, or about to be.
+/// A DEALER that is connected to a satellite, or connecting.
 pub fn dealer(endpoint: &str) -> zmq::Socket {
     let socket = CONTEXT.socket(zmq::DEALER).expect("there are sockets left");
     let patience = PATIENCE.as_millis().try_into().expect("it is short");

@@ -1,4 +1,4 @@
-//! The story of a satellite in the sky, which is the same on every platform.
+//! The test of a deployed satellite's life, which is the same on every platform.
 
 use std::fs;
 use std::time::Duration;
@@ -8,33 +8,33 @@ use super::outcome::Outcome;
 use super::process::Run;
 use super::terminal::Terminal;
 
-/// How long a whole story may take: programs of fifty megabytes are packed, pushed and pulled.
+/// The timeout of the whole test: programs of fifty megabytes are packed, pushed and pulled.
 pub const STORY: Duration = Duration::from_secs(5 * 60);
 
-/// How long one deployment may take.
+/// The timeout of one deployment.
 const DEPLOYMENT: Duration = Duration::from_secs(2 * 60);
 
 /// Where a satellite is to be deployed.
 pub struct Sky {
-    /// What is said behind `--setup`.
+    /// The argument of `--setup`.
     pub target: String,
-    /// What deploying needs in the environment. Plain use of a pipe does without.
+    /// The environment variables that deploying needs. Using a pipe does not need them.
     pub vars: Vec<(&'static str, String)>,
-    /// `tcp://host:port` at which it will be.
+    /// The `tcp://host:port` of the deployed satellite.
     pub endpoint: String,
 }
 
-/// What there is to be found after each part of the story.
+/// Checks of the platform's state between the steps.
 pub trait Platform {
-    /// How often it was asked something, if it counts that.
+    /// How many requests the platform has got, if it counts them.
     fn asked(&self) -> Option<usize> {
         None
     }
 
-    /// There is one satellite, and not two.
+    /// Checks that there is exactly one satellite.
     fn has_one(&self);
 
-    /// Nothing of a satellite is left.
+    /// Checks that nothing of a satellite is left.
     fn has_none(&self);
 }
 
@@ -44,19 +44,19 @@ pub fn machine() -> Environment {
 }
 
 impl Sky {
-    /// `skypipe ARGUMENTS` there, with what deploying needs.
+    /// `skypipe ARGUMENTS` on this machine, with the variables for deploying.
     pub fn skypipe(&self, machine: &Environment, arguments: &[&str]) -> Run {
         let run = machine.skypipe(arguments).patient(DEPLOYMENT);
         let vars = self.vars.iter();
         vars.fold(run, |run, (name, value)| run.var(name, value))
     }
 
-    /// `skypipe --setup TARGET` there, with these flags.
+    /// `skypipe --setup TARGET` on this machine, with these flags.
     pub fn setup(&self, machine: &Environment, flags: &[&str]) -> Run {
         self.skypipe(machine, &[&["--setup", &self.target], flags].concat())
     }
 
-    /// The machine that deploys the satellite.
+    /// Deploys the satellite, and returns the machine that did.
     pub fn first(&self) -> Environment {
         let machine = machine();
         let outcome = self.setup(&machine, &[]).done();
@@ -65,7 +65,7 @@ impl Sky {
         machine
     }
 
-    /// It is said that the satellite is where it should be, and who the machine is there.
+    /// Checks that `--setup` reported the satellite's address and this machine's name.
     #[track_caller]
     pub fn assert_ready(&self, outcome: &Outcome, name: &str) {
         let ready = format!(
@@ -76,7 +76,7 @@ impl Sky {
         assert_eq!(outcome.code, Some(0), "{outcome}");
     }
 
-    /// The whole story, on an empty platform.
+    /// Runs all steps, on an empty platform.
     pub fn whole_story(&self, platform: &dyn Platform) {
         let first = self.first();
         platform.has_one();
@@ -98,7 +98,7 @@ impl Sky {
         self.ends(&first, &second, platform);
     }
 
-    /// A machine whose user does not know the phrase gets nowhere, and nothing is broken by that.
+    /// A machine whose user does not know the phrase cannot join, and breaks nothing.
     fn without_the_phrase(&self, platform: &dyn Platform) {
         let stranger = machine();
         let outcome = self.setup(&stranger, &[]).done();
@@ -107,7 +107,7 @@ impl Sky {
         let joined = stranger.home().join(".config/skypipe/satellite");
         assert!(!joined.exists());
         platform.has_one();
-        // The second attempt goes on with the same key.
+        // The second attempt uses the same key.
         let keys = |machine: &Environment| {
             let outcome = self
                 .setup(machine, &[])
@@ -117,7 +117,7 @@ impl Sky {
         keys(&stranger);
     }
 
-    /// Another machine finds the satellite, and joins with the phrase; a script reads how it goes.
+    /// Another machine finds the satellite and joins with the phrase. A script reads the progress.
     fn second(&self, phrase: &str) -> Environment {
         let machine = machine();
         let run = self.setup(&machine, &["--json"]);
@@ -140,7 +140,7 @@ impl Sky {
         machine
     }
 
-    /// What was set up is set up: nothing changes, with and without the target.
+    /// A repeated `--setup` changes nothing, with and without the target.
     fn again(&self, machine: &Environment) {
         let before = fs::read(machine.home().join(".config/skypipe/satellite")).unwrap();
         for arguments in [vec!["--setup", &self.target], vec!["--setup"]] {
@@ -152,7 +152,7 @@ impl Sky {
         assert!(before == after, "it is the same invitation");
         let keys = machine.skypipe(&["--keys"]).done().success();
         let keys = String::from_utf8(keys).unwrap();
-        // Whoever works beside the satellite, the founder, the stranger, this machine.
+        // The keys: the satellite's own machine, the owner, the machine without the phrase, this machine.
         assert_eq!(keys.lines().count(), 1 + 4, "{keys}");
     }
 
@@ -167,7 +167,7 @@ impl Sky {
         }
     }
 
-    /// `--reset` names what would be lost, and ends the satellite when it is told to.
+    /// `--reset` names what would be lost, and destroys the satellite when it is told to.
     fn ends(&self, first: &Environment, second: &Environment, platform: &dyn Platform) {
         first.skypipe(&["-w", "left"]).fed("alone").success();
         let outcome = self.skypipe(second, &["--reset"]).done();

@@ -1,11 +1,11 @@
-//! What comes out of a pipe or a terminal, gathered while a program runs.
+//! Collects the output of a pipe or a terminal while a program runs.
 
 use std::io::{self, Read};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// What came out of a pipe so far, gathered by a thread.
+/// The output so far, collected by a thread.
 #[derive(Debug, Clone, Default)]
 pub struct Gathered(Arc<(Mutex<State>, Condvar)>);
 
@@ -24,7 +24,7 @@ impl<R: Read + Send + 'static> From<R> for Gathered {
             loop {
                 match source.read(&mut buffer) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    // A terminal whose other side is closed fails, which is its way to end.
+                    // A terminal whose other side is closed fails to read, which is its end of file.
                     Ok(0) | Err(_) => return sink.change(|state| state.is_over = true),
                     Ok(count) => {
                         sink.change(|state| state.bytes.extend_from_slice(&buffer[..count]));
@@ -42,12 +42,12 @@ impl Gathered {
         self.0.1.notify_all();
     }
 
-    /// All that came.
+    /// All output so far.
     pub fn all(&self) -> Vec<u8> {
         lock(&self.0.0).bytes.clone()
     }
 
-    /// Waits until what came is `good`; whether it is.
+    /// Waits until the output satisfies `good`. Returns whether it does.
     pub fn wait(&self, patience: Duration, good: impl Fn(&[u8]) -> bool) -> bool {
         let wanting = |state: &mut State| !state.is_over && !good(&state.bytes);
         let waited = self
@@ -57,7 +57,7 @@ impl Gathered {
         good(&waited.unwrap_or_else(PoisonError::into_inner).0.bytes)
     }
 
-    /// Waits until no more can come; whether that is so.
+    /// Waits for the end of the output. Returns whether it came.
     pub fn wait_for_end(&self, patience: Duration) -> bool {
         let goes_on = |state: &mut State| !state.is_over;
         let waited = self
@@ -68,7 +68,7 @@ impl Gathered {
     }
 }
 
-/// A panic elsewhere has no part in what is locked here.
+/// Locks, and ignores poisoning: a panic elsewhere does not affect this data.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! What `skypipe --list` shows, read back.
+//! Parses the output of `skypipe --list`.
 
 use super::Environment;
 use super::wait;
@@ -6,11 +6,11 @@ use super::wait;
 /// One pipe's line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listed {
-    /// Streams of which something waits.
+    /// Streams with unread data.
     pub waiting: u64,
-    /// Bytes that wait.
+    /// Unread bytes.
     pub bytes: u64,
-    /// Writers at work.
+    /// Connected writers.
     pub writers: u64,
     /// Listeners of every kind.
     pub listeners: u64,
@@ -19,7 +19,7 @@ pub struct Listed {
 }
 
 impl Environment {
-    /// The line of the pipe `name` (`(default)` for the one without a name); none, and all is zero.
+    /// The line of the pipe `name` (`(default)` for the one without a name). All zero if there is none.
     pub fn listed(&self, name: &str) -> Listed {
         let table = self.table();
         let line = table
@@ -28,7 +28,7 @@ impl Environment {
         line.map(read).unwrap_or_default()
     }
 
-    /// The lines of all pipes, behind their names.
+    /// The lines of all pipes, with their names.
     pub fn listing(&self) -> Vec<(String, Listed)> {
         let read = |line: &str| {
             let name = line.split_whitespace().next().unwrap_or_default();
@@ -42,12 +42,12 @@ impl Environment {
         String::from_utf8(table).expect("names are UTF-8 here")
     }
 
-    /// Whether nothing waits in the pipe `name` and nobody uses it.
+    /// Whether the pipe `name` has no unread data and no users.
     pub fn is_gone(&self, name: &str) -> bool {
         self.listed(name) == Listed::default()
     }
 
-    /// Waits until the line of the pipe `name` is as it should be.
+    /// Waits until the line of the pipe `name` satisfies `good`.
     #[track_caller]
     pub fn until_listed(&self, name: &str, what: &str, good: impl Fn(&Listed) -> bool) {
         let mut last = Listed::default();
@@ -61,14 +61,14 @@ impl Environment {
         );
     }
 
-    /// Waits until the pipe `name` has so many listeners.
+    /// Waits until the pipe `name` has this many listeners.
     #[track_caller]
     pub fn until_listeners(&self, name: &str, number: u64) {
         let what = format!("{number} listeners");
         self.until_listed(name, &what, |line| line.listeners == number);
     }
 
-    /// Waits until so many streams wait in the pipe `name`.
+    /// Waits until this many streams wait in the pipe `name`.
     #[track_caller]
     pub fn until_waiting(&self, name: &str, number: u64) {
         let what = format!("{number} waiting streams");

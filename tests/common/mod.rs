@@ -1,10 +1,11 @@
-//! What tests with the real programs share: each test a home, an environment and processes of its own.
+//! The harness for tests with the real programs. Each test has a home directory, an environment and
+//! processes of its own.
 //!
-//! An [`Environment`] is a directory that is the home of every program started through it, with
-//! nothing in their environment but `HOME` and `PATH` (and `SATELLITE`, if it has one on a port). All
-//! that was started is ended and reaped, by its own number, when its handle or the environment is
-//! dropped, the satellite that starts by itself included. Tests wait for conditions, each with a
-//! deadline ([`wait`]), and a [`watchdog`] ends the run if a test hangs all the same.
+//! An [`Environment`] is the home directory of every program started through it. These programs get only
+//! `HOME` and `PATH` from it (and `SATELLITE`, if it has a satellite on a port). When a handle or the
+//! environment is dropped, its processes are killed and reaped, each by its own pid, a satellite that
+//! started by itself included. Tests wait for conditions, each with a deadline ([`wait`]). A [`watchdog`]
+//! ends the run if a test hangs all the same.
 
 #![allow(
     dead_code,
@@ -40,32 +41,32 @@ use self::process::Run;
 use self::satellite::Satellite;
 use self::watchdog::Watchdog;
 
-/// The program under test.
+/// The path of the program under test.
 pub const SKYPIPE: &str = env!("CARGO_BIN_EXE_skypipe");
 
-/// How long an ordinary test may take before the run is given up.
+/// How long an ordinary test may take before the run is aborted.
 const TEST_DEADLINE: Duration = Duration::from_secs(60);
 
 /// One user on one machine.
 pub struct Environment {
     home: PathBuf,
-    /// The satellite on a port of loopback, if not the one that starts by itself.
+    /// A satellite on a loopback port. `None` if programs use the one that starts by itself.
     sky: Option<Satellite>,
-    /// Where it is, or was before its end.
+    /// The endpoint of that satellite, kept after its end.
     endpoint: Option<String>,
-    /// The program through which all others are started, with its arguments.
+    /// A wrapper program with its arguments, through which all others are started.
     entrance: Vec<String>,
-    /// Last, so that a test that hangs while it cleans up is ended as well.
+    /// The last field, so that a test that hangs during cleanup is aborted as well.
     _watchdog: Watchdog,
 }
 
 impl Environment {
-    /// A new home, and the satellite that starts there by itself.
+    /// A new home, with the satellite that starts by itself.
     pub fn here() -> Self {
         Self::with_home("")
     }
 
-    /// The same, in a home that lies at `below` in the test's own directory.
+    /// The same, with the home at `below` in the test's own directory.
     pub fn with_home(below: &str) -> Self {
         Self::with(below, TEST_DEADLINE)
     }
@@ -75,7 +76,7 @@ impl Environment {
         Self::with("", deadline)
     }
 
-    /// A new home, and a satellite of its own on a free port of loopback, started with `flags`.
+    /// A new home, and a satellite on a free loopback port, started with `flags`.
     pub fn sky(flags: &[&str]) -> Self {
         Self::sky_within(flags, TEST_DEADLINE)
     }
@@ -87,13 +88,13 @@ impl Environment {
         environment
     }
 
-    /// Everything started from now on uses this satellite.
+    /// Programs started from now on use this satellite.
     pub fn lead(&mut self, satellite: Satellite) {
         self.endpoint = Some(satellite.endpoint().to_owned());
         self.sky = Some(satellite);
     }
 
-    /// Everything started from now on looks for its satellite there.
+    /// Programs started from now on use this endpoint.
     pub fn leads_to(&mut self, endpoint: &str) {
         self.endpoint = Some(endpoint.to_owned());
     }
@@ -103,20 +104,20 @@ impl Environment {
         drop(self.sky.take());
     }
 
-    /// Takes the satellite on a port away, to be ended; what is started looks for it all the same.
+    /// Hands out the satellite on a port. Programs started from now on still use its endpoint.
     pub fn take_sky(&mut self) -> Satellite {
         self.sky.take().expect("the environment has one")
     }
 
-    /// Kills the satellite on a port without a word, and starts it again where it was. Returns how
-    /// the first one ended.
+    /// Kills the satellite on a port with SIGKILL, and starts it again at the same endpoint. Returns the
+    /// outcome of the killed one.
     pub fn kill_and_restart_sky(&mut self, flags: &[&str]) -> Outcome {
         let outcome = self.take_sky().kill();
         self.restart_sky(flags);
         outcome
     }
 
-    /// Starts the satellite on a port again, where it was before its end.
+    /// Starts the satellite on a port again, at its previous endpoint.
     pub fn restart_sky(&mut self, flags: &[&str]) {
         let endpoint = self.endpoint.as_deref().expect("there was one");
         let address = endpoint.trim_start_matches("tcp://");
@@ -137,7 +138,7 @@ impl Environment {
         }
     }
 
-    /// Another satellite, which nobody uses unless told to.
+    /// Starts another satellite. Programs do not use it unless told to.
     pub fn satellite(&self, flags: &[&str]) -> Satellite {
         Satellite::start(self, flags)
     }
@@ -152,21 +153,21 @@ impl Environment {
         self.sky.as_ref().expect("the environment has one")
     }
 
-    /// `skypipe ARGUMENTS`, to be run.
+    /// `skypipe ARGUMENTS`, not yet started.
     pub fn skypipe(&self, arguments: &[&str]) -> Run {
         let mut command = Command::new(SKYPIPE);
         command.args(arguments);
         self.run(command, &format!("skypipe {}", arguments.join(" ")))
     }
 
-    /// A script for `sh`, which finds `skypipe` on its path, to be run.
+    /// A script for `sh`, which finds `skypipe` on its path, not yet started.
     pub fn shell(&self, script: &str) -> Run {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         self.run(command, script)
     }
 
-    /// Everything started from now on is started through this program.
+    /// Programs started from now on are started through this wrapper.
     pub fn enter(&mut self, entrance: Vec<String>) {
         self.entrance = entrance;
     }
@@ -192,22 +193,22 @@ impl Environment {
         Run::new(command, name)
     }
 
-    /// The home directory, which is the working directory as well.
+    /// The home directory, which is also the working directory.
     pub fn home(&self) -> &Path {
         &self.home
     }
 
-    /// Where the satellite that starts by itself keeps its files.
+    /// The directory of the satellite that starts by itself.
     pub fn state(&self) -> PathBuf {
         self.home.join(".local/state/skypipe")
     }
 
-    /// Makes a file in the home directory.
+    /// Writes a file in the home directory.
     pub fn put(&self, name: &str, bytes: impl AsRef<[u8]>) {
         fs::write(self.home.join(name), bytes).expect("there is room for a file");
     }
 
-    /// The content of a file in the home directory; nothing if there is none.
+    /// The content of a file in the home directory. Empty if there is no file.
     pub fn get(&self, name: &str) -> Vec<u8> {
         fs::read(self.home.join(name)).unwrap_or_default()
     }
@@ -223,7 +224,7 @@ impl Drop for Environment {
     }
 }
 
-/// A directory of this test alone, below the one that cargo keeps for tests.
+/// A directory for this test alone, below the one that cargo keeps for tests.
 fn unused_directory() -> PathBuf {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -231,7 +232,7 @@ fn unused_directory() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
-/// Where programs are looked for: the one under test first.
+/// The search path: the program under test comes first.
 fn path() -> OsString {
     let mut path = Path::new(SKYPIPE)
         .parent()

@@ -1,4 +1,4 @@
-//! A network of a test's own, in which all ports are free and nothing leaves.
+//! A network namespace for one test, in which all ports are free and no packet leaves.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -7,12 +7,12 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-/// It is gone when this and all that live in it are.
+/// The namespace. It disappears with this handle and the last process in it.
 pub struct Network(Child);
 
 impl Network {
-    /// Moves the calling thread into a new network with a loopback of its own; threads and processes that
-    /// it starts from now on live there.
+    /// Moves the calling thread into a new network namespace with its own loopback. Threads and processes
+    /// that it starts from now on are in it, too.
     pub fn enter() -> Self {
         let mut child = Command::new("unshare")
             .args([
@@ -40,7 +40,7 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        // Without its stdin, cat ends.
+        // `cat` ends when its stdin is closed.
         drop(self.0.stdin.take());
         let _ = self.0.wait();
     }

@@ -1,26 +1,26 @@
-//! How a program ended, and what a test may expect of that.
+//! How a program ended, and assertions about that.
 
 use std::fmt;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// How a program ended.
+/// The result of a program that has ended.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What was run, for messages.
+    /// The name of the command, for messages.
     pub name: String,
-    /// Its exit code, as a shell has it.
+    /// The exit code in a shell's notation.
     pub code: Option<i32>,
-    /// All that it wrote to stdout, if that was a pipe which was read.
+    /// Everything written to stdout, if stdout was a pipe that was read.
     pub stdout: Vec<u8>,
-    /// All that it wrote to stderr, if that was a pipe.
+    /// Everything written to stderr, if stderr was a pipe.
     pub stderr: String,
-    /// How long it ran.
+    /// How long the program ran.
     pub took: Duration,
 }
 
 impl Outcome {
-    /// It exited with 0 and had nothing to say; returns what it wrote to stdout.
+    /// Asserts exit 0 and an empty stderr. Returns stdout.
     #[track_caller]
     pub fn success(self) -> Vec<u8> {
         assert_eq!(self.code, Some(0), "{self}");
@@ -28,21 +28,21 @@ impl Outcome {
         self.stdout
     }
 
-    /// It exited with 0, and silently, and wrote exactly this to stdout.
+    /// Asserts exit 0, an empty stderr and exactly this stdout.
     #[track_caller]
     pub fn printed(self, bytes: impl AsRef<[u8]>) {
         assert!(self.stdout == bytes.as_ref(), "{self}");
         self.success();
     }
 
-    /// It exited with 0 after one line, which says that an `--eof` ended it, and wrote exactly this to stdout.
+    /// Asserts exit 0, exactly this stdout, and one line on stderr that says that an `--eof` ended it.
     #[track_caller]
     pub fn ended_by_eof(self, bytes: impl AsRef<[u8]>) {
         let stdout = self.told(0, "an --eof");
         assert!(stdout == bytes.as_ref(), "{}", excerpt(&stdout));
     }
 
-    /// The same, but for what a writer says when it waits for room and when it goes on.
+    /// Removes the messages of a writer that waited for room and continued.
     pub fn whatever_it_waited_for(mut self) -> Self {
         let waits = |line: &&str| line.contains(" paused until ") || line.ends_with(": going on");
         let lines = self.stderr.split_inclusive('\n');
@@ -51,7 +51,7 @@ impl Outcome {
         self
     }
 
-    /// The same, but for what it says of an `--eof` that ended it outside of any stream.
+    /// Removes the message about an `--eof` that ended the listener outside of any stream.
     pub fn whatever_ended_it(mut self) -> Self {
         let is_eof = |line: &&str| line.contains("an --eof") && !line.contains(" inside ");
         let lines = self.stderr.split_inclusive('\n');
@@ -60,8 +60,7 @@ impl Outcome {
         self
     }
 
-    /// It exited with this code after one line on stderr that holds `sentence`; returns what it
-    /// wrote to stdout.
+    /// Asserts this exit code and one line on stderr that contains `sentence`. Returns stdout.
     #[track_caller]
     pub fn told(self, code: i32, sentence: &str) -> Vec<u8> {
         assert_eq!(self.code, Some(code), "{self}");
@@ -71,7 +70,7 @@ impl Outcome {
         self.stdout
     }
 
-    /// It exited with this code, and the last line on stderr holds `sentence`.
+    /// Asserts this exit code, and that the last line on stderr contains `sentence`.
     #[track_caller]
     pub fn told_at_last(self, code: i32, sentence: &str) {
         assert_eq!(self.code, Some(code), "{self}");
@@ -91,7 +90,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// The beginning of something that may be long, for people.
+/// The start of a text that may be long, for messages.
 pub fn excerpt(bytes: &[u8]) -> String {
     let mut text = String::from_utf8_lossy(&bytes[..bytes.len().min(400)]).into_owned();
     if bytes.len() > 400 {

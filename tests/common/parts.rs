@@ -1,9 +1,9 @@
-//! Real parts from Debian's packages, which some tests need.
+//! Programs from Debian packages that some tests need.
 
 use std::path::Path;
 use std::sync::LazyLock;
 
-/// The programs, and the packages that they are in.
+/// The programs, and their packages.
 const TOOLS: [(&str, &str); 14] = [
     ("podman", "podman"),
     ("runc", "runc"),
@@ -21,7 +21,7 @@ const TOOLS: [(&str, &str); 14] = [
     ("iptables", "iptables"),
 ];
 
-/// Where Debian puts programs.
+/// The directories where Debian installs programs.
 const PLACES: [&str; 5] = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"];
 
 static MISSING: LazyLock<Option<String>> = LazyLock::new(|| {
@@ -40,14 +40,14 @@ static MISSING: LazyLock<Option<String>> = LazyLock::new(|| {
     }
 });
 
-/// Whether they are there. A test that needs them says what is missing, and is over; it fails instead if
-/// `SKYPIPE_NO_SKIP` is set, as it is where a change is judged.
+/// Whether all are installed. Otherwise the test reports what is missing and is skipped. If
+/// `SKYPIPE_NO_SKIP` is set, as in the review of a change, the test fails instead.
 #[must_use]
 pub fn are_there() -> bool {
     MISSING.as_deref().is_none_or(do_without)
 }
 
-/// Says what is missing, as above; it is never there.
+/// Reports what is missing, as above. Always returns `false`.
 #[must_use]
 pub fn do_without(missing: &str) -> bool {
     assert!(std::env::var_os("SKYPIPE_NO_SKIP").is_none(), "{missing}");

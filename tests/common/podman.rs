@@ -1,4 +1,4 @@
-//! A podman of a test's own: its settings, and its storage beside them.
+//! A podman for one test, with its own settings and storage.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ events_logger="file"
 lock_type="file"
 "#;
 
-/// Writes settings with which everything of podman lies in `directory`.
+/// Writes settings that keep all of podman's files in `directory`.
 pub fn configure(directory: &Path) {
     let at = |name: &str| directory.join(name).display().to_string();
     let containers = format!("{CONTAINERS}tmp_dir={:?}\n", at("tmp"));

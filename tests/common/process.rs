@@ -1,4 +1,4 @@
-//! A program that runs: its stdin, what it says, and its end.
+//! A running program: its stdin, its output, and its end.
 
 use std::io::Write;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -15,7 +15,7 @@ use super::terminal::{self, Terminal};
 use super::wait::{self, PATIENCE};
 use super::watchdog;
 
-/// A program that is about to be started. Its stdin is `/dev/null` unless told otherwise.
+/// A program that was not started yet. Its stdin is `/dev/null` by default.
 pub struct Run {
     command: Command,
     name: String,
@@ -40,48 +40,48 @@ impl Run {
         }
     }
 
-    /// With an environment variable more.
+    /// Sets an environment variable.
     pub fn var(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
         self.command.env(name, value);
         self
     }
 
-    /// Without this environment variable.
+    /// Removes an environment variable.
     pub fn without(mut self, name: &str) -> Self {
         self.command.env_remove(name);
         self
     }
 
-    /// With this as stdin.
+    /// Sets stdin.
     pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Self {
         self.command.stdin(stdin);
         self
     }
 
-    /// With a pipe as stdin, into which the test writes.
+    /// Makes stdin a pipe into which the test writes.
     pub fn piped(self) -> Self {
         self.stdin(Stdio::piped())
     }
 
-    /// With this as stdout.
+    /// Sets stdout.
     pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
         self.command.stdout(stdout);
         self
     }
 
-    /// With this as stderr.
+    /// Sets stderr.
     pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
         self.command.stderr(stderr);
         self
     }
 
-    /// With a stdout that is a pipe which nobody reads, until the test does.
+    /// Makes stdout a pipe that only the test reads.
     pub fn held(mut self) -> Self {
         self.is_held = true;
         self
     }
 
-    /// With this terminal as its controlling one, and as stdin, stdout and stderr.
+    /// Makes this terminal the controlling one, and stdin, stdout and stderr.
     pub fn on(mut self, terminal: &Terminal) -> Self {
         self.has_terminal = true;
         self.stdin(terminal.side())
@@ -89,18 +89,18 @@ impl Run {
             .stderr(terminal.side())
     }
 
-    /// With so much time for each thing that is waited for.
+    /// Sets the timeout of each wait.
     pub fn patient(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// Starts it.
+    /// Starts the program.
     pub fn start(mut self) -> Process {
         if self.has_terminal {
             terminal::control(&mut self.command);
         } else {
-            // So that all that a shell starts can be ended together.
+            // Everything that a shell starts can then be killed together.
             self.command.process_group(0);
         }
         let started = Instant::now();
@@ -124,17 +124,17 @@ impl Run {
         }
     }
 
-    /// Runs it to its end.
+    /// Runs the program to its end.
     pub fn done(self) -> Outcome {
         self.start().outcome()
     }
 
-    /// Runs it to its end with these bytes on a pipe as stdin.
+    /// Runs the program to its end, with these bytes on a pipe as stdin.
     pub fn fed(self, bytes: impl AsRef<[u8]>) -> Outcome {
         let process = self.piped().start();
         let mut stdin = process.take_stdin();
         let bytes = bytes.as_ref().to_vec();
-        // What it does not read is its own affair.
+        // The program need not read everything.
         let feed = thread::spawn(move || drop(stdin.write_all(&bytes)));
         let outcome = process.outcome();
         feed.join().expect("writing does not panic");
@@ -142,7 +142,7 @@ impl Run {
     }
 }
 
-/// A program that was started. When it is dropped it is killed, if it still runs, and reaped.
+/// A program that was started. Dropping it kills the program if it still runs, and reaps it.
 pub struct Process {
     pid: u32,
     name: String,
@@ -156,7 +156,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Its number.
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.pid
     }
@@ -173,23 +173,23 @@ impl Process {
         drop(lock(&self.stdin).take());
     }
 
-    /// The other end of its stdin, for the test to keep.
+    /// Hands the write end of its stdin to the test.
     pub fn take_stdin(&self) -> ChildStdin {
         lock(&self.stdin).take().expect("stdin is an open pipe")
     }
 
-    /// The other end of a stdout that is [`Run::held`], for the test to keep.
+    /// Hands the read end of a [`Run::held`] stdout to the test.
     pub fn take_stdout(&self) -> ChildStdout {
         lock(&self.held).take().expect("stdout is held")
     }
 
-    /// Waits until its stdout has shown `text`.
+    /// Waits until its stdout contains `text`.
     #[track_caller]
     pub fn shows(&self, text: &str) {
         self.waits_for(self.stdout.as_ref(), text);
     }
 
-    /// Waits until its stderr has shown `text`.
+    /// Waits until its stderr contains `text`.
     #[track_caller]
     pub fn complains(&self, text: &str) {
         self.waits_for(self.stderr.as_ref(), text);
@@ -203,30 +203,30 @@ impl Process {
         }
     }
 
-    /// What its stdout has shown so far.
+    /// Its stdout so far.
     pub fn shown(&self) -> Vec<u8> {
         let all = self.stdout.as_ref().map(Gathered::all);
         all.unwrap_or_default()
     }
 
-    /// What its stderr has shown so far.
+    /// Its stderr so far.
     pub fn said(&self) -> String {
         let all = self.stderr.as_ref().map(Gathered::all).unwrap_or_default();
         String::from_utf8_lossy(&all).into_owned()
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the process.
     pub fn signal(&self, signal: Signal) {
         let sent = kill_process(watchdog::number(self.pid), signal);
         sent.expect("it is a process of ours that was not reaped");
     }
 
-    /// Sends a signal to it and all that it started, as a terminal does.
+    /// Sends a signal to its process group, as a terminal does.
     pub fn signal_group(&self, signal: Signal) {
         watchdog::signal_group(self.pid, signal);
     }
 
-    /// Whether it has not ended yet.
+    /// Whether it still runs.
     pub fn runs(&self) -> bool {
         self.status().is_none()
     }
@@ -248,7 +248,7 @@ impl Process {
         }
         let took = self.started.elapsed();
         for gathered in self.stdout.iter().chain(&self.stderr) {
-            // Whoever else has the pipe open, such as a child of a shell, is waited for.
+            // Other holders of the pipe, such as a shell's child, are waited for.
             if !gathered.wait_for_end(self.patience) {
                 self.fault("the end of its stdout or stderr in vain");
             }
@@ -270,7 +270,7 @@ impl Process {
     }
 }
 
-/// The exit code, in the way of shells: that of a killed one is 128 and the signal's number.
+/// The exit code in a shell's notation: 128 plus the number of the signal that killed it.
 fn code(status: ExitStatus) -> Option<i32> {
     status
         .code()

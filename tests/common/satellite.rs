@@ -1,4 +1,4 @@
-//! Satellites: those on a port, and the end of the one that starts by itself.
+//! Satellites on a port, and stopping the one that starts by itself.
 
 use std::fs;
 use std::time::Duration;
@@ -9,17 +9,17 @@ use super::process::Process;
 use super::wait;
 use super::watchdog;
 
-/// How long a satellite that was told to stop may take before it is killed.
+/// How long a satellite may take to stop before it is killed.
 const GOODBYE: Duration = Duration::from_secs(10);
 
-/// `skypipe --satellite 127.0.0.1:0`, listening.
+/// A listening `skypipe --satellite 127.0.0.1:0`.
 pub struct Satellite {
     process: Process,
     endpoint: String,
 }
 
 impl Satellite {
-    /// Starts one in `environment` and reads from its stderr where it listens.
+    /// Starts a satellite in `environment` and reads its endpoint from its stderr.
     pub fn start(environment: &Environment, flags: &[&str]) -> Self {
         Self::start_at(environment, "127.0.0.1:0", flags)
     }
@@ -30,7 +30,7 @@ impl Satellite {
         Self::listening(environment.skypipe(&arguments).start())
     }
 
-    /// The satellite that `process` is, as soon as it listens.
+    /// Waits until the satellite `process` listens.
     pub fn listening(process: Process) -> Self {
         process.complains("listening on tcp://");
         let said = process.said();
@@ -41,12 +41,12 @@ impl Satellite {
         Self { process, endpoint }
     }
 
-    /// Where it listens, as `SATELLITE` is written.
+    /// The endpoint, in the form of `SATELLITE`.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    /// Its process.
+    /// The process.
     pub fn process(&self) -> &Process {
         &self.process
     }
@@ -56,7 +56,7 @@ impl Satellite {
         self.process.outcome()
     }
 
-    /// Ends it, and waits for its end.
+    /// Stops it, and waits for its end.
     pub fn end(self) -> Outcome {
         self.process.signal(rustix::process::Signal::TERM);
         self.process.outcome()
@@ -67,30 +67,30 @@ impl Satellite {
         self.process.outcome()
     }
 
-    /// Kills it without a word, and waits for its end.
+    /// Kills it with SIGKILL, and waits for its end.
     pub fn kill(self) -> Outcome {
         self.process.signal(rustix::process::Signal::KILL);
         self.process.outcome()
     }
 
-    /// The most memory it has had in use at once, in bytes.
+    /// Its peak resident memory, in bytes.
     pub fn peak_memory(&self) -> u64 {
         peak_memory(self.process.pid())
     }
 
-    /// The memory it has in use, in bytes.
+    /// Its resident memory, in bytes.
     pub fn memory(&self) -> u64 {
         memory(self.process.pid(), "VmRSS:")
     }
 
-    /// How many files and sockets it has open.
+    /// The number of its open descriptors.
     pub fn open_files(&self) -> usize {
         let directory = format!("/proc/{}/fd", self.process.pid());
         fs::read_dir(directory).expect("the process runs").count()
     }
 }
 
-/// The most memory that the process `pid` has had in use at once, in bytes.
+/// The peak resident memory of the process `pid`, in bytes.
 pub fn peak_memory(pid: u32) -> u64 {
     memory(pid, "VmHWM:")
 }
@@ -104,20 +104,20 @@ fn memory(pid: u32, figure: &str) -> u64 {
     kib << 10
 }
 
-/// The process of the satellite that has started by itself, if one runs.
+/// The pid of the satellite that started by itself, if one runs.
 pub fn local_pid(environment: &Environment) -> Option<u32> {
     let written = fs::read_to_string(environment.state().join("satellite.lock")).ok()?;
     let pid = written.trim().parse().ok()?;
     watchdog::is_local_satellite(pid).then_some(pid)
 }
 
-/// Ends the satellite that has started by itself: as its user would, else by force.
+/// Stops the satellite that started by itself, as its user would. If that fails, kills it.
 pub fn end_local(environment: &Environment) {
     let Some(pid) = local_pid(environment) else {
         return;
     };
     let reset = environment.skypipe(&["--reset", "--yes"]);
-    // It could be stopped: a test that stops it and fails must not hang on it.
+    // A failed test may have left the satellite suspended; the cleanup must not hang on it.
     let _ = rustix::process::kill_process(watchdog::number(pid), rustix::process::Signal::CONT);
     let asked = reset.without("SATELLITE").start();
     let gone = || !watchdog::is_local_satellite(pid);

@@ -1,4 +1,4 @@
-//! A terminal, without anybody in front of it but the test.
+//! A terminal that the test controls.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -16,18 +16,18 @@ use rustix::stdio::stdin;
 use super::gathered::Gathered;
 use super::wait::PATIENCE;
 
-/// A pseudo-terminal. Dropping it hangs up: whoever it controls gets SIGHUP.
+/// A pseudo-terminal. Dropping it hangs up: the processes that it controls get SIGHUP.
 pub struct Terminal {
     keys: File,
-    /// Keeps the terminal there while nobody else has it open.
+    /// Keeps the terminal open while no program has it open.
     side: File,
     screen: Gathered,
-    /// Closing it stops the watching of the screen.
+    /// Closing it stops the thread that reads the screen.
     _stop: PipeWriter,
 }
 
 impl Terminal {
-    /// A new one.
+    /// Opens a pseudo-terminal.
     pub fn open() -> Self {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let master = openpt(flags).expect("there are terminals left");
@@ -52,19 +52,19 @@ impl Terminal {
         }
     }
 
-    /// The side that programs have.
+    /// The side for programs.
     pub fn side(&self) -> File {
         self.side.try_clone().expect("there are descriptors left")
     }
 
-    /// Types.
+    /// Types a text.
     pub fn types(&self, text: &str) {
         (&self.keys)
             .write_all(text.as_bytes())
             .expect("the terminal is there");
     }
 
-    /// Waits until `text` has been on the screen.
+    /// Waits until `text` has appeared on the screen.
     #[track_caller]
     pub fn shows(&self, text: &str) {
         let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(text);
@@ -76,13 +76,13 @@ impl Terminal {
         );
     }
 
-    /// All that has been on the screen.
+    /// Everything that has appeared on the screen.
     pub fn screen(&self) -> String {
         String::from_utf8_lossy(&self.screen.all()).into_owned()
     }
 }
 
-/// What a terminal shows, until it is stopped. A read that blocks would keep it from being closed.
+/// The terminal's output, until it is stopped. A blocking read would keep the terminal open.
 struct Screen {
     master: OwnedFd,
     stop: PipeReader,
@@ -103,7 +103,7 @@ impl Read for Screen {
     }
 }
 
-/// Makes the terminal that is the stdin of `command` its controlling one, in a session of its own.
+/// Makes the terminal on stdin of `command` its controlling one, in a new session.
 #[expect(
     unsafe_code,
     reason = "nothing safe runs code between fork and exec, and only there can a session begin"

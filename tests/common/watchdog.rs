@@ -1,7 +1,7 @@
-//! The deadline of each test, and the end of all that a test that missed it has started.
+//! The deadline of each test, and the killing of everything that a test over its deadline has started.
 //!
-//! A hang is a pipe's likeliest bug. A test that hangs in spite of the deadlines of its waits is
-//! ended with the whole run, after its name was said.
+//! A hang is the likeliest bug of a pipe. If a test hangs in spite of the deadlines of its waits, its name
+//! is printed and the whole run is aborted.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-/// All that runs, to be ended before the run is given up: processes that lead a group of their
-/// own, and homes in which a satellite may have started by itself.
+/// Everything to kill before the run is aborted: processes that lead their own group, and homes in which a
+/// satellite may have started by itself.
 static RUNNING: LazyLock<Mutex<Running>> = LazyLock::new(Mutex::default);
 
 #[derive(Default)]
@@ -30,18 +30,18 @@ fn running() -> MutexGuard<'static, Running> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Notes that the process `pid`, the leader of a group of its own, has been started.
+/// Records that the process `pid`, a process group leader, was started.
 pub fn started(pid: u32, name: &str) {
     running().leaders.insert(pid, name.to_owned());
 }
 
-/// Notes that the process `pid` has been reaped.
+/// Records that the process `pid` was reaped.
 pub fn reaped(pid: u32) {
     running().leaders.remove(&pid);
 }
 
-/// Watches one test until it is dropped, and removes the test's directory then, unless the test has
-/// failed and somebody may want to look.
+/// Watches one test until it is dropped. Then it removes the test's directory, unless the test has failed
+/// and somebody may want to look.
 pub struct Watchdog {
     over: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -50,7 +50,7 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// Gives the test that calls this so much time.
+    /// Sets this deadline for the calling test.
     pub fn start(directory: PathBuf, home: PathBuf, deadline: Duration) -> Self {
         running().homes.push(home.clone());
         let test = thread::current()
@@ -85,7 +85,7 @@ impl Drop for Watchdog {
     }
 }
 
-/// Says so straight to stderr, since what a test prints is kept back until its end.
+/// Prints straight to stderr, because a test's prints are held back until its end.
 fn give_up(test: &str, deadline: Duration) -> ! {
     let running = running();
     let mut said = format!("{test} has not ended after {deadline:?}; what runs at present:\n");
@@ -100,13 +100,13 @@ fn give_up(test: &str, deadline: Duration) -> ! {
     process::abort();
 }
 
-/// Sends a signal to the group that the process `pid` leads.
+/// Sends a signal to the process group of `pid`.
 pub fn signal_group(pid: u32, signal: Signal) {
     let _ = kill_process_group(number(pid), signal);
 }
 
-/// Kills the satellite that started by itself in `home`, if there is one. Whether there is it tells
-/// by its lock's content and its own command line, since numbers are used again.
+/// Kills the satellite that started by itself in `home`, if there is one. The lock's content and the
+/// process's command line identify it, because pids are reused.
 pub fn kill_local(home: &Path) {
     let written = fs::read_to_string(home.join(".local/state/skypipe/satellite.lock"));
     let pid = written.ok().and_then(|text| text.trim().parse().ok());
@@ -115,14 +115,14 @@ pub fn kill_local(home: &Path) {
     }
 }
 
-/// Whether the process `pid` is a satellite of the kind that starts by itself.
+/// Whether the process `pid` is a satellite that started by itself.
 pub fn is_local_satellite(pid: u32) -> bool {
     let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     line.split('\0')
         .any(|argument| argument == "--local-satellite")
 }
 
-/// A process's number as the system calls take it.
+/// A process id for system calls.
 pub fn number(pid: u32) -> Pid {
     let pid = i32::try_from(pid).expect("a process has a small number");
     Pid::from_raw(pid).expect("a process has a number")

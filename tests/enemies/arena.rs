@@ -1,4 +1,4 @@
-//! A private satellite, and the first invitation to it.
+//! A satellite with keys, and the first invitation to it.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use crate::common::Environment;
 use crate::common::process::{Process, Run};
 use crate::common::satellite::Satellite;
 
-/// What makes a satellite private.
+/// The flags of a loopback satellite with keys.
 pub const PRIVATE: [&str; 3] = ["--data", "data", "--private"];
 
-/// A home with a private satellite in it, and a founder who uses it.
+/// A home with a satellite with keys, and its owner.
 pub struct Arena {
-    // In this order, so that the satellite ends while its home is still there.
+    // The order of the fields matters: the satellite ends while its home still exists.
     satellite: Satellite,
     pub environment: Environment,
     /// The first invitation.
@@ -21,21 +21,21 @@ pub struct Arena {
 }
 
 impl Arena {
-    /// A satellite that has been started for the first time.
+    /// A satellite after its first start.
     pub fn new() -> Self {
         Self::within(Duration::from_secs(60))
     }
 
-    /// The same, for a test that may take so long.
+    /// The same, for a test that may take this long.
     pub fn within(deadline: Duration) -> Self {
         let environment = Environment::here_within(deadline);
         let satellite = environment.satellite(&PRIVATE);
         Self::of(environment, satellite)
     }
 
-    /// What belongs to a satellite that has just been started for the first time.
+    /// The arena of a satellite after its first start.
     pub fn of(mut environment: Environment, satellite: Satellite) -> Self {
-        // It was printed before the satellite listened, but is read by a thread of its own.
+        // The invitation was printed before the satellite listened, but another thread reads it.
         satellite.process().shows("\n");
         let printed = satellite.process().shown();
         let printed = String::from_utf8(printed).expect("an invitation is text");
@@ -48,12 +48,12 @@ impl Arena {
         }
     }
 
-    /// `skypipe ARGUMENTS`, as the founder.
+    /// `skypipe ARGUMENTS`, as the owner.
     pub fn skypipe(&self, arguments: &[&str]) -> Run {
         self.environment.skypipe(arguments)
     }
 
-    /// The first invitation, read.
+    /// The first invitation, parsed.
     pub fn token(&self) -> Token {
         Token::parse(&self.invitation).expect("it is an invitation")
     }
@@ -68,7 +68,7 @@ impl Arena {
         self.satellite.process()
     }
 
-    /// Kills the satellite, lets `change` do what it likes, and starts the satellite again.
+    /// Kills the satellite, calls `change`, and starts the satellite again.
     pub fn restart(self, change: impl FnOnce(&Environment)) -> Self {
         let Self {
             satellite,
@@ -86,7 +86,7 @@ impl Arena {
         }
     }
 
-    /// Makes an invitation with these arguments behind `--invite`.
+    /// Creates an invitation with these arguments of `--invite`.
     pub fn invite(&self, arguments: &[&str]) -> String {
         let arguments = [&["--invite"], arguments].concat();
         let outcome = self.skypipe(&arguments).done();
@@ -104,7 +104,7 @@ impl Arena {
     }
 }
 
-/// The same invitation to the same satellite at another port, as behind a relay.
+/// The same invitation for another port, as behind a relay.
 pub fn rerouted(invitation: &str, endpoint: &str) -> String {
     let mut token = Token::parse(invitation).expect("it is an invitation");
     let port = endpoint

@@ -1,4 +1,4 @@
-//! A satellite that lies about the keys of its clients, or about what it takes.
+//! A satellite that lies about its clients' keys, or about what it accepts.
 
 use bytes::Bytes;
 use skypipe::keys::{Keyring, boxes};
@@ -11,10 +11,10 @@ use crate::liar::{Liar, Sealed, Step, own_key, secret};
 const PIPE: &str = "p";
 const LINE: &str = "a line\n";
 
-/// The satellite's trouble with a box, as a client tells of it.
+/// A client's message about an invalid keyring from the satellite.
 const NO_GOOD: &str = "keeps no good keys for this machine";
 
-/// A guest of the founder, at a satellite that lies.
+/// A guest of the owner, at a dishonest satellite.
 struct Story {
     liar: Liar,
     founder: Keyring,
@@ -47,12 +47,12 @@ impl Story {
         keyring.renewed(&random).expect("it is a manager's")
     }
 
-    /// A box with these keys for the guest.
+    /// A sealed keyring with these keys for the guest.
     fn boxed(&self, keyring: &Keyring) -> Bytes {
         boxed(&keyring.for_reader(), &self.guest, &self.managing)
     }
 
-    /// From now on the satellite gives the guest this box.
+    /// From now on the satellite gives the guest this sealed keyring.
     fn gives(&mut self, boxed: Option<Bytes>) {
         self.liar.key = Some(own_key(boxed));
     }
@@ -63,7 +63,7 @@ fn boxed(keyring: &Keyring, to: &Seed, managing: &Pair) -> Bytes {
     boxed.expect("the keys are good").into()
 }
 
-/// For which epoch the records of a stream are sealed, by their own account.
+/// The epochs for which the records of a stream claim to be sealed.
 fn epochs(stream: &Sealed) -> Vec<u8> {
     stream.chunks.iter().map(|chunk| chunk[7]).collect()
 }
@@ -172,10 +172,10 @@ fn a_writer_survives_whatever_it_is_told_of_credit() {
     liar.credit = u64::MAX;
     let stream = liar.written(PIPE, &text);
     assert!(matches!(stream.how, How::Proven(_)));
-    // What it says it has beyond what it was sent is nothing.
+    // The satellite claims to have bytes that were never sent.
     liar.boast = u64::MAX;
     liar.written(PIPE, &text);
-    // Too little for a record, and no more to come: it waits, for as long as it was told to.
+    // The credit is too small for a record, and no more comes. The writer waits until its timeout.
     liar.boast = 0;
     liar.credit = 0;
     let waiting = ["--timeout", "1s", "-w", PIPE];

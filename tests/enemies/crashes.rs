@@ -1,4 +1,4 @@
-//! Whoever reads the disk after a crash finds no image of a memory with keys in it.
+//! After a crash, the disk contains no core dump of a memory with keys in it.
 
 use std::fs;
 
@@ -10,15 +10,15 @@ use crate::common::process::Run;
 use crate::common::satellite::local_pid;
 use crate::common::watchdog::number;
 
-/// What comes before a command in a shell that lets the system write images of any length.
+/// A shell prefix that lets the system write core dumps of any length.
 const UNLIMITED: &str = "ulimit -S -c $(ulimit -H -c); exec ";
 
-/// A satellite with keys, started in a shell that allows images of memories.
+/// A satellite with keys, started in a shell that allows core dumps.
 fn careless(environment: &Environment, words: &str) -> Run {
     environment.shell(&format!("{UNLIMITED}{words}"))
 }
 
-/// The longest image, in bytes, that the system would write of a process.
+/// The greatest length of a core dump of a process, in bytes.
 fn longest(pid: u32) -> String {
     let limits = fs::read_to_string(format!("/proc/{pid}/limits")).expect("the process runs");
     let line = limits
@@ -28,7 +28,7 @@ fn longest(pid: u32) -> String {
     word.expect("Linux tells").to_owned()
 }
 
-/// The files that look like images of a memory.
+/// The files that look like core dumps.
 fn images(environment: &Environment) -> Vec<String> {
     let files = fs::read_dir(environment.home()).expect("it is there");
     let names = files.map(|file| file.expect("it can be read").file_name());
@@ -50,7 +50,8 @@ fn a_crash_leaves_no_image_of_a_client_or_a_satellite_with_keys() {
     let listener = careless(&laptop, "skypipe --follow x").start();
     laptop.until_listeners("x", 1);
     for (environment, process) in [(&laptop, listener), (&host, satellite)] {
-        // 0 where the hard limit is 0; 1 is what keeps an image from programs that collect them, too.
+        // 0 where the hard limit is 0. Otherwise 1, which also keeps core dumps from programs that collect
+        // them.
         let longest = longest(process.pid());
         assert!(["0", "1"].contains(&&*longest), "{longest}");
         process.signal(Signal::ABORT);

@@ -1,5 +1,5 @@
-//! Whoever owns the satellite's machine changes what lies on its disk, and sets the checksums right: no
-//! satellite can tell, and the listener does.
+//! The owner of the satellite's machine alters the stored data and corrects the checksums. A satellite
+//! cannot notice that; the listener does.
 
 use std::fs;
 use std::ops::Range;
@@ -9,7 +9,7 @@ use crate::arena::Arena;
 
 const PIPE: &str = "p";
 
-/// The form of the log: `broker/src/store/disk/frame.rs` says it.
+/// The form of the log, as documented in `broker/src/store/disk/frame.rs`.
 const FILE_HEADER: usize = 16;
 const SHORT: usize = 16;
 const LONG: usize = 48;
@@ -32,14 +32,14 @@ fn logs(data: &Path) -> Vec<PathBuf> {
     paths.filter(is_log).collect()
 }
 
-/// A segment that is changed.
+/// A segment that the test alters.
 struct Segment {
     number: u32,
     bytes: Vec<u8>,
 }
 
 impl Segment {
-    /// The places of the chunks, headers included.
+    /// The ranges of the chunks, headers included.
     fn chunks(&self) -> Vec<Range<usize>> {
         let mut at = FILE_HEADER;
         let mut chunks = Vec::new();
@@ -61,7 +61,7 @@ impl Segment {
         chunks
     }
 
-    /// Sets the checksums of a chunk right: of its body, and of its header at this place.
+    /// Corrects the checksums of a chunk's body and header.
     fn set_right(&mut self, chunk: &Range<usize>) {
         let body = crc32fast::hash(&self.bytes[chunk.start + LONG..chunk.end]);
         self.bytes[chunk.start + 8..chunk.start + 12].copy_from_slice(&body.to_le_bytes());
@@ -75,7 +75,7 @@ impl Segment {
     }
 }
 
-/// Changes the chunks in the log of an arena's satellite while it does not run.
+/// Alters the chunks in the log of a stopped satellite, and restarts it.
 fn changed(arena: Arena, change: impl Fn(&mut Segment, &[Range<usize>])) -> Arena {
     arena.restart(|environment| {
         let mut count = 0;
@@ -122,7 +122,7 @@ fn a_bit_that_was_changed_on_disk_is_noticed() {
         let printed = arena.skypipe(&[mode, PIPE]).done();
         let printed = printed.told(1, "what came from the satellite cannot be trusted: ");
         assert!(printed.len() < text().len() && text().starts_with(&printed));
-        // It waits for whoever looks into it.
+        // The stream stays in the pipe for inspection.
         assert!(arena.environment.listed(PIPE).waiting == 1);
     }
 }

@@ -1,37 +1,35 @@
-//! All that a process has in memory, and all that lies in a directory, searched for what should not be
-//! there.
+//! Searches a process's whole memory, or all files of a directory, for bytes that should not be there.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// So many bytes of a secret give its copy away, even one that was overwritten in part.
+/// This many bytes of a secret identify its copy, even one that was partly overwritten.
 const PIECE: usize = 8;
 
-/// Things to look for.
+/// Byte strings to search for.
 #[derive(Default)]
 pub struct Wanted {
     things: Vec<(String, Vec<u8>)>,
-    /// Which of them begin with these bytes.
+    /// The pieces that begin with these bytes.
     beginnings: HashMap<[u8; PIECE], Vec<usize>>,
 }
 
 impl Wanted {
-    /// Looks for each whole piece of these bytes.
+    /// Adds every whole piece of these bytes.
     pub fn bytes(&mut self, name: &str, bytes: impl AsRef<[u8]>) {
         for (number, piece) in bytes.as_ref().chunks_exact(PIECE).enumerate() {
             self.exactly(&format!("{name}, piece {number}"), piece);
         }
     }
 
-    /// Looks for the pieces of a key. X25519 changes its first and its last byte, so these are left
-    /// out.
+    /// Adds the pieces of a key. X25519 changes its first and its last byte, so these are left out.
     pub fn key(&mut self, name: &str, key: &[u8; 32]) {
         self.bytes(name, &key[1..31]);
     }
 
-    /// Looks for these bytes, at least eight, as a whole.
+    /// Adds these bytes, at least eight, as a whole.
     pub fn exactly(&mut self, name: &str, bytes: &[u8]) {
         let beginning = *bytes.first_chunk().expect("it is long enough");
         let here = self.beginnings.entry(beginning).or_default();
@@ -39,7 +37,7 @@ impl Wanted {
         self.things.push((name.to_owned(), bytes.to_owned()));
     }
 
-    /// What of it is there, by name and place.
+    /// The matches in `bytes`, by name and place.
     pub fn found_in(&self, part: &str, bytes: &[u8]) -> Vec<String> {
         let mut may_begin = vec![false; 1 << 16];
         for [first, second, ..] in self.beginnings.keys() {
@@ -61,7 +59,7 @@ impl Wanted {
         found
     }
 
-    /// What of it the process `pid` has in memory.
+    /// The matches in the memory of the process `pid`.
     pub fn found_in_memory(&self, pid: u32) -> Vec<String> {
         let parts = memory(pid);
         let hits = parts.iter();
@@ -69,7 +67,7 @@ impl Wanted {
             .collect()
     }
 
-    /// What of it lies in files below a directory, or is the name of one.
+    /// The matches in the files below a directory, or in their names.
     pub fn found_below(&self, directory: &Path) -> Vec<String> {
         let mut found = Vec::new();
         for entry in fs::read_dir(directory).expect("the directory is there") {
@@ -88,7 +86,7 @@ impl Wanted {
     }
 }
 
-/// The parts of a process's memory, with the lines that describe them.
+/// The regions of a process's memory, with their descriptions.
 fn memory(pid: u32) -> Vec<(String, Vec<u8>)> {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("the process runs");
     let memory = File::open(format!("/proc/{pid}/mem")).expect("it is a child of ours");
@@ -101,7 +99,7 @@ fn memory(pid: u32) -> Vec<(String, Vec<u8>)> {
     maps.lines().filter_map(read).collect()
 }
 
-/// The content of one part, as far as it can be read: some pages are the kernel's own.
+/// The content of one region, as far as it can be read: some pages are the kernel's own.
 fn content(memory: &File, from: u64, to: u64) -> Vec<u8> {
     let mut bytes = vec![0; usize::try_from(to - from).unwrap_or(0)];
     let mut read = 0;

@@ -1,5 +1,6 @@
-//! A container engine that answers whatever the test wants, and notes what it is told to remove: what is
-//! somebody else's there is left alone, and what it says is not believed before the satellite has proved itself.
+//! A container engine that answers whatever the test wants, and records what it is told to remove. Other
+//! people's objects there stay untouched, and its answers are not trusted before the satellite has proved
+//! its identity.
 
 use std::fs;
 use std::net::TcpListener;
@@ -13,18 +14,18 @@ use tiny_http::{Header, Method, Response, Server};
 
 use crate::common::Environment;
 
-/// What an engine has under a path, without the query.
+/// The engine's answer for a path without its query.
 type Shelf = Box<dyn Fn(&str, &[String]) -> Option<Value> + Send>;
 
-/// The engine.
+/// The fake engine.
 struct Engine {
     target: String,
-    /// The paths of what was removed, in order.
+    /// The paths of removed objects, in order.
     removed: Arc<Mutex<Vec<String>>>,
 }
 
 impl Engine {
-    /// One that has these things, which may depend on what has been removed already.
+    /// An engine with these objects, which may depend on what has been removed.
     fn with(shelf: Shelf) -> Self {
         let server = Server::http("127.0.0.1:0").expect("loopback is there");
         let target = format!("docker+tcp://{}", server.server_addr());
@@ -62,7 +63,7 @@ impl Engine {
     }
 }
 
-/// The labels of a satellite of this founder.
+/// The labels of this owner's satellite.
 fn labels(founder: &str) -> Value {
     json!({
         "org.skypipe.satellite": "1",
@@ -80,7 +81,7 @@ fn volume(name: &str, founder: &str) -> Value {
     json!({"Name": name, "Labels": labels(founder)})
 }
 
-/// Those of these things that have not been removed.
+/// The objects that have not been removed.
 fn left(all: Vec<Value>, name: &str, below: &str, removed: &[String]) -> Vec<Value> {
     let is_left = |thing: &Value| {
         let name = thing[name].as_str().unwrap_or_default();
@@ -94,7 +95,7 @@ fn reset_removes_what_it_asked_about_and_nothing_else() {
     let engine = Engine::with(Box::new(|path, removed| {
         let containers = vec![
             container("skypipe-satellite", "a"),
-            // Made of the satellite's image, so that it has its labels.
+            // It was made from the satellite's image, so it has the image's labels.
             container("experiment", "a"),
         ];
         let volumes = vec![
@@ -161,8 +162,8 @@ fn reset_does_not_end_a_satellite_that_has_taken_the_place_of_the_one_it_asked_a
     assert_eq!(engine.removed(), Vec::<String>::new());
 }
 
-/// A machine that has joined a satellite and remembers that an engine has it, which says that it is at this
-/// port; the satellite does not answer where the machine knows it.
+/// A machine that has joined a satellite, and remembers an engine for it. The engine reports this port. The
+/// satellite does not answer at the address that the machine knows.
 fn moved_to(port: u16, invitation: &str) -> Environment {
     let engine = Engine::with(Box::new(move |path, _| {
         let binding = json!({"9000/tcp": [{"HostPort": port.to_string()}]});
@@ -175,7 +176,7 @@ fn moved_to(port: u16, invitation: &str) -> Environment {
     }));
     let machine = Environment::here();
     let mut token = Token::parse(invitation).expect("it is one");
-    // Nobody listens there: it was bound and let go.
+    // Nobody listens there: the port was bound and released.
     let nobody = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
     let nobody = nobody.local_addr().expect("it is bound");
     token.address = Address::from(nobody);

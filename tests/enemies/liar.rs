@@ -1,5 +1,5 @@
-//! A satellite that is not what it says. It has the keys of a satellite, takes what a writer sends as a
-//! true one does, and gives listeners whatever it likes.
+//! A dishonest satellite. It has a satellite's keys, accepts a writer's data like an honest one, and sends
+//! listeners whatever it likes.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -25,13 +25,13 @@ use crate::common::outcome::Outcome;
 use crate::common::process::Process;
 use crate::common::wait;
 
-/// More than any of these writers sends.
+/// More than any writer of these tests sends.
 const CREDIT: u64 = 1 << 40;
 
-/// A chunk of so many bytes holds one full record.
+/// A chunk of this size contains one full record.
 const CHUNK: u64 = 4096;
 
-/// How long it listens before it looks whether its client still runs, in milliseconds.
+/// How long it waits for a message before it checks whether its client still runs, in milliseconds.
 const LOOK: i32 = 5;
 
 /// A stream as its writer sealed it.
@@ -42,55 +42,55 @@ pub struct Sealed {
     pub how: How,
 }
 
-/// What a listener is given, in turns.
+/// One step of what a listener is sent.
 #[derive(Clone)]
 pub enum Step {
-    /// A chunk, which is said to stand at this place.
+    /// A chunk at this claimed offset.
     Chunk(Uuid, u64, Bytes),
     /// A stream's finish.
     Ended(Uuid, How),
-    /// A box of keys, which is no turn.
+    /// A sealed keyring, which is no turn.
     Boxed(Bytes),
-    /// The end of all.
+    /// The listener's end.
     Done,
-    /// The end of all, by this `--eof`.
+    /// The listener's end, by this `--eof` attestation.
     DoneBy(Bytes),
 }
 
-/// What it does with whoever connects.
+/// A dishonest satellite, and how it treats its clients.
 pub struct Liar {
     socket: zmq::Socket,
-    /// What its connections go through.
+    /// The TLS layer of its connections.
     _layer: Layer,
     pub environment: Environment,
-    /// The founder's seed.
+    /// The owner's seed.
     pub seed: Seed,
     satellite: [u8; 32],
     port: u16,
-    /// What it says of the client's key.
+    /// What it says about the client's key.
     pub key: Option<OwnKey>,
-    /// The longest chunk that it says it takes.
+    /// The longest chunk that it claims to accept.
     pub chunk: u64,
-    /// What it says of credit.
+    /// The credit that it grants.
     pub credit: u64,
-    /// Which byte it says it expects in a stream that is opened.
+    /// The offset that it claims to expect in an opened stream.
     pub expected: u64,
-    /// Which bytes it says it has, beyond those that it has.
+    /// How many bytes more than it has received it claims to have.
     pub boast: u64,
-    /// What it sends writers once it has a chunk of theirs.
+    /// The sealed keyring that it sends writers once it has received a chunk.
     pub boxed: Option<Bytes>,
-    /// Whether it never says who it is.
+    /// Whether it never sends `Welcome`.
     pub is_mute: bool,
-    /// Of how many streams it says that their rest has gone to others.
+    /// The number of streams whose rest it claims to have given to others.
     pub missed: u64,
-    /// What it answers instead of all else.
+    /// Answers that replace all others.
     pub retort: Option<Retort>,
     script: Vec<Step>,
     turns: u64,
     taken: Option<Sealed>,
 }
 
-/// Which answers a request gets.
+/// The answers to a request.
 pub type Retort = Box<dyn Fn(&Request) -> Vec<Reply>>;
 
 pub fn secret() -> Secret {
@@ -100,7 +100,7 @@ pub fn secret() -> Secret {
 }
 
 impl Liar {
-    /// One to which everything used in its environment goes, as the founder.
+    /// A liar that every program in its environment uses, as the owner.
     pub fn new() -> Self {
         let identity = SigningPair::derive(&secret(), b"a satellite");
         let mut socket = CONTEXT.socket(zmq::ROUTER).expect("there are sockets left");
@@ -156,13 +156,13 @@ impl Liar {
         Step::DoneBy(order(&self.seed, pipe, 0))
     }
 
-    /// What a writer of these bytes sends.
+    /// The stream that a writer of these bytes sends.
     pub fn written(&mut self, pipe: &str, bytes: impl AsRef<[u8]>) -> Sealed {
         self.write(pipe, bytes).printed("");
         self.taken.take().expect("there was a stream")
     }
 
-    /// How a writer of these bytes ends.
+    /// The outcome of a writer of these bytes.
     pub fn write(&mut self, pipe: &str, bytes: impl AsRef<[u8]>) -> Outcome {
         let writer = self.environment.skypipe(&["-w", pipe]).piped().start();
         writer.say(bytes);
@@ -170,7 +170,7 @@ impl Liar {
         self.serve(writer)
     }
 
-    /// How a listener ends who is given this.
+    /// The outcome of a listener that is sent this script.
     pub fn read(&mut self, mode: &str, pipe: &str, script: &[Step]) -> Outcome {
         self.script = script.to_vec();
         let listener = self.environment.skypipe(&[mode, pipe]).start();
@@ -184,7 +184,7 @@ impl Liar {
             !client.runs()
         });
         assert!(is_over, "the client has not ended");
-        // What it said last is nothing to the next one.
+        // Remaining messages of this client do not concern the next one.
         while self.receive().is_some() {}
         client.outcome()
     }
@@ -229,7 +229,7 @@ impl Liar {
     }
 
     fn say(&self, route: &[u8], reply: &Reply) {
-        // A client that has gone is not told.
+        // The client may be gone, which does not matter.
         let _ = self
             .socket
             .send_multipart([route, MAGIC, &encode(reply)], 0);
@@ -292,7 +292,7 @@ impl Liar {
         self.say(route, &Reply::Finished { stream, outcome });
     }
 
-    /// Gives a listener all that the script has.
+    /// Sends a listener the whole script.
     fn perform(&mut self, route: &[u8], listener: Uuid) {
         self.say(
             route,
@@ -357,7 +357,7 @@ impl Liar {
     }
 }
 
-/// The word of an `--eof` that a member gave so many seconds ago, with the founder's keys.
+/// The attestation of an `--eof` that a member gave this many seconds ago, with the owner's keys.
 pub fn order(founder: &Seed, pipe: &str, ago: u64) -> Bytes {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let order = Order {
@@ -368,7 +368,7 @@ pub fn order(founder: &Seed, pipe: &str, ago: u64) -> Bytes {
     sealed.expect("the founder reads")
 }
 
-/// A key with all rights, and this box for its holder.
+/// A key with all rights, and this sealed keyring for its holder.
 pub fn own_key(boxed: Option<Bytes>) -> OwnKey {
     OwnKey {
         name: "first".to_owned(),
@@ -380,7 +380,7 @@ pub fn own_key(boxed: Option<Bytes>) -> OwnKey {
     }
 }
 
-/// These chunks of a stream one behind the other, as if there were no others.
+/// These chunks of a stream at consecutive offsets, as if there were no others.
 pub fn in_a_row(stream: Uuid, from: u64, chunks: &[Bytes]) -> Vec<Step> {
     let mut at = from;
     let step = |chunk: &Bytes| {
@@ -392,14 +392,14 @@ pub fn in_a_row(stream: Uuid, from: u64, chunks: &[Bytes]) -> Vec<Step> {
 }
 
 impl Sealed {
-    /// The stream, as it is given by who is true.
+    /// The stream as an honest satellite sends it.
     pub fn truly(&self) -> Vec<Step> {
         let mut steps = in_a_row(self.id, 0, &self.chunks);
         steps.push(Step::Ended(self.id, self.how.clone()));
         steps
     }
 
-    /// The length of all its chunks.
+    /// The total length of its chunks.
     pub fn len(&self) -> u64 {
         self.chunks.iter().map(|chunk| chunk.len() as u64).sum()
     }

@@ -1,5 +1,6 @@
-//! Each lie of a satellite, told to each kind of listener: none exits with 0 but where the page on security says
-//! so, none does without a word, and none prints what was not written in its place.
+//! Each lie of a satellite, told to each kind of listener. No listener exits 0 except where
+//! `docs/security.md` says so, none ends without a message, and none prints bytes that were not written at
+//! that place.
 
 use bytes::Bytes;
 use skypipe::seal::OVERHEAD;
@@ -11,26 +12,26 @@ use crate::liar::{Liar, Sealed, Step, in_a_row, order, secret};
 
 const PIPE: &str = "p";
 
-/// All that listen. (`--whole`, `--wait` and `-- COMMAND` are writers'.)
+/// The modes of listeners. (`--whole`, `--wait` and `-- COMMAND` are for writers.)
 const MODES: [&str; 4] = ["-r", "--one", "--follow", "--tap"];
 
-/// What is written of a chunk's bytes, which are two records; and how many chunks there are.
+/// The plaintext bytes of a chunk, which has two records, and the number of chunks.
 const PART: usize = 4096 - 2 * OVERHEAD;
 const PARTS: usize = 9;
 
-/// How a listener ends, and what it says.
+/// The exit code and the message of a listener.
 type Ends = (i32, &'static str);
 
-/// What most lies come to.
+/// The outcome of most lies.
 const BETRAYED: Ends = (1, "what came from the satellite cannot be trusted: ");
 
 /// A `--tap` lost the rest.
 const LOST: Ends = (3, "it has lost what was to follow");
 
-/// A `--tap` says what it missed, as if it had been too slow (rule 9).
+/// A `--tap` reports missed bytes as if it had been too slow (rule 9).
 const MISSED: Ends = (0, "this tap was too slow and missed ");
 
-/// A lie that is one to all.
+/// A lie that every mode detects.
 const EVERYBODY: [Ends; 4] = [BETRAYED; 4];
 
 fn all_but_one(tap: Ends) -> [Ends; 4] {
@@ -41,19 +42,19 @@ fn lie(name: &'static str, script: Vec<Step>, ends: [Ends; 4]) -> Lie {
     Lie { name, script, ends }
 }
 
-/// A lie, and how each of [`MODES`] ends over it.
+/// A lie, and the outcome for each of [`MODES`].
 struct Lie {
     name: &'static str,
     script: Vec<Step>,
     ends: [Ends; 4],
 }
 
-/// A stream of nine parts as its writer sealed it, and a satellite that has it.
+/// A sealed stream of nine parts, and a satellite that has it.
 struct Scene {
     liar: Liar,
     parts: Vec<Vec<u8>>,
     stream: Sealed,
-    /// Another one in the same pipe, and one in another pipe.
+    /// Another stream in the same pipe, and one in another pipe.
     beside: Sealed,
     elsewhere: Sealed,
 }
@@ -84,7 +85,7 @@ impl Scene {
         }
     }
 
-    /// These chunks, as if they were the first ones.
+    /// These chunks, at offsets as if they were the first ones.
     fn chunks(&self, places: &[usize]) -> Vec<Step> {
         let chunks = places
             .iter()
@@ -92,7 +93,7 @@ impl Scene {
         in_a_row(self.stream.id, 0, &chunks.collect::<Vec<_>>())
     }
 
-    /// All chunks with one in another one's place.
+    /// All chunks, with one replaced.
     fn with(&self, place: usize, chunk: Bytes) -> Vec<Step> {
         let mut chunks = self.stream.chunks.clone();
         chunks[place] = chunk;
@@ -103,7 +104,7 @@ impl Scene {
         Step::Ended(self.stream.id, self.stream.how.clone())
     }
 
-    /// This, the stream's own end, and the end of all.
+    /// These steps, the stream's own end, and the listener's end.
     fn to_the_end(&self, steps: Vec<Step>) -> Vec<Step> {
         [steps, vec![self.end(), self.liar.done(PIPE)]].concat()
     }
@@ -114,7 +115,7 @@ impl Scene {
         chunk.into()
     }
 
-    /// What is printed are parts that were written, each in its place and once.
+    /// Checks that the printed parts were written, each at its place and once.
     #[track_caller]
     fn is_truth(&self, printed: &[u8]) {
         let mut next = 0;
@@ -134,7 +135,7 @@ impl Scene {
             .collect()
     }
 
-    /// What is kept back of a stream.
+    /// Lies that withhold parts of a stream.
     fn kept_back(&self) -> Vec<Lie> {
         let away: Vec<_> = self.stream.truly().split_off(4);
         vec![
@@ -183,7 +184,7 @@ impl Scene {
         ]
     }
 
-    /// Ends of streams that are not theirs.
+    /// Lies about the end of a stream.
     fn false_ends(&self) -> Vec<Lie> {
         let all: Vec<usize> = (0..PARTS).collect();
         let nobody = |how| Step::Ended(Uuid::nil(), how);
@@ -234,7 +235,7 @@ impl Scene {
         ]
     }
 
-    /// `--eof`s that nobody gave, or not there and then.
+    /// Lies about `--eof`: nobody gave it, or not for this pipe or at this time.
     fn false_eofs(&self) -> Vec<Lie> {
         let nobody = |how| Step::Ended(Uuid::nil(), how);
         let middle = (0, "inside 1 stream");
@@ -285,7 +286,7 @@ impl Scene {
         ]
     }
 
-    /// Parts that are not what was written there.
+    /// Lies about the content of parts.
     fn false_parts(&self) -> Vec<Lie> {
         let all: Vec<usize> = (0..PARTS).collect();
         vec![
@@ -349,7 +350,7 @@ impl Scene {
         ]
     }
 
-    /// Tells a lie to everybody.
+    /// Tells a lie to every mode of listener.
     #[track_caller]
     fn tell(&mut self, lie: &Lie) {
         for (mode, (code, sentence)) in MODES.into_iter().zip(lie.ends) {
@@ -370,7 +371,7 @@ fn no_listener_believes_a_lie() {
     }
 }
 
-/// It need not say who it is to be spoken to; then nobody has keys to open anything with.
+/// A client talks to it even without its identity. Then nobody has keys to open anything.
 #[test]
 fn no_listener_believes_a_satellite_that_does_not_say_who_it_is() {
     let mut scene = Scene::new();

@@ -1,6 +1,6 @@
-//! Enemies of a private satellite: whoever watches the network, whoever owns the satellite's machine,
-//! a satellite that is not what it says, and strangers by the thousand. None of them reads or changes
-//! a byte unnoticed, and none of them stops those who belong there.
+//! Attackers of a satellite with keys: observers of the network, the owner of the satellite's machine, a
+//! dishonest satellite, and strangers by the thousand. None of them reads a byte, or changes one unnoticed,
+//! and none of them stops the members.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! Whoever owns the satellite's machine reads its memory and its disk, and finds no payload and no key
+//! The owner of the satellite's machine reads its memory and its disk, and finds no plaintext and no key
 //! that opens any.
 
 use std::ops::Range;
@@ -12,21 +12,21 @@ use skypipe_broker::keys::token::Token;
 use crate::arena::Arena;
 use crate::dump::Wanted;
 
-/// A name that the satellite knows, so that it is found in its memory and on its disk.
+/// A pipe name that the satellite knows, so that it must be found in its memory and on its disk.
 const PIPE: &str = "a-pipe-whose-name-the-satellite-knows";
 
-/// Where the seed stands in an invitation, behind the last slash: bytes 34 to 66 of what the text
-/// encodes, four characters for three of them.
+/// The position of the seed in an invitation's text, behind the last slash: it is bytes 34 to 66 of the
+/// decoded data, and four characters encode three bytes.
 const SEED_IN_TEXT: Range<usize> = 46..88;
 
-/// Random bytes that are nowhere else, longer than what a sealed record holds.
+/// Unique random bytes, more than a sealed record holds.
 fn random(length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     getrandom::fill(&mut bytes).expect("the system gives randomness");
     bytes
 }
 
-/// What a holder of this invitation has and a satellite must not.
+/// The secrets in this invitation, which a satellite must not have.
 fn secrets_of(wanted: &mut Wanted, who: &str, invitation: &str) {
     let token = Token::parse(invitation).expect("it is an invitation");
     let name = |what: &str| format!("{who}: {what}");
@@ -35,12 +35,12 @@ fn secrets_of(wanted: &mut Wanted, who: &str, invitation: &str) {
     wanted.key(&name("key to connect with"), identity.secret.as_bytes());
     let boxing = token.seed.boxing();
     wanted.key(&name("key to open boxes"), boxing.secret.as_bytes());
-    // Beside the seed there is nothing secret in it, and the satellite may know the rest.
+    // Apart from the seed the invitation contains no secret, and the satellite may know the rest.
     let text = invitation.rsplit('/').next().expect("it has parts");
     wanted.bytes(&name("invitation"), &text[SEED_IN_TEXT]);
 }
 
-/// What the founder has beside.
+/// The additional secrets of the owner.
 fn keys_of_founder(wanted: &mut Wanted, arena: &Arena) {
     let seed = arena.token().seed;
     let keyring = Keyring::founder(&seed);
@@ -52,7 +52,7 @@ fn keys_of_founder(wanted: &mut Wanted, arena: &Arena) {
     secrets_of(wanted, "the founder", &arena.invitation);
 }
 
-/// What must be found, or the search is none: the one key that the satellite needs, and a pipe's name.
+/// Checks that the search works: it must find the one key that the satellite needs, and a pipe's name.
 #[track_caller]
 fn assert_known(arena: &Arena, pipe: Option<&str>) {
     let pid = arena.process().pid();
@@ -84,7 +84,7 @@ fn assert_unknown(wanted: &Wanted, arena: &Arena) {
 
 #[test]
 fn a_satellite_that_has_made_its_first_invitation_knows_nothing_of_it() {
-    // Where copies linger is a matter of chance.
+    // It is a matter of chance where copies remain.
     for _ in 0..4 {
         let arena = Arena::new();
         let mut wanted = Wanted::default();

@@ -1,4 +1,4 @@
-//! Somebody on the network between clients and a satellite, who hands everything on and keeps a copy.
+//! A man in the middle that passes everything on and keeps a copy.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -13,7 +13,7 @@ pub struct Recorder {
     record: Arc<Record>,
 }
 
-/// What went through each connection, one after the other, each way.
+/// The bytes of each connection, one after the other, for each direction.
 #[derive(Default)]
 struct Record {
     up: Mutex<Vec<u8>>,
@@ -38,12 +38,12 @@ impl Recorder {
         Self { address, record }
     }
 
-    /// Where clients connect.
+    /// The endpoint for clients.
     pub fn endpoint(&self) -> String {
         format!("tcp://{}", self.address)
     }
 
-    /// What clients have said, and what the satellite has, from now on back to the last time.
+    /// The clients' bytes and the satellite's bytes since the last call.
     pub fn take(&self) -> [(&'static str, Vec<u8>); 2] {
         let taken = |way: &Mutex<Vec<u8>>| std::mem::take(&mut *lock(way));
         [
@@ -61,7 +61,7 @@ fn connect(record: &Arc<Record>, client: TcpStream, satellite: TcpStream) {
     thread::spawn(move || carry(from_satellite, client, &down.down));
 }
 
-/// What is written down, is written down before it is handed on.
+/// Bytes are recorded before they are passed on.
 fn carry(mut from: TcpStream, mut to: TcpStream, record: &Mutex<Vec<u8>>) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(count @ 1..) = from.read(&mut buffer) {

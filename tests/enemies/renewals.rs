@@ -1,5 +1,5 @@
-//! A satellite that sides with somebody who was revoked: it shows keys that are not as managers made them, and
-//! gets new reading keys for none of them.
+//! A satellite that sides with a revoked member: it lists keys that differ from what managers made. None of
+//! them gets a new reading key.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -28,10 +28,10 @@ const WRITE: Rights = Rights {
     manage: false,
 };
 
-/// A time that is over.
+/// A time in the past.
 const OVER: u64 = 1_000_000_000;
 
-/// A key as a manager made it, with its voucher.
+/// A key as a manager made it, with its attestation.
 fn key(managing: &Pair, name: &str, seed: &Seed, rights: Rights, expires: Option<u64>) -> KeyInfo {
     let mut key = KeyInfo {
         name: name.to_owned(),
@@ -51,7 +51,7 @@ fn key(managing: &Pair, name: &str, seed: &Seed, rights: Rights, expires: Option
     key
 }
 
-/// The same after another renewal has reached it.
+/// The same key after another renewal has reached it.
 fn renewed(managing: &Pair, key: KeyInfo) -> KeyInfo {
     let voucher = Claim::of(&key).vouch(managing, 1);
     KeyInfo {
@@ -60,19 +60,20 @@ fn renewed(managing: &Pair, key: KeyInfo) -> KeyInfo {
     }
 }
 
-/// What a liar says, and what it is given to keep.
+/// A dishonest satellite, and the sealed keyrings that it has received.
 struct Story {
     liar: Liar,
     kept: Rc<RefCell<Vec<NewBox>>>,
 }
 
 impl Story {
-    /// It shows these keys, the newest in generation `epoch`, and says this of the founder's own.
+    /// The satellite lists these keys, the newest in generation `epoch`, and reports these rights of the
+    /// owner's own key.
     fn of(keys: impl FnOnce(&Pair) -> Vec<KeyInfo>, epoch: u32, own: Rights) -> Self {
         Self::after(0, keys, epoch, own)
     }
 
-    /// The same where the founder has renewed so often.
+    /// The same after this many renewals by the owner.
     fn after(
         renewals: u8,
         keys: impl FnOnce(&Pair) -> Vec<KeyInfo>,
@@ -112,7 +113,7 @@ impl Story {
             }],
             Request::Revoke { .. } => vec![Reply::Revoked],
             Request::Box(new) => {
-                // The one without a renewal is the founder's own, as a manager's first word.
+                // The keyring without a renewal is the owner's own: a manager stores it first.
                 noted.borrow_mut().extend(new.renewal.map(|_| new.clone()));
                 vec![Reply::Kept]
             }
@@ -122,13 +123,13 @@ impl Story {
         Self { liar, kept }
     }
 
-    /// The names of those for whom it got a box, in order.
+    /// The names for which it has received sealed keyrings, in order.
     fn names(&self) -> Vec<String> {
         let kept = self.kept.borrow();
         kept.iter().map(|new| new.name.clone()).collect()
     }
 
-    /// What is in the box for somebody.
+    /// The keyring sealed for this member.
     fn keyring(&self, name: &str, seed: &Seed) -> Keyring {
         let kept = self.kept.borrow();
         let new = kept.iter().find(|new| new.name == name);
@@ -145,20 +146,20 @@ fn a_renewal_goes_by_what_managers_vouched_for() {
         let tv_itself = key(managing, "tv", &tv, READ, None);
         let spys = key(&spy.managing(), "spy", &spy, Rights::ALL, None);
         vec![
-            // What was revoked is shown as if nothing had been, and once more under another's name.
+            // A revoked key is listed as if it were valid, and again under another name.
             tv_itself.clone(),
             KeyInfo {
                 name: "tablet".to_owned(),
                 ..tv_itself
             },
-            // One of the satellite's own, for which somebody else vouches or nobody.
+            // A key of the satellite's own, with a stranger's attestation or none.
             spys.clone(),
             KeyInfo {
                 name: "spy2".to_owned(),
                 voucher: None,
                 ..spys
             },
-            // A writer is said to manage, and one whose time is over to be there for good.
+            // A writer is listed as a manager, and an expired key as one without expiry.
             KeyInfo {
                 rights: Rights::ALL,
                 ..key(managing, "risen", &web, WRITE, None)
@@ -228,7 +229,7 @@ fn what_was_revoked_before_gets_nothing_however_long_it_is_shown() {
     let shown = |managing: &Pair| {
         vec![
             renewed(managing, key(managing, "phone", &phone, READ, None)),
-            // It was revoked when generation 1 was made.
+            // This key was revoked when generation 1 was made.
             key(managing, "tv", &tv, READ, None),
         ]
     };
@@ -249,12 +250,11 @@ fn what_was_revoked_before_gets_nothing_however_long_it_is_shown() {
         .environment
         .skypipe(&["--revoke", "web", "--yes"]);
     let outcome = unasked.liar.serve(client.start());
-    outcome.told(
-        0,
-        "the last renewal has not reached the key tv, so it gets no new reading key",
-    );
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    let told = "the last renewal has not reached the key tv, so it gets no new reading key";
+    assert!(outcome.stderr.contains(told), "{outcome}");
     assert_eq!(unasked.names(), ["first", "phone"]);
-    // A person sees whose key it is.
+    // The user sees whose key it is.
     for (answer, names) in [
         ("n", &["first", "phone"][..]),
         ("y", &["first", "phone", "tv"]),

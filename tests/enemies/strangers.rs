@@ -1,5 +1,5 @@
-//! Connections by the thousand that send garbage, half a greeting or nothing at all. Whoever belongs to
-//! the satellite does not notice, and nothing of them stays.
+//! Thousands of connections that send garbage, half a greeting or nothing at all. The members do not
+//! notice, and no resources stay in use.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -18,31 +18,31 @@ use crate::common::wait;
 
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// How many come, where the system allows so many descriptors.
+/// The number of strangers, if the system allows so many descriptors.
 const STRANGERS: u64 = 5000;
 
-/// Descriptors that the tests of this program need beside.
+/// The descriptors that this test program needs for itself.
 const OWN: u64 = 500;
 
-/// What is carried meanwhile, in bytes: half of it while strangers come, half while they are there.
+/// The bytes transferred meanwhile: one half while strangers arrive, the other while they stay.
 const MUCH: usize = 100_000_000;
 
-/// What a stranger costs at most, in bytes: the buffers in which libzmq reads a greeting and writes its
-/// own, and what it knows of a connection. (5 KiB were seen. Once they have gone, some of it is free
-/// but still the process's: the allocator keeps it for those who come next.)
+/// The most memory of a stranger, in bytes: libzmq's buffers for both greetings, and its connection state.
+/// (5 KiB were observed. When strangers have left, some of it is free and still belongs to the process: the
+/// allocator keeps it for the next ones.)
 const EACH: u64 = 16 << 10;
 
-/// What a stranger that has gone may leave behind, in bytes: less than anything that libzmq would
-/// forget to free. It is what the allocator cannot fill again at once.
+/// What a stranger that has left may leave behind, in bytes: less than any object that libzmq could forget
+/// to free. It is memory that the allocator cannot reuse at once.
 const LEAK: u64 = 1 << 10;
 
-/// How often they come again before that is looked at.
+/// How often strangers come again before the memory is checked.
 const ROUNDS: u32 = 3;
 
-/// How long strangers may stay: the time for handshakes is 5 s, from when each was taken in.
+/// How long strangers may stay: the handshake timeout is 5 s, counted from when each was accepted.
 const LEAVING: Duration = Duration::from_secs(15);
 
-/// A private satellite whose limit of descriptors is set so before it starts.
+/// A satellite with keys and this limit of descriptors.
 fn arena(limit: &str) -> Arena {
     let environment = Environment::here_within(DEADLINE);
     let script = format!("{limit} && exec skypipe --satellite 127.0.0.1:0 --data data --private");
@@ -50,7 +50,7 @@ fn arena(limit: &str) -> Arena {
     Arena::of(environment, satellite)
 }
 
-/// Lets this process open as many files as it may; returns how many strangers it can be.
+/// Raises this process's limit of open files. Returns how many strangers it can play.
 fn strangers_possible() -> u64 {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -64,7 +64,7 @@ fn strangers_possible() -> u64 {
     count
 }
 
-/// How many descriptors the satellite may have open.
+/// The satellite's limit of open descriptors.
 fn limit(arena: &Arena) -> u64 {
     let path = format!("/proc/{}/limits", arena.process().pid());
     let limits = fs::read_to_string(path).expect("the process runs");
@@ -76,10 +76,10 @@ fn limit(arena: &Arena) -> u64 {
     soft.expect("there is a number")
 }
 
-/// One after the other says nothing, some of a greeting, or nonsense.
+/// A connection that sends nothing, a part of a greeting, or nonsense, depending on `number`.
 fn stranger(address: SocketAddr, number: u64) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("the satellite listens");
-    // A record of TLS that is as long as a first one may be.
+    // A TLS record of the greatest length that a first one may have.
     let mut greeting = [0; 64];
     greeting[..6].copy_from_slice(&[0x16, 3, 1, 0x40, 0, 1]);
     let mut nonsense = [0; 200];
@@ -90,7 +90,7 @@ fn stranger(address: SocketAddr, number: u64) -> TcpStream {
         3 => &greeting,
         _ => &nonsense,
     };
-    // Whoever has been turned away meanwhile has said it all the same.
+    // The satellite may have closed the connection already, which is fine.
     let _ = stream.write_all(said);
     stream
 }
@@ -101,7 +101,7 @@ fn strangers(arena: &Arena, count: u64) -> Vec<TcpStream> {
     (0..count).map(|number| stranger(address, number)).collect()
 }
 
-/// A stream on its way through the satellite, of which the second half is held back until told.
+/// A stream in transit through the satellite. Its second half is held back.
 struct Transfer {
     text: Vec<u8>,
     listener: Process,
@@ -138,7 +138,7 @@ impl Transfer {
         }
     }
 
-    /// Waits until so much has come out.
+    /// Waits until this many bytes have come out.
     fn until(&self, arena: &Arena, length: usize) {
         let path = arena.environment.home().join(&self.file);
         wait::until("it goes on", || {
@@ -147,7 +147,7 @@ impl Transfer {
         });
     }
 
-    /// Lets the second half go, and waits until all has come out. Returns how long that took.
+    /// Releases the second half, and waits until everything has come out. Returns how long that took.
     fn end(self, arena: &Arena) -> Duration {
         let start = Instant::now();
         self.go_on.send(()).expect("the feeder waits");
@@ -170,7 +170,7 @@ fn feed(mut stdin: impl Write, bytes: &[u8], told: &Receiver<()>) {
     stdin.write_all(second).expect("the writer reads");
 }
 
-/// Waits until no more is open than before strangers came.
+/// Waits until no more descriptors are open than before the strangers came.
 #[track_caller]
 fn all_leave(arena: &Arena, files: usize) {
     let mut open = 0;
@@ -206,11 +206,11 @@ fn thousands_of_strangers_disturb_nobody_and_leave_nothing_behind() {
         most < before + count * EACH,
         "{before} bytes before, now {most}"
     );
-    // Those that say nothing wrong are turned away when their time is over.
+    // Strangers that send nothing wrong are closed at their timeout.
     all_leave(&arena, files);
     drop(there);
 
-    // What the allocator keeps is used again: it is the same, however many come.
+    // The allocator reuses the memory that it keeps, so the amount stays the same however many come.
     let mut kept = memory();
     let mut more = 0;
     for _ in 0..ROUNDS {
@@ -232,7 +232,8 @@ fn where_descriptors_run_out_who_is_there_stays_and_others_come_later() {
     let arena = arena("ulimit -n 256");
     let transfer = Transfer::begin(&arena, "p");
     transfer.until(&arena, MUCH / 2);
-    // What it writes fills a file of the satellite's log, which needs the next one.
+    // This stream fills a segment of the satellite's log, so that a new segment, and a descriptor, is
+    // needed.
     let writer = arena.skypipe(&["-w", "kept"]).patient(DEADLINE);
     let writer = writer.piped().start();
     writer.say("begun\n");

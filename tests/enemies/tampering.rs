@@ -1,5 +1,5 @@
-//! A satellite that changes what it hands on is noticed by the listener, who prints nothing that was not
-//! written in its place, says so, and exits 1. What goes unnoticed is shown here as well.
+//! A listener notices a satellite that alters data: it prints nothing that was not written at that place,
+//! says so, and fails (exit 1). The tests also show what goes unnoticed.
 
 use bytes::Bytes;
 use skypipe::seal::{MOST_PLAIN, OVERHEAD};
@@ -10,24 +10,24 @@ use crate::liar::{Liar, Sealed, Step, in_a_row};
 
 const PIPE: &str = "p";
 
-/// What is written of a chunk's bytes, which are two records.
+/// The plaintext bytes of a chunk, which has two records.
 const PART: usize = 4096 - 2 * OVERHEAD;
 
-/// So many chunks, and a bit.
+/// The number of full chunks. A shorter one follows.
 const CHUNKS: usize = 5;
 
-/// Those who take, and whoever only looks on.
+/// The modes that take data; a tap only watches.
 const TAKERS: [&str; 3] = ["-r", "--one", "--follow"];
 const ALL: [&str; 4] = ["-r", "--one", "--follow", "--tap"];
 
-/// Lines that say where they stand.
+/// Lines that contain their position.
 fn text(name: char) -> Vec<u8> {
     let lines = (0..).map(|number| format!("{name} {number:05}\n"));
     let bytes = lines.flat_map(String::into_bytes);
     bytes.take(PART * CHUNKS + 800).collect()
 }
 
-/// A liar, and a stream that was written to it.
+/// A dishonest satellite, and a stream that was written to it.
 struct Story {
     liar: Liar,
     text: Vec<u8>,
@@ -50,8 +50,8 @@ impl Story {
         self.stream.id
     }
 
-    /// Who listens in these modes is given this, with the end behind it, and notices once the first
-    /// `good` chunks have been printed at most.
+    /// Listeners in these modes are sent this script, and the end behind it. Each must notice the lie after
+    /// printing at most the first `good` chunks.
     #[track_caller]
     fn is_noticed(&mut self, modes: &[&str], script: &[Step], good: usize) {
         let done = self.liar.done(PIPE);
@@ -70,7 +70,7 @@ impl Story {
         }
     }
 
-    /// The chunks, changed.
+    /// The chunks with this change.
     fn with(&self, change: impl FnOnce(&mut Vec<Bytes>)) -> Vec<Step> {
         let mut chunks = self.stream.chunks.clone();
         change(&mut chunks);
@@ -99,7 +99,7 @@ fn what_is_handed_on_as_it_was_written_is_believed() {
 #[test]
 fn a_chunk_that_was_changed_is_noticed() {
     let mut story = Story::new();
-    // Suite, kind, length, epoch, position, key, ciphertext and tag of its record.
+    // Suite, kind, length, epoch, position, key, ciphertext and tag of a record.
     let length = story.stream.chunks[2].len();
     for place in [0, 1, 3, 7, 15, 16, 47, 48, 1000, length - 1] {
         let script = story.with(|chunks| {
@@ -122,7 +122,7 @@ fn a_chunk_that_was_shortened_is_noticed() {
     }
     let script = story.with(|chunks| chunks[2].truncate(4095));
     story.is_noticed(&ALL, &script, 2);
-    // A whole record is as good as a chunk of its own, after which the next one is missing.
+    // A whole record counts as a chunk. The record after it is missing.
     let script = story.with(|chunks| chunks[2].truncate(OVERHEAD + MOST_PLAIN));
     story.is_noticed(&TAKERS, &script, 3);
 }
@@ -137,7 +137,7 @@ fn a_chunk_that_was_left_out_is_noticed() {
     let mut gap = story.with(|_| {});
     gap.remove(2);
     story.is_noticed(&TAKERS, &gap, 2);
-    // Whoever wants one stream whole does so from its first byte on.
+    // A `--one` accepts a stream only from its first byte.
     let first = story.with(|chunks| drop(chunks.remove(0)));
     story.is_noticed(&["--one"], &first, 0);
     let mut first = story.with(|_| {});
@@ -178,7 +178,7 @@ fn a_chunk_of_another_stream_or_another_pipe_is_noticed() {
         let script = story.with(|chunks| chunks[0] = other.chunks[0].clone());
         story.is_noticed(&ALL, &script, 0);
     }
-    // A whole stream in another pipe, or under another name.
+    // A whole stream in another pipe, or under another UUID.
     let other = story.liar.written("another", text('a'));
     story.is_noticed_without_end(&ALL, &other.truly(), 0);
     let mut renamed = story.stream.clone();
@@ -190,7 +190,7 @@ fn a_chunk_of_another_stream_or_another_pipe_is_noticed() {
 fn an_end_that_comes_early_or_is_another_ones_is_noticed() {
     let mut story = Story::new();
     let begun = story.with(|chunks| chunks.truncate(3));
-    // That it comes at all is proven; where it belongs as well.
+    // The record is authentic, but its position is wrong.
     story.is_noticed(&TAKERS, &begun, 3);
     let ends = |script: &[Step], how: How| {
         let end = Step::Ended(story.stream.id, how);
@@ -259,18 +259,18 @@ fn a_stream_that_is_shown_again_to_the_same_listener_is_printed_once() {
             .read(mode, PIPE, &twice)
             .ended_by_eof(&story.text);
     }
-    // What goes on after its end is no part of it.
+    // Data after the end is no part of the stream.
     let more = in_a_row(story.id(), story.stream.len(), &story.stream.chunks);
     let script = [truly, more, vec![Step::Done]].concat();
     story.is_noticed_without_end(&["-r", "--follow", "--tap"], &script, CHUNKS + 1);
 }
 
-/// Rules 6 and 15: nothing of this is exit 0, nor silent.
+/// Rules 6 and 15: none of these cases exits 0 or stays silent.
 #[test]
 fn an_end_that_nobody_gave_and_a_beginning_that_is_kept_back_are_noticed() {
     let mut story = Story::new();
     let endless = ["-r", "--follow", "--tap"];
-    // A stream that is withheld, as if nobody had written it; and the end of its middle.
+    // A whole stream is withheld, as if nobody had written it; or a stream ends in its middle.
     for count in [0, 3] {
         let mut script = story.with(|chunks| chunks.truncate(count));
         script.push(Step::Done);
@@ -286,16 +286,17 @@ fn an_end_that_nobody_gave_and_a_beginning_that_is_kept_back_are_noticed() {
     story.is_noticed_without_end(&endless, &marker(Bytes::new()), 0);
     let nobody = [Step::Ended(Uuid::nil(), How::End), Step::Done];
     story.is_noticed_without_end(&ALL, &nobody, 0);
-    // That of another pipe.
+    // The attestation of another pipe.
     let Step::DoneBy(other) = story.liar.done("another") else {
         unreachable!("it is an end");
     };
     story.is_noticed_without_end(&endless, &[Step::DoneBy(other.clone())], 0);
     story.is_noticed_without_end(&endless, &marker(other), 0);
-    // A follower ends by nothing else.
+    // Only an `--eof` ends a follower.
     let script = [story.stream.truly(), vec![Step::Done]].concat();
     story.is_noticed_without_end(&["--follow"], &script, CHUNKS + 1);
-    // A beginning that is kept back as if there were none; all but the end; and what is said to be others'.
+    // A withheld beginning, as if there were none; everything but the end; and data that is claimed to be
+    // others'.
     let headless = story.with(|chunks| drop(chunks.remove(0)));
     let mut whole = story.stream.truly();
     let end = whole.pop().expect("it has an end");
@@ -317,7 +318,7 @@ fn an_end_that_nobody_gave_and_a_beginning_that_is_kept_back_are_noticed() {
     assert!(rest == story.text[PART..]);
 }
 
-/// The page on security says so: whole streams are the satellite's, and an `--eof` once more.
+/// `docs/security.md` says so: a satellite can withhold or replay whole streams, and replay an `--eof`.
 #[test]
 fn what_goes_unnoticed_are_whole_streams_that_are_withheld_or_shown_again() {
     let mut story = Story::new();
@@ -325,7 +326,7 @@ fn what_goes_unnoticed_are_whole_streams_that_are_withheld_or_shown_again() {
     for _ in 0..2 {
         story.liar.read("--one", PIPE, &script).printed(&story.text);
     }
-    // The end of a pipe, once more to the next; it says when it was given.
+    // The `--eof` of a pipe, replayed to the next listener. The message says when it was given.
     let script = [story.liar.done(PIPE)];
     for _ in 0..2 {
         story.liar.read("-r", PIPE, &script).ended_by_eof("");

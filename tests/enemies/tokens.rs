@@ -1,4 +1,4 @@
-//! Whoever watches the network sees no token with which a platform is asked.
+//! An observer of the network sees no API token of a platform.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use crate::common::process::Run;
 
 const TOKEN: &str = "fm2_a-token-that-nobody-may-see";
 
-/// The names of the variables that say where Fly.io is.
+/// The variables that contain the addresses of Fly.io.
 const PLACES: [&str; 3] = [
     "FLY_FLAPS_BASE_URL",
     "FLY_API_BASE_URL",
     "FLY_REGISTRY_HOST",
 ];
 
-/// Asks Fly.io for the satellite there, where the environment says that it is.
+/// Runs `--reset` against the Fly.io at these addresses.
 fn reset(environment: &Environment, at: [&str; 3]) -> Run {
     let run = environment.skypipe(&["--reset", "fly", "--yes"]);
     let run = run.var("FLY_API_TOKEN", TOKEN);
@@ -55,7 +55,7 @@ fn a_token_for_this_machine_itself_goes_through_no_proxy() {
     let seen = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&seen);
     thread::spawn(move || {
-        // Each is closed at once.
+        // Each connection is closed at once.
         for _ in proxy.incoming() {
             count.fetch_add(1, Ordering::SeqCst);
         }

@@ -1,5 +1,5 @@
-//! Whoever watches the network sees neither what is written nor in which pipe, nor who writes it, nor
-//! anything that would let them in.
+//! An observer of the network sees neither the data nor the pipe's name, nor who writes, nor anything that
+//! would give access.
 
 use crate::arena::{Arena, rerouted};
 use crate::common::Environment;
@@ -10,7 +10,7 @@ use crate::recorder::Recorder;
 const PIPE: &str = "the-name-of-a-pipe";
 const PAYLOAD: &str = "what is written is nobody's affair\n";
 
-/// Of a writer's label, which has the user's name in it.
+/// A user name, which is part of a writer's label.
 const USER: &str = "a-name-on-a-label";
 
 /// What nobody on the network may see.
@@ -26,7 +26,7 @@ fn write(run: Run) {
     run.var("USER", USER).fed(PAYLOAD).printed("");
 }
 
-/// What was seen since the last time; something must have gone both ways.
+/// The matches in the traffic since the last call. There must have been traffic both ways.
 #[track_caller]
 fn seen(recorder: &Recorder, wanted: &Wanted) -> Vec<String> {
     let ways = recorder.take();

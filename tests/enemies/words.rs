@@ -1,4 +1,4 @@
-//! A satellite whose every word is chosen to harm the terminal of whoever reads it.
+//! A satellite whose every text tries to harm the reader's terminal.
 
 use skypipe_broker::keys::token::Kind;
 use skypipe_broker::protocol::{
@@ -12,12 +12,12 @@ use crate::common::process::Process;
 use crate::common::terminal::Terminal;
 use crate::liar::{Liar, own_key};
 
-/// Clears the screen, goes back in the line, begins a line of its own, turns the direction around,
-/// hides, and is nothing at all.
+/// Control characters that clear the screen, go back in the line, start a new line, reverse the writing
+/// direction or hide text.
 const WORDS: &str = "\u{1b}[2J\u{9b}31m\r\nskypipe: \u{7}\u{61c}\u{200b}\u{200d}\u{200e}\u{2028}\u{202e}\u{2060}\
                      \u{2066}\u{3164}\u{e000}\u{feff}\u{e0041}";
 
-/// Everything that the program printed, without the line ends, of which each is its own.
+/// Checks the program's whole output, apart from line ends, for control characters, and returns it.
 #[track_caller]
 fn is_harmless(outcome: &Outcome) -> String {
     let stdout = String::from_utf8_lossy(&outcome.stdout);
@@ -53,7 +53,7 @@ fn welcome() -> Reply {
     }
 }
 
-/// The answer that is wanted, with harmful words wherever words can be.
+/// The requested answer, with harmful text in every text field.
 fn answers(request: &Request) -> Vec<Reply> {
     match request {
         Request::Hello { .. } => vec![welcome()],
@@ -102,7 +102,7 @@ fn answers(request: &Request) -> Vec<Reply> {
     }
 }
 
-/// A stream that was cut, and of which others had something.
+/// A stream that was cut and that others had read a part of.
 fn performance(listener: Uuid) -> Vec<Reply> {
     let ended = Reply::Ended {
         listener,
@@ -146,7 +146,7 @@ fn status() -> Status {
     }
 }
 
-/// The key of somebody else than the client.
+/// A key other than the client's own.
 fn key() -> KeyInfo {
     KeyInfo {
         name: format!("{WORDS}2"),
@@ -164,11 +164,11 @@ fn key() -> KeyInfo {
     }
 }
 
-/// The public halves of the machine of which [`key`] is.
+/// The public keys of the machine that holds [`key`].
 const HALVES: &str =
     "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ";
 
-/// What people call, and whether they are then shown words of the satellite's.
+/// Commands of users, and whether they print text from the satellite.
 const CALLS: [(&[&str], bool); 18] = [
     (&["-r", "x"], true),
     (&["--one", "x"], true),
@@ -202,7 +202,7 @@ fn no_answer_of_a_satellite_can_harm_a_terminal() {
     }
 }
 
-/// Calls it, with the invitation on stdin, which one of them reads.
+/// Starts the command with the invitation on stdin, which one of the commands reads.
 fn call(liar: &Liar, arguments: &[&str]) -> Process {
     let client = liar.environment.skypipe(arguments).piped().start();
     if arguments == ["--join"] {
@@ -212,7 +212,7 @@ fn call(liar: &Liar, arguments: &[&str]) -> Process {
     client
 }
 
-/// Whether there are words of the satellite's, in which a change of direction is escaped, as text or as JSON.
+/// Whether the output has text from the satellite, with its direction change escaped, as text or as JSON.
 fn shows_words(printed: &str) -> bool {
     printed.contains("\\u{202e}") || printed.contains("\\u202e")
 }
@@ -229,11 +229,11 @@ fn a_terminal_is_told_no_more_harm_than_a_file() {
             let invitation = liar.invitation(liar.seed.clone(), Kind::Founder);
             terminal.types(&format!("{invitation}\n"));
         } else if arguments == ["-w", "x"] {
-            // The end of what is typed.
+            // End of input.
             terminal.types("\u{4}");
         }
         liar.serve(client);
-        // Hints are for terminals alone, so it is told that the satellite is an old one.
+        // Hints are for terminals only. This one says that the satellite is an old one.
         let screen = terminal.screen();
         let harms = |c: &char| !matches!(c, '\r' | '\n' | ' ') && !c.is_ascii_graphic();
         let harm: Vec<_> = screen.chars().filter(harms).collect();
@@ -263,7 +263,7 @@ fn no_refusal_of_a_satellite_can_harm_a_terminal() {
             let client = call(&liar, arguments);
             let outcome = liar.serve(client);
             let printed = is_harmless(&outcome);
-            // A machine that was refused has joined nothing that it could leave.
+            // A refused machine has joined nothing, so it has nothing to leave.
             let is_told = shows_words(&printed) || arguments == ["--leave"];
             assert!(is_told, "{outcome}");
         }

@@ -1,5 +1,5 @@
-//! Answers and confirmations that are lost with the satellite which gave or awaited them (rules 11
-//! and 16).
+//! Answers and confirmations that are lost because the satellite that sent or awaited them is killed (rules
+//! 11 and 16).
 
 use std::fs::File;
 use std::io::Read;
@@ -18,7 +18,7 @@ const DATA: [&str; 2] = ["--data", "data"];
 fn rule_16_what_only_a_listener_had_comes_again_from_its_writer() {
     for mode in ["-r", "--one", "--follow"] {
         let mut sky = Environment::sky(&DATA);
-        // More than a pipe holds, and less than a listener may have on its way to stdout.
+        // More than a pipe holds, and less than a listener's window.
         let stream = content(1, 3_000_000);
         sky.put("file", &stream);
         let listener = sky.skypipe(&[mode, "x"]).held().start();
@@ -28,7 +28,8 @@ fn rule_16_what_only_a_listener_had_comes_again_from_its_writer() {
         let mut stdout = listener.take_stdout();
         let mut got = vec![0];
         stdout.read_exact(&mut got).expect("it prints");
-        // Before what is live is saved, which takes half a second, and less at the end of a stream.
+        // Live data is saved after half a second, and sooner at the end of a stream. This kill comes before
+        // that.
         sky.take_sky().kill();
         assert!(writer.runs());
         writer.signal(Signal::STOP);

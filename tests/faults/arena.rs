@@ -14,10 +14,10 @@ use crate::rng::Rng;
 
 use self::players::Player;
 
-/// The satellite: what waits lies in a directory, and rule 16's times are short.
+/// The satellite's flags: a data directory, and short timeouts for rule 16.
 const FLAGS: &str = "--data data --lost-writer 1s --lost-listener 1s";
 
-/// What else satellites are told, one this and one that: room is sometimes short.
+/// Further flags, used in turn: room is sometimes short.
 const ROOM: [&str; 4] = [
     "",
     "--memory 4MiB",
@@ -25,17 +25,18 @@ const ROOM: [&str; 4] = [
     "--disk 16MiB",
 ];
 
-/// The pipes: one read by all kinds of listeners, one by those who get everything, one by workers.
+/// The pipes: one read by all kinds of listeners, one by listeners that get everything, one by workers.
 const PIPES: [&str; 3] = ["mixed", "live", "queue"];
 
-/// The longest moment between a round's beginnings and its kill.
+/// The longest time between a round's start and its kill, in microseconds.
 const MOMENT: u64 = 150_000;
 
-/// The shortest time between two kills of a satellite. Clients that find none look again later and
-/// later; after a few in a row it would be later than the time after which they are given up.
+/// The shortest time between two kills of a satellite. Clients that find none look again after longer and
+/// longer pauses; after a few kills in a row the pause would exceed the timeout after which clients are
+/// lost.
 const BETWEEN: Duration = Duration::from_millis(400);
 
-/// A history in the making.
+/// The state of a history.
 pub struct Arena {
     sky: Environment,
     flags: Vec<&'static str>,
@@ -43,14 +44,14 @@ pub struct Arena {
     players: Vec<Player>,
     clock: u64,
     satellite_since: Instant,
-    /// What happened, and when, for whoever looks why a history failed.
+    /// A log of events with their times, printed when a history failed.
     story: (Instant, String),
-    /// How many satellites and other programs were killed while they ran.
+    /// How many satellites and how many other programs were killed while they ran.
     pub killed: (usize, usize),
 }
 
 impl Arena {
-    /// An empty one, which is over within `deadline`.
+    /// A new history, which must end within `deadline`.
     pub fn new(seed: u64, deadline: Duration) -> Self {
         let mut rng = Rng::new(seed);
         let room = rng.pick(&ROOM);
@@ -70,7 +71,7 @@ impl Arena {
         }
     }
 
-    /// Some come, some go on, and somebody is killed.
+    /// One round: some programs start, some continue, and one is killed.
     pub fn round(&mut self) {
         self.look();
         for _ in 0..self.rng.between(1, 4) {
@@ -92,7 +93,7 @@ impl Arena {
                 holds_within(moment, || false);
             }
             _ => {
-                // Until one more has come to its end.
+                // Waits until one more has ended.
                 let running = self.running(|_| true);
                 holds_within(moment, || {
                     self.look();

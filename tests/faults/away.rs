@@ -1,7 +1,7 @@
-//! Programs that stand still and networks that are gone for longer than rule 16's times: being lost is
-//! not being sent away.
+//! Programs that are suspended and networks that are down for longer than rule 16's timeouts: a lost client
+//! may come back.
 //!
-//! `SKYPIPE_ROUNDS` says how many rounds there are, `SKYPIPE_SEED` with which seed.
+//! `SKYPIPE_ROUNDS` sets the number of rounds, `SKYPIPE_SEED` the seed.
 
 use std::env;
 use std::process::Stdio;
@@ -18,14 +18,14 @@ use crate::lines::content;
 use crate::rng::Rng;
 use crate::wire::{Weather, Wire};
 
-/// How many rounds there are unless told otherwise, and how many at the same time.
+/// The default number of rounds, and how many run in parallel.
 const ROUNDS: u64 = 6;
 const AT_ONCE: u64 = 6;
 
 const DEADLINE: Duration = Duration::from_secs(240);
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Rule 16's times, and how long somebody is away.
+/// Rule 16's timeouts, and how long somebody is away.
 const TIMES: [&str; 6] = [
     "--data",
     "data",
@@ -36,7 +36,7 @@ const TIMES: [&str; 6] = [
 ];
 const ABSENCE: Duration = Duration::from_secs(4);
 
-/// The kinds of clients; each but the last three has a pipe of its own with a writer.
+/// The kinds of clients. Each but the last three has a pipe of its own with a writer.
 const READERS: [(&str, &str); 4] = [
     ("-r", "live"),
     ("--one", "one"),
@@ -50,13 +50,13 @@ const IDLE: [(&str, &str); 3] = [("-r", "trigger"), ("--one", "queue"), ("--foll
 enum Away {
     /// One listener, by its pipe.
     Listener(usize),
-    /// Those that wait for something to come.
+    /// The clients that wait for a stream.
     Idle,
     /// One writer, by its pipe.
     Writer(usize),
-    /// The writer to whom nobody listens.
+    /// The writer without a listener.
     Unheard,
-    /// Everybody but the satellite.
+    /// Every client.
     All,
     /// The satellite.
     Satellite,
@@ -75,7 +75,7 @@ impl Away {
     }
 }
 
-/// A writer that is given half of its bytes before somebody is away, and half afterwards.
+/// A writer that gets one half of its input before somebody is away, and the other half afterwards.
 struct Writer {
     process: Process,
     bytes: Vec<u8>,
@@ -96,7 +96,7 @@ impl Writer {
     }
 }
 
-/// One of each kind, in the middle of what it does.
+/// One client of each kind, in the middle of its work.
 struct Everybody {
     listeners: Vec<Process>,
     writers: Vec<Writer>,
@@ -149,7 +149,7 @@ impl Everybody {
         }
     }
 
-    /// All that was written has been read by somebody, once, and everybody says the truth.
+    /// Checks that every byte was read exactly once, and that every program reports the truth.
     fn end(self, sky: &Environment, away: Away) {
         self.idle_go_on(sky);
         let Self {
@@ -167,7 +167,7 @@ impl Everybody {
         whole.printed(unheard.bytes);
     }
 
-    /// Who waited for something goes on to wait, and gets it.
+    /// Checks that clients that waited for a stream continue to wait, and get one.
     fn idle_go_on(&self, sky: &Environment) {
         for ((mode, pipe), listener) in IDLE.iter().zip(&self.idle) {
             let writer = sky.skypipe(&["-w", pipe]).patient(PATIENCE);
@@ -191,14 +191,14 @@ impl Everybody {
     }
 }
 
-/// A listener and its writer come to their ends.
+/// Ends a listener and its writer, and checks how they end.
 fn end_pair(sky: &Environment, away: Away, place: usize, listener: Process, writer: Writer) {
     let (mode, pipe) = READERS[place];
     writer.go_on();
     let half = writer.bytes.len() / 2;
     let wrote = writer.process.outcome();
     assert_eq!(wrote.code, Some(0), "{away:?}: {wrote}");
-    // Somebody was told that the stream was cut if its writer was away and its listener was not.
+    // The cut was reported if the writer was away and its listener was not.
     let may_be_cut = matches!(away, Away::Writer(at) if at == place) || away == Away::All;
     if mode == "--follow" {
         let all = || listener.shown().len() >= writer.bytes.len();
@@ -233,7 +233,7 @@ fn end_pair(sky: &Environment, away: Away, place: usize, listener: Process, writ
     }
 }
 
-/// What waits in a pipe.
+/// Reads the unread data of a pipe.
 fn drain(sky: &Environment, pipe: &str) -> Vec<u8> {
     let mut all = Vec::new();
     while !sky.is_gone(pipe) {
@@ -250,7 +250,7 @@ fn number(name: &str) -> Option<u64> {
     Some(text.parse().expect("it is a number"))
 }
 
-/// One round: somebody stands still, or hears nothing any more, for longer than he may.
+/// One round: somebody is suspended, or disconnected, for longer than the timeout.
 fn round(round: u64, seed: u64) {
     let mut rng = Rng::new(seed + round);
     let (away, is_stopped) = (Away::draw(round, &mut rng), rng.chance(50));
@@ -308,7 +308,7 @@ fn rule_16_who_stands_still_or_is_cut_off_for_longer_than_the_times_goes_on() {
     });
 }
 
-/// Where the satellite's host is, and the clients'.
+/// The addresses of the satellite's host and of the clients' host.
 const SATELLITE: &str = "10.78.0.1";
 const CLIENTS: &str = "10.78.0.2";
 
@@ -335,7 +335,7 @@ fn rule_16_a_network_that_is_gone_for_longer_than_the_times_sends_nobody_away() 
     everybody.end(&sky, Away::All);
 }
 
-/// How many readers are killed over one stream.
+/// How many readers of one stream are killed.
 const READERS_KILLED: usize = 50;
 
 #[test]
@@ -353,12 +353,12 @@ fn rule_10_a_stream_stays_whole_though_each_next_reader_is_there_as_the_one_befo
     for _ in 0..READERS_KILLED {
         sky.until_listed("x", "somebody listens", |pipe| pipe.listeners > 0);
         reader.signal(Signal::KILL);
-        // Within a millisecond, on a machine that has one to spare.
+        // Within a millisecond, if the machine is not busy.
         reader = read();
     }
     reader.signal(Signal::KILL);
     let last = sky.skypipe(&["-r", "x"]).stdin(Stdio::null());
     last.patient(PATIENCE).done().printed(&file);
-    // One that was killed counts for a moment more.
+    // A killed client counts for a moment more.
     wait::until("nobody is there any more", || sky.is_gone("x"));
 }

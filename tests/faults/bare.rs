@@ -1,4 +1,4 @@
-//! A root directory without devices, as a container or a `chroot` may be.
+//! A root directory without devices, as in a container or a `chroot`.
 
 use std::process::Command;
 

@@ -1,5 +1,4 @@
-//! Room that is used up, of a disk and of a pipe: writers wait, nothing fails, and all of it can be
-//! taken out (rule 12).
+//! Full disks and full pipes: writers wait, nothing fails, and everything can be read out (rule 12).
 
 use std::fs::File;
 use std::time::Duration;
@@ -18,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The size of the disk that is filled.
 const DISK_MIB: u64 = 64;
 
-/// What is written to it: twice as much as it holds.
+/// The number of writers. Together they write twice as much as the disk holds.
 const WRITERS: usize = 8;
 const SIZE: usize = 16 << 20;
 
@@ -55,7 +54,7 @@ impl Brim {
         satellite
     }
 
-    /// Kills the satellite and starts it again where it was.
+    /// Kills the satellite and restarts it at the same endpoint.
     fn restart(&mut self) {
         let satellite = self.sky.take_sky();
         let address = satellite.endpoint().trim_start_matches("tcp://").to_owned();
@@ -65,7 +64,7 @@ impl Brim {
     }
 }
 
-/// Writers of much to the pipe `x`, in order.
+/// Starts the writers to the pipe `x`, in order.
 fn write_much(sky: &Environment) -> Vec<Process> {
     let start = |number: usize| {
         let name = format!("in-{number}");
@@ -84,7 +83,7 @@ fn write_much(sky: &Environment) -> Vec<Process> {
     (0..WRITERS).map(start).collect()
 }
 
-/// Waits until it is full and stays as it is.
+/// Waits until the pipe is full and no longer changes.
 fn until_full(sky: &Environment) {
     let mut last = 0;
     sky.until_listed("x", "it is full", |pipe| pipe.full);
@@ -96,7 +95,7 @@ fn until_full(sky: &Environment) {
     });
 }
 
-/// Takes everything out, and looks whether it is what was written.
+/// Reads everything, and checks that it is what was written.
 fn drain(sky: &Environment, mode: Mode, writers: Vec<Process>) {
     let flag = if mode == Mode::One { "--one" } else { "-r" };
     let mut listeners: Vec<Listener> = Vec::new();
@@ -119,7 +118,7 @@ fn drain(sky: &Environment, mode: Mode, writers: Vec<Process>) {
             started: clock,
             ended: clock + 1,
         });
-        // One who has its answer ends a moment later.
+        // A writer that has its answer ends a moment later.
         wait::until("more waits, or all are gone", || {
             !writers.iter().any(Process::runs) || sky.listed("x").waiting > 0
         });
@@ -154,7 +153,7 @@ fn to_the_brim(flags: &[&str], mode: Mode, is_killed: bool) {
     brim.sky.skypipe(&["y"]).done().printed("after\n");
 }
 
-/// More than the disk has, so that the disk itself is full first.
+/// A budget above the disk's size, so that the disk itself fills up first.
 const TOO_MUCH: [&str; 2] = ["--disk", "1GiB"];
 
 #[test]
@@ -207,7 +206,7 @@ fn rule_12_a_disk_that_others_filled_is_used_again_when_they_have_left() {
     let file = File::open(sky.home().join("file")).expect("it is there");
     let writer = sky.skypipe(&["-w", "x"]).stdin(file).start();
     writer.complains("\"x\" is paused until there is room: the satellite's disk is full\n");
-    // It has stopped before there is none for what must not wait.
+    // The satellite has stopped while the reserve for urgent records is intact.
     does("test -s reserve");
     // A finish needs no room.
     sky.skypipe(&["-w", "other"]).fed("").printed("");

@@ -1,5 +1,5 @@
-//! Listeners that have something for themselves, and writers that wait for them, when the satellite is
-//! killed (rules 10, 11, 15 and 16).
+//! A killed satellite with listeners that hold a stream exclusively, and with writers that wait for them
+//! (rules 10, 11, 15 and 16).
 
 use std::io::Read;
 use std::process::ChildStdout;
@@ -21,7 +21,7 @@ fn rest(mut stdout: ChildStdout) -> Vec<u8> {
     got
 }
 
-/// A listener that has printed a little and waits for its reader.
+/// A listener that has printed a little and is blocked by its reader.
 fn stuck(sky: &Environment, mode: &str) -> (Process, ChildStdout, Vec<u8>) {
     let listener = sky.skypipe(&[mode, "x"]).held().start();
     let mut stdout = listener.take_stdout();

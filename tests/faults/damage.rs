@@ -1,5 +1,5 @@
-//! A disk that gives back something else than it was given: what lies before the damage is delivered,
-//! and that the rest is missing is told. Nothing else suffers (rules 10 and 16).
+//! A disk that returns other data than was written. Data before the damage is delivered, the loss of the
+//! rest is reported, and nothing else is affected (rules 10 and 16).
 
 use std::fs;
 
@@ -8,10 +8,10 @@ use crate::lines::{assert_same, content};
 
 const DATA: [&str; 2] = ["--data", "data"];
 
-/// Several chunks.
+/// The length of several chunks, in bytes.
 const MUCH: usize = 3_000_000;
 
-/// Flips a bit of the byte at the beginning of `marker`, wherever that lies on the disk.
+/// Flips a bit of the byte at the beginning of `marker`, wherever `marker` is on the disk.
 fn damage(environment: &Environment, marker: &[u8]) {
     let mut damaged = 0;
     for entry in fs::read_dir(environment.home().join("data")).expect("it is there") {
@@ -42,7 +42,7 @@ fn rule_10_a_stream_is_delivered_up_to_the_damage_and_said_to_be_cut() {
     sky.restart_sky(&DATA);
     let outcome = sky.skypipe(&["-r", "damaged"]).done();
     let printed = outcome.told(3, "cut: the satellite's disk did not give its bytes back");
-    // A chunk is good or damaged as a whole.
+    // A chunk is intact or damaged as a whole.
     let least = before.len() - (1 << 20);
     assert!((least..=before.len()).contains(&printed.len()));
     assert_same(&printed, &damaged[..printed.len()]);

@@ -1,6 +1,6 @@
-//! A disk that fails under a satellite (rules 11 and 16): it says why and ends, a supervisor starts it
-//! again, and nothing that was promised is lost. The errors are real: `strace` puts them in the place of
-//! what the kernel would have answered.
+//! A disk that fails under a satellite (rules 11 and 16). The satellite reports why and ends, a supervisor
+//! restarts it, and nothing that was promised is lost. The errors are real: `strace` replaces the kernel's
+//! answers.
 
 use std::process::Command;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use crate::common::wait;
 const DEADLINE: Duration = Duration::from_secs(120);
 const DURABLE: [&str; 4] = ["--data", "data", "--disk", "16MiB"];
 
-/// Whether calls can be made to fail here. A test that needs it says why not, and is over; it fails
-/// instead if `SKYPIPE_NO_SKIP` is set, as it is where a change is judged.
+/// Whether system calls can be made to fail here. Otherwise the test reports why not and is skipped. If
+/// `SKYPIPE_NO_SKIP` is set, as in the review of a change, the test fails instead.
 pub fn can_fail(sky: &Environment) -> bool {
     let trial = "strace -qq -o /dev/null -e trace=fdatasync -e inject=fdatasync:error=EIO true";
     if sky.shell(trial).done().code == Some(0) {
@@ -27,7 +27,7 @@ pub fn can_fail(sky: &Environment) -> bool {
     false
 }
 
-/// From now on these calls of a process fail with this error.
+/// Makes these calls of a process fail with this error from now on.
 fn make_fail(sky: &Environment, pid: u32, calls: &str, error: &str) -> Process {
     let mut command = Command::new("strace");
     command.args(["-f", "-o", "/dev/null", "-p", &pid.to_string()]);
@@ -39,12 +39,12 @@ fn make_fail(sky: &Environment, pid: u32, calls: &str, error: &str) -> Process {
     strace
 }
 
-/// More than a segment of a disk of 16 MiB, so that a new one begins.
+/// More than one segment of a disk of 16 MiB, so that a new segment begins.
 fn much() -> String {
     "a line of a stream that waits on the satellite's disk\n".repeat(30_000)
 }
 
-/// A satellite meets an error in these calls while a stream is written; it is started again.
+/// A satellite gets an error from these calls while a stream is written. Then it is restarted.
 fn meets(calls: &str, error: &str, said: &str) {
     let mut sky = Environment::sky_within(&DURABLE, DEADLINE);
     if !can_fail(&sky) {

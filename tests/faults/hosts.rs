@@ -1,5 +1,4 @@
-//! Other machines, as far as the kernel plays them: namespaces of their own for the network and for
-//! what is mounted.
+//! Other machines, as far as the kernel can simulate them: separate network and mount namespaces.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +6,7 @@ use std::process::Command;
 use crate::common::Environment;
 use crate::common::process::Process;
 
-/// The programs needed, and the Debian packages that they are in.
+/// The required programs, and their Debian packages.
 const TOOLS: [(&str, &str); 4] = [
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
@@ -15,8 +14,8 @@ const TOOLS: [(&str, &str); 4] = [
     ("iptables", "iptables"),
 ];
 
-/// Whether there can be hosts here. A test that needs them says why there are none, and is over; it
-/// fails instead if `SKYPIPE_NO_SKIP` is set, as it is where a change is judged.
+/// Whether hosts can be simulated here. Otherwise the test reports why not and is skipped. If
+/// `SKYPIPE_NO_SKIP` is set, as in the review of a change, the test fails instead.
 pub fn are_possible(home: &Environment) -> bool {
     let needed = TOOLS.iter().find(|(tool, _)| {
         let script = format!("PATH=$PATH:/usr/sbin:/sbin; command -v {tool}");
@@ -37,23 +36,23 @@ pub fn are_possible(home: &Environment) -> bool {
 
 const UNSHARE_TRIAL: &str = "unshare --net --mount mount -t tmpfs none /mnt";
 
-/// A host: it is there as long as its first process is.
+/// A host. It exists as long as its first process does.
 pub struct Host {
     first: Process,
-    /// What it has for itself, in the words of `unshare` and `nsenter`.
+    /// Its own namespaces, as flags of `unshare` and `nsenter`.
     own: &'static [&'static str],
     home: String,
 }
 
 impl Host {
-    /// A host without a network but its own.
+    /// A host with an empty network of its own.
     pub fn new(home: &Environment) -> Self {
         let host = Self::start(home, &["--net", "--mount"]);
         host.does(home, "ip link set lo up");
         host
     }
 
-    /// The same host, with disks of its own.
+    /// The same, with mounts of its own.
     pub fn with_disks(home: &Environment) -> Self {
         Self::start(home, &["--mount"])
     }
@@ -67,7 +66,7 @@ impl Host {
         Self { first, own, home }
     }
 
-    /// How programs are started there.
+    /// The wrapper that starts programs on this host.
     pub fn entrance(&self) -> Vec<String> {
         let pid = self.first.pid().to_string();
         let wd = format!("--wd={}", self.home);
@@ -75,7 +74,7 @@ impl Host {
         words.into_iter().map(str::to_owned).collect()
     }
 
-    /// Does something there, as a script says.
+    /// Runs a script on this host.
     pub fn does(&self, home: &Environment, script: &str) {
         let mut command = Command::new("nsenter");
         command.args(&self.entrance()[1..]).args(["sh", "-ec"]);
@@ -83,7 +82,7 @@ impl Host {
         home.run(command, script).done().success();
     }
 
-    /// Joins this host and another by a wire, each with its address.
+    /// Connects this host and another, each with its address.
     pub fn join(&self, home: &Environment, address: &str, other: &Self, its: &str) {
         let pid = other.first.pid();
         let wire = format!("ip link add wire type veth peer name wire netns {pid}");
@@ -94,7 +93,7 @@ impl Host {
         }
     }
 
-    /// Mounts a disk of so many MiB at `path`.
+    /// Mounts a disk of this many MiB at `path`.
     pub fn mount(&self, home: &Environment, path: &Path, mib: u64) {
         let path = path.display();
         let mount = format!("mkdir -p {path}; mount -t tmpfs -o size={mib}m,mode=700 none {path}");

@@ -1,7 +1,7 @@
 //! `kill -9` of satellite, writers and listeners at random moments, two hundred times (rule 16).
 //!
-//! `SKYPIPE_ROUNDS` says how often instead, `SKYPIPE_SEED` with which seed. A seed settles who does
-//! what; how far they come before they are killed is the machine's affair.
+//! `SKYPIPE_ROUNDS` changes the number of rounds, `SKYPIPE_SEED` the seed. A seed determines who does what.
+//! How far a program gets before it is killed depends on the machine.
 
 use std::env;
 use std::thread;
@@ -10,18 +10,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::arena::Arena;
 use crate::ledger::Summary;
 
-/// How many rounds there are unless told otherwise.
+/// The default number of rounds.
 const ROUNDS: u64 = 200;
 
-/// How many users do this at the same time, each with a satellite of its own.
+/// The number of parallel histories, each with its own satellite.
 const ARENAS: u64 = 4;
 
-/// How long each of them may take at least, and for each round.
+/// The timeout of each history: a fixed part, and a part for each round.
 const BASE: Duration = Duration::from_secs(120);
 const PER_ROUND: Duration = Duration::from_secs(5);
 
-/// Of those that nobody killed, how many in a thousand may be given up for their silence: on a busy
-/// machine the second that rule 16's times are here is not long.
+/// How many in a thousand programs that were not killed may be lost for their silence. On a busy machine
+/// the one-second timeout of this test is short.
 const GIVEN_UP: usize = 20;
 
 fn number(name: &str) -> Option<u64> {

@@ -1,12 +1,12 @@
-//! What must be true of every history, whoever was killed in it: said of what programs were given,
-//! what they have printed and how they ended, and of nothing else.
+//! Invariants of every history, whoever was killed in it. They are stated only in terms of what programs
+//! were given, what they printed and how they ended.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::lines::head;
 
-/// How a listener takes part.
+/// The role of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     Default,
@@ -18,9 +18,9 @@ pub enum Mode {
 /// How a program ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// By the test, without a word or with a signal.
+    /// The test killed it, or sent it a signal.
     Killed,
-    /// By itself: its exit code, and what it said on stderr.
+    /// It ended by itself, with this exit code and this stderr.
     Exited(i32, String),
 }
 
@@ -30,7 +30,7 @@ pub struct Writer {
     pub end: End,
 }
 
-/// All writers, by the numbers that their lines say.
+/// All writers, by the numbers in their lines.
 pub type Writers = BTreeMap<usize, Writer>;
 
 /// One listener.
@@ -38,28 +38,28 @@ pub struct Listener {
     pub mode: Mode,
     pub printed: Vec<u8>,
     pub end: End,
-    /// When it was started and when its end was seen, by a clock that all in a history share.
+    /// When it was started and when its end was noticed, on a clock shared by the whole history.
     pub started: u64,
     pub ended: u64,
 }
 
-/// What a history held.
+/// The figures of a history.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Summary {
-    /// Writers that exited with 0, and bytes of theirs.
+    /// Writers that exited 0, and their bytes.
     pub kept: usize,
     pub bytes: usize,
-    /// Writers and listeners that were given up for their silence though nobody killed them.
+    /// Writers and listeners that were lost for their silence although nobody killed them.
     pub given_up: usize,
-    /// Bytes that were printed once more, of those that a killed listener had printed.
+    /// Bytes that were printed again after a killed listener had printed them.
     pub again: usize,
 }
 
-/// What one listener printed of one writer: without a gap and without a repeat, so that the places of
-/// its first byte and of the one behind its last are all there is to know.
+/// What one listener printed of each writer. There are no gaps and no repeats, so the range of offsets says
+/// everything.
 type Runs = BTreeMap<usize, Range<usize>>;
 
-/// Whether all is as it must be once everyone has come to an end.
+/// Checks the invariants, once every program has ended.
 pub fn check(writers: &Writers, listeners: &[Listener]) -> Result<Summary, String> {
     let mut all = Vec::new();
     for (place, listener) in listeners.iter().enumerate() {
@@ -92,13 +92,13 @@ pub fn check(writers: &Writers, listeners: &[Listener]) -> Result<Summary, Strin
     Ok(summary)
 }
 
-/// What a writer says whose stream was cut while it was silent, a listener whose part went to others
-/// meanwhile, and one that goes on behind that.
+/// What three programs say: a writer whose stream was cut while it was silent, a listener whose part went
+/// to others meanwhile, and one that continues behind that.
 const REST: &str = "what follows is the rest of it";
 const TAKEN: &str = "others took what this listener was still to get";
 const PASSED_BY: &str = "passed by while this listener was away";
 
-/// What a writer may say for which all is well.
+/// Whether a successful writer may say this.
 fn is_writers_word(line: &str) -> bool {
     line.contains(" paused until ") || line.ends_with(": going on") || line.ends_with(REST)
 }
@@ -107,7 +107,7 @@ fn is_lost(end: &End) -> bool {
     matches!(end, End::Exited(3, said) if said.contains(TAKEN))
 }
 
-/// How a listener's output is read.
+/// The state of parsing a listener's output.
 struct Reading<'w> {
     writers: &'w Writers,
     may_skip: bool,
@@ -131,7 +131,7 @@ impl<'w> Reading<'w> {
         Ok(reading.runs)
     }
 
-    /// A line, or the beginning of one, behind which a newline may have been added.
+    /// Parses a line, or the start of one, behind which a newline may have been added.
     fn piece(&mut self, writer: usize, at: usize, piece: &[u8]) -> Result<(), String> {
         let known = self.writers.get(&writer);
         let rest = known.and_then(|known| known.content.get(at..));
@@ -154,8 +154,8 @@ impl<'w> Reading<'w> {
         Ok(())
     }
 
-    /// A piece of a line without its head: the rest of one that was begun, the beginning of one that
-    /// stops within its head, or the rest of one whose beginning somebody else got.
+    /// Parses a piece of a line without its head: the rest of a line that was begun, the start of a line
+    /// that stops inside its head, or the rest of a line whose start another listener got.
     fn fragment(&mut self, piece: &[u8]) -> Result<(), String> {
         let bare = piece.strip_suffix(b"\n").unwrap_or(piece);
         let going_on = |text: &[u8]| {
@@ -180,24 +180,24 @@ impl<'w> Reading<'w> {
         match places[..] {
             [] => Err(format!("nobody wrote {:?}", String::from_utf8_lossy(piece))),
             [(writer, at)] => self.piece(writer, at, piece),
-            // Nothing can be told from so little, which only those that were killed leave.
+            // A piece this short identifies nothing. Only killed programs leave such pieces.
             _ => Ok(()),
         }
     }
 }
 
-/// What a tap says that finds nothing left of what it watched.
+/// What a tap says if nothing is left of what it watched.
 const LOST: &str = "it has lost what was to follow";
 
-/// All but what was said of an `--eof`.
+/// Removes the messages about an `--eof`.
 fn without_eof(said: &str) -> String {
     let lines = said.split_inclusive('\n');
     lines.filter(|line| !line.contains("an --eof")).collect()
 }
 
-/// Rule 15: who exits with 0 has every stream up to its end; and nobody fails for nothing.
+/// Rule 15: a listener that exits 0 has every stream up to its end; and none fails without a reason.
 fn truthful(writers: &Writers, listener: &Listener, runs: &Runs) -> Result<(), String> {
-    // What ended it is told beside all else, and inside of streams is not their end (rule 6).
+    // An `--eof` is reported besides everything else. Inside a stream it is not the stream's end (rule 6).
     let said = match &listener.end {
         End::Exited(_, said) => without_eof(said),
         End::Killed => String::new(),
@@ -231,7 +231,7 @@ fn truthful(writers: &Writers, listener: &Listener, runs: &Runs) -> Result<(), S
     Ok(())
 }
 
-/// Rules 10, 11 and 12: every byte of a writer that was told that all is well has been printed.
+/// Rules 10, 11 and 12: every byte of a successful writer has been printed.
 fn arrived(
     place: usize,
     writer: &Writer,
@@ -263,7 +263,7 @@ fn arrived(
     Ok(())
 }
 
-/// Rule 7: no stream is done by two of those who share a queue.
+/// Rule 7: no two workers of a queue get the same stream.
 fn shared_out(listeners: &[Listener], all: &[Runs]) -> Result<(), String> {
     let mut done = BTreeMap::new();
     for (place, (listener, runs)) in listeners.iter().zip(all).enumerate() {
@@ -281,8 +281,8 @@ fn shared_out(listeners: &[Listener], all: &[Runs]) -> Result<(), String> {
     Ok(())
 }
 
-/// Rule 16: what a listener that came to its own end has printed is never given to one that comes
-/// later. Returns how many bytes were, of those that a killed one had printed.
+/// Rule 16: bytes that a listener printed before it ended by itself are never given to a later one. Returns
+/// how many bytes of killed listeners were printed again.
 fn never_again(listeners: &[Listener], all: &[Runs]) -> Result<usize, String> {
     let mut again = 0;
     let takers = || {

@@ -1,13 +1,13 @@
-//! What writers are given: lines that say whose they are and where in the stream they begin, so that
-//! whoever reads them tells a gap from a repeat.
+//! The input of writers: each line contains its writer and its offset in the stream, so that gaps and
+//! repeats show in the output.
 
 use crate::rng::mix;
 
-/// What this writer is given, about so many bytes: lines, each `@writer:place:letters`, where nothing
-/// but a line's first byte is `@`.
+/// The input of this writer, about this many bytes: lines of the form `@writer:offset:letters`. `@` occurs
+/// only as the first byte of a line.
 pub fn content(writer: usize, length: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(length + 1024);
-    // Few lines suffice for much.
+    // Large inputs get long lines.
     let longest = if length > 100_000 { 900 } else { 60 };
     while bytes.len() < length {
         let seed = mix((writer as u64) << 40 | bytes.len() as u64);
@@ -19,7 +19,7 @@ pub fn content(writer: usize, length: usize) -> Vec<u8> {
     bytes
 }
 
-/// Writer and place that a line begins with, if its head is there.
+/// The writer and the offset at the start of a line, if its head is complete.
 pub fn head(line: &[u8]) -> Option<(usize, usize)> {
     let line = line.strip_prefix(b"@")?;
     let mut fields = line.splitn(3, |byte| *byte == b':');
@@ -28,11 +28,11 @@ pub fn head(line: &[u8]) -> Option<(usize, usize)> {
     fields.next().map(|_| found)
 }
 
-/// The least of a line that tells whose it is, wherever it is cut.
+/// The shortest part of a line that identifies it, wherever the line is cut.
 const TELLING: usize = 15;
 
-/// A place to cut `bytes` at, which begin with a line: `at`, or the end of the line there if a part
-/// of it were too short to tell whose it is.
+/// Where to cut `bytes`, which begin with a line: at `at`, or at the end of that line if a part of it would
+/// be too short to identify.
 pub fn cut(bytes: &[u8], at: usize) -> usize {
     let start = memchr::memrchr(b'\n', &bytes[..at]).map_or(0, |newline| newline + 1);
     let end = memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |newline| at + newline + 1);
@@ -43,7 +43,7 @@ pub fn cut(bytes: &[u8], at: usize) -> usize {
     }
 }
 
-/// Two texts that may be too long to be shown.
+/// Compares two texts that may be too long to print.
 #[track_caller]
 pub fn assert_same(got: &[u8], expected: &[u8]) {
     let place = got

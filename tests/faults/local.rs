@@ -1,4 +1,4 @@
-//! The satellite that starts by itself, killed: the next one has what waited (rule 16).
+//! The satellite that starts by itself is killed: the next one has the unread data (rule 16).
 
 use rustix::process::{Signal, kill_process};
 
@@ -8,7 +8,7 @@ use crate::common::wait;
 use crate::common::watchdog::{is_local_satellite, number};
 use crate::lines::content;
 
-/// Kills the satellite that runs, and waits until it is gone.
+/// Kills the running satellite, and waits until it is gone.
 fn kill(home: &Environment) -> u32 {
     let pid = local_pid(home).expect("one runs");
     kill_process(number(pid), Signal::KILL).expect("it is ours");
@@ -29,6 +29,29 @@ fn rule_16_what_waits_is_there_for_the_next_satellite() {
     assert_eq!(home.listed("x").waiting, 2);
     assert!(home.skypipe(&["x"]).done().success() == stream);
     home.skypipe(&["x"]).done().printed("after the crash\n");
+}
+
+/// Who asks about what waits starts the satellite that knows of it.
+#[test]
+fn what_waits_is_listed_discarded_and_asked_about_though_no_satellite_runs() {
+    let home = Environment::here();
+    home.skypipe(&["-w", "x"]).fed("kept\n").printed("");
+    kill(&home);
+    let listed = home.skypipe(&["--list"]).done().success();
+    let listed = String::from_utf8_lossy(&listed).into_owned();
+    assert!(
+        listed.lines().any(|line| line.starts_with("x ")),
+        "{listed}"
+    );
+    kill(&home);
+    let reset = home.skypipe(&["--reset"]).done();
+    reset.told(2, "1 stream with 5 bytes would be lost");
+    kill(&home);
+    let discard = home.skypipe(&["--discard", "x"]).done();
+    discard.told(0, "1 stream with 5 bytes");
+    kill(&home);
+    home.skypipe(&["-w", "x"]).fed("new\n").printed("");
+    home.skypipe(&["x"]).done().printed("new\n");
 }
 
 #[test]

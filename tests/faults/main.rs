@@ -1,7 +1,7 @@
-//! Faults: programs killed at any moment, disks that are full, networks that fail. Nothing is lost,
-//! and nobody is told anything twice (rules 10, 11, 12 and 16).
+//! Fault injection: programs killed at any moment, full disks, failing networks. Nothing is lost, and
+//! nobody gets anything twice (rules 10, 11, 12 and 16).
 //!
-//! Tests are named after the rule that they hold.
+//! Tests are named after the rule that they check.
 
 #[path = "../common/mod.rs"]
 mod common;

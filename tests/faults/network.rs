@@ -1,4 +1,4 @@
-//! Networks that lose packets, stand still, are cut, or lead elsewhere (rule 16).
+//! Networks that lose packets, stall, are cut, or lead elsewhere (rule 16).
 
 use std::fs::File;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use crate::wire::{Weather, Wire};
 const DEADLINE: Duration = Duration::from_secs(180);
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Where the satellite's host is, the clients' host, and where the satellite's is later.
+/// The addresses of the satellite's host, of the clients' host, and of the satellite's later host.
 const SATELLITE: &str = "10.77.0.1";
 const CLIENTS: &str = "10.77.0.2";
 const LATER: &str = "10.77.0.3";
 
-/// A satellite on one host, clients on another.
+/// A satellite on one host, and clients on another.
 struct Net {
     sky: Environment,
     satellite: Host,
@@ -26,7 +26,7 @@ struct Net {
 }
 
 impl Net {
-    /// Nothing if there can be no hosts here.
+    /// `None` if hosts cannot be simulated here.
     fn new(listen: &str, flags: &[&str]) -> Option<Self> {
         let mut sky = Environment::here_within(DEADLINE);
         if !are_possible(&sky) {
@@ -46,7 +46,7 @@ impl Net {
         })
     }
 
-    /// Has one of the hosts do something.
+    /// Runs a script on one of the hosts.
     fn does(&mut self, host: fn(&Self) -> &Host, script: &str) {
         self.sky.enter(Vec::new());
         host(self).does(&self.sky, script);
@@ -55,7 +55,7 @@ impl Net {
     }
 }
 
-/// A listener of each kind, each with a pipe of its own, and a writer for each.
+/// A listener of each kind, each with a pipe of its own and a writer.
 struct Traffic {
     parties: Vec<(&'static str, Process, Process)>,
     stream: Vec<u8>,
@@ -83,7 +83,7 @@ impl Traffic {
         }
     }
 
-    /// Waits until so many percent have arrived.
+    /// Waits until this percentage has arrived.
     fn until(&self, percent: usize) {
         let shown = || {
             self.parties
@@ -103,7 +103,7 @@ impl Traffic {
         self.parties.iter().any(|(_, listener, _)| listener.runs())
     }
 
-    /// All of it arrives, once.
+    /// Checks that everything arrives, exactly once.
     fn end(self, sky: &Environment) {
         for (name, listener, writer) in self.parties {
             writer.outcome().printed("");
@@ -236,7 +236,7 @@ fn rule_16_a_connection_that_died_without_a_word_is_made_anew() {
     let writer = sky.skypipe(&["-w", "x"]).patient(PATIENCE).piped().start();
     writer.say("before\n");
     listener.shows("before\n");
-    // Those who were connected hear nothing more; who connects from now on is served.
+    // Existing connections carry nothing more; new ones are served.
     wire.silence();
     sky.leads_to(&direct);
     writer.say("after\n");

@@ -1,5 +1,5 @@
-//! Satellites with a data directory that end and come back: what waited is there, and everybody goes
-//! on where they were (rule 16).
+//! A satellite with a data directory ends and restarts: unread data is still there, and every client
+//! continues where it was (rule 16).
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::lines::{assert_same, content};
 
 const DATA: [&str; 2] = ["--data", "data"];
 
-/// Much more than programs and pipes between them hold on the way.
+/// Much more than programs and pipes can hold in transit, in bytes.
 const MUCH: usize = 40_000_000;
 
-/// Ends the satellite, by force or not, and starts it again.
+/// Ends the satellite with this signal, and starts it again.
 fn restart(sky: &mut Environment, signal: Signal) {
     let satellite = sky.take_sky();
     satellite.process().signal(signal);
@@ -140,7 +140,7 @@ fn rule_12_a_writer_without_a_satellite_reads_no_further_and_goes_on_later() {
     let is_still = || {
         let now = told.load(Ordering::Relaxed);
         let before = std::mem::replace(&mut last, now);
-        // Nothing more within a good while.
+        // Nothing more may arrive for a good while.
         let calm = Duration::from_millis(500);
         now == before && !wait::holds_within(calm, || told.load(Ordering::Relaxed) > now)
     };

@@ -1,5 +1,4 @@
-//! A network between clients and a satellite that is slow, stands still, or is cut: a relay on
-//! loopback that hands on what comes as late as it is told to.
+//! A relay on loopback between clients and a satellite: it can delay, stall and cut connections.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -9,11 +8,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The most that is on its way in one direction, in pieces of at most [`PIECE`] bytes.
+/// The most pieces in flight in one direction, of at most [`PIECE`] bytes each.
 const PIECES: usize = 64;
 const PIECE: usize = 32 << 10;
 
-/// The relay. Dropping it cuts all connections; its thread stays until the program ends.
+/// The relay. Dropping it cuts all connections. Its thread stays until the program ends.
 pub struct Wire {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -24,22 +23,22 @@ struct Shared {
     connections: Mutex<Vec<TcpStream>>,
     weather: Mutex<Weather>,
     changed: Condvar,
-    /// How many connections have been made, and how many of them are silent.
+    /// How many connections have been made, and how many of these are silent.
     made: AtomicUsize,
     silenced: AtomicUsize,
 }
 
-/// How the network is.
+/// The state of the network.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Weather {
-    /// How long each piece is on its way.
+    /// The delay of each piece.
     pub delay: Duration,
-    /// Whether nothing comes through from clients, and to them.
+    /// Whether nothing passes from clients, and whether nothing passes to them.
     pub no_way_up: bool,
     pub no_way_down: bool,
 }
 
-/// From a client to the satellite, or the other way.
+/// The direction of a piece: from a client to the satellite, or back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Up,
@@ -63,33 +62,32 @@ impl Wire {
         let relay = Arc::clone(&shared);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                // That the satellite is not there is what some tests are about.
+                // Some tests are about a satellite that is not there.
                 let _ = relay.connect(client);
             }
         });
         Self { address, shared }
     }
 
-    /// Where clients connect.
+    /// The endpoint for clients.
     pub fn endpoint(&self) -> String {
         format!("tcp://{}", self.address)
     }
 
-    /// From now on, the network is like this.
+    /// Changes the state of the network.
     pub fn weather(&self, weather: Weather) {
         *lock(&self.shared.weather) = weather;
         self.shared.changed.notify_all();
     }
 
-    /// Nothing more comes through the connections that there are, and nobody is told; new ones can be
-    /// made.
+    /// Silences all existing connections, without closing them. New ones work.
     pub fn silence(&self) {
         self.shared
             .silenced
             .store(self.shared.made.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    /// Cuts all connections; new ones can be made.
+    /// Cuts all connections. New ones are accepted.
     pub fn cut(&self) {
         for connection in lock(&self.shared.connections).drain(..) {
             let _ = connection.shutdown(Shutdown::Both);
@@ -157,7 +155,7 @@ impl Shared {
         }
     }
 
-    /// Waits until what has been on its way `since` then arrives.
+    /// Waits until a piece sent at `since` has arrived.
     fn wait(&self, way: Way, since: Instant) {
         let mut weather = lock(&self.weather);
         loop {
@@ -169,7 +167,7 @@ impl Shared {
             if !is_held && rest.is_zero() {
                 return;
             }
-            // A change of the weather is told.
+            // A change of the weather ends the wait.
             let patience = if is_held {
                 Duration::from_secs(3600)
             } else {

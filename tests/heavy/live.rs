@@ -69,8 +69,8 @@ fn rule_4_ten_listeners_get_it_all_and_a_dead_one_holds_them_up_no_longer_than_i
         .collect();
     let writer = sky.skypipe(&["x"]).piped().patient(DEADLINE).start();
     let poured = pour(writer.take_stdin(), 3, length);
-    let mut halves = Comparison::new(dead.take_stdout(), 3);
-    halves.up_to(length / 2);
+    let mut public_keys = Comparison::new(dead.take_stdout(), 3);
+    public_keys.up_to(length / 2);
     dead.signal(Signal::KILL);
     for reader in readers {
         let longest = reader.join().expect("all is there");

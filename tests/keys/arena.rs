@@ -1,4 +1,4 @@
-//! A private satellite and the machines that use it, each with a home of its own.
+//! A satellite with keys and the machines that use it, each with a home of its own.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -10,10 +10,10 @@ use crate::common::Environment;
 use crate::common::outcome::Outcome;
 use crate::common::satellite::Satellite;
 
-/// What makes a satellite of this machine private.
+/// The flags of a loopback satellite with keys.
 pub const PRIVATE: [&str; 3] = ["--data", "data", "--private"];
 
-/// A private satellite on a machine of its own, and its first invitation.
+/// A satellite with keys on a machine of its own, and its first invitation.
 pub struct Sky {
     host: Environment,
     satellite: Option<Satellite>,
@@ -23,12 +23,12 @@ pub struct Sky {
 }
 
 impl Sky {
-    /// On a free port of loopback.
+    /// Listens on a free loopback port.
     pub fn new() -> Self {
         Self::at("127.0.0.1:0", &PRIVATE)
     }
 
-    /// At this address, with these flags.
+    /// Listens at this address, with these flags.
     pub fn at(address: &str, flags: &[&str]) -> Self {
         let host = Environment::here();
         let satellite = host.satellite_at(address, flags);
@@ -52,12 +52,12 @@ impl Sky {
         self.satellite.as_ref().expect("it runs")
     }
 
-    /// `tcp://` and where it listens.
+    /// The endpoint: `tcp://` and its address.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    /// The machine of the satellite.
+    /// The satellite's machine.
     pub fn host(&self) -> &Environment {
         &self.host
     }
@@ -67,7 +67,7 @@ impl Sky {
         self.host.home().join("data/keys")
     }
 
-    /// The access key that lies beside the satellite.
+    /// The access key stored next to the satellite.
     pub fn access_key(&self) -> String {
         let key = fs::read_to_string(self.keys().join("host"));
         key.expect("a satellite of keys keeps one")
@@ -80,12 +80,12 @@ impl Sky {
         joined(&self.first)
     }
 
-    /// Kills the satellite without a word.
+    /// Kills the satellite with SIGKILL.
     pub fn kill(&mut self) {
         drop(self.satellite.take().map(Satellite::kill));
     }
 
-    /// Starts the satellite again where it was.
+    /// Restarts the satellite at the same endpoint.
     pub fn restart(&mut self) {
         let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
         let address = self.endpoint.trim_start_matches("tcp://");
@@ -93,7 +93,7 @@ impl Sky {
     }
 }
 
-/// What a satellite that has just begun printed.
+/// The invitation that a new satellite printed.
 pub fn invitation_of(satellite: &Satellite) -> String {
     satellite.process().shows("\n");
     let shown = String::from_utf8(satellite.process().shown()).expect("it is text");
@@ -120,13 +120,13 @@ pub fn holding(invitation: &str) -> Environment {
     machine
 }
 
-/// Lets another machine in, with what is said behind `--invite`; returns its invitation.
+/// Invites another machine with these arguments of `--invite`, and returns the invitation.
 pub fn invite(manager: &Environment, arguments: &[&str]) -> String {
     let outcome = manager.skypipe(&[&["--invite"], arguments].concat()).done();
     invitation_words(outcome, "on the other machine, or set SATELLITE to it")
 }
 
-/// The invitation that `--invite` printed, with these words about it.
+/// The invitation that `--invite` printed, after checking its description.
 pub fn invitation_words(outcome: Outcome, words: &str) -> String {
     let line = outcome.told(0, words);
     let line = String::from_utf8(line).expect("it is text");
@@ -135,14 +135,14 @@ pub fn invitation_words(outcome: Outcome, words: &str) -> String {
     line.to_owned()
 }
 
-/// Ends the key of this name.
+/// Revokes the key of this name.
 pub fn revoke(manager: &Environment, name: &str) {
     let revoked = format!("the key {name} is revoked");
     let outcome = manager.skypipe(&["--revoke", name]).done();
     assert_eq!(outcome.told(0, &revoked), b"");
 }
 
-/// What `--keys` shows, without its head: the cells of each line, which have no two spaces in them.
+/// The rows of `--keys` without the header. A cell contains no two spaces in a row.
 pub fn keys(manager: &Environment) -> Vec<Vec<String>> {
     let table = manager.skypipe(&["--keys"]).done().success();
     let table = String::from_utf8(table).expect("it is text");
@@ -154,12 +154,12 @@ pub fn keys(manager: &Environment) -> Vec<Vec<String>> {
     table.lines().skip(1).map(cells).collect()
 }
 
-/// The file in which a machine keeps the invitation that it joined with.
+/// The file in which a machine stores the invitation that it joined with.
 pub fn joined_file(machine: &Environment) -> PathBuf {
     machine.home().join(".config/skypipe/satellite")
 }
 
-/// Who may do what with a file, as `chmod` has it.
+/// The permissions of a file, as in `chmod`.
 pub fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("it is there").mode() & 0o777
 }

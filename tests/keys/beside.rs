@@ -1,6 +1,6 @@
-//! What can be done on the satellite's own machine, and by a machine that makes its keys by itself.
+//! Commands on the satellite's own machine, and enrollment of a machine that makes its own keys.
 
-use skypipe_broker::keys::halves::Halves;
+use skypipe_broker::keys::public_keys::PublicKeys;
 use skypipe_broker::keys::secret::Secret;
 use skypipe_broker::keys::seed::Seed;
 use skypipe_broker::keys::token::{Kind, Token};
@@ -14,9 +14,9 @@ fn seed(number: u8) -> Seed {
     Seed::new(Secret::from(Zeroizing::new([number; 32])))
 }
 
-/// What `--invite NAME --for KEY` prints, as it is read by those who let themselves in.
-fn let_in(sky: &Sky, name: &str, halves: &str) -> serde_json::Value {
-    let words = ["--invite", name, "--for", halves, "--data", "data"];
+/// The output of `--invite NAME --for KEY`, which enrolling machines parse.
+fn let_in(sky: &Sky, name: &str, public_keys: &str) -> serde_json::Value {
+    let words = ["--invite", name, "--for", public_keys, "--data", "data"];
     let told = sky.host().skypipe(&words).done().success();
     let told = String::from_utf8(told).expect("it is text");
     assert_eq!(told.lines().count(), 1, "it is one line");
@@ -49,7 +49,7 @@ fn beside_the_satellite_its_directory_is_enough() {
         .host()
         .skypipe(&["--revoke", "laptop", "--data", "data"])
         .done();
-    // What is beside the satellite has no keys to give the others new ones.
+    // The satellite's own machine has no keys, so it cannot renew those of the others.
     outcome.told(
         1,
         "the key laptop is revoked, but the reading key is not renewed",
@@ -75,12 +75,12 @@ fn a_directory_without_a_satellite_is_told() {
 #[test]
 fn a_machine_that_makes_its_keys_by_itself_is_let_in_once() {
     let sky = Sky::new();
-    let halves = Halves::of(&seed(7)).to_string();
-    let told = let_in(&sky, "laptop", &halves);
+    let public_keys = PublicKeys::of(&seed(7)).to_string();
+    let told = let_in(&sky, "laptop", &public_keys);
     assert_eq!(told["name"], "laptop");
-    let again = let_in(&sky, "another name", &halves);
+    let again = let_in(&sky, "another name", &public_keys);
     assert_eq!(again, told, "it is let in already");
-    let other = let_in(&sky, "laptop", &Halves::of(&seed(8)).to_string());
+    let other = let_in(&sky, "laptop", &PublicKeys::of(&seed(8)).to_string());
     assert_eq!(other["name"], "laptop-2");
     let names: Vec<String> = keys(&sky.manager())
         .into_iter()
@@ -93,10 +93,10 @@ fn a_machine_that_makes_its_keys_by_itself_is_let_in_once() {
 fn a_founder_from_elsewhere_founds_and_nothing_is_printed() {
     let host = Environment::here();
     let founder = seed(9);
-    let halves = Halves::of(&founder).to_string();
-    let flags = [&PRIVATE[..], &["--founder", &halves]].concat();
+    let public_keys = PublicKeys::of(&founder).to_string();
+    let flags = [&PRIVATE[..], &["--founder", &public_keys]].concat();
     let satellite = host.satellite(&flags);
-    let words = ["--invite", "any", "--for", &halves, "--data", "data"];
+    let words = ["--invite", "any", "--for", &public_keys, "--data", "data"];
     let told = host.skypipe(&words).done().success();
     let told: serde_json::Value = serde_json::from_slice(&told).expect("it is JSON");
     assert_eq!(told["name"], "first", "the founder is on the roll");
@@ -121,10 +121,10 @@ fn a_founder_from_elsewhere_founds_and_nothing_is_printed() {
         b"",
         "no invitation was printed"
     );
-    // Started again it has its roll, and the flag makes no difference.
+    // After a restart the satellite has its authorized keys, and the flag makes no difference.
     let endpoint = satellite.endpoint().to_owned();
     drop(satellite.kill());
-    let other = Halves::of(&seed(1)).to_string();
+    let other = PublicKeys::of(&seed(1)).to_string();
     let flags = [&PRIVATE[..], &["--founder", &other]].concat();
     let _again = host.satellite_at(endpoint.trim_start_matches("tcp://"), &flags);
     wait::until("the founder is let in", || {

@@ -1,4 +1,4 @@
-//! No satellite that others can reach is open by mistake, and its keys are for its user alone.
+//! No reachable satellite is open by mistake, and its key files are for its user alone.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use crate::arena::{PRIVATE, Sky, holding, invitation_of, invite, keys, mode};
 use crate::common::Environment;
 use crate::common::satellite::Satellite;
 
-/// A satellite that listens everywhere, and where it is reached from its own machine.
+/// A satellite that listens on all addresses, and its endpoint on its own machine.
 fn everywhere(host: &Environment, flags: &[&str]) -> (Satellite, String) {
     let satellite = host.satellite_at("0.0.0.0:0", flags);
     let endpoint = satellite.endpoint().replace("0.0.0.0", "127.0.0.1");
@@ -39,7 +39,7 @@ fn who_listens_for_others_with_a_directory_has_keys() {
         .skypipe(&["--list"])
         .done()
         .told(4, "is private: it lets in only who was invited");
-    // The machine's name stands in the invitation, which this one may not be able to look up.
+    // The invitation contains the machine's name, which this machine may be unable to look up.
     let (_, secret) = first.rsplit_once('/').expect("it has a secret part");
     let address = endpoint.trim_start_matches("tcp://");
     let laptop = holding(&format!("skypipe://{address}/{secret}"));
@@ -107,7 +107,7 @@ fn the_access_key_leads_to_where_the_satellite_is_now() {
     let data = sky.host().home().join("data");
     let data = data.to_str().expect("it is text");
     sky.kill();
-    // Another port, unless the system gives the one that has just become free.
+    // The port differs, unless the system hands out the one that was just freed.
     let here = Environment::here();
     let taken = std::net::TcpListener::bind(sky.endpoint().trim_start_matches("tcp://"));
     let again = here.satellite(&["--data", data]);
@@ -117,7 +117,7 @@ fn the_access_key_leads_to_where_the_satellite_is_now() {
     let host = holding(&sky.access_key());
     assert_eq!(keys(&host).len(), 2);
     drop((taken, again));
-    // One that was taken away stays away.
+    // A deleted key stays deleted.
     fs::remove_file(sky.keys().join("host")).expect("it is there");
     let again = here.satellite(&["--data", data]);
     assert!(!sky.keys().join("host").exists());
@@ -159,7 +159,7 @@ fn a_directory_of_keys_makes_a_satellite_private_without_saying_so() {
 fn keys_lie_in_files_for_their_user_alone() {
     let sky = Sky::new();
     let laptop = sky.manager();
-    // The roll is written anew at each change.
+    // The file of authorized keys is rewritten at each change.
     invite(&laptop, &["web"]);
     assert_eq!(mode(&sky.keys()), 0o700);
     let mut names = Vec::new();
@@ -169,7 +169,7 @@ fn keys_lie_in_files_for_their_user_alone() {
         names.push(entry.file_name().into_string().expect("it is text"));
     }
     names.sort();
-    assert_eq!(names, ["host", "roll", "satellite"]);
+    assert_eq!(names, ["authorized", "host", "satellite"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! How a machine comes to a satellite, and what its invitation is then good for.
+//! How a machine joins a satellite, and what its invitation is good for afterwards.
 
 use std::fs;
 use std::time::Duration;
@@ -78,7 +78,7 @@ fn satellite_holds_an_invitation_as_well_as_an_endpoint() {
     container.skypipe(&["--list"]).done().success();
     container.skypipe(&["x"]).done().printed("built\n");
     assert!(!joined_file(&container).exists());
-    // It goes before what was joined.
+    // `SATELLITE` overrides the joined satellite.
     let other = Sky::new();
     let laptop = sky.manager();
     laptop.skypipe(&["x"]).fed("here\n").printed("");
@@ -152,7 +152,7 @@ fn an_invitation_for_a_while_ends_with_it() {
     guest.skypipe(&["x"]).fed("hello\n").printed("");
     let listener = guest.skypipe(&["--follow", "y"]).start();
     laptop.until_listeners("y", 1);
-    // The satellite may be the first to find that it is over, also in the middle of an answer.
+    // The satellite may notice the expiry first, even in the middle of an answer.
     wait::until("it expires", || {
         let outcome = guest.skypipe(&["--list"]).done();
         let is_in_the_middle =
@@ -165,7 +165,7 @@ fn an_invitation_for_a_while_ends_with_it() {
     });
     let outcome = guest.skypipe(&["--list"]).done();
     outcome.told(4, "has expired: ask for a new one");
-    // What was at work with it ends within seconds.
+    // Programs that use the key end within seconds.
     let outcome = listener.outcome();
     assert!(outcome.took < Duration::from_secs(15), "{outcome}");
     outcome.told(1, "your key has expired: ask for a new invitation");
@@ -250,7 +250,8 @@ fn a_machine_has_one_satellite_until_it_leaves_it() {
         sky.endpoint()
     );
     outcome.told(1, &sentence);
-    // Nor does another key of the same satellite replace the one that may be the last of its kind.
+    // Another key of the same satellite does not replace the joined one either, which may be the last of
+    // its kind.
     let token = invite(&laptop, &["again"]);
     laptop.skypipe(&["--join"]).fed(&token).told(1, &sentence);
     let outcome = laptop.skypipe(&["--leave"]).done();
@@ -282,7 +283,7 @@ fn who_leaves_takes_its_key_out_of_the_satellite_or_says_why_not() {
         let copy = holding(&token).skypipe(&["--list"]).done();
         copy.told(4, "it was revoked");
     }
-    // Who has a copy has the reading keys, too, if it could read: they can still be made anew.
+    // A copy of an invitation that could read includes the reading keys. They can still be renewed.
     let outcome = laptop.skypipe(&["--revoke", "tv"]).done();
     outcome.told(0, "sealed with a new reading key");
 
@@ -294,7 +295,7 @@ fn who_leaves_takes_its_key_out_of_the_satellite_or_says_why_not() {
         .told(0, "is revoked");
     let outcome = tablet.skypipe(&["--leave"]).done();
     outcome.told(0, "does not know this machine's key: it was revoked");
-    // The last one that can let others in leaves its key behind.
+    // The last machine that can invite others leaves its key in place.
     let alone = Sky::new();
     let outcome = alone.manager().skypipe(&["--leave"]).done();
     outcome.told(0, "could not be revoked (it is the last key that can");
@@ -422,7 +423,7 @@ fn what_satellite_holds_is_not_repeated_if_it_could_be_an_invitation() {
         assert!(!outcome.stderr.contains(&secret[10..30]), "{outcome}");
         outcome.told(2, "SATELLITE makes no sense");
     }
-    // What is short is no invitation, and people want to see it.
+    // A short text is no invitation, so the message quotes it.
     let outcome = machine
         .skypipe(&["--list"])
         .var("SATELLITE", "tcp://sky")

@@ -1,8 +1,7 @@
-//! Satellites that let in only who was invited: what a key is good for, told as people see it and
-//! asked over bare sockets.
+//! Satellites with keys: what a key allows, as users see it and over bare sockets.
 //!
-//! What the satellite decides is held by the broker's own tests, and the form of what is sealed by
-//! the client's; these hold that both do so with real programs and real sockets.
+//! The broker's own tests cover the satellite's decisions, and the client's own tests the sealed form.
+//! These tests check both with real programs and real sockets.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! Streams and listeners belong to the client that began them, whatever key another one has.
+//! Streams and listeners belong to the client that opened them; no other key can use them.
 
 use skypipe_broker::keys::token::Token;
 use skypipe_broker::protocol::{Code, How, Mode, Reply, Request, Resume, Rights};
@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::arena::Sky;
 use crate::raw::{READ, Raw, There, WRITE, new_key, seed, word};
 
-/// A writer and a listener at work, and those who would like to be them.
+/// A writer and a listener at work, and clients that try to act as them.
 struct Scene {
     there: There,
     founder: Raw,
@@ -54,7 +54,7 @@ impl Scene {
         }
     }
 
-    /// The writer and the listener go on as if nothing had been.
+    /// Checks that the writer and the listener continue undisturbed.
     fn goes_on(self) {
         let stream = self.stream;
         self.writer.say(&data(stream, 5));
@@ -129,7 +129,7 @@ fn what_belongs_to_another_client_is_not_touched_whatever_the_key() {
     let (stream, taker) = (scene.stream, scene.taker);
     let cut = || How::Cut("by somebody".to_owned());
     let resume = Some(Resume::default());
-    // The writer's and the reader's own keys among them, held by other clients.
+    // The other clients also use the writer's and the reader's own keys.
     for number in 1..=5 {
         let thief = Raw::at(&scene.there, &seed(number));
         for request in [
@@ -151,7 +151,7 @@ fn what_belongs_to_another_client_is_not_touched_whatever_the_key() {
         ] {
             thief.is_refused(&request, Code::Denied);
         }
-        // These have no answer in any case.
+        // These requests never have an answer.
         for request in [
             Request::Close { stream },
             Request::Want {

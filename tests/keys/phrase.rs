@@ -1,4 +1,4 @@
-//! Joining with nothing but an access key and six words.
+//! Joining with only an access key and a phrase of six words.
 
 use std::time::Duration;
 
@@ -17,14 +17,14 @@ fn new_phrase(manager: &Environment) -> String {
     phrase.to_owned()
 }
 
-/// An access key for one more machine, made on the satellite's own, where nothing else is.
+/// An access key for another machine, made on the satellite's own machine.
 fn access_key(sky: &Sky, name: &str) -> String {
     let invited = sky.host().skypipe(&["--invite", name]);
     let outcome = invited.var("SATELLITE", sky.access_key()).done();
     invitation_words(outcome, "which asks for the phrase there")
 }
 
-/// Has a machine join with an access key and what `SKYPIPE_PHRASE` says.
+/// Joins with an access key and this `SKYPIPE_PHRASE`.
 fn join(machine: &Environment, access_key: &str, phrase: &str) -> Outcome {
     let join = machine.skypipe(&["--join"]).var("SKYPIPE_PHRASE", phrase);
     join.patient(Duration::from_secs(40)).fed(access_key)
@@ -41,7 +41,7 @@ fn a_machine_joins_with_an_access_key_and_the_phrase() {
     assert_eq!(outcome.told(0, "as laptop (all)"), b"");
     assert_eq!(mode(&joined_file(&laptop)), 0o600);
     laptop.skypipe(&["x"]).done().printed("waits\n");
-    // From now on it is a machine like any other, and lets in more.
+    // From now on it is a machine like any other, and can invite.
     let phone = joined(&invite(&laptop, &["phone", "--read"]));
     desktop.skypipe(&["x"]).fed("for the phone\n").printed("");
     phone.skypipe(&["x"]).done().printed("for the phone\n");
@@ -60,7 +60,7 @@ fn the_phrase_is_asked_for_at_the_terminal_and_not_shown() {
     terminal.shows("invitation: ");
     terminal.types(&format!("{}\n", access_key(&sky, "laptop")));
     terminal.shows("phrase: ");
-    // People write capitals and too many spaces.
+    // Users type capitals and extra spaces.
     let typed = phrase.replace(' ', "  ").to_uppercase();
     terminal.types(&format!("{typed}\n"));
     assert_eq!(join.outcome().code, Some(0), "{}", terminal.screen());
@@ -128,7 +128,7 @@ fn without_a_terminal_nobody_waits_for_a_phrase() {
     let sky = Sky::new();
     new_phrase(&sky.manager());
     let laptop = Environment::here();
-    // A session of its own has no terminal to ask at.
+    // A process in its own session has no terminal to ask at.
     let key = access_key(&sky, "laptop");
     laptop.put("key", key);
     let outcome = laptop.shell("setsid -w skypipe --join < key").done();
@@ -172,7 +172,7 @@ fn the_phrase_outlives_renewals_and_restarts() {
     join(&laptop, &access_key(&sky, "laptop"), &phrase).told(0, "as laptop (all)");
     laptop.skypipe(&["x"]).done().printed("before\n");
     laptop.skypipe(&["x"]).done().printed("after\n");
-    // Who has joined by phrase goes along with the next renewal.
+    // A machine that joined by phrase is part of the next renewal.
     invite(&desktop, &["watch", "--read"]);
     revoke(&desktop, "watch");
     desktop.skypipe(&["x"]).fed("later\n").printed("");
@@ -192,7 +192,7 @@ fn an_access_key_opens_nothing_before_the_phrase_was_given() {
                     skypipe --join asks for the phrase";
     assert_eq!(host(&["-r", "x"]).done().told(1, sentence), b"");
     host(&["-w", "y"]).fed("x\n").told(1, sentence);
-    // It manages, though: that is what it is for.
+    // The access key may manage, which is its purpose.
     let list = host(&["--list"]).done().success();
     assert!(String::from_utf8_lossy(&list).contains("x "));
     let keys = host(&["--keys"]).done().success();

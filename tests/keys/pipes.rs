@@ -1,4 +1,4 @@
-//! Pipes of a private satellite are like any others to who may use them.
+//! With a key, pipes of a satellite with keys work like any others.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -128,7 +128,7 @@ fn one_listener_gathers_the_whole_lines_of_many_writers() {
             .start();
         let (mut stdin, lines) = (writer.take_stdin(), lines(name));
         let feed = std::thread::spawn(move || {
-            // In pieces that end in the middle of lines.
+            // The pieces end in the middle of lines.
             lines
                 .chunks(777)
                 .try_for_each(|piece| std::io::Write::write_all(&mut stdin, piece))
@@ -167,7 +167,7 @@ fn a_tap_watches_and_takes_nothing() {
     let writer = laptop.skypipe(&["x"]).piped().start();
     writer.say("one\n");
     tap.shows("one\n");
-    // One that comes in the middle begins there.
+    // A tap that joins in the middle begins there.
     let late = phone.skypipe(&["--tap", "x"]).start();
     laptop.until_listeners("x", 2);
     writer.say("two\n");

@@ -1,4 +1,4 @@
-//! Clients that are not our program: a bare DEALER with whatever keys it likes.
+//! Clients that are not our program: a bare DEALER with arbitrary keys.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -15,21 +15,21 @@ use zmq::SocketEvent;
 use crate::common::dealer::CONTEXT;
 use crate::common::wait::PATIENCE;
 
-/// To read, and nothing else.
+/// The right to read only.
 pub const READ: Rights = Rights {
     read: true,
     write: false,
     manage: false,
 };
 
-/// To write, and nothing else.
+/// The right to write only.
 pub const WRITE: Rights = Rights {
     read: false,
     write: true,
     manage: false,
 };
 
-/// What a connection tells its monitor.
+/// The monitor events of a connection.
 const EVENTS: [SocketEvent; 4] = [
     SocketEvent::HANDSHAKE_SUCCEEDED,
     SocketEvent::HANDSHAKE_FAILED_NO_DETAIL,
@@ -37,17 +37,17 @@ const EVENTS: [SocketEvent; 4] = [
     SocketEvent::DISCONNECTED,
 ];
 
-/// Where a satellite is, and which key it has.
+/// A satellite's endpoint and key.
 #[derive(Debug, Clone)]
 pub struct There {
-    /// `tcp://` and so on.
+    /// The endpoint: `tcp://` and so on.
     pub endpoint: String,
-    /// The public half of its identity.
+    /// The satellite's public key.
     pub satellite: [u8; 32],
 }
 
 impl There {
-    /// What an invitation says of it.
+    /// The satellite in an invitation.
     pub fn of(token: &Token) -> Self {
         Self {
             endpoint: format!("tcp://{}", token.address),
@@ -56,12 +56,12 @@ impl There {
     }
 }
 
-/// A seed that is like no other of the test.
+/// A distinct seed for each number.
 pub fn seed(number: u8) -> Seed {
     Seed::new(Secret::copy_of(&[number; 32]))
 }
 
-/// A key for the holder of `seed`, as managers make them.
+/// A key for the holder of `seed`, as managers make it.
 pub fn new_key(name: &str, seed: &Seed, rights: Rights, pipes: &[&str]) -> NewKey {
     NewKey {
         name: name.to_owned(),
@@ -77,7 +77,7 @@ pub fn new_key(name: &str, seed: &Seed, rights: Rights, pipes: &[&str]) -> NewKe
     }
 }
 
-/// A reply in a word: its name, or the code of a refusal.
+/// A reply as one word: its name, or the code of a refusal.
 pub fn word(reply: &Reply) -> String {
     let text = match reply {
         Reply::Error { code, .. } => format!("{code:?}"),
@@ -91,14 +91,14 @@ pub fn word(reply: &Reply) -> String {
 pub struct Raw {
     socket: zmq::Socket,
     monitor: zmq::Socket,
-    /// What its connection goes through.
+    /// The TLS layer of its connection.
     _layer: Option<Layer>,
-    /// What it calls itself.
+    /// Its client UUID.
     pub client: Uuid,
 }
 
 impl Raw {
-    /// One that has not said anything; without an identity it speaks in the open.
+    /// A client that has sent nothing. Without an identity it does not use TLS.
     pub fn stranger(there: &There, identity: Option<&SigningPair>) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let mut socket = CONTEXT.socket(zmq::DEALER).expect("there are sockets left");
@@ -130,12 +130,12 @@ impl Raw {
         }
     }
 
-    /// One that is welcome.
+    /// A client that has been welcomed.
     pub fn at(there: &There, seed: &Seed) -> Self {
         Self::named(there, seed, Uuid::new_v4())
     }
 
-    /// The same, as this client.
+    /// The same, with this client UUID.
     pub fn named(there: &There, seed: &Seed, client: Uuid) -> Self {
         let mut raw = Self::stranger(there, Some(&seed.identity()));
         raw.client = client;
@@ -145,7 +145,7 @@ impl Raw {
         raw
     }
 
-    /// Its first words.
+    /// Its `Hello`.
     pub fn hello(&self) -> Request {
         Request::Hello {
             client: self.client,
@@ -154,7 +154,7 @@ impl Raw {
         }
     }
 
-    /// Says a command, with a payload if it is one that has some.
+    /// Sends a request, with a payload if it has one.
     pub fn say(&self, request: &Request) {
         let command = encode(request);
         if matches!(request, Request::Data { .. }) {
@@ -170,18 +170,18 @@ impl Raw {
         sent.expect("a queue without a limit takes all");
     }
 
-    /// The next reply.
+    /// Waits for the next reply.
     pub fn hear(&self) -> Reply {
         self.hear_with_payload().0
     }
 
-    /// The next reply, with the payload of a chunk.
+    /// Waits for the next reply, with the payload of a chunk.
     pub fn hear_with_payload(&self) -> (Reply, Option<Vec<u8>>) {
         let frames = self.socket.recv_multipart(0).expect("a reply comes");
         (understand(&frames), frames.into_iter().nth(2))
     }
 
-    /// The next reply of this name; others are dropped.
+    /// Waits for the next reply of this name, and drops others.
     pub fn hear_word(&self, wanted: &str) -> Reply {
         loop {
             let reply = self.hear();
@@ -192,15 +192,15 @@ impl Raw {
         }
     }
 
-    /// A reply that has come already.
+    /// A reply that has arrived already.
     pub fn heard(&self) -> Option<Reply> {
         let frames = self.socket.recv_multipart(zmq::DONTWAIT).ok()?;
         Some(understand(&frames))
     }
 
-    /// Says a command, and returns all that comes of it: what came before the answers to two
-    /// questions asked one after the other, the second of which comes after anything that the
-    /// satellite had to write down.
+    /// Sends a request, and returns all replies to it: those that arrive before the answers to two further
+    /// questions, asked one after the other. The second of these answers comes after anything that the
+    /// satellite had to write to disk.
     pub fn ask(&self, request: &Request) -> Vec<Reply> {
         self.say(request);
         let mut replies = Vec::new();
@@ -216,7 +216,7 @@ impl Raw {
         replies
     }
 
-    /// The one reply to a command that has one.
+    /// The only reply to a request that has one.
     #[track_caller]
     pub fn answer(&self, request: &Request) -> Reply {
         let mut replies = self.ask(request);
@@ -224,7 +224,7 @@ impl Raw {
         replies.remove(0)
     }
 
-    /// A command is refused, for this reason, and nothing else comes of it.
+    /// Checks that a request is refused for this reason and has no other reply.
     #[track_caller]
     pub fn is_refused(&self, request: &Request, code: Code) -> String {
         match self.answer(request) {
@@ -235,7 +235,7 @@ impl Raw {
         }
     }
 
-    /// The next event of the connection, and its value.
+    /// The next monitor event, and its value.
     fn event(&self) -> (SocketEvent, u32) {
         let frames = self.monitor.recv_multipart(0).expect("something happens");
         let (number, value) = frames[0].split_first_chunk().expect("an event has both");
@@ -244,7 +244,7 @@ impl Raw {
         (event, u32::from_ne_bytes(*value))
     }
 
-    /// The connection is refused, and nothing of what was said was answered; what TLS says of it.
+    /// If the connection is refused before any answer: the TLS failure.
     pub fn is_shut_out(&self) -> Option<Ending> {
         let (event, value) = self.event();
         assert_ne!(event, SocketEvent::HANDSHAKE_SUCCEEDED);

@@ -1,4 +1,4 @@
-//! Whoever is not let in is told at once, and what to do.
+//! A refused client is told at once why, and what to do.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use crate::arena::{Sky, holding, invite, revoke};
 use crate::common::Environment;
 use crate::raw::seed;
 
-/// Within which time each failure is told.
+/// How soon each failure must be reported.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
-/// What people start, each of which is told.
+/// Commands of users, each of which must report the failure.
 const COMMANDS: [&[&str]; 5] = [
     &["-r", "x"],
     &["-w", "x"],
@@ -20,7 +20,7 @@ const COMMANDS: [&[&str]; 5] = [
     &["--eof", "x"],
 ];
 
-/// Everything that `machine` starts ends at once, with exit 4 and this sentence.
+/// Checks that every command on `machine` ends at once, with exit 4 and this sentence.
 #[track_caller]
 fn is_told(machine: &Environment, sentence: &str) {
     for arguments in COMMANDS {
@@ -30,26 +30,26 @@ fn is_told(machine: &Environment, sentence: &str) {
     }
 }
 
-/// An invitation, changed.
+/// An invitation with this change.
 fn changed(invitation: &str, change: impl FnOnce(&mut Token)) -> String {
     let mut token = Token::parse(invitation).expect("it is an invitation");
     change(&mut token);
     token.encode().to_string()
 }
 
-/// All that there is to be told of a satellite that listens at `address`.
+/// Every reason for which a satellite at `address` refuses a client.
 fn all_of_it(address: &str) {
     let sky = Sky::at(address, &crate::arena::PRIVATE);
     let first = sky.first();
     let endpoint = sky.endpoint();
-    // Another satellite's key, where ours was.
+    // Another satellite's key in place of ours.
     let other = changed(first, |token| token.satellite = seed(7).identity().public);
     let sentence = format!(
         "what answers at {endpoint} is not the satellite of your invitation: it has another key; if \
          the satellite was set up anew, ask for a new invitation"
     );
     is_told(&holding(&other), &sentence);
-    // A key that nobody has let in.
+    // A key that is not enrolled.
     let laptop = sky.manager();
     let token = invite(&laptop, &["phone"]);
     let unknown = changed(&token, |token| token.seed = seed(7));
@@ -58,10 +58,10 @@ fn all_of_it(address: &str) {
          or is another satellite's; ask for a new invitation"
     );
     is_told(&holding(&unknown), &sentence);
-    // One that was revoked.
+    // A revoked key.
     revoke(&laptop, "phone");
     is_told(&holding(&token), &sentence);
-    // No key at all.
+    // No key.
     let mut stranger = Environment::here();
     stranger.leads_to(endpoint);
     let sentence = format!(
@@ -69,7 +69,7 @@ fn all_of_it(address: &str) {
          it makes an invitation with skypipe --invite, and skypipe --join takes it here"
     );
     is_told(&stranger, &sentence);
-    // And nothing of all that has left a trace.
+    // None of that has left a trace.
     assert!(laptop.listing().is_empty());
 }
 
@@ -89,7 +89,7 @@ fn an_expired_key_is_told_at_once_whether_its_holder_knows_it_or_not() {
     let laptop = sky.manager();
     let token = invite(&laptop, &["guest", "--expires", "1s"]);
     let endpoint = sky.endpoint();
-    // A machine whose clock is late finds out from the satellite.
+    // A machine whose clock is slow learns it from the satellite.
     let unaware = holding(&changed(&token, |token| token.expires = None));
     crate::common::wait::until("it expires", || {
         unaware.skypipe(&["--list"]).done().code != Some(0)

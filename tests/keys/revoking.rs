@@ -1,4 +1,4 @@
-//! The end of a key: who had it is out, and what is written from then on it opens no more.
+//! Revocation: a revoked key has no access, and opens nothing written afterwards.
 
 use std::fs;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::common::terminal::Terminal;
 use crate::common::wait;
 use crate::raw::{Raw, There};
 
-/// Within which time somebody who is connected is out.
+/// How soon a connected client must be out.
 const SECONDS: Duration = Duration::from_secs(5);
 
 #[test]
@@ -34,7 +34,7 @@ fn a_revoked_key_is_out_at_once() {
     follow.outcome().told(1, sentence);
     writer.outcome().told(1, sentence);
     assert!(began.elapsed() < SECONDS);
-    // Whoever reads what it wrote is told.
+    // A reader of its stream is told.
     let told = reader.outcome().told(3, "was cut: its key was revoked");
     assert_eq!(told, b"half\n");
     for arguments in [&["--list"][..], &["-r", "a"], &["-w", "a"], &["--keys"]] {
@@ -58,7 +58,7 @@ fn revoking_is_repeated_gladly_and_never_leaves_nobody() {
         2,
         "that is the key of this machine itself: revoke it from another one",
     );
-    // The access key beside the satellite is one that manages, so it counts, and can go.
+    // The access key next to the satellite may manage, so it counts as a manager and can be revoked.
     let outcome = laptop.skypipe(&["--revoke", "host", "--yes"]).done();
     outcome.told(0, "the key host is revoked");
     let phone = joined(&invite(&laptop, &["phone"]));
@@ -93,7 +93,7 @@ fn whoever_is_revoked_the_others_get_a_new_reading_key() {
     assert_eq!(tap.epochs, [2]);
 }
 
-/// The box that the satellite keeps for the holder of an invitation.
+/// The sealed keyring that the satellite stores for the holder of an invitation.
 fn box_of(invitation: &str) -> Bytes {
     let token = Token::parse(invitation).expect("it is an invitation");
     let raw = Raw::stranger(&There::of(&token), Some(&token.seed.identity()));
@@ -123,7 +123,7 @@ fn a_key_that_has_expired_gets_no_new_reading_key() {
         "{outcome}"
     );
     outcome.told_at_last(0, "the key web is revoked");
-    let roll = fs::read(sky.keys().join("roll")).expect("it is there");
+    let roll = fs::read(sky.keys().join("authorized")).expect("it is there");
     assert!(contains(&roll, &old), "what it had is as it was");
 }
 
@@ -152,7 +152,7 @@ fn a_renewal_that_was_broken_off_by_a_machine_that_is_lost_is_taken_over() {
     outcome.told_at_last(1, "if that machine is lost, --yes has this one do it");
     let outcome = phone.skypipe(&["--invite", "x"]).done();
     outcome.told(1, "or with --yes on any machine that can invite others");
-    // A person is asked.
+    // The user is asked.
     for (answer, code) in [("n", 1), ("y", 0)] {
         let terminal = Terminal::open();
         let revoke = phone.skypipe(&["--revoke", "tv"]).on(&terminal).start();
@@ -165,7 +165,7 @@ fn a_renewal_that_was_broken_off_by_a_machine_that_is_lost_is_taken_over() {
     web.skypipe(&["news"]).fed("news\n").printed("");
     tap.until(2);
     tablet.skypipe(&["news"]).done().printed("news\n");
-    // Once it is done nothing is to be taken over.
+    // After that there is nothing left to take over.
     let outcome = phone.skypipe(&["--revoke", "tv"]).done();
     outcome.told(0, "sealed with a new reading key");
     phone
@@ -181,13 +181,13 @@ fn a_renewal_that_was_broken_off_is_gone_on_with() {
     let tablet = joined(&invite(&laptop, &["tablet", "--read"]));
     let web = joined(&invite(&laptop, &["web", "--write"]));
     invite(&laptop, &["tv", "--read"]);
-    // The laptop got no further than its own box.
+    // The laptop got no further than its own keyring.
     let founder = Token::parse(sky.first()).expect("it is an invitation");
     let keyring = Keyring::founder(&founder.seed).renewed(&[7; 64]);
     let keyring = keyring.expect("the founder manages");
     let managing = founder.seed.managing();
     let to = founder.seed.boxing().public;
-    let boxed = boxes::seal(&keyring, &to, &managing, &skypipe::members::random());
+    let boxed = boxes::seal(&keyring, &to, &managing, &skypipe::access::random());
     let raw = Raw::at(&There::of(&founder), &founder.seed);
     let kept = raw.answer(&Request::Box(NewBox {
         name: "first".to_owned(),
@@ -233,12 +233,12 @@ fn the_satellite_s_own_access_key_is_revoked_by_who_means_it_and_can_be_made_ane
     outcome.told(0, "the key host is revoked");
     let outcome = sky.host().skypipe(&beside).done();
     outcome.told(4, "empty the file keys/host in that directory");
-    // Started again it stays out.
+    // The key stays revoked after a restart.
     sky.kill();
     sky.restart();
     let outcome = sky.host().skypipe(&beside).done();
     outcome.told(4, "it was revoked");
-    // Who works on the host mends it there.
+    // Somebody on the satellite's host makes a new key there.
     sky.kill();
     fs::write(sky.keys().join("host"), "").expect("it is ours");
     sky.restart();
@@ -249,15 +249,15 @@ fn the_satellite_s_own_access_key_is_revoked_by_who_means_it_and_can_be_made_ane
         .map(|row| row[0].clone())
         .collect();
     assert_eq!(names, ["first", "host"]);
-    // It opens no pipe, as before.
+    // The key opens no pipe, as before.
     laptop.skypipe(&["x"]).fed("a line\n").printed("");
     let read = ["-r", "x"];
     let outcome = holding(&sky.access_key()).skypipe(&read).done();
     outcome.told(1, "none to what is in its pipes");
 }
 
-/// The generations of the reading key with which the records are sealed that are to be had from a
-/// pipe, in order, each once: bytes 4 to 8 of each. A raw client taps them and takes nothing.
+/// The generations of the reading key in a pipe's records, in order, each once (bytes 4 to 8 of a record).
+/// A raw client taps the pipe and takes nothing.
 struct Tap {
     raw: Raw,
     epochs: Vec<u32>,
@@ -279,7 +279,7 @@ impl Tap {
         Self { raw, epochs }
     }
 
-    /// Watches until records of the generation `wanted` pass.
+    /// Waits for records of the generation `wanted`.
     fn until(&mut self, wanted: u32) {
         while self.epochs.last() != Some(&wanted) {
             let (reply, payload) = self.raw.hear_with_payload();
@@ -323,7 +323,7 @@ fn an_open_stream_goes_on_with_a_new_reading_key() {
     before.shows("two\n");
     tap.until(1);
     assert_eq!(tap.epochs, [0, 1]);
-    // Who comes later is given what is needed as well, even with an invitation from before.
+    // A later machine gets all keys that it needs, even with an older invitation.
     laptop.until_listeners("news", 2);
     let after = phone.skypipe(&["news"]).start();
     laptop.until_listeners("news", 3);
@@ -382,12 +382,12 @@ fn nothing_of_the_old_machine_opens_what_was_written_after() {
     };
     let old = own.boxed.expect("an invitation has a box");
     revoke(&laptop, "tv");
-    // What it was given says nothing of the newer key, and nothing newer opens with what it has.
-    let identity = Identity::new(&tv, skypipe::members::random);
+    // The revoked key's data says nothing of the newer key, and opens nothing newer.
+    let identity = Identity::new(&tv, skypipe::access::random);
     let keyring = identity.keyring(Some(&old)).expect("it was good");
     assert_eq!(keyring.newest().number, 0);
     let managing = tv.managing().expect("it names the managing key");
-    let roll = fs::read(sky.keys().join("roll")).expect("it is there");
+    let roll = fs::read(sky.keys().join("authorized")).expect("it is there");
     let founder = Token::parse(sky.first()).expect("it is an invitation");
     let raw = Raw::stranger(&There::of(&founder), Some(&founder.seed.identity()));
     raw.say(&raw.hello());

@@ -1,5 +1,5 @@
-//! Every command times every kind of key, over real sockets: what is answered, and that nothing has
-//! come of what was refused.
+//! Every command with every kind of key, over real sockets: the answer, and that a refused command has no
+//! effect.
 
 use std::fmt::Write as _;
 
@@ -26,8 +26,8 @@ const KEYS: [&str; 6] = [
     "logwriter",
 ];
 
-/// What each command is answered. In `logs` and in `other` a stream waits; `nobody`'s streams and
-/// listeners nobody has. Nobody stops a satellite that is not this machine's own.
+/// The answer to each command. A stream waits in `logs` and in `other`; streams and listeners of `nobody`
+/// do not exist. Nobody can stop a satellite that is not this machine's own.
 const TABLE: &str = "
 command            manager      reader       writer       both         logreader    logwriter
 hello              Welcome      Welcome      Welcome      Welcome      Welcome      Welcome
@@ -71,14 +71,14 @@ box of another     Kept         Denied       Denied       Denied       Denied   
 0.1 unlisten       -            -            -            -            -            -
 ";
 
-/// A satellite with all these keys, and a client of the first.
+/// A satellite with all these keys, and a client of the first one.
 struct Arena {
     there: There,
     founder: Raw,
     _sky: Sky,
 }
 
-/// All that a manager sees of a satellite.
+/// Everything that a manager sees of a satellite.
 type View = (Vec<(String, u64, u64)>, Vec<KeyInfo>, u32, Option<Phrase>);
 
 impl Arena {
@@ -92,7 +92,7 @@ impl Arena {
             founder,
             _sky: sky,
         };
-        // Who has a box can let others in, so that keys can be ended.
+        // With a sealed keyring it counts as a manager that can invite, so that other keys can be revoked.
         let own = Request::Box(NewBox {
             name: "first".to_owned(),
             epoch: 0,
@@ -113,7 +113,7 @@ impl Arena {
         assert_eq!(word(&reply), "Invited", "{reply:?}");
     }
 
-    /// What a manager sees, without what is known of the keys' use.
+    /// What a manager sees, without the use of the keys.
     fn view(&self) -> View {
         let Reply::Pipes { pipes, .. } = self.founder.answer(&Request::List { after: None }) else {
             panic!("a list");
@@ -135,7 +135,7 @@ impl Arena {
         (pipes.collect(), keys, epoch, phrase)
     }
 
-    /// Makes everything as it was: a stream in each of two pipes, the keys, and a phrase.
+    /// Restores the initial state: a stream in each of two pipes, the keys, and a phrase.
     fn restore(&self) {
         for pipe in ["logs", "other"] {
             let pipe = || pipe.to_owned();
@@ -232,8 +232,8 @@ fn listen(pipe: &str, mode: Mode, resume: Option<Resume>) -> Request {
     }
 }
 
-/// What each row of the table stands for, said by the holder of the key `own`. Nothing is what the
-/// original protocol has.
+/// The request of a table row, sent by the holder of the key `own`. `None` for a message of the original
+/// protocol.
 fn request(row: &str, own: &str, hello: &Request) -> Option<Request> {
     let (verb, pipe) = row.split_once(' ').unwrap_or((row, ""));
     let (stream, listener) = (Uuid::new_v4(), Uuid::new_v4());
@@ -289,13 +289,13 @@ fn request(row: &str, own: &str, hello: &Request) -> Option<Request> {
             name: name(),
             discard: false,
         },
-        // Its own anybody may end, who is then out: see `joining`.
+        // Anybody may revoke their own key, and is out then: see `joining`.
         ("revoke", _) => Request::Revoke {
             name: if own == "both" { "reader" } else { "both" }.to_owned(),
             discard: false,
         },
         ("box", "of another") => a_box("first", 1, Some(Uuid::from_u128(1))),
-        // For who may do that, another command stands here that has no answer.
+        // For a key that may do it, this is replaced by a command without an answer.
         ("box", "of tomorrow") if own == "manager" => Request::Leave { listener },
         ("box", "of tomorrow") => a_box(own, u32::MAX, Some(Uuid::from_u128(2))),
         ("box", _) => a_box(own, 0, None),
@@ -306,7 +306,7 @@ fn request(row: &str, own: &str, hello: &Request) -> Option<Request> {
     })
 }
 
-/// The message of the original protocol that a row stands for.
+/// The message of the original protocol for a row.
 fn original(row: &str) -> Vec<&[u8]> {
     match row {
         "0.1 hello" => vec![v01::MAGIC, b"HELLO"],
@@ -317,7 +317,7 @@ fn original(row: &str) -> Vec<&[u8]> {
     }
 }
 
-/// The names of the rows, and what stands in them.
+/// The names of the rows, and their cells.
 fn rows() -> Vec<(&'static str, Vec<&'static str>)> {
     let mut lines = TABLE.trim().lines();
     let head: Vec<_> = lines
@@ -331,7 +331,7 @@ fn rows() -> Vec<(&'static str, Vec<&'static str>)> {
         .collect()
 }
 
-/// Says all that the rows stand for.
+/// Sends the requests of all rows.
 fn say_all(raw: &Raw) {
     for (row, _) in rows() {
         match request(row, "both", &raw.hello()) {
@@ -459,7 +459,7 @@ fn who_has_not_said_hello_can_do_nothing_with_a_good_key() {
     assert_eq!(arena.view(), before);
 }
 
-/// A key that has ended while its holder was connected: whatever it says from then on is refused.
+/// Checks a key that was revoked or expired while connected: every further request is refused.
 fn is_out(arena: &Arena, raw: &Raw, why: &str) {
     let before = arena.view();
     let hello = raw.hello();
@@ -508,7 +508,7 @@ fn whose_key_expires_meanwhile_can_do_nothing_more() {
         raw.say(&Request::Ping);
         word(&raw.hear()) == "Denied"
     });
-    // The client was told of its end, and then that what it said was refused.
+    // The client was told of the key's end, and then that its request was refused.
     raw.hear();
     is_out(&arena, &raw, "expired");
 }

@@ -1,4 +1,4 @@
-//! No key is made whose line nobody saw.
+//! No key is created if nobody could see its invitation.
 
 use std::fs::{File, OpenOptions};
 use std::io::{PipeWriter, pipe};

@@ -1,4 +1,4 @@
-//! Old clients and new ones on one pipe.
+//! SKYPIPE/0.1 clients and new ones on one pipe.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use crate::common::Environment;
 use crate::lines;
 use crate::old::Old;
 
-/// Eight mebibytes in lines.
+/// Eight mebibytes of lines.
 fn much() -> Vec<Vec<u8>> {
     let line = |number| format!("{number:0>63}\n").into_bytes();
     (0..8 << 20 >> 6).map(line).collect()
@@ -43,7 +43,7 @@ fn eight_mebibytes_go_from_old_to_new_live() {
     reader.outcome().printed(much.concat());
 }
 
-/// Far more than ZeroMQ's queues hold, in chunks that are cut small for such a reader.
+/// Far more than ZeroMQ's queues hold. Chunks for such a reader are split small.
 #[test]
 fn eight_mebibytes_go_from_new_to_an_old_reader_that_pauses() {
     let environment = Environment::sky(&["--memory", "4MiB"]);

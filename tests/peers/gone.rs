@@ -12,10 +12,10 @@ use crate::common::{Environment, wait};
 use crate::lines;
 use crate::old::Old;
 
-/// Where [`a_listener_in_a_process_of_its_own`] connects to.
+/// The variable with the endpoint for [`a_listener_in_a_process_of_its_own`].
 const ENDPOINT: &str = "PEERS_ENDPOINT";
 
-/// No test, but the program of the others: this file's own, started again.
+/// This is no test, but a program that the tests start: this test file itself.
 #[test]
 fn a_listener_in_a_process_of_its_own() {
     let Ok(endpoint) = env::var(ENDPOINT) else {
@@ -74,7 +74,7 @@ fn a_listener_whose_process_is_killed_swallows_nothing() {
     );
 }
 
-/// ZeroMQ's own heartbeats tell: this protocol has none that its clients survive.
+/// ZeroMQ's own heartbeats detect it: this protocol has none that its clients survive.
 #[test]
 fn a_listener_whose_machine_hangs_is_given_up_and_one_that_is_merely_silent_is_not() {
     let environment = Environment::sky(&[]);

@@ -1,8 +1,7 @@
-//! Peers that are not our own program, over real sockets: clients of SKYPIPE/0.1, and whoever means
-//! no good.
+//! Clients that are not our own program, over real sockets: clients of SKYPIPE/0.1, and hostile ones.
 //!
-//! What the satellite decides is held by the broker's own tests; these hold that it does so on a real
-//! socket, at full speed, and goes on to serve everybody else.
+//! The broker's own tests cover the satellite's decisions. These tests check that it makes them on a real
+//! socket, at full speed, and goes on serving everybody else.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -14,7 +13,7 @@ mod new;
 mod old;
 mod originals;
 
-/// Lines that tell who wrote them and which they are.
+/// Lines that contain their writer and number.
 fn lines(name: &str, count: usize) -> Vec<Vec<u8>> {
     (0..count)
         .map(|line| format!("{name} {line}\n").into_bytes())

@@ -1,4 +1,4 @@
-//! A client of SKYPIPE/1 without our program: a bare DEALER socket that says what it likes.
+//! A client of SKYPIPE/1 without our program: a bare DEALER socket that sends what the test likes.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ pub struct New {
 }
 
 impl New {
-    /// One that has not said anything yet.
+    /// A client that has not sent anything yet.
     pub fn stranger(endpoint: &str) -> Self {
         Self {
             socket: dealer(endpoint),
         }
     }
 
-    /// One that is welcome.
+    /// A client that has been welcomed.
     pub fn at(endpoint: &str) -> Self {
         let new = Self::stranger(endpoint);
         new.hello();
@@ -77,7 +77,7 @@ impl New {
         understand(self.socket.recv_multipart(0).expect("a reply comes"))
     }
 
-    /// The next reply that comes within `time`.
+    /// Waits up to `time` for the next reply.
     pub fn hear_within(&self, time: Duration) -> Option<Heard> {
         let millis = time.as_millis().try_into().expect("it is short");
         let events = self
@@ -87,7 +87,8 @@ impl New {
         (events > 0).then(|| self.hear())
     }
 
-    /// A line goes through `pipe`, written and read by this client, in as few steps as can be.
+    /// Checks that a line passes through `pipe`, written and read by this client, in as few steps as
+    /// possible.
     pub fn pipe_works(&self, pipe: &str) {
         let (stream, listener) = (Uuid::new_v4(), Uuid::new_v4());
         let text = stream.to_string();
@@ -119,7 +120,7 @@ impl New {
         self.hear_until(|reply| matches!(reply, Reply::Closed { .. }));
     }
 
-    /// The first reply that is `wanted`; a refusal is not.
+    /// Waits for the first reply that is `wanted`. A refusal fails the test.
     pub fn hear_until(&self, wanted: impl Fn(&Reply) -> bool) -> Heard {
         loop {
             let heard = self.hear();

@@ -1,4 +1,4 @@
-//! A client of SKYPIPE/0.1: a bare DEALER socket, as the original had it.
+//! A client of SKYPIPE/0.1: a bare DEALER socket, like the original's.
 
 use std::collections::VecDeque;
 
@@ -7,17 +7,18 @@ use skypipe_broker::protocol::v01::MAGIC;
 use crate::common::Environment;
 use crate::common::dealer::dealer;
 
-/// A peer of the original protocol. To drop it is to vanish, once all that it said has left.
+/// A peer of the original protocol. Dropping it sends everything queued, and then vanishes without a
+/// message.
 pub struct Old {
     socket: zmq::Socket,
-    /// Data that came while an answer was waited for.
+    /// Data that arrived while an answer was awaited.
     early: VecDeque<Data>,
 }
 
 type Data = (String, Vec<u8>);
 
 impl Old {
-    /// One that speaks to the environment's satellite.
+    /// A peer connected to the environment's satellite.
     pub fn new(environment: &Environment) -> Self {
         Self::at(environment.on_port().endpoint())
     }
@@ -29,7 +30,7 @@ impl Old {
         }
     }
 
-    /// Sends these frames behind the first one of every message.
+    /// Sends these frames behind the first frame, which every message has.
     pub fn send(&self, frames: &[&[u8]]) {
         let frames = std::iter::once(MAGIC).chain(frames.iter().copied());
         self.socket
@@ -46,7 +47,7 @@ impl Old {
         self.send(&[b"DATA", pipe.as_bytes(), b""]);
     }
 
-    /// A whole stream, a message for each of the `lines`.
+    /// Writes a whole stream, with one message for each of the `lines`.
     pub fn write(&self, pipe: &str, lines: &[Vec<u8>]) {
         for line in lines {
             self.data(pipe, line);
@@ -62,7 +63,7 @@ impl Old {
         self.send(&[b"UNLISTEN", pipe.as_bytes()]);
     }
 
-    /// Says HELLO and waits for the answer: the satellite has then read all that was said before.
+    /// Sends HELLO and waits for the answer. Then the satellite has read everything sent before.
     pub fn settle(&mut self) {
         self.send(&[b"HELLO"]);
         while let Some(data) = self.receive() {
@@ -70,7 +71,7 @@ impl Old {
         }
     }
 
-    /// The next message if it is data; nothing if it is the answer to a HELLO.
+    /// The next message if it is data. `None` for the answer to a HELLO.
     fn receive(&mut self) -> Option<Data> {
         let frames = self.socket.recv_multipart(0).expect("a message comes");
         let slices: Vec<_> = frames.iter().map(Vec::as_slice).collect();
@@ -84,7 +85,7 @@ impl Old {
         }
     }
 
-    /// The next data: its pipe and its bytes, none of them at the end.
+    /// The next data: its pipe and its bytes, which are empty at the end.
     pub fn next(&mut self) -> Data {
         if let Some(data) = self.early.pop_front() {
             return data;
@@ -93,7 +94,7 @@ impl Old {
             .expect("data comes, not a HELLO that nobody asked for")
     }
 
-    /// All the bytes of `pipe` up to the end.
+    /// All bytes of `pipe` up to the end.
     pub fn read(&mut self, pipe: &str) -> Vec<u8> {
         let mut all = Vec::new();
         loop {
@@ -106,14 +107,14 @@ impl Old {
         }
     }
 
-    /// Listens and reads to the end.
+    /// Listens, and reads to the end.
     pub fn take(&mut self, pipe: &str) -> Vec<u8> {
         self.listen(pipe);
         self.read(pipe)
     }
 
-    /// Whether nothing has come that was not read. What the satellite had sent before it answers a
-    /// HELLO has come when the answer is here.
+    /// Whether no unread data has arrived. Anything that the satellite sent before its answer to a HELLO
+    /// has arrived when the answer has.
     pub fn has_nothing(&mut self) -> bool {
         self.settle();
         self.early.is_empty()

@@ -32,7 +32,7 @@ fn the_pipe_without_a_name_is_one_too() {
     assert_eq!(reader.read(""), lines("default", 3).concat());
 }
 
-/// The original lost the second, for it had come before the reader's UNLISTEN.
+/// The original lost the second file, which had come before the reader's UNLISTEN.
 #[test]
 fn two_stored_files_come_out_one_after_the_other() {
     let environment = Environment::sky(&[]);
@@ -120,7 +120,7 @@ fn two_live_writers_are_merged_by_whole_lines_and_end_with_the_last() {
             .copied()
             .collect()
     };
-    // The first end may have come before the other writer's first line: then that one waits.
+    // If the first end came before the other writer's first line, that line waits.
     assert_eq!(of(b"a "), a_lines.concat());
     if !of(b"b ").is_empty() {
         assert_eq!(of(b"b "), b_lines.concat());
@@ -173,7 +173,7 @@ fn the_message_that_ended_the_original_server_does_nothing() {
     assert!(environment.on_port().process().runs());
 }
 
-/// 14,500 of these lines arrived at the original's reader; ROUTER had dropped the others.
+/// The original's reader received 14,500 of these lines; ROUTER had dropped the others.
 #[test]
 fn a_reader_that_pauses_two_seconds_gets_all_50_000_lines() {
     let environment = Environment::sky(&[]);

@@ -1,8 +1,7 @@
-//! Watches one satellite from outside: every message that goes into it and comes out of it is held
-//! against the model of each pipe.
+//! The checker: compares every message into and out of one satellite with the model of each pipe.
 //!
-//! A session is watched as well, at its stdout and by its exit code. Every check gives a sentence
-//! that says what was wrong.
+//! It also checks the stdout and the exit code of each session. Every failed check gives a sentence about
+//! what was wrong.
 
 mod exits;
 mod intake;
@@ -24,37 +23,37 @@ use super::model::Pipe;
 use super::model::choices::every;
 use super::model::parts::Event;
 
-/// What a check found.
+/// The result of a check: an error is a sentence about what was wrong.
 pub type Verdict = Result<(), String>;
 
-/// How many ways a history may be understood at once; more are a fault of the model.
+/// The most interpretations of a history at once. More indicate a fault in the model.
 const MOST_WAYS: usize = 512;
 
-/// The watch over one satellite, through its restarts.
+/// Checks one satellite, through its restarts.
 #[derive(Debug)]
 pub struct Checker {
-    /// What the present run took in and said.
+    /// What the present run received and sent.
     pub facts: Facts,
-    /// The same of earlier runs.
+    /// The same for earlier runs.
     pub past: Vec<Facts>,
-    /// Each pipe, in every way that what was seen can be understood.
+    /// For each pipe, every state of the model that fits what was observed.
     pub pipes: BTreeMap<String, Vec<Pipe>>,
-    /// What the histories came through.
+    /// The situations that came up.
     pub coverage: Coverage,
-    /// After how long a silent writer is lost.
+    /// The timeout for silent writers.
     pub writer_lost: Duration,
-    /// After how long a silent listener is lost.
+    /// The timeout for silent listeners.
     pub listener_lost: Duration,
     /// The budget for payloads, in bytes.
     pub memory: u64,
-    /// Whether a connection that is closed says that its program has ended.
+    /// Whether a closed connection shows that its program has ended.
     is_local: bool,
-    /// What listeners had printed when they began, anew at a satellite that had nothing of them.
+    /// What listeners had printed when they began, or began anew at a satellite that did not know them.
     begun: BTreeMap<Uuid, Vec<u8>>,
 }
 
 impl Checker {
-    /// A watch over a satellite that has just started.
+    /// The checker of a satellite that has just started.
     pub fn new(settings: &Settings) -> Self {
         let facts = Facts {
             is_local: settings.is_local,
@@ -78,7 +77,7 @@ impl Checker {
         self.begun.insert(client.id, client.queued.clone());
     }
 
-    /// The satellite restarted with nothing kept.
+    /// The satellite restarted and lost everything.
     pub fn restarted(&mut self) {
         self.past.push(std::mem::take(&mut self.facts));
         self.facts.is_local = self.is_local;
@@ -90,17 +89,17 @@ impl Checker {
         std::iter::once(&self.facts).chain(self.past.iter().rev())
     }
 
-    /// What the satellite knows, or an earlier run knew, of a listener.
+    /// What the present run, or an earlier one, knew of a listener.
     pub fn listener(&self, id: Uuid) -> Option<&Listener> {
         self.runs().find_map(|facts| facts.listeners.get(&id))
     }
 
-    /// What the satellite knows, or an earlier run knew, of a stream.
+    /// What the present run, or an earlier one, knew of a stream.
     pub fn stream(&self, id: Uuid) -> Option<&Stream> {
         self.runs().find_map(|facts| facts.streams.get(&id))
     }
 
-    /// Something happened to a pipe.
+    /// Applies an event to a pipe.
     fn step(&mut self, name: &str, event: &Event) -> Verdict {
         self.facts.moved = self.facts.now;
         if !self.pipes.contains_key(name) {
@@ -129,7 +128,7 @@ impl Checker {
         }
     }
 
-    /// Keeps the ways to understand a pipe that `check` agrees with; one must be left.
+    /// Keeps the interpretations of a pipe that pass `check`. At least one must remain.
     fn keep(&mut self, name: &str, check: impl Fn(&mut Pipe, &Facts) -> Verdict) -> Verdict {
         let ways = self
             .pipes
@@ -147,7 +146,7 @@ impl Checker {
         if ways.is_empty() { why } else { Ok(()) }
     }
 
-    /// Counts what a mode of listener met.
+    /// Counts the situations of a listener of this mode.
     fn hit_mode(&mut self, mode: Mode, situations: [&'static str; 4]) {
         let [default, one, follow, tap] = situations;
         self.coverage.hit(match mode {

@@ -13,29 +13,29 @@ use super::check::Verdict;
 use super::plan::Actor;
 use super::rng::Rng;
 
-/// After how long a partial line goes at the latest.
+/// The longest delay of a partial line.
 const PARTIAL: Duration = Duration::from_millis(100);
 
-/// What the program was started for.
+/// The purpose of the program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Role {
-    /// Its stdin goes into a pipe.
+    /// It writes stdin into a pipe.
     Write {
-        /// Whether it waits for listeners.
+        /// `--wait`: whether it waits for listeners.
         wait: bool,
-        /// Whether nobody said `-w`.
+        /// Whether its direction was inferred, without `-w`.
         inferred: bool,
     },
-    /// A pipe goes to its stdout.
+    /// It reads a pipe to stdout.
     Listen {
-        /// How.
+        /// Default, `--one`, `--follow` or `--tap`.
         mode: Mode,
     },
-    /// It asks.
+    /// It sends one question.
     Ask(Box<Question>),
 }
 
-/// What became of the program.
+/// The state of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// It has not been started.
@@ -54,57 +54,57 @@ pub enum State {
 pub struct Client {
     /// The UUID of its stream or listener.
     pub id: Uuid,
-    /// What it is for.
+    /// Its purpose.
     pub role: Role,
     /// `--timeout`.
     pub timeout: Option<Duration>,
-    /// What became of it.
+    /// Whether it runs.
     pub state: State,
     /// Its exit code, once it has exited.
     pub code: Option<u8>,
     /// When it was started.
     pub started: Duration,
-    /// How many runs of the satellite were over by then.
+    /// How many runs of the satellite had ended by then.
     pub runs: usize,
-    /// Its side of the conversation.
+    /// Its session, the code under test.
     pub session: Session,
-    /// Its connection.
+    /// Its connection, an index.
     pub conn: Option<usize>,
-    /// Until when its network is cut off.
+    /// Until when its network is down.
     pub cut_off: Duration,
-    /// Until when it stands still.
+    /// Until when it is suspended.
     pub asleep: Duration,
-    /// Whether its network failed, ever.
+    /// Whether its network ever failed.
     pub broken: bool,
     /// When a satellite first answered it.
     pub welcomed: Option<Duration>,
     /// Since when nothing has moved.
     pub moved: Duration,
-    /// For how long nothing had moved when it was last looked at.
+    /// For how long nothing had moved at the last check.
     pub still: Duration,
     /// The signal that it got.
     pub signal: Option<Signal>,
-    /// What stdin still has, each piece with the pause before it.
+    /// The data still to come on stdin, each piece with the pause before it.
     pub stdin: VecDeque<(Duration, Bytes)>,
-    /// Whether stdin ends behind that.
+    /// Whether stdin ends after that.
     pub ends: bool,
-    /// When the next piece, or the end, is there.
+    /// When the next piece, or the end, is available.
     pub stdin_due: Duration,
-    /// What stdin gave.
+    /// The data that stdin has given.
     pub given: Vec<u8>,
-    /// Whether stdin gave its end.
+    /// Whether stdin has given its end.
     pub end_given: bool,
     /// Whether its stream was opened on the present connection.
     pub opened: bool,
-    /// What it may send, in cost.
+    /// Its credit limit.
     limit: u64,
-    /// Since when it could have sent all it has in hand.
+    /// Since when it could have sent everything buffered.
     idle: Option<Duration>,
-    /// How many bytes it knows to be kept.
+    /// How many bytes are safe, as far as it was told.
     acked: u64,
-    /// How much of what stdin gave it has sent, as far as the satellite may have it.
+    /// How much of stdin it has sent, as far as the satellite may have received it.
     sent: usize,
-    /// What the chunks cost that it sent since its stream was last opened.
+    /// The cost of the chunks sent since its stream was last opened.
     spent: u64,
     /// What it handed to stdout.
     pub queued: Vec<u8>,
@@ -114,7 +114,7 @@ pub struct Client {
     pub printed: usize,
     /// When the oldest write returns.
     pub write_due: Duration,
-    /// How long a write takes at most, in microseconds.
+    /// The longest duration of a write, in microseconds.
     pub pace: u64,
     /// Until when stdout takes nothing.
     pub stalled: Duration,
@@ -122,11 +122,11 @@ pub struct Client {
     pub head: Option<usize>,
     /// Whether stdout is closed.
     pub output_closed: bool,
-    /// Sentences told on stderr.
+    /// The number of messages on stderr.
     pub notices: usize,
-    /// Answers shown.
+    /// The answers that it showed.
     pub answers: Vec<Reply>,
-    /// Whether it seals, or opens what is sealed.
+    /// Whether it seals and opens.
     pub is_sealed: bool,
 }
 
@@ -198,7 +198,7 @@ impl Client {
         self.state == State::Running
     }
 
-    /// When it next has something to do by itself, if it runs.
+    /// When its next own action is due, if it runs.
     pub fn due(&self) -> Option<Duration> {
         if !self.runs() {
             return None;
@@ -213,7 +213,7 @@ impl Client {
         due.map(|due| due.max(self.asleep))
     }
 
-    /// Whether stdin has something that the session would take.
+    /// Whether stdin has something that the session accepts.
     pub fn has_stdin(&self) -> bool {
         matches!(self.role, Role::Write { .. })
             && !self.end_given
@@ -221,7 +221,7 @@ impl Client {
             && self.session.wants_input()
     }
 
-    /// A message has arrived at it.
+    /// A reply has arrived.
     pub fn notes(&mut self, now: Duration, reply: &Reply) {
         match reply {
             Reply::Welcome { .. } if self.welcomed.is_none() => {
@@ -230,7 +230,7 @@ impl Client {
             }
             Reply::Opened { next, limit, .. } => {
                 self.opened = true;
-                // What the satellite has not may be cut anew, and all is paid for anew.
+                // What the satellite has not received may be split anew, and all of it costs credit again.
                 self.sent = usize::try_from(*next).expect("bytes are few");
                 self.spent = 0;
                 self.limit = *limit;
@@ -247,7 +247,7 @@ impl Client {
         }
     }
 
-    /// A chunk that it sends must be the next piece of what stdin gave.
+    /// Checks that a chunk it sends is the next piece of its stdin.
     pub fn sends(&mut self, request: &Request, payload: Option<&Bytes>) -> Verdict {
         let Request::Data { at, tail, .. } = request else {
             return Ok(());
@@ -277,7 +277,7 @@ impl Client {
         }
     }
 
-    /// Rule 14: what was read goes at once, or after 100 ms if it ends within a line.
+    /// Rule 14: checks that data is sent at once, or after 100 ms if it ends inside a line.
     pub fn hurries(&mut self, now: Duration) -> Verdict {
         let rest = self.given.len() - self.sent;
         let price = self.spent + cost(rest) + SCRAP;

@@ -1,26 +1,26 @@
-//! Which situations the histories came through, and how often.
+//! Counts how often the histories came through each situation.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// How many times each situation was met.
+/// How often each situation came up.
 #[derive(Debug, Clone, Default)]
 pub struct Coverage(BTreeMap<&'static str, u64>);
 
 impl Coverage {
-    /// Counts one meeting.
+    /// Counts one occurrence.
     pub fn hit(&mut self, situation: &'static str) {
         *self.0.entry(situation).or_default() += 1;
     }
 
-    /// Adds what another run met.
+    /// Adds the counts of another run.
     pub fn add(&mut self, other: &Self) {
         for (situation, count) in &other.0 {
             *self.0.entry(situation).or_default() += count;
         }
     }
 
-    /// Those of `wanted` that were never met.
+    /// The situations in `wanted` that never came up.
     pub fn missing(&self, wanted: &[&'static str]) -> Vec<&'static str> {
         wanted
             .iter()

@@ -1,7 +1,7 @@
-//! A disk on virtual time: what was written survives a kill, what was synced a loss of power.
+//! A disk in virtual time: written data survives a kill, synced data survives a power loss.
 //!
-//! The log outlives the broker that writes it. It keeps everything in the order in which it was
-//! written, so that a crash leaves a beginning of it.
+//! The log outlives the broker that writes it. It keeps everything in write order, so that a crash leaves a
+//! prefix.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -13,53 +13,54 @@ use skypipe_broker::store::{
     Chunk, Damaged, DiskUse, Mark, Record, Recovered, Store, StreamKey, WriteError,
 };
 
-/// What of a chunk's cost stays when it is saved.
+/// The memory that a saved chunk still costs, in bytes.
 const INDEX_COST: u64 = 64;
 
-/// Something in the log.
+/// An entry of the log.
 #[derive(Debug, Clone)]
 enum Entry {
     Record(Record),
     Chunk(StreamKey, Chunk),
 }
 
-/// The platter.
+/// The disk's content.
 #[derive(Debug, Default)]
 struct Log {
     entries: Vec<Entry>,
-    /// How much of it has been written, and how much is synced.
+    /// How many entries have been written, and how many are synced.
     flushed: usize,
     synced: usize,
-    /// How much will be synced when the sync under way has come to its end.
+    /// How many entries will be synced when the running sync ends.
     syncing: Option<usize>,
-    /// Saved bytes that are still needed, and what they may come to.
+    /// Saved bytes that are still needed, and their limit.
     used: u64,
     budget: u64,
-    /// How much of each stream was released, and how much by the last flush: its bytes below may not be
-    /// there any more.
+    /// Up to where each stream was released, and up to where at the last flush. Bytes below the latter may
+    /// be gone.
     released: HashMap<StreamKey, u64>,
     deleted: HashMap<StreamKey, u64>,
-    /// How many of the next flushes are refused.
+    /// How many of the next flushes fail.
     refusals: u32,
-    /// Whether syncs are skipped, a fault put in on purpose.
+    /// Whether syncs are skipped, as a planted fault.
     skips_syncs: bool,
 }
 
-/// How a satellite came to its end.
+/// How a satellite ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// Killed: all that was written is there.
+    /// It was killed: everything written survives.
     Killed,
-    /// Its machine lost power: what was not synced may be lost, this part of it in thousandths.
+    /// Its machine lost power: unsynced entries may be lost. The number is the surviving part, in
+    /// thousandths.
     PowerLoss(u64),
 }
 
-/// A disk, for one broker after the other.
+/// A disk, used by one broker after the other.
 #[derive(Debug, Clone, Default)]
 pub struct Disk(Rc<RefCell<Log>>);
 
 impl Disk {
-    /// An empty disk of so many bytes.
+    /// An empty disk with this budget in bytes.
     pub fn new(budget: u64, skips_syncs: bool) -> Self {
         let log = Log {
             budget,
@@ -74,17 +75,17 @@ impl Disk {
         self.0.borrow().used
     }
 
-    /// Whether a sync has begun that has not come to its end.
+    /// Whether a sync is running.
     pub fn is_syncing(&self) -> bool {
         self.0.borrow().syncing.is_some()
     }
 
-    /// The next flushes are refused.
+    /// Makes the next flushes fail.
     pub fn refuse(&self, flushes: u32) {
         self.0.borrow_mut().refusals = flushes;
     }
 
-    /// The sync comes to its end.
+    /// Ends the running sync.
     pub fn synced(&self) {
         let mut log = self.0.borrow_mut();
         if let Some(synced) = log.syncing.take() {
@@ -92,7 +93,7 @@ impl Disk {
         }
     }
 
-    /// What a satellite finds that is started after the last one ended so.
+    /// What the next satellite finds after the last one ended in this way.
     pub fn restart(&self, end: End) -> (Simulated, Recovered) {
         let mut log = self.0.borrow_mut();
         log.syncing = None;
@@ -110,7 +111,7 @@ impl Disk {
         for entry in &log.entries {
             match entry.clone() {
                 Entry::Record(record) => recovered.apply(record),
-                // What was released may be gone once that is synced, and surely after a kill.
+                // Released data may be gone once the release is synced. After a kill it is gone.
                 Entry::Chunk(stream, chunk)
                     if end == End::Killed
                         && log
@@ -158,7 +159,7 @@ impl Disk {
     }
 }
 
-/// What is kept of one stream.
+/// What is stored of one stream.
 #[derive(Debug, Default)]
 struct Kept {
     saved: VecDeque<Chunk>,
@@ -172,7 +173,7 @@ impl Kept {
     }
 }
 
-/// The store of one broker: on a disk, or in memory alone.
+/// The store of one broker: on a disk, or in memory only.
 #[derive(Debug, Default)]
 pub struct Simulated {
     disk: Option<Disk>,

@@ -1,7 +1,7 @@
-//! What one run of the satellite has taken in and said, as seen from outside: the chunks of every
-//! stream, the turns of every listener, who is connected and when each was last heard.
+//! What one run of the satellite has received and sent, as seen from outside: the chunks of every stream,
+//! the turns of every listener, who is connected, and when each client was last heard.
 //!
-//! Nothing here is guessed. What should follow from it is [`crate::simulation::model`]'s part.
+//! This module records facts only. [`crate::simulation::model`] derives what should follow from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,53 +11,53 @@ use skypipe_broker::broker::Peer;
 use skypipe_broker::protocol::{How, Mode, Outcome, cost};
 use uuid::Uuid;
 
-/// How long after its connection was closed a program of the satellite's own machine counts as ended.
+/// After how long a closed connection means that a program on the satellite's own machine has ended.
 const GONE_AFTER: Duration = Duration::from_millis(250);
 
-/// A chunk that the satellite took in.
+/// A chunk that the satellite received.
 #[derive(Debug, Clone)]
 pub struct Chunk {
-    /// Its bytes.
+    /// The payload.
     pub payload: Bytes,
-    /// Bytes of the unfinished line at its end, from that line's first byte.
+    /// The length of the unfinished line at its end, from that line's first byte.
     pub tail: u64,
-    /// When it was taken in.
+    /// When it was received.
     pub at: Duration,
-    /// Bytes of the stream before it.
+    /// The offset of the chunk in the stream.
     pub start: u64,
-    /// Whether a listener that is no tap has confirmed it.
+    /// Whether a listener other than a tap has confirmed it.
     pub confirmed: bool,
 }
 
-/// A stream that the satellite was told of.
+/// A stream known to the satellite.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Stream {
-    /// The pipe.
+    /// The pipe's name.
     pub pipe: String,
-    /// Whose.
+    /// The writer's client UUID.
     pub client: Uuid,
-    /// Whether its writer waits for listeners.
+    /// Whether its writer waits for listeners (`--wait`).
     pub wait: bool,
-    /// What was taken in of it.
+    /// The received chunks.
     pub chunks: Vec<Chunk>,
     /// How it finished, once it did.
     pub finish: Option<How>,
     /// Whether the satellite cut it because its writer was silent.
     pub lost: bool,
-    /// Whether the satellite may have forgotten its name: the writer had its answer or went.
+    /// Whether the satellite may have forgotten its id: the writer had its answer or left.
     pub forgettable: bool,
-    /// Whether a listener that is no tap has confirmed its finish.
+    /// Whether a listener other than a tap has confirmed its finish.
     pub finish_confirmed: bool,
-    /// What its writer was last told: the bytes that are kept.
+    /// How many bytes are safe, as the writer was last told.
     pub acked: u64,
-    /// What its writer was last told: what it may send, in cost, from the last opening on.
+    /// The credit limit that its writer was last told, counted from the last opening.
     pub limit: u64,
-    /// What its writer last said it would like the limit to be.
+    /// The limit that its writer last requested.
     pub wish: u64,
-    /// When its writer last wished for room that the satellite did not have.
+    /// When its writer last requested room that the satellite did not have.
     pub squeezed: Option<Duration>,
-    /// What its writer was told in the end.
+    /// The final answer to its writer.
     pub outcome: Option<Outcome>,
 }
 
@@ -81,19 +81,19 @@ impl Stream {
         }
     }
 
-    /// How many payload bytes there are.
+    /// The number of payload bytes.
     pub fn size(&self) -> u64 {
         let last = self.chunks.last();
         last.map_or(0, |chunk| chunk.start + chunk.payload.len() as u64)
     }
 
-    /// The number of the chunk that begins with the byte `at`, if one does.
+    /// The number of the chunk at offset `at`, if one begins there.
     pub fn number(&self, at: u64) -> Option<u64> {
         let place = self.chunks.binary_search_by_key(&at, |chunk| chunk.start);
         place.ok().map(|place| place as u64)
     }
 
-    /// How many payload bytes the chunks of this range have.
+    /// The number of payload bytes in this range of chunks.
     pub fn bytes(&self, from: u64, to: u64) -> u64 {
         range(&self.chunks, from, to)
             .iter()
@@ -110,7 +110,7 @@ impl Stream {
             .collect()
     }
 
-    /// The chunk of this number.
+    /// The chunk with this number.
     pub fn chunk(&self, seq: u64) -> Option<&Chunk> {
         self.chunks.get(usize::try_from(seq).ok()?)
     }
@@ -126,39 +126,39 @@ fn range(chunks: &[Chunk], from: u64, to: u64) -> &[Chunk] {
 pub enum Turn {
     /// A chunk.
     Chunk {
-        /// Of this stream.
+        /// The stream.
         stream: Uuid,
-        /// With this number.
+        /// The number of the chunk.
         seq: u64,
         /// Bytes skipped before it (taps).
         missed: u64,
     },
     /// A finish.
     Ended {
-        /// Of this stream.
+        /// The stream.
         stream: Uuid,
-        /// Behind so many bytes.
+        /// The stream's length in bytes.
         at: u64,
         /// How it finished.
         how: How,
-        /// Bytes that others had.
+        /// Bytes that others had read before.
         before: u64,
         /// Bytes skipped before it (taps).
         missed: u64,
     },
     /// The last turn.
     Done {
-        /// Bytes skipped that no earlier turn told of (taps).
+        /// Skipped bytes that no earlier turn reported (taps).
         missed: u64,
     },
 }
 
-/// What became of a listener, as far as the satellite knows.
+/// The state of a listener, as the satellite knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
     /// It listens.
     Here,
-    /// It said goodbye.
+    /// It left.
     Left,
     /// It was silent for too long.
     Lost,
@@ -166,49 +166,49 @@ pub enum Presence {
     Closed,
 }
 
-/// A listener that the satellite was told of.
+/// A listener known to the satellite.
 #[derive(Debug, Clone)]
 pub struct Listener {
-    /// The pipe.
+    /// The pipe's name.
     pub pipe: String,
-    /// How it listens.
+    /// Default, `--one`, `--follow` or `--tap`.
     pub mode: Mode,
-    /// Whose.
+    /// The client's UUID.
     pub client: Uuid,
-    /// What became of it.
+    /// Whether it is present.
     pub presence: Presence,
-    /// The connection that it listens on.
+    /// Its connection.
     pub peer: Option<Peer>,
-    /// Whether its last wish to listen came later than what it has confirmed since.
+    /// Whether its last `Listen` arrived after confirmations that are newer.
     pub is_late: bool,
-    /// What it was sent.
+    /// The turns that it was sent.
     pub turns: Vec<Turn>,
     /// How many turns it has confirmed.
     pub confirmed: u64,
-    /// What all its chunks may cost together.
+    /// The credit limit for the total cost of its chunks.
     pub window: u64,
-    /// What all its chunks cost together.
+    /// The total cost of its chunks.
     pub cost: u64,
-    /// What they cost together up to each turn.
+    /// The total cost up to each turn.
     pub costs: Vec<u64>,
-    /// What its output must be, if all turns are written.
+    /// Its expected output if all turns are written.
     pub rendered: Vec<u8>,
-    /// How long its output is after each turn.
+    /// The length of its output after each turn.
     pub ends: Vec<usize>,
     /// How much it had printed before its first turn.
     pub base: usize,
     /// The stream of the last chunk.
     last: Option<Uuid>,
-    /// How far it has each stream, in bytes.
+    /// How much it has of each stream, in bytes.
     reached: BTreeMap<Uuid, u64>,
-    /// Whether it was told that something passed by while it was away.
+    /// Whether it was told that it missed something while it was away.
     pub has_missed: bool,
-    /// Of how many streams it was told so.
+    /// The number of streams that it missed, as it was told.
     pub missed_streams: u64,
-    /// Whether it was told that others took what it was still to get.
+    /// Whether it was told that others took what it had yet to get.
     pub is_sent_away: bool,
-    /// What it said when it came back, if it has no answer yet: its connection, the turn that it
-    /// expects, and its window.
+    /// Its report when it came back, while it has no answer: its connection, the turn that it expects, and
+    /// its window.
     pub returning: Option<(Peer, u64, u64)>,
 }
 
@@ -239,14 +239,14 @@ impl Listener {
         }
     }
 
-    /// What it had printed before, from another run of the satellite.
+    /// Records what it had printed in an earlier run of the satellite.
     pub fn begin(&mut self, printed: Vec<u8>) {
         self.last = (!printed.is_empty()).then(Uuid::nil);
         self.base = printed.len();
         self.rendered = printed;
     }
 
-    /// It was given up and is there again: what was sent and had not arrived never was.
+    /// It was lost and comes back: turns that were sent and had not arrived are forgotten.
     pub fn goes_on(&mut self, peer: Peer, turns: u64, window: u64, texts: &BTreeMap<Uuid, Stream>) {
         let place = usize::try_from(turns).expect("turns are few");
         self.peer = Some(peer);
@@ -275,7 +275,7 @@ impl Listener {
         }
     }
 
-    /// Notes a turn; `payload` is empty but for a chunk, which begins `at` in its stream.
+    /// Records a turn. `payload` is empty except for a chunk, whose offset in its stream is `at`.
     pub fn push(&mut self, turn: Turn, payload: &[u8], at: u64) {
         if let Turn::Chunk { stream, .. } = turn {
             self.cost += cost(payload.len());
@@ -308,8 +308,8 @@ impl Listener {
         matches!(self.turns.last(), Some(Turn::Done { .. }))
     }
 
-    /// Whether its output holds a stream that was cut, or that others had a part of, or, by rule 6, one whose
-    /// end a default listener did not see.
+    /// Whether its output contains a stream that was cut or that others had a part of, or (rule 6) one
+    /// whose end a default listener did not see.
     pub fn is_incomplete(&self) -> bool {
         let missed = self.has_missed && self.mode == Mode::Follow;
         let inside = self.mode == Mode::Default && self.is_inside();
@@ -321,7 +321,7 @@ impl Listener {
             })
     }
 
-    /// Whether a stream that it was sent some of has not ended for it.
+    /// Whether it was sent part of a stream and not the end.
     fn is_inside(&self) -> bool {
         let mut inside = BTreeSet::new();
         for turn in &self.turns {
@@ -334,7 +334,7 @@ impl Listener {
         !inside.is_empty()
     }
 
-    /// How many bytes it was told that it missed.
+    /// How many missed bytes were reported to it.
     pub fn missed(&self) -> u64 {
         let missed = |turn: &Turn| match turn {
             Turn::Chunk { missed, .. } | Turn::Ended { missed, .. } | Turn::Done { missed } => {
@@ -345,40 +345,40 @@ impl Listener {
     }
 }
 
-/// A client that said `Hello`.
+/// A client that sent `Hello`.
 #[derive(Debug, Clone)]
 pub struct Client {
     /// Its connection, if the satellite knows one.
     pub peer: Option<Peer>,
     /// When it was last heard.
     pub heard: Duration,
-    /// When its connection was closed, if that says that its program has ended.
+    /// When its connection was closed, if that shows that its program has ended.
     pub gone: Option<Duration>,
 }
 
-/// All that one run of the satellite was told and has said.
+/// Everything that one run of the satellite received and sent.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
-    /// The time.
+    /// The virtual time.
     pub now: Duration,
-    /// Whether a connection that is closed says that its program has ended.
+    /// Whether a closed connection shows that its program has ended.
     pub is_local: bool,
-    /// When a chunk, a turn or a confirmation last came or went.
+    /// When a chunk, a turn or a confirmation was last received or sent.
     pub moved: Duration,
-    /// Streams.
+    /// The streams, by id.
     pub streams: BTreeMap<Uuid, Stream>,
-    /// Listeners.
+    /// The listeners, by id.
     pub listeners: BTreeMap<Uuid, Listener>,
-    /// Connections that said `Hello`, and whose they are.
+    /// Connections that sent `Hello`, with their clients.
     pub peers: BTreeMap<Peer, Uuid>,
-    /// Clients.
+    /// The clients, by UUID.
     pub clients: BTreeMap<Uuid, Client>,
-    /// Streams and listeners in the order in which they were begun.
+    /// Streams and listeners in the order in which they began.
     pub begun: Vec<Uuid>,
 }
 
 impl Facts {
-    /// A client has said `Hello` on this connection, which replaces an earlier one.
+    /// A client sent `Hello` on this connection, which replaces an earlier one.
     pub fn hello(&mut self, peer: &Peer, client: Uuid) {
         let fresh = Client {
             peer: Some(peer.clone()),
@@ -394,7 +394,7 @@ impl Facts {
         self.peers.insert(peer.clone(), client);
     }
 
-    /// A connection is gone.
+    /// A connection has ended.
     pub fn disconnected(&mut self, peer: &Peer) {
         if let Some(client) = self.peers.remove(peer)
             && let Some(client) = self.clients.get_mut(&client)
@@ -429,7 +429,7 @@ impl Facts {
         }
     }
 
-    /// When somebody of a client is given up that may be silent for so long.
+    /// When a stream or listener of a client with this timeout is lost.
     fn due(&self, client: Uuid, span: Duration) -> Duration {
         let Some(client) = self.clients.get(&client) else {
             return span;
@@ -438,8 +438,8 @@ impl Facts {
         (client.heard + span).min(gone.unwrap_or(Duration::MAX))
     }
 
-    /// Open streams and present listeners whose clients have been silent for too long, in the order
-    /// in which they are given up, each with the time since when it is due.
+    /// Open streams and present listeners whose clients have been silent for too long, in the order in
+    /// which they are lost, each with its deadline.
     pub fn overdue(&self, writer: Duration, listener: Duration) -> Vec<(Duration, Uuid)> {
         let due = |id: &Uuid| {
             if let Some(stream) = self

@@ -1,8 +1,7 @@
-//! What must be true of every history in which the satellite keeps what it has on a disk, however
-//! often it is killed: said of what programs were given and have printed, and of nothing else.
+//! Invariants of every history in which the satellite has a disk, however often it is killed. They are
+//! stated only in terms of what programs were given and what they printed.
 //!
-//! Every line that is written says who wrote it and which of his lines it is, so that a glance at
-//! what was printed tells a gap from a repeat.
+//! Every line contains its writer and its number, so that gaps and repeats show in the output.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +13,10 @@ use super::check::Verdict;
 use super::client::{Client, Role, State};
 use super::rng::{Rng, mix};
 
-/// The pipe that is read by `--one` listeners alone.
+/// The pipe that only `--one` listeners read.
 pub const QUEUE: &str = "q";
 
-/// A line: `writer:number:letters`.
+/// A line of the form `writer:number:letters`.
 pub fn line(writer: usize, number: usize) -> Vec<u8> {
     let seed = mix((writer as u64) << 32 | number as u64);
     let mut line = format!("{writer}:{number}:").into_bytes();
@@ -27,7 +26,7 @@ pub fn line(writer: usize, number: usize) -> Vec<u8> {
     line
 }
 
-/// So many lines of one writer, in pieces that end with a line.
+/// This many lines of one writer, in pieces that end with a line.
 pub fn stdin(writer: usize, lines: usize, rng: &mut Rng) -> Vec<Bytes> {
     let mut pieces = Vec::new();
     let mut piece = Vec::new();
@@ -43,7 +42,8 @@ pub fn stdin(writer: usize, lines: usize, rng: &mut Rng) -> Vec<Bytes> {
     pieces
 }
 
-/// What one listener printed of one writer: its first line and the one behind the last whole one.
+/// What one listener printed of one writer: the number of its first line, and the one after its last whole
+/// line.
 #[derive(Debug, Clone, Copy)]
 struct Run {
     first: usize,
@@ -64,7 +64,7 @@ fn printed(client: &Client) -> Result<BTreeMap<usize, Run>, String> {
             fields.next().map(str::parse::<usize>),
             fields.next(),
         ) else {
-            // Cut within its head: nothing more of this stream can follow.
+            // The line is cut inside its head: nothing more of this stream can follow.
             continue;
         };
         let whole = line(writer, number);
@@ -81,7 +81,7 @@ fn printed(client: &Client) -> Result<BTreeMap<usize, Run>, String> {
             Role::Listen { mode: Mode::Tap | Mode::Follow } if client.notices > 0
         );
         if may_miss && number > run.next {
-            // It was too slow, or away, and says so.
+            // The listener was too slow, or away, and has reported the gap.
             run.next = number;
             run.is_open = false;
         }
@@ -102,8 +102,8 @@ fn printed(client: &Client) -> Result<BTreeMap<usize, Run>, String> {
     Ok(runs)
 }
 
-/// Whether all is as it must be once everyone has come to an end. `lost_power` says whether the
-/// satellite's machine ever did, `absences` whether somebody was gone for longer than he may.
+/// Checks the invariants, once every program has ended. `lost_power` says whether the satellite's machine
+/// ever lost power, `absences` whether anybody was away for longer than the timeouts.
 pub fn check(clients: &[Client], lost_power: bool, absences: bool) -> Verdict {
     let mut reached: BTreeMap<usize, Vec<Run>> = BTreeMap::new();
     let mut finished_in_queue: BTreeMap<usize, usize> = BTreeMap::new();
@@ -152,7 +152,7 @@ pub fn check(clients: &[Client], lost_power: bool, absences: bool) -> Verdict {
     }
 }
 
-/// Rule 15: who exits with 0, and has said nothing, has every stream that it printed of up to its end.
+/// Rule 15: a listener that exits 0 without a message has printed each of its streams up to the end.
 fn truthful(clients: &[Client], listener: &Client, runs: &BTreeMap<usize, Run>) -> Verdict {
     if listener.code != Some(0) || listener.signal.is_some() || listener.notices > 0 {
         return Ok(());
@@ -174,10 +174,10 @@ fn lines(writer: &Client) -> usize {
     writer.given.split(|byte| *byte == b'\n').count() - 1
 }
 
-/// Nobody fails who was not made to.
+/// No program fails without a reason.
 fn exits(clients: &[Client], lost_power: bool, absences: bool) -> Verdict {
     let is_dead = |client: &Client| client.state == State::Killed || client.signal.is_some();
-    // Others may have taken what somebody was to get who was away.
+    // Others may have taken data that a dead or absent listener was to get.
     let somebody_died = absences || clients.iter().any(is_dead);
     for (place, client) in clients.iter().enumerate() {
         let Some(code) = client.code else {
@@ -185,18 +185,18 @@ fn exits(clients: &[Client], lost_power: bool, absences: bool) -> Verdict {
         };
         let is_well = match client.role {
             _ if client.signal.is_some() => true,
-            // Its network, or the satellite, was gone for as long as it looked for one.
+            // The network or the satellite was away for as long as the program looked for one.
             _ if absences && code == 4 => client.welcomed.is_none(),
-            // It may have been asked, or not, of a satellite that was killed before it answered.
+            // The killed satellite may or may not have processed the question before it was killed.
             Role::Ask(ref question) if matches!(**question, Question::Box(..)) => code <= 1,
             Role::Write { .. } | Role::Ask(_) => code == 0 || (code == 3 && lost_power),
-            // What was lost with the power cannot be told from what was taken out, where there are seals.
+            // With seals, data lost in a power loss cannot be told from data that was read.
             Role::Listen { mode } => {
                 code == 0
                     || (code == 3 && (somebody_died || lost_power))
                     || (code == 1 && lost_power && client.is_sealed)
-                    // It came to a stream that others had the beginning of; or what a tap watched was over
-                    // before it was back.
+                    // It came to a stream whose beginning others had; or what a tap watched had ended
+                    // before the tap was back.
                     || (code == 3
                         && (client.is_sealed || mode == Mode::Tap)
                         && client.notices > 0)

@@ -1,4 +1,4 @@
-//! A satellite that has keys, and clients that seal: all of one key, which is renewed now and then.
+//! A satellite with keys, and clients that seal. All clients have one key, which is renewed now and then.
 
 use std::cell::Cell;
 
@@ -8,7 +8,7 @@ use skypipe_broker::keys::address::Address;
 use skypipe_broker::keys::secret::Secret;
 use skypipe_broker::keys::seed::Seed;
 use skypipe_broker::keys::token::{Kind, Token};
-use skypipe_broker::keys::{KeyId, Roll};
+use skypipe_broker::keys::{KeyId, KeyRegistry};
 use skypipe_broker::protocol::{NewBox, NewKey, PublicKey, Rights};
 use uuid::Uuid;
 
@@ -18,20 +18,20 @@ const NAME: &str = "first";
 /// The number of the key.
 pub const KEY: KeyId = KeyId(0);
 
-/// What the satellite and the clients of a history know.
+/// What the satellite and the clients of a history know about keys.
 #[derive(Debug)]
 pub struct Members {
-    /// Who may connect, as it was saved last.
-    pub roll: Roll,
+    /// The authorized keys, as they were last saved.
+    pub registry: KeyRegistry,
     token: Token,
     keyring: Keyring,
 }
 
 impl Members {
-    /// The founder alone.
+    /// The owner only.
     pub fn new() -> Self {
         let seed = Seed::new(Secret::new([1; 32]));
-        let mut roll = Roll::default();
+        let mut registry = KeyRegistry::default();
         let new = NewKey {
             name: NAME.to_owned(),
             public: PublicKey(seed.identity().public),
@@ -44,7 +44,7 @@ impl Members {
             boxed: None,
             voucher: None,
         };
-        roll.invite(new, 0).expect("it is the first");
+        registry.invite(new, 0).expect("it is the first");
         let keyring = Keyring::founder(&seed);
         let token = Token {
             address: Address::tcp("sky", 9000),
@@ -54,18 +54,18 @@ impl Members {
             expires: None,
         };
         Self {
-            roll,
+            registry,
             token,
             keyring,
         }
     }
 
-    /// Who every client is.
+    /// The identity of every client.
     pub fn identity(&self) -> Identity {
         Identity::new(&self.token, fresh)
     }
 
-    /// What a manager says who renews the reading key.
+    /// The request of a manager that renews the reading key.
     pub fn renewal(&mut self) -> Job {
         let mut random = [0; 64];
         random[..32].copy_from_slice(fresh().as_bytes());
@@ -89,12 +89,12 @@ thread_local! {
     static GIVEN: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Begins anew with what is fresh, so that each history is the same each time.
+/// Resets the source of fresh secrets, so that each history is reproducible.
 pub fn begin() {
     GIVEN.set(0);
 }
 
-/// Bytes that nobody else has had in this history.
+/// A secret that is unique in this history.
 fn fresh() -> Secret {
     let given = GIVEN.get() + 1;
     GIVEN.set(given);

@@ -1,10 +1,10 @@
-//! The reference: one pipe as the rules describe it (`semantics.md`, by number), and nothing of how
-//! a satellite brings it about.
+//! The reference model: one pipe as the rules describe it (`docs/semantics.md`, by number), independent of
+//! the implementation.
 //!
-//! It knows no bytes, windows, credit or connections: only which chunks each listener is to get of
-//! which stream ([`Feed`]), what was confirmed, and so what waits. Every change is one [`Event`], in
-//! the order in which the satellite took it in. Where the rules leave the satellite a choice, the
-//! model takes every way ([`choices`]) and what the satellite then does tells which one it was.
+//! The model knows no bytes, windows, credit or connections. It knows which chunks of which stream each
+//! listener must get ([`Feed`]), what was confirmed, and so what waits. Every change is one [`Event`], in
+//! the order in which the satellite received it. Where the rules leave the satellite a choice, the model
+//! follows every option ([`choices`]), and the satellite's behaviour then shows which one it took.
 
 mod asking;
 mod away;
@@ -21,21 +21,21 @@ use super::facts::{Facts, Turn};
 use choices::Choices;
 use parts::{Event, Feed, Listener, Stream};
 
-/// One pipe.
+/// The model of one pipe.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Pipe {
-    /// Streams by age.
+    /// The streams, oldest first.
     pub streams: Vec<Stream>,
-    /// Listeners by age.
+    /// The listeners, oldest first.
     pub listeners: Vec<Listener>,
     /// What the last discard dropped: streams and bytes.
     pub dropped: (u64, u64),
-    /// The time.
+    /// The virtual time.
     now: Duration,
 }
 
 impl Pipe {
-    /// Takes in what happened.
+    /// Applies an event.
     pub fn apply(&mut self, event: &Event, facts: &Facts, choices: &mut Choices) {
         self.now = facts.now;
         match event {
@@ -59,39 +59,39 @@ impl Pipe {
         }
     }
 
-    /// The stream of this name, the last of its parts.
+    /// The stream with this id: the last of its parts.
     fn stream(&self, id: Uuid) -> Option<usize> {
         self.streams
             .iter()
             .rposition(|stream| stream.id == Some(id))
     }
 
-    /// The part of a stream that has this chunk.
+    /// The part of a stream that contains this chunk.
     fn part(&self, id: Uuid, seq: u64) -> Option<usize> {
         let has = |stream: &Stream| stream.id == Some(id) && stream.base <= seq;
         self.streams.iter().rposition(has)
     }
 
-    /// The part of a stream that finished behind so many chunks.
+    /// The part of a stream that finished after this many chunks.
     fn finished_at(&self, id: Uuid, len: u64) -> Option<usize> {
         let has = |stream: &Stream| stream.id == Some(id) && stream.finished && stream.len == len;
         self.streams.iter().rposition(has)
     }
 
-    /// Whether the latest part of a stream is the rest of one that was cut.
+    /// Whether the latest part of a stream is the remainder of one that was cut.
     pub fn is_rest(&self, id: Uuid) -> bool {
         let last = self.stream(id);
         last.is_some_and(|stream| self.streams[stream].base > 0)
     }
 
-    /// The listener of this name, if it is there.
+    /// The listener with this id, if it is present.
     pub fn listener(&self, id: Uuid) -> Option<usize> {
         self.listeners
             .iter()
             .position(|listener| listener.here && listener.id == id)
     }
 
-    /// Whether some listener has the stream, or is still to confirm a part of it.
+    /// Whether some listener holds the stream, or has yet to confirm a part of it.
     pub fn is_held(&self, stream: usize) -> bool {
         self.streams[stream].claim.is_some()
             || self.listeners.iter().any(|listener| {
@@ -100,7 +100,7 @@ impl Pipe {
             })
     }
 
-    /// Rules 4 and 7: a new stream is the longest waiting `--one`'s, else all live listeners'.
+    /// Rules 4 and 7: a new stream goes to the longest waiting `--one`, else to all live listeners.
     fn open(&mut self, id: Uuid, choices: &mut Choices) {
         self.open_from(id, 0, choices);
     }
@@ -134,7 +134,7 @@ impl Pipe {
         waiting.is_some()
     }
 
-    /// The listener gets the stream from this chunk on.
+    /// The listener gets the stream from chunk `from` on.
     fn feed(&mut self, listener: usize, stream: usize, from: u64) {
         let late = self.streams[stream].finished;
         let feeds = &mut self.listeners[listener].feeds;
@@ -147,7 +147,7 @@ impl Pipe {
         feeds.push(Feed::new(stream, from, late, false));
     }
 
-    /// The listener gets the stream for itself.
+    /// The listener gets the stream exclusively.
     fn claim(&mut self, listener: usize, stream: usize, choices: &mut Choices) {
         self.listeners[listener].waits = false;
         self.streams[stream].claim = Some(listener);
@@ -170,7 +170,7 @@ impl Pipe {
         }
     }
 
-    /// Rule 5: the end of a live listener is decided the instant the last finish is taken in.
+    /// Rule 5: a live listener's end is decided the instant the last finish is received.
     fn end_if_all_finished(&mut self, listener: usize, choices: &mut Choices) {
         let Listener {
             accepting,
@@ -218,7 +218,7 @@ impl Pipe {
         }
     }
 
-    /// Rule 15: a stream of which nothing was taken in has never been.
+    /// Rule 15: a stream without any received bytes leaves nothing behind.
     fn vanish(&mut self, stream: usize, choices: &mut Choices) {
         self.streams[stream].finished = true;
         self.streams[stream].gone = true;
@@ -236,7 +236,7 @@ impl Pipe {
         }
     }
 
-    /// Rules 3 and 10: whether anything is left of a finished stream that no listener has.
+    /// Rules 3 and 10: whether anything is left of a finished stream that no listener holds.
     fn settle(&mut self, stream: usize) {
         let stream = &mut self.streams[stream];
         if stream.finished && (stream.told || (stream.len > 0 && stream.taken == stream.len)) {
@@ -252,7 +252,7 @@ impl Pipe {
         self.find(self.listeners.len() - 1, choices);
     }
 
-    /// What a listener finds that has no stream.
+    /// What a listener without a stream finds.
     fn find(&mut self, listener: usize, choices: &mut Choices) {
         match self.listeners[listener].mode {
             Mode::Default => match (0..self.streams.len()).find(|stream| self.waits(*stream)) {
@@ -275,7 +275,7 @@ impl Pipe {
         }
     }
 
-    /// Rule 3: whether a new listener would find something waiting here.
+    /// Rule 3: whether a new listener would find unread data in this stream.
     pub fn waits(&self, stream: usize) -> bool {
         let known = &self.streams[stream];
         let open = !known.finished && known.claim.is_none() && known.taken < known.len;
@@ -306,8 +306,8 @@ impl Pipe {
         found.order.sort_unstable();
     }
 
-    /// Rule 7: the oldest stream that a `--one` can have whole: one that has ended before one that was
-    /// cut, that before one that is being written, and those without a byte last.
+    /// Rule 7: the oldest stream that a `--one` can get whole. Ended streams come first, then cut ones,
+    /// then unfinished ones; those without a byte come last.
     fn oldest_whole(&self) -> Option<usize> {
         let whole = |stream: &usize| {
             let known = &self.streams[*stream];
@@ -358,14 +358,14 @@ impl Pipe {
         }
     }
 
-    /// The part of a stream that finished behind so many bytes.
+    /// The part of a stream that finished after this many bytes.
     fn ended_part(&self, id: Uuid, at: u64, facts: &Facts) -> Option<usize> {
         let known = facts.streams.get(&id)?;
         let chunks = known.chunks.partition_point(|chunk| chunk.start < at);
         self.finished_at(id, chunks as u64)
     }
 
-    /// The oldest stream left by an `--eof` whose end the listener has not confirmed.
+    /// The oldest stream left by an `--eof` whose end was sent to the listener and not confirmed.
     fn sent_marker(&self, listener: usize) -> Option<usize> {
         let mut feeds = self.listeners[listener].feeds.iter();
         let sent = feeds.find(|feed| {
@@ -374,7 +374,7 @@ impl Pipe {
         sent.map(|feed| feed.stream)
     }
 
-    /// Rule 10: what nobody has any more is offered at once, or is gone.
+    /// Rule 10: data that nobody holds any more is offered at once, or is gone.
     fn back(&mut self, stream: usize, facts: &Facts, choices: &mut Choices) {
         self.settle(stream);
         let known = &mut self.streams[stream];
@@ -400,8 +400,8 @@ impl Pipe {
         }
     }
 
-    /// Rule 7: the `--one` that has waited longest of those to which nothing has come of the stream that
-    /// they have, which is still being written.
+    /// Rule 7: the `--one` that has waited longest, among those that hold an unfinished stream and have
+    /// received nothing of it.
     fn idle_claimant(&self) -> Option<usize> {
         (0..self.listeners.len()).find(|listener| {
             let known = &self.listeners[*listener];
@@ -410,7 +410,7 @@ impl Pipe {
         })
     }
 
-    /// A `--one` gets a stream that has ended in place of the one that it has.
+    /// A `--one` gets an ended stream instead of the one that it holds.
     fn exchange(&mut self, one: usize, ended: usize, facts: &Facts, choices: &mut Choices) {
         let mut streams = self.streams.iter();
         let held = streams.position(|stream| stream.claim == Some(one));
@@ -450,7 +450,7 @@ impl Pipe {
         }
     }
 
-    /// Rule 12: a `--one` that held a writer up for want of room may have let go what it confirmed.
+    /// Rule 12: a `--one` whose writer lacked room may have released what it confirmed.
     fn unclaim(&mut self, stream: usize, confirmed: u64, facts: &Facts, choices: &mut Choices) {
         let known = &mut self.streams[stream];
         known.claim = None;
@@ -464,7 +464,7 @@ impl Pipe {
         }
         for listener in &mut self.listeners {
             if listener.accepting && listener.mode == Mode::Tap {
-                // Whether a tap watches what a `--one` had before is not said.
+                // The rules do not say whether a tap watches what a `--one` had before.
                 let watched = listener.feeds.iter().any(|feed| feed.stream == stream);
                 if !watched && !self.streams[stream].finished {
                     let from = self.streams[stream].len;

@@ -1,4 +1,4 @@
-//! Connections like TCP's: what goes one way arrives in order, later, or not at all.
+//! Connections like TCP's: messages in one direction arrive in order, late, or not at all.
 
 use std::time::Duration;
 
@@ -8,45 +8,45 @@ use skypipe_broker::protocol::cost;
 
 use super::rng::Rng;
 
-/// One connection of a client with the satellite.
+/// One connection between a client and the satellite.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Conn {
-    /// What the satellite knows it by.
+    /// The satellite's identifier for it.
     pub peer: Peer,
-    /// Whose.
+    /// The index of the client.
     pub client: usize,
-    /// Whether the network was there when it was begun.
+    /// Whether the network worked when the connection was begun.
     pub made: bool,
-    /// Whether it carries anything to the client.
+    /// Whether it carries messages to the client.
     pub down: bool,
-    /// Whether it carries anything to the satellite.
+    /// Whether it carries messages to the satellite.
     pub up: bool,
     /// Whether the satellite was told of its end.
     pub told: bool,
-    /// What it may carry to the satellite in large frames.
+    /// The credit for large frames to the satellite.
     pub frame_credit: i64,
     /// Whether the next message to the client finds its queue full.
     pub congested: bool,
-    /// When the last message to the satellite arrives there.
+    /// When the last message to the satellite arrives.
     last_up: Duration,
-    /// When the last message to the client arrives there.
+    /// When the last message to the client arrives.
     last_down: Duration,
 }
 
-/// How long messages take.
+/// The distribution of message delays.
 #[derive(Debug, Clone, Copy)]
 pub struct Weather {
-    /// At least, in microseconds.
+    /// The shortest delay, in microseconds.
     pub low: u64,
-    /// At most, as a rule, in microseconds.
+    /// The usual longest delay, in microseconds.
     pub high: u64,
-    /// How many in a hundred take up to a second more.
+    /// The percentage of messages that take up to a second longer.
     pub late: u64,
 }
 
 impl Weather {
-    /// How long the next message takes.
+    /// The delay of the next message.
     pub fn delay(&self, rng: &mut Rng) -> Duration {
         let late = if rng.chance(self.late) {
             rng.between(0, 1_000_000)
@@ -58,7 +58,7 @@ impl Weather {
 }
 
 impl Conn {
-    /// A connection that has just been made.
+    /// A connection that was just made.
     pub fn new(client: usize, rng: &mut Rng) -> Self {
         let name = Bytes::copy_from_slice(&rng.next().to_be_bytes()[..5]);
         Self {
@@ -75,20 +75,20 @@ impl Conn {
         }
     }
 
-    /// When something sent to the satellite arrives that would arrive `at` if nothing was before it.
+    /// The arrival time of a message to the satellite that would arrive at `at` with nothing before it.
     pub fn arrives_up(&mut self, at: Duration) -> Duration {
         self.last_up = self.last_up.max(at);
         self.last_up
     }
 
-    /// When something sent to the client arrives that would arrive `at` if nothing was before it.
+    /// The arrival time of a message to the client that would arrive at `at` with nothing before it.
     pub fn arrives_down(&mut self, at: Duration) -> Duration {
         self.last_down = self.last_down.max(at);
         self.last_down
     }
 
-    /// A message that arrives at the satellite. Large frames are empty if there is no credit for them; whether
-    /// some are.
+    /// Delivers a message to the satellite. Large frames are emptied if there is no credit for them; also
+    /// returns whether some were.
     pub fn takes_in(&mut self, frames: Vec<Bytes>) -> (Vec<Bytes>, bool) {
         let mut is_short = false;
         let taken = frames.into_iter().map(|frame| {
@@ -106,7 +106,7 @@ impl Conn {
         (taken.collect(), is_short)
     }
 
-    /// It is broken, with all that is under way on it.
+    /// Breaks the connection, and drops everything in flight on it.
     pub fn breaks(&mut self) {
         self.up = false;
         self.down = false;

@@ -1,4 +1,4 @@
-//! What happens in one history, drawn from its seed: who comes when, with what, and what fails.
+//! The plan of one history, drawn from its seed: who comes when, with what data, and what fails.
 
 use std::time::Duration;
 
@@ -10,21 +10,21 @@ use super::disk::End;
 use super::network::Weather;
 use super::rng::{Rng, mix};
 
-/// What a history is mostly about.
+/// The emphasis of a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flavour {
-    /// A little of all.
+    /// A little of everything.
     Mixed,
-    /// Budgets that are used up all the time.
+    /// Budgets that are always used up.
     Tight,
     /// A bad network, and programs that die.
     Rough,
-    /// A satellite that restarts with nothing kept.
+    /// A satellite that restarts and loses everything.
     Restarts,
 }
 
 impl Flavour {
-    /// All of them; a seed's flavour is the one at its remainder.
+    /// All flavours. A seed's flavour is the one at the seed's remainder.
     pub const ALL: [Self; 4] = [Self::Mixed, Self::Tight, Self::Rough, Self::Restarts];
 
     /// The flavour of a seed.
@@ -33,86 +33,86 @@ impl Flavour {
     }
 }
 
-/// A program that is started.
+/// A program to start.
 #[derive(Debug)]
 pub struct Actor {
-    /// When.
+    /// The start time.
     pub at: Duration,
-    /// What for.
+    /// Its purpose.
     pub job: Job,
     /// `--timeout`.
     pub timeout: Option<Duration>,
-    /// Its stdin, piece by piece, each with the pause before it.
+    /// The data on stdin, each piece with the pause before it.
     pub stdin: Vec<(Duration, Bytes)>,
-    /// Whether its stdin ends behind that; if not, only when all else is still.
+    /// Whether its stdin ends after that. If not, it ends only when nothing else moves.
     pub ends: bool,
-    /// How long a write to its stdout takes at most, in microseconds.
+    /// The longest duration of a write to stdout, in microseconds.
     pub pace: u64,
     /// After how many bytes its stdout is closed.
     pub head: Option<usize>,
 }
 
-/// Something that fails; clients are named by their place in the plan.
+/// A failure. Clients are given by their index in the plan.
 #[derive(Debug, Clone, Copy)]
 pub enum Fault {
     /// A connection breaks.
     Break {
-        /// Whose.
+        /// The client.
         client: usize,
-        /// Whether the satellite is told.
+        /// Whether the satellite notices.
         tell_satellite: bool,
-        /// Whether the client is told.
+        /// Whether the client notices.
         tell_client: bool,
     },
-    /// Nothing gets through for a while.
+    /// A client's network is down for a while.
     CutOff(usize, Duration),
-    /// A program stands still for a while.
+    /// A program is suspended for a while.
     Sleep(usize, Duration),
-    /// The satellite stands still for a while.
+    /// The satellite is suspended for a while.
     SatelliteSleeps(Duration),
     /// A program is killed.
     Kill(usize),
     /// A program gets a signal.
     Signal(usize, Signal),
-    /// A stdout takes nothing for a while.
+    /// A program's stdout takes nothing for a while.
     Stall(usize, Duration),
     /// The satellite finds the queue of a connection full.
     Congest(usize),
-    /// The satellite restarts with nothing kept.
+    /// The satellite restarts and loses everything.
     Restart,
-    /// The disk takes nothing for so many times.
+    /// This many of the next flushes fail.
     DiskRefuses(u32),
     /// Somebody's key is revoked, and the reading key renewed.
     RenewKeys,
-    /// The satellite, which has a disk, ends so and is started again.
+    /// The satellite, which has a disk, ends in this way and is restarted.
     KillSatellite(End),
 }
 
-/// One history.
+/// The plan of one history.
 #[derive(Debug)]
 pub struct Plan {
     /// The budget for payloads, in bytes.
     pub memory: u64,
-    /// The most payload bytes that one pipe may keep.
+    /// The most payload bytes of one pipe.
     pub quota: u64,
-    /// After how long a silent writer is lost.
+    /// The timeout for silent writers.
     pub writer_lost: Duration,
-    /// After how long a silent listener is lost.
+    /// The timeout for silent listeners.
     pub listener_lost: Duration,
     /// Whether all clients are on the satellite's machine.
     pub is_local: bool,
-    /// How long messages take.
+    /// The message delays.
     pub weather: Weather,
-    /// Who is started.
+    /// The programs.
     pub actors: Vec<Actor>,
-    /// What fails, and when.
+    /// The failures, with their times.
     pub faults: Vec<(Duration, Fault)>,
-    /// How long things go on failing.
+    /// How long failures go on.
     pub chaos: Duration,
 }
 
 impl Plan {
-    /// The plan of this flavour that comes next.
+    /// Draws the next plan of this flavour.
     pub fn draw(flavour: Flavour, rng: &mut Rng) -> Self {
         let memory = match flavour {
             Flavour::Tight => rng.pick(&[64 << 10, 96 << 10, 128 << 10, 256 << 10]),
@@ -129,7 +129,7 @@ impl Plan {
             .map(|number| draw_actor(flavour, rng.pick(pipes), number, chaos, rng))
             .collect();
         if rng.chance(30) {
-            // All at once, in every order.
+            // All start at once, in every order.
             for actor in &mut actors {
                 actor.at = rng.micros(0, 20_000);
             }
@@ -160,7 +160,7 @@ impl Plan {
     }
 }
 
-/// More than fits anywhere, for a listener that takes it and a tap that cannot keep up.
+/// More data than fits anywhere, for a listener that reads it and a tap that cannot keep up.
 fn draw_flood(rng: &mut Rng) -> [Actor; 3] {
     let pipe = || "p".to_owned();
     let actor = |at: u64, pace, job, stdin| Actor {
@@ -249,7 +249,7 @@ fn draw_actor(
     actor
 }
 
-/// Lines of letters that tell their place in their writer's bytes, in pieces as a program reads them.
+/// Lines of letters that show their offset in the writer's data, in pieces as a program reads them.
 fn draw_stdin(flavour: Flavour, number: u64, rng: &mut Rng) -> Vec<(Duration, Bytes)> {
     let mut text = Vec::new();
     let longest = match flavour {
@@ -310,7 +310,7 @@ fn draw_faults(
     let mut faults = Vec::new();
     for _ in 0..most {
         let client = rng.index(actors.len());
-        // Soon after its start there is most to disturb.
+        // A program is most vulnerable soon after its start.
         let soon = actors[client].at + rng.micros(0, 1_500_000);
         let any = rng.micros(0, micros(chaos));
         let at = if rng.chance(60) { soon.min(chaos) } else { any };

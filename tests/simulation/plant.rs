@@ -1,4 +1,4 @@
-//! Faults put into the satellite on purpose, to see that they are found.
+//! Deliberate faults in the satellite, to check that the simulation finds them.
 
 use bytes::Bytes;
 use skypipe_broker::broker::{Input, Output};
@@ -7,22 +7,22 @@ use uuid::Uuid;
 
 use super::rng::Rng;
 
-/// A fault.
+/// The kinds of planted faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// From some acknowledgement on, a writer gets none any more.
+    /// From some acknowledgement on, a writer gets no more of them.
     ForgetAck,
-    /// From some confirmation on, the satellite hears none of a listener any more.
+    /// From some confirmation on, the satellite receives no more of a listener's.
     ForgetConfirm,
-    /// The payloads of two chunks change places.
+    /// The payloads of two chunks are exchanged.
     Reorder,
     /// A chunk loses bytes.
     DropChunk,
     /// A chunk's bytes come twice.
     DupChunk,
-    /// A listener that was given up and came back is sent nothing any more.
+    /// A lost listener that came back is sent nothing any more.
     ForgetReturn,
-    /// A listener that was given up and came back is told that others took what it lacks.
+    /// A lost listener that came back is told that others took what it lacks.
     SendAway,
     /// The finish of a stream counts as confirmed as soon as it was sent.
     FreeEarly,
@@ -45,22 +45,22 @@ impl Kind {
     }
 }
 
-/// A fault in one history.
+/// The planted fault of one history.
 #[derive(Debug)]
 pub struct Plant {
     kind: Option<Kind>,
-    /// How many occasions are let go by.
+    /// How many occasions pass before it happens.
     patience: u64,
-    /// Whether it happens on the way, where only a session can see it.
+    /// Whether it happens on the network, where only a session can notice it.
     late: bool,
-    /// Whose acknowledgements are forgotten.
+    /// The stream whose acknowledgements are dropped.
     victim: Option<Uuid>,
-    /// Whether it has done its work.
+    /// Whether it has happened.
     pub done: bool,
 }
 
 impl Plant {
-    /// A fault at a random occasion; none if there is no kind.
+    /// A fault at a random occasion. None if there is no kind.
     pub fn new(kind: Option<Kind>, rng: &mut Rng) -> Self {
         Self {
             kind,
@@ -81,7 +81,7 @@ impl Plant {
         self.done
     }
 
-    /// Whether the satellite does not hear this.
+    /// Whether this message to the satellite is dropped.
     pub fn swallows(&mut self, frames: &[Bytes]) -> bool {
         if self.kind != Some(Kind::ForgetConfirm) {
             return false;
@@ -95,7 +95,7 @@ impl Plant {
         self.victim == Some(listener)
     }
 
-    /// Changes what the satellite says at once: as if it said so, or, if `late`, on the way.
+    /// Changes the satellite's outputs: as if it had sent them so, or, if `late`, on the network.
     pub fn tamper(&mut self, said: &mut Vec<Output>, late: bool) {
         match self.kind.filter(|_| self.late == late) {
             Some(Kind::ForgetAck) => said.retain(|output| match reply(output) {
@@ -145,7 +145,7 @@ impl Plant {
         }
     }
 
-    /// Has the satellite say that a listener which is back cannot go on.
+    /// Makes the satellite say that a returning listener cannot continue.
     fn send_away(&mut self, output: &mut Output) {
         let Some(Reply::Listening {
             listener,
@@ -166,8 +166,7 @@ impl Plant {
         }
     }
 
-    /// What the satellite is made to hear of a finish that it has just sent: that its listener has
-    /// confirmed it.
+    /// The forged input for the satellite after it has sent a finish: the listener's confirmation of it.
     pub fn forged(&mut self, said: &[Output]) -> Vec<Input> {
         if self.kind != Some(Kind::FreeEarly) {
             return Vec::new();

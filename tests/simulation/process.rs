@@ -1,4 +1,4 @@
-//! The programs' part of the world: what the loop around a session does.
+//! The programs in the simulated world: what the loop around a session does.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::plan::Fault;
 use super::world::{Event, World, reply_in};
 
 impl World {
-    /// A program starts.
+    /// Starts a program.
     pub fn start(&mut self, place: usize) -> Verdict {
         let now = self.now;
         let client = &mut self.clients[place];
@@ -47,7 +47,7 @@ impl World {
         self.clients[place].hurries(self.now)
     }
 
-    /// A program does what is due: a write returns, stdin gives something, or its time has come.
+    /// A program's next action: a write returns, stdin gives data, or its deadline has come.
     pub fn act(&mut self, place: usize) -> Verdict {
         let now = self.now;
         let client = &mut self.clients[place];
@@ -82,7 +82,7 @@ impl World {
         }
         client.printed += len;
         if len > 1 {
-            // One byte alone may be the newline between streams, which is nobody's.
+            // A single byte may be the newline between streams, which belongs to no stream.
             client.moved = self.now;
         }
         self.tell(place, Input::Written)
@@ -101,7 +101,7 @@ impl World {
         self.tell(place, Input::Received(frames))
     }
 
-    /// A program learns that its connection is gone.
+    /// A program learns that its connection has ended.
     pub fn client_told(&mut self, conn: usize) -> Verdict {
         let place = self.conns[conn].client;
         if self.clients[place].conn != Some(conn) {
@@ -135,7 +135,7 @@ impl World {
         Ok(())
     }
 
-    /// A new connection replaces the old one, of which some may still arrive.
+    /// A new connection replaces the old one. Messages in flight on the old one may still arrive.
     fn connect(&mut self, place: usize) {
         let ghost = self.rng.chance(50);
         self.give_up(place, ghost);
@@ -146,7 +146,7 @@ impl World {
         self.clients[place].opened = false;
     }
 
-    /// A program has no connection any more; `ghost` says whether what it sent still arrives.
+    /// A program drops its connection; `ghost` says whether what it sent still arrives.
     fn give_up(&mut self, place: usize, ghost: bool) {
         let Some(old) = self.clients[place].conn.take() else {
             return;
@@ -155,7 +155,7 @@ impl World {
         if !self.conns[old].up {
             return;
         }
-        // What could never be made carries nothing afterwards either.
+        // A connection that could not be made carries nothing afterwards either.
         self.conns[old].up = ghost && self.conns[old].made;
         if !self.rough || self.rng.chance(70) {
             self.tell_of_end(old);
@@ -208,7 +208,7 @@ impl World {
         verdict.map_err(|why| format!("{name}: {why}"))
     }
 
-    /// How messages name a program.
+    /// A program's name in messages.
     pub fn name(&self, place: usize) -> String {
         let client = &self.clients[place];
         format!(
@@ -217,7 +217,7 @@ impl World {
         )
     }
 
-    /// Something fails.
+    /// Applies a failure.
     pub fn fail(&mut self, fault: Fault) -> Verdict {
         self.trace(|| format!("{fault:?}"));
         match fault {
@@ -245,7 +245,7 @@ impl World {
                 self.clients[client].cut_off = self.now + span;
                 self.check.coverage.hit("network cut off");
             }
-            // Who stands still already is not put to sleep again: what has come meanwhile is in order.
+            // A suspended program is not suspended again: what has come meanwhile keeps its order.
             Fault::Sleep(client, _) if self.clients[client].asleep > self.now => {}
             Fault::Sleep(client, span) => {
                 self.clients[client].broken = true;

@@ -1,5 +1,5 @@
-//! Histories of a satellite with a disk that is killed again and again, and of a machine that loses
-//! its power: then nothing more happens, all is drained, and the [ledger](super::ledger) must be right.
+//! Histories of a satellite with a disk that is killed again and again, and of a machine that loses power.
+//! At the end everything is drained, and the [ledger](super::ledger) must be right.
 
 use std::time::Duration;
 
@@ -17,24 +17,24 @@ use super::rng::Rng;
 use super::scenario::{Failure, Stats};
 use super::world::World;
 
-/// After how long a silent client is lost where no failure lasts so long.
+/// The timeout for silent clients, where no failure lasts that long.
 const LOST: Duration = Duration::from_secs(20);
 
-/// The longest failure of the network, and of a program that stands still, where nobody gets lost.
+/// The longest network failure, and suspension of a program, where nobody gets lost, in microseconds.
 const LONGEST_CUT: u64 = 3_000_000;
 
-/// The same where people do: several times the times that are drawn.
+/// The same where clients do get lost: several times the timeouts that are drawn.
 const LONGEST_ABSENCE: u64 = 16_000_000;
 
-/// How often somebody comes to drain the pipes at most.
+/// How often listeners come to drain the pipes at most.
 const MOST_ROUNDS: usize = 200;
 
-/// A fault in the satellite that is put in on purpose.
+/// A planted fault in the satellite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plant {
-    /// It takes for synced what is not.
+    /// The satellite takes unsynced data for synced.
     SkipsSyncs,
-    /// It acknowledges bytes as soon as they come in.
+    /// The satellite acknowledges bytes as soon as they arrive.
     AcknowledgesEarly,
 }
 
@@ -53,24 +53,25 @@ impl Plant {
 ///
 /// # Errors
 ///
-/// When something was lost or came twice, or somebody failed.
+/// When something was lost or came twice, or a program failed.
 pub fn run(seed: u64, plant: Option<Plant>, stats: &mut Stats) -> Result<(), Failure> {
     let mut rng = Rng::new(seed ^ 0x5eed);
-    // One history in three is one of lost power.
+    // One history in three has power losses.
     let loses_power = seed % 3 == 2;
-    // One in two is of programs, networks and satellites that are gone for longer than they may.
+    // One in two has programs, networks and satellites that are away for longer than the timeouts.
     let has_absences = seed % 4 < 2;
     let plan = draw(loses_power, has_absences, &mut rng);
     let chaos = plan.chaos;
     let budget = rng.pick(&[300_000, 2_000_000, 1 << 40]);
     let disk = Disk::new(budget, plant == Some(Plant::SkipsSyncs));
-    // Two histories in five are of a satellite that has keys.
+    // Two histories in five have a satellite with keys.
     members::begin();
     let members = (seed % 5 < 2).then(Members::new);
     let mut world = World::on_disk(plan, disk, members, rng);
     world.acknowledges_early = plant == Some(Plant::AcknowledgesEarly);
     let verdict = world.restarts(chaos, loses_power, has_absences);
     stats.coverage.add(&world.check.coverage);
+    stats.digest = world.digest();
     verdict.map_err(|why| Failure {
         seed,
         at: world.now,
@@ -147,7 +148,7 @@ fn actor(place: usize, chaos: Duration, rng: &mut Rng) -> Actor {
         actor.stdin = pieces.into_iter().map(piece).collect();
         let wait = rng.chance(20);
         let compress = rng.pick(&[Compression::Off, Compression::Auto, Compression::Level(1)]);
-        // Some have nothing more to say and do not go.
+        // Some writers have no more data and do not end.
         actor.ends = rng.chance(85);
         actor.job = Job::Write {
             pipe,
@@ -196,7 +197,7 @@ impl World {
         self.run_until(chaos)?;
         self.calm();
         self.run_until(self.now + LOST * 2)?;
-        // With those ahead who have nothing more to say, what can be taken must not get stuck.
+        // Even with idle writers in front, data that can be read must not get stuck.
         self.drain_some()?;
         for client in self.clients.iter_mut().filter(|client| !client.ends) {
             client.ends = true;
@@ -237,7 +238,7 @@ impl World {
         Ok(())
     }
 
-    /// Listeners come until no pipe is left in which something waits.
+    /// Listeners come until no pipe has unread data.
     fn drain_all(&mut self) -> Verdict {
         for round in 0..MOST_ROUNDS {
             self.comes(Job::Ask(Question::List));
@@ -251,7 +252,7 @@ impl World {
                 return Ok(());
             };
             let (name, listeners) = (pipe.name.clone(), pipe.listeners);
-            // A remainder, of which others had a part, is not for a `--one`.
+            // A `--one` never gets a remainder, which others had a part of.
             let mode = if name == QUEUE && round % 4 > 0 {
                 Mode::One
             } else {
@@ -268,7 +269,7 @@ impl World {
         Err("the pipes do not become empty".to_owned())
     }
 
-    /// `--eof` ends who listens.
+    /// An `--eof` ends the listeners.
     fn end_followers(&mut self) -> Verdict {
         self.comes(Job::Ask(Question::Eof("p".to_owned())));
         self.run_until(self.now + LOST)

@@ -1,11 +1,10 @@
-//! Random numbers from a seed (splitmix64), so that a seed names a history for good, whatever
-//! becomes of any library.
+//! Random numbers from a seed (splitmix64). No library is used, so a seed always gives the same history.
 
 use std::time::Duration;
 
 use uuid::Uuid;
 
-/// A sequence of random numbers.
+/// A sequence of pseudo-random numbers.
 #[derive(Debug, Clone)]
 pub struct Rng(u64);
 
@@ -13,12 +12,12 @@ impl Rng {
     /// The sequence of this seed.
     pub fn new(seed: u64) -> Self {
         let mut rng = Self(seed);
-        // Seeds are small and near one another; a step spreads them.
+        // Seeds are small and close to one another; a first step spreads them.
         rng.next();
         rng
     }
 
-    /// The next number, of all that there are.
+    /// The next number, over the whole range.
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
@@ -29,22 +28,22 @@ impl Rng {
         low + self.next() % (high - low + 1)
     }
 
-    /// An index below `len`, which is not 0.
+    /// An index below `len`, which must not be 0.
     pub fn index(&mut self, len: usize) -> usize {
         usize::try_from(self.next() % len as u64).expect("it is below a usize")
     }
 
-    /// Whether something happens that happens `percent` times in a hundred.
+    /// `true` with a probability of `percent`.
     pub fn chance(&mut self, percent: u64) -> bool {
         self.next() % 100 < percent
     }
 
-    /// One of these.
+    /// Chooses one of these.
     pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.index(from.len())]
     }
 
-    /// A span between two, in microseconds, both included.
+    /// A duration from `low` to `high` microseconds, both included.
     pub fn micros(&mut self, low: u64, high: u64) -> Duration {
         Duration::from_micros(self.between(low, high))
     }
@@ -56,7 +55,7 @@ impl Rng {
     }
 }
 
-/// A number that looks random and depends on nothing but `x`.
+/// A hash of `x` that looks random.
 pub fn mix(x: u64) -> u64 {
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

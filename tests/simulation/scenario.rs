@@ -1,4 +1,4 @@
-//! A whole history: things fail for a while, then nothing does, then all is drained.
+//! A whole history: failures for a while, then none, then everything is drained.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use super::plant::Kind;
 use super::rng::Rng;
 use super::world::World;
 
-/// How many listeners may be needed to empty the pipes.
+/// The most listeners that may be needed to empty the pipes.
 const MOST_ROUNDS: usize = 80;
 
 /// How long things take once nothing fails any more, in virtual time.
 const SPELL: Duration = Duration::from_secs(6);
 
-/// Who comes to take what waits in the end.
+/// The listeners that come at the end to read everything.
 const MODES: [Mode; 6] = [
     Mode::Default,
     Mode::Default,
@@ -31,10 +31,10 @@ const MODES: [Mode; 6] = [
     Mode::Follow,
 ];
 
-/// After how long without a chunk, a turn or a confirmation all is taken to be still.
+/// Without a chunk, a turn or a confirmation for this long, nothing counts as moving any more.
 const REST: Duration = Duration::from_secs(3);
 
-/// How many times that may pass until all is still.
+/// How often that time may pass before everything must be still.
 const MOST_WAITS: usize = 1_000;
 
 /// The pipes of all histories.
@@ -43,11 +43,11 @@ const PIPES: [&str; 2] = ["p", ""];
 /// A history that went wrong.
 #[derive(Debug)]
 pub struct Failure {
-    /// Its seed.
+    /// The seed of the history.
     pub seed: u64,
-    /// When.
+    /// The virtual time of the failure.
     pub at: Duration,
-    /// What.
+    /// A sentence about what was wrong.
     pub why: String,
 }
 
@@ -58,16 +58,18 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What a history that went well came through.
+/// What successful histories came through.
 #[derive(Debug, Default)]
 pub struct Stats {
-    /// Situations met.
+    /// The situations that came up.
     pub coverage: Coverage,
-    /// Whether the fault that was put in had its occasion.
+    /// What went in and out of the satellite, as one number.
+    pub digest: u64,
+    /// Whether the planted fault had its occasion.
     pub planted: bool,
 }
 
-/// Runs the history of this seed, with a fault put in if `plant` says so.
+/// Runs the history of this seed, with the planted fault `plant`.
 ///
 /// # Errors
 ///
@@ -81,6 +83,7 @@ pub fn run(seed: u64, plant: Option<Kind>, stats: &mut Stats) -> Result<(), Fail
     let verdict = world.history(chaos, settle);
     stats.planted = world.plant.done;
     stats.coverage.add(&world.check.coverage);
+    stats.digest = world.digest();
     if let Err(why) = &verdict {
         world.shrink(why);
     }
@@ -107,7 +110,7 @@ impl World {
         self.finale()
     }
 
-    /// Nothing fails any more, and nothing is slow.
+    /// Stops all failures and delays.
     pub fn calm(&mut self) {
         self.rough = false;
         self.weather = Weather {
@@ -127,10 +130,10 @@ impl World {
         }
     }
 
-    /// Lets things happen; then all that can be taken must have been.
+    /// Runs the world. Then everything that can be read must have been.
     fn run_for(&mut self, span: Duration) -> Verdict {
         self.run_until(self.now + span)?;
-        // Where room is used up and lines are long, things go on slowly, a second at a time.
+        // With no room left and long lines, data moves slowly, a second at a time.
         for _ in 0..MOST_WAITS {
             if self.check.facts.moved + REST <= self.satellites_time() {
                 break;
@@ -142,7 +145,7 @@ impl World {
             .map_err(|why| format!("when all is still: {why}"))
     }
 
-    /// Listeners come until nothing waits.
+    /// Listeners come until no data waits.
     fn drain_pipes(&mut self, modes: &[Mode]) -> Verdict {
         for _ in 0..MOST_ROUNDS {
             let Some(pipe) = PIPES.iter().find(|pipe| self.check.waits(pipe)) else {
@@ -158,7 +161,7 @@ impl World {
         Err("the pipes do not become empty".to_owned())
     }
 
-    /// `--eof` ends who listens, a signal those that wait for a stream of their own.
+    /// An `--eof` ends the listeners, and a signal those that wait for a stream of their own.
     fn end_listeners(&mut self) -> Verdict {
         for pipe in PIPES {
             if self.check.listened_to(pipe) {
@@ -176,7 +179,7 @@ impl World {
         self.run_for(SPELL)
     }
 
-    /// Everyone has gone, nothing is left, and no line was broken.
+    /// Checks that everyone has ended, no data is left, and no line was broken.
     fn finale(&mut self) -> Verdict {
         if let Some(place) = (0..self.clients.len()).find(|place| self.clients[*place].runs()) {
             return Err(format!("{} does not come to its end", self.name(place)));
@@ -197,7 +200,7 @@ impl World {
         }
     }
 
-    /// A program that does one thing comes now.
+    /// Starts a program that does one thing.
     pub fn comes(&mut self, job: Job) {
         self.enter(Actor {
             at: self.now,

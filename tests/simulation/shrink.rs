@@ -1,8 +1,8 @@
-//! The shortest part of a history after which a satellite still does the same wrong thing.
+//! Shrinks a failing history to the shortest part after which the satellite still makes the same mistake.
 //!
-//! A satellite is a state machine and the checker only looks on, so what a satellite was handed can
-//! be handed to a fresh one, with more and more of it left out (`SKYPIPE_SHRINK=1`). What only a
-//! session does wrong is not found again this way.
+//! A satellite is a state machine, and the checker only observes it. So its inputs can be replayed to a
+//! fresh satellite, with more and more of them left out (`SKYPIPE_SHRINK=1`). A mistake that only a session
+//! makes is not found in this way.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use skypipe_broker::store::Memory;
 
 use super::check::{Checker, Verdict};
 
-/// What a satellite was handed, and when.
+/// The satellite's inputs, with their times.
 pub type History = Vec<(Duration, Input)>;
 
-/// Leaves out of a history what the failure `why` does not need.
+/// Removes from a history what the failure `why` does not need.
 pub fn shrink(settings: &Settings, mut history: History, why: &str) -> Option<History> {
     let same =
         |history: &History| replay(settings, history).is_err_and(|other| kind(&other) == kind(why));
@@ -39,7 +39,7 @@ pub fn shrink(settings: &Settings, mut history: History, why: &str) -> Option<Hi
     Some(history)
 }
 
-/// Hands a history to a fresh satellite under watch.
+/// Replays a history to a fresh satellite under the checker.
 fn replay(settings: &Settings, history: &History) -> Verdict {
     let mut check = Checker::new(settings);
     let mut broker = Broker::new(settings.clone(), Memory::default());
@@ -56,7 +56,7 @@ fn replay(settings: &Settings, history: &History) -> Verdict {
     check.still()
 }
 
-/// What a failure is about: its words without numbers and names.
+/// The kind of a failure: its sentence without numbers and names.
 fn kind(why: &str) -> String {
     let words = why
         .split([' ', ':', ','])

@@ -1,16 +1,17 @@
-//! Virtual time, one satellite, many programs, and the network between them.
+//! Virtual time, one satellite, many programs, and the network between them. Each step:
 //!
-//! 1. Jump to the earliest of: a message's arrival or another planned event, a program's next act,
-//!    the satellite's deadline.
-//! 2. Hand it in, and take out all that follows from it at that instant.
+//! 1. Jump to the earliest of: a message's arrival or another planned event, a program's next action, the
+//!    satellite's deadline.
+//! 2. Hand it in, and collect everything that follows from it at that instant.
 //! 3. Ask the checker whether all of that was right.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use bytes::Bytes;
 use skypipe_broker::broker::{Broker, FREE_FRAME, Input, Output, Settings};
-use skypipe_broker::keys::Roll;
+use skypipe_broker::keys::KeyRegistry;
 use skypipe_broker::protocol::{MAGIC, Outcome, Reply, Request, decode, encode};
 
 use super::check::{Checker, Verdict};
@@ -23,10 +24,10 @@ use super::plant::{Kind, Plant};
 use super::rng::Rng;
 use super::shrink::{History, shrink};
 
-/// How many steps may pass without time going on.
+/// The maximum number of steps at one instant.
 const MOST_STEPS: usize = 50_000;
 
-/// Something that is going to happen.
+/// A planned event.
 #[derive(Debug)]
 pub enum Event {
     /// A program starts.
@@ -35,52 +36,54 @@ pub enum Event {
     Up(usize, Vec<Bytes>),
     /// A message arrives at a client.
     Down(usize, Vec<Bytes>),
-    /// The satellite learns that a connection is gone, or that a message was taken.
+    /// The satellite learns that a connection has ended, or that a message was taken.
     Satellite(usize, Input),
-    /// A client learns that its connection is gone.
+    /// A client learns that its connection has ended.
     ClientTold(usize),
-    /// The disk has synced what it was asked to.
+    /// The disk has finished a sync.
     Synced,
-    /// Something fails.
+    /// A failure.
     Fault(Fault),
 }
 
-/// Everything there is.
+/// The whole simulated world.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct World {
-    /// The time.
+    /// The virtual time.
     pub now: Duration,
-    /// Where chance comes from.
+    /// The source of randomness.
     pub rng: Rng,
-    /// What watches.
+    /// The checker.
     pub check: Checker,
     /// The programs.
     pub clients: Vec<Client>,
-    /// The connections, old ones too.
+    /// The connections, including ended ones.
     pub conns: Vec<Conn>,
-    /// How long messages take.
+    /// The message delays.
     pub weather: Weather,
-    /// Whether things still fail by chance.
+    /// Whether random failures still happen.
     pub rough: bool,
     /// Whether everything is printed (`SKYPIPE_TRACE`).
     pub trace: bool,
-    /// The fault put in on purpose.
+    /// The planted fault.
     pub plant: Plant,
-    /// What the satellite was handed since it started, if that is kept (`SKYPIPE_SHRINK`).
+    /// The satellite's inputs since its start, if they are recorded (`SKYPIPE_SHRINK`).
     pub history: Option<History>,
-    /// Whether the satellite acknowledges bytes as soon as they come in: a fault put in on purpose.
+    /// Whether the satellite acknowledges bytes as soon as they arrive, as a planted fault.
     pub acknowledges_early: bool,
-    /// The keys, at a satellite that has some: clients seal what they write then.
+    /// A digest of everything that went in and out of the satellite so far, and when.
+    digest: DefaultHasher,
+    /// The keys, at a satellite with keys. Clients then seal what they write.
     pub members: Option<Members>,
-    /// The satellite's disk, if it has one. Then the ledger watches in the place of the checker.
+    /// The satellite's disk, if it has one. Then the ledger checks the history instead of the checker.
     disk: Option<Disk>,
     /// Whether the end of a sync is planned.
     is_syncing: bool,
     broker: Broker<Simulated>,
     settings: Settings,
     booted: Duration,
-    /// Until when the satellite stands still, and for how long it has in all. Its time does not pass
-    /// meanwhile.
+    /// Until when the satellite is suspended, and for how long it has been in all. Its own time does not
+    /// pass meanwhile.
     asleep: Duration,
     slept: Duration,
     events: BTreeMap<(Duration, u64), Event>,
@@ -94,7 +97,7 @@ impl World {
         Self::with(plan, plant, None, None, rng)
     }
 
-    /// The world of a satellite that keeps what it has on a disk, and perhaps has keys.
+    /// The world of a satellite with a disk, and perhaps with keys.
     pub fn on_disk(plan: Plan, disk: Disk, members: Option<Members>, rng: Rng) -> Self {
         Self::with(plan, None, Some(disk), members, rng)
     }
@@ -132,6 +135,7 @@ impl World {
             plant,
             history: std::env::var_os("SKYPIPE_SHRINK").map(|_| History::new()),
             acknowledges_early: false,
+            digest: DefaultHasher::new(),
             broker: start(&settings, disk.as_ref(), members.as_ref(), End::Killed),
             members,
             disk,
@@ -154,7 +158,7 @@ impl World {
         world
     }
 
-    /// A program joins the world; it starts when it says.
+    /// Adds a program to the world. It starts at its own time.
     pub fn enter(&mut self, actor: super::plan::Actor) {
         let at = actor.at;
         let identity = self.members.as_ref().map(Members::identity);
@@ -163,13 +167,13 @@ impl World {
         self.plan(at, Event::Start(self.clients.len() - 1));
     }
 
-    /// Something is going to happen.
+    /// Plans an event.
     pub fn plan(&mut self, at: Duration, event: Event) {
         self.planned += 1;
         self.events.insert((at.max(self.now), self.planned), event);
     }
 
-    /// Lets things happen until `end`.
+    /// Runs the world until `end`.
     pub fn run_until(&mut self, end: Duration) -> Verdict {
         loop {
             let next = self.next();
@@ -217,7 +221,7 @@ impl World {
         self.tell_broker(Input::Timeout)
     }
 
-    /// What happens to those who stand still happens when they wake up.
+    /// An event for a suspended party happens when that party wakes up.
     fn wakes_at(&self, event: &Event) -> Option<Duration> {
         let client = |conn: usize| self.clients[self.conns[conn].client].asleep;
         let asleep = match event {
@@ -228,12 +232,12 @@ impl World {
         Some(asleep).filter(|asleep| *asleep > self.now)
     }
 
-    /// The satellite's time, but for its restarts: it stands still while the satellite does.
+    /// The satellite's own time, apart from its restarts. It stands still while the satellite is suspended.
     pub fn satellites_time(&self) -> Duration {
         self.now.saturating_sub(self.slept)
     }
 
-    /// The satellite stands still for a while.
+    /// Suspends the satellite for a while.
     pub fn satellite_sleeps(&mut self, span: Duration) {
         if self.asleep <= self.now {
             self.asleep = self.now + span;
@@ -292,9 +296,10 @@ impl World {
         }
     }
 
-    /// Hands something to the satellite and takes out what follows.
+    /// Hands an input to the satellite and processes the outputs.
     fn tell_broker(&mut self, input: Input) -> Verdict {
         self.trace(|| format!("satellite <- {}", told(&input)));
+        (self.now, told(&input)).hash(&mut self.digest);
         let now = self.now.saturating_sub(self.booted);
         if let Some(history) = &mut self.history {
             history.push((now, input.clone()));
@@ -312,10 +317,10 @@ impl World {
         }
         let mut said = Vec::new();
         while let Some(output) = self.broker.poll() {
-            if let Output::SaveKeys(roll) = &output
+            if let Output::SaveKeys(registry) = &output
                 && let Some(members) = &mut self.members
             {
-                members.roll = Roll::decode(roll)?;
+                members.registry = KeyRegistry::decode(registry)?;
                 self.broker.handle(now, Input::KeysSaved(Ok(())));
             }
             said.push(output);
@@ -331,6 +336,7 @@ impl World {
         self.plant.tamper(&mut said, false);
         for output in &said {
             self.trace(|| format!("satellite -> {}", said_so(output)));
+            said_so(output).hash(&mut self.digest);
             match output {
                 Output::Send { peer, frames, .. } if self.disk.is_none() => {
                     self.check.reply(peer, frames)?;
@@ -364,7 +370,7 @@ impl World {
         }
     }
 
-    /// A sync takes a while.
+    /// Plans the end of a sync, which takes a while.
     fn plan_sync(&mut self) {
         if !self.is_syncing && self.disk.as_ref().is_some_and(Disk::is_syncing) {
             self.is_syncing = true;
@@ -373,29 +379,29 @@ impl World {
         }
     }
 
-    /// The satellite's disk takes nothing for so many times.
+    /// Makes this many of the next flushes fail.
     pub fn disk_refuses(&mut self, times: u32) {
         if let Some(disk) = &self.disk {
             disk.refuse(times);
         }
     }
 
-    /// What the satellite's disk holds.
+    /// The bytes used on the satellite's disk.
     pub fn disk_used(&self) -> u64 {
         self.disk.as_ref().map_or(0, Disk::used)
     }
 
-    /// Whether the ledger watches, and not the checker.
+    /// Whether the ledger checks the history, and not the checker.
     pub fn is_on_disk(&self) -> bool {
         self.disk.is_some()
     }
 
-    /// Prints all that the satellite knows, if that is asked for.
+    /// Prints the satellite's whole state, if tracing is on.
     pub fn show(&self) {
         self.trace(|| format!("{:#?}", self.broker));
     }
 
-    /// Prints what happens, if that is asked for.
+    /// Prints an event, if tracing is on.
     pub fn trace(&self, what: impl FnOnce() -> String) {
         if self.trace {
             println!("{:>12?} {}", self.now, what());
@@ -408,7 +414,7 @@ impl World {
         };
         if std::mem::take(&mut self.conns[place].congested) {
             self.check.coverage.hit("queue full");
-            // It stays full: the client reads nothing any more.
+            // The queue stays full: the client reads nothing any more.
             self.conns[place].down = false;
             self.clients[self.conns[place].client].broken = true;
             let input = Input::Congested { peer: peer.clone() };
@@ -423,7 +429,7 @@ impl World {
             let at = self.conns[place].arrives_down(at);
             self.plan(at, Event::Down(place, frames));
         } else if self.conns[place].up {
-            // Its end comes behind what it still carries to the satellite.
+            // The end comes after everything still in flight to the satellite.
             self.tell_of_end(place);
         } else if report || self.rng.chance(40) {
             let input = Input::Disconnected { peer: peer.clone() };
@@ -431,7 +437,7 @@ impl World {
         }
     }
 
-    /// A client sends something on its connection.
+    /// A client sends a message on its connection.
     pub fn send_up(&mut self, client: usize, frames: Vec<Bytes>) {
         let Some(place) = self.clients[client].conn else {
             return;
@@ -444,7 +450,7 @@ impl World {
         }
     }
 
-    /// The satellite will learn that a connection is gone, behind all that comes in on it.
+    /// The satellite will learn that a connection has ended, after everything in flight on it.
     pub fn tell_of_end(&mut self, conn: usize) {
         let at = self.now + self.weather.delay(&mut self.rng);
         let at = self.conns[conn].arrives_up(at);
@@ -452,7 +458,7 @@ impl World {
         self.plan(at, Event::Satellite(conn, Input::Disconnected { peer }));
     }
 
-    /// The satellite restarts, with nothing kept if it has no disk; every connection is gone.
+    /// Restarts the satellite. Without a disk nothing survives. Every connection ends.
     pub fn restart(&mut self, end: End) {
         self.check.coverage.hit("restart");
         for place in 0..self.conns.len() {
@@ -468,7 +474,7 @@ impl World {
             }
         }
         self.settings.satellite = self.rng.uuid();
-        // A sync that was under way is none of the next one's.
+        // A running sync does not concern the next satellite.
         self.events
             .retain(|_, event| !matches!(event, Event::Synced));
         self.is_syncing = false;
@@ -483,7 +489,7 @@ impl World {
         self.check.restarted();
     }
 
-    /// Prints the part of the history that the failure `why` needs.
+    /// Prints the shortest part of the history that still leads to the failure `why`.
     pub fn shrink(&mut self, why: &str) {
         let Some(history) = self.history.take() else {
             return;
@@ -500,13 +506,18 @@ impl World {
         }
     }
 
-    /// What the satellite keeps, in bytes of payload.
+    /// What went in and out of the satellite, as one number.
+    pub fn digest(&self) -> u64 {
+        self.digest.finish()
+    }
+
+    /// The satellite's memory use, in bytes of payload.
     pub fn used(&self) -> u64 {
         self.broker.used()
     }
 }
 
-/// What a satellite says to a chunk or a finish that takes it for safe at once.
+/// The planted fault's answer to a chunk or a finish: it counts as safe at once.
 fn early_answer(input: &Input) -> Option<Output> {
     let Input::Received { peer, frames, .. } = input else {
         return None;
@@ -523,7 +534,7 @@ fn early_answer(input: &Input) -> Option<Output> {
     })
 }
 
-/// A satellite on what the disk holds.
+/// Starts a satellite with the disk's content.
 fn start(
     settings: &Settings,
     disk: Option<&Disk>,
@@ -539,16 +550,16 @@ fn start(
     };
     match members {
         None => broker,
-        Some(members) => broker.guarded_by(members.roll.clone(), None),
+        Some(members) => broker.guarded_by(members.registry.clone(), None),
     }
 }
 
-/// What a frame holds, if it is a reply.
+/// The reply in these frames, if there is one.
 pub fn reply_in(frames: &[Bytes]) -> Option<Reply> {
     decode(frames.get(1)?).ok()
 }
 
-/// What goes into a satellite, in a line.
+/// A one-line description of a satellite's input.
 pub fn told(input: &Input) -> String {
     match input {
         Input::Received { peer, frames, .. } | Input::Oversent { peer, frames, .. } => {

@@ -1,4 +1,4 @@
-//! `skypipe NAME -- COMMAND…`: what a command writes looks whole only if the command succeeded.
+//! `skypipe NAME -- COMMAND…`: a command's output looks whole only if the command succeeded.
 
 use rustix::process::Signal;
 
@@ -15,10 +15,10 @@ fn what_a_command_writes_is_a_stream_that_ends_when_it_succeeds() {
     writer.printed("");
     let reader = sky.skypipe(&["x"]).done();
     reader.printed(text(3_000_000));
-    // Silence is a stream, too: it is how a trigger is pulled.
+    // An empty stream counts: it fires a trigger.
     sky.skypipe(&["-w", "x", "--", "true"]).done().printed("");
     sky.skypipe(&["-r", "x"]).done().printed("");
-    // Without a name it is the default pipe.
+    // Without a name, the default pipe is used.
     let all = sky.skypipe(&["--", "printf", "%s\\n", "a b", "--", "-r"]);
     all.done().printed("");
     sky.skypipe(&[]).done().printed("a b\n--\n-r\n");
@@ -86,7 +86,7 @@ fn what_a_command_writes_travels_at_once() {
     let writer = sky.skypipe(&["-w", "x", "--", "sh", "-c", script]);
     let writer = writer.piped().start();
     reader.shows("first\n");
-    // It has skypipe's own stdin.
+    // The command has skypipe's own stdin.
     writer.say("second\n");
     writer.outcome().printed("");
     reader.outcome().printed("first\nsecond\n");
@@ -118,7 +118,7 @@ fn a_command_that_does_not_heed_a_signal_is_left_behind_after_a_moment() {
     sky.until_listed("x", "it waits", |pipe| pipe.bytes == 6);
     writer.signal(Signal::TERM);
     wait::until("it goes", || !writer.runs());
-    // The command has its stderr.
+    // The command has skypipe's stderr.
     sky.put("over", "");
     assert_eq!(writer.outcome().code, Some(143));
     assert_eq!(sky.skypipe(&["x"]).done().told(3, "SIGTERM"), b"first\n");
@@ -156,7 +156,7 @@ fn the_stream_ends_with_the_last_who_holds_the_pipe_and_its_fate_is_the_commands
 #[test]
 fn a_command_has_no_descriptor_of_skypipes_and_dies_of_a_broken_pipe() {
     let sky = Environment::sky(&[]);
-    // Through a shell that opens one for skypipe, which the command gets as well.
+    // The shell opens a descriptor for skypipe, which the command inherits.
     let script = "exec 9< /dev/null; ls /proc/self/fd > ours; skypipe x -- ls /proc/self/fd";
     sky.shell(script).done().printed("");
     let ours = sky.get("ours");

@@ -1,4 +1,4 @@
-//! Stdin, stdout and stderr that are closed, full, or whose other end is gone (rules 10 and 15).
+//! Stdin, stdout and stderr that are closed, full, or have lost their other end (rules 10 and 15).
 
 use std::fs::{self, OpenOptions};
 use std::io::{Read as _, pipe};
@@ -40,7 +40,7 @@ fn what_was_asked_for_and_cannot_be_printed_is_a_failure() {
         let full = full.expect("Linux has it");
         let full = sky.skypipe(&[asked]).stdout(full).done();
         full.told(1, "stdout cannot be written: No space left on device");
-        // Whoever stops reading has seen enough.
+        // A reader that closes the pipe has seen enough.
         let (reader, writer) = pipe().expect("descriptors are left");
         drop(reader);
         sky.skypipe(&[asked]).stdout(writer).done().printed("");
@@ -62,7 +62,7 @@ fn no_connection_gets_the_number_of_a_closed_descriptor() {
     sky.skypipe(&["x"]).done().printed("");
 }
 
-/// A listener whose stdout is `ours` ends as soon as `theirs` is closed, and takes nothing more.
+/// A listener with stdout `ours` ends as soon as `theirs` is closed, and takes nothing more.
 fn ends_with_its_reader(sky: &Environment, ours: OwnedFd, theirs: impl Sized) {
     let listener = sky.skypipe(&["x"]).stdout(ours).start();
     sky.until_listeners("x", 1);

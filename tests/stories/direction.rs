@@ -1,4 +1,4 @@
-//! Reading or writing: what the flags say, else what stdin is.
+//! Reading or writing: the flags decide, else the kind of stdin.
 
 use std::fs::File;
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! How a listener's own output ends, and `--timeout` (rule 15 and what belongs to it).
+//! How a listener's own output ends, and `--timeout` (rule 15 and its details).
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};

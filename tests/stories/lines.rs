@@ -6,7 +6,7 @@ use crate::common::Environment;
 use crate::common::process::Process;
 use crate::common::wait;
 
-/// A listener and two writers who meet live in the pipe `x`.
+/// A listener and two writers that are live in the pipe `x`.
 fn meeting(sky: &Environment) -> (Process, Process, Process) {
     let listener = sky.skypipe(&["x"]).start();
     sky.until_listeners("x", 1);
@@ -100,7 +100,7 @@ fn rule_13_lines_of_many_writers_come_whole() {
             let process = sky.skypipe(&["x"]).piped().start();
             let mut stdin = process.take_stdin();
             let lines: Vec<_> = (0..2000).map(|number| line(writer, number)).collect();
-            // In pieces that end anywhere but at line ends.
+            // The pieces end anywhere except at line ends.
             let feed = move || {
                 let text = lines.concat();
                 let mut pieces = text.as_bytes().chunks(777);
@@ -129,7 +129,7 @@ fn rule_13_lines_of_many_writers_come_whole() {
     assert_eq!(next, [2000; 8]);
 }
 
-/// The shortest of some tries, since a busy machine makes any one of them long.
+/// The fastest of some attempts, because a busy machine slows down any single one.
 fn shortest(mut once: impl FnMut(usize) -> Duration) -> Duration {
     (0..10).map(&mut once).min().expect("there are some")
 }

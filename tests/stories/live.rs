@@ -1,4 +1,4 @@
-//! Listeners that get bytes as they are written (rules 4, 5, 6 and 8).
+//! Live listeners, which get bytes as they are written (rules 4, 5, 6 and 8).
 
 use rustix::process::Signal;
 
@@ -32,8 +32,7 @@ fn rule_4_who_is_slow_keeps_its_own_pace_and_loses_nothing() {
     let file = crate::text(20_000_000);
     sky.skypipe(&["x"]).fed(&file).printed("");
     fast.outcome().printed(&file);
-    // A stdout that stalls for longer than the time after which a listener is lost must not look
-    // like a listener that is.
+    // A stdout that stalls for longer than the listener's timeout must not make the listener look lost.
     let twice = std::time::Duration::from_secs(4);
     crate::common::wait::while_passes(twice, "it keeps its place", || slow.runs());
     assert_eq!(sky.listed("x").listeners, 1);
@@ -89,7 +88,7 @@ fn rule_6_eof_ends_all_listeners_but_who_wants_one_and_streams_go_on() {
     }
     sky.until_listed("x", "all but the claim is taken", |pipe| pipe.bytes <= 8);
     sky.skypipe(&["--eof", "x"]).done().printed("");
-    // A default listener did not see the end of the stream that it was inside.
+    // The default listener was inside a stream and did not see its end.
     let inside = "an --eof ended this listener of \"x\" inside 1 stream";
     for (listener, code) in others.into_iter().zip([3, 0, 0]) {
         assert_eq!(listener.outcome().told(code, inside), b"before\n");

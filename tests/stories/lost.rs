@@ -1,11 +1,11 @@
-//! Programs that die, or halt, without a word (rule 16).
+//! Programs that are killed or suspended without notice (rule 16).
 
 use rustix::process::Signal;
 
 use crate::common::Environment;
 use crate::text;
 
-/// The times after which a silent writer or listener is lost, made short.
+/// Short timeouts for silent writers and listeners.
 const QUICK: [&str; 4] = ["--lost-writer", "1s", "--lost-listener", "1s"];
 
 #[test]
@@ -61,7 +61,7 @@ fn rule_10_a_finished_stream_stays_whole_through_ten_readers_that_die() {
     let file = text(4_000_000);
     sky.skypipe(&["x"]).fed(&file).printed("");
     for _ in 0..10 {
-        // Each is there before the one before is missed.
+        // Each arrives before the previous one is missed.
         let reader = sky.skypipe(&["-r", "x"]).held().start();
         sky.until_listed("x", "it listens", |pipe| pipe.listeners > 0);
         reader.signal(Signal::KILL);
@@ -75,7 +75,7 @@ fn rule_10_a_finished_stream_stays_whole_through_ten_readers_that_die() {
 #[test]
 fn rule_16_a_listener_that_halted_says_so_if_another_got_its_part() {
     let sky = Environment::sky(&QUICK);
-    // More than it is sent before it has printed some.
+    // More than a listener is sent before it has printed some.
     let file = text(20_000_000);
     sky.skypipe(&["x"])
         .fed(&file)

@@ -1,7 +1,7 @@
-//! Stories: what people do with the real programs, and what the rules of the README promise them.
+//! Stories: typical uses of the real programs, checked against the rules of `docs/semantics.md`.
 //!
-//! The logic is the simulation's business; these hold the wiring: programs, pipes, terminals, signals
-//! and sockets. Tests are named after the rule that they hold.
+//! The simulation tests the logic. These tests cover the wiring: programs, pipes, terminals, signals and
+//! sockets. Tests are named after the rule that they check.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -28,7 +28,7 @@ mod waiting;
 
 use std::io::Write;
 
-/// Lines of text without a pattern that a mistake could hide in, about this many bytes.
+/// Random-looking lines, about this many bytes in all, so that no mistake can hide in a pattern.
 fn text(bytes: usize) -> Vec<u8> {
     let mut text = Vec::with_capacity(bytes + 32);
     let mut state = 1_u64;

@@ -2,7 +2,7 @@
 
 use crate::common::Environment;
 
-/// `café` as most programs write it, and as a Mac's file system does.
+/// `café` as most programs write it, and as the file system of a Mac does.
 const COMPOSED: &str = "caf\u{e9}";
 const DECOMPOSED: &str = "cafe\u{301}";
 

@@ -1,4 +1,4 @@
-//! A network that fails, and satellites that end (rule 16).
+//! Network failures, and satellites that end (rule 16).
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ fn rule_16_nothing_is_lost_or_doubled_by_connections_that_break() {
         let file_there = std::fs::File::open(sky.home().join("file")).expect("it is there");
         let writer = writer.stdin(file_there).start();
         for part in 1..=5 {
-            // Each byte passes twice, and again what was under way at a cut.
+            // Each byte passes twice, and data in flight at a cut passes again.
             let carried = proxy.carried() + file.len() / 4;
             wait::until("some of it is carried", || {
                 proxy.carried() >= carried || !writer.runs()

@@ -1,4 +1,4 @@
-//! A network between clients and a satellite that can be cut: a TCP relay on loopback.
+//! A TCP relay on loopback between clients and a satellite, whose connections a test can cut.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// The relay. Dropping it cuts all connections; its thread stays until the program ends.
+/// The relay. Dropping it cuts all connections. Its thread stays until the program ends.
 pub struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    /// The satellite behind it; without one, connections are closed as soon as they come.
+    /// The satellite behind the relay. Without one, connections are closed as soon as they arrive.
     target: Mutex<Option<SocketAddr>>,
     connections: Mutex<Vec<TcpStream>>,
     carried: AtomicUsize,
@@ -32,26 +32,26 @@ impl Proxy {
         let relay = Arc::clone(&shared);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                // A satellite that is not there is what some tests are about.
+                // Some tests are about a satellite that is not there.
                 let _ = relay.connect(client);
             }
         });
         Self { address, shared }
     }
 
-    /// Where clients connect.
+    /// The endpoint for clients.
     pub fn endpoint(&self) -> String {
         format!("tcp://{}", self.address)
     }
 
-    /// Cuts all connections; new ones can be made.
+    /// Cuts all connections. New ones are accepted.
     pub fn cut(&self) {
         for connection in lock(&self.shared.connections).drain(..) {
             let _ = connection.shutdown(Shutdown::Both);
         }
     }
 
-    /// From now on, leads to the satellite at `endpoint`, or nowhere. What is connected is cut.
+    /// Leads to the satellite at `endpoint` from now on, or nowhere. Existing connections are cut.
     pub fn lead(&self, endpoint: Option<&str>) {
         *lock(&self.shared.target) = endpoint.map(read);
         self.cut();
@@ -71,7 +71,7 @@ impl Drop for Proxy {
 
 impl Shared {
     fn connect(self: &Arc<Self>, client: TcpStream) -> io::Result<()> {
-        // Under this lock, so that a cut meets all connections to where it led before.
+        // The lock is held here, so that a cut reaches every connection to the old target.
         let target = lock(&self.target);
         let Some(address) = *target else {
             return Ok(());

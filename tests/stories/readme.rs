@@ -1,4 +1,5 @@
-//! What the README and `docs/recipes.md` show beside the examples of the first README (`seed`) and the queue (`queue`).
+//! The examples in `README.md` and `docs/recipes.md`, other than those of the first README (`seed`) and the
+//! queue (`queue`).
 
 use std::fs;
 use std::path::Path;
@@ -120,7 +121,7 @@ fn every_link_in_the_docs_leads_somewhere() {
     }
 }
 
-/// The anchor that a heading has on a page.
+/// The anchor of a heading on a page.
 fn anchor(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase();
     let kept = text

@@ -1,9 +1,9 @@
-//! Room that is used up (rule 12).
+//! Pipes and satellites whose room is used up (rule 12).
 
 use crate::common::Environment;
 use crate::text;
 
-/// The smallest budget there is, and several times as much to write.
+/// The smallest budget. The tests write several times as much.
 const SMALL: [&str; 2] = ["--memory", "4MiB"];
 const MUCH: usize = 15_000_000;
 
@@ -58,7 +58,7 @@ fn rule_12_a_writer_says_why_it_waits_and_that_it_goes_on_once_each() {
     let sky = Environment::sky(&["--pipe-limit", "4MiB"]);
     let file = text(MUCH);
     sky.put("file", &file);
-    // Nobody sits at a terminal.
+    // Stderr is no terminal here.
     let writer = sky.shell("cat file | skypipe full").start();
     let paused =
         "skypipe: \"full\" has reached its limit of 4 MiB: paused until someone reads from it\n";

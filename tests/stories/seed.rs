@@ -1,4 +1,4 @@
-//! The examples of the first README, as written there, whichever side starts first.
+//! The examples of the first README, as written there, with either side starting first.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -21,7 +21,7 @@ enum First {
 }
 
 /// Runs the two sides of an example, which meet in `pipe`, in every order and against both kinds of
-/// satellite. Both have to succeed in silence; then `check` looks at what came of it.
+/// satellite. Both must succeed silently. Then `check` checks the result.
 fn in_every_order(
     pipe: &str,
     reading: &str,

@@ -9,7 +9,7 @@ use crate::common::Environment;
 use crate::common::terminal::Terminal;
 use crate::text;
 
-/// The signals that end a program, its exit code then, and how a listener is told.
+/// The signals that end a program, the resulting exit code, and what a listener is told.
 const SIGNALS: [(Signal, i32, &str); 3] = [
     (Signal::HUP, 129, "SIGHUP"),
     (Signal::INT, 130, "SIGINT"),

@@ -1,4 +1,4 @@
-//! What makes no sense (exit 2), and satellites that are not there (exit 4).
+//! Invalid usage (exit 2), and satellites that cannot be reached (exit 4).
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -92,7 +92,7 @@ fn environments_that_make_no_sense_are_refused_in_a_sentence() {
         .var("SATELLITE", "tcp://127.0.0.1:9")
         .done();
     reset.told(2, "SATELLITE");
-    // An empty variable is one that is not set.
+    // An empty variable counts as not set.
     home.skypipe(&["x"])
         .var("SATELLITE", "")
         .fed("text")
@@ -107,7 +107,7 @@ fn a_satellite_that_is_not_there_is_noticed_within_ten_seconds() {
     let name =
         |listener: &TcpListener| format!("tcp://{}", listener.local_addr().expect("it is bound"));
     let closed = name(&bind());
-    // Accepted by the system, and never answered by anybody.
+    // The system accepts connections, and nobody ever answers.
     let silent = bind();
     let cases = [
         (closed.clone(), vec!["x"]),
@@ -167,7 +167,7 @@ fn help_and_version_go_to_stdout() {
     assert!(!help.contains("--local-satellite"), "{help}");
     let version = home.skypipe(&["--version"]).done();
     version.printed(format!("skypipe {}\n", env!("CARGO_PKG_VERSION")));
-    // Whoever closes stdout has read enough.
+    // A reader that closes the pipe has seen enough.
     home.shell("skypipe --help | head -n 0").done().printed("");
 }
 

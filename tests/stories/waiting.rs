@@ -1,11 +1,11 @@
-//! What waits in a pipe, and who gets it (rules 1, 2, 3, 10 and 11).
+//! Unread data in a pipe, and who gets it (rules 1, 2, 3, 10 and 11).
 
 use rustix::process::Signal;
 
 use crate::common::Environment;
 use crate::text;
 
-/// Rule 10's time after which a listener that died without a word is lost, made short.
+/// Rule 16's timeout for lost listeners, shortened.
 const QUICK: [&str; 2] = ["--lost-listener", "2s"];
 
 #[test]

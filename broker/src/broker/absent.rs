@@ -1,32 +1,31 @@
-//! Writers and listeners that were given up for their silence and may come back (rule 16).
+//! Writers and listeners that timed out and may come back (rule 16).
 //!
-//! Being lost is not being sent away: what others may have meanwhile is theirs at once, and where the
-//! lost one stood is kept until it is back. There is room for [`ABSENT_KEPT`] of them; beyond that the key that
-//! has most of them loses its oldest, so that one key's do not push out another's.
+//! A timeout is not an error: others get the data at once, and the position of the lost client is kept until
+//! it returns. There is room for [`ABSENT_KEPT`] entries. When the room is used up, the key with the most
+//! entries loses its oldest one, so that one key cannot displace the entries of another.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
 use uuid::Uuid;
 
-use super::writing::Stage;
+use super::streams::Stage;
 use super::{ABSENT_KEPT, Broker};
 use crate::keys::KeyId;
 use crate::pipe::Changed;
 use crate::protocol::How;
 use crate::store::{Store, StreamKey};
 
-/// Those who may come back, by whose they are; each one's the latest last.
+/// Absent writers and listeners by their key. For each key, the most recent is last.
 #[derive(Debug, Default)]
 pub(super) struct Absent {
     by_owner: BTreeMap<Option<KeyId>, VecDeque<(u64, Uuid)>>,
-    /// How many have been given up so far.
+    /// A counter of all timeouts so far. It orders entries of different keys by age.
     came: u64,
     len: usize,
 }
 
 impl Absent {
-    /// How many there are.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -38,7 +37,7 @@ impl Absent {
         its.push_back((self.came, id));
     }
 
-    /// Takes those out for which this holds.
+    /// Removes all entries for which `is_it` holds.
     pub fn remove(&mut self, is_it: impl Fn(Uuid) -> bool) {
         self.by_owner.retain(|_, its| {
             its.retain(|(_, id)| !is_it(*id));
@@ -47,7 +46,8 @@ impl Absent {
         self.len = self.by_owner.values().map(VecDeque::len).sum();
     }
 
-    /// Takes out the oldest of the key that has most; of several such keys, the oldest of all.
+    /// Removes the oldest entry of the key with the most entries. If several keys have the most, removes the
+    /// oldest entry among theirs.
     fn pop(&mut self) -> Option<Uuid> {
         let oldest = |its: &VecDeque<(u64, Uuid)>| its.front().map(|(came, _)| Reverse(*came));
         let most = self
@@ -66,8 +66,8 @@ impl Absent {
 }
 
 impl<S: Store> Broker<S> {
-    /// Gives a writer up: its stream is cut, and how far it had come is kept. One whose stream has
-    /// finished is owed its answer still, and nothing changes.
+    /// Gives up a writer that timed out: cuts its stream and keeps its position. A writer whose stream has
+    /// finished still waits for its answer, and nothing changes for it.
     pub(super) fn lose_writer(&mut self, stream: Uuid, why: &str) {
         let Some(writer) = self.writers.get(&stream) else {
             return;
@@ -86,15 +86,18 @@ impl<S: Store> Broker<S> {
                 pipe.finish(key, How::Cut(why.to_owned()), ctx);
             });
         } else if is_awaited {
-            // A satellite that was restarted lacks its last bytes.
+            // A satellite that was restarted may lack the stream's last bytes.
             self.with_pipe(&pipe, |pipe, ctx| pipe.cut_short(key, next, why, ctx));
         }
         self.remember_absent(stream);
     }
 
-    /// Notes that somebody was given up who may come back.
+    /// Adds a writer or listener to the absent ones.
     pub(super) fn remember_absent(&mut self, id: Uuid) {
-        let client = self.takers.get(&id).map(|taker| taker.client);
+        let client = self
+            .subscriptions
+            .get(&id)
+            .map(|subscription| subscription.client);
         let client = client.or_else(|| self.writers.get(&id).map(|writer| writer.client));
         if let Some(client) = client.and_then(|client| self.clients.get_mut(client)) {
             client.listeners.remove(&id);
@@ -108,10 +111,10 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// Somebody who was given up is there again.
+    /// Removes a writer or listener from the absent ones, because its client is back.
     pub(super) fn is_back(&mut self, client: Uuid, id: Uuid) {
         self.absent.remove(|absent| absent == id);
-        let is_listener = self.takers.contains_key(&id);
+        let is_listener = self.subscriptions.contains_key(&id);
         if let Some(client) = self.clients.get_mut(client) {
             client.absent.remove(&id);
             let present = if is_listener {
@@ -124,14 +127,17 @@ impl<S: Store> Broker<S> {
         self.schedule_check(client);
     }
 
-    /// Forgets one that may come back, whose turn it is. Returns whether there was anybody.
+    /// Forgets the absent entry that is first in line to go. Returns false if there was none.
     pub(super) fn forget_one_absent(&mut self) -> bool {
         let Some(id) = self.absent.pop() else {
             return false;
         };
-        let taker = self.takers.get(&id).map(|taker| taker.client);
-        let client = taker.or_else(|| self.writers.get(&id).map(|writer| writer.client));
-        match taker {
+        let subscription = self
+            .subscriptions
+            .get(&id)
+            .map(|subscription| subscription.client);
+        let client = subscription.or_else(|| self.writers.get(&id).map(|writer| writer.client));
+        match subscription {
             Some(client) => self.leave(client, id),
             None => self.forget_writer(id),
         }
@@ -141,8 +147,8 @@ impl<S: Store> Broker<S> {
         true
     }
 
-    /// A client that has no connection and nothing here is forgotten, and one that has nothing but what
-    /// it may come back for counts no more.
+    /// Forgets a client without a connection and without streams or listeners. If such a client still has
+    /// absent entries, it is kept but no longer counts as present.
     pub(super) fn forget_if_over(&mut self, id: Uuid) {
         let Some(client) = self.clients.get(id) else {
             return;
@@ -158,15 +164,18 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// How many parts in streams are kept for listeners that may come back.
+    /// The number of cursors kept for absent listeners.
     #[cfg(test)]
     pub(super) fn kept_parts(&self) -> usize {
-        let away = self.takers.values().filter_map(|taker| taker.away.as_ref());
+        let away = self
+            .subscriptions
+            .values()
+            .filter_map(|subscription| subscription.away.as_ref());
         away.map(crate::pipe::Away::breadth).sum()
     }
 
-    /// Saves what lies in memory of the parts of a stream that were cut, so that what follows can be
-    /// safe only with them. Returns whether there was room.
+    /// Saves the earlier parts of a cut stream, so that the rest is reported safe only together with them.
+    /// Returns whether the disk had room.
     pub(super) fn save_earlier(&mut self, key: StreamKey) -> bool {
         !self.store.is_durable() || !self.streams.contains_key(&key) || self.save(key)
     }

@@ -1,64 +1,65 @@
-//! Who is there: clients by their UUID, and the connection each of them is on.
+//! Clients by their UUID, and the connection that each client uses.
 //!
-//! It knows nothing of pipes; what becomes of a lost client's streams is decided in `losing`.
+//! This module never looks at pipes. `losing` decides what happens to the streams of a lost client.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::old::OldPeer;
+use super::v01_peers::V01Peer;
 use super::{Now, Peer};
 use crate::keys::KeyId;
 
-/// One client, on a connection or between two.
+/// A client, which may be between two connections.
 #[derive(Debug)]
 pub(super) struct Client {
-    /// The connection it was last heard on; none while it has none.
+    /// The connection on which the client was last heard. None while it is disconnected.
     pub peer: Option<Peer>,
-    /// When it was last heard of.
+    /// When a message last came from the client.
     pub heard: Now,
-    /// Its place in the order of coming.
+    /// The order in which clients came.
     pub order: u64,
-    /// The UUIDs of its streams, until it has its answers.
+    /// UUIDs of the client's streams. A stream is removed when its writer has confirmed its answer.
     pub streams: BTreeSet<Uuid>,
-    /// The UUIDs of its listeners.
+    /// UUIDs of the client's listeners.
     pub listeners: BTreeSet<Uuid>,
-    /// The UUIDs of its streams and listeners that were given up and that it may come back for.
+    /// UUIDs of the client's streams and listeners that timed out and may come back.
     pub absent: BTreeSet<Uuid>,
-    /// Since when its last connection has been closed, where that says that its program has ended.
+    /// When the client's last connection was closed. Set only where a closed connection means that the
+    /// program has ended.
     pub gone: Option<Now>,
-    /// The key with which it connected; none where there are no keys, or before it has come back
-    /// after a restart.
+    /// The key that authenticated the client. None at a satellite without keys, or until the client
+    /// reconnects after the satellite restarted.
     pub key: Option<KeyId>,
-    /// What belongs to a peer of the original protocol.
-    pub old: Option<OldPeer>,
-    /// When it is looked at next.
+    /// State of a v0.1 peer.
+    pub old: Option<V01Peer>,
+    /// When the client is next checked for a timeout.
     check: Option<Now>,
 }
 
-/// All clients.
 #[derive(Debug, Default)]
 pub(super) struct Clients {
     by_id: HashMap<Uuid, Client>,
     by_peer: HashMap<Peer, Uuid>,
-    /// When to look whether a client has gone silent, by order of coming where times are equal.
+    /// When to check each client for a timeout. Clients with the same time are checked in the order in which
+    /// they came.
     checks: BTreeSet<(Now, u64, Uuid)>,
     came: u64,
-    /// Those that have no connection, and nothing but what they may come back for.
+    /// Clients without a connection that only have streams and listeners to come back for.
     away: HashSet<Uuid>,
-    /// How many of the others have each key.
+    /// The number of present clients for each key.
     with_keys: HashMap<KeyId, usize>,
-    /// How many are peers of the original protocol.
+    /// The number of v0.1 peers.
     old: usize,
 }
 
 impl Clients {
-    /// Clients that are here, or were a moment ago.
+    /// The number of clients that are not away. A client that lost its connection a moment ago still counts.
     pub fn present(&self) -> usize {
         self.by_id.len() - self.away.len()
     }
 
-    /// A client has no connection, and nothing but what it may come back for.
+    /// Marks a client as away: it has no connection, and only streams and listeners to come back for.
     pub fn set_away(&mut self, id: Uuid) {
         if let Some(client) = self.by_id.get(&id)
             && self.away.insert(id)
@@ -68,17 +69,17 @@ impl Clients {
         }
     }
 
-    /// Whether a client is here, or was a moment ago.
+    /// Whether a client is known and not away.
     pub fn is_present(&self, id: Uuid) -> bool {
         self.by_id.contains_key(&id) && !self.away.contains(&id)
     }
 
-    /// How many clients are here with a key, or were a moment ago.
+    /// The number of present clients that use a key.
     pub fn present_with(&self, key: KeyId) -> usize {
         self.with_keys.get(&key).copied().unwrap_or(0)
     }
 
-    /// A client that is here has this key.
+    /// Sets the key of a present client.
     pub fn set_key(&mut self, id: Uuid, key: Option<KeyId>) {
         let Some(client) = self.by_id.get_mut(&id) else {
             return;
@@ -88,7 +89,7 @@ impl Clients {
         self.one_more(key);
     }
 
-    /// The key of a client, if it has said it in this run of the satellite.
+    /// The key of a client. None until the client has connected in this run of the satellite.
     pub fn key_of(&self, id: Uuid) -> Option<KeyId> {
         self.get(id)?.key
     }
@@ -110,7 +111,7 @@ impl Clients {
         }
     }
 
-    /// Clients that are on a connection.
+    /// The number of clients with a connection.
     pub fn connected(&self) -> usize {
         self.by_peer.len()
     }
@@ -119,26 +120,26 @@ impl Clients {
         self.by_id.contains_key(&client)
     }
 
-    /// Whether a client is a peer of the original protocol.
-    pub fn is_old(&self, client: Uuid) -> bool {
+    /// Whether a client is a v0.1 peer.
+    pub fn is_v01(&self, client: Uuid) -> bool {
         self.get(client).is_some_and(|client| client.old.is_some())
     }
 
-    /// A client is a peer of the original protocol.
-    pub fn set_old(&mut self, id: Uuid) {
+    /// Marks a client as a v0.1 peer.
+    pub fn set_v01(&mut self, id: Uuid) {
         if let Some(client) = self.by_id.get_mut(&id)
-            && client.old.replace(OldPeer::default()).is_none()
+            && client.old.replace(V01Peer::default()).is_none()
         {
             self.old += 1;
         }
     }
 
-    /// How many are peers of the original protocol.
+    /// The number of v0.1 peers.
     pub fn old(&self) -> usize {
         self.old
     }
 
-    /// Those who connected with a key, the first to come first.
+    /// Clients that use a key, in the order in which they came.
     pub fn with_key(&self, key: KeyId) -> Vec<Uuid> {
         let has_it = |(_, client): &(&Uuid, &Client)| client.key == Some(key);
         let mut found: Vec<_> = self.by_id.iter().filter(has_it).collect();
@@ -146,13 +147,14 @@ impl Clients {
         found.into_iter().map(|(id, _)| *id).collect()
     }
 
-    /// Whether somebody is connected with a key.
+    /// Whether a connected client uses a key.
     pub fn has_key(&self, key: KeyId) -> bool {
         let mut clients = self.by_id.values();
         clients.any(|client| client.key == Some(key) && client.peer.is_some())
     }
 
-    /// The connections of those who speak this protocol, with the keys on them, the first to come first.
+    /// The connections of all clients except v0.1 peers, each with its key, in the order in which the clients
+    /// came.
     pub fn on_connections(&self) -> Vec<(Peer, Option<KeyId>)> {
         let mut new: Vec<_> = self.by_id.values().filter(|it| it.old.is_none()).collect();
         new.sort_unstable_by_key(|client| client.order);
@@ -162,7 +164,7 @@ impl Clients {
         connections.collect()
     }
 
-    /// All of them, in no order.
+    /// All clients, in no particular order.
     pub fn all(&self) -> impl Iterator<Item = Uuid> {
         self.by_id.keys().copied()
     }
@@ -183,7 +185,7 @@ impl Clients {
         self.by_peer.get(peer).copied()
     }
 
-    /// Notes that something came from a connection; returns whose it is.
+    /// Notes that a message came from a connection. Returns the connection's client.
     pub fn heard(&mut self, peer: &Peer, now: Now) -> Option<Uuid> {
         let id = self.at(peer)?;
         if let Some(client) = self.by_id.get_mut(&id) {
@@ -192,7 +194,7 @@ impl Clients {
         Some(id)
     }
 
-    /// A client of this UUID, on no connection if it is new.
+    /// Returns the client with this UUID. A new client starts without a connection.
     pub fn make(&mut self, id: Uuid, now: Now) -> &mut Client {
         let came = &mut self.came;
         self.by_id.entry(id).or_insert_with(|| {
@@ -212,8 +214,8 @@ impl Clients {
         })
     }
 
-    /// Puts a client on a connection, a new one or its next. Returns another client that was on
-    /// this connection before; it is on none now.
+    /// Moves a client to a connection. If another client used this connection before, that client is
+    /// disconnected and returned.
     pub fn connect(&mut self, id: Uuid, peer: &Peer, now: Now) -> Option<Uuid> {
         let earlier = self.at(peer).filter(|other| *other != id);
         if let Some(other) = earlier {
@@ -233,7 +235,6 @@ impl Clients {
         earlier
     }
 
-    /// Takes a client off its connection.
     pub fn disconnect(&mut self, id: Uuid) {
         if let Some(peer) = self
             .by_id
@@ -244,7 +245,6 @@ impl Clients {
         }
     }
 
-    /// Forgets a client.
     pub fn remove(&mut self, id: Uuid) -> Option<Client> {
         self.disconnect(id);
         let client = self.by_id.remove(&id)?;
@@ -258,7 +258,7 @@ impl Clients {
         Some(client)
     }
 
-    /// Looks at a client again at `due`, or not at all.
+    /// Schedules the next timeout check of a client. None: the client is not checked.
     pub fn check_at(&mut self, id: Uuid, due: Option<Now>) {
         let Some(client) = self.by_id.get_mut(&id) else {
             return;
@@ -272,12 +272,12 @@ impl Clients {
         }
     }
 
-    /// When somebody is to be looked at.
+    /// The time of the next timeout check.
     pub fn next_check(&self) -> Option<Now> {
         self.checks.first().map(|(due, _, _)| *due)
     }
 
-    /// The next client whose time to be looked at has come.
+    /// The next client whose timeout check is due.
     pub fn due(&self, now: Now) -> Option<Uuid> {
         self.checks
             .first()

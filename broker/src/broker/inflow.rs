@@ -1,11 +1,12 @@
 //! How much each connection may send in large frames before the broker has seen them.
 //!
-//! A frame takes up memory when it arrives, long before anybody knows what it is. So the loop has libzmq take in
-//! a frame of more than [`FREE_FRAME`] bytes only where its connection has *frame credit* for it, and else reads
-//! past it and hands in an empty one ([`Output::Credit`](super::Output::Credit)). Frame credit is what the
-//! writers on a connection may still send, so that the memory budget has paid for all of it.
+//! A frame takes memory when it arrives, before anyone knows its purpose. So libzmq accepts a frame of more
+//! than [`FREE_FRAME`] bytes only if its connection has *frame credit* for it. Otherwise libzmq skips the
+//! frame and the loop passes in an empty one ([`Output::Credit`](super::Output::Credit)). The frame credit of
+//! a connection is what its writers may still send, so the memory budget covers all of it.
 //!
-//! Owns what each connection is still to be told. Never decides how much a writer may send.
+//! This module owns the changes that the event loop has not been told yet. It never decides how much a writer
+//! may send.
 
 use std::collections::HashMap;
 
@@ -16,33 +17,35 @@ use crate::keys::KeyId;
 use crate::protocol::{MAX_BOX, cost, v01};
 use crate::store::Store;
 
-/// Frames of up to so many bytes need no credit: every command fits, the longest of which carries a box.
+/// Frames of up to this size need no frame credit. Every command fits; the longest command carries a sealed
+/// keyring.
 pub const FREE_FRAME: usize = MAX_BOX + (1 << 10);
 
-/// Less than this is not taken back at once: a writer of lines gets and uses up its credit line by line.
+/// Smaller amounts, in bytes, are not taken back at once: a writer of single lines gets and uses credit line
+/// by line.
 const LAZY: i64 = 64 << 10;
 
-/// What a connection of the original protocol has, which knows no credit.
+/// The frame credit of a v0.1 connection, because its protocol has no credit.
 const UNLIMITED: i64 = i64::MAX / 2;
 
-/// What connections are to be told.
+/// Changes of frame credit that the event loop has not been told yet.
 #[derive(Debug, Default)]
 pub(super) struct Inflow {
-    /// How much more each may send than it was told, or less.
+    /// The untold change for each connection. It may be negative.
     untold: HashMap<Peer, i64>,
-    /// Those who are to be told now.
+    /// Connections whose change is due to be told.
     due: Vec<Peer>,
-    /// Whether the message under way was taken by a stream that had credit for it.
+    /// Whether a stream with credit accepted the payload of the current message.
     is_taken: bool,
 }
 
 impl Inflow {
-    /// A connection may send so much more.
+    /// Raises the frame credit of a connection.
     pub fn give(&mut self, peer: &Peer, amount: u64) {
         self.change(peer, i64::try_from(amount).unwrap_or(UNLIMITED));
     }
 
-    /// A connection may send so much less.
+    /// Lowers the frame credit of a connection.
     pub fn take_back(&mut self, peer: &Peer, amount: u64) {
         self.change(peer, i64::try_from(amount).map_or(-UNLIMITED, |it| -it));
     }
@@ -58,7 +61,7 @@ impl Inflow {
         }
     }
 
-    /// A connection that is to be told now, and how much.
+    /// The next connection to tell, with the change of its frame credit.
     pub fn next(&mut self) -> Option<(Peer, i64)> {
         while let Some(peer) = self.due.pop() {
             let untold = self.untold.get(&peer).copied().unwrap_or(0);
@@ -70,30 +73,30 @@ impl Inflow {
         None
     }
 
-    /// A connection is no more.
+    /// Forgets a connection that is gone.
     pub fn forget(&mut self, peer: &Peer) {
         self.untold.remove(peer);
     }
 
-    /// How much more a connection may send than it was told.
+    /// The untold change for a connection.
     #[cfg(test)]
     pub fn untold(&self, peer: &Peer) -> i64 {
         self.untold.get(peer).copied().unwrap_or(0)
     }
 
-    /// A stream took a payload that came over a connection, for credit that it had.
+    /// Notes that a stream accepted a payload and paid for it with its credit.
     pub fn took(&mut self, peer: &Peer, payload: &Bytes) {
         if payload.len() > FREE_FRAME {
             self.is_taken = true;
         } else {
-            // It came without frame credit, and what it was given remains.
+            // A small payload used no frame credit, so the connection still has the frame credit for it.
             self.take_back(peer, cost(payload.len()));
         }
     }
 }
 
 impl<S: Store> Broker<S> {
-    /// What a message used of frame credit is given back, unless a stream has paid for it.
+    /// Gives the frame credit of a message back, unless a stream paid for the message.
     pub(super) fn settle_frames(&mut self, peer: &Peer, frames: &[Bytes]) {
         if std::mem::take(&mut self.inflow.is_taken) {
             return;
@@ -105,11 +108,11 @@ impl<S: Store> Broker<S> {
         self.inflow.give(peer, large.map(cost).sum());
     }
 
-    /// A message came whose connection had no credit for all of it. A chunk without its payload is refused like one
-    /// that never had any.
+    /// Handles a message without enough frame credit. A chunk that lost its payload is refused like a chunk
+    /// sent without one.
     pub(super) fn oversent(&mut self, peer: &Peer, key: Option<KeyId>, frames: &[Bytes]) {
         match frames {
-            [magic, rest @ ..] if magic == v01::MAGIC && self.roll.is_none() => {
+            [magic, rest @ ..] if magic == v01::MAGIC && self.registry.is_none() => {
                 self.old_oversent(peer, rest);
             }
             _ => self.received(peer, key, frames),
@@ -117,7 +120,7 @@ impl<S: Store> Broker<S> {
         self.settle_frames(peer, frames);
     }
 
-    /// A connection of the original protocol may send what it likes.
+    /// Gives a v0.1 connection unlimited frame credit.
     pub(super) fn let_all_in(&mut self, peer: &Peer) {
         self.inflow.change(peer, UNLIMITED);
     }

@@ -1,7 +1,7 @@
 //! All pipes of a satellite, by name.
 //!
-//! Owns the two ways to look at them: one by its name, in the same time however many there are, and all of
-//! them in the order of their names. Never decides when there is a pipe.
+//! This module owns the two ways to look pipes up: one pipe by its name, in constant time, and all pipes in
+//! the order of their names. It never decides whether a pipe exists.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
@@ -9,11 +9,10 @@ use std::sync::Arc;
 
 use crate::pipe::Pipe;
 
-/// Pipes by name.
 #[derive(Debug, Default)]
 pub(super) struct Pipes {
     by_name: HashMap<Arc<str>, Pipe>,
-    /// The names in their order.
+    /// All names, sorted.
     names: BTreeSet<Arc<str>>,
 }
 
@@ -26,7 +25,7 @@ impl Pipes {
         self.by_name.get_mut(name)
     }
 
-    /// The pipe of this name, made if there is none.
+    /// The pipe with this name. It is created if it does not exist.
     pub fn get_or_make(&mut self, name: &Arc<str>) -> &mut Pipe {
         if !self.by_name.contains_key(name) {
             self.names.insert(name.clone());
@@ -44,19 +43,19 @@ impl Pipes {
         self.names.len()
     }
 
-    /// All of them, in the order of their names.
+    /// All pipes, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Pipe)> {
         self.after(None)
     }
 
-    /// Those behind this name, in their order.
+    /// All pipes whose names sort after `name`.
     pub fn after(&self, name: Option<&str>) -> impl Iterator<Item = (&Arc<str>, &Pipe)> {
         let from = name.map_or(Bound::Unbounded, Bound::Excluded);
         let names = self.names.range::<str, _>((from, Bound::Unbounded));
         names.filter_map(|name| Some((name, self.by_name.get(name)?)))
     }
 
-    /// The names of all of them, in their order.
+    /// The names of all pipes, sorted.
     pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
         self.names.iter()
     }

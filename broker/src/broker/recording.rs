@@ -1,6 +1,6 @@
-//! What the broker writes down: what has changed since the last time, or at a checkpoint everything.
+//! The records that the broker writes: the changes since the last records, or everything at a checkpoint.
 //!
-//! When that is to be done is decided in `saving`, what a record holds of a pipe in [`crate::pipe`].
+//! `saving` decides when to record, and [`crate::pipe`] decides what a record says about a pipe.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,16 +8,16 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::Broker;
-use super::listening::Taker;
 use super::pipes::Pipes;
 use super::shares::Shares;
-use super::writing::{Stage, Writer};
+use super::streams::{Stage, Writer};
+use super::subscriptions::Subscription;
 use crate::pipe::{Changed, ListenerKey};
 use crate::store::record::{Owner, Record, WriterRecord};
 use crate::store::{Store, StreamKey};
 
 impl<S: Store> Broker<S> {
-    /// Hands the records of what has changed to the store.
+    /// Passes records of everything that changed to the store.
     pub(super) fn put_changed(&mut self) {
         let changed = std::mem::take(&mut self.saving.changed);
         let (known, store) = self.known();
@@ -26,7 +26,7 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// Lets the store begin anew with the records of everything.
+    /// Starts a checkpoint: the store begins again with records of everything.
     pub(super) fn checkpoint(&mut self) {
         let (known, store) = self.known();
         let streams = known.streams.keys().map(|key| Changed::Stream(*key));
@@ -34,9 +34,9 @@ impl<S: Store> Broker<S> {
         let listeners = known.listeners.keys().map(|key| Changed::Listener(*key));
         let parts = known.pipes.iter().flat_map(|(_, pipe)| pipe.parts());
         let away = known
-            .takers
+            .subscriptions
             .values()
-            .filter_map(|taker| Some((taker.key, taker.away.as_ref()?)));
+            .filter_map(|subscription| Some((subscription.key, subscription.away.as_ref()?)));
         let away =
             away.flat_map(|(key, away)| away.streams().map(move |it| Changed::Part(key, it)));
         let all = streams
@@ -44,7 +44,7 @@ impl<S: Store> Broker<S> {
             .chain(listeners)
             .chain(parts)
             .chain(away);
-        // One after the other, for together they may be more than the memory that there is.
+        // Records are made one at a time, because all together may exceed the memory budget.
         let mut records = all.filter_map(|it| known.record_of(it));
         let written = store.checkpoint(&mut records);
         drop(records);
@@ -53,32 +53,32 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// What records are made from, and where they go.
+    /// The sources of records, and the store that takes them.
     fn known(&mut self) -> (Known<'_>, &mut S) {
         let known = Known {
             pipes: &self.pipes,
             streams: &self.streams,
             writers: &self.writers,
             listeners: &self.listeners,
-            takers: &self.takers,
+            subscriptions: &self.subscriptions,
             shares: &self.shares,
         };
         (known, &mut self.store)
     }
 }
 
-/// What records are made from.
+/// The sources of records.
 struct Known<'a> {
     pipes: &'a Pipes,
     streams: &'a HashMap<StreamKey, (Uuid, Arc<str>)>,
     writers: &'a HashMap<Uuid, Writer>,
     listeners: &'a HashMap<ListenerKey, Uuid>,
-    takers: &'a HashMap<Uuid, Taker>,
+    subscriptions: &'a HashMap<Uuid, Subscription>,
     shares: &'a Shares,
 }
 
 impl Known<'_> {
-    /// What is to be written down of something, or that it is no more.
+    /// The record of a changed thing. A thing that no longer exists has a record that says so.
     fn record_of(&self, changed: Changed) -> Option<Record> {
         let mut record = self.record_without_owner(changed)?;
         let owner = match &mut record {
@@ -120,22 +120,25 @@ impl Known<'_> {
             }),
             Changed::Listener(key) => {
                 let known = self.listeners.get(&key).and_then(|id| {
-                    let taker = self.takers.get(id)?;
-                    if let Some(away) = &taker.away {
-                        let (client, pipe) = (taker.client, &taker.pipe);
+                    let subscription = self.subscriptions.get(id)?;
+                    if let Some(away) = &subscription.away {
+                        let (client, pipe) = (subscription.client, &subscription.pipe);
                         return Some(away.listener_record(key, *id, client, pipe));
                     }
-                    let pipe = self.pipes.get(&taker.pipe)?;
-                    pipe.listener_record(key, *id, taker.client, &taker.pipe)
+                    let pipe = self.pipes.get(&subscription.pipe)?;
+                    pipe.listener_record(key, *id, subscription.client, &subscription.pipe)
                 });
                 Some(known.unwrap_or(Record::ListenerGone { key: key.0 }))
             }
             Changed::Part(listener, stream) => {
                 let known = self.listeners.get(&listener).and_then(|id| {
-                    let taker = self.takers.get(id)?;
-                    match &taker.away {
+                    let subscription = self.subscriptions.get(id)?;
+                    match &subscription.away {
                         Some(away) => away.part_record(listener, stream),
-                        None => self.pipes.get(&taker.pipe)?.part_record(listener, stream),
+                        None => self
+                            .pipes
+                            .get(&subscription.pipe)?
+                            .part_record(listener, stream),
                     }
                 });
                 Some(known.unwrap_or(Record::PartGone {

@@ -1,14 +1,14 @@
-//! A broker is made again from what the last one wrote down (rule 16).
+//! Restores a broker from the records of the previous run (rule 16).
 //!
-//! Clients that were there are taken for connected no longer and not given up yet: their times begin
-//! anew. Peers of the original protocol cannot come back, so theirs ends.
+//! All clients start as disconnected but not timed out, and their timeouts start again. v0.1 peers cannot
+//! come back, so their streams and listeners end.
 
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::listening::Taker;
-use super::writing::{Stage, Writer};
+use super::streams::{Stage, Writer};
+use super::subscriptions::Subscription;
 use super::{Broker, Output, Settings, is_reserved};
 use crate::pipe::{Away, Changed, ListenerKey, Pipe};
 use crate::protocol::{How, Outcome};
@@ -17,7 +17,7 @@ use crate::store::{Recovered, Store, StreamKey};
 use crate::text::{self, count};
 
 impl<S: Store> Broker<S> {
-    /// A broker that goes on where the last one on this store was.
+    /// A broker that continues where the previous run on this store stopped.
     pub fn restore(settings: Settings, store: S, recovered: Recovered) -> Self {
         let mut broker = Self::new(settings, store);
         broker.effects.arrivals = recovered.arrivals;
@@ -47,7 +47,7 @@ impl<S: Store> Broker<S> {
             let known = broker.streams.get(&StreamKey(part.stream)).cloned();
             let is_known =
                 known.is_some_and(|(_, name)| broker.restore_pipe(&name).restore_part(part));
-            broker.effects.feeds += usize::from(is_known);
+            broker.effects.cursors += usize::from(is_known);
         }
         for writer in recovered.writers.into_values() {
             broker.restore_writer(&writer);
@@ -76,7 +76,7 @@ impl<S: Store> Broker<S> {
             self.restore_pipe(&name).restore_listener(record);
         }
         let key = ListenerKey(key);
-        let taker = Taker {
+        let subscription = Subscription {
             client: record.client,
             pipe: name,
             key,
@@ -87,7 +87,7 @@ impl<S: Store> Broker<S> {
             missed: 0,
             promised: None,
         };
-        self.takers.insert(record.id, taker);
+        self.subscriptions.insert(record.id, subscription);
         self.shares
             .listener_comes(record.id, record.owner.map(Owner::key));
         self.listeners.insert(key, record.id);
@@ -104,10 +104,10 @@ impl<S: Store> Broker<S> {
 
     fn restore_away(&mut self, part: &PartRecord, away: &AwayRecord) {
         let id = self.listeners.get(&ListenerKey(part.listener));
-        let taker = id.and_then(|id| self.takers.get_mut(id));
-        if let Some(kept) = taker.and_then(|taker| taker.away.as_mut()) {
+        let subscription = id.and_then(|id| self.subscriptions.get_mut(id));
+        if let Some(kept) = subscription.and_then(|subscription| subscription.away.as_mut()) {
             kept.restore_part(part, away);
-            self.effects.feeds += 1;
+            self.effects.cursors += 1;
         }
     }
 
@@ -121,23 +121,23 @@ impl<S: Store> Broker<S> {
         let pipe = self.pipes.get(&name).filter(|_| is_its);
         let len = pipe.and_then(|pipe| pipe.len(key)).or(record.len);
         let end = pipe.and_then(|pipe| pipe.end(key));
-        // Of a stream that is gone everything was there.
+        // All bytes of a stream that is gone had arrived.
         let next = end.or(record.lost_at).or(len).unwrap_or(record.begins);
-        // A stream that was cut, and not by its writer: the record of the loss, or of the writer's
-        // return, was the last that was written down.
+        // The stream was cut, but not by its writer. The last record is that of the loss or of the writer's
+        // return.
         let is_cut = pipe.is_some_and(|pipe| pipe.is_cut(key)) && record.len.is_none();
         let stage = match (record.outcome, len, end) {
             _ if record.lost_at.is_some() || is_cut => Stage::Lost,
             (Some(outcome), ..) => Stage::Answered(outcome),
             (None, Some(_), Some(_)) => Stage::Finished,
             (None, None, Some(_)) => Stage::Open,
-            // Its stream was the last that was written down to go.
+            // The last record says that the stream is gone.
             (None, Some(_), None) => Stage::Answered(Outcome::Taken),
             (None, None, None) if record.begins > 0 => Stage::Lost,
             (None, None, None) => return self.note_changed(Changed::Writer(record.stream)),
         };
         let mut writer = Writer::new(record.client, name, key, record.wait, stage, next, len);
-        // What a store finds it has synced.
+        // Everything that a store recovers is synced.
         (writer.safe, writer.is_finish_safe) = (next, len.is_some());
         writer.is_restored = true;
         writer.begins = record.begins;
@@ -162,7 +162,7 @@ impl<S: Store> Broker<S> {
         self.schedule_check(record.client);
     }
 
-    /// Answers whom it can, and ends what cannot come back.
+    /// Answers writers whose data is safe, and ends what cannot come back.
     fn end_what_stays_away(&mut self) {
         for stream in self.writers.keys().copied().collect::<Vec<_>>() {
             self.answer_if_safe(stream);
@@ -178,10 +178,10 @@ impl<S: Store> Broker<S> {
             self.cut(stream, why);
         }
         let old: Vec<_> = self
-            .takers
+            .subscriptions
             .iter()
             .filter(|(id, _)| is_reserved(**id))
-            .map(|(id, taker)| (taker.client, *id))
+            .map(|(id, subscription)| (subscription.client, *id))
             .collect();
         for (client, listener) in old {
             self.leave(client, listener);
@@ -190,7 +190,7 @@ impl<S: Store> Broker<S> {
         self.cut_the_orphaned();
     }
 
-    /// An open stream without a writer was being cut when the last run ended.
+    /// Cuts open streams without a writer. The previous run ended while it was cutting them.
     fn cut_the_orphaned(&mut self) {
         let is_orphan = |(key, (id, name)): (&StreamKey, &(Uuid, Arc<str>))| {
             let is_open = self
@@ -219,13 +219,13 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// A stream whose bytes are damaged ends where the damage begins.
+    /// Ends a stream where its damage begins.
     pub(super) fn cut_damaged(&mut self, key: StreamKey, at: u64, why: &str) {
         let Some((id, name)) = self.streams.get(&key).cloned() else {
             return;
         };
         self.out.push_back(Output::Log(format!(
-            "a stream of {} is cut behind its first {}: {why}",
+            "a stream of {} is cut after its first {}: {why}",
             text::pipe(&name),
             count(at, "byte")
         )));

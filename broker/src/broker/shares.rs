@@ -1,60 +1,61 @@
-//! What each key holds of all that is counted, and how much it may hold: one key at its limit harms no other.
+//! How much each key holds of every counted resource, and how much it may hold. One key at its limit harms no
+//! other.
 //!
-//! Owns the counts, which are kept as things come and go, so that nothing is walked. A key that does not manage has
-//! a quarter of what the satellite has, and the last eighth is kept for those that do. At a satellite without keys
-//! the share is by client, of what a client holds as long as it is there. Never decides what becomes of
-//! what is there already.
+//! This module owns the counts. They are updated as things come and go, so that nothing is walked. A key
+//! without the right to manage may have a quarter of what the satellite has. The last eighth is kept for keys
+//! that may manage. At a satellite without keys, each client has a share instead, counted while the client
+//! exists. This module never decides what happens to existing things.
 
 use std::collections::HashMap;
 
 use uuid::Uuid;
 
 use super::upkeep::Kind;
-use super::{Broker, MAX_FEEDS};
+use super::{Broker, MAX_CURSORS};
 use crate::keys::KeyId;
 use crate::pipe::Pipe;
 use crate::protocol::Holds;
 use crate::store::{Store, StreamKey};
 
-/// One key's share of what there is.
+/// A key may have one part in this many of everything.
 pub(super) const SHARE: usize = 4;
 
-/// The part of what there is that is kept for keys that manage.
+/// Keys that may manage have one part in this many to themselves.
 const KEPT: usize = 8;
 
-/// What one thing that is counted is.
+/// The kinds of counted things that have a UUID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Thing {
     Writer,
     Listener,
 }
 
-/// What keys hold.
+/// What each key holds.
 #[derive(Debug, Default)]
 pub(super) struct Shares {
     by_key: HashMap<KeyId, Holds>,
-    /// Credit that the writers of each key have and have not used.
+    /// Unused credit of the writers of each key.
     granted: HashMap<KeyId, u64>,
-    /// Who wrote each stream that is there, and how many bytes of it are kept.
+    /// The key that wrote each stream, and the number of the stream's bytes that are held.
     streams: HashMap<StreamKey, (KeyId, u64)>,
-    /// Whose each writer and listener is.
+    /// The key that each writer and listener belongs to.
     things: HashMap<Uuid, (KeyId, Thing)>,
 }
 
 impl Shares {
-    /// What a key holds, but for its connections.
+    /// What a key holds, except its connections.
     pub fn of(&self, key: KeyId) -> Holds {
         self.by_key.get(&key).copied().unwrap_or_default()
     }
 
-    /// A writer was given credit.
+    /// Counts credit given to a writer.
     pub fn grant(&mut self, writer: Uuid, amount: u64) {
         if let Some(owner) = self.owner_of(writer) {
             *self.granted.entry(owner).or_default() += amount;
         }
     }
 
-    /// A writer has used credit, or it was taken back.
+    /// Counts credit that a writer used or lost.
     pub fn settle(&mut self, writer: Uuid, amount: u64) {
         if let Some(owner) = self.owner_of(writer)
             && let Some(granted) = self.granted.get_mut(&owner)
@@ -66,7 +67,7 @@ impl Shares {
         }
     }
 
-    /// What is kept of a key's streams, and what may still come for its credit, in bytes.
+    /// The held bytes of a key's streams plus the unused credit of its writers.
     fn promised(&self, key: KeyId) -> u64 {
         self.of(key).bytes + self.granted.get(&key).copied().unwrap_or(0)
     }
@@ -80,7 +81,7 @@ impl Shares {
         }
     }
 
-    /// So many bytes of a stream are kept.
+    /// Sets the number of held bytes of a stream.
     pub fn stream_keeps(&mut self, stream: StreamKey, bytes: u64) {
         if let Some((owner, kept)) = self.streams.get_mut(&stream) {
             let holds = self.by_key.entry(*owner).or_default();
@@ -115,7 +116,7 @@ impl Shares {
         }
     }
 
-    /// A writer or a listener is no more.
+    /// Forgets a writer or a listener.
     pub fn goes(&mut self, id: Uuid) {
         if let Some((owner, thing)) = self.things.remove(&id) {
             self.change(owner, |holds| *count(holds, thing) -= 1);
@@ -139,7 +140,7 @@ impl Shares {
         self.things.get(&id).map(|(owner, _)| *owner)
     }
 
-    /// All streams that some key wrote.
+    /// All streams written with any key.
     pub fn streams(&self) -> Vec<StreamKey> {
         self.streams.keys().copied().collect()
     }
@@ -152,7 +153,7 @@ impl Shares {
         its
     }
 
-    /// The streams that a key wrote and that are there, the oldest first.
+    /// The streams written with a key, oldest first.
     pub fn written_by(&self, key: KeyId) -> Vec<StreamKey> {
         let its = self.streams.iter().filter(|(_, (owner, _))| *owner == key);
         let mut its: Vec<_> = its.map(|(stream, _)| *stream).collect();
@@ -170,12 +171,12 @@ fn count(holds: &mut Holds, thing: Thing) -> &mut u64 {
 
 fn used_up(kind: Kind) -> String {
     let what = kind.name();
-    format!("this satellite has all the {what} that it can have")
+    format!("this satellite has reached its limit of {what}")
 }
 
 impl<S: Store> Broker<S> {
-    /// Whether a client may have one more of something in a pipe, and somebody else would find some of it
-    /// still; else why not.
+    /// Whether a client may have one more of something in a pipe, leaving some for others. If not, the
+    /// reason.
     pub(super) fn has_room_for(
         &mut self,
         client: Uuid,
@@ -185,7 +186,7 @@ impl<S: Store> Broker<S> {
         let owner = self.clients.key_of(client);
         match owner {
             Some(owner) => self.key_has_share(owner, kind)?,
-            None if self.roll.is_some() => {}
+            None if self.registry.is_some() => {}
             None => self.client_has_share(client, kind)?,
         }
         let parts = match kind {
@@ -193,37 +194,37 @@ impl<S: Store> Broker<S> {
             Kind::Listeners => Pipe::open_streams,
             Kind::Streams => Pipe::listeners,
         };
-        let feeds = self.pipes.get(pipe).map_or(0, parts);
+        let cursors = self.pipes.get(pipe).map_or(0, parts);
         let manages = self.manages(owner);
-        // Those who are there go before those who may come back.
-        while !self.can_have(kind, feeds, manages) && self.forget_one_absent() {}
-        if self.can_have(kind, feeds, manages) {
+        // Present clients take precedence over absent ones.
+        while !self.can_have(kind, cursors, manages) && self.forget_one_absent() {}
+        if self.can_have(kind, cursors, manages) {
             Ok(())
         } else {
             Err(used_up(kind))
         }
     }
 
-    fn can_have(&self, kind: Kind, feeds: usize, manages: bool) -> bool {
+    fn can_have(&self, kind: Kind, cursors: usize, manages: bool) -> bool {
         self.number_of(kind) < self.most(kind)
-            && self.effects.feeds + feeds <= MAX_FEEDS
-            && self.has_memory_for(kind, feeds, manages)
+            && self.effects.cursors + cursors <= MAX_CURSORS
+            && self.has_memory_for(kind, cursors, manages)
     }
 
-    /// Whether a key is among those for whom some of everything is kept; so is everybody at a satellite without keys.
+    /// Whether a key may use the part kept for managing keys. At a satellite without keys everybody may.
     fn manages(&self, owner: Option<KeyId>) -> bool {
-        self.roll.is_none() || self.key(owner).is_some_and(|key| key.rights.manage)
+        self.registry.is_none() || self.key(owner).is_some_and(|key| key.rights.manage)
     }
 
     fn number_of(&self, kind: Kind) -> usize {
         match kind {
             Kind::Clients => self.clients.present(),
-            Kind::Listeners => self.takers.len(),
+            Kind::Listeners => self.subscriptions.len(),
             Kind::Streams => self.streams.len().max(self.writers.len()),
         }
     }
 
-    /// Whether one more client with a key may come; else why not.
+    /// Whether one more client with this key may connect. If not, the reason.
     pub(super) fn client_may_come(&self, owner: Option<KeyId>) -> Result<(), String> {
         if let Some(owner) = owner {
             self.key_has_share(owner, Kind::Clients)?;
@@ -276,7 +277,7 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// What a key holds.
+    /// What a key holds, including its connections.
     pub fn holds(&self, key: KeyId) -> Holds {
         Holds {
             clients: self.clients.present_with(key) as u64,
@@ -284,8 +285,8 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// How many bytes of a key's streams may be kept: what its invitation says, or a quarter of what there is room
-    /// for. None for a key that manages, unless its invitation says so.
+    /// How many bytes a key's streams may hold: the quota of its invitation, or a quarter of the room. None
+    /// for a key that may manage, unless its invitation sets a quota.
     pub(super) fn key_quota(&self, owner: KeyId) -> Option<u64> {
         let key = self.key(Some(owner))?;
         let room = match self.store.disk() {
@@ -296,7 +297,7 @@ impl<S: Store> Broker<S> {
         key.quota.or(share)
     }
 
-    /// What one writer's key may still be given, and its quota.
+    /// How much more credit the key of a writer may get, and the key's quota.
     pub(super) fn key_left(&self, writer: Uuid) -> Option<(u64, u64)> {
         let owner = self.shares.owner_of(writer)?;
         let quota = self.key_quota(owner)?;
@@ -304,7 +305,7 @@ impl<S: Store> Broker<S> {
         Some((quota.saturating_sub(promised), quota))
     }
 
-    /// Takes note of how much of a stream is kept.
+    /// Updates the number of held bytes of a stream.
     pub(super) fn recount(&mut self, stream: StreamKey) {
         if self.shares.owner_of_stream(stream).is_none() {
             return;

@@ -1,18 +1,18 @@
-//! The broker by itself: what peers say to it and what they hear, on a time of the test's own.
+//! Tests of the broker alone: what peers say and what they are told, with a clock set by the test.
 
-mod asking;
-mod credit;
+mod budget;
 mod failing;
 mod handshake;
 mod keys;
 mod limits;
-mod listening;
-mod losing;
-mod old;
 mod pen;
+mod queries;
 mod random;
 mod shares;
 mod story;
+mod streams;
+mod subscriptions;
+mod timeouts;
+mod v01_peers;
 mod words;
 mod work;
-mod writing;

@@ -1,38 +1,37 @@
-//! What memory everything takes that is no payload: connections, streams, listeners and what they have to do with
-//! one another.
+//! The memory used by everything except payloads: connections, streams, listeners and their cursors.
 //!
-//! Owns the prices, and what may be had of all of it together. Some megabytes of it come with the satellite; the
-//! rest the memory budget pays for, up to three quarters of it, so that payloads always have a quarter. Whoever
-//! would use more is refused, those that do not manage a little sooner. Never counts anything: the collections
-//! know how long they are.
+//! This module owns the price of each thing and the limit for all of them together. The first megabytes come
+//! with the satellite. The memory budget pays for the rest, up to three quarters of the budget, so payloads
+//! always have a quarter. Requests beyond the limit are refused, a little earlier for keys that may not
+//! manage. This module never counts anything: the collections know their lengths.
 
 use super::{ABSENT_KEPT, Broker, MAX_CLIENTS, MAX_LISTENERS, MAX_STREAMS};
 use crate::store::Store;
 
-/// What comes with the satellite, in bytes.
+/// Memory that does not count against the budget, in bytes.
 const FREE: u64 = 8 << 20;
 
-/// What a connection takes, in bytes (`benches/growth` measures some 35 KiB, for libzmq's queues and buffers
-/// and for TLS).
+/// The price of a connection, in bytes. `benches/growth` measures about 35 KiB, for the queues and buffers of
+/// libzmq and for TLS.
 const CONNECTION: u64 = 40 << 10;
 
-/// What a stream takes, in bytes, with a pipe and a writer of its own and names of full length: a kibibyte (`cargo
-/// test --test heavy` measures it), and the names.
+/// The price of a stream, in bytes, with its own pipe, its own writer and names of full length: a kibibyte
+/// (measured by `cargo test --test heavy`) plus the names.
 const STREAM: u64 = 1536;
 
-/// What a listener takes, in bytes, with a pipe of its own.
+/// The price of a listener with its own pipe, in bytes.
 const LISTENER: u64 = 1 << 10;
 
-/// What a listener's part in a stream takes, in bytes.
-const FEED: u64 = 256;
+/// The price of a listener's cursor in a stream, in bytes.
+const CURSOR: u64 = 256;
 
-/// What is kept of a writer or a listener that may come back, in bytes.
+/// The price of an absent writer or listener, in bytes.
 const ABSENT: u64 = 1 << 10;
 
-/// What is kept for those who manage: one part in so many.
+/// Keys that may manage have one part in this many to themselves.
 const KEPT: u64 = 8;
 
-/// Something that takes memory.
+/// A kind of thing that takes memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Clients,
@@ -58,12 +57,12 @@ impl Kind {
     }
 }
 
-/// All that may be used for what is no payload, with a budget of so many bytes.
+/// The maximum memory for everything except payloads, with a budget of this many bytes.
 const fn most(budget: u64) -> u64 {
     FREE + budget / 4 * 3
 }
 
-/// The most clients that a satellite with a budget of so many bytes serves, however many descriptors there are.
+/// The maximum number of clients with a budget of this many bytes, however many file descriptors there are.
 #[must_use]
 pub fn most_clients(budget: u64) -> usize {
     at_most(budget, Kind::Clients, MAX_CLIENTS)
@@ -74,7 +73,7 @@ fn at_most(budget: u64, kind: Kind, most_ever: usize) -> usize {
 }
 
 impl<S: Store> Broker<S> {
-    /// The most that there may be of something, if there is nothing else.
+    /// The maximum number of things of one kind, if there is nothing else.
     pub(super) fn most(&self, kind: Kind) -> usize {
         match kind {
             Kind::Clients => self.settings.clients,
@@ -83,29 +82,29 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    /// What is used for what is no payload, in bytes.
+    /// The memory used by everything except payloads, in bytes.
     fn upkeep(&self) -> u64 {
         let streams = self.streams.len().max(self.writers.len()) as u64;
         self.clients.connected() as u64 * CONNECTION
             + streams * STREAM
-            + self.takers.len() as u64 * LISTENER
-            + self.effects.feeds as u64 * FEED
+            + self.subscriptions.len() as u64 * LISTENER
+            + self.effects.cursors as u64 * CURSOR
             + self.absent.len().min(ABSENT_KEPT) as u64 * ABSENT
     }
 
-    /// What of it the budget pays for, in bytes.
+    /// The part of that memory which the budget pays for, in bytes.
     pub(super) fn upkeep_of_budget(&self) -> u64 {
         self.upkeep()
             .saturating_sub(FREE)
             .min(self.settings.memory / 4 * 3)
     }
 
-    /// Whether there is memory for one more of something, and so many feeds with it. One that does not manage
-    /// leaves some to those who do.
-    pub(super) fn has_memory_for(&self, kind: Kind, feeds: usize, manages: bool) -> bool {
+    /// Whether there is memory for one more thing of this kind and this many cursors. A key that may not
+    /// manage must leave the part kept for those that may.
+    pub(super) fn has_memory_for(&self, kind: Kind, cursors: usize, manages: bool) -> bool {
         let most = most(self.settings.memory);
         let most = if manages { most } else { most - most / KEPT };
-        self.upkeep() + kind.price() + feeds as u64 * FEED <= most
+        self.upkeep() + kind.price() + cursors as u64 * CURSOR <= most
     }
 }
 

@@ -1,9 +1,9 @@
-//! How much work questions may be: one that looks at much has who asked it wait with the next one, and nobody else.
+//! Rate limit for queries: whoever asks an expensive query waits for the next answer, and nobody else does.
 //!
-//! Owns when a question is answered that looks at many pipes and streams. What it looked at is paid by its key, or by
-//! its connection where there are no keys: for each look a time in which that one's questions are not answered,
-//! twenty times as long as a look takes. So one that asks without end has a twentieth of the satellite. Never
-//! decides what an answer says.
+//! This module owns the time at which a query is answered. The key that asked, or the connection at a
+//! satellite without keys, pays for each pipe or stream examined. The price is a pause in which its queries
+//! are not answered, twenty times as long as the examination takes. Endless queries thus use at most a
+//! twentieth of the satellite. This module never decides what an answer says.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -13,24 +13,25 @@ use crate::keys::KeyId;
 use crate::protocol::{Code, Request};
 use crate::store::Store;
 
-/// What a look costs: a pipe or a stream is looked at in a tenth of a microsecond (measured with a hundred thousand).
+/// The pause for one examined pipe or stream. Examining one takes a tenth of a microsecond (measured with a
+/// hundred thousand).
 const LOOK: Duration = Duration::from_micros(2);
 
-/// So many looks are nothing to speak of.
+/// A query that examines at most this many costs nothing.
 const FREE: usize = 1000;
 
-/// The most questions of one that wait, and of all.
+/// The maximum number of waiting queries, per payer and (`ALL_WAITING`) in total.
 const WAITING: usize = 16;
 const ALL_WAITING: usize = 1024;
 
-/// Who pays.
+/// Who pays for a query.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Payer {
     Key(KeyId),
     Connection(Peer),
 }
 
-/// A question that waits.
+/// A query that waits for its turn.
 #[derive(Debug)]
 struct Waiting {
     payer: Payer,
@@ -39,22 +40,22 @@ struct Waiting {
     question: Request,
 }
 
-/// Who has to wait, and what waits.
+/// Who has to wait, and the waiting queries.
 #[derive(Debug, Default)]
 pub(super) struct Work {
-    /// From when on somebody's questions are answered again.
+    /// For each payer, the time from which its queries are answered again.
     paid: HashMap<Payer, Now>,
     waiting: VecDeque<Waiting>,
 }
 
 impl Work {
-    /// When the first of those that wait is due.
+    /// When the first waiting query is due.
     pub fn deadline(&self) -> Option<Now> {
         let due = |it: &Waiting| self.paid.get(&it.payer).copied().unwrap_or(Now::ZERO);
         self.waiting.iter().map(due).min()
     }
 
-    /// Nobody is there to hear the answers.
+    /// Forgets a connection that is gone, and its queries.
     pub fn forget(&mut self, peer: &Peer) {
         self.waiting.retain(|it| it.peer != *peer);
         self.paid.remove(&Payer::Connection(peer.clone()));
@@ -77,7 +78,7 @@ impl Work {
 }
 
 impl<S: Store> Broker<S> {
-    /// Answers a question, now or when its turn comes.
+    /// Answers a query now or when its turn comes.
     pub(super) fn question(&mut self, peer: &Peer, key: Option<KeyId>, question: Request) {
         let payer = match key {
             Some(key) => Payer::Key(key),
@@ -89,8 +90,7 @@ impl<S: Store> Broker<S> {
             return self.answer_question(payer, peer, key, &question);
         }
         if its >= WAITING || self.work.waiting.len() >= ALL_WAITING {
-            let message =
-                "so many questions that look at so much are not answered at once: ask later";
+            let message = "too many expensive queries are waiting: try again later";
             return self.refuse(peer, Code::Limit, message, None);
         }
         self.work.waiting.push_back(Waiting {
@@ -115,7 +115,7 @@ impl<S: Store> Broker<S> {
         self.work.pay(payer, self.now, looks);
     }
 
-    /// Answers those whose turn has come.
+    /// Answers the queries whose turn has come.
     pub(super) fn go_on_answering(&mut self) {
         for _ in 0..self.work.waiting.len() {
             let Some(next) = self.work.waiting.pop_front() else {
@@ -125,7 +125,7 @@ impl<S: Store> Broker<S> {
                 self.work.waiting.push_back(next);
                 continue;
             }
-            // It may have been revoked, or have gone, meanwhile.
+            // The key may have been revoked, or the client gone, in the meantime.
             if self.clients.at(&next.peer).is_some() && self.has_valid_key(&next.peer, next.key) {
                 self.answer_question(next.payer, &next.peer, next.key, &next.question);
             }

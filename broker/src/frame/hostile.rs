@@ -1,4 +1,4 @@
-//! What a peer may do to a socket with bytes alone, over ZMTP that is spoken by hand. Each test holds one of
+//! What a peer can do to a socket with bytes alone, over ZMTP spoken by hand. Each test covers one of
 //! libzmq's patches (`libzmq/src/lib.rs`) and fails without it.
 
 use std::fs::File;
@@ -19,19 +19,19 @@ const LAST: u8 = 0;
 const MORE: u8 = 1;
 const COMMAND: u8 = 4;
 
-/// The most that a socket of these tests takes in one frame.
+/// The maximum length of a frame for the sockets of these tests, in bytes.
 const LONGEST: usize = 1 << 20;
 
-/// How many bytes of a command there are at most, and of a connection's first frame.
+/// The maximum length of a command, and of a connection's first frame, in bytes.
 const LONGEST_COMMAND: usize = 4096;
 
-/// What an unfinished message may hold beside one frame of the greatest length.
+/// What an unfinished message may contain besides one frame of the maximum length, in bytes.
 const BESIDE: usize = 66 << 10;
 
-/// A version of the protocol, as a peer may greet with it.
+/// A version of ZMTP that a peer may greet with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Version {
-    /// Before versions were told of.
+    /// From before greetings contained a version.
     V1,
     V2,
     V3,
@@ -57,7 +57,7 @@ impl Peer {
         Self::of(TcpStream::connect(address).unwrap())
     }
 
-    /// A DEALER that is let in, if its name is.
+    /// A DEALER that is admitted if its name is.
     fn named(router: &Socket, version: Version, name: &[u8]) -> Self {
         let mut peer = Self::at(router);
         peer.say(&greeting(version));
@@ -70,18 +70,18 @@ impl Peer {
         peer
     }
 
-    /// Nothing may be said before the answer is there.
+    /// Sends the READY command. Nothing else may be sent before the answer arrives.
     fn introduce_itself(&mut self, properties: &[(&[u8], &[u8])]) {
         self.frame(COMMAND, &ready(properties));
         assert!(self.hears(b"\x05READY"));
     }
 
-    /// A DEALER of some version that is let in.
+    /// A DEALER of some version that is admitted.
     fn speaking(router: &Socket, version: Version) -> Self {
         Self::named(router, version, b"")
     }
 
-    /// Says something. Whoever has been turned away in the middle is not heard to the end.
+    /// Sends bytes. A peer that is disconnected in the middle cannot send all of them.
     fn say(&mut self, bytes: &[u8]) {
         let _ = self.0.write_all(bytes);
     }
@@ -100,7 +100,7 @@ impl Peer {
         }
     }
 
-    /// Reads until a whole `answer` has come.
+    /// Reads until a whole `answer` has arrived.
     fn hears(&mut self, answer: &[u8]) -> bool {
         let mut heard: Vec<u8> = Vec::new();
         let mut bytes = [0; 4096];
@@ -113,7 +113,7 @@ impl Peer {
         true
     }
 
-    /// Whether its connection is closed from the other side.
+    /// Whether the other side closes the connection.
     fn is_turned_away(&mut self) -> bool {
         match self.0.read_to_end(&mut Vec::new()) {
             Ok(_) => true,
@@ -122,7 +122,7 @@ impl Peer {
     }
 }
 
-/// What a peer says first.
+/// The greeting of a peer.
 fn greeting(version: Version) -> Vec<u8> {
     let signature = [&[0xff_u8][..], &[0; 7], &[1, 0x7f]].concat();
     let null = [&b"NULL"[..], &[0; 16], &[0; 32]].concat();
@@ -135,7 +135,7 @@ fn greeting(version: Version) -> Vec<u8> {
     }
 }
 
-/// A frame's flags and length.
+/// The flags and length of a frame.
 fn head(flags: u8, length: usize) -> Vec<u8> {
     match u8::try_from(length) {
         Ok(length) => vec![flags, length],
@@ -154,7 +154,7 @@ fn ready(properties: &[(&[u8], &[u8])]) -> Vec<u8> {
     command
 }
 
-/// Has a peer say something, and returns what it is called.
+/// Makes a peer send a message, and returns its routing id.
 fn route_of(router: &Socket, peer: &mut Peer) -> Bytes {
     route_in(router, Version::V31, peer)
 }
@@ -166,7 +166,7 @@ fn route_in(router: &Socket, version: Version, peer: &mut Peer) -> Bytes {
     frames.remove(0)
 }
 
-/// A message to this name comes to this peer.
+/// Asserts that a message to this routing id reaches this peer.
 fn is_reached(router: &mut Socket, route: &Bytes, peer: &mut Peer) {
     let word = [Bytes::from(format!("to {route:?}"))];
     assert_eq!(send(router, Some(route), &word).unwrap(), Sent::Taken);
@@ -191,7 +191,7 @@ fn whatever_name_a_peer_gives_itself_it_is_called_otherwise_and_served() {
     }
 }
 
-/// The name of a peer that comes so many after this one.
+/// The name of the peer that connects this many places later.
 fn name_after(route: &Bytes, ahead: u32) -> Vec<u8> {
     let number = u32::from_be_bytes(route[1..].try_into().unwrap());
     [&[0][..], &number.wrapping_add(ahead).to_be_bytes()].concat()
@@ -210,7 +210,7 @@ fn a_peer_that_takes_the_name_of_one_who_is_here_is_served_as_that_one_is() {
     }
 }
 
-/// It ended the whole program, once the other one came.
+/// Before the patch, the arrival of the other peer ended the whole program.
 #[test]
 fn a_peer_that_takes_the_name_of_one_still_to_come_harms_neither() {
     for version in VERSIONS {
@@ -231,10 +231,10 @@ fn a_peer_that_takes_the_name_of_one_still_to_come_harms_neither() {
     }
 }
 
-/// `ZMQ_CONNECT_ROUTING_ID`.
+/// The socket option `ZMQ_CONNECT_ROUTING_ID`.
 const CONNECT_ROUTING_ID: c_int = 61;
 
-/// A ROUTER that connects itself may call the other end what it likes.
+/// A ROUTER that connects by itself may choose the name of the other end.
 #[test]
 fn a_name_that_the_router_has_given_away_is_given_to_nobody_else() {
     let (mut router, mut dealer) = pair();
@@ -254,7 +254,7 @@ fn a_name_that_the_router_has_given_away_is_given_to_nobody_else() {
 
 #[test]
 fn a_name_is_one_frame_and_no_command_or_ends_its_connection() {
-    // A flag behind a length of nine bytes would look like a later version's greeting.
+    // A flag after a length of nine bytes would look like a later version's greeting.
     let old = [5, MORE, b'n', b'a', b'm', b'e'];
     let more = [&head(MORE, 4)[..], b"name"].concat();
     let command = [&head(COMMAND, 4)[..], b"name"].concat();
@@ -272,7 +272,7 @@ fn a_name_is_one_frame_and_no_command_or_ends_its_connection() {
     }
 }
 
-/// While a ROUTER ends the connections of its many peers one by one, the names of some arrive.
+/// Names arrive while a ROUTER ends the connections of its many peers one by one.
 #[test]
 fn a_router_may_be_closed_while_names_arrive() {
     let context = zmq::Context::new();
@@ -324,7 +324,7 @@ fn a_first_frame_is_small_or_ends_its_connection() {
         let (router, mut dealer) = pair();
         let mut peer = Peer::at(&router);
         peer.say(&greeting(version));
-        // Its length is enough.
+        // The length alone is enough.
         if version == Version::V1 {
             let length = LONGEST_COMMAND as u64 + 2;
             peer.say(&[&[0xff][..], &length.to_be_bytes(), &[LAST]].concat());
@@ -354,7 +354,7 @@ fn a_name_of_a_megabyte_ends_its_connection_and_nothing_else() {
 fn a_command_is_short_or_ends_its_connection() {
     let (router, mut dealer) = pair();
     let mut peer = Peer::speaking(&router, Version::V31);
-    // One that nobody knows is passed over.
+    // An unknown command is ignored.
     let unknown = [&b"\x04WHAT"[..], &[0; LONGEST_COMMAND - 5]].concat();
     peer.frame(COMMAND, &unknown);
     route_of(&router, &mut peer);
@@ -394,7 +394,7 @@ fn a_ping_is_answered_with_what_it_brought() {
     assert!(peer.hears(b"\x04\x15\x04PONGcontext of 16 b."));
 }
 
-/// They are for publishers.
+/// Subscriptions are only for publishers.
 #[test]
 fn a_subscription_is_no_message() {
     let (router, _dealer) = pair();
@@ -442,7 +442,7 @@ fn a_message_that_does_not_end_takes_no_more_room_than_one_that_does() {
     }
 }
 
-/// The count starts again, or there would be no room for the notice.
+/// The count starts again. Otherwise there would be no room for the notification.
 #[test]
 fn an_unfinished_message_of_the_most_frames_leaves_room_for_the_notice_of_its_end() {
     let (router, _dealer) = pair();
@@ -476,13 +476,14 @@ fn a_client_that_connects_again_counts_frames_anew() {
     }
 }
 
-/// Has somebody else greet, behind what the one before has left, such as the notice that it has gone.
+/// Makes another peer greet. Messages of the previous peer, such as the notification that it has gone, are
+/// skipped.
 fn greet_notified(router: &Socket, dealer: &mut Socket) {
     send(dealer, None, &[Bytes::from_static(b"hello")]).unwrap();
     while await_message(router, 9)[1..] != [Bytes::from_static(b"hello")] {}
 }
 
-/// A DEALER is as little to be filled up as a ROUTER is.
+/// A DEALER cannot be filled up either, just like a ROUTER.
 #[test]
 fn a_client_leaves_who_sends_it_a_message_without_end() {
     for payload in [vec![0; 1], vec![0; LONGEST]] {
@@ -503,7 +504,8 @@ fn a_client_leaves_who_sends_it_a_message_without_end() {
     }
 }
 
-/// One that came upon itself, as a connection over TCP can whose port nobody listens at, would answer itself.
+/// A connection over TCP to a port without a listener can reach itself. A client that reached itself would
+/// answer itself.
 #[test]
 fn a_client_speaks_to_no_client() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -516,10 +518,11 @@ fn a_client_speaks_to_no_client() {
     assert!(peer.is_turned_away());
 }
 
-/// How many messages somebody sends whose queue takes fewer.
+/// How many messages a peer sends. The queue holds fewer.
 const QUEUED: usize = 64;
 
-/// A ROUTER that does not read, and a peer whose messages have filled its queue, with more behind them.
+/// A ROUTER that does not read, and a peer whose messages have filled the ROUTER's queue, with more behind
+/// them.
 fn stuck(router: &Socket, behind: &[u8]) -> Peer {
     let mut peer = Peer::speaking(router, Version::V31);
     route_of(router, &mut peer);
@@ -528,13 +531,13 @@ fn stuck(router: &Socket, behind: &[u8]) -> Peer {
     peer
 }
 
-/// Closes a connection so that the other end is told of an error.
+/// Closes a connection so that the other end sees an error.
 fn reset(peer: Peer) {
     rustix::net::sockopt::set_socket_linger(&peer.0, Some(Duration::ZERO)).unwrap();
     drop(peer);
 }
 
-/// Returns when the I/O thread of this context has seen all that has happened before.
+/// Returns when the I/O thread of this context has processed everything that happened before.
 fn let_it_be_seen(context: &zmq::Context) {
     for _ in 0..3 {
         let (other, mut dealer) = pair_of(context);
@@ -542,7 +545,7 @@ fn let_it_be_seen(context: &zmq::Context) {
     }
 }
 
-/// libzmq tells both ends of a connection of a new limit. One of them may be gone already.
+/// libzmq tells both ends of a connection about a new limit. One of them may be gone already.
 #[test]
 fn a_limit_may_be_set_while_a_connection_ends() {
     let context = zmq::Context::new();
@@ -553,14 +556,14 @@ fn a_limit_may_be_set_while_a_connection_ends() {
     route_of(&router, &mut peer);
     drop(peer);
     assert_eq!(await_message(&router, 9)[1..], [Bytes::new()]);
-    // The socket lets go of its end, and the I/O thread then frees the other one.
+    // The socket releases its end, and the I/O thread then frees the other one.
     assert!(receive(&mut router, 9).unwrap().is_none());
     greet(&other, &mut bystander);
     router.set_rcvhwm(1).unwrap();
     let_it_be_seen(&context);
 }
 
-/// What had been read ahead is looked at once there is room again, and it is a PING.
+/// Data that was read ahead is processed once there is room again, and it is a PING.
 #[test]
 fn a_ping_that_waits_behind_a_full_queue_may_outlive_its_connection() {
     let context = zmq::Context::new();
@@ -577,30 +580,29 @@ fn a_ping_that_waits_behind_a_full_queue_may_outlive_its_connection() {
     greet_notified(&router, &mut dealer);
 }
 
-/// A connection that has broken waits until what came before is read. Its time to ask for a sign of life
-/// comes meanwhile.
+/// A broken connection waits until earlier messages are read. Its heartbeat becomes due meanwhile.
 #[test]
 fn no_sign_of_life_is_asked_of_a_connection_that_has_broken() {
     let context = zmq::Context::new();
     let mut router = context.socket(zmq::ROUTER).unwrap();
     router.set_rcvhwm(8).unwrap();
     router.set_heartbeat_ivl(100).unwrap();
-    // It is closed with messages that nobody reads.
+    // The connection is closed with messages that nobody reads.
     router.set_linger(0).unwrap();
     bind(&mut router, "tcp://127.0.0.1:*").unwrap();
     let peer = stuck(&router, b"");
     let_it_be_seen(&context);
     reset(peer);
-    // It is asked after the one before it would have been.
+    // This connection's heartbeat is due later than that of the previous one would have been.
     let mut other = Peer::speaking(&router, Version::V31);
     assert!(other.hears(b"\x04PING"));
     let_it_be_seen(&context);
 }
 
-/// Set where a test runs in a process of its own, whose descriptors it may use up.
+/// Set where a test runs in its own process, whose descriptors it may use up.
 const BY_ITSELF: &str = "SKYPIPE_TEST_BY_ITSELF";
 
-/// Runs a test of this module in a process of its own.
+/// Runs a test of this module in its own process.
 fn run_by_itself(test: &str) {
     let mut child = Command::new(env::current_exe().unwrap());
     child.args(["--exact", &format!("frame::hostile::{test}")]);
@@ -612,7 +614,7 @@ fn run_by_itself(test: &str) {
     );
 }
 
-/// The most memory that this process has had, in bytes.
+/// The peak memory of this process, in bytes.
 #[cfg(target_os = "linux")]
 fn most_memory() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -622,15 +624,15 @@ fn most_memory() -> usize {
     kilobytes.parse::<usize>().unwrap() << 10
 }
 
-/// How many bytes longer a name may make what a connection keeps.
+/// How much more memory a connection may keep because of a long name, in bytes.
 #[cfg(target_os = "linux")]
 const KEPT: usize = 2000;
 
-/// How many connections there are of each kind.
+/// The number of connections of each kind.
 #[cfg(target_os = "linux")]
 const COUNT: usize = 100;
 
-/// libzmq kept it for as long as the connection lasted, and twice.
+/// Before the patch, libzmq kept the name for as long as the connection lasted, and twice.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_long_name_takes_no_memory() {
@@ -640,7 +642,7 @@ fn a_long_name_takes_no_memory() {
     }
     let (router, _dealer) = pair();
     let mut peers = Vec::new();
-    // Whatever it is called, this much of its receive buffer has been used.
+    // Whatever the peer's name is, this much of its receive buffer has been used.
     let command = [&b"\x04WHAT"[..], &[0; LONGEST_COMMAND - 5]].concat();
     let mut taken = |name: &[u8]| {
         let before = most_memory();
@@ -653,7 +655,7 @@ fn a_long_name_takes_no_memory() {
         (most_memory() - before) / COUNT
     };
     let long = [b'n'; LONGEST_COMMAND - 100];
-    // What is there once is taken with the first ones.
+    // What is allocated only once is allocated with the first connections.
     taken(&long);
     let (short, long) = (taken(b""), taken(&long));
     assert!(long < short + KEPT, "{short} and {long} bytes");

@@ -1,17 +1,17 @@
-//! Real sockets, on this machine alone.
+//! Real sockets, only on this machine.
 
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::*;
 
-/// How long a test waits for what has to come.
+/// How long a test waits for something that must happen.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The receive queues, in messages.
+/// The length of receive queues, in messages.
 const RECEIVE_QUEUE: i32 = 8;
 
-/// A payload that says when it is freed.
+/// A payload that reports when it is freed.
 struct Probe(Vec<u8>, mpsc::Sender<()>);
 
 impl AsRef<[u8]> for Probe {
@@ -32,7 +32,7 @@ fn probe(len: usize) -> (Bytes, mpsc::Receiver<()>) {
     (Bytes::from_owner(Probe(vec![7; len], sender)), receiver)
 }
 
-/// A ROUTER with its notices on, and a DEALER that connects to it.
+/// A ROUTER with notifications enabled, and a DEALER that connects to it.
 pub(super) fn pair() -> (Socket, Socket) {
     pair_of(&zmq::Context::new())
 }
@@ -138,7 +138,7 @@ fn frames_beyond_the_limit_are_dropped() {
     greet(&router, &mut dealer);
 }
 
-/// Reads on until `router` no longer knows `route`; how many notices there were.
+/// Reads until `router` no longer knows `route`. Returns the number of notifications.
 fn await_departure(router: &mut Socket, route: &Bytes) -> usize {
     let deadline = Instant::now() + PATIENCE;
     let mut notices = 0;
@@ -161,7 +161,7 @@ fn a_closed_connection_is_announced() {
     assert_eq!(await_departure(&mut router, &route), 1);
 }
 
-/// If this sees a notice one day, `server/departures.rs` is no longer needed.
+/// If this test ever sees a notification, `server/departures.rs` is no longer needed.
 #[test]
 fn a_connection_that_ends_with_its_queue_full_is_found_out_by_asking() {
     let context = zmq::Context::new();
@@ -171,7 +171,7 @@ fn a_connection_that_ends_with_its_queue_full_is_found_out_by_asking() {
     router.monitor("inproc://events", ended.into()).unwrap();
     let events = context.socket(zmq::PAIR).unwrap();
     events.connect("inproc://events").unwrap();
-    // libzmq counts the greeting as queued until it is told of a few messages read.
+    // libzmq counts the greeting as queued until it has been told that a few messages were read.
     for _ in 1..RECEIVE_QUEUE {
         send(&mut dealer, None, &[Bytes::from_static(b"x")]).unwrap();
     }
@@ -186,7 +186,7 @@ fn a_frame_that_is_too_long_ends_its_connection_and_nothing_else() {
     let route = greet(&router, &mut dealer);
     send(&mut dealer, None, &[Bytes::from(vec![0; (1 << 20) + 1])]).unwrap();
     assert_eq!(await_message(&router, 9), [route.clone(), Bytes::new()]);
-    // What the DEALER says before it notices is lost with its connection.
+    // Messages that the DEALER sends before it notices are lost with its connection.
     let deadline = Instant::now() + PATIENCE;
     let again = loop {
         send(&mut dealer, None, &[Bytes::from_static(b"hello")]).unwrap();

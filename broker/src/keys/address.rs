@@ -1,6 +1,6 @@
-//! Where a satellite is reached from other machines, as invitations and `--public` write it.
+//! The address of a satellite for other machines, as invitations and `--public` write it.
 //!
-//! Owns the form of an address and of the transport around a connection. Never looks a name up.
+//! This module owns the format of an address and the transport of a connection. It never resolves a name.
 //!
 //! ```text
 //! [skypipe://]HOST:PORT                  a TCP connection
@@ -8,38 +8,39 @@
 //! skypipe+wss://HOST[:PORT][/PATH]       inside a WebSocket, inside TLS
 //! ```
 //!
-//! `HOST` is a name, an IPv4 address or an IPv6 address in brackets. Inside each of the three the same
-//! TLS 1.3 is spoken with the satellite itself, so that nothing on the way has to be trusted.
+//! `HOST` is a name, an IPv4 address or an IPv6 address in brackets. Inside all three transports, the client
+//! speaks the same TLS 1.3 with the satellite itself, so nothing on the way has to be trusted.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-/// The longest host: the limit of DNS, in bytes.
+/// The maximum length of a host, which is the limit of DNS, in bytes.
 const MAX_HOST: usize = 253;
 
-/// The longest path of a WebSocket, in bytes.
+/// The maximum length of a WebSocket's path, in bytes.
 const MAX_PATH: usize = 255;
 
-/// The port of HTTPS, on which TLS and WebSockets are expected.
+/// The port of HTTPS, the default for TLS and WebSockets.
 const HTTPS: u16 = 443;
 
-/// What a connection runs in.
+/// The transport of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transport {
     /// TCP alone.
     Tcp,
-    /// TLS that something in front of the satellite ends.
+    /// TLS that a proxy in front of the satellite terminates.
     Tls,
-    /// A WebSocket in TLS that something in front of the satellite ends.
+    /// A WebSocket in TLS that a proxy in front of the satellite terminates.
     WebSocket {
-        /// The path in the request: it begins with a slash, and does not end in one but alone.
+        /// The path in the request. It begins with a slash and does not end in one, unless it is a single
+        /// slash.
         path: String,
     },
 }
 
 impl Transport {
-    /// The beginning of an address, up to the host.
+    /// The scheme of an address, including `://`.
     #[must_use]
     pub fn scheme(&self) -> &'static str {
         match self {
@@ -49,7 +50,7 @@ impl Transport {
         }
     }
 
-    /// What stands behind the port.
+    /// The part after the port.
     fn path(&self) -> &str {
         match self {
             Self::Tcp | Self::Tls => "",
@@ -59,23 +60,23 @@ impl Transport {
     }
 }
 
-/// Where a satellite is reached.
+/// The address of a satellite.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
-    /// What a connection to it runs in.
+    /// The transport of a connection to the satellite.
     pub transport: Transport,
-    /// The host, as it stands in a URL: [`is_host`] holds.
+    /// The host, as in a URL. [`is_host`] holds.
     pub host: String,
     /// The port, never 0.
     pub port: u16,
 }
 
-/// The text is no address.
+/// The text is not an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoAddress;
 
 impl Address {
-    /// An address for TCP alone.
+    /// An address for plain TCP.
     #[must_use]
     pub fn tcp(host: impl Into<String>, port: u16) -> Self {
         Self {
@@ -94,12 +95,11 @@ impl Address {
         }
     }
 
-    /// Reads an address that may lack its port; `default` then stands in, or [`HTTPS`] where a scheme
-    /// names TLS.
+    /// Parses an address. If the port is missing, it is `default`, or [`HTTPS`] for a scheme with TLS.
     ///
     /// # Errors
     ///
-    /// When it makes no sense, or lacks its port and there is no default.
+    /// If the text is not an address, or lacks its port and there is no default.
     pub fn parse(text: &str, default: Option<u16>) -> Result<Self, NoAddress> {
         let kinds = [
             Transport::Tls,
@@ -119,7 +119,7 @@ impl Address {
             if !is_path(&rest[slash..]) {
                 return Err(NoAddress);
             }
-            // Whether the last slash is there makes no difference: the invitation's secret comes behind one.
+            // A trailing slash makes no difference: in an invitation, the secret follows a slash.
             *path = format!("/{}", rest[slash..].trim_matches('/'));
             rest = &rest[..slash];
         }
@@ -139,7 +139,7 @@ impl Address {
     }
 }
 
-/// Host and port.
+/// Splits a text into host and port.
 fn split(text: &str, default: Option<u16>) -> Result<(&str, u16), NoAddress> {
     match text.rsplit_once(':').filter(|_| !text.ends_with(']')) {
         None => default.map(|port| (text, port)).ok_or(NoAddress),
@@ -170,7 +170,7 @@ impl FromStr for Address {
 }
 
 impl fmt::Display for Address {
-    /// An address for TCP alone is shown without its scheme.
+    /// Writes the address. Plain TCP is written without a scheme.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (host, port, path) = (&self.host, self.port, self.transport.path());
         let scheme = match &self.transport {
@@ -181,8 +181,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// Whether `text` can stand as the host of an invitation: a name, an IPv4 address, or an IPv6
-/// address in brackets.
+/// Whether `text` can be the host of an invitation: a name, an IPv4 address, or an IPv6 address in brackets.
 #[must_use]
 pub fn is_host(text: &str) -> bool {
     if let Some(inside) = text.strip_prefix('[') {
@@ -200,7 +199,7 @@ pub fn is_host(text: &str) -> bool {
         && (!of_digits || text.parse::<Ipv4Addr>().is_ok())
 }
 
-/// Whether a text can stand as the path of a request without any encoding.
+/// Whether a text can be the path of a request without any encoding.
 fn is_path(text: &str) -> bool {
     let in_paths = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%".contains(&byte);
     text.len() <= MAX_PATH && text.bytes().all(in_paths)

@@ -1,6 +1,6 @@
-//! Patterns of pipes' names.
+//! Patterns for the names of pipes.
 
-/// Whether `name` is meant by `pattern`, in which `*` stands for any characters, or none.
+/// Whether `name` matches `pattern`, in which `*` stands for any characters, or none.
 ///
 /// ```
 /// use skypipe_broker::keys::matches;
@@ -21,7 +21,7 @@ pub fn matches(pattern: &str, name: &str) -> bool {
     let Some(mut rest) = rest.strip_suffix(last) else {
         return false;
     };
-    // The first place is as good as any later one for what comes behind it.
+    // The first match of a part is as good as any later one for the parts behind it.
     for part in parts {
         let Some(at) = rest.find(part) else {
             return false;
@@ -67,7 +67,7 @@ mod tests {
         }
     }
 
-    /// What a pattern means, said as simply as can be.
+    /// The meaning of a pattern, written as simply as possible.
     fn model(pattern: &[u8], name: &[u8]) -> bool {
         match (pattern, name) {
             ([], []) => true,

@@ -1,9 +1,9 @@
 //! 32 bytes that nobody else may see.
 //!
-//! Owns the one type in which secrets are held: it wipes its memory when dropped, compares without
-//! telling by its time where two secrets differ, and never prints what it holds. The module knows
-//! nothing of what a secret is for. (A secret that moves may leave a copy on the stack, as any
-//! value does: secrets are wiped where they lie, which is as far as safe code can see.)
+//! This module owns the only type that holds secrets. It wipes its memory when dropped, compares in constant
+//! time, and never prints its contents. It does not know the purpose of a secret. (A secret that is moved may
+//! leave a copy on the stack, as any value does. Secrets are wiped where they are stored, which is as far as
+//! safe code can see.)
 
 use std::fmt;
 use std::hint::black_box;
@@ -18,13 +18,13 @@ pub const LENGTH: usize = 32;
 pub struct Secret(Zeroizing<[u8; LENGTH]>);
 
 impl Secret {
-    /// Takes the bytes over. The caller's own copy, if one is left, is the caller's to wipe.
+    /// Takes over the bytes. If the caller still has a copy, the caller must wipe it.
     #[must_use]
     pub fn new(bytes: [u8; LENGTH]) -> Self {
         Self(Zeroizing::new(bytes))
     }
 
-    /// A copy of `bytes`, which lies nowhere but in the secret.
+    /// Copies `bytes`. The only new copy is inside the secret.
     #[must_use]
     pub fn copy_of(bytes: &[u8; LENGTH]) -> Self {
         let mut secret = Zeroizing::new([0; LENGTH]);
@@ -32,7 +32,7 @@ impl Secret {
         Self(secret)
     }
 
-    /// The bytes, to be used on the spot and not copied.
+    /// The bytes. Use them in place, without copying.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; LENGTH] {
         &self.0
@@ -49,7 +49,7 @@ impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
         let pairs = self.0.iter().zip(other.0.iter());
         let difference = pairs.fold(0, |so_far, (mine, theirs)| {
-            // Hidden from the optimiser, which could otherwise leave at the first difference.
+            // Hidden from the optimiser, which could otherwise stop at the first difference.
             black_box(so_far | (mine ^ theirs))
         });
         difference == 0

@@ -1,14 +1,14 @@
-//! All keys of a machine, from 32 random bytes.
+//! All keys of a machine, derived from 32 random bytes.
 //!
-//! Owns the derivation of key pairs. A machine keeps its seed and nothing else; a satellite, whose
-//! own identity derives from 32 bytes of its own in the same way, keeps public halves of
-//! others alone. The module never makes randomness and never says who may have which key.
+//! This module owns the derivation of key pairs. A machine stores its seed and nothing else. A satellite's
+//! identity derives in the same way from 32 bytes of its own, and the satellite stores only public keys of
+//! others. This module never creates randomness and never decides who may have which key.
 //!
-//! Every pair for X25519 is `DeriveKeyPair(ikm)` of RFC 9180, section 7.1.3, for DHKEM(X25519, HKDF-SHA256),
-//! where `ikm` is the seed followed by a label that names the purpose. The seed's length is fixed,
-//! so no two purposes share an `ikm`, and HKDF makes the pairs independent: from one of them nobody
-//! learns anything of another, or of the seed. An identity, which signs, is a pair for Ed25519 (RFC 8032) whose
-//! secret half is the secret half of such a pair, which is used for nothing else.
+//! Every X25519 pair is `DeriveKeyPair(ikm)` of RFC 9180, section 7.1.3, for DHKEM(X25519, HKDF-SHA256). Here
+//! `ikm` is the seed followed by a label that names the purpose. The seed's length is fixed, so no two
+//! purposes share an `ikm`. HKDF makes the pairs independent: one pair reveals nothing of another, or of the
+//! seed. An identity, which signs, is an Ed25519 pair (RFC 8032). Its secret key is the secret key of such an
+//! X25519 pair, which is used for nothing else.
 
 use hpke::kem::X25519HkdfSha256;
 use hpke::{Deserializable, Kem, Serializable};
@@ -25,20 +25,20 @@ const FIRST_READING: &[u8] = b"skypipe 1 first reading";
 
 type PrivateKey = <X25519HkdfSha256 as Kem>::PrivateKey;
 
-/// A key pair for X25519.
+/// An X25519 key pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pair {
-    /// The half that may be told.
+    /// The public key.
     pub public: [u8; LENGTH],
-    /// The half that may not.
+    /// The secret key.
     pub secret: Secret,
 }
 
 impl Pair {
-    /// The pair for the purpose that `label` names, from 32 random bytes.
+    /// Derives the pair for the purpose named by `label` from 32 random bytes.
     #[must_use]
     pub fn derive(random: &Secret, label: &[u8]) -> Self {
-        // Of the full length from the start, so that no smaller buffer is left behind unwiped.
+        // Allocated in full from the start, so that no smaller buffer is left behind without being wiped.
         let mut ikm = Zeroizing::new(Vec::with_capacity(LENGTH + label.len()));
         ikm.extend_from_slice(random.as_bytes());
         ikm.extend_from_slice(label);
@@ -51,15 +51,14 @@ impl Pair {
         }
     }
 
-    /// The pair of a secret half that is known already.
+    /// The pair of a known secret key.
     ///
-    /// The public half is what every X25519 computes (RFC 7748, section 6.1):
-    /// secret times base point. Clamping is part of that multiplication, so `secret` is kept as it
-    /// came, clamped or not.
+    /// The public key is what every X25519 computes (RFC 7748, section 6.1): secret key times base point.
+    /// That multiplication includes clamping, so `secret` is stored unchanged, clamped or not.
     ///
     /// # Panics
     ///
-    /// Never: any 32 bytes are a secret half.
+    /// Never: any 32 bytes are a secret key.
     #[must_use]
     pub fn of(secret: Secret) -> Self {
         let key =
@@ -71,27 +70,27 @@ impl Pair {
     }
 }
 
-/// A key pair for Ed25519, by which a machine or a satellite is known.
+/// An Ed25519 key pair, the identity of a machine or a satellite.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SigningPair {
-    /// The half that may be told.
+    /// The public key.
     pub public: [u8; LENGTH],
-    /// The half that may not.
+    /// The secret key.
     pub secret: Secret,
 }
 
 impl SigningPair {
-    /// The identity that `label` names, from 32 random bytes.
+    /// Derives the identity named by `label` from 32 random bytes.
     #[must_use]
     pub fn derive(random: &Secret, label: &[u8]) -> Self {
         Self::of(Pair::derive(random, label).secret)
     }
 
-    /// The identity of a secret half that is known already.
+    /// The identity of a known secret key.
     ///
     /// # Panics
     ///
-    /// Never: any 32 bytes are a secret half.
+    /// Never: any 32 bytes are a secret key.
     #[must_use]
     pub fn of(secret: Secret) -> Self {
         let pair = Ed25519KeyPair::from_seed_unchecked(secret.as_bytes());
@@ -102,12 +101,12 @@ impl SigningPair {
     }
 }
 
-/// What all keys of one machine derive from.
+/// The source of all keys of one machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seed(Secret);
 
 impl Seed {
-    /// The seed that these random bytes are.
+    /// The seed consisting of these random bytes.
     #[must_use]
     pub fn new(random: Secret) -> Self {
         Self(random)
@@ -119,34 +118,34 @@ impl Seed {
         &self.0
     }
 
-    /// By what a satellite knows this machine.
+    /// The machine's identity at a satellite.
     #[must_use]
     pub fn identity(&self) -> SigningPair {
         SigningPair::derive(&self.0, IDENTITY)
     }
 
-    /// The pair to which things are sealed for this machine alone.
+    /// The pair to which data for this machine alone is sealed.
     #[must_use]
     pub fn boxing(&self) -> Pair {
         Pair::derive(&self.0, BOXING)
     }
 
-    /// The managing key, if this is the founder's seed.
+    /// The managing key, if this is the owner's seed.
     #[must_use]
     pub fn managing(&self) -> Pair {
         Pair::derive(&self.0, MANAGING)
     }
 
-    /// What the writers of epoch 0 share, if this is the founder's seed.
+    /// The shared secret of writers in epoch 0, if this is the owner's seed.
     ///
-    /// It is the secret half of a pair whose public half is thrown away: 32 bytes out of HKDF, five
-    /// bits of which X25519 fixes. The 251 bits that are left are as much as any X25519 key has.
+    /// It is the secret key of a pair whose public key is discarded: 32 bytes of HKDF output, five bits of
+    /// which X25519 fixes. The remaining 251 bits are as many as any X25519 key has.
     #[must_use]
     pub fn first_psk(&self) -> Secret {
         Pair::derive(&self.0, FIRST_PSK).secret
     }
 
-    /// The reading pair of epoch 0, if this is the founder's seed.
+    /// The reading pair of epoch 0, if this is the owner's seed.
     #[must_use]
     pub fn first_reading(&self) -> Pair {
         Pair::derive(&self.0, FIRST_READING)

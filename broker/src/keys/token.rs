@@ -1,30 +1,30 @@
-//! An invitation: one line of text that lets one machine in.
+//! An invitation: one line of text that enrolls one machine.
 //!
-//! Owns the text's form and what is told of one that is wrong. The module never makes keys, knows
-//! no clock (whether an invitation has expired is the caller's question), and never repeats
-//! anything of an invitation's text in an error or a log: who reads an invitation can use it.
+//! This module owns the format of the text, and the errors for a wrong text. It never creates keys and knows
+//! no clock (the caller checks whether an invitation has expired). It never repeats any part of an invitation
+//! in an error or a log: whoever reads an invitation can use it.
 //!
 //! ```text
 //! ADDRESS/SECRET
 //! ```
 //!
-//! `ADDRESS` is an [`Address`] with its scheme. `SECRET` is base64url without
-//! padding (RFC 4648, section 5) of these bytes:
+//! `ADDRESS` is an [`Address`] with its scheme. `SECRET` is base64url without padding (RFC 4648, section 5)
+//! of these bytes:
 //!
 //! | bytes | what |
 //! | --- | --- |
 //! | 1 | the version: 1 |
-//! | 1 | the kind: 0, its box waits at the satellite; 1, the founder's; 2, joins with the phrase |
-//! | 32 | the public half of the satellite's identity |
+//! | 1 | the kind: 0, keyring at the satellite; 1, the owner's first machine; 2, joins with the phrase |
+//! | 32 | the public key of the satellite's identity |
 //! | 32 | the machine's seed |
-//! | 32 | the public half of the managing key; zeros for kind 2 |
+//! | 32 | the public key of the managing key pair; zeros for kind 2 |
 //! | 8 | when it expires: seconds since 1970 in UTC, big-endian; 0 for never |
 //! | 4 | CRC-32 (IEEE) of all bytes before, big-endian |
 //!
-//! The checksum is there for pastes that went wrong, so that they are told as such instead of as a
-//! satellite that does not answer. It leaves out the address: a satellite may have another name
-//! from where the invitation is used, and a person may then edit it. No harm comes from a wrong
-//! one, since whatever answers there must have the satellite's secret key.
+//! The checksum detects damaged pastes. Without it, such a paste would look like a satellite that does not
+//! answer. The checksum excludes the address: the satellite may have another name where the invitation is
+//! used, and a person may then edit it. A wrong address does no harm, because whatever answers there must
+//! have the satellite's secret key.
 
 use std::error::Error;
 use std::fmt;
@@ -36,46 +36,47 @@ use super::address::{Address, NoAddress};
 use super::secret::{LENGTH, Secret};
 use super::seed::Seed;
 
-/// The schemes of an [`Address`], without which a text is no invitation.
+/// The schemes of an [`Address`]. A text without one of them is not an invitation.
 const SCHEMES: [&str; 3] = ["skypipe", "skypipe+tls", "skypipe+wss"];
 
 const VERSION: u8 = 1;
 
-/// The bytes of the checksum, which every version has at its end.
+/// The length of the checksum at the end of every version, in bytes.
 const CHECKSUM: usize = 4;
 
-/// The bytes behind the slash.
+/// The number of bytes after the slash.
 const BINARY: usize = 1 + 1 + 3 * LENGTH + 8 + CHECKSUM;
 
-/// The longest secret part that is looked at, in characters; later versions may have more in it.
+/// The maximum length of the secret part, in characters. Later versions may have more in it.
 const MAX_SECRET: usize = 1024;
 
 /// An invitation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
-    /// Where the satellite is.
+    /// The address of the satellite.
     pub address: Address,
-    /// How the machine comes to its keys.
+    /// How the machine gets its keys.
     pub kind: Kind,
-    /// The public half of the satellite's identity.
+    /// The public key of the satellite's identity.
     pub satellite: [u8; LENGTH],
     /// The machine's seed.
     pub seed: Seed,
-    /// When the invitation expires, in seconds since 1970 in UTC, never 0; `None` for never.
+    /// When the invitation expires, in seconds since 1970 (UTC), never 0. `None`: never.
     pub expires: Option<u64>,
 }
 
-/// How an invited machine comes to its keys.
+/// How an invited machine gets its keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Its box waits at the satellite, made by the managing key of this public half.
+    /// The machine's sealed keyring is stored at the satellite. The managing key with this public key made
+    /// it.
     Boxed {
-        /// The public half of the managing key, never zeros.
+        /// The public key of the managing key, never zeros.
         managing: [u8; LENGTH],
     },
-    /// It is the first machine of all, whose seed everything derives from.
+    /// This is the owner's first machine. Everything derives from its seed.
     Founder,
-    /// It is given the phrase, which opens what else it needs.
+    /// The machine is given the phrase, which opens everything else that it needs.
     Phrase,
 }
 
@@ -92,17 +93,17 @@ impl Kind {
 /// What is wrong with a text that should be an invitation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenFault {
-    /// It is something else.
+    /// The text is something else.
     Foreign,
-    /// There is white space in it.
+    /// The text contains white space.
     Broken,
-    /// Host or port make no sense.
+    /// The host or the port is invalid.
     Address,
-    /// The secret part is incomplete or changed.
+    /// The secret part is incomplete or was changed.
     Mangled,
-    /// It is of another version of this program.
+    /// The invitation is from another version of this program.
     Version,
-    /// It is whole, but says what no satellite of this version says.
+    /// The invitation is intact, but no satellite of this version would write it.
     Content,
 }
 
@@ -114,9 +115,9 @@ impl fmt::Display for TokenFault {
                 "it was broken over several lines, or has a space in it: it is one line"
             }
             Self::Address => "between skypipe:// and the last slash belongs host:port",
-            Self::Mangled => "part of it is missing or was changed: copy all of it once more",
+            Self::Mangled => "part of it is missing or was changed: copy the whole line again",
             Self::Version => "it is for another version of skypipe",
-            Self::Content => "its parts do not fit together",
+            Self::Content => "its contents are inconsistent",
         })
     }
 }
@@ -124,7 +125,7 @@ impl fmt::Display for TokenFault {
 impl Error for TokenFault {}
 
 impl Token {
-    /// The text to be handed over.
+    /// The text of the invitation.
     ///
     /// # Panics
     ///
@@ -144,11 +145,11 @@ impl Token {
         text
     }
 
-    /// Reads the text of an invitation; white space around it does not matter.
+    /// Parses the text of an invitation. White space around it is ignored.
     ///
     /// # Errors
     ///
-    /// What is wrong with the text, in words that hold nothing of it.
+    /// What is wrong with the text. The error contains no part of it.
     pub fn parse(text: &str) -> Result<Self, TokenFault> {
         let text = text.trim();
         let (scheme, rest) = text.split_once("://").ok_or(TokenFault::Foreign)?;
@@ -158,7 +159,7 @@ impl Token {
         if text.contains(char::is_whitespace) {
             return Err(TokenFault::Broken);
         }
-        // Only the address of a WebSocket has slashes of its own.
+        // Only the address of a WebSocket contains slashes of its own.
         let parts = match scheme {
             "skypipe+wss" => rest.rsplit_once('/'),
             _ => rest.split_once('/'),
@@ -175,7 +176,7 @@ impl Token {
         Self::from_binary(address, checked(binary)?)
     }
 
-    /// The public half of the managing key, if the invitation names it.
+    /// The public key of the managing key, if the invitation contains it.
     #[must_use]
     pub fn managing(&self) -> Option<[u8; LENGTH]> {
         match self.kind {
@@ -197,7 +198,7 @@ impl Token {
         binary
     }
 
-    /// Reads what [`checked`] let through.
+    /// Decodes bytes that passed [`checked`].
     fn from_binary(address: Address, binary: &[u8]) -> Result<Self, TokenFault> {
         let mut rest = binary;
         let [VERSION] = take(&mut rest)? else {
@@ -231,7 +232,7 @@ fn parse_kind(number: u8, managing: [u8; LENGTH], seed: &Seed) -> Result<Kind, T
     }
 }
 
-/// The bytes without their checksum, if it is right.
+/// The bytes without their checksum, if the checksum is right.
 fn checked(binary: &[u8]) -> Result<&[u8], TokenFault> {
     let (rest, sum) = binary
         .split_last_chunk::<CHECKSUM>()
@@ -243,7 +244,6 @@ fn checked(binary: &[u8]) -> Result<&[u8], TokenFault> {
     }
 }
 
-/// Takes the next `N` bytes.
 fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Result<&'a [u8; N], TokenFault> {
     let (taken, left) = rest.split_first_chunk().ok_or(TokenFault::Content)?;
     *rest = left;

@@ -1,22 +1,22 @@
-//! Listeners that were given up for their silence, and come back (rule 16).
+//! Listeners that timed out and come back (rule 16).
 //!
-//! What a listener had not confirmed is back in the pipe as soon as it is given up. What is kept of
-//! it here says where it stood, so that it can go on if nobody took that meanwhile. It holds no bytes
-//! and keeps nothing from anybody.
+//! Everything that a listener had not confirmed returns to the pipe when the listener is given up. `Away`
+//! keeps the listener's position, so that the listener can continue if nobody took that data meanwhile.
+//! `Away` holds no bytes, and others need not wait for the listener.
 
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::listener::{Feed, Listener, Phase};
+use super::listener::{Cursor, Listener, Phase};
 use super::stream::Takers;
 use super::{Changed, Context, ListenerKey, Pipe};
 use crate::protocol::{MAX_BYTES, Mode, Progress};
 use crate::store::record::{AwayRecord, ListenerRecord, PartRecord, Record};
 use crate::store::{Store, StreamKey};
 
-/// Where a listener stood that was given up.
+/// The position of a listener that timed out.
 #[derive(Debug)]
 pub struct Away {
     mode: Mode,
@@ -27,76 +27,76 @@ pub struct Away {
     parts: BTreeMap<StreamKey, AwayPart>,
 }
 
-/// The part that it had in one stream; positions are in payload bytes.
+/// The listener's cursor in one stream. Offsets are in payload bytes.
 #[derive(Debug)]
 struct AwayPart {
-    /// The stream's UUID: the stream may be gone by the time the listener is back.
+    /// The stream's UUID. The stream may be gone when the listener comes back.
     id: Uuid,
-    /// Where the part began.
+    /// The offset at which the cursor began.
     from: u64,
     /// The first byte that the listener had not confirmed.
     confirmed: u64,
-    /// Where it stops without a finish, if an `--eof` came.
+    /// The offset at which the cursor stops without a finish, if an `--eof` came.
     limit: Option<u64>,
-    /// If the stream had finished before the part began: how many of its bytes others had taken.
+    /// If the stream had finished before the cursor began: how many of its bytes others had read.
     before: u64,
-    /// Whether the listener had the stream for itself.
+    /// Whether the listener had claimed the stream.
     is_claim: bool,
 }
 
-/// What a listener says that comes back.
+/// What a returning listener reports.
 #[derive(Debug)]
 pub struct Return<'a> {
-    /// The turn that it expects, and what all turns before that cost.
+    /// The sequence number that the listener expects next. `cost` is the cost of all earlier items.
     pub turns: u64,
     /// See `turns`.
     pub cost: u64,
-    /// What all chunks from turn 0 on may cost together.
+    /// The listener's window: the maximum cost of all its chunks, from sequence number 0 on.
     pub window: u64,
-    /// The stream in whose line its output stands, if it does.
+    /// The stream whose unfinished line the listener's output ends with, if any.
     pub line: Option<Uuid>,
-    /// What it has printed of each stream that it remembers.
+    /// What the listener has printed of each stream that it remembers.
     pub progress: &'a HashMap<Uuid, Progress>,
-    /// The place in the order of streams that the next one to open will have.
+    /// The key of the next stream to open.
     pub joined: StreamKey,
 }
 
-/// Others took what the listener was still to get.
+/// The error when others took what the listener was still to get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Taken;
 
-/// What is left of one part for its listener.
+/// What is left of one cursor for its listener.
 enum Left {
-    /// Nothing: it has printed all that it was to get.
+    /// Nothing: the listener has printed everything, and the stream is gone.
     Nothing,
-    /// Nothing, and the stream is still there: it has been printed up to here, and its finish if so.
+    /// Nothing, but the stream still exists. It was printed up to `at`, and its finish too if `has_end`.
     Printed { at: u64, has_end: bool },
-    /// The bytes from this place on.
+    /// The bytes from this offset on.
     From(u64),
-    /// Something that others have, or that is gone.
+    /// Data that others have, or that is gone.
     Missed,
 }
 
 impl Away {
-    /// How many parts in streams are kept of it.
+    /// The number of cursors kept for the listener.
     #[must_use]
     pub fn breadth(&self) -> usize {
         self.parts.len()
     }
 
-    /// The parts, for the records.
+    /// The streams of these cursors.
     pub fn streams(&self) -> impl Iterator<Item = StreamKey> {
         self.parts.keys().copied()
     }
 
-    /// What is to be written down of the listener.
+    /// The record of the listener.
     #[must_use]
     pub fn listener_record(&self, key: ListenerKey, id: Uuid, client: Uuid, pipe: &str) -> Record {
         Record::Listener(ListenerRecord {
             key: key.0,
             id,
             client,
-            // The broker knows whose it is.
+            // The broker fills this in.
             owner: None,
             pipe: pipe.to_owned(),
             mode: self.mode,
@@ -110,7 +110,7 @@ impl Away {
         })
     }
 
-    /// What is to be written down of one of its parts.
+    /// The record of one of the listener's cursors.
     #[must_use]
     pub fn part_record(&self, listener: ListenerKey, stream: StreamKey) -> Option<Record> {
         let part = self.parts.get(&stream)?;
@@ -129,7 +129,7 @@ impl Away {
         }))
     }
 
-    /// The listener as it was written down, without its parts.
+    /// Restores a listener from its record, without cursors.
     #[must_use]
     pub fn restored(record: &ListenerRecord) -> Self {
         Self {
@@ -142,7 +142,7 @@ impl Away {
         }
     }
 
-    /// One of its parts as it was written down.
+    /// Restores one of the listener's cursors from its record.
     pub fn restore_part(&mut self, record: &PartRecord, away: &AwayRecord) {
         let part = AwayPart {
             id: away.id,
@@ -157,26 +157,26 @@ impl Away {
 }
 
 impl Pipe {
-    /// A listener is given up: it leaves, and where it stood is kept.
+    /// Removes a listener that timed out, and returns its position.
     pub fn give_up_listener<S: Store>(
         &mut self,
         key: ListenerKey,
         ctx: &mut Context<'_, S>,
     ) -> Option<Away> {
         let listener = self.listeners.get(&key)?;
-        let part = |(stream, feed): (&StreamKey, &Feed)| {
+        let part = |(stream, cursor): (&StreamKey, &Cursor)| {
             let known = self.streams.get(stream);
-            let id = match &feed.tap {
+            let id = match &cursor.tap {
                 Some(tap) => tap.id,
                 None => known?.id,
             };
             let part = AwayPart {
                 id,
-                from: feed.from,
-                confirmed: feed.confirmed,
-                limit: feed.limit,
-                before: feed.before,
-                is_claim: known.is_some_and(|it| it.takers == Takers::Claimed(key)),
+                from: cursor.from,
+                confirmed: cursor.confirmed,
+                limit: cursor.limit,
+                before: cursor.before,
+                is_claim: known.is_some_and(|it| it.subscriptions == Takers::Claimed(key)),
             };
             Some((*stream, part))
         };
@@ -186,18 +186,18 @@ impl Pipe {
             until: listener.until,
             eof: listener.eof.clone(),
             has_had: listener.has_had,
-            parts: listener.feeds.iter().filter_map(part).collect(),
+            parts: listener.cursors.iter().filter_map(part).collect(),
         };
         self.leave(key, ctx);
         Some(away)
     }
 
-    /// A listener that was given up is there again. Returns of how many streams it missed something
-    /// that it cannot be sent any more, which only a follower and a tap put up with.
+    /// Adds a listener that had timed out. Returns the number of streams of which the listener missed data.
+    /// Only a follower or a tap continues in spite of missed data.
     ///
     /// # Errors
     ///
-    /// When others took what it was still to get. It is none of the pipe's then.
+    /// If others took what the listener was still to get. The pipe does not add the listener then.
     pub fn come_back<S: Store>(
         &mut self,
         key: ListenerKey,
@@ -216,7 +216,7 @@ impl Pipe {
             return Err(Taken);
         }
         let mut listener = Listener::new(away.mode, back.joined, back.window);
-        // No peer ever comes so far, and what it says is added to.
+        // No honest peer gets this far. The limit keeps later additions from overflowing.
         listener.confirmed_turns = back.turns.min(MAX_BYTES);
         listener.spent = back.cost.min(MAX_BYTES);
         listener.until = away.until;
@@ -244,14 +244,14 @@ impl Pipe {
         Ok(missed)
     }
 
-    /// What is left of a part, by what the listener says that it has printed.
+    /// What is left of a cursor, according to what the listener has printed.
     fn left_of(&self, key: StreamKey, part: &AwayPart, mode: Mode, back: &Return<'_>) -> Left {
         let told = back.progress.get(&part.id);
         let has = told.map_or(0, |it| it.at).max(part.confirmed);
         let has_limit = part.limit.is_some_and(|limit| has >= limit);
         let has_end = told.is_some_and(|it| it.ended);
         let Some(stream) = self.streams.get(&key) else {
-            // A stream of a `--one` that is gone was another's work, whatever this one has of it.
+            // A `--one` whose stream is gone has lost it to another listener, whatever it has printed.
             return if has_limit || (has_end && mode != Mode::One) {
                 Left::Nothing
             } else {
@@ -261,14 +261,14 @@ impl Pipe {
         if has_limit || (has_end && stream.finish.is_some()) {
             return Left::Printed { at: has, has_end };
         }
-        let is_others = match &stream.takers {
+        let is_others = match &stream.subscriptions {
             Takers::Claimed(_) => true,
-            Takers::Shared(takers) => mode == Mode::One && !takers.is_empty(),
+            Takers::Shared(subscriptions) => mode == Mode::One && !subscriptions.is_empty(),
         };
         let is_missed = match mode {
             Mode::Default | Mode::One => stream.taken > has,
             Mode::Follow => false,
-            // It holds nothing of a stream that has finished.
+            // A tap holds nothing of a finished stream.
             Mode::Tap => stream.finish.is_some() || part.limit.is_some(),
         };
         if is_others || is_missed {
@@ -278,7 +278,7 @@ impl Pipe {
         }
     }
 
-    /// Goes on with a part, or takes in that all of it was printed.
+    /// Continues a cursor, or notes that everything was printed.
     fn take_up<S: Store>(
         &mut self,
         key: ListenerKey,
@@ -289,7 +289,7 @@ impl Pipe {
     ) {
         match left {
             Left::Nothing | Left::Missed => {}
-            // A tap takes nothing.
+            // A tap takes nothing from the pipe.
             Left::Printed { .. } if self.is_tap(key) => {}
             Left::Printed { at, has_end } => self.take_printed(stream, *at, *has_end, ctx),
             Left::From(_) if self.is_tap(key) => self.add_tap(key, stream, ctx.effects),
@@ -297,7 +297,7 @@ impl Pipe {
         }
     }
 
-    /// Somebody who is not among a stream's listeners any more has printed it up to here.
+    /// Notes that a former listener of a stream has printed it up to `at`.
     fn take_printed<S: Store>(
         &mut self,
         key: StreamKey,
@@ -334,13 +334,13 @@ impl Pipe {
         let (begun, backlog) = (stream.taken, stream.next);
         let is_claim = part.is_claim && stream.is_free();
         if is_claim {
-            stream.takers = Takers::Claimed(key);
+            stream.subscriptions = Takers::Claimed(key);
             ctx.effects.change(Changed::Stream(stream_key));
         } else {
             stream.add_taker(key);
         }
         self.free.remove(&stream_key);
-        let feed = Feed {
+        let cursor = Cursor {
             from: part.from,
             sent: at,
             confirmed: begun,
@@ -352,17 +352,17 @@ impl Pipe {
             tap: None,
         };
         if let Some(listener) = self.listeners.get_mut(&key)
-            && listener.feeds.insert(stream_key, feed).is_none()
+            && listener.cursors.insert(stream_key, cursor).is_none()
         {
-            ctx.effects.feeds += 1;
+            ctx.effects.cursors += 1;
         }
         ctx.effects.change(Changed::Part(key, stream_key));
         self.confirm_chunk(key, stream_key, at, ctx);
         self.refresh(key, stream_key, ctx);
     }
 
-    /// One that was live is live again, in all that is being written now, unless all that it was
-    /// getting has finished meanwhile (rule 5).
+    /// Makes a formerly live listener live again, for all open streams. If everything that it was getting has
+    /// finished meanwhile, the listener ends instead (rule 5).
     fn go_on_live<S: Store>(&mut self, key: ListenerKey, ctx: &mut Context<'_, S>) {
         let Some(listener) = self.listeners.get_mut(&key) else {
             return;
@@ -370,13 +370,13 @@ impl Pipe {
         if !listener.is_accepting() {
             return;
         }
-        let (mode, feeds) = (listener.mode, &listener.feeds);
-        let is_over = !feeds.keys().any(|stream| self.open.contains(stream));
+        let (mode, cursors) = (listener.mode, &listener.cursors);
+        let is_over = !cursors.keys().any(|stream| self.open.contains(stream));
         if is_over && mode != Mode::Follow {
             listener.phase = Phase::Draining;
             return;
         }
-        let is_new = |stream: &StreamKey| !feeds.contains_key(stream);
+        let is_new = |stream: &StreamKey| !cursors.contains_key(stream);
         for stream in self.open.iter().copied().filter(is_new).collect::<Vec<_>>() {
             let (is_claimed, backlog) = (
                 self.streams[&stream].is_claimed(),
@@ -390,8 +390,7 @@ impl Pipe {
         }
     }
 
-    /// A listener that was about to end, for all that it was getting had finished, gets streams again: one
-    /// of them goes on.
+    /// Makes a listener that was about to end live again, because one of its finished streams continues.
     pub(super) fn live_again<S: Store>(&mut self, key: ListenerKey, ctx: &mut Context<'_, S>) {
         let Some(listener) = self.listeners.get_mut(&key) else {
             return;
@@ -404,7 +403,7 @@ impl Pipe {
         }
     }
 
-    /// A listener's output stands within a line of a stream, whose rest comes before anything else.
+    /// Notes that a listener's output ends inside a line of a stream. The rest of that line goes first.
     pub(super) fn go_on_in_line(&mut self, key: ListenerKey, line: Option<Uuid>) {
         let Some(listener) = self.listeners.get_mut(&key) else {
             return;
@@ -413,7 +412,7 @@ impl Pipe {
             let known = self.streams.get(*stream);
             known.is_some_and(|known| Some(known.id) == line)
         };
-        listener.in_line = listener.feeds.keys().rfind(is_it).copied();
+        listener.in_line = listener.cursors.keys().rfind(is_it).copied();
     }
 
     fn is_tap(&self, key: ListenerKey) -> bool {

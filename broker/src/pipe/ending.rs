@@ -1,15 +1,15 @@
-//! How listeners and streams come to their end: what a confirmation means, what is no longer needed,
-//! and what becomes of that which nobody takes any more (rules 5, 6, 10 and 12).
+//! How listeners and streams end: what a confirmation does, what can be released, and what happens to streams
+//! without listeners (rules 5, 6, 10 and 12).
 
 use bytes::Bytes;
 
-use super::listener::{Feed, Phase, SentWhat};
+use super::listener::{Cursor, Phase, SentWhat};
 use super::{Changed, Context, Effects, ListenerKey, Pipe};
 use crate::protocol::{Mode, Outcome};
 use crate::store::{Store, StreamKey};
 
 impl Pipe {
-    /// A default listener or a tap ends when all that it was getting has finished (rule 5).
+    /// Ends a default listener or a tap if all its streams have finished (rule 5).
     pub(super) fn end_if_over(&mut self, key: ListenerKey, effects: &mut Effects) {
         let Some(listener) = self.listeners.get_mut(&key) else {
             return;
@@ -19,7 +19,7 @@ impl Pipe {
             && listener.has_had;
         if ends
             && !listener
-                .feeds
+                .cursors
                 .keys()
                 .any(|stream| self.open.contains(stream))
         {
@@ -28,7 +28,7 @@ impl Pipe {
         }
     }
 
-    /// Notes that a stream which a listener gets has finished, if it has.
+    /// Notes that a listener has had a finished stream, if this stream has finished.
     pub(super) fn note_had(&mut self, key: ListenerKey, stream: StreamKey, effects: &mut Effects) {
         if !self.open.contains(&stream)
             && let Some(listener) = self.listeners.get_mut(&key)
@@ -38,8 +38,8 @@ impl Pipe {
         }
     }
 
-    /// Makes a live listener stop, in each unfinished stream, where that stands now.
-    pub(super) fn limit_feeds(&mut self, key: ListenerKey, order: &Bytes, effects: &mut Effects) {
+    /// Makes a live listener stop at the current end of each unfinished stream (`--eof`).
+    pub(super) fn limit_cursors(&mut self, key: ListenerKey, order: &Bytes, effects: &mut Effects) {
         let Some(listener) = self.listeners.get_mut(&key) else {
             return;
         };
@@ -47,29 +47,30 @@ impl Pipe {
         listener.until = Some(effects.arrivals);
         listener.eof = Some(order.clone());
         effects.change(Changed::Listener(key));
-        for (stream, feed) in &mut listener.feeds {
+        for (stream, cursor) in &mut listener.cursors {
             if self.open.contains(stream) {
                 let next = self.streams[stream].next;
-                feed.limit = Some(next);
+                cursor.limit = Some(next);
                 effects.change(Changed::Part(key, *stream));
-                feed.complete = match &feed.tap {
+                cursor.complete = match &cursor.tap {
                     Some(tap) => tap.chunks.is_empty(),
-                    None => feed.sent >= next,
+                    None => cursor.sent >= next,
                 };
             }
         }
     }
 
-    /// Ends the feeds that have confirmed all up to their limit.
+    /// Removes cursors that are confirmed up to their limit.
     pub(super) fn close_limited<S: Store>(&mut self, key: ListenerKey, ctx: &mut Context<'_, S>) {
         let Some(listener) = self.listeners.get(&key) else {
             return;
         };
-        let is_over = |feed: &Feed| feed.tap.is_none() && feed.limit == Some(feed.confirmed);
+        let is_over =
+            |cursor: &Cursor| cursor.tap.is_none() && cursor.limit == Some(cursor.confirmed);
         let over: Vec<_> = listener
-            .feeds
+            .cursors
             .iter()
-            .filter(|(_, feed)| is_over(feed))
+            .filter(|(_, cursor)| is_over(cursor))
             .map(|(stream, _)| *stream)
             .collect();
         for stream in over {
@@ -77,7 +78,7 @@ impl Pipe {
         }
     }
 
-    /// Takes in one confirmed turn.
+    /// Processes one confirmed item.
     pub(super) fn confirm_one<S: Store>(
         &mut self,
         key: ListenerKey,
@@ -115,17 +116,17 @@ impl Pipe {
         end: u64,
         ctx: &mut Context<'_, S>,
     ) {
-        let Some(feed) = self
+        let Some(cursor) = self
             .listeners
             .get_mut(&key)
-            .and_then(|listener| listener.feeds.get_mut(&stream_key))
+            .and_then(|listener| listener.cursors.get_mut(&stream_key))
         else {
             return;
         };
-        let before = feed.confirmed;
-        feed.confirmed = before.max(end);
-        let confirmed = feed.confirmed;
-        let (is_tap, is_over) = (feed.tap.is_some(), feed.limit == Some(feed.confirmed));
+        let before = cursor.confirmed;
+        cursor.confirmed = before.max(end);
+        let confirmed = cursor.confirmed;
+        let (is_tap, is_over) = (cursor.tap.is_some(), cursor.limit == Some(cursor.confirmed));
         if is_tap {
             return;
         }
@@ -143,14 +144,14 @@ impl Pipe {
         }
     }
 
-    /// Notes that everything of a stream below `at` has been confirmed by somebody.
+    /// Notes that a listener has confirmed all bytes of a stream below `at`.
     pub(super) fn take(&mut self, key: StreamKey, at: u64) {
         if let Some(stream) = self.streams.get_mut(&key) {
             stream.taken = stream.taken.max(at);
         }
     }
 
-    /// Lets chunks go that nobody needs any more.
+    /// Releases chunks that nobody needs any more.
     pub(super) fn trim<S: Store>(&mut self, key: StreamKey, ctx: &mut Context<'_, S>) {
         let Some(stream) = self.streams.get_mut(&key) else {
             return;
@@ -166,7 +167,7 @@ impl Pipe {
         }
     }
 
-    /// Ends a listener's part in a stream, whatever the reason.
+    /// Removes a listener's cursor in a stream, for whatever reason.
     pub(super) fn give_up<S: Store>(
         &mut self,
         key: ListenerKey,
@@ -174,8 +175,8 @@ impl Pipe {
         ctx: &mut Context<'_, S>,
     ) {
         let listener = self.listeners.get_mut(&key);
-        if let Some(feed) = listener.and_then(|listener| listener.drop_feed(stream)) {
-            self.end_part(key, stream, &feed, ctx);
+        if let Some(cursor) = listener.and_then(|listener| listener.drop_cursor(stream)) {
+            self.end_part(key, stream, &cursor, ctx);
         }
     }
 
@@ -183,24 +184,24 @@ impl Pipe {
         &mut self,
         key: ListenerKey,
         stream: StreamKey,
-        feed: &Feed,
+        cursor: &Cursor,
         ctx: &mut Context<'_, S>,
     ) {
-        ctx.effects.feeds -= 1;
+        ctx.effects.cursors -= 1;
         ctx.effects.change(Changed::Part(key, stream));
         if let Some(left) = self.streams.get_mut(&stream) {
             if left.is_claimed() {
                 ctx.effects.change(Changed::Stream(stream));
             }
             left.taps.remove(&key);
-            left.drop_taker(key, feed.confirmed);
+            left.drop_taker(key, cursor.confirmed);
         }
         self.trim(stream, ctx);
         self.settle(stream, ctx);
     }
 
-    /// Looks after a stream that perhaps nobody takes any more: it is gone if nothing of it waits,
-    /// else it is offered again.
+    /// Checks a stream that may have lost its last listener. The stream is removed if nothing of it waits,
+    /// and offered again otherwise.
     pub(super) fn settle<S: Store>(&mut self, key: StreamKey, ctx: &mut Context<'_, S>) {
         let Some(stream) = self.streams.get(&key) else {
             return;
@@ -220,8 +221,8 @@ impl Pipe {
         }
     }
 
-    /// Forgets a stream. Taps that are still to be told of it hold what they need themselves, its finish
-    /// included: after a restart not all of it may have come again, and what has not does not any more.
+    /// Removes a stream. Taps hold their own copy of everything that they are still to be sent, including the
+    /// finish. After a restart, bytes of the stream may not have arrived again; these never will.
     pub(super) fn remove<S: Store>(
         &mut self,
         key: StreamKey,

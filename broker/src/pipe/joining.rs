@@ -1,5 +1,5 @@
-//! What listeners do to a pipe: they join, confirm, come back and leave; and the orders about all of
-//! them, `--eof` and `--discard` (rules 3 and 6 to 10).
+//! How listeners join, confirm, resume and leave, and the commands that affect all of them, `--eof` and
+//! `--discard` (rules 3 and 6 to 10).
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -11,8 +11,7 @@ use crate::protocol::{How, Mode, Outcome};
 use crate::store::{Store, StreamKey};
 
 impl Pipe {
-    /// A listener joins (rules 3, 7, 8, 9). `joined` is the place in the order of streams that the
-    /// next one to open will have.
+    /// Adds a listener (rules 3, 7, 8, 9). `joined` is the key of the next stream to open.
     pub fn join<S: Store>(
         &mut self,
         key: ListenerKey,
@@ -28,7 +27,7 @@ impl Pipe {
         ctx.effects.awake.push(key);
     }
 
-    /// Gives a listener that has no stream yet what it finds (rules 3, 7, 8, 9).
+    /// Gives a new listener the streams that it gets at once (rules 3, 7, 8, 9).
     pub(super) fn find_streams<S: Store>(&mut self, key: ListenerKey, ctx: &mut Context<'_, S>) {
         match self.listeners[&key].mode {
             Mode::One => self.join_one(key, ctx),
@@ -41,11 +40,11 @@ impl Pipe {
         }
     }
 
-    /// Takes in that the first `turns` turns are confirmed, and the new window.
+    /// Confirms the first `turns` items, and sets the new window.
     ///
     /// # Errors
     ///
-    /// When so many turns have not been sent.
+    /// If fewer items have been sent.
     pub fn confirm<S: Store>(
         &mut self,
         key: ListenerKey,
@@ -76,12 +75,11 @@ impl Pipe {
         Ok(())
     }
 
-    /// A listener is there again on a new connection: everything from turn `arrived` on is sent
-    /// once more.
+    /// Resumes a listener on a new connection. Everything from sequence number `arrived` on is sent again.
     ///
     /// # Errors
     ///
-    /// When it cannot be at that turn.
+    /// If the listener cannot be at that sequence number.
     pub fn resume(&mut self, key: ListenerKey, arrived: u64) -> Result<(), UnknownTurn> {
         let listener = self.listeners.get_mut(&key).ok_or(UnknownTurn)?;
         let index = arrived
@@ -94,8 +92,7 @@ impl Pipe {
         Ok(())
     }
 
-    /// A listener goes, by its own will or lost. What it has not confirmed is back in its place
-    /// (rule 10).
+    /// Removes a listener that leaves or timed out. What it has not confirmed returns to its place (rule 10).
     pub fn leave<S: Store>(&mut self, key: ListenerKey, ctx: &mut Context<'_, S>) {
         self.queue.remove(&key);
         let Some(mut listener) = self.listeners.remove(&key) else {
@@ -103,13 +100,13 @@ impl Pipe {
         };
         ctx.effects.change(Changed::Listener(key));
         ctx.effects.taps = ctx.effects.taps.saturating_sub(listener.held);
-        for (stream, feed) in std::mem::take(&mut listener.feeds) {
-            self.end_part(key, stream, &feed, ctx);
+        for (stream, cursor) in std::mem::take(&mut listener.cursors) {
+            self.end_part(key, stream, &cursor, ctx);
         }
     }
 
-    /// `--eof`: every listener that is live gets what was taken in before, and ends (rule 6). If
-    /// there was none but taps, an empty stream waits under `marker`. Whoever ends by it is given its `order`.
+    /// Handles `--eof`: every live listener gets what arrived before, then ends (rule 6). If there were only
+    /// taps, an empty stream waits under the key `marker`. Each ended listener is sent the signed `order`.
     pub fn eof<S: Store>(&mut self, marker: StreamKey, order: &Bytes, ctx: &mut Context<'_, S>) {
         let was_live = self.is_live();
         let accepting = self
@@ -118,7 +115,7 @@ impl Pipe {
             .filter(|(_, listener)| listener.is_accepting());
         let accepting: Vec<_> = accepting.map(|(key, _)| *key).collect();
         for key in &accepting {
-            self.limit_feeds(*key, order, ctx.effects);
+            self.limit_cursors(*key, order, ctx.effects);
             ctx.effects.awake.push(*key);
         }
         for key in accepting {
@@ -139,7 +136,7 @@ impl Pipe {
         }
     }
 
-    /// Drops one stream that waits and that nobody takes; returns how many payload bytes it was.
+    /// Drops one waiting stream without listeners. Returns its number of payload bytes.
     pub fn discard_one<S: Store>(
         &mut self,
         key: StreamKey,
@@ -153,7 +150,7 @@ impl Pipe {
         Some(bytes)
     }
 
-    /// Drops what waits and nobody takes; returns the streams and payload bytes it was.
+    /// Drops all waiting streams without listeners. Returns the number of streams and payload bytes.
     pub fn discard<S: Store>(&mut self, ctx: &mut Context<'_, S>) -> (u64, u64) {
         let (mut streams, mut bytes) = (0, 0);
         for key in std::mem::take(&mut self.free) {

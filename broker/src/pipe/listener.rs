@@ -1,6 +1,6 @@
-//! One listener as its pipe sees it: which streams it gets, what it has been sent and confirmed.
+//! One listener as its pipe sees it: which streams it gets, and what it has been sent and has confirmed.
 //!
-//! It never reads the store and decides nothing about other listeners.
+//! This module never reads the store and decides nothing about other listeners.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -11,21 +11,21 @@ use crate::protocol::{MAX_TURNS_OPEN, Mode};
 use crate::store::record::ListenerRecord;
 use crate::store::{Chunk, StreamKey};
 
-/// Whether a listener still gets what opens.
+/// The phase of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// A `--one` without a stream.
     Queued,
-    /// Gets every stream that opens.
+    /// The listener gets every stream that opens.
     Live,
-    /// Gets the rest of what it has, then is done.
+    /// The listener gets the rest of its streams, then ends.
     Draining,
-    /// Has been sent the end.
+    /// The end was sent and is not confirmed.
     Done,
 }
 
 impl Phase {
-    /// The phase of a listener that was written down. One that had been sent the end is sent it again.
+    /// The phase of a restored listener. A listener that had been sent its end is sent the end again.
     pub fn restored(record: &ListenerRecord) -> Self {
         match (record.is_queued, record.is_accepting) {
             (true, _) => Self::Queued,
@@ -35,26 +35,27 @@ impl Phase {
     }
 }
 
-/// When an item's turn comes: what lay there at joining by the age of its stream, then the rest as
-/// it arrived.
+/// The order in which a listener's items are sent: first the backlog by the age of its stream, then
+/// everything else in order of arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
-    /// Of a stream that was there, by the stream's place.
+    /// An item of a stream that existed when the listener joined, by the stream's key.
     Backlog(u64),
-    /// By arrival.
+    /// An item by its arrival number.
     Live(u64),
 }
 
-/// What a tap is yet to be sent of one stream. The stream may be gone before the tap has it all.
+/// What a tap has still to be sent of one stream. The stream may be gone before the tap has received
+/// everything.
 #[derive(Debug)]
 pub(super) struct TapQueue {
     /// The stream's UUID.
     pub id: Uuid,
-    /// Chunks, each with the bytes skipped right before it.
+    /// Chunks, each with the number of bytes skipped directly before it.
     pub chunks: VecDeque<(Chunk, u64)>,
-    /// Bytes skipped since the last of them.
+    /// Bytes skipped since the last chunk.
     pub missed: u64,
-    /// The finish, with its place in the order of arrival.
+    /// The finish, with its arrival number.
     pub ended: Option<(u64, super::Ended)>,
 }
 
@@ -69,40 +70,40 @@ impl TapQueue {
     }
 }
 
-/// A listener's part in one stream. Positions are in payload bytes.
+/// A listener's cursor in one stream. Offsets are in payload bytes.
 #[derive(Debug)]
-pub(super) struct Feed {
-    /// Where it began.
+pub(super) struct Cursor {
+    /// The offset at which the cursor began.
     pub from: u64,
     /// The next byte to send.
     pub sent: u64,
     /// The first byte that this listener has not confirmed.
     pub confirmed: u64,
-    /// Bytes below this place lay there when the feed began.
+    /// Bytes below this offset existed when the cursor was created.
     pub backlog: u64,
-    /// Where it stops without a finish, if an `--eof` came.
+    /// The offset at which the cursor stops without a finish, if an `--eof` came.
     pub limit: Option<u64>,
-    /// If the stream had finished before: how many of its bytes others had taken.
+    /// If the stream had finished before the cursor began: how many of its bytes others had read.
     pub before: u64,
     /// Whether the last item has been sent.
     pub complete: bool,
-    /// Where in `ready` it stands, if there is something to send.
+    /// The cursor's rank in `ready`. None if there is nothing to send.
     pub rank: Option<Rank>,
-    /// For a tap: what it holds itself.
+    /// The tap's own copy of what it has to be sent.
     pub tap: Option<Box<TapQueue>>,
 }
 
-/// Something that was sent and not confirmed.
+/// An item that was sent and has not been confirmed.
 #[derive(Debug)]
 pub(super) struct Sent {
     pub what: SentWhat,
-    /// What it cost of the listener's window.
+    /// The item's cost in the listener's window.
     pub cost: u64,
 }
 
 #[derive(Debug)]
 pub(super) enum SentWhat {
-    /// A chunk; a tap's own bytes with it, for nobody else keeps them.
+    /// A chunk. A tap's bytes are included, because nobody else keeps them.
     Chunk {
         stream: StreamKey,
         id: Uuid,
@@ -111,46 +112,45 @@ pub(super) enum SentWhat {
         missed: u64,
         own: Option<Bytes>,
     },
-    /// A stream's finish, in the words in which it was sent.
+    /// A stream's finish, as it was sent.
     Ended {
         stream: StreamKey,
         ended: super::Ended,
     },
-    /// The end, with the bytes that a tap missed and was not told of, and the `--eof` that it is.
+    /// The end, with the bytes that a tap missed and was not told of, and the order of the `--eof` that
+    /// caused the end.
     Done { missed: u64, eof: Option<Bytes> },
 }
 
-/// What a pipe knows of a listener.
 #[derive(Debug)]
 pub(super) struct Listener {
     pub mode: Mode,
     pub phase: Phase,
-    /// Streams opened before this place in the order were there when it joined.
+    /// Streams with a key below this one existed when the listener joined.
     pub joined: StreamKey,
-    /// Whether a stream that it was getting has finished.
+    /// Whether one of the listener's streams has finished.
     pub has_had: bool,
-    /// Once an `--eof` has come: what finished at or after this place in the order of arrival is no
-    /// longer for it.
+    /// Set by an `--eof`: finishes with this arrival number or a later one are not for this listener.
     pub until: Option<u64>,
-    /// The order of that `--eof`.
+    /// The signed order of that `--eof`.
     pub eof: Option<Bytes>,
-    pub feeds: BTreeMap<StreamKey, Feed>,
-    /// Feeds that have something to send, in the order of their turns.
+    pub cursors: BTreeMap<StreamKey, Cursor>,
+    /// Cursors that have something to send, in the order of their ranks.
     pub ready: BTreeSet<(Rank, StreamKey)>,
-    /// The stream in whose line its output stands.
+    /// The stream whose unfinished line the listener's output ends with.
     pub in_line: Option<StreamKey>,
-    /// What was sent and not confirmed, oldest first.
+    /// Items that were sent and have not been confirmed, oldest first.
     pub unconfirmed: VecDeque<Sent>,
-    /// The turn of the oldest of them.
+    /// The sequence number of the oldest unconfirmed item.
     pub confirmed_turns: u64,
-    /// The index into `unconfirmed` of what is to be sent again next; its length if nothing.
+    /// The index into `unconfirmed` of the next item to send again. Equal to its length if there is none.
     pub resend: usize,
-    /// What all that was sent has cost, from turn 0 on.
+    /// The total cost of everything sent, from sequence number 0 on.
     pub spent: u64,
-    /// What it may cost.
+    /// The maximum for `spent`.
     pub window: u64,
-    /// For a tap: the cost of all that it holds itself, sent and not confirmed or not sent yet. It is
-    /// counted along, for a slow tap holds thousands of chunks and is shown each new one.
+    /// The cost of everything that a tap holds, sent or not. It is maintained incrementally, because a slow
+    /// tap holds thousands of chunks and is offered each new one.
     pub held: u64,
 }
 
@@ -167,7 +167,7 @@ impl Listener {
             has_had: false,
             until: None,
             eof: None,
-            feeds: BTreeMap::new(),
+            cursors: BTreeMap::new(),
             ready: BTreeSet::new(),
             in_line: None,
             unconfirmed: VecDeque::new(),
@@ -183,48 +183,48 @@ impl Listener {
         self.mode == Mode::Tap
     }
 
-    /// Whether streams that open, or come back, are for it too.
+    /// Whether the listener also gets streams that open or come back.
     pub fn is_accepting(&self) -> bool {
         self.phase == Phase::Live
     }
 
-    /// The turn of the next item that has not been sent before.
+    /// The sequence number of the next new item.
     pub fn next_turn(&self) -> u64 {
         self.confirmed_turns + self.unconfirmed.len() as u64
     }
 
-    /// Whether it takes another new item of this cost.
+    /// Whether the listener may be sent a new item of this cost.
     pub fn has_room(&self, cost: u64) -> bool {
         self.unconfirmed.len() < MAX_TURNS_OPEN && self.spent + cost <= self.window
     }
 
-    /// Whether it has confirmed all it was sent and could be sent more.
+    /// Whether the listener has confirmed everything it was sent and has nothing more to be sent.
     pub fn is_starving(&self) -> bool {
         self.unconfirmed.is_empty() && self.ready.is_empty()
     }
 
-    /// Puts a feed where its rank says.
+    /// Sets a cursor's rank, and moves the cursor in `ready`.
     pub fn set_rank(&mut self, stream: StreamKey, rank: Option<Rank>) {
-        let Some(feed) = self.feeds.get_mut(&stream) else {
+        let Some(cursor) = self.cursors.get_mut(&stream) else {
             return;
         };
-        if feed.rank == rank {
+        if cursor.rank == rank {
             return;
         }
-        if let Some(old) = feed.rank {
+        if let Some(old) = cursor.rank {
             self.ready.remove(&(old, stream));
         }
-        feed.rank = rank;
+        cursor.rank = rank;
         if let Some(new) = rank {
             self.ready.insert((new, stream));
         }
     }
 
-    pub fn drop_feed(&mut self, stream: StreamKey) -> Option<Feed> {
+    pub fn drop_cursor(&mut self, stream: StreamKey) -> Option<Cursor> {
         self.set_rank(stream, None);
         if self.in_line == Some(stream) {
             self.in_line = None;
         }
-        self.feeds.remove(&stream)
+        self.cursors.remove(&stream)
     }
 }

@@ -1,6 +1,7 @@
-//! How streams find listeners: by age, to one alone or to all who are live (rules 3, 4, 7, 9 and 10).
+//! How streams find listeners: by age, and either one listener alone or all live listeners (rules 3, 4, 7, 9
+//! and 10).
 
-use super::listener::{Feed, Listener, Phase, TapQueue};
+use super::listener::{Cursor, Listener, Phase, TapQueue};
 use super::stream::Takers;
 use super::{Changed, Context, Effects, ListenerKey, Pipe};
 use crate::protocol::Mode;
@@ -17,9 +18,10 @@ impl Pipe {
         open.into_iter().chain(self.free.first()).min().copied()
     }
 
-    /// The stream for a new `--one`, if there is any that is nobody's and has its first byte: the
-    /// oldest that has ended, else the oldest that was cut, else the oldest that is being written, one
-    /// that has come to something before one that is still empty (rule 7). Else it waits.
+    /// Finds a stream for a new `--one`. Only streams without a listener that have their first byte are
+    /// considered. The oldest stream that ended goes first, then the oldest that was cut, then the oldest
+    /// that is being written; among the latter, streams with data go before empty ones (rule 7). Without a
+    /// stream, the listener is queued.
     pub(super) fn join_one<S: Store>(&mut self, key: ListenerKey, ctx: &mut Context<'_, S>) {
         let fits = |key: &&StreamKey| {
             let stream = &self.streams[*key];
@@ -39,7 +41,7 @@ impl Pipe {
         }
     }
 
-    /// A new live listener gets each unfinished stream from the first byte nobody has confirmed.
+    /// Gives a new live listener each unfinished stream, from the first byte that nobody has confirmed.
     pub(super) fn join_live<S: Store>(&mut self, key: ListenerKey, ctx: &mut Context<'_, S>) {
         for stream in self.open.clone() {
             if !self.streams[&stream].is_claimed() {
@@ -57,7 +59,7 @@ impl Pipe {
         }
     }
 
-    /// Shows a stream that opens to all taps.
+    /// Shows a new stream to all taps.
     pub(super) fn watch(&mut self, key: StreamKey, effects: &mut Effects) {
         let taps = self
             .listeners
@@ -74,7 +76,7 @@ impl Pipe {
             .get_mut(&key)
             .expect("a stream that is shown is there");
         stream.taps.insert(listener);
-        let feed = Feed {
+        let cursor = Cursor {
             from: stream.next,
             sent: stream.next,
             confirmed: stream.next,
@@ -89,13 +91,13 @@ impl Pipe {
             .listeners
             .get_mut(&listener)
             .expect("a tap is a listener");
-        tap.feeds.insert(key, feed);
-        effects.feeds += 1;
+        tap.cursors.insert(key, cursor);
+        effects.cursors += 1;
         effects.change(Changed::Part(listener, key));
     }
 
-    /// Offers a stream that nobody has: to the `--one` that has waited longest if it is whole, else
-    /// to all who are live, else it waits (rules 4, 7, 10).
+    /// Offers a stream without listeners. A whole stream goes to the `--one` that has waited longest.
+    /// Otherwise the stream goes to all live listeners, and waits if there are none (rules 4, 7, 10).
     pub(super) fn offer<S: Store>(&mut self, key: StreamKey, ctx: &mut Context<'_, S>) {
         if self.hidden.contains(&key) {
             return;
@@ -128,12 +130,12 @@ impl Pipe {
         }
     }
 
-    /// The `--one` that has waited longest of those that have a stream which is still being written and
-    /// of which nothing was sent to them.
+    /// The `--one` that has waited longest among those with an open stream of which nothing has been sent to
+    /// them.
     fn idle_claim(&self) -> Option<(ListenerKey, StreamKey)> {
         let held = |one: &Listener| {
-            let (held, feed) = one.feeds.first_key_value()?;
-            let is_idle = one.mode == Mode::One && one.next_turn() == 0 && feed.sent == 0;
+            let (held, cursor) = one.cursors.first_key_value()?;
+            let is_idle = one.mode == Mode::One && one.next_turn() == 0 && cursor.sent == 0;
             let is_held = self.open.contains(held) && !self.streams[held].is_restored;
             (is_idle && is_held).then_some(*held)
         };
@@ -141,7 +143,7 @@ impl Pipe {
         ones.find_map(|(key, one)| Some((*key, held(one)?)))
     }
 
-    /// A `--one` gets a stream that has ended in place of one of which nothing has come to it.
+    /// Gives a `--one` a stream that has ended, in exchange for an open one of which it was sent nothing.
     fn exchange<S: Store>(
         &mut self,
         one: ListenerKey,
@@ -153,7 +155,7 @@ impl Pipe {
         self.give_up(one, held, ctx);
     }
 
-    /// Gives a listener a part in a stream, from the first byte that nobody has confirmed.
+    /// Gives a listener a cursor in a stream, at the first byte that nobody has confirmed.
     pub(super) fn share<S: Store>(
         &mut self,
         listener: ListenerKey,
@@ -169,7 +171,7 @@ impl Pipe {
             return;
         }
         stream.add_taker(listener);
-        self.add_feed(listener, key, backlog, ctx);
+        self.add_cursor(listener, key, backlog, ctx);
     }
 
     /// Gives a stream to one listener alone.
@@ -183,7 +185,7 @@ impl Pipe {
             .streams
             .get_mut(&key)
             .expect("a stream that is claimed is there");
-        stream.takers = Takers::Claimed(listener);
+        stream.subscriptions = Takers::Claimed(listener);
         ctx.effects.change(Changed::Stream(key));
         ctx.effects.change(Changed::Listener(listener));
         let claimant = self
@@ -193,10 +195,10 @@ impl Pipe {
         if claimant.mode != Mode::Follow {
             claimant.phase = Phase::Draining;
         }
-        self.add_feed(listener, key, u64::MAX, ctx);
+        self.add_cursor(listener, key, u64::MAX, ctx);
     }
 
-    pub(super) fn add_feed<S: Store>(
+    pub(super) fn add_cursor<S: Store>(
         &mut self,
         listener: ListenerKey,
         key: StreamKey,
@@ -205,7 +207,7 @@ impl Pipe {
     ) {
         self.free.remove(&key);
         let stream = &self.streams[&key];
-        let feed = Feed {
+        let cursor = Cursor {
             from: stream.taken,
             sent: stream.taken,
             confirmed: stream.taken,
@@ -216,10 +218,10 @@ impl Pipe {
             rank: None,
             tap: None,
         };
-        if let Some(taker) = self.listeners.get_mut(&listener)
-            && taker.feeds.insert(key, feed).is_none()
+        if let Some(subscription) = self.listeners.get_mut(&listener)
+            && subscription.cursors.insert(key, cursor).is_none()
         {
-            ctx.effects.feeds += 1;
+            ctx.effects.cursors += 1;
         }
         ctx.effects.change(Changed::Part(listener, key));
         self.refresh(listener, key, ctx);

@@ -1,9 +1,8 @@
-//! Bytes of a stream, from wherever they lie, and how many of those that were read back from disk are
-//! on their way to listeners.
+//! Reads the bytes of a stream from memory or disk, and limits the memory of bytes read from disk.
 //!
-//! What lies in memory anyway is shared, and counted where it was taken in. What is read back is
-//! memory of its own until the connection has taken it, so there is a bound to it: a listener that
-//! does not read is soon given up, and until then the others go on in small pieces.
+//! Bytes already in memory are shared, and were counted when they arrived. Bytes read back from disk take new
+//! memory until the connection has accepted them, so their total is limited. A listener that does not read
+//! soon times out. Until then the others continue with small pieces.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,14 +12,14 @@ use bytes::Bytes;
 use crate::protocol::PIECE;
 use crate::store::{Chunk, Damaged, Store, StreamKey};
 
-/// The most that may be on its way, in bytes.
+/// The maximum of bytes read back and not yet sent.
 const MOST: u64 = 16 << 20;
 
-/// What was read back and is on its way, in bytes.
+/// The number of bytes read back and not yet sent.
 #[derive(Debug, Clone, Default)]
 pub struct Reads(Arc<AtomicU64>);
 
-/// Bytes that are counted for as long as anybody holds them.
+/// Bytes that are counted until the last reference is dropped.
 struct Counted {
     bytes: Bytes,
     reads: Reads,
@@ -39,23 +38,23 @@ impl Drop for Counted {
     }
 }
 
-/// What came of an attempt to read.
+/// The result of a read.
 pub(super) enum Read {
     /// A chunk, or a piece of one.
     Chunk(Chunk),
-    /// Too much is on its way, or the system has no means to read just now.
+    /// The limit is reached, or the system is short of a resource.
     NotNow,
-    /// Nothing can be read there any more.
+    /// The bytes can never be read again.
     Damaged(Damaged),
 }
 
 impl Reads {
-    /// Whether as much is on its way as may be.
+    /// Whether the limit is reached.
     pub(super) fn is_full(&self) -> bool {
         self.0.load(Ordering::Relaxed) >= MOST
     }
 
-    /// How long the next piece may be that is read back: short ones once half of [`MOST`] is on its way.
+    /// The maximum length of the next piece to read back. It is short once half of [`MOST`] is in use.
     pub(super) fn piece(&self) -> usize {
         if self.0.load(Ordering::Relaxed) < MOST / 2 {
             usize::MAX
@@ -77,13 +76,13 @@ impl Reads {
         }
     }
 
-    /// Whether the byte at `at` has to be read back.
+    /// Whether the byte at `at` is only on disk.
     pub(super) fn is_read_back<S: Store>(store: &S, stream: StreamKey, at: u64) -> bool {
         store.is_durable() && store.saved(stream).is_some_and(|saved| at < saved)
     }
 
-    /// The bytes at `at`, `most` of them at most. Who is idle, with nothing unconfirmed, gets a piece
-    /// however much is on its way to others.
+    /// Reads at most `most` bytes at `at`. An idle listener, which has nothing unconfirmed, gets a piece even
+    /// if the limit is reached.
     pub(super) fn read<S: Store>(
         &self,
         store: &S,

@@ -1,7 +1,7 @@
-//! What a pipe writes down of its streams and listeners (rule 16).
+//! The records of a pipe's streams and listeners (rule 16).
 //!
-//! It decides nothing, and says no more than is needed: how far the sending had come is not in a
-//! record, for what was sent and not confirmed is sent again.
+//! This module decides nothing, and records only what is needed. A record does not say how far sending had
+//! come, because unconfirmed items are sent again.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use super::{ListenerKey, Pipe};
 use crate::store::StreamKey;
 use crate::store::record::{FinishRecord, ListenerRecord, PartRecord, Record, StreamRecord};
 
-/// Something of which the last record is no longer true, in the order in which they are written.
+/// Something whose last record is outdated. The variants are in the order in which they are recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Changed {
-    /// A writer, by its stream. A stream without one is being cut.
+    /// A writer, by its stream. A stream without a writer record is being cut.
     Writer(Uuid),
     /// A stream.
     Stream(StreamKey),
@@ -24,18 +24,18 @@ pub enum Changed {
     Progress(StreamKey),
     /// A listener.
     Listener(ListenerKey),
-    /// A listener's part in a stream.
+    /// A listener's cursor in a stream.
     Part(ListenerKey, StreamKey),
 }
 
 /// The records.
 impl Pipe {
-    /// What is to be known of a stream; nothing if it is gone.
+    /// The record of a stream. None if the stream is gone.
     #[must_use]
     pub fn stream_record(&self, key: StreamKey, id: Uuid, pipe: &Arc<str>) -> Option<Record> {
         let stream = self.streams.get(&key)?;
         Some(Record::Stream(Box::new(StreamRecord {
-            // The broker knows whose it is.
+            // The broker fills this in.
             owner: None,
             key: key.0,
             id,
@@ -53,14 +53,14 @@ impl Pipe {
                 len: finish.len,
                 taken: stream.finish_taken,
             }),
-            claimed: match stream.takers {
+            claimed: match stream.subscriptions {
                 Takers::Claimed(listener) => Some(listener.0),
                 Takers::Shared(_) => None,
             },
         })))
     }
 
-    /// How much of a stream was taken.
+    /// The record of how much of a stream was taken.
     #[must_use]
     pub fn progress_record(&self, key: StreamKey) -> Option<Record> {
         let stream = self.streams.get(&key)?;
@@ -71,7 +71,7 @@ impl Pipe {
         })
     }
 
-    /// What is to be known of a listener; nothing if it is gone.
+    /// The record of a listener. None if the listener is gone.
     #[must_use]
     pub fn listener_record(
         &self,
@@ -85,7 +85,7 @@ impl Pipe {
             key: key.0,
             id,
             client,
-            // The broker knows whose it is.
+            // The broker fills this in.
             owner: None,
             pipe: pipe.to_string(),
             mode: listener.mode,
@@ -99,25 +99,25 @@ impl Pipe {
         }))
     }
 
-    /// What is to be known of a listener's part in a stream; nothing if it is over.
+    /// The record of a listener's cursor in a stream. None if the cursor is gone.
     #[must_use]
     pub fn part_record(&self, listener: ListenerKey, stream: StreamKey) -> Option<Record> {
-        let feed = self.listeners.get(&listener)?.feeds.get(&stream)?;
+        let cursor = self.listeners.get(&listener)?.cursors.get(&stream)?;
         Some(Record::Part(PartRecord {
             listener: listener.0,
             stream: stream.0,
-            backlog: feed.backlog,
-            limit: feed.limit,
-            before: feed.before,
-            from: feed.from,
+            backlog: cursor.backlog,
+            limit: cursor.limit,
+            before: cursor.before,
+            from: cursor.from,
             away: None,
         }))
     }
 
-    /// All parts that listeners have in streams.
+    /// All cursors of all listeners.
     pub fn parts(&self) -> impl Iterator<Item = Changed> {
         self.listeners.iter().flat_map(|(key, listener)| {
-            let streams = listener.feeds.keys();
+            let streams = listener.cursors.keys();
             streams.map(|stream| Changed::Part(*key, *stream))
         })
     }

@@ -1,9 +1,8 @@
-//! A pipe is made again from what was written down of it, and its streams and listeners go on or come
-//! to an end (rule 16).
+//! Restores a pipe from its records, and continues or ends its streams and listeners (rule 16).
 //!
-//! It never reads a record that is not of its own pipe; [`crate::broker`] hands them out.
+//! This module only sees records of its own pipe. [`crate::broker`] hands them out.
 
-use super::listener::{Feed, Listener, Phase, TapQueue};
+use super::listener::{Cursor, Listener, Phase, TapQueue};
 use super::stream::{Finish, Stream, Takers};
 use super::{Changed, Context, ListenerKey, Pipe};
 use crate::protocol::{How, MAX_BYTES, Outcome};
@@ -11,9 +10,10 @@ use crate::store::record::{ListenerRecord, PartRecord, StreamRecord};
 use crate::store::{Store, StreamKey};
 use uuid::Uuid;
 
-/// After a restart. First all streams, then all listeners, then all parts, then [`Pipe::settle_all`].
+/// After a restart: restore all streams first, then all listeners, then all cursors, then call
+/// [`Pipe::settle_all`].
 impl Pipe {
-    /// A stream that was there, of which the bytes up to `end` are.
+    /// Restores a stream whose bytes up to `end` are in the store.
     pub fn restore_stream(&mut self, record: StreamRecord, end: u64) {
         let key = StreamKey(record.key);
         let mut stream = Stream::new(record.id, record.label);
@@ -24,7 +24,7 @@ impl Pipe {
         stream.discarded = record.discarded;
         stream.begins = record.begins;
         stream.is_restored = true;
-        // What nobody has confirmed a byte of when it has finished stays whole (rule 10).
+        // A finished stream of which nobody has confirmed a byte stays whole (rule 10).
         stream.is_kept_whole = record.finish.is_some() && record.taken == 0 && !record.marker;
         stream.finish = record.finish.map(|finish| {
             stream.finish_taken = finish.taken;
@@ -41,12 +41,12 @@ impl Pipe {
             self.open.insert(key);
         }
         if let Some(listener) = record.claimed {
-            stream.takers = Takers::Claimed(ListenerKey(listener));
+            stream.subscriptions = Takers::Claimed(ListenerKey(listener));
         }
         self.streams.insert(key, Box::new(stream));
     }
 
-    /// A listener that was there.
+    /// Restores a listener.
     pub fn restore_listener(&mut self, record: &ListenerRecord) {
         let key = ListenerKey(record.key);
         let mut listener = Listener::new(record.mode, StreamKey(record.joined), 0);
@@ -60,7 +60,7 @@ impl Pipe {
         self.listeners.insert(key, Box::new(listener));
     }
 
-    /// A part that a listener had in a stream. Returns whether both are there.
+    /// Restores a listener's cursor. Returns whether its listener and its stream exist.
     pub fn restore_part(&mut self, record: &PartRecord) -> bool {
         let (key, stream_key) = (ListenerKey(record.listener), StreamKey(record.stream));
         let Some(stream) = self.streams.get_mut(&stream_key) else {
@@ -75,7 +75,7 @@ impl Pipe {
         } else {
             stream.return_taker(key, record.from)
         };
-        let feed = Feed {
+        let cursor = Cursor {
             from: record.from,
             sent: from,
             confirmed: from,
@@ -88,17 +88,17 @@ impl Pipe {
                 .is_tap()
                 .then(|| Box::new(TapQueue::new(stream.id))),
         };
-        listener.feeds.insert(stream_key, feed).is_none()
+        listener.cursors.insert(stream_key, cursor).is_none()
     }
 
-    /// Puts right what the end of the last run left half done, and offers what nobody has.
+    /// Completes what the previous run left half done, and offers streams without listeners.
     pub fn settle_all<S: Store>(&mut self, ctx: &mut Context<'_, S>) {
         for (key, stream) in &mut self.streams {
-            if let Takers::Claimed(listener) = stream.takers
+            if let Takers::Claimed(listener) = stream.subscriptions
                 && self
                     .listeners
                     .get(&listener)
-                    .is_none_or(|one| !one.feeds.contains_key(key))
+                    .is_none_or(|one| !one.cursors.contains_key(key))
             {
                 stream.drop_taker(listener, 0);
             }
@@ -111,14 +111,19 @@ impl Pipe {
             if stream.is_free() && stream.finish.is_some() {
                 self.settle(key, ctx);
             } else if stream.is_free() {
-                // Those who are to get it may not have been written down any more.
+                // The records may not include the listeners that are to get the stream.
                 self.offer(key, ctx);
             }
             let Some(stream) = self.streams.get(&key) else {
                 continue;
             };
             let taps = stream.taps.iter().copied();
-            for listener in stream.takers().into_iter().chain(taps).collect::<Vec<_>>() {
+            for listener in stream
+                .subscriptions()
+                .into_iter()
+                .chain(taps)
+                .collect::<Vec<_>>()
+            {
                 self.refresh(listener, key, ctx);
             }
         }
@@ -128,8 +133,8 @@ impl Pipe {
         }
     }
 
-    /// A listener of an earlier run is there again, at this turn, having been sent chunks of this
-    /// cost. What it has not confirmed is sent once more.
+    /// Resumes a listener from before the restart. It expects sequence number `turns`, and was sent chunks
+    /// costing `cost`. What it has not confirmed is sent again.
     pub fn rejoin<S: Store>(
         &mut self,
         key: ListenerKey,
@@ -142,18 +147,18 @@ impl Pipe {
         let Some(listener) = self.listeners.get_mut(&key) else {
             return;
         };
-        // No peer ever comes so far, and what it says is added to.
+        // No honest peer gets this far. The limit keeps later additions from overflowing.
         let (turns, cost) = (turns.min(MAX_BYTES), cost.min(MAX_BYTES));
         listener.confirmed_turns = turns;
         listener.spent = cost;
         listener.window = window;
-        for stream in listener.feeds.keys().copied().collect::<Vec<_>>() {
+        for stream in listener.cursors.keys().copied().collect::<Vec<_>>() {
             self.refresh(key, stream, ctx);
         }
         self.go_on_in_line(key, line);
     }
 
-    /// The bytes of a stream below `at` that are not there were confirmed by everyone.
+    /// Skips missing bytes of a stream below `at`, which all its listeners had confirmed.
     pub fn skip_to<S: Store>(&mut self, key: StreamKey, at: u64, ctx: &mut Context<'_, S>) {
         let Some(stream) = self.streams.get_mut(&key) else {
             return;
@@ -161,16 +166,16 @@ impl Pipe {
         let kept = stream.kept();
         stream.next = stream.next.max(at);
         self.kept += stream.kept() - kept;
-        for listener in stream.takers() {
-            let feed = self
+        for listener in stream.subscriptions() {
+            let cursor = self
                 .listeners
                 .get_mut(&listener)
-                .and_then(|taker| taker.feeds.get_mut(&key));
-            if let Some(feed) = feed {
-                let before = feed.confirmed;
-                feed.sent = feed.sent.max(at);
-                feed.confirmed = before.max(at);
-                let confirmed = feed.confirmed;
+                .and_then(|subscription| subscription.cursors.get_mut(&key));
+            if let Some(cursor) = cursor {
+                let before = cursor.confirmed;
+                cursor.sent = cursor.sent.max(at);
+                cursor.confirmed = before.max(at);
+                let confirmed = cursor.confirmed;
                 if let Some(stream) = self.streams.get_mut(&key) {
                     stream.move_taker(before, confirmed);
                 }
@@ -181,8 +186,8 @@ impl Pipe {
         self.trim(key, ctx);
     }
 
-    /// The bytes of a finished stream that are missing never come again. If its writer has its answer,
-    /// then because all who got it had confirmed all of it: it is gone. Else they were lost with the
+    /// Ends a finished stream whose missing bytes never arrive again. If the writer has its answer, all
+    /// listeners had confirmed everything, and the stream is removed. Otherwise the bytes were lost with the
     /// satellite.
     pub fn end_short<S: Store>(
         &mut self,
@@ -211,23 +216,26 @@ impl Pipe {
         let Some(stream) = self.streams.get(&key) else {
             return;
         };
-        let (takers, taps) = (stream.takers(), stream.taps.clone());
+        let (subscriptions, taps) = (stream.subscriptions(), stream.taps.clone());
         self.remove(key, Outcome::Taken, ctx);
-        for listener in &takers {
-            let taker = self.listeners.get_mut(listener);
-            if taker.and_then(|taker| taker.drop_feed(key)).is_some() {
-                ctx.effects.feeds -= 1;
+        for listener in &subscriptions {
+            let subscription = self.listeners.get_mut(listener);
+            if subscription
+                .and_then(|subscription| subscription.drop_cursor(key))
+                .is_some()
+            {
+                ctx.effects.cursors -= 1;
                 ctx.effects.change(Changed::Part(*listener, key));
             }
         }
-        for listener in takers.into_iter().chain(taps) {
+        for listener in subscriptions.into_iter().chain(taps) {
             self.note_had(listener, key, ctx.effects);
             self.end_if_over(listener, ctx.effects);
             ctx.effects.awake.push(listener);
         }
     }
 
-    /// The bytes of a finished stream from `at` on never come again.
+    /// Cuts a finished stream at `at`, because the bytes from there on never arrive again.
     pub fn cut_short<S: Store>(
         &mut self,
         key: StreamKey,
@@ -246,11 +254,11 @@ impl Pipe {
             self.kept -= kept - stream.kept();
         }
         let taps = stream.taps.iter().copied();
-        let takers: Vec<_> = stream.takers().into_iter().chain(taps).collect();
+        let subscriptions: Vec<_> = stream.subscriptions().into_iter().chain(taps).collect();
         let is_free = stream.is_free();
         self.end_taps(key);
         ctx.effects.change(Changed::Stream(key));
-        for listener in takers {
+        for listener in subscriptions {
             self.refresh(listener, key, ctx);
         }
         if is_free && self.streams[&key].is_spent() {

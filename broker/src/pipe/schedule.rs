@@ -1,14 +1,14 @@
-//! What a listener is sent next, and when: by the age of what lay there, then as it arrived, line
+//! What a listener is sent next and when: first the backlog by age, then everything in order of arrival, line
 //! by line (rules 3, 4, 8 and 13).
 //!
-//! It never decides who gets a stream; that is settled when an item's turn comes.
+//! This module never decides who gets a stream. That is settled when an item is due to be sent.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::listener::{Feed, Listener, Phase, Rank, Sent, SentWhat};
+use super::listener::{Cursor, Listener, Phase, Rank, Sent, SentWhat};
 use super::reading::{Read, Reads};
 use super::stream::Stream;
 use super::tapping::{send_to_tap, tap_rank};
@@ -17,16 +17,16 @@ use crate::broker::Now;
 use crate::protocol::{How, Mode, cost};
 use crate::store::{Store, StreamKey};
 
-/// The longest line that is kept whole where streams are merged, in bytes (rule 13).
+/// The longest line, in bytes, that is kept whole where streams are merged (rule 13).
 const LINE_KEPT_WHOLE: u64 = 1 << 20;
 
-/// How long others wait for the end of a line that has begun (rule 13).
+/// How long other streams wait for the end of a line (rule 13).
 const LINE_PATIENCE: Now = Now::from_secs(1);
 
-/// After how long reading back is tried again, when too much was on its way.
+/// When to retry a read from disk that the limit put off.
 const READ_AGAIN: Now = Now::from_millis(5);
 
-/// Which stream a listener's next item comes from.
+/// The stream of a listener's next item.
 enum Pick {
     Stream(StreamKey),
     Wait(Now),
@@ -34,7 +34,7 @@ enum Pick {
 }
 
 impl Pipe {
-    /// What to send to a listener next. What comes back counts as sent.
+    /// The next item to send to a listener. A returned item counts as sent.
     pub fn next<S: Store>(&mut self, key: ListenerKey, ctx: &mut Context<'_, S>) -> Next {
         let Some(listener) = self.listeners.get_mut(&key) else {
             return Next::Nothing;
@@ -53,8 +53,7 @@ impl Pipe {
         }
     }
 
-    /// A follower claims the finished streams that were there when it joined, the oldest when its
-    /// turn has come (rule 8).
+    /// Makes a follower claim the oldest finished stream of its backlog once it is due (rule 8).
     fn claim_backlog<S: Store>(&mut self, key: ListenerKey, ctx: &mut Context<'_, S>) {
         let listener = &self.listeners[&key];
         let Some(oldest) = self.backlog(listener) else {
@@ -66,7 +65,7 @@ impl Pipe {
         }
     }
 
-    /// The oldest finished stream that a follower is to claim, if there is any.
+    /// The oldest finished stream that a follower still has to claim.
     fn backlog(&self, listener: &Listener) -> Option<StreamKey> {
         let is_its = |key: &&StreamKey| {
             let arrival = self.streams[*key]
@@ -83,8 +82,8 @@ impl Pipe {
         self.free.range(..listener.joined).find(is_its).copied()
     }
 
-    /// Keeps to the stream in whose line the output stands, for as long as rule 13 says; else takes
-    /// the first in turn.
+    /// Chooses the stream of a listener's next item. If the output ends inside a line, the line's stream goes
+    /// first for as long as rule 13 says. Otherwise the first cursor in `ready` goes.
     fn pick(&mut self, key: ListenerKey, now: Now) -> Pick {
         let Some(listener) = self.listeners.get_mut(&key) else {
             return Pick::Nothing;
@@ -96,18 +95,18 @@ impl Pipe {
             return Pick::Stream(first);
         };
         if listener
-            .feeds
+            .cursors
             .get(&in_line)
-            .is_some_and(|feed| feed.rank.is_some())
+            .is_some_and(|cursor| cursor.rank.is_some())
         {
             return Pick::Stream(in_line);
         }
         if let Some(stream) = self.streams.get(&in_line)
             && stream.finish.is_none()
             && listener
-                .feeds
+                .cursors
                 .get(&in_line)
-                .is_some_and(|feed| !feed.complete)
+                .is_some_and(|cursor| !cursor.complete)
             && now < stream.line_since + LINE_PATIENCE
         {
             return Pick::Wait(stream.line_since + LINE_PATIENCE);
@@ -148,19 +147,19 @@ impl Pipe {
         Next::Item(turn, item)
     }
 
-    /// The end, once a listener that ends has been sent all that it was to get.
+    /// The end of a draining listener that has been sent everything else.
     fn send_done(&mut self, key: ListenerKey) -> Next {
         let Some(listener) = self.listeners.get_mut(&key) else {
             return Next::Nothing;
         };
-        let is_over = listener.feeds.values().all(|feed| feed.complete);
+        let is_over = listener.cursors.values().all(|cursor| cursor.complete);
         if listener.phase != Phase::Draining || !is_over || !listener.has_room(0) {
             return Next::Nothing;
         }
         let missed = listener
-            .feeds
+            .cursors
             .values()
-            .filter_map(|feed| feed.tap.as_ref())
+            .filter_map(|cursor| cursor.tap.as_ref())
             .map(|tap| tap.missed)
             .sum();
         let turn = listener.next_turn();
@@ -177,7 +176,7 @@ impl Pipe {
         Next::Item(turn, Item::Done { missed, eof })
     }
 
-    /// Puts a listener's feed where it belongs among those that have something to send.
+    /// Updates the rank of a listener's cursor.
     pub(super) fn refresh<S: Store>(
         &mut self,
         key: ListenerKey,
@@ -187,30 +186,35 @@ impl Pipe {
         let Some(listener) = self.listeners.get_mut(&key) else {
             return;
         };
-        let Some(feed) = listener.feeds.get(&stream) else {
+        let Some(cursor) = listener.cursors.get(&stream) else {
             return;
         };
-        let rank = match (&feed.tap, self.streams.get(&stream)) {
-            (Some(_), _) => tap_rank(feed),
-            (None, Some(source)) => rank(stream, source, feed, ctx.store),
+        let rank = match (&cursor.tap, self.streams.get(&stream)) {
+            (Some(_), _) => tap_rank(cursor),
+            (None, Some(source)) => rank(stream, source, cursor, ctx.store),
             (None, None) => None,
         };
         listener.set_rank(stream, rank);
         ctx.effects.awake.push(key);
     }
 
-    /// The same for all who take a stream that has grown.
+    /// Updates the ranks of all cursors in a stream that has grown.
     pub(super) fn refresh_takers<S: Store>(&mut self, key: StreamKey, ctx: &mut Context<'_, S>) {
         let Some(stream) = self.streams.get(&key) else {
             return;
         };
         let taps = stream.taps.iter().copied();
-        for listener in stream.takers().into_iter().chain(taps).collect::<Vec<_>>() {
+        for listener in stream
+            .subscriptions()
+            .into_iter()
+            .chain(taps)
+            .collect::<Vec<_>>()
+        {
             let has_rank = self
                 .listeners
                 .get(&listener)
-                .and_then(|taker| taker.feeds.get(&key))
-                .is_some_and(|feed| feed.rank.is_some());
+                .and_then(|subscription| subscription.cursors.get(&key))
+                .is_some_and(|cursor| cursor.rank.is_some());
             if !has_rank {
                 self.refresh(listener, key, ctx);
             }
@@ -218,26 +222,26 @@ impl Pipe {
     }
 }
 
-/// Where a feed's next item stands in turn, if there is one.
-fn rank<S: Store>(key: StreamKey, stream: &Stream, feed: &Feed, store: &S) -> Option<Rank> {
-    if feed.complete {
+/// The rank of a cursor's next item. None if there is nothing to send.
+fn rank<S: Store>(key: StreamKey, stream: &Stream, cursor: &Cursor, store: &S) -> Option<Rank> {
+    if cursor.complete {
         return None;
     }
-    if feed.sent < feed.backlog && (feed.sent < stream.next || stream.is_complete()) {
+    if cursor.sent < cursor.backlog && (cursor.sent < stream.next || stream.is_complete()) {
         return Some(Rank::Backlog(key.0));
     }
-    if feed.sent < stream.next {
+    if cursor.sent < stream.next {
         return store
-            .mark(key, feed.sent)
+            .mark(key, cursor.sent)
             .map(|mark| Rank::Live(mark.arrival));
     }
     let finish = stream.finish.as_ref();
     finish
-        .filter(|finish| feed.sent >= finish.len)
+        .filter(|finish| cursor.sent >= finish.len)
         .map(|finish| Rank::Live(finish.arrival))
 }
 
-/// Bytes of one chunk, if they can be had now.
+/// Bytes of one chunk. None if they cannot be read now.
 fn read<S: Store>(
     key: StreamKey,
     at: u64,
@@ -258,18 +262,18 @@ fn read<S: Store>(
     }
 }
 
-/// Sends the oldest unsent of a feed: a chunk, or the finish behind the last.
+/// Sends the next item of a cursor: a chunk, or the finish after the last chunk.
 fn send_from_store<S: Store>(
     listener: &mut Listener,
     key: StreamKey,
     stream: &Stream,
     ctx: &mut Context<'_, S>,
 ) -> Option<(Sent, Item)> {
-    let feed = listener.feeds.get(&key)?;
-    let at = feed.sent;
+    let cursor = listener.cursors.get(&key)?;
+    let at = cursor.sent;
     if at >= stream.next {
         let finish = stream.finish.as_ref().filter(|finish| at >= finish.len)?;
-        let before = feed.before;
+        let before = cursor.before;
         let (how, label) = (finish.how.clone(), stream.label.clone());
         let ended = Ended {
             stream: stream.id,
@@ -281,10 +285,10 @@ fn send_from_store<S: Store>(
         };
         return send_ended(listener, key, ended);
     }
-    let limit = feed.limit;
+    let limit = cursor.limit;
     let mut mark = ctx.store.mark(key, at)?;
     if let Some(limit) = limit {
-        // A store may have made one chunk of several.
+        // A store may have merged several chunks into one.
         let most = usize::try_from(limit.saturating_sub(at)).unwrap_or(usize::MAX);
         mark.len = mark.len.min(most);
     }
@@ -295,9 +299,9 @@ fn send_from_store<S: Store>(
         return None;
     }
     let payload = read(key, at, mark.len, listener.unconfirmed.is_empty(), ctx)?;
-    let feed = listener.feeds.get_mut(&key)?;
-    feed.sent = mark.end();
-    feed.complete = feed.limit == Some(feed.sent);
+    let cursor = listener.cursors.get_mut(&key)?;
+    cursor.sent = mark.end();
+    cursor.complete = cursor.limit == Some(cursor.sent);
     note_line(listener, key, mark.tail);
     let what = SentWhat::Chunk {
         stream: key,
@@ -330,7 +334,7 @@ pub(super) fn send_ended(
     if !listener.has_room(0) {
         return None;
     }
-    listener.feeds.get_mut(&key)?.complete = true;
+    listener.cursors.get_mut(&key)?.complete = true;
     note_line(listener, key, 0);
     let what = SentWhat::Ended {
         stream: key,
@@ -339,12 +343,12 @@ pub(super) fn send_ended(
     Some((Sent { what, cost: 0 }, Item::Ended(ended)))
 }
 
-/// Remembers whether the output now stands inside a line of this stream.
+/// Notes whether the output now ends inside a line of this stream.
 pub(super) fn note_line(listener: &mut Listener, key: StreamKey, tail: u64) {
     listener.in_line = (1..=LINE_KEPT_WHOLE).contains(&tail).then_some(key);
 }
 
-/// Sends once more what a new connection did not bring to its listener.
+/// Sends an item again that was lost with an earlier connection.
 fn resend<S: Store>(
     listener: &mut Listener,
     streams: &BTreeMap<StreamKey, Box<Stream>>,
@@ -386,8 +390,7 @@ fn resend<S: Store>(
     Next::Item(turn, item)
 }
 
-/// The turns of a stream that are to be sent again, and whose bytes cannot be read back any more,
-/// become its end.
+/// Replaces all items of a stream that have to be sent again, and cannot be read back, with a finish.
 fn end_damaged(listener: &mut Listener, key: StreamKey, label: String) -> Ended {
     let how = How::Cut("the satellite's disk did not give its bytes back".to_owned());
     let mut ended = Ended {
@@ -409,8 +412,8 @@ fn end_damaged(listener: &mut Listener, key: StreamKey, label: String) -> Ended 
             };
         }
     }
-    if let Some(feed) = listener.feeds.get_mut(&key) {
-        feed.complete = true;
+    if let Some(cursor) = listener.cursors.get_mut(&key) {
+        cursor.complete = true;
     }
     ended
 }

@@ -1,6 +1,6 @@
-//! One stream as its pipe sees it: how far it came, who takes it, how it finished.
+//! One stream as its pipe sees it: how far it has come, who gets it, and how it finished.
 //!
-//! It never holds bytes (those are in the store) and decides nothing about listeners.
+//! This module never holds bytes (the store does) and decides nothing about listeners.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,12 +10,14 @@ use super::ListenerKey;
 use crate::broker::Now;
 use crate::protocol::How;
 
-/// Who a stream goes to.
+/// The listeners of a stream, not counting taps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Takers {
-    /// One listener has it for itself, and nothing of it goes before its finish is confirmed.
+    /// One listener has the stream alone. Unless room is short, nothing is released before the finish is
+    /// confirmed.
     Claimed(ListenerKey),
-    /// These get it live, or are still getting the rest of it; nobody, if there are none.
+    /// These listeners get the stream live, or still get the rest of it. Empty if the stream has no
+    /// listeners.
     Shared(BTreeSet<ListenerKey>),
 }
 
@@ -23,61 +25,62 @@ pub(super) enum Takers {
 #[derive(Debug, Clone)]
 pub(super) struct Finish {
     pub how: How,
-    /// Its place in the order of arrival, among the chunks.
+    /// The arrival number of the finish. Chunks share the same counter.
     pub arrival: u64,
-    /// All bytes of the stream. After a restart of the satellite some may still have to come again.
+    /// The stream's length. After the satellite restarted, some bytes may have to arrive again.
     pub len: u64,
 }
 
 impl Finish {
-    /// Whether the writer's stdin had closed.
+    /// Whether the writer's stdin closed. False for a cut stream.
     pub fn is_end(&self) -> bool {
         !matches!(self.how, How::Cut(_))
     }
 }
 
-/// What a pipe knows of a stream. Positions are in payload bytes.
+/// What a pipe knows of a stream. Offsets are in payload bytes.
 #[derive(Debug)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "what is known of it is independent of one another"
 )]
 pub(super) struct Stream {
-    /// The UUID its writer gave it.
+    /// The UUID given by the writer.
     pub id: Uuid,
-    /// Who writes.
+    /// The name of the writer.
     pub label: String,
-    /// Whether this is an `--eof` that waits: an empty stream that no writer wrote.
+    /// Whether this is a waiting `--eof`: an empty stream that no writer wrote.
     pub marker: bool,
-    /// What has been taken in; the next byte to come.
+    /// The offset of the next byte to arrive.
     pub next: u64,
-    /// The first byte that nobody but taps has confirmed. Stands still under a claim. After a restart
-    /// of the satellite it may lie beyond what has come in again.
+    /// The first byte that no listener has confirmed, not counting taps. It does not move while the stream is
+    /// claimed. After the satellite restarted, it may exceed `next`.
     pub taken: u64,
-    /// Bytes below this place were let go: none of them is needed any more.
+    /// Bytes below this offset were released, because nobody needs them.
     pub released: u64,
     /// Whether a listener has confirmed the finish.
     pub finish_taken: bool,
-    /// Whether something of it was dropped by `--discard`.
+    /// Whether `--discard` dropped some of the stream.
     pub discarded: bool,
-    /// Where it begins: beyond 0 if it is the rest of a stream that was cut (rule 16).
+    /// The offset at which the stream begins. It is not 0 if the stream is the rest of a cut stream (rule
+    /// 16).
     pub begins: u64,
-    /// Whether it had finished before anybody was given a byte of it, so that all of it stays until a
+    /// Whether the stream finished before anybody was given a byte of it. All of it then stays until a
     /// listener has confirmed its finish (rule 10).
     pub is_kept_whole: bool,
-    /// Whether a listener or a tap has been told how it finished.
+    /// Whether a listener or a tap has been told how the stream finished.
     pub is_end_told: bool,
-    /// Whether it was there before this run of the satellite, so that nobody knows what was sent of it.
+    /// Whether the stream is from before a restart, so that nobody knows what was sent of it.
     pub is_restored: bool,
-    /// How it finished, once it has.
+    /// How the stream finished. None while it is open.
     pub finish: Option<Finish>,
-    pub takers: Takers,
-    /// How many of those who share it have confirmed all below a place and no more, for each place
-    /// of which that is true of anybody. With a thousand listeners nobody looks through them all.
+    pub subscriptions: Takers,
+    /// For each confirmed offset, the number of sharing listeners whose confirmation stops exactly there.
+    /// With this map nobody has to walk over a thousand listeners.
     positions: BTreeMap<u64, usize>,
-    /// Taps that watch it.
+    /// Taps that watch the stream.
     pub taps: BTreeSet<ListenerKey>,
-    /// When the first byte of the unfinished line at its end came in.
+    /// When the first byte of the unfinished line at the stream's end arrived.
     pub line_since: Now,
 }
 
@@ -97,35 +100,35 @@ impl Stream {
             is_end_told: false,
             is_restored: false,
             finish: None,
-            takers: Takers::Shared(BTreeSet::new()),
+            subscriptions: Takers::Shared(BTreeSet::new()),
             positions: BTreeMap::new(),
             taps: BTreeSet::new(),
             line_since: Now::ZERO,
         }
     }
 
-    /// Whether nobody gets it, taps aside.
+    /// Whether the stream has no listeners, not counting taps.
     pub fn is_free(&self) -> bool {
-        matches!(&self.takers, Takers::Shared(takers) if takers.is_empty())
+        matches!(&self.subscriptions, Takers::Shared(subscriptions) if subscriptions.is_empty())
     }
 
-    /// Whether one listener has it for itself.
+    /// Whether one listener has the stream alone.
     pub fn is_claimed(&self) -> bool {
-        matches!(self.takers, Takers::Claimed(_))
+        matches!(self.subscriptions, Takers::Claimed(_))
     }
 
-    /// Whether nobody has had a byte of it, so that a `--one` can have it.
+    /// Whether nobody has had a byte of the stream, so that a `--one` can have it.
     pub fn is_whole(&self) -> bool {
         self.taken == 0 && self.begins == 0 && !self.marker
     }
 
-    /// Whether it is whole and has ended well.
+    /// Whether the stream is whole and was not cut.
     pub fn has_ended_whole(&self) -> bool {
         let ended = self.finish.as_ref().is_some_and(Finish::is_end);
         ended && self.is_whole()
     }
 
-    /// How many of its first bytes others had before somebody who begins with it now.
+    /// How many bytes others had before a listener that begins with this stream now.
     pub fn before(&self) -> u64 {
         if self.finish.is_some() {
             self.taken
@@ -134,69 +137,69 @@ impl Stream {
         }
     }
 
-    /// Whether all that it was has been confirmed, so that nothing of it waits any more.
+    /// Whether everything was confirmed, so that nothing of the stream waits any more.
     pub fn is_spent(&self) -> bool {
         self.finish
             .as_ref()
             .is_some_and(|finish| self.finish_taken || (finish.len > 0 && self.taken >= finish.len))
     }
 
-    /// Whether it has finished and all of it is there.
+    /// Whether the stream has finished and all its bytes have arrived.
     pub fn is_complete(&self) -> bool {
         self.finish
             .as_ref()
             .is_some_and(|finish| self.next >= finish.len)
     }
 
-    /// How many bytes of it are kept, whoever they wait for.
+    /// The number of bytes held, for any listener.
     pub fn kept(&self) -> u64 {
         self.next.saturating_sub(self.released)
     }
 
-    /// How many bytes of it are there that nobody has confirmed.
+    /// The number of bytes that have arrived and that nobody has confirmed.
     pub fn untaken(&self) -> u64 {
         self.next.saturating_sub(self.taken)
     }
 
-    /// Whether something of it waits in the words of the rules.
+    /// Whether some of the stream waits, as the rules define it.
     pub fn waits(&self) -> bool {
         self.taken < self.next || (self.finish.is_some() && !self.finish_taken)
     }
 
-    /// Those who get it, taps aside.
-    pub fn takers(&self) -> Vec<ListenerKey> {
-        match &self.takers {
+    /// The listeners of the stream, not counting taps.
+    pub fn subscriptions(&self) -> Vec<ListenerKey> {
+        match &self.subscriptions {
             Takers::Claimed(listener) => vec![*listener],
-            Takers::Shared(takers) => takers.iter().copied().collect(),
+            Takers::Shared(subscriptions) => subscriptions.iter().copied().collect(),
         }
     }
 
-    /// One more shares it, from the first byte that nobody has confirmed.
+    /// Adds a listener at the first byte that nobody has confirmed.
     pub fn add_taker(&mut self, listener: ListenerKey) {
-        if let Takers::Shared(takers) = &mut self.takers
-            && takers.insert(listener)
+        if let Takers::Shared(subscriptions) = &mut self.subscriptions
+            && subscriptions.insert(listener)
         {
             *self.positions.entry(self.taken).or_default() += 1;
         }
     }
 
-    /// One who had it before a restart has it still. Returns the first byte that it may lack: nobody
-    /// knows how far it had come, but no further back than where it began, nor than what everyone had
-    /// confirmed.
+    /// Adds a listener that had the stream before a restart. Returns the first byte that the listener may
+    /// lack. Its exact position is unknown, but it is not before `from`, where the cursor began, and not
+    /// before the released bytes.
     pub fn return_taker(&mut self, listener: ListenerKey, from: u64) -> u64 {
-        if self.takers == Takers::Claimed(listener) {
+        if self.subscriptions == Takers::Claimed(listener) {
             return self.taken;
         }
         let from = from.max(self.released);
-        if let Takers::Shared(takers) = &mut self.takers
-            && takers.insert(listener)
+        if let Takers::Shared(subscriptions) = &mut self.subscriptions
+            && subscriptions.insert(listener)
         {
             *self.positions.entry(from).or_default() += 1;
         }
         from
     }
 
-    /// One of those who share it has confirmed more.
+    /// Moves the confirmed offset of a sharing listener.
     pub fn move_taker(&mut self, from: u64, to: u64) {
         if !self.is_claimed() {
             self.leave_position(from);
@@ -204,15 +207,15 @@ impl Stream {
         }
     }
 
-    /// One who had it, and had confirmed all below `confirmed`, has it no longer.
+    /// Removes a listener that had confirmed all bytes below `confirmed`.
     pub fn drop_taker(&mut self, listener: ListenerKey, confirmed: u64) {
-        match &mut self.takers {
+        match &mut self.subscriptions {
             Takers::Claimed(claimant) if *claimant == listener => {
-                self.takers = Takers::Shared(BTreeSet::new());
+                self.subscriptions = Takers::Shared(BTreeSet::new());
             }
             Takers::Claimed(_) => {}
-            Takers::Shared(takers) => {
-                if takers.remove(&listener) {
+            Takers::Shared(subscriptions) => {
+                if subscriptions.remove(&listener) {
                     self.leave_position(confirmed);
                 }
             }
@@ -228,7 +231,7 @@ impl Stream {
         }
     }
 
-    /// The first byte that somebody may still need.
+    /// The first byte that a listener may still need.
     pub fn needed(&self) -> u64 {
         let slowest = self.positions.first_key_value();
         slowest.map_or(self.taken, |(position, _)| self.taken.min(*position))

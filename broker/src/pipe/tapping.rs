@@ -1,17 +1,17 @@
-//! What a tap is shown: it holds its own bytes, so that it keeps nothing from anybody and slows nobody
-//! down, and skips what it has no room for (rule 9).
+//! What a tap is sent. A tap holds its own copies, so it keeps nothing from anybody and slows nobody down. It
+//! skips what it has no room for (rule 9).
 
-use super::listener::{Feed, Listener, Rank, Sent, SentWhat};
+use super::listener::{Cursor, Listener, Rank, Sent, SentWhat};
 use super::schedule::{note_line, send_ended};
 use super::{Effects, Ended, Item, ListenerKey, Pipe};
 use crate::protocol::cost;
 use crate::store::{Chunk, StreamKey};
 
-/// The most that one tap may be behind, in bytes of cost: enough for a few full chunks.
+/// The maximum backlog of one tap, in bytes of cost: enough for a few full chunks.
 const TAP_ROOM: u64 = 4 << 20;
 
 impl Pipe {
-    /// Shows a new chunk to a tap, or counts it as missed if the tap is too far behind (rule 9).
+    /// Shows a new chunk to a tap. If the tap is too far behind, the chunk counts as missed (rule 9).
     pub(super) fn show_tap(
         &mut self,
         key: ListenerKey,
@@ -23,10 +23,10 @@ impl Pipe {
             return;
         };
         let price = cost(chunk.payload.len());
-        let Some(feed) = listener.feeds.get_mut(&stream) else {
+        let Some(cursor) = listener.cursors.get_mut(&stream) else {
             return;
         };
-        let Some(tap) = feed.tap.as_mut().filter(|_| feed.limit.is_none()) else {
+        let Some(tap) = cursor.tap.as_mut().filter(|_| cursor.limit.is_none()) else {
             return;
         };
         let fits = effects.taps + price <= effects.taps_limit;
@@ -40,14 +40,14 @@ impl Pipe {
         }
     }
 
-    /// Tells the taps of a stream of its finish, in its turn, once all of it was there.
+    /// Tells the taps of a complete stream how it finished, after the chunks that they hold.
     pub(super) fn end_taps(&mut self, key: StreamKey) {
         if self.streams.get(&key).is_some_and(|it| it.is_complete()) {
             self.tell_end_to_taps(key);
         }
     }
 
-    /// Tells the taps of a stream of its finish, if it has one, and what does not come any more.
+    /// Tells the taps of a finished stream how it finished. Bytes that have not arrived are not waited for.
     pub(super) fn tell_end_to_taps(&mut self, key: StreamKey) {
         let Some(stream) = self.streams.get(&key) else {
             return;
@@ -64,12 +64,12 @@ impl Pipe {
                 before: stream.begins,
                 missed: finish.len.saturating_sub(stream.next),
             };
-            let feed = self
+            let cursor = self
                 .listeners
                 .get_mut(tap)
-                .and_then(|tap| tap.feeds.get_mut(&key));
-            if let Some(feed) = feed.filter(|feed| feed.limit.is_none())
-                && let Some(tap) = &mut feed.tap
+                .and_then(|tap| tap.cursors.get_mut(&key));
+            if let Some(cursor) = cursor.filter(|cursor| cursor.limit.is_none())
+                && let Some(tap) = &mut cursor.tap
             {
                 tap.ended.get_or_insert((finish.arrival, ended));
             }
@@ -77,9 +77,9 @@ impl Pipe {
     }
 }
 
-/// Where a tap's next item stands in turn, if there is one.
-pub(super) fn tap_rank(feed: &Feed) -> Option<Rank> {
-    let tap = feed.tap.as_ref().filter(|_| !feed.complete)?;
+/// The rank of a tap's next item. None if there is nothing to send.
+pub(super) fn tap_rank(cursor: &Cursor) -> Option<Rank> {
+    let tap = cursor.tap.as_ref().filter(|_| !cursor.complete)?;
     match (tap.chunks.front(), &tap.ended) {
         (Some((chunk, _)), _) => Some(Rank::Live(chunk.mark.arrival)),
         (None, Some((arrival, _))) => Some(Rank::Live(*arrival)),
@@ -87,9 +87,9 @@ pub(super) fn tap_rank(feed: &Feed) -> Option<Rank> {
     }
 }
 
-/// Sends the oldest of what a tap holds.
+/// Sends the oldest item that a tap holds.
 pub(super) fn send_to_tap(listener: &mut Listener, key: StreamKey) -> Option<(Sent, Item)> {
-    let tap = listener.feeds.get(&key)?.tap.as_ref()?;
+    let tap = listener.cursors.get(&key)?.tap.as_ref()?;
     let Some(price) = tap
         .chunks
         .front()
@@ -99,9 +99,9 @@ pub(super) fn send_to_tap(listener: &mut Listener, key: StreamKey) -> Option<(Se
         ended.missed += tap.missed;
         let sent = send_ended(listener, key, ended)?;
         if let Some(tap) = listener
-            .feeds
+            .cursors
             .get_mut(&key)
-            .and_then(|feed| feed.tap.as_mut())
+            .and_then(|cursor| cursor.tap.as_mut())
         {
             tap.missed = 0;
         }
@@ -110,11 +110,11 @@ pub(super) fn send_to_tap(listener: &mut Listener, key: StreamKey) -> Option<(Se
     if !listener.has_room(price) {
         return None;
     }
-    let feed = listener.feeds.get_mut(&key)?;
-    let tap = feed.tap.as_mut()?;
+    let cursor = listener.cursors.get_mut(&key)?;
+    let tap = cursor.tap.as_mut()?;
     let (chunk, missed) = tap.chunks.pop_front()?;
     let id = tap.id;
-    feed.complete = feed.limit.is_some() && tap.chunks.is_empty();
+    cursor.complete = cursor.limit.is_some() && tap.chunks.is_empty();
     note_line(listener, key, chunk.mark.tail);
     let own = Some(chunk.payload.clone());
     let what = SentWhat::Chunk {

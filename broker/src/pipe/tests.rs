@@ -1,11 +1,11 @@
-//! The rules, each by its number, on one pipe and nothing around it.
+//! The rules, each named by its number, tested on a single pipe.
 
 use super::listener::SentWhat;
 use super::*;
 use crate::protocol::{Mode, cost};
 use crate::store::Memory;
 
-/// A pipe with a memory store, and a language for stories about it.
+/// A pipe with a memory store, and a small language for tests.
 struct Story {
     pipe: Pipe,
     store: Memory,
@@ -56,7 +56,7 @@ impl Story {
         key
     }
 
-    /// Appends text; its unfinished line is counted as a writer would.
+    /// Appends text. Its unfinished line is counted as a writer would count it.
     fn write(&mut self, key: StreamKey, text: &'static str) {
         let tail = text.len() - text.rfind('\n').map_or(0, |at| at + 1);
         let payload = Bytes::from_static(text.as_bytes());
@@ -86,8 +86,8 @@ impl Story {
         self.with(|pipe, ctx| pipe.leave(key, ctx));
     }
 
-    /// All that comes to a listener now: texts, `.` for an end, `!` for a cut, `~` for the rest of
-    /// a stream, `$` for done.
+    /// Everything that a listener gets now: texts, `.` for an end, `!` for a cut, `~` for the rest of a
+    /// stream, `$` for done.
     fn get(&mut self, key: ListenerKey) -> String {
         let mut got = String::new();
         while let Next::Item(_, item) = self.with(|pipe, ctx| pipe.next(key, ctx)) {
@@ -116,7 +116,7 @@ impl Story {
         self.confirm(key, turns);
     }
 
-    /// Gets and confirms.
+    /// Gets and confirms everything.
     fn take(&mut self, key: ListenerKey) -> String {
         let got = self.get(key);
         self.confirm_all(key);

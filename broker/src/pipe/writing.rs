@@ -1,6 +1,6 @@
 //! What writers do to a pipe: streams open, grow and finish (rules 2, 4, 5, 7 and 15).
 //!
-//! It decides nothing about who gets what; that is `offering`.
+//! This module does not decide who gets a stream; `offering` does.
 
 use super::listener::Phase;
 use super::stream::{Finish, Stream, Takers};
@@ -10,33 +10,34 @@ use crate::store::{Chunk, Mark, Store, StreamKey};
 use bytes::Bytes;
 use uuid::Uuid;
 
-/// What is known of a stream that opens.
+/// The properties of a stream that opens.
 #[derive(Debug)]
 pub struct Opening {
-    /// The UUID its writer gave it.
+    /// The UUID given by the writer.
     pub id: Uuid,
-    /// Who writes.
+    /// The name of the writer.
     pub label: String,
-    /// Where it begins: beyond 0 if it is the rest of a stream that was cut.
+    /// The offset at which the stream begins. It is not 0 if the stream is the rest of a cut stream.
     pub begins: u64,
-    /// Whether listeners get it only once it has ended.
+    /// Whether listeners get the stream only after its end (`--whole`).
     pub is_hidden: bool,
 }
 
-/// What became of a stream whose writer was given up and is there again.
+/// The state of a cut stream whose writer is back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reopened {
-    /// It is open, as if nothing had happened.
+    /// The stream is open and continues as if nothing had happened.
     GoesOn,
-    /// Somebody was told that it was cut.
+    /// Somebody was told that the stream was cut.
     Told,
-    /// It is not there any more.
+    /// The stream is gone.
     Gone,
 }
 
 impl Pipe {
-    /// Opens a stream. It goes to the `--one` that has waited longest, else to all who are live,
-    /// else it waits (rules 2, 4, 7); but one that is to come whole is nobody's before its end.
+    /// Opens a stream. The stream goes to the `--one` that has waited longest, otherwise to all live
+    /// listeners, and waits if there are none (rules 2, 4, 7). A `--whole` stream goes to nobody before its
+    /// end.
     pub fn open<S: Store>(&mut self, key: StreamKey, opening: Opening, ctx: &mut Context<'_, S>) {
         let mut stream = Stream::new(opening.id, opening.label);
         stream.begins = opening.begins;
@@ -55,7 +56,7 @@ impl Pipe {
         }
     }
 
-    /// Takes in the next chunk of an open stream.
+    /// Appends the next chunk to an open stream.
     pub fn append<S: Store>(
         &mut self,
         key: StreamKey,
@@ -84,13 +85,12 @@ impl Pipe {
             self.show_tap(tap, key, &chunk, ctx.effects);
         }
         ctx.store.append(key, chunk);
-        // After a restart the last bytes may come again behind the finish.
+        // After a restart, the last bytes may arrive again after the finish.
         self.end_taps(key);
         self.refresh_takers(key, ctx);
     }
 
-    /// Takes in how a stream finished (rules 5 and 15). Listeners whose last stream this was get
-    /// what they have and end.
+    /// Finishes a stream (rules 5 and 15). Listeners whose last stream this was get the rest and end.
     pub fn finish<S: Store>(&mut self, key: StreamKey, how: How, ctx: &mut Context<'_, S>) {
         let Some(stream) = self.streams.get(&key) else {
             return;
@@ -105,8 +105,9 @@ impl Pipe {
         let arrival = ctx.effects.arrivals;
         ctx.effects.arrivals += 1;
         self.open.remove(&key);
-        let (taps, takers) = (stream.taps.clone(), stream.takers());
-        let is_untouched = stream.is_whole() && takers.iter().all(|one| !self.has_some(*one, key));
+        let (taps, subscriptions) = (stream.taps.clone(), stream.subscriptions());
+        let is_untouched =
+            stream.is_whole() && subscriptions.iter().all(|one| !self.has_some(*one, key));
         if let Some(stream) = self.streams.get_mut(&key) {
             let len = stream.next;
             stream.finish = Some(Finish { how, arrival, len });
@@ -114,7 +115,7 @@ impl Pipe {
             ctx.effects.change(Changed::Stream(key));
         }
         self.end_taps(key);
-        for listener in takers.into_iter().chain(taps) {
+        for listener in subscriptions.into_iter().chain(taps) {
             self.refresh(listener, key, ctx);
             self.note_had(listener, key, ctx.effects);
             self.end_if_over(listener, ctx.effects);
@@ -122,32 +123,32 @@ impl Pipe {
         self.settle(key, ctx);
     }
 
-    /// Whether a listener was sent something of a stream.
+    /// Whether a listener was sent some of a stream.
     fn has_some(&self, key: ListenerKey, stream: StreamKey) -> bool {
         let listener = self.listeners.get(&key);
-        let feed = listener.and_then(|listener| listener.feeds.get(&stream));
-        feed.is_some_and(|feed| feed.sent > feed.from)
+        let cursor = listener.and_then(|listener| listener.cursors.get(&stream));
+        cursor.is_some_and(|cursor| cursor.sent > cursor.from)
     }
 
-    /// A stream of which nothing was taken in has never been (rule 15): who listened to it goes on
-    /// without it.
+    /// Removes a stream of which nothing arrived, as if it had never existed (rule 15). Its listeners
+    /// continue without it.
     fn vanish<S: Store>(&mut self, key: StreamKey, ctx: &mut Context<'_, S>) {
         let Some(stream) = self.streams.get(&key) else {
             return;
         };
-        let (taps, takers) = (stream.taps.clone(), stream.takers());
+        let (taps, subscriptions) = (stream.taps.clone(), stream.subscriptions());
         let is_claimed = stream.is_claimed();
         self.remove(key, Outcome::Taken, ctx);
-        for listener in takers.into_iter().chain(taps) {
-            let Some(taker) = self.listeners.get_mut(&listener) else {
+        for listener in subscriptions.into_iter().chain(taps) {
+            let Some(subscription) = self.listeners.get_mut(&listener) else {
                 continue;
             };
-            if taker.drop_feed(key).is_some() {
-                ctx.effects.feeds -= 1;
+            if subscription.drop_cursor(key).is_some() {
+                ctx.effects.cursors -= 1;
                 ctx.effects.change(Changed::Part(listener, key));
             }
-            if is_claimed && taker.mode == Mode::One {
-                taker.phase = Phase::Queued;
+            if is_claimed && subscription.mode == Mode::One {
+                subscription.phase = Phase::Queued;
                 ctx.effects.change(Changed::Listener(listener));
                 self.join_one(listener, ctx);
             }
@@ -156,8 +157,8 @@ impl Pipe {
         }
     }
 
-    /// A stream was cut because its writer was silent, and the writer is there again. If nobody was
-    /// told, the stream goes on as if nothing had happened (rule 16).
+    /// Reopens a stream that was cut because its writer timed out. If nobody was told of the cut, the stream
+    /// continues as if nothing had happened (rule 16).
     pub fn reopen<S: Store>(&mut self, key: StreamKey, ctx: &mut Context<'_, S>) -> Reopened {
         let Some(stream) = self.streams.get_mut(&key) else {
             return Reopened::Gone;
@@ -171,12 +172,15 @@ impl Pipe {
         }
         stream.finish = None;
         let was_whole = std::mem::take(&mut stream.is_kept_whole) && !stream.is_claimed();
-        let (taps, takers, is_claimed) =
-            (stream.taps.clone(), stream.takers(), stream.is_claimed());
+        let (taps, subscriptions, is_claimed) = (
+            stream.taps.clone(),
+            stream.subscriptions(),
+            stream.is_claimed(),
+        );
         self.free.remove(&key);
         self.open.insert(key);
         ctx.effects.change(Changed::Stream(key));
-        for listener in takers.iter().chain(&taps).copied() {
+        for listener in subscriptions.iter().chain(&taps).copied() {
             if let Some(confirmed) = self.take_end_back(listener, key)
                 && was_whole
             {
@@ -187,41 +191,42 @@ impl Pipe {
                 self.live_again(listener, ctx);
             }
         }
-        if takers.is_empty() {
+        if subscriptions.is_empty() {
             self.offer(key, ctx);
         }
         Reopened::GoesOn
     }
 
-    /// A tap that holds a finish forgets it. Returns what a listener has confirmed of the stream.
+    /// Makes a tap forget a stream's finish. For any other listener, returns its confirmed offset in the
+    /// stream.
     fn take_end_back(&mut self, listener: ListenerKey, key: StreamKey) -> Option<u64> {
-        let feed = self.listeners.get_mut(&listener)?.feeds.get_mut(&key)?;
-        match &mut feed.tap {
+        let cursor = self.listeners.get_mut(&listener)?.cursors.get_mut(&key)?;
+        match &mut cursor.tap {
             Some(tap) => {
                 tap.ended = None;
                 None
             }
-            None => Some(feed.confirmed),
+            None => Some(cursor.confirmed),
         }
     }
 
-    /// Lets the chunks go that the `--one` of an open stream has confirmed, for want of room
-    /// (rule 12). If that listener goes, what is left is a remainder.
+    /// Releases the chunks of an open stream that its `--one` has confirmed, because room is short (rule 12).
+    /// If that listener leaves, the rest is a remainder.
     pub fn let_go<S: Store>(&mut self, key: StreamKey, ctx: &mut Context<'_, S>) {
         let Some(stream) = self.streams.get(&key) else {
             return;
         };
-        let Takers::Claimed(claimant) = stream.takers else {
+        let Takers::Claimed(claimant) = stream.subscriptions else {
             return;
         };
-        let Some(feed) = self
+        let Some(cursor) = self
             .listeners
             .get(&claimant)
-            .and_then(|one| one.feeds.get(&key))
+            .and_then(|one| one.cursors.get(&key))
         else {
             return;
         };
-        let confirmed = feed.confirmed;
+        let confirmed = cursor.confirmed;
         self.take(key, confirmed);
         self.trim(key, ctx);
     }

@@ -1,17 +1,18 @@
-//! The satellite's time, which passes only while the satellite runs.
+//! The satellite's time, which only passes while the satellite runs.
 //!
-//! Owns the arithmetic; it never reads a clock itself. A halted process (Ctrl-Z, a sleeping laptop,
-//! a moved virtual machine) hears nobody: to count the halt would be to give up every peer on waking.
+//! This module owns the arithmetic and never reads a clock itself. A halted process (Ctrl-Z, a sleeping
+//! laptop, a migrating virtual machine) hears nobody. If the halt counted, every peer would time out on
+//! waking.
 
 use std::time::Duration;
 
 use crate::broker::Now;
 
-/// How much longer than asked for a pause may take and still be counted in full, at most. A loaded machine
-/// is seldom later than that.
+/// How much longer than requested a pause may take and still be counted in full. A loaded machine is seldom
+/// later than that.
 const LATENESS: Duration = Duration::from_secs(2);
 
-/// Adds up the time in which the loop ran.
+/// Adds up the time during which the loop ran.
 #[derive(Debug)]
 pub(super) struct RunningClock {
     lateness: Duration,
@@ -20,7 +21,7 @@ pub(super) struct RunningClock {
 }
 
 impl RunningClock {
-    /// A clock for peers that are lost after `time` at the earliest: a halt counts as a fraction of that.
+    /// A clock for peers whose shortest timeout is `time`. A halt counts as a fraction of that.
     pub(super) fn new(time: Duration) -> Self {
         Self {
             lateness: LATENESS.min(time / 4),
@@ -29,8 +30,8 @@ impl RunningClock {
         }
     }
 
-    /// The time now, given the `reading` of a steady clock that began at zero with this one, and how
-    /// long of the time since the last reading the loop has `asked` to be left waiting.
+    /// Returns the satellite's time. `reading` is the reading of a steady clock that began at zero together
+    /// with this one. `asked` is how long the loop asked to wait since the last reading.
     pub(super) fn advance(&mut self, reading: Duration, asked: Duration) -> Now {
         let passed = reading.saturating_sub(self.last);
         self.last = reading;

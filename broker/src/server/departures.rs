@@ -1,11 +1,11 @@
-//! Peers that may have gone without a notice.
+//! Peers that may have gone without a notification.
 //!
-//! libzmq drops its notice that a connection has ended if the connection's receive queue is full at
-//! that moment, as it is when a client sends a lot and exits. So peers that have sent something are
-//! asked about a little later. Those that have been quiet since the socket was drained need no
-//! asking: their queue has room for the notice.
+//! libzmq drops its notification that a connection has ended if the connection's receive queue is full at
+//! that moment, for example when a client sends a lot and exits. So the loop asks about peers some time after
+//! they have sent something. A peer that has been quiet since the socket was drained need not be asked about:
+//! its queue has room for the notification.
 //!
-//! Owns the list of those to ask about; it never touches the socket.
+//! This module owns the list of peers to ask about, and never touches the socket.
 
 use std::collections::HashSet;
 use std::mem;
@@ -13,23 +13,23 @@ use std::time::Duration;
 
 use crate::broker::{Now, Peer};
 
-/// How long a peer is quiet before it is asked about, at least: by then libzmq, which works on the
-/// other end of the queue in a thread of its own, has long done what it had to do.
+/// How long a peer must be quiet before the loop asks about it. libzmq works on the other end of the queue in
+/// its own thread, and is long done by then.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// The peers to ask about.
 #[derive(Debug, Default)]
 pub(super) struct Departures {
-    /// Heard since the last asking.
+    /// Peers heard since the last check.
     recent: HashSet<Peer>,
-    /// Heard between the last two askings.
+    /// Peers heard between the last two checks.
     earlier: HashSet<Peer>,
-    /// When to ask next, if there is anybody to ask about.
+    /// When to check next. None if there is nobody to ask about.
     due: Option<Now>,
 }
 
 impl Departures {
-    /// Notes that `peer` has sent something.
+    /// Notes that `peer` sent something.
     pub(super) fn heard(&mut self, now: Now, peer: &Peer) {
         if !self.recent.contains(peer) {
             self.recent.insert(peer.clone());
@@ -37,18 +37,19 @@ impl Departures {
         }
     }
 
-    /// Notes that `peer` is known to have gone.
+    /// Forgets `peer`, which is known to have gone.
     pub(super) fn forget(&mut self, peer: &Peer) {
         self.recent.remove(peer);
         self.earlier.remove(peer);
     }
 
-    /// When to ask next, if there is anybody to ask about.
+    /// When to check next. None if there is nobody to ask about.
     pub(super) fn due(&self) -> Option<Now> {
         self.due
     }
 
-    /// Those to ask about, each once, if nothing more is heard of it; and sets the next due time.
+    /// The peers to ask about now. Each is returned once, unless it is heard again. Also sets the next due
+    /// time.
     pub(super) fn quiet(&mut self, now: Now) -> HashSet<Peer> {
         let recent = mem::take(&mut self.recent);
         self.due = (!recent.is_empty()).then_some(now + QUIET);

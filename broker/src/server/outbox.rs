@@ -1,10 +1,10 @@
-//! Replies that their peers have not read: how much memory they take up, and whose they are.
+//! Memory limits for replies that their peers have not read.
 //!
-//! Owns the count of what lies in libzmq's queues beside payloads: by key, or by connection at a satellite
-//! without keys. A reply counts until libzmq lets go of it, because it has been sent or its connection has ended.
-//! One key, or connection, may have a quarter of what is free: one alone has a fifth of all, many have the same each,
-//! and together they never have all. Who would have more has a full queue, as far as the broker knows. Never
-//! decides what becomes of him.
+//! This module counts the replies in libzmq's queues, not payloads, for each key, or for each connection at a
+//! satellite without keys. A reply counts until libzmq releases it, because it was sent or its connection
+//! ended. One key or connection may have a quarter of what is free. One alone thus gets a fifth of the total,
+//! many get the same share each, and together they never use everything. To the broker, exceeding the limit
+//! looks like a full send queue. This module never decides what happens to such a peer.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,23 +15,23 @@ use bytes::Bytes;
 use crate::broker::Peer;
 use crate::keys::KeyId;
 
-/// What all replies together may take up, in bytes.
+/// The maximum for all replies together, in bytes.
 const ALL: u64 = 8 << 20;
 
-/// What one may have however little is free, in bytes: the answers that a transfer goes by.
+/// What each key or connection may have even if little is free, in bytes: the answers that a transfer needs.
 const FLOOR: u64 = 4 << 10;
 
-/// What a reply takes up beside its bytes.
+/// The size of a reply without its bytes.
 const OVERHEAD: u64 = 256;
 
-/// What one key or connection has, and everybody.
+/// The bytes of one key or connection, and of all together.
 #[derive(Debug)]
 struct Gauge {
     own: AtomicU64,
     all: Arc<AtomicU64>,
 }
 
-/// A reply, which is counted until it is dropped.
+/// A reply that is counted until it is dropped.
 struct Counted {
     reply: Bytes,
     gauge: Arc<Gauge>,
@@ -55,7 +55,7 @@ fn size(reply: &Bytes) -> u64 {
     reply.len() as u64 + OVERHEAD
 }
 
-/// What is in the queues.
+/// The replies in the queues.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     all: Arc<AtomicU64>,
@@ -64,7 +64,7 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// Something came over a connection, which has proved a key if there are any.
+    /// Notes that a connection, which has proved `key` if there are keys, was heard.
     pub fn heard(&mut self, peer: &Peer, key: Option<KeyId>) {
         if !self.of_peers.contains_key(peer) {
             let gauge = match key {
@@ -79,14 +79,14 @@ impl Outbox {
         }
     }
 
-    /// A connection is no more.
+    /// Forgets a connection that is gone.
     pub fn forget(&mut self, peer: &Peer) {
         if self.of_peers.remove(peer).is_some() {
             self.of_keys.retain(|_, gauge| Arc::strong_count(gauge) > 1);
         }
     }
 
-    /// A reply to a peer, counted from now on; none if its peer has too many already.
+    /// Counts a reply to a peer. None if the peer has too many unread replies.
     pub fn take(&mut self, peer: &Peer, reply: Bytes) -> Option<Bytes> {
         self.heard(peer, None);
         let gauge = self.of_peers.get(peer)?;
@@ -119,7 +119,7 @@ mod tests {
         Peer(Bytes::from(number.to_be_bytes().to_vec()))
     }
 
-    /// As many replies as a peer is sent until it has too many.
+    /// Fills a peer's queue, and returns the replies.
     fn fill(outbox: &mut Outbox, peer: &Peer, len: usize) -> Vec<Bytes> {
         std::iter::from_fn(|| outbox.take(peer, vec![0; len].into())).collect()
     }

@@ -1,18 +1,19 @@
-//! Who does the work of libzmq's I/O thread: the loop, as long as it has little to do, and else the thread.
+//! Decides who does the work of libzmq's I/O thread: the loop while it has little to do, the thread
+//! otherwise.
 //!
-//! Owns the decision, and knows nothing of sockets. One that does all in turn is the fastest for a few
-//! connections. With hundreds that are busy at once, each would wait until the loop has dealt with all others'
-//! messages before it is even read from; then two threads that share the work serve it sooner.
+//! This module knows nothing of sockets. One thread for everything is fastest for a few connections. With
+//! hundreds of busy connections, each would wait until the loop has handled all others' messages before it is
+//! even read from. Two threads that share the work then serve it sooner.
 
 use std::time::{Duration, Instant};
 
-/// A round of the loop that takes longer is one with much to do.
+/// A round of the loop that takes longer than this has much to do.
 const LONG: Duration = Duration::from_millis(10);
 
-/// How long the work stays shared after such a round.
+/// How long the work stays shared after a long round.
 const CALM: Duration = Duration::from_secs(1);
 
-/// What is known of the last rounds.
+/// The timing of the last rounds.
 #[derive(Debug, Default)]
 pub struct Sharing {
     began: Option<Instant>,
@@ -20,12 +21,12 @@ pub struct Sharing {
 }
 
 impl Sharing {
-    /// A round begins.
+    /// Notes that a round begins.
     pub fn begin(&mut self, now: Instant) {
         self.began = Some(now);
     }
 
-    /// The round ends; whether the loop does the other thread's work from here on.
+    /// Notes that a round ends. Returns whether the loop does all the work from here on.
     pub fn is_alone(&mut self, now: Instant) -> bool {
         let is_long = self.began.is_some_and(|began| began + LONG < now);
         if is_long {

@@ -1,35 +1,35 @@
-//! The store that keeps what waits in a directory, so that it outlives the process and the machine.
+//! The store that holds waiting data in a directory, where it survives the process and the machine.
 //!
-//! Owns the directory and everything in it. It decides where bytes lie and when files go, never what
-//! is needed or safe to promise: that is told to it.
+//! This module owns the directory and everything in it. It decides where bytes are stored and when files are
+//! deleted. It never decides what is needed or what may be promised to clients.
 //!
 //! # One log
 //!
-//! Records and payloads of all streams lie in one log in the order in which they came, so that one
-//! sync makes everything safe up to a point, and many streams that end together share it. The log is
-//! cut into segments, `log-…`, of which only the last is written. Nothing in it is ever changed.
+//! Records and payloads of all streams are in one log, in order of arrival. One sync makes everything up to a
+//! position safe, and many streams that end together share that sync. The log consists of segments, `log-…`.
+//! Only the last segment is written to, and nothing in the log is ever changed.
 //!
-//! A checkpoint begins a segment and writes `state-…`, all records that are valid at its beginning.
-//! Records before it are not needed any more, so earlier segments go as soon as no chunk in them is
-//! needed. Where few are, these are [copied](compaction) to the log's end.
+//! A checkpoint starts a segment and writes `state-…`: all records that are valid at the start of that
+//! segment. Earlier records are not needed any more, so an earlier segment is deleted as soon as no chunk in
+//! it is needed. If only a few are needed, they are [copied](compaction) to the end of the log.
 //!
 //! # A crash
 //!
-//! Entries have [checksums](frame), and marks in the log say up to where it had been synced. Without
-//! them, bytes that a loss of power left behind a hole could not be told from a hole that the disk
-//! made later in what had been safe: the first must not count, the second must.
-//! See [`recovery`].
+//! Entries have [checksums](frame), and marks in the log say up to where it had been synced. Without marks,
+//! two kinds of holes would look alike: a hole that a power loss left before later bytes, where those bytes
+//! must not count, and a hole that the disk made later in safe data, where the later bytes must count. See
+//! [`recovery`].
 //!
 //! # A full disk
 //!
-//! Payloads are refused when the [budget], which follows what others leave free, has no room left
-//! beside the [reserve]; records, checkpoints and compaction go on, so that what waits can always be
-//! taken out, and taking it out makes room.
+//! Payloads are refused when the [budget] has no room left besides the [reserve]. The budget follows the free
+//! space that others leave. Records, checkpoints and compaction continue, so waiting data can always be taken
+//! out, which makes room.
 //!
 //! # A disk that fails
 //!
-//! After any other error in writing or syncing, nobody knows what of it is on the disk. Then the store
-//! writes nothing more and says so for good ([`WriteError::Failed`]); the process ends, and the next one
+//! After any other error in a write or sync, nobody knows what is on the disk. The store then writes nothing
+//! more and reports the failure from then on ([`WriteError::Failed`]). The process ends, and the next process
 //! finds out what is really there.
 
 mod budget;
@@ -59,6 +59,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use self::directory::has_logs;
 pub use self::error::OpenError;
 pub use self::index::INDEX_COST;
 pub use self::presence::Presence;
@@ -77,7 +78,7 @@ use self::settings::segment_for;
 use self::syncer::{SyncFile, Syncer};
 use super::{Chunk, Damaged, DiskUse, Mark, Record, Recovered, Store, StreamKey, WriteError};
 
-/// What the store asks of the system; tests put in what fails.
+/// What the store asks of the operating system. Tests inject failures here.
 struct Edges {
     sync_file: SyncFile,
     free_space: FreeSpace,
@@ -87,9 +88,9 @@ struct Edges {
 #[derive(Debug)]
 pub struct Disk {
     budget: Budget,
-    /// Bytes that were saved since the free space was looked at.
+    /// Bytes saved since the free space was last checked.
     unlooked: u64,
-    /// Bytes after which a new segment begins.
+    /// The size, in bytes, after which a new segment begins.
     segment: u64,
     directory: Arc<Directory>,
     reserve: Arc<Reserve>,
@@ -97,27 +98,26 @@ pub struct Disk {
     segments: Segments,
     log: Log,
     syncer: Syncer,
-    /// The number and length of the state file that holds.
+    /// The number and length of the current state file.
     state: (u32, u64),
-    /// Whether a state file is being written, and which.
+    /// The number of the state file that is being written, if any.
     pending: Option<u32>,
-    /// The length that the segment being written must have before another state file is tried,
-    /// once one could not be written.
+    /// After a failed attempt to write a state file: the length that the current segment must reach before
+    /// the next attempt.
     retry_at: u64,
-    /// Whether the last payload was refused for want of room.
+    /// Whether the last payload was refused because room was short.
     is_refusing: bool,
-    /// Whether the state file that holds is damaged.
+    /// Whether the current state file is damaged.
     is_partial: bool,
     plan: Plan,
 }
 
 impl Disk {
-    /// Opens or makes a store in `directory`. `wake` is called from another thread whenever a sync
-    /// has come to its end.
+    /// Opens or creates a store in `directory`. Another thread calls `wake` whenever a sync has finished.
     ///
     /// # Errors
     ///
-    /// When the directory is in use, was written by a later program, or cannot be used at all.
+    /// If the directory is in use, was written by a later program, or cannot be used at all.
     pub fn open(
         directory: &Path,
         settings: Settings,
@@ -153,7 +153,7 @@ impl Disk {
             edges.sync_file,
             wake,
         )?;
-        // Recovery ended with a sync of all that was found.
+        // Recovery ended with a sync of everything that was found.
         syncer.progress().synced = log.total();
         let mut disk = Self {
             budget,
@@ -177,16 +177,16 @@ impl Disk {
         Ok((disk, found.recovered))
     }
 
-    /// What must stay where it is for this to be kept.
+    /// The files that must stay in place for the data to survive.
     ///
     /// # Errors
     ///
-    /// When it is not there any more.
+    /// If they are gone already.
     pub fn presence(&self) -> io::Result<Presence> {
         self.directory.presence()
     }
 
-    /// Says in the log that all of it is synced.
+    /// Writes a mark which says that the whole log is synced.
     fn mark_all_synced(&mut self) {
         let place = Place {
             segment: self.log.segment(),
@@ -204,7 +204,7 @@ impl Disk {
 }
 
 impl Drop for Disk {
-    /// Makes everything safe that was put and saved, as far as that can be done.
+    /// Makes everything that was put and saved safe, if possible.
     fn drop(&mut self) {
         if self.log.flush().is_err() {
             return;
@@ -216,7 +216,7 @@ impl Drop for Disk {
         let synced = self.syncer.progress().synced;
         if let Some(place) = self.log.markable(synced) {
             self.put_mark(place);
-            // It only proves what is so anyway.
+            // A failure loses nothing: the mark only confirms what is true anyway.
             let _ = self.log.flush();
         }
     }
@@ -289,14 +289,14 @@ impl Store for Disk {
             self.log.put(&header, &body);
         }
         if self.log.buffered() >= BUFFER {
-            // Should it fail, the next `flush` tells.
+            // If this fails, the next `flush` reports it.
             let _ = self.log.flush();
         }
     }
 
     fn flush(&mut self) -> Result<(), WriteError> {
         self.check_failure()?;
-        // Where there is no room, what is tidied away may make some.
+        // If there is no room, tidying up may make some.
         let _ = self.log.flush();
         self.tidy();
         self.log.flush()
@@ -320,16 +320,16 @@ impl Store for Disk {
     }
 
     fn wants_checkpoint(&self) -> bool {
-        // A long list of records is not written anew for every few bytes of log, unless these are
-        // much of what may be used.
+        // A long list of records is not rewritten for every few bytes of log, unless the list takes much of
+        // the budget.
         let list = self
             .state
             .1
             .saturating_mul(4)
             .min(self.budget.payloads() / 4);
         let bar = self.segment.max(list);
-        // Nothing of the segment that is being written can go. Where room is wanted, it must not keep
-        // what is dead in it for long.
+        // Nothing in the segment being written can be deleted. When room is short, dead entries must not stay
+        // in it for long.
         let size = self.log.end();
         let live = self
             .segments

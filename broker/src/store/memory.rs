@@ -1,4 +1,4 @@
-//! The store that keeps everything in memory and loses it with the process.
+//! A store that holds everything in memory and loses it with the process.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -11,14 +11,14 @@ pub struct Memory {
     streams: HashMap<StreamKey, Kept>,
 }
 
-/// What is kept of one stream.
+/// What is held of one stream.
 #[derive(Debug, Default)]
 struct Kept {
     chunks: VecDeque<Chunk>,
 }
 
 impl Kept {
-    /// The chunk that the byte at `at` lies in.
+    /// The chunk that contains the byte at `at`.
     fn get(&self, at: u64) -> Option<&Chunk> {
         let index = self.chunks.partition_point(|chunk| chunk.mark.end() <= at);
         self.chunks.get(index).filter(|chunk| chunk.mark.at <= at)
@@ -31,14 +31,14 @@ impl Kept {
             self.chunks.pop_front();
         }
         if self.chunks.is_empty() {
-            // A stream that once waited long must not hold the room of its list for ever.
+            // A stream that once had a long backlog must not keep its long list allocated for ever.
             self.chunks.shrink_to(16);
         }
         freed
     }
 }
 
-/// The chunk from the byte at `at` on.
+/// The rest of a chunk from the byte at `at` on.
 pub(super) fn from(chunk: &Chunk, at: u64) -> Chunk {
     let mark = chunk.mark.from(at);
     let payload = chunk.payload.slice(chunk.payload.len() - mark.len..);

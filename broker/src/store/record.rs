@@ -1,7 +1,7 @@
-//! What a satellite writes down of what was decided: the state of each stream, writer and listener.
+//! The records that a satellite writes of its decisions: the state of each stream, writer and listener.
 //!
-//! Each record replaces the one before it of the same thing, so that the latest of each, in any
-//! order, are all there is to know. Owns their form; what they mean is [`crate::broker`]'s.
+//! Each record replaces the previous record of the same thing. The latest record of each thing, in any order,
+//! is thus the complete state. This module owns the format. [`crate::broker`] owns the meaning.
 
 use std::num::NonZeroU32;
 
@@ -12,12 +12,12 @@ use uuid::Uuid;
 use crate::keys::KeyId;
 use crate::protocol::{How, Mode, Outcome};
 
-/// The key that something was made with. There may be a hundred thousand records with one, so it is small.
+/// The key that something was created with. It is small because a hundred thousand records may contain one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner(NonZeroU32);
 
 impl Owner {
-    /// That of this key; none of one whose number is beyond all that a satellite ever makes.
+    /// The owner with this key. None for a key id beyond all that a satellite ever assigns.
     #[must_use]
     pub fn of(key: KeyId) -> Option<Self> {
         let next = u32::try_from(key.0).ok()?.checked_add(1)?;
@@ -31,42 +31,42 @@ impl Owner {
     }
 }
 
-/// One thing that is known. Keys are places in the order of opening and joining.
+/// One record. Stream and listener keys share one counter, in the order of opening and joining.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {
     /// A stream.
     Stream(Box<StreamRecord>),
-    /// How much of a stream was taken: a stream's record brought up to date.
+    /// How much of a stream was taken. This updates the stream's record.
     Progress {
         /// The stream's key.
         key: u64,
-        /// Bytes below this place were confirmed by a listener.
+        /// Bytes below this offset were confirmed by a listener.
         taken: u64,
-        /// Bytes below this place are nobody's any more.
+        /// Bytes below this offset are no longer needed by anybody.
         needed: u64,
     },
-    /// A stream that is no more.
+    /// A stream that is gone.
     Gone {
-        /// Its key.
+        /// The stream's key.
         key: u64,
     },
     /// A writer that has not closed its stream.
     Writer(WriterRecord),
-    /// A writer that is no more.
+    /// A writer that is gone.
     WriterGone {
-        /// Its stream's UUID.
+        /// The UUID of the writer's stream.
         stream: Uuid,
     },
     /// A listener.
     Listener(ListenerRecord),
-    /// A listener that is no more, nor its parts.
+    /// A listener that is gone, with all its cursors.
     ListenerGone {
-        /// Its key.
+        /// The listener's key.
         key: u64,
     },
-    /// A listener's part in a stream.
+    /// A listener's cursor in a stream.
     Part(PartRecord),
-    /// A listener's part in a stream that is over.
+    /// A listener's cursor in a stream that is gone.
     PartGone {
         /// The listener's key.
         listener: u64,
@@ -75,138 +75,138 @@ pub enum Record {
     },
 }
 
-/// A stream.
+/// The state of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamRecord {
-    /// Its key.
+    /// The stream's key.
     pub key: u64,
-    /// The UUID its writer gave it.
+    /// The UUID given by the writer.
     pub id: Uuid,
-    /// Its pipe.
+    /// The stream's pipe.
     pub pipe: String,
-    /// Who writes.
+    /// The name of the writer.
     pub label: String,
-    /// The number of the key that it was written with, at a satellite that has keys.
+    /// The key that the stream was written with. None at a satellite without keys.
     pub owner: Option<Owner>,
-    /// Whether it is an `--eof` that waits.
+    /// Whether the stream is a waiting `--eof`.
     pub marker: bool,
-    /// Bytes below this place were confirmed by a listener.
+    /// Bytes below this offset were confirmed by a listener.
     pub taken: u64,
-    /// Bytes below this place are nobody's any more.
+    /// Bytes below this offset are no longer needed by anybody.
     pub needed: u64,
-    /// Whether something of it was discarded.
+    /// Whether some of the stream was discarded.
     pub discarded: bool,
-    /// Where it begins: beyond 0 if it is the rest of a stream that was cut.
+    /// The offset at which the stream begins. It is not 0 if the stream is the rest of a cut stream.
     pub begins: u64,
-    /// Whether listeners get it only once it has ended.
+    /// Whether listeners get the stream only after its end (`--whole`).
     pub is_hidden: bool,
-    /// How it finished, once it has.
+    /// How the stream finished. None while it is open.
     pub finish: Option<FinishRecord>,
-    /// The key of the listener that has it for itself.
+    /// The key of the listener that has the stream alone, if any.
     pub claimed: Option<u64>,
 }
 
 /// How a stream finished.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FinishRecord {
-    /// How.
+    /// How the stream finished.
     pub how: How,
-    /// Its place in the order of arrival.
+    /// The arrival number of the finish.
     pub arrival: u64,
-    /// All bytes of the stream.
+    /// The length of the stream.
     pub len: u64,
-    /// Whether a listener has confirmed it.
+    /// Whether a listener has confirmed the finish.
     pub taken: bool,
 }
 
-/// A writer.
+/// The state of a writer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WriterRecord {
-    /// Its stream's UUID.
+    /// The UUID of the writer's stream.
     pub stream: Uuid,
-    /// Its stream's key.
+    /// The key of the writer's stream.
     pub key: u64,
-    /// Its client's UUID.
+    /// The UUID of the writer's client.
     pub client: Uuid,
-    /// The number of its key, at a satellite that has keys.
+    /// The writer's key. None at a satellite without keys.
     pub owner: Option<Owner>,
-    /// Its pipe.
+    /// The writer's pipe.
     pub pipe: String,
-    /// Whether it waits until listeners have confirmed everything.
+    /// Whether the answer waits until listeners have confirmed everything (`--wait`).
     pub wait: bool,
-    /// Its answer, if it has one.
+    /// The writer's answer, if it has one.
     pub outcome: Option<Outcome>,
-    /// How many bytes it wrote, once it has finished.
+    /// The number of bytes written. None until the writer has finished.
     pub len: Option<u64>,
-    /// Where its stream begins: beyond 0 if that is the rest of one that was cut.
+    /// The offset at which the stream begins. It is not 0 if the stream is the rest of a cut stream.
     pub begins: u64,
-    /// Earlier parts of what it wrote that were cut, by their streams' keys.
+    /// Earlier, cut parts of the writer's data, by their streams' keys.
     pub earlier: Vec<u64>,
-    /// If it was given up for its silence, and its stream was cut: how many bytes that had.
+    /// If the writer timed out and its stream was cut: the length of the cut stream.
     pub lost_at: Option<u64>,
 }
 
-/// A listener.
+/// The state of a listener.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "what is known of it is independent of one another"
 )]
 pub struct ListenerRecord {
-    /// Its key.
+    /// The listener's key.
     pub key: u64,
-    /// Its UUID.
+    /// The listener's UUID.
     pub id: Uuid,
-    /// Its client's UUID.
+    /// The UUID of the listener's client.
     pub client: Uuid,
-    /// The number of its key, at a satellite that has keys.
+    /// The key that the listener's client used. None at a satellite without keys.
     pub owner: Option<Owner>,
-    /// Its pipe.
+    /// The listener's pipe.
     pub pipe: String,
-    /// How it takes part.
+    /// The listener's mode.
     pub mode: Mode,
-    /// Whether streams that open are for it too.
+    /// Whether the listener also gets streams that open.
     pub is_accepting: bool,
-    /// Whether it waits for a stream of its own.
+    /// Whether the listener waits for a stream of its own (`--one`).
     pub is_queued: bool,
-    /// The place in the order of streams at which it joined.
+    /// Streams with a key below this one existed when the listener joined.
     pub joined: u64,
-    /// Once an `--eof` has come: the place in the order of arrival at which it did.
+    /// The arrival number at which an `--eof` came. None if none came.
     pub until: Option<u64>,
-    /// The order of that `--eof`.
+    /// The signed order of that `--eof`.
     pub eof: Option<Bytes>,
-    /// Whether a stream that it was getting has finished.
+    /// Whether one of the listener's streams has finished.
     pub has_had: bool,
-    /// Whether it was given up for its silence, and may come back.
+    /// Whether the listener timed out and may come back.
     pub is_away: bool,
 }
 
-/// A listener's part in a stream.
+/// The state of a listener's cursor in a stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartRecord {
     /// The listener's key.
     pub listener: u64,
     /// The stream's key.
     pub stream: u64,
-    /// Bytes below this place lay there when the part began.
+    /// Bytes below this offset existed when the cursor was created.
     pub backlog: u64,
-    /// Where it stops without a finish, if an `--eof` came.
+    /// The offset at which the cursor stops without a finish, if an `--eof` came.
     pub limit: Option<u64>,
-    /// If the stream had finished before: how many of its bytes others had taken.
+    /// If the stream had finished before the cursor began: how many of its bytes others had read.
     pub before: u64,
-    /// Where it began.
+    /// The offset at which the cursor began.
     pub from: u64,
-    /// What is known beside that of the part of a listener that was given up.
+    /// More state, for the cursor of a listener that timed out.
     pub away: Option<AwayRecord>,
 }
 
-/// What is known of the part of a listener that was given up.
+/// The additional state of a cursor whose listener timed out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AwayRecord {
-    /// The stream's UUID, which may be gone by the time the listener is back.
+    /// The stream's UUID. The stream may be gone when the listener comes back.
     pub id: Uuid,
-    /// Bytes below this place were confirmed by the listener.
+    /// Bytes below this offset were confirmed by the listener.
     pub confirmed: u64,
-    /// Whether it had the stream for itself.
+    /// Whether the listener had claimed the stream.
     pub is_claim: bool,
 }

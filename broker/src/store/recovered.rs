@@ -1,6 +1,6 @@
-//! What a log says when it is read again: the latest of every record, and which bytes are there.
+//! The state that a log contains: the latest of every record, and which bytes are there.
 //!
-//! Pure: it is fed records in the order of the log, by whichever store reads them.
+//! This module does no I/O. Whichever store reads the log passes it the records in log order.
 
 use std::collections::BTreeMap;
 
@@ -8,34 +8,34 @@ use uuid::Uuid;
 
 use super::record::{ListenerRecord, PartRecord, Record, StreamRecord, WriterRecord};
 
-/// All that is known after a restart.
+/// Everything known after a restart.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// Streams by key.
     pub streams: BTreeMap<u64, StreamRecord>,
-    /// Writers by their stream's UUID.
+    /// Writers by the UUID of their stream.
     pub writers: BTreeMap<Uuid, WriterRecord>,
     /// Listeners by key.
     pub listeners: BTreeMap<u64, ListenerRecord>,
-    /// Parts by the keys of listener and stream.
+    /// Cursors by the keys of listener and stream.
     pub parts: BTreeMap<(u64, u64), PartRecord>,
-    /// For each stream of which bytes were found: the place up to which they are there without a
-    /// gap, from the first that is needed.
+    /// For each stream with recovered bytes: the offset up to which its bytes are complete, counted from the
+    /// first needed byte.
     pub ends: BTreeMap<u64, u64>,
-    /// Streams of which bytes are damaged or missing that had been kept, with a sentence that says
-    /// what is wrong. Their `ends` say where that begins.
+    /// Streams with damaged or missing bytes, each with a sentence that says what is wrong. `ends` says where
+    /// the damage begins.
     pub damaged: BTreeMap<u64, String>,
-    /// More than every place in the order of arrival that was found.
+    /// A number above all recovered arrival numbers.
     pub arrivals: u64,
-    /// More than every key that was found, even of what is no more: bytes of such a stream may lie in
-    /// the log for long, and a new stream of its key would be taken for it.
+    /// A number above all recovered keys, including keys of things that are gone. Bytes of a gone stream may
+    /// stay in the log for long, and a new stream must not get that stream's key.
     pub keys: u64,
-    /// What is worth a line in the log.
+    /// Lines for the log.
     pub notes: Vec<String>,
 }
 
 impl Recovered {
-    /// Takes in the next record.
+    /// Applies the next record.
     pub fn apply(&mut self, record: Record) {
         match record {
             Record::Stream(stream) => {
@@ -52,7 +52,7 @@ impl Recovered {
                 }
             }
             Record::Gone { key } => {
-                // Parts in it, if any are left, are nobody's.
+                // Cursors in the stream, if any are left, belong to nobody.
                 self.streams.remove(&key);
             }
             Record::Writer(writer) => {
@@ -64,7 +64,7 @@ impl Recovered {
             }
             Record::Listener(listener) => {
                 self.note_key(listener.key);
-                // An `--eof` came then, and what comes now is later.
+                // An `--eof` came then, so everything that comes now is later.
                 self.arrivals = self.arrivals.max(listener.until.unwrap_or(0));
                 self.listeners.insert(listener.key, listener);
             }
@@ -85,12 +85,12 @@ impl Recovered {
         }
     }
 
-    /// Takes note of a place in the order of arrival.
+    /// Notes an arrival number.
     pub fn note_arrival(&mut self, arrival: u64) {
         self.arrivals = self.arrivals.max(arrival + 1);
     }
 
-    /// Takes note of a key of a stream or a listener.
+    /// Notes a key of a stream or a listener.
     pub fn note_key(&mut self, key: u64) {
         self.keys = self.keys.max(key.saturating_add(1));
     }

@@ -1,8 +1,9 @@
-//! One connection's TLS, between what libzmq reads and writes and what travels.
+//! The TLS of one connection, between libzmq's reads and writes and the wire.
 //!
-//! Owns the state of rustls and the rests: bytes that were opened and not yet read, the beginning of a record,
-//! sealed bytes that the wire did not take. A connection that is quiet holds none of them: what a read or a
-//! write needs for a moment is shared by all connections of a thread. Never waits.
+//! This module owns the state of rustls and all leftover bytes: opened bytes that were not read yet, the
+//! beginning of a record, and sealed bytes that the wire did not accept. A quiet connection holds none of
+//! them. The temporary buffers of reads and writes are shared by all connections of a thread. This module
+//! never waits.
 
 use std::cell::RefCell;
 use std::ffi::{CStr, CString};
@@ -18,43 +19,43 @@ use super::keys::public_of;
 use super::{Admit, Ending, PROTOCOL};
 use crate::keys::KeyId;
 
-/// The most that is received at once, in bytes.
+/// The maximum number of bytes received at once.
 const RECEIVED: usize = 128 << 10;
 
-/// The most that is sealed at once.
+/// The maximum number of bytes sealed at once.
 const SEALED: usize = 128 << 10;
 
-/// A record of TLS 1.3: what it holds at most, and how much longer it is at most than what it holds (RFC
-/// 8446, section 5.2).
+/// A TLS 1.3 record: the maximum length of its contents, and (`AROUND`) how much longer than its contents a
+/// record may be, in bytes (RFC 8446, section 5.2).
 const RECORD: usize = 16 << 10;
 const AROUND: usize = 5 + 256;
 
-/// The most that is kept of what came and is not whole: a message of a handshake, which may stand in several
-/// records, of the length that rustls takes, and a record behind it.
+/// The maximum number of bytes kept of incomplete input. A handshake message may span several records, up to
+/// the length that rustls accepts, and a record may follow it.
 const BEGUN: usize = (64 << 10) + RECORD + AROUND;
 
-/// What carries sealed bytes: a descriptor that does not block.
+/// The carrier of sealed bytes: a non-blocking descriptor.
 pub(super) trait Wire {
     /// As recv(2).
     fn receive(&mut self, bytes: &mut [u8]) -> Result<usize, Errno>;
-    /// As send(2), where a wire that takes nothing has taken 0.
+    /// As send(2), but returns 0 if the wire accepts nothing.
     fn send(&mut self, bytes: &[u8]) -> Result<usize, Errno>;
 }
 
-/// What [`Connection::flush`] found.
+/// The result of [`Connection::flush`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flushed {
-    /// All that was sealed is gone, and more can be sealed.
+    /// All sealed bytes were sent, and more can be sealed.
     All,
-    /// The wire takes no more.
+    /// The wire accepts no more.
     Left,
     /// Nothing can be sealed before something was read.
     NotReady,
-    /// The next read says why.
+    /// The connection is broken. The next read returns the reason.
     Broken,
 }
 
-/// Which side it is.
+/// The side of the connection, client or satellite.
 enum Side {
     Client(UnbufferedClientConnection),
     Satellite(UnbufferedServerConnection, Admit),
@@ -64,24 +65,24 @@ enum Side {
 enum Stage {
     Handshaking,
     Open,
-    /// It is of no use any more.
+    /// The connection can no longer be used.
     Broken(Errno),
 }
 
-/// How it goes on after a step of rustls.
+/// How to continue after a step of rustls.
 enum Step {
-    /// There may be more in what was received.
+    /// The received bytes may contain more.
     Again,
-    /// All of it was taken in, and the handshake goes on.
+    /// All received bytes were processed, and the handshake continues.
     Blocked,
-    /// All of it was taken in, and data may be sent.
+    /// All received bytes were processed, and data may be sent.
     Ready,
     /// The other end sends no more.
     Closed,
     Failed(Error),
 }
 
-/// Bytes of which the first may be gone already.
+/// Bytes, some of which may already be consumed from the front.
 #[derive(Default)]
 struct Rest {
     bytes: Vec<u8>,
@@ -101,7 +102,7 @@ impl Rest {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Takes off the first `count`. Once there is nothing left, it holds no memory.
+    /// Removes the first `count` bytes. An empty rest holds no memory.
     fn drop_first(&mut self, count: usize) {
         self.gone += count;
         if self.is_empty() {
@@ -110,26 +111,26 @@ impl Rest {
     }
 }
 
-/// A connection's TLS.
+/// The TLS state of a connection.
 pub(super) struct Connection {
     side: Side,
     stage: Stage,
-    /// The first byte that came.
+    /// The first byte received.
     first: Option<u8>,
-    /// Opened, and not read yet.
+    /// Opened bytes that were not read yet.
     opened: Rest,
     /// The beginning of a record.
     begun: Vec<u8>,
-    /// Sealed, and not sent yet.
+    /// Sealed bytes that were not sent yet.
     sealed: Rest,
-    /// Whether data may be sent, and libzmq does not know yet.
+    /// Whether data may be sent and libzmq has not been told.
     is_news: bool,
     user: Option<CString>,
-    /// The key whose connections it is counted among.
+    /// The key for which this connection was counted.
     entered: Option<KeyId>,
 }
 
-/// What a read or write needs for a moment.
+/// Temporary buffers for a read or a write.
 struct Scratch {
     received: Box<[u8]>,
     sealed: Box<[u8]>,
@@ -173,7 +174,7 @@ impl Connection {
         }
     }
 
-    /// Fills `data` with what has been opened; 0 at the end.
+    /// Fills `data` with opened bytes. Returns 0 at the end.
     pub(super) fn read(&mut self, wire: &mut dyn Wire, data: &mut [u8]) -> Result<usize, Errno> {
         if !self.opened.is_empty() {
             let left = self.opened.left();
@@ -207,7 +208,7 @@ impl Connection {
             scratch[..begun].copy_from_slice(&self.begun);
             self.first.get_or_insert(scratch[0]);
             let filled = self.take_in(&mut scratch[..begun + count], data);
-            // What a handshake answers, or why it does not go on.
+            // Sends the handshake's answer, or the reason why the handshake failed.
             let _ = self.send(wire);
             if filled > 0 {
                 return Ok(filled);
@@ -215,7 +216,7 @@ impl Connection {
         }
     }
 
-    /// Opens what was received; returns how much of `data` was filled with it.
+    /// Opens received bytes. Returns how much of `data` was filled.
     fn take_in(&mut self, received: &mut [u8], data: &mut [u8]) -> usize {
         let (mut used, mut filled) = (0, 0);
         loop {
@@ -232,14 +233,14 @@ impl Connection {
                 Step::Blocked => break,
                 Step::Ready => {
                     self.is_ready();
-                    // What came along with the end of a handshake that is refused after all is nobody's.
+                    // Data that arrived with the end of a refused handshake is dropped.
                     if matches!(self.stage, Stage::Broken(_)) {
                         self.opened = Rest::default();
                         filled = 0;
                     }
                     break;
                 }
-                // What comes behind that is nobody's.
+                // Data after the close is dropped.
                 Step::Closed => {
                     self.stage = Stage::Broken(Errno::PIPE);
                     break;
@@ -259,9 +260,9 @@ impl Connection {
         filled
     }
 
-    /// Has rustls seal what it had to say up to the alert that tells the other end what is wrong; returns how
-    /// much of `received` it has no use for. rustls is not to be asked beyond the alert: it would look at what
-    /// is wrong once more.
+    /// Makes rustls seal everything up to the alert that tells the other end what is wrong. Returns how many
+    /// bytes of `received` were skipped. rustls must not be called after the alert: it would process the
+    /// faulty input again.
     fn say_why(&mut self, error: &Error, received: &mut [u8]) -> usize {
         let mut used = 0;
         let mut is_said = matches!(error, Error::AlertReceived(_));
@@ -274,7 +275,7 @@ impl Connection {
         used
     }
 
-    /// One step of rustls; returns how many of the first bytes were used.
+    /// One step of rustls. Returns how many of the first bytes were used.
     fn step(
         &mut self,
         received: &mut [u8],
@@ -290,7 +291,7 @@ impl Connection {
         }
     }
 
-    /// Data may be sent: the handshake is over for this side.
+    /// Handles the end of the handshake on this side: data may be sent.
     fn is_ready(&mut self) {
         if self.stage != Stage::Handshaking {
             return;
@@ -300,7 +301,7 @@ impl Connection {
             Side::Client(tls) => tls.alpn_protocol(),
             Side::Satellite(tls, _) => tls.alpn_protocol(),
         };
-        // Who names none would be let through by TLS.
+        // TLS itself would accept a peer that names no protocol.
         if protocol != Some(PROTOCOL) {
             self.stage = Stage::Broken(Ending::Strange.errno());
             return;
@@ -313,7 +314,7 @@ impl Connection {
                 return;
             };
             if !admit.enter(id) {
-                // It may come again.
+                // The client may try again later.
                 self.stage = Stage::Broken(Errno::CONNRESET);
                 return;
             }
@@ -322,7 +323,7 @@ impl Connection {
         }
     }
 
-    /// Seals some of `data` and sends it; returns how much was taken.
+    /// Seals some of `data` and sends it. Returns how many bytes were accepted.
     pub(super) fn write(&mut self, wire: &mut dyn Wire, data: &[u8]) -> Result<usize, Errno> {
         if self.flush(wire) != Flushed::All {
             return Ok(0);
@@ -338,7 +339,7 @@ impl Connection {
     }
 
     fn seal(&mut self, data: &[u8], room: &mut [u8]) -> Result<usize, Errno> {
-        // rustls has its places in what it was shown and has not used.
+        // rustls keeps offsets into the input that it was given and has not used.
         let begun = &mut self.begun[..];
         match &mut self.side {
             Side::Client(tls) => seal(tls.process_tls_records(begun), data, room),
@@ -346,12 +347,12 @@ impl Connection {
         }
     }
 
-    /// Sends what was sealed.
+    /// Sends sealed bytes.
     pub(super) fn flush(&mut self, wire: &mut dyn Wire) -> Flushed {
         if matches!(self.stage, Stage::Broken(_)) {
             return Flushed::Broken;
         }
-        // A client speaks first, and keys are renewed now and then.
+        // A client speaks first, and keys are renewed from time to time.
         if self.sealed.is_empty() {
             let mut begun = std::mem::take(&mut self.begun);
             self.take_in(&mut begun, &mut []);
@@ -376,24 +377,24 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether [`Connection::flush`] has something to do that it did not have before.
+    /// Whether [`Connection::flush`] has new work.
     pub(super) fn wants_flush(&self) -> bool {
         self.is_news || !self.sealed.is_empty()
     }
 
-    /// Whether there is something to read that the wire will not tell of.
+    /// Whether there is something to read that the wire does not signal.
     pub(super) fn has_input(&self) -> bool {
         !self.opened.is_empty() || matches!(self.stage, Stage::Broken(_))
     }
 
-    /// Who is at the other end.
+    /// The id of the other end's key as text. libzmq attaches it to each message.
     pub(super) fn user(&self) -> Option<&CStr> {
         self.user.as_deref()
     }
 }
 
-/// Whether a record is an alert: in the open it says so; sealed, nothing else is as short, which is two bytes,
-/// their type and the mark of the cipher (16 bytes).
+/// Whether a record is an alert. A plaintext record says so. Only a sealed alert is this short: two bytes,
+/// the type, and the cipher's tag (16 bytes).
 fn is_alert(record: &[u8]) -> bool {
     match record.first() {
         Some(0x15) => true,

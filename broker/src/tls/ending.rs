@@ -1,23 +1,23 @@
-//! Why a connection could not be made, as libzmq tells it: by the number of an error in its event.
+//! Why a TLS connection failed, as libzmq reports it: by the error number in its event.
 
 use rustix::io::Errno;
 use rustls::{AlertDescription, CertificateError, Error};
 
-/// Why TLS was not to be had with the other end.
+/// Why TLS with the other end failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// It does not let this key in.
+    /// The other end does not admit this key.
     Refused,
-    /// It does not have the satellite's key.
+    /// The other end does not have the satellite's key.
     Impostor,
-    /// It speaks ZMTP without TLS.
+    /// The other end speaks ZMTP without TLS.
     Plain,
-    /// It speaks something else.
+    /// The other end speaks something else.
     Strange,
 }
 
 impl Ending {
-    /// All of them, with what libzmq's event says.
+    /// All reasons, with the error number in libzmq's event.
     const NUMBERS: [(Self, Errno); 4] = [
         (Self::Refused, Errno::ACCESS),
         (Self::Impostor, Errno::PERM),
@@ -25,14 +25,14 @@ impl Ending {
         (Self::Strange, Errno::PROTO),
     ];
 
-    /// What an event of libzmq means that says that a handshake failed, if TLS is why.
+    /// The reason for a failed handshake, from the number in libzmq's event. None if TLS is not the reason.
     #[must_use]
     pub fn of(number: u32) -> Option<Self> {
         let told = |known: &&(Self, Errno)| u32::try_from(known.1.raw_os_error()) == Ok(number);
         Self::NUMBERS.iter().find(told).map(|known| known.0)
     }
 
-    /// What libzmq is told.
+    /// The error number that libzmq is given.
     pub(super) fn errno(self) -> Errno {
         let this = |known: &&(Self, Errno)| known.0 == self;
         Self::NUMBERS
@@ -41,7 +41,7 @@ impl Ending {
             .map_or(Errno::PROTO, |known| known.1)
     }
 
-    /// What an error of rustls means at an end whose first byte was this.
+    /// The meaning of a rustls error, if the other end's first byte was `first`.
     pub(super) fn from_error(error: &Error, first: Option<u8>) -> Self {
         match error {
             Error::AlertReceived(
@@ -53,7 +53,7 @@ impl Ending {
             Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure) => {
                 Self::Impostor
             }
-            // ZMTP's signature begins so, and no record of TLS does.
+            // ZMTP's signature begins with this byte, and no TLS record does.
             Error::InvalidMessage(_) if first == Some(0xff) => Self::Plain,
             _ => Self::Strange,
         }

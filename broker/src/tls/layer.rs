@@ -1,13 +1,13 @@
-//! The record layer that libzmq's stream engine reads and writes through (`libzmq/src/record_layer.hpp`).
+//! The record layer through which libzmq's stream engine reads and writes (`libzmq/src/record_layer.hpp`).
 //!
-//! Owns the calls between both, and the list of layers: libzmq knows a layer by a number, so that a connection
-//! that it makes late, when nobody wants it any more, finds nothing and ends, instead of something that is gone.
+//! This module owns the calls between the two, and the table of layers. libzmq knows a layer by a number. A
+//! late connection that nobody wants any more thus finds nothing and ends, instead of using a freed layer.
 //!
-//! Unsafe code is here for these calls alone, and its argument is this. libzmq opens a record once for each
-//! engine, uses it from the I/O thread of that engine alone, one call at a time, and closes it once, in the
-//! engine's destructor; so a record is a box that libzmq owns in between. Descriptor and buffers are libzmq's
-//! and good for as long as a call lasts; no call keeps them. No call unwinds into C++: a panic over what came
-//! in ends its connection, and any other the program, as `extern "C"` has it.
+//! Unsafe code is here only for these calls. This is why it is sound. libzmq opens a record once for each
+//! engine, uses it only from that engine's I/O thread, one call at a time, and closes it once, in the
+//! engine's destructor. A record is therefore a box that libzmq owns in between. Descriptors and buffers
+//! belong to libzmq and are valid during a call; no call keeps them. No call unwinds into C++: a panic over
+//! received data ends its connection, and any other panic ends the program, as `extern "C"` requires.
 
 #![expect(
     unsafe_code,
@@ -37,7 +37,7 @@ use crate::frame;
 /// `ZMQ_RECORD_LAYER`.
 const OPTION: c_int = 0x5359;
 
-/// Which side of a connection a layer is for, and how it is.
+/// The side of a connection that a layer is for, with its TLS configuration.
 #[derive(Clone)]
 pub(super) enum Role {
     Client(Arc<ClientConfig>),
@@ -52,12 +52,12 @@ struct Layers {
 
 static LAYERS: LazyLock<Mutex<Layers>> = LazyLock::new(Mutex::default);
 
-/// A layer's number, for as long as there are to be new connections of it.
+/// The number of a layer, as long as the layer accepts new connections.
 #[derive(Debug)]
 pub(super) struct Number(c_int);
 
 impl Number {
-    /// A number that stands for nothing yet: connections end at once.
+    /// A number without a layer. Its connections end at once.
     pub(super) fn new() -> Self {
         register();
         let mut layers = LAYERS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -65,7 +65,7 @@ impl Number {
         Self(layers.last)
     }
 
-    /// Connections have this role from here on.
+    /// Gives new connections of this number a role.
     pub(super) fn stands_for(&self, role: Role) {
         let mut layers = LAYERS.lock().unwrap_or_else(PoisonError::into_inner);
         layers.roles.insert(self.0, role);
@@ -79,7 +79,7 @@ impl Drop for Number {
     }
 }
 
-/// Has all connections of `socket` that are made from here on go through this layer.
+/// Makes all new connections of `socket` use this layer.
 pub(super) fn cover(socket: &mut Socket, number: &Number) -> io::Result<()> {
     frame::set_int(socket, OPTION, number.0)
 }
@@ -114,11 +114,11 @@ unsafe extern "C" {
 
 fn register() {
     static ONCE: Once = Once::new();
-    // SAFETY: libzmq keeps the pointer, and what it points to is there for ever and is never changed.
+    // SAFETY: libzmq keeps the pointer. The static that it points to lives for ever and never changes.
     ONCE.call_once(|| unsafe { zmq_set_record_layer(&raw const RECORD_LAYER) });
 }
 
-/// A connection, if its layer is still there.
+/// A connection, unless its layer is gone.
 type Record = Option<Connection>;
 
 fn new_connection(number: c_int) -> Record {
@@ -127,7 +127,7 @@ fn new_connection(number: c_int) -> Record {
     drop(layers);
     match role {
         Role::Client(config) => {
-            // Nobody is told it, and it is not looked at: keys are all that counts.
+            // The name is neither sent nor checked: only keys count.
             let name = ServerName::try_from("satellite.skypipe").ok()?;
             let tls = UnbufferedClientConnection::new(config, name).ok()?;
             Some(Connection::client(tls))
@@ -164,13 +164,13 @@ impl Wire for Descriptor<'_> {
     }
 }
 
-/// The record that libzmq calls about.
+/// The record behind a pointer from libzmq.
 ///
 /// # Safety
 ///
-/// `record` is what [`open`] returned, is not closed, and no other call about it is under way.
+/// `record` was returned by [`open`] and is not closed, and no other call uses it at the same time.
 unsafe fn borrow<'a>(record: *mut c_void) -> &'a mut Record {
-    // SAFETY: it is a box that `open` made, as the caller promises.
+    // SAFETY: the pointer is a box created by `open`, as the caller promises.
     unsafe { &mut *record.cast::<Record>() }
 }
 
@@ -178,14 +178,14 @@ unsafe fn borrow<'a>(record: *mut c_void) -> &'a mut Record {
 ///
 /// # Safety
 ///
-/// It is open for as long as the result is used.
+/// The descriptor stays open as long as the result is used.
 unsafe fn descriptor<'a>(fd: c_int) -> Descriptor<'a> {
     // SAFETY: as the caller promises.
     Descriptor(unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
-/// Does something with a connection. One that panics over what came in is of no use any more, and nobody
-/// else's trouble.
+/// Calls `act` on a connection. A connection that panics over received data is dropped, and others are not
+/// affected.
 fn with<T>(record: &mut Record, act: impl FnOnce(&mut Connection) -> T) -> Option<T> {
     let connection = record.as_mut()?;
     let done = catch_unwind(AssertUnwindSafe(|| act(connection)));
@@ -195,7 +195,7 @@ fn with<T>(record: &mut Record, act: impl FnOnce(&mut Connection) -> T) -> Optio
     done.ok()
 }
 
-/// A count as C has it, or -1 with errno.
+/// Converts a count to a C int, or an error to -1 and errno.
 fn told(result: Result<usize, Errno>) -> c_int {
     match result {
         Ok(count) => c_int::try_from(count).unwrap_or(c_int::MAX),
@@ -211,8 +211,8 @@ extern "C" fn open(number: c_int) -> *mut c_void {
 }
 
 unsafe extern "C" fn read(record: *mut c_void, fd: c_int, data: *mut c_void, size: usize) -> c_int {
-    // SAFETY: libzmq calls this with its own record and descriptor, and a buffer of this size that nobody
-    // else uses. The buffer may be uninitialized memory to C++; it is bytes, and is only written to.
+    // SAFETY: libzmq passes its own record and descriptor, and a buffer of this size that nobody else uses.
+    // The buffer may be uninitialized memory to C++, but it consists of bytes and is only written to.
     let (record, mut fd, data) = unsafe {
         (
             borrow(record),
@@ -229,7 +229,7 @@ unsafe extern "C" fn write(
     data: *const c_void,
     size: usize,
 ) -> c_int {
-    // SAFETY: as in `read`, of a buffer that is only read from.
+    // SAFETY: as in `read`, but the buffer is only read.
     let (record, mut fd, data) = unsafe {
         (
             borrow(record),
@@ -241,7 +241,7 @@ unsafe extern "C" fn write(
 }
 
 unsafe extern "C" fn flush(record: *mut c_void, fd: c_int) -> c_int {
-    // SAFETY: libzmq calls this with its own record and descriptor.
+    // SAFETY: libzmq passes its own record and descriptor.
     let (record, mut fd) = unsafe { (borrow(record), descriptor(fd)) };
     match with(record, |it| it.flush(&mut fd)) {
         Some(Flushed::All) => 0,
@@ -252,25 +252,25 @@ unsafe extern "C" fn flush(record: *mut c_void, fd: c_int) -> c_int {
 }
 
 unsafe extern "C" fn wants_flush(record: *mut c_void) -> c_int {
-    // SAFETY: libzmq calls this with its own record.
+    // SAFETY: libzmq passes its own record.
     let record = unsafe { borrow(record) };
     c_int::from(record.as_ref().is_some_and(Connection::wants_flush))
 }
 
 unsafe extern "C" fn has_input(record: *mut c_void) -> c_int {
-    // SAFETY: libzmq calls this with its own record.
+    // SAFETY: libzmq passes its own record.
     let record = unsafe { borrow(record) };
     c_int::from(record.as_ref().is_none_or(Connection::has_input))
 }
 
 unsafe extern "C" fn user_id(record: *mut c_void) -> *const c_char {
-    // SAFETY: libzmq calls this with its own record, and uses the answer at once.
+    // SAFETY: libzmq passes its own record, and uses the answer at once.
     let record = unsafe { borrow(record) };
     let user = record.as_ref().and_then(Connection::user);
     user.map_or(ptr::null(), CStr::as_ptr)
 }
 
 unsafe extern "C" fn close(record: *mut c_void) {
-    // SAFETY: libzmq closes its record once, and has no further use of it.
+    // SAFETY: libzmq closes its record once, and never uses it again.
     drop(unsafe { Box::from_raw(record.cast::<Record>()) });
 }

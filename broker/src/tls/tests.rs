@@ -1,4 +1,4 @@
-//! Both sides over a wire in memory, and what an enemy on it can do.
+//! Both sides over a wire in memory, and what an attacker on the wire can do.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use crate::keys::secret::Secret;
 struct End {
     comes: VecDeque<u8>,
     goes: Vec<u8>,
-    /// How much it takes before it is full.
+    /// How many bytes the wire accepts before it is full.
     room: usize,
     is_over: bool,
 }
@@ -46,7 +46,7 @@ impl Wire for End {
     }
 }
 
-/// Two connections, and what is on its way between them.
+/// Two connections, and the bytes in transit between them.
 struct Talk {
     client: Connection,
     satellite: Connection,
@@ -84,7 +84,8 @@ fn satellite_of(layer: &Layer) -> Connection {
 }
 
 impl Talk {
-    /// Between the client of one number and a satellite that is expected to be, and is, of others.
+    /// A client and a satellite. `own` is the client's key, `expected` is the satellite key that the client
+    /// expects, and `is` is the satellite's actual key.
     fn new(own: u8, expected: u8, is: u8, admit: Admit) -> Self {
         let client = Layer::client(&pair(own), pair(expected).public).expect("good keys");
         let satellite = Layer::satellite(&pair(is), admit).expect("good keys");
@@ -102,7 +103,7 @@ impl Talk {
         }
     }
 
-    /// All goes on until nothing is on its way; each side's error if it has one.
+    /// Runs both sides until nothing is in transit. Returns each side's error, if any.
     fn settle(&mut self) -> (Option<Ending>, Option<Ending>) {
         let (mut here, mut there) = (None, None);
         for _ in 0..40 {
@@ -244,7 +245,8 @@ fn what_speaks_without_tls_is_known_by_its_first_byte() {
 
 #[test]
 fn whatever_is_changed_on_the_way_ends_the_connection() {
-    // The first three bytes of a record say nothing (RFC 8446, section 5.2), and change nothing.
+    // The first three bytes of a record have no meaning (RFC 8446, section 5.2), and changing them has no
+    // effect.
     for place in [3, 4, 5, 20, 1000] {
         let mut talk = Talk::new(1, 2, 2, known(1));
         talk.settle();
@@ -252,7 +254,7 @@ fn whatever_is_changed_on_the_way_ends_the_connection() {
             .write(&mut talk.near, &text(2000))
             .expect("it is open");
         talk.near.goes[place] ^= 1;
-        // One that seems to be longer is waited for, but not for ever.
+        // A record that appears longer is waited for, but not for ever.
         talk.client
             .write(&mut talk.near, &text(60_000))
             .expect("it is open");
@@ -318,7 +320,7 @@ fn a_wire_that_takes_little_gets_all_in_the_end() {
     assert!(!talk.client.wants_flush());
 }
 
-/// A client that is right in all but what is changed here, at a true satellite.
+/// A client that is correct except for one change, with a genuine satellite.
 fn changed(change: impl FnOnce(&mut ClientConfig)) -> Talk {
     let mut talk = Talk::new(1, 2, 2, known(1));
     let layer = Layer::client(&pair(1), pair(2).public).expect("good keys");
@@ -408,7 +410,7 @@ fn a_conversation_that_is_played_again_lets_nobody_in() {
 
 #[test]
 fn who_only_speaks_the_version_before_is_refused() {
-    // With every cipher that a real one has, and the random bytes of nobody.
+    // Contains a cipher that real clients offer too, but fixed bytes instead of random ones.
     let mut hello = vec![0x16, 3, 1, 0, 45, 1, 0, 0, 41, 3, 3];
     hello.extend([7; 32]);
     hello.extend([0, 0, 2, 0xc0, 0x2b, 1, 0]);

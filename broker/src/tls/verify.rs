@@ -1,8 +1,8 @@
-//! Who is spoken to.
+//! Authenticates the other end.
 //!
-//! Owns the two questions that TLS asks in a handshake: whether a key is the right one, and whether the other
-//! end has proved that it holds it. The proof is rustls's; a key is right here if it is the one that is
-//! expected, or one that may connect. Certificates are never looked at: a certificate is not a key.
+//! This module answers the two questions that TLS asks in a handshake: whether a key is right, and whether
+//! the other end has proved that it holds the key. rustls checks the proof. A key is right if it is the
+//! expected one, or one that may connect. Certificates are never examined: a certificate is not a key.
 
 use std::fmt;
 
@@ -15,10 +15,10 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 use super::Admit;
 use super::keys::public_of;
 
-/// Proofs are by Ed25519 and nothing else.
+/// Only Ed25519 signatures are accepted.
 const SCHEMES: [SignatureScheme; 1] = [SignatureScheme::ED25519];
 
-/// Those whom a satellite lets in.
+/// The client keys that a satellite admits.
 pub(super) struct ClientKeys(Admit);
 
 impl ClientKeys {
@@ -78,7 +78,7 @@ impl ClientCertVerifier for ClientKeys {
     }
 }
 
-/// The one satellite that a client speaks to.
+/// The key of the only satellite that a client speaks to.
 #[derive(Debug)]
 pub(super) struct SatelliteKey([u8; 32]);
 

@@ -12,7 +12,7 @@ fn entropy() -> Secret {
     Secret::new([0x33; LENGTH])
 }
 
-/// The founder's managing pair, and a keyring of so many epochs and one.
+/// The owner's managing key pair, and a keyring that was renewed this many times.
 fn founder(renewals: u8) -> (Pair, Keyring) {
     let founder = seed(1);
     let keyring = (0..renewals).fold(Keyring::founder(&founder), |keyring, time| {
@@ -21,7 +21,7 @@ fn founder(renewals: u8) -> (Pair, Keyring) {
     (founder.managing(), keyring)
 }
 
-/// A box of these bytes instead of a keyring.
+/// A box that contains these bytes instead of a keyring.
 fn boxed(content: &[u8], to: &Pair, managing: &Pair) -> Vec<u8> {
     let (encapsulated, key) = kem::send(
         &to.public,
@@ -50,7 +50,7 @@ fn what_is_boxed_is_unboxed() {
     }
 }
 
-/// What a machine could read in a box if it looked for itself.
+/// The plaintext that a machine would see in a box if it decrypted the box by itself.
 fn clear(boxed: &[u8], own: &Pair, managing: &Pair) -> Vec<u8> {
     let (header, sealed) = boxed.split_at(HEADER);
     let encapsulated = header[1..].try_into().unwrap();
@@ -85,8 +85,8 @@ fn a_writers_box_holds_no_reading_secret() {
     assert!(contains(&keyring.for_manager(), &managing.secret));
 }
 
-/// Boxes are kept by satellites while clients are replaced. The bytes were computed apart from this
-/// code, from the texts of RFC 9180 and MessagePack.
+/// Satellites keep boxes while clients are updated, so the form must not change. The bytes were computed
+/// apart from this code, from the texts of RFC 9180 and MessagePack.
 #[test]
 fn the_form_of_a_box_stays() {
     let founder = Seed::new(Secret::new(std::array::from_fn(|at| {
@@ -143,7 +143,7 @@ fn a_box_from_anyone_but_the_manager_is_refused() {
     let boxed = seal(&keyring.for_reader(), &own.public, &impostor, &entropy()).unwrap();
     assert_eq!(open(&boxed, &own, &managing.public), Err(Fault::Seal));
     assert!(open(&boxed, &own, &impostor.public).is_ok());
-    // Claiming the manager's public half without the secret one does not help.
+    // Claiming the manager's public key without its secret key does not help.
     let claiming = Pair {
         public: managing.public,
         secret: impostor.secret,
@@ -224,7 +224,7 @@ fn no_box_is_longer_than_said() {
     let boxed = seal(&keyring, &own.public, &managing, &entropy()).unwrap();
     assert_eq!(boxed.len(), HEADER + keyring.encode().len() + aead::TAG);
     assert_eq!(boxed.capacity(), boxed.len());
-    // Only numbers of five bytes would make it longer.
+    // Only epoch numbers of five bytes would make it longer.
     assert!(boxed.len() <= MAX_BOX && boxed.len() > MAX_BOX - 5 * 64);
     assert_eq!(open(&boxed, &own, &managing.public), Ok(keyring));
 }

@@ -8,7 +8,7 @@ fn founder() -> Keyring {
     Keyring::founder(&Seed::new(Secret::new([1; LENGTH])))
 }
 
-/// The founder's keyring, renewed so many times.
+/// The owner's keyring, renewed this many times.
 fn renewed(times: u8) -> Keyring {
     (0..times).fold(founder(), |keyring, time| {
         keyring.renewed(&[time; 2 * LENGTH]).unwrap()
@@ -185,7 +185,7 @@ fn too_many_epochs_are_refused() {
     keyring
         .epochs
         .push(Epoch::new(64, Secret::new([8; LENGTH]), reading));
-    // Without its managing key it is no longer than the longest that is allowed.
+    // Without its managing key it is within the longest allowed length.
     keyring.managing = None;
     let bytes = keyring.encode();
     assert!(bytes.len() <= MAX_ENCODED);

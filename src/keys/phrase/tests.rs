@@ -5,7 +5,7 @@ use ring::digest::{SHA256, digest};
 
 use super::*;
 
-/// Draws these numbers, one after the other.
+/// A random source that returns these numbers, one after the other.
 fn drawing(numbers: &[u16]) -> impl FnMut(&mut [u8]) {
     let mut numbers = numbers.iter();
     move |buffer| buffer.copy_from_slice(&numbers.next().unwrap().to_be_bytes())
@@ -31,8 +31,8 @@ fn the_words_are_fit_for_phrases() {
     assert!((77.5..77.6).contains(&bits));
 }
 
-/// The hash of `eff_large_wordlist.txt` without its numbers and its four words with a hyphen, a
-/// line end between each two. (That of the whole file is addd3553…996b903e.)
+/// The hash of `eff_large_wordlist.txt` without its numbers and its four words with a hyphen, the lines
+/// separated by line ends. (That of the whole file is addd3553…996b903e.)
 #[test]
 fn the_words_are_those_of_the_list() {
     let all = words().collect::<Vec<_>>().join("\n");
@@ -48,8 +48,8 @@ fn the_words_are_those_of_the_list() {
     );
 }
 
-/// Every number that two bytes can be, drawn once: each word comes up as often as any other, and
-/// the numbers that would spoil this are drawn again.
+/// Draws every two-byte number once. Each word comes up equally often, and the numbers that would spoil
+/// this are drawn again.
 #[test]
 fn all_words_are_equally_likely() {
     let mut times = vec![0; usize::from(CHOICE)];
@@ -141,7 +141,7 @@ fn nothing_of_a_phrase_is_printed() {
 proptest! {
     #[test]
     fn what_is_made_can_be_typed(mut random: [u16; 32]) {
-        // Seldom is one of them drawn again, and never 26.
+        // A number is rarely drawn again, and never 26 times.
         random[26..].fill(0);
         let phrase = Phrase::new(&mut drawing(&random));
         prop_assert_eq!(phrase.as_str().split(' ').count(), WORDS);

@@ -1,11 +1,11 @@
-//! Stretching a phrase takes a moment each time, so that the tests share what they stretch.
+//! Tests. Stretching a phrase takes a moment each time, so the tests share one stretched phrase.
 
 use super::*;
 
 const MANAGING: [u8; LENGTH] = [7; LENGTH];
 
-/// The seed of the bytes 0, 1, 2 and so on, wrapped with the salt 100, 101 and so on and
-/// [`phrase`]. Computed apart from this code, with the reference implementation of Argon2.
+/// The seed of the bytes 0, 1, 2 and so on, wrapped with the salt 100, 101 and so on and [`phrase`]. It was
+/// computed apart from this code, with the reference implementation of Argon2.
 const WRAPPED_SEED: &str = "\
     010001000003046465666768696a6b6c6d6e6f70717273492ab84e5dc77f7c945b3cf036613ec9b389be159962\
     f73f3b7fa13ab35b706b2d2a9bbe1190ccc4bc9d3608bbce8759f6c50e16dfb0eb954c6b501faaf5adf2f76e4d\
@@ -29,7 +29,7 @@ fn bytes() -> Vec<u8> {
     digits.map(byte).collect()
 }
 
-/// [`bytes`] after a change, made to look whole.
+/// [`bytes`] after a change, with a corrected checksum.
 fn changed(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut bytes = bytes();
     bytes.truncate(WRAPPED - CHECKSUM);
@@ -53,7 +53,7 @@ fn the_phrase_opens_it_until_anything_is_changed() {
     assert_eq!(wrapped.unseal(&key), Ok((seed(), MANAGING)));
     for at in 1..WRAPPED - CHECKSUM {
         let other = Wrapped::from_bytes(&changed(|bytes| bytes[at] ^= 1));
-        // Some changes are refused for what they ask for. All others must not open.
+        // Some changes are refused for their cost. All others must not open.
         if let Ok(other) = other {
             assert_eq!(other.unseal(&key), Err(Fault::Phrase));
         }

@@ -1,28 +1,29 @@
 //! A probe: whether a host speaks TLS.
 //!
-//! Owns a short conversation over a TCP connection of its own: the beginning of the greeting of RFC 37
-//! ("ZMTP 3.1"), which is no TLS, and the answer. It is for connections in the open that ended without a reason, and blocks for a
-//! moment, so it is for a thread of its own.
+//! This module makes a short TCP connection of its own. It sends the start of a ZMTP greeting (RFC 37,
+//! "ZMTP 3.1"), which is not TLS, and looks at the answer. It is for unencrypted connections that ended
+//! without a reason. It blocks for a moment, so call it on its own thread.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// How long all of it may take: for a host that has just answered, more than a moment is too long.
+/// The timeout of the whole probe. The host has just answered, so a second is plenty.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What we say: the signature and the major version.
+/// The bytes that the probe sends: ZMTP's signature and major version.
 const OPENING: [u8; 11] = [0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3];
 
-/// How an answer of TLS to what is none begins: an alert (RFC 8446, section 5.1), of a major version 3.
+/// The first bytes of a TLS server's answer to anything else: an alert (RFC 8446, section 5.1), major
+/// version 3.
 const ALERT: [u8; 2] = [0x15, 3];
 
-/// Whether whoever listens at `address` answers as TLS does.
+/// Whether the host at `address` answers as TLS does.
 pub(super) fn speaks_tls(address: SocketAddr) -> bool {
     answer(address).is_some_and(|answer| answer == ALERT)
 }
 
-/// The first bytes of the answer, if they come in time.
+/// The first bytes of the answer, if they arrive in time.
 fn answer(address: SocketAddr) -> Option<[u8; ALERT.len()]> {
     let end = Instant::now() + PATIENCE;
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
@@ -47,7 +48,7 @@ mod tests {
 
     use super::*;
 
-    /// What is known of a host that answers this and hangs up.
+    /// The probe's result for a host that sends these bytes and closes.
     fn speaks_tls_with(said: &'static [u8]) -> bool {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
         let address = listener.local_addr().expect("it is bound");
@@ -87,7 +88,7 @@ mod tests {
         drop(listener.accept());
         let trickle = thread::spawn(move || {
             let (mut stream, _) = listener.accept().expect("it connects");
-            // The first byte of an alert, and nothing more until the other end hangs up.
+            // The first byte of an alert, and nothing more until the other end closes.
             stream.write_all(&ALERT[..1]).expect("it is open");
             while matches!(stream.read(&mut [0; 64]), Ok(1..)) {}
         });

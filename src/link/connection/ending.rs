@@ -1,14 +1,14 @@
-//! What the monitor tells of a connection: that it is whole, or why it has ended.
+//! Monitor events: the handshake has succeeded, or the connection has ended and why.
 //!
-//! Owns the meaning of libzmq's events. Never decides what is to be done about them. Seen with real
-//! sockets, a number behind an event being its value:
+//! This module interprets libzmq's events. It never decides what to do about them. The table was observed
+//! with real sockets; a number behind an event is the event's value:
 //!
 //! | what is there | event that ends the connection |
 //! | --- | --- |
 //! | nobody | `CONNECT_RETRIED` |
 //! | a program of another kind | `NO_DETAIL` (32: it closed; else: time is over) or `PROTOCOL` |
 //! | a private satellite, and we are plain | `DISCONNECTED`, or `NO_DETAIL` (32, 104) |
-//! | what TLS says of the other end | `NO_DETAIL`, with a number of [`tls::Ending`] |
+//! | a TLS failure | `NO_DETAIL`, with a number of [`tls::Ending`] |
 //! | a proxy whose satellite is down | `NO_DETAIL` (32, 104) |
 //! | the satellite, killed in the handshake | `NO_DETAIL` (32, 104) |
 
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use skypipe_broker::tls;
 use zmq::SocketEvent;
 
-/// The events that say how a connection fares.
+/// The events that the monitor subscribes to.
 pub(super) const EVENTS: [SocketEvent; 6] = [
     SocketEvent::CONNECTED,
     SocketEvent::HANDSHAKE_SUCCEEDED,
@@ -27,10 +27,10 @@ pub(super) const EVENTS: [SocketEvent; 6] = [
     SocketEvent::HANDSHAKE_FAILED_PROTOCOL,
 ];
 
-/// What an event says of a connection whose handshake is not over.
+/// The meaning of one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum News {
-    /// The other end's system has accepted the connection.
+    /// The other end's system has accepted the TCP connection.
     Connected,
     /// The handshake has succeeded.
     Whole,
@@ -41,13 +41,13 @@ pub(super) enum News {
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// It was whole, and broke.
+    /// It broke after a successful handshake.
     Broke,
     /// Nobody accepts connections there.
     Nobody,
-    /// The other end hung up in the handshake and gave no reason.
+    /// The other end closed it during the handshake and gave no reason.
     HungUp,
-    /// The other end does not talk as a satellite does, or not in time.
+    /// The other end does not speak the protocol, or not in time.
     Strange,
     /// One side speaks TLS and the other does not.
     Mismatch,
@@ -57,8 +57,8 @@ pub(super) enum Ending {
     Impostor,
 }
 
-/// What a message of the monitor says of a connection that was begun `then`, at an end that may take
-/// for as long as `patience` to shake hands.
+/// The meaning of a monitor message about a connection that was begun at `then`. `patience` is the
+/// handshake's timeout.
 pub(super) fn read(frame: &[u8], then: Instant, patience: Duration) -> Option<News> {
     let (event, rest) = frame.split_first_chunk()?;
     let value = u32::from_ne_bytes(*rest.first_chunk()?);
@@ -72,7 +72,7 @@ pub(super) fn read(frame: &[u8], then: Instant, patience: Duration) -> Option<Ne
         SocketEvent::CONNECTED => return Some(News::Connected),
         SocketEvent::HANDSHAKE_SUCCEEDED => return Some(News::Whole),
         SocketEvent::CONNECT_RETRIED => Ending::Nobody,
-        // The value would be an errno, but is a stale one when time was over.
+        // The value should be an errno, but after a timeout it is a stale one.
         SocketEvent::HANDSHAKE_FAILED_NO_DETAIL if then.elapsed() < patience => Ending::HungUp,
         _ => Ending::Strange,
     };

@@ -1,21 +1,21 @@
-//! What is known of the addresses of one satellite, from the connections before.
+//! What earlier connections showed about the addresses of one satellite.
 //!
-//! Owns the order in which they are tried: first the one at which the satellite was, last those at which
-//! somebody else was or nobody.
+//! This module owns the order of attempts: first the address where the satellite was, last those where
+//! somebody else was, or nobody.
 
 use crate::link::route::Way;
 
-/// What is known. An address is in the words of `ZeroMQ`.
+/// The record. Addresses are in ZeroMQ's notation.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// Where the satellite answered last.
+    /// Where the satellite last answered.
     good: Option<String>,
-    /// Where it did not, the latest last.
+    /// Where an attempt failed, the latest last.
     bad: Vec<String>,
 }
 
 impl Known {
-    /// Puts the ways into the order in which to try them.
+    /// Sorts destinations into the order of attempts.
     pub(super) fn sort(&self, ways: &mut [Way]) {
         let bad = |way: &Way| self.bad.iter().position(|bad| *bad == way.endpoint);
         ways.sort_by_key(|way| {
@@ -24,13 +24,13 @@ impl Known {
         });
     }
 
-    /// The satellite answered there.
+    /// Records that the satellite answered there.
     pub(super) fn worked(&mut self, endpoint: &str) {
         self.bad.retain(|bad| bad != endpoint);
         self.good = Some(endpoint.to_owned());
     }
 
-    /// It did not.
+    /// Records that the satellite did not answer there.
     pub(super) fn failed(&mut self, endpoint: &str) {
         self.bad.retain(|bad| bad != endpoint);
         self.bad.push(endpoint.to_owned());

@@ -1,9 +1,9 @@
-//! The ways to one satellite, tried until the handshake has succeeded on one of them.
+//! Tries several addresses of one satellite until the handshake succeeds on one of them.
 //!
-//! Owns which is tried when: one after another, the next as soon as those before have ended, or have had
-//! a head start. The first on which the handshake succeeds is the connection, and the others are closed.
-//! Nothing is sent before. What is at an address may be somebody else; so what is wrong with one way is
-//! only told when all have ended.
+//! This module owns the order of attempts: the next one starts as soon as all earlier ones have ended or
+//! have had a head start. The first successful handshake wins, and the other attempts are closed. Nothing
+//! is sent before. An address may belong to somebody else, so a failure is reported only when all attempts
+//! have failed.
 
 use std::collections::VecDeque;
 use std::io;
@@ -23,14 +23,14 @@ use crate::link::route::Way;
 use crate::link::tunnel::Tunnel;
 use crate::link::wake::Waker;
 
-/// How long a way has for its handshake before the next is tried beside it. A network that gives out
-/// IPv6 addresses and carries none must not cost more than a moment.
+/// How long an attempt has for its handshake before the next one starts beside it. A network that hands out
+/// IPv6 addresses and does not carry IPv6 must not cost more than a moment.
 const HEAD_START: Duration = Duration::from_millis(300);
 
-/// What makes the sockets of a connection.
+/// Creates the sockets of attempts.
 pub(super) struct Maker {
     context: Context,
-    /// How many it has made; each monitor needs an address of its own.
+    /// How many it has created. Each monitor needs an address of its own.
     count: u64,
     waker: Waker,
 }
@@ -53,7 +53,7 @@ impl Maker {
         Up::new(&self.context, self.count, way, stream)
     }
 
-    /// Makes on another thread the stream that a connection needs.
+    /// Makes the stream for a tunnel on another thread.
     fn dig(&self, tunnel: Tunnel) -> io::Result<Receiver<Result<OwnedFd, String>>> {
         let (sender, found) = channel();
         let waker = self.waker.clone();
@@ -67,7 +67,7 @@ impl Maker {
         Ok(found)
     }
 
-    /// Looks on another thread whether TLS is spoken there, after a connection that ended like this.
+    /// Checks on another thread whether the host speaks TLS, if `ending` leaves that open.
     fn probe(&self, up: &Up, ending: Ending) -> Option<Probe> {
         let address = up.address?;
         let (sender, found) = channel();
@@ -81,59 +81,59 @@ impl Maker {
     }
 }
 
-/// Ways that are being tried.
+/// The attempts in progress and those that wait.
 pub(super) struct Race {
     waiting: VecDeque<Way>,
     running: Vec<Runner>,
     ended: Vec<Ended>,
-    /// When the next one that waits is tried at the latest.
+    /// When the next waiting attempt starts at the latest.
     next: Instant,
 }
 
-/// A way that is being tried.
+/// An attempt in progress.
 enum Runner {
     /// Its stream is being made.
     Digging(Way, Receiver<Result<OwnedFd, String>>),
-    /// It shakes hands, or is over and a probe looks why.
+    /// The handshake is in progress, or has failed and a probe looks for the reason.
     Trying(Up, Option<Probe>),
 }
 
-/// How it stands with a way.
+/// The state of an attempt after a check.
 enum Fate {
     Open(Runner),
     Won(Up),
     Lost(Ended),
 }
 
-/// A look at what a connection ended at.
+/// A probe in progress.
 struct Probe {
-    /// How it ended, as far as was told.
+    /// How the connection ended, as far as libzmq reported it.
     ending: Ending,
-    /// Whether TLS is spoken there.
+    /// Whether the host speaks TLS.
     found: Receiver<bool>,
 }
 
-/// A way that did not lead there.
+/// An attempt that failed.
 struct Ended {
     endpoint: String,
     ending: Option<Ending>,
     breach: Breach,
-    /// Why, without a name.
+    /// The reason, without the endpoint's name.
     words: String,
 }
 
-/// How it stands with all of them.
+/// The state of the race.
 pub(super) enum Standing {
-    /// It is not decided.
+    /// Some attempt is in progress.
     Open,
     /// The handshake has succeeded on this one.
     Won(Up),
-    /// It has succeeded on none.
+    /// All attempts have failed.
     Lost(Breach),
 }
 
 impl Race {
-    /// Between these ways, in the order in which they are to be tried.
+    /// Starts a race between these destinations, in this order.
     pub(super) fn new(ways: Vec<Way>) -> Self {
         Self {
             waiting: ways.into(),
@@ -143,7 +143,7 @@ impl Race {
         }
     }
 
-    /// Takes in what happened, and begins with the next way if it is time.
+    /// Handles what happened, and starts the next attempt if it is time.
     pub(super) fn look(&mut self, maker: &mut Maker, known: &mut Known) -> Standing {
         for runner in std::mem::take(&mut self.running) {
             match runner.look(maker, known) {
@@ -166,12 +166,12 @@ impl Race {
         Standing::Open
     }
 
-    /// When there is something to do, if nothing happens before.
+    /// When to check again even if nothing happens before.
     pub(super) fn deadline(&self) -> Option<Instant> {
         (!self.waiting.is_empty()).then_some(self.next)
     }
 
-    /// What to wait for.
+    /// The sockets to poll.
     pub(super) fn sockets(&self) -> impl Iterator<Item = &Socket> {
         self.running.iter().filter_map(|runner| match runner {
             Runner::Trying(up, _) => Some(&up.monitor),
@@ -201,8 +201,8 @@ impl Race {
         }
     }
 
-    /// What is to be said when there is no way that leads there. A refusal counts when each has refused:
-    /// else the satellite may yet answer at another address than whoever refused.
+    /// The failure to report when every attempt failed. A refusal counts only if every address refused:
+    /// otherwise the satellite may yet answer at an address other than the one that refused.
     fn verdict(&self) -> Breach {
         let is_refused = |ended: &Ended| matches!(ended.breach, Breach::Refused(_));
         let [first, others @ ..] = &self.ended[..] else {
@@ -224,7 +224,7 @@ impl Race {
 }
 
 impl Runner {
-    /// What has become of it.
+    /// Checks the attempt.
     fn look(self, maker: &mut Maker, known: &mut Known) -> Fate {
         match self {
             Self::Digging(way, found) => match found.try_recv() {
@@ -247,7 +247,7 @@ impl Runner {
         }
     }
 
-    /// Begins to shake hands over a stream that stands.
+    /// Starts the handshake over a stream that stands.
     fn begin(way: Way, stream: OwnedFd, maker: &mut Maker, known: &mut Known) -> Fate {
         let endpoint = way.endpoint.clone();
         match maker.make(way, Some(stream)) {
@@ -264,7 +264,7 @@ impl Runner {
                 Fate::Open(Self::Trying(up, None))
             };
         };
-        // TLS itself says what is wrong with it.
+        // For the other endings TLS itself says what is wrong.
         let is_open_question = matches!(ending, Ending::HungUp | Ending::Strange);
         if is_open_question
             && !up.is_private
@@ -277,7 +277,7 @@ impl Runner {
 }
 
 impl Ended {
-    /// One that came to nothing before there was a connection.
+    /// An attempt that failed before there was a connection.
     fn early(endpoint: String, why: String, known: &mut Known) -> Self {
         known.failed(&endpoint);
         Self {
@@ -298,7 +298,7 @@ impl Ended {
         }
     }
 
-    /// Whether it is the satellite itself that refused us.
+    /// Whether it was the satellite itself that refused us.
     fn is_last_word(&self) -> bool {
         self.ending == Some(Ending::Unknown)
     }

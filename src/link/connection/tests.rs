@@ -1,4 +1,4 @@
-//! A connection against bare sockets.
+//! Tests: a connection against bare sockets.
 
 mod private;
 mod several;
@@ -33,13 +33,13 @@ impl Bench {
         self.until(|connection| matches!(connection.state, State::Up(_)).then_some(()));
     }
 
-    /// The next message that `router` hears, while the loop takes its turns.
+    /// The next message that `router` receives, while the loop runs.
     fn heard(&mut self, router: &Socket) -> Vec<Vec<u8>> {
         router.set_rcvtimeo(1).expect("an option");
         self.until(|_| router.recv_multipart(0).ok())
     }
 
-    /// Waits and looks until `ask` has an answer.
+    /// Waits and checks until `ask` has an answer.
     fn until<T>(&mut self, mut ask: impl FnMut(&mut Connection) -> Option<T>) -> T {
         let end = Instant::now() + DEADLINE;
         loop {
@@ -60,7 +60,7 @@ impl Bench {
     }
 }
 
-/// A route that ends where it is told to, and takes the way through a thread.
+/// A route whose result the test sends, through the search thread.
 struct Sent(Receiver<Result<Vec<Way>, String>>);
 
 // A receiver is for one thread at a time, and there is only one search at a time.
@@ -95,7 +95,7 @@ fn tcp(endpoint: &str) -> Tcp {
     Tcp::new(endpoint.parse().expect("it is an endpoint"), None, None)
 }
 
-/// Why the connection broke, which another one need not.
+/// Why the connection broke, for a failure that a new connection may avoid.
 fn broken(connection: &mut Connection) -> Option<String> {
     connection.breach().map(|breach| match breach {
         Breach::Broken(reason) => reason,
@@ -200,7 +200,7 @@ fn what_libzmq_has_to_say_of_a_connection_that_was_given_up_holds_up_no_other() 
     let context = Context::new();
     for number in 0..10 {
         let up = up(&context, number, &format!("tcp://127.0.0.1:{port}"));
-        // That nobody is there is news again and again, also when nobody listens to it any more.
+        // libzmq reports an unreachable peer again and again, even if nobody reads the monitor any more.
         up.socket.set_reconnect_ivl(1).expect("an option");
         for host in 1..=HOSTS {
             let nobody = format!("tcp://127.0.1.{host}:{port}");
@@ -220,7 +220,7 @@ fn what_libzmq_has_to_say_of_a_connection_that_was_given_up_holds_up_no_other() 
     assert!(last.is_whole(), "libzmq's thread stands still");
 }
 
-/// So many connections have news all the time, and never more than libzmq keeps.
+/// This many connections have events all the time, and never more than libzmq keeps.
 const HOSTS: usize = 200;
 
 fn up(context: &Context, number: u64, endpoint: &str) -> Up {

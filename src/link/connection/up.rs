@@ -1,7 +1,7 @@
 //! One pair of sockets: the DEALER and its monitor.
 //!
-//! Owns the options of both, and the words in which the person is told of an ending. Never decides
-//! whether another connection is made.
+//! This module owns the options of both, and the wording of failures for the user. It never decides whether
+//! another connection is made.
 
 use std::fs::File;
 use std::io;
@@ -19,33 +19,34 @@ use super::Breach;
 use super::ending::{self, EVENTS, Ending, News};
 use crate::link::route::{Keys, Way};
 
-/// How long a host may take to accept a connection, and its program to shake hands as `ZeroMQ` does,
-/// in milliseconds each: a little less than the session gives an attempt, so that it learns the reason.
+/// How long a host may take to accept a connection, and again to complete ZeroMQ's handshake, in
+/// milliseconds each. It is a little less than the session allows for an attempt, so that the session
+/// learns the reason.
 const PATIENCE: i32 = 2500;
 
-/// After what time `ZeroMQ` would connect again by itself, in milliseconds: never, as the session
-/// asks for a new connection long before. (Its own "never" throws away what was received last.)
+/// ZeroMQ's reconnect interval, in milliseconds. It is practically never, because the session asks for a
+/// new connection long before. (ZeroMQ's own setting for "never" discards what was received last.)
 const RECONNECT: i32 = 3_600_000;
 
-/// A socket that is connected, or about to be.
+/// A socket that is connected or connecting.
 pub(super) struct Up {
-    /// The work of its I/O thread, once it is this thread's.
+    /// The socket's I/O, once this thread does it.
     pub(super) io: Option<BorrowedIo>,
     pub(super) socket: Socket,
     pub(super) monitor: Socket,
-    /// Where it is connected to, in the words of `ZeroMQ`.
+    /// The endpoint in ZeroMQ's notation.
     pub(super) endpoint: String,
-    /// Where a probe would go; there is none for a socket of this machine.
+    /// The address for a probe. `None` for a Unix socket.
     pub(super) address: Option<SocketAddr>,
-    /// Whether it has keys.
+    /// Whether the connection uses keys.
     pub(super) is_private: bool,
     phase: Phase,
     began: Instant,
     /// How long the system took to connect.
     latency: Option<Duration>,
-    /// The satellite in the person's words.
+    /// The satellite's endpoint as the user wrote it.
     name: String,
-    /// What its connection goes through.
+    /// The TLS layer, which must live as long as the socket.
     _layer: Option<Layer>,
     _directory: Option<File>,
 }
@@ -56,30 +57,30 @@ impl Drop for Up {
     }
 }
 
-/// The longest frame that is taken in, in bytes: a chunk, or a page of a listing, and what stands around it.
+/// The longest frame that is accepted, in bytes: a chunk, or a page of a listing, with what surrounds it.
 const LONGEST_FRAME: usize = MAX_CHUNK + (4 << 10);
 
-/// The most messages that have come and were not yet looked at. A true satellite is bounded by windows; one that is
-/// none could fill the memory with empty messages, each of which takes thirty times its bytes there. What is
-/// beyond waits in the system's buffers.
+/// The most received messages that were not yet read. An honest satellite is limited by windows. A
+/// dishonest one could fill the memory with empty messages, each of which takes thirty times its size
+/// there. Anything beyond waits in the system's buffers.
 const RECEIVE_QUEUE: i32 = 256;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// Nobody has answered yet.
     Connecting,
-    /// A program that speaks `ZeroMQ` is at the other end, and has our satellite's key if it has any.
+    /// The other end speaks ZeroMQ and, if we expect a key, has the satellite's key.
     Whole,
-    /// It is over, and that has been noted.
+    /// The connection has ended, and that was recorded.
     Broken,
 }
 
 impl Up {
-    /// Sockets and monitor for the connection of this `number`, over a `stream` that stands already if the
-    /// way needs one.
+    /// Creates the sockets and the monitor of connection `number`. `stream` is a stream that stands
+    /// already, if the destination needs one.
     ///
-    /// What is sent has no high-water mark: it is bounded by credit, and a mark would only be a second limit,
-    /// kept by silence.
+    /// The send queue has no high-water mark. Credit limits it, and a mark would be a second limit that
+    /// drops messages silently.
     pub(super) fn new(
         context: &Context,
         number: u64,
@@ -97,7 +98,7 @@ impl Up {
         socket.set_handshake_ivl(PATIENCE)?;
         let layer = way.keys.as_ref().map(|keys| cover(&mut socket, keys));
         let layer = layer.transpose()?;
-        // The monitor's other end comes before the connection, or its first news would be missed.
+        // The monitor is connected before the socket, or its first events would be missed.
         let address = format!("inproc://monitor-{number}");
         socket.monitor(
             &address,
@@ -127,28 +128,28 @@ impl Up {
         Ok(up)
     }
 
-    /// From here on this thread sends and receives by itself, where that can be: nothing else uses the
+    /// From here on this thread does the socket's I/O, where that is possible. Nothing else may use the
     /// context by then.
     pub(super) fn borrow(&mut self, context: &Context) {
         self.io = BorrowedIo::of(context, &mut self.socket);
     }
 
-    /// Leaves sending and receiving to a thread again.
+    /// Gives the I/O back to libzmq's thread.
     pub(super) fn give_back(&mut self) {
         self.io = None;
     }
 
-    /// Sends and receives what can be without waiting, if that is this thread's work. Returns how soon the
-    /// next turn is due: at once, if something has come in.
+    /// Sends and receives without waiting, if this thread does the socket's I/O. Returns how soon the next
+    /// call is due: at once, if something has arrived.
     pub(super) fn turn(&mut self) -> Option<Duration> {
         let sockets = [&self.socket, &self.monitor];
-        // One that is no longer good says so to whoever receives from it.
+        // A socket that no longer works reports its error at the next receive.
         let due = self.io.as_mut()?.turn(&sockets);
         due.unwrap_or(Some(Duration::ZERO))
     }
 
-    /// Takes all that the monitor says, since one that is not listened to stops all connections.
-    /// Returns how the connection ended when it has just done so.
+    /// Reads all events of the monitor: libzmq stalls all connections if a monitor is not read. Returns how
+    /// the connection ended if it has just done so.
     pub(super) fn look(&mut self) -> Option<Ending> {
         let mut ended = None;
         let patience = Duration::from_millis(PATIENCE.unsigned_abs().into());
@@ -169,22 +170,22 @@ impl Up {
         ended
     }
 
-    /// Whether the handshake has succeeded, and the connection is not known to be broken.
+    /// Whether the handshake has succeeded and the connection is not known to be broken.
     pub(super) fn is_whole(&self) -> bool {
         self.phase == Phase::Whole
     }
 
-    /// How long the system took to connect to another machine: one way there and back.
+    /// How long the system took to connect to another machine: one round trip.
     pub(super) fn latency(&self) -> Option<Duration> {
         self.latency.filter(|_| self.address.is_some())
     }
 
-    /// Takes no more notice of what the monitor says: the connection is known to be broken.
+    /// Ignores the monitor from here on: the connection is known to be broken.
     pub(super) fn give_up(&mut self) {
         self.phase = Phase::Broken;
     }
 
-    /// What an `ending` means, in a few words and without a name.
+    /// A short phrase for `ending`, without the satellite's name.
     pub(super) fn words(&self, ending: Ending) -> &'static str {
         match ending {
             Ending::Broke => "the connection broke",
@@ -197,12 +198,12 @@ impl Up {
         }
     }
 
-    /// The satellite in the person's words.
+    /// The satellite's endpoint as the user wrote it.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// What an `ending` means for whoever wants a connection.
+    /// What `ending` means for the session.
     pub(super) fn breach(&self, ending: Ending) -> Breach {
         let name = &self.name;
         let sentence = match ending {
@@ -231,7 +232,7 @@ impl Up {
     }
 }
 
-/// Has a socket speak to nobody but the satellite of these keys.
+/// Restricts a socket to the satellite of these keys.
 fn cover(socket: &mut Socket, keys: &Keys) -> io::Result<Layer> {
     let layer = Layer::client(&keys.identity, keys.satellite)?;
     layer.cover(socket)?;

@@ -1,6 +1,7 @@
-//! Stdin, if it is a pipe, read by the loop itself.
+//! Stdin as a pipe, read by the loop itself.
 //!
-//! Owns a descriptor of its own for the pipe, by which a read never waits, whoever else reads the pipe.
+//! This module owns a descriptor of its own for the pipe. Reads on it never block, whoever else reads the
+//! pipe.
 
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::time::Instant;
@@ -11,19 +12,19 @@ use super::FromStdin;
 use super::lines::{Filled, Lines};
 use crate::link::pipe;
 
-/// A pipe that is read whenever something is wanted.
+/// A pipe that is read on demand.
 #[derive(Debug)]
 pub struct Direct {
     pipe: OwnedFd,
     lines: Lines,
-    /// Whether it may have something to read.
+    /// Whether the pipe may have data.
     readable: bool,
-    /// The last thing to say, once what was read has been given.
+    /// The final event, returned after the remaining data.
     last: Option<FromStdin>,
 }
 
 impl Direct {
-    /// Stdin, if it is a pipe that can be opened for this.
+    /// Reopens stdin. `None` if it is no pipe, or the system refuses.
     pub fn stdin() -> Option<Self> {
         pipe::reader(stdin()).map(Self::new)
     }
@@ -37,27 +38,27 @@ impl Direct {
         }
     }
 
-    /// What to wait for.
+    /// The descriptor to poll.
     pub fn watched(&self) -> RawFd {
         self.pipe.as_raw_fd()
     }
 
-    /// It can be read.
+    /// Records that the pipe is readable.
     pub fn is_readable(&mut self) {
         self.readable = true;
     }
 
-    /// When a partial line no longer waits.
+    /// When a partial line is handed on.
     pub fn deadline(&self) -> Option<Instant> {
         self.lines.deadline()
     }
 
-    /// Nothing more is read; what has been is given.
+    /// Stops reading. What has been read is still returned.
     pub fn stop(&mut self) {
         self.last = Some(FromStdin::Stopped);
     }
 
-    /// What there is.
+    /// The next event.
     pub fn next(&mut self, now: Instant) -> FromStdin {
         if self.readable && self.last.is_none() {
             self.fill();
@@ -80,7 +81,7 @@ impl Direct {
     fn fill(&mut self) {
         match self.lines.fill(&self.pipe, || true) {
             Filled::Enough => {}
-            // Somebody else may read from the same pipe, and be faster.
+            // Another process may read the same pipe and be faster.
             Filled::Dry => self.readable = false,
             Filled::End => self.last = Some(FromStdin::End),
             Filled::Failed(why) => self.last = Some(FromStdin::Failed(why)),

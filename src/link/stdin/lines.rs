@@ -1,6 +1,7 @@
-//! The lines of what is read, and how long a partial one is held.
+//! Input lines, and how long a partial line is held back.
 //!
-//! Owns the bytes that were read and not yet handed on, and the time of a partial line. Never waits.
+//! This module owns the bytes that were read and not yet handed on, and the deadline of a partial line. It
+//! never waits.
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -10,43 +11,43 @@ use rustix::io::Errno;
 
 use crate::link::chunker::Chunker;
 use crate::link::pipe;
+use crate::report::words;
 use crate::session::Plain;
-use crate::tell::words;
 
-/// How long a line's beginning waits for its rest (rule 14).
+/// How long a partial line waits for its rest (rule 14).
 const HOLD: Duration = Duration::from_millis(100);
 
-/// What so much has come in at once that a larger pipe will make fewer steps of it: the size of a
-/// pipe that nobody has widened.
+/// If this much arrives at once, a larger pipe buffer will save turns. It is the default size of a pipe, in
+/// bytes.
 const MUCH: usize = 64 << 10;
 
-/// What a filling came to.
+/// The result of [`Lines::fill`].
 #[derive(Debug, PartialEq, Eq)]
 pub enum Filled {
-    /// There may be more, but not now.
+    /// Data may remain; the buffer is full or the caller asked to stop.
     Enough,
-    /// Nothing is there any more; the system said so.
+    /// The system reported that there is no more data now.
     Dry,
-    /// That was the end.
+    /// End of file.
     End,
-    /// It cannot be read, and why.
+    /// Reading failed, with the reason.
     Failed(String),
 }
 
-/// What was read. Chunks are as large as what is there: whatever can be read at once is read before it is
-/// cut, because each chunk has its price however small it is. Nothing is waited for, except that a
-/// partial line waits for its rest.
+/// The input buffer. A chunk is as large as the available data: everything that can be read at once is read
+/// before it is cut, because each chunk has a fixed cost. Nothing waits for more data, except a partial
+/// line for its rest.
 #[derive(Debug)]
 pub struct Lines {
     chunker: Chunker,
-    /// Since when the chunker holds a partial line.
+    /// Since when the chunker has held a partial line.
     held: Option<Instant>,
-    /// Whether what is read, if it is a pipe, has been widened.
+    /// Whether the source, if it is a pipe, has been enlarged.
     wide: bool,
 }
 
 impl Lines {
-    /// Nothing yet.
+    /// Creates an empty buffer.
     pub fn new() -> Self {
         Self {
             chunker: Chunker::new(),
@@ -55,8 +56,8 @@ impl Lines {
         }
     }
 
-    /// Reads all that can be read at once, for as long as there is room and `goes_on` says that another read
-    /// would not wait.
+    /// Reads everything available, as long as there is room and `goes_on` says that another read would not
+    /// block.
     pub fn fill(&mut self, from: impl AsFd + Copy, mut goes_on: impl FnMut() -> bool) -> Filled {
         let before = self.chunker.room().len();
         let mut filled = Filled::Enough;
@@ -80,7 +81,7 @@ impl Lines {
         filled
     }
 
-    /// All whole lines, once what could be read has been.
+    /// Takes all whole lines. Call it after [`Lines::fill`].
     pub fn whole(&mut self, now: Instant) -> Option<Plain> {
         let lines = self.chunker.cut_lines();
         if self.chunker.is_empty() {
@@ -91,13 +92,13 @@ impl Lines {
         lines
     }
 
-    /// All that there is.
+    /// Takes everything, a partial line included.
     pub fn rest(&mut self) -> Option<Plain> {
         self.held = None;
         self.chunker.cut_all()
     }
 
-    /// When a partial line no longer waits.
+    /// When a partial line is handed on.
     pub fn deadline(&self) -> Option<Instant> {
         self.held.map(|since| since + HOLD)
     }

@@ -1,7 +1,7 @@
-//! The thread that reads what the loop cannot read without waiting: a terminal, a file, a socket, and the
-//! output of a command, for whose end it waits.
+//! The reader thread, for input that the loop cannot read without blocking: a terminal, a file, a socket,
+//! and the output of a command, whose end the thread waits for.
 //!
-//! Owns where the bytes come from.
+//! This module chooses between stdin and the command's output.
 
 use std::io::{self, PipeReader, PipeWriter};
 use std::ops::ControlFlow;
@@ -19,17 +19,17 @@ use super::lines::{Filled, Lines};
 use super::{FLUSH, FromStdin};
 use crate::link::program::{self, Running};
 use crate::link::wake::Waker;
+use crate::report::words;
 use crate::session::{Plain, Signal};
-use crate::tell::words;
 
-/// How long it waits for a command to end and for what it writes until then.
+/// How long an interrupted command may still write before its output is abandoned.
 const LAST_OUTPUT: Duration = Duration::from_secs(1);
 
-/// The loop's end of the thread.
+/// The loop's handle of the thread.
 #[derive(Debug)]
 pub struct Threaded {
     chunks: Receiver<FromStdin>,
-    /// Closing it is how the thread is told to stop.
+    /// Dropping this end of a pipe tells the thread to stop.
     stop: Option<PipeWriter>,
     /// The command whose output is read.
     command: Option<Pid>,
@@ -62,7 +62,7 @@ impl Threaded {
         })
     }
 
-    /// What there is.
+    /// The next event.
     pub fn next(&self) -> FromStdin {
         match self.chunks.try_recv() {
             Ok(item) => item,
@@ -71,8 +71,8 @@ impl Threaded {
         }
     }
 
-    /// A signal came: ends the reading of stdin, of which what has been read is still given; has a
-    /// command end, of which the rest of the output is still read. Returns for how long.
+    /// Handles a signal. Stdin is no longer read, but what has been read is still returned. A command is
+    /// told to end, and the rest of its output is still read. Returns how long that may take.
     pub fn interrupt(&mut self, signal: Signal) -> Duration {
         let Some(pid) = self.command else {
             self.stop = None;
@@ -83,7 +83,7 @@ impl Threaded {
     }
 }
 
-/// What ended a wait.
+/// Why a wait ended.
 #[derive(Debug, PartialEq, Eq)]
 enum Event {
     Readable,
@@ -92,7 +92,7 @@ enum Event {
 }
 
 struct Source {
-    /// What is read if not stdin.
+    /// The command that is read. `None` means stdin.
     command: Option<Running>,
     lines: Lines,
     stop: PipeReader,
@@ -132,7 +132,7 @@ impl Source {
         self.give(lines)
     }
 
-    /// Reads all that can be read at once. Returns the last thing to say if there is no more.
+    /// Reads everything available. Returns the final event at the end of the input.
     fn fill(&mut self) -> Option<FromStdin> {
         let Self {
             command,
@@ -143,14 +143,14 @@ impl Source {
         let from = from(command.as_ref());
         let is_readable = || wait(stop, from, Some(Duration::ZERO)) == Event::Readable;
         match lines.fill(from, is_readable) {
-            // Where there is nothing any more, somebody else reads from the same terminal, and was faster.
+            // If the input is dry after all, another process reads from the same terminal and was faster.
             Filled::Enough | Filled::Dry => None,
             Filled::End => Some(self.end()),
             Filled::Failed(why) => Some(FromStdin::Failed(why)),
         }
     }
 
-    /// The last that there is to say. A command may go on for a while after its output has ended.
+    /// The final event. A command may run on for a while after it has closed its output.
     fn end(&self) -> FromStdin {
         match &self.command {
             None => FromStdin::End,
@@ -168,7 +168,8 @@ impl Source {
         }
     }
 
-    /// Blocks while the loop takes nothing, which is how a slow satellite slows the writer.
+    /// Blocks while the loop takes nothing. In this way a slow satellite slows the program that writes to
+    /// us.
     fn send(&self, item: FromStdin) -> ControlFlow<()> {
         match self.sender.send(item) {
             Ok(()) => {
@@ -180,8 +181,8 @@ impl Source {
     }
 }
 
-/// Waits until this can be read without blocking. A descriptor that cannot be waited for is readable: the
-/// read then says what is wrong with it, or works.
+/// Waits until a read would not block. A descriptor that cannot be polled counts as readable: the read then
+/// works, or reports the error.
 fn wait(stop: &PipeReader, from: BorrowedFd<'_>, patience: Option<Duration>) -> Event {
     let mut fds = [
         PollFd::new(stop, PollFlags::IN),
@@ -192,14 +193,14 @@ fn wait(stop: &PipeReader, from: BorrowedFd<'_>, patience: Option<Duration>) -> 
         match poll(&mut fds, patience.as_ref()) {
             Ok(0) => return Event::Waited,
             Ok(_) if !fds[0].revents().is_empty() => return Event::Stop,
-            // A wait that a signal broke off is begun anew: no signal is handled here often.
+            // A wait that a signal interrupted starts again with its full time. Signals are rare here.
             Err(Errno::INTR) => {}
             Ok(_) | Err(_) => return Event::Readable,
         }
     }
 }
 
-/// Where the bytes come from.
+/// The descriptor that is read.
 fn from(command: Option<&Running>) -> BorrowedFd<'_> {
     match command {
         Some(command) => command.output.as_fd(),

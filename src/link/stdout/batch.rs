@@ -1,7 +1,7 @@
-//! What is being written: pieces, several at a time.
+//! The pieces being written, several in one system call.
 //!
-//! Owns the pieces that were taken for writing, the first of which may have been written in part, and the
-//! words for what can go wrong. Knows nothing of who waits.
+//! This module owns the pieces taken for writing, the first of which may be partly written, and the wording
+//! of write errors. It does not know how the caller waits.
 
 use std::io::IoSlice;
 use std::os::fd::AsFd;
@@ -12,32 +12,33 @@ use skypipe_broker::protocol::MAX_CHUNK;
 
 use super::{FromStdout, Pieces};
 use crate::link::pipe;
-use crate::tell::words;
+use crate::report::words;
 
-/// The most pieces written in one system call: enough that short lines cost little, and far below
-/// what systems take.
+/// The most pieces in one system call: enough to make short lines cheap, and far below the limits of
+/// systems.
 const MAX_PIECES: usize = 64;
 
-/// From this length on, a piece is worth a wider pipe: the size of one that nobody has widened.
+/// A piece of at least this length is worth a larger pipe buffer. It is the default size of a pipe, in
+/// bytes.
 const MUCH: usize = 64 << 10;
 
-/// What one write came to.
+/// The result of one write.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// So many pieces are written, whole.
+    /// This many pieces are complete.
     Whole(usize),
-    /// There is no room.
+    /// The output has no room.
     NoRoom,
-    /// It is over, and why.
+    /// The output has failed or has no reader.
     Over(FromStdout),
 }
 
-/// About a chunk, in pieces.
+/// About one chunk of data, in pieces.
 #[derive(Debug, Default)]
 pub struct Batch {
     pieces: Pieces,
     length: usize,
-    /// Whether what is written, if it is a pipe, has been widened.
+    /// Whether the output, if it is a pipe, has been enlarged.
     wide: bool,
 }
 
@@ -47,18 +48,18 @@ impl Batch {
         self.pieces.is_empty()
     }
 
-    /// Whether another piece fits.
+    /// Whether another piece may be added.
     pub fn has_room(&self) -> bool {
         self.length < MAX_CHUNK && self.pieces.len() < MAX_PIECES
     }
 
-    /// Puts a piece behind the others.
+    /// Adds a piece at the end.
     pub fn push(&mut self, piece: Bytes) {
         self.length += piece.len();
         self.pieces.push_back(piece);
     }
 
-    /// Writes what it can in one call.
+    /// Writes as much as one system call takes.
     pub fn write(&mut self, to: impl AsFd + Copy) -> Outcome {
         if !self.wide && self.length >= MUCH {
             self.wide = true;
@@ -78,7 +79,7 @@ impl Batch {
         }
     }
 
-    /// Takes `written` bytes off the front; returns how many pieces that completed.
+    /// Drops `written` bytes from the front. Returns how many pieces that completed.
     fn advance(&mut self, mut written: usize) -> usize {
         self.length -= written;
         let mut whole = 0;

@@ -1,6 +1,7 @@
-//! Stdout, if it is a pipe, written by the loop itself.
+//! Stdout as a pipe, written by the loop itself.
 //!
-//! Owns a descriptor of its own for the pipe, by which a write never waits, and what has not been written.
+//! This module owns a descriptor of its own for the pipe, on which writes never block, and the unwritten
+//! pieces.
 
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 
@@ -16,14 +17,14 @@ use crate::link::pipe;
 pub struct Direct {
     pipe: OwnedFd,
     batch: Batch,
-    /// What does not fit into the batch.
+    /// The pieces that do not fit into the batch.
     more: Pieces,
-    /// Whether it had no room.
+    /// Whether the pipe had no room at the last write.
     full: bool,
 }
 
 impl Direct {
-    /// Stdout, if it is a pipe that can be opened for this.
+    /// Reopens stdout. `None` if it is no pipe, or the system refuses.
     pub fn stdout() -> Option<Self> {
         pipe::writer(stdout()).map(Self::new)
     }
@@ -37,12 +38,12 @@ impl Direct {
         }
     }
 
-    /// Puts `bytes` behind all that was put here before.
+    /// Queues `bytes`.
     pub fn write(&mut self, bytes: Bytes) {
         self.more.push_back(bytes);
     }
 
-    /// Writes what it can, and what became of it.
+    /// Writes as much as possible, and returns an event if there is one.
     pub fn next(&mut self) -> Option<FromStdout> {
         let mut whole = 0;
         while !self.full {
@@ -57,7 +58,7 @@ impl Direct {
             match self.batch.write(&self.pipe) {
                 Outcome::Whole(count) => whole += count,
                 Outcome::NoRoom => self.full = true,
-                // What was written before is told first, if there was any; this comes up again.
+                // Completed pieces are reported first. The error comes up again at the next write.
                 Outcome::Over(news) if whole == 0 => return Some(news),
                 Outcome::Over(_) => break,
             }
@@ -65,17 +66,17 @@ impl Direct {
         (whole > 0).then_some(FromStdout::Written(whole))
     }
 
-    /// Whether it had no room for what is there.
+    /// Whether pieces wait for room.
     pub fn is_waiting(&self) -> bool {
         self.full
     }
 
-    /// What has to have room then.
+    /// The descriptor to poll for room.
     pub fn watched(&self) -> RawFd {
         self.pipe.as_raw_fd()
     }
 
-    /// It has room again.
+    /// Records that the pipe has room again.
     pub fn is_writable(&mut self) {
         self.full = false;
     }

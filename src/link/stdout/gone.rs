@@ -1,6 +1,6 @@
-//! How it is noticed that the other end of a socket has gone.
+//! Detects that the other end of a socket has closed.
 //!
-//! Owns a thread that waits for this alone.
+//! This module owns a thread that waits for that event only.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -14,12 +14,12 @@ use rustix::stdio::stdout;
 use super::FromStdout;
 use crate::link::wake::Waker;
 
-/// Reports that the other end of a socket has gone before anything is written to it. That takes a thread,
-/// for the loop's own poll has no word for it.
+/// Reports that the other end of a socket has closed before anything is written to it. This needs a thread,
+/// because the loop's own poll has no flag for it.
 ///
-/// A Unix socket tells when its other end is closed, and goes on if that has only finished sending, as
-/// whoever has no stdin does at once. TCP tells the one like the other, and what is written to an end
-/// that is closed is lost: so there it counts as gone. Nothing is lost by that.
+/// A Unix socket reports that its other end is closed. It stays quiet if the other end has only finished
+/// sending, as a program without stdin does at once. TCP reports both alike, and data written to a closed
+/// end is lost. So on TCP either event counts as closed. Nothing is lost by that.
 ///
 /// # Errors
 ///
@@ -43,10 +43,10 @@ pub fn watch_socket(sender: Sender<FromStdout>, waker: Waker) -> io::Result<()> 
     thread.spawn(watch).map(drop)
 }
 
-/// What a poll calls it that the other end has finished sending.
+/// The poll flag for an other end that has finished sending.
 #[cfg(target_os = "linux")]
 const END_OF_SENDING: PollFlags = PollFlags::RDHUP;
 
-/// Not every system has a word for it. An end that is closed is noticed by the next write there.
+/// Not every system has such a flag. There, the next write notices a closed end.
 #[cfg(not(target_os = "linux"))]
 const END_OF_SENDING: PollFlags = PollFlags::empty();

@@ -1,6 +1,6 @@
-//! The thread that writes what the loop cannot write without waiting: a terminal, a file, a socket.
+//! The writer thread, for output that the loop cannot write without blocking: a terminal, a file, a socket.
 //!
-//! Owns what it has taken and not yet written.
+//! This module owns the pieces that the thread has taken and not yet written.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -16,7 +16,7 @@ use super::batch::{Batch, Outcome};
 use super::gone::watch_socket;
 use crate::link::wake::Waker;
 
-/// The loop's end of the thread.
+/// The loop's handle of the thread.
 #[derive(Debug)]
 pub struct Threaded {
     pieces: Sender<Bytes>,
@@ -24,7 +24,7 @@ pub struct Threaded {
 }
 
 impl Threaded {
-    /// Starts to write.
+    /// Starts the thread.
     ///
     /// # Errors
     ///
@@ -47,13 +47,13 @@ impl Threaded {
         Ok(Self { pieces, reports })
     }
 
-    /// Puts `bytes` behind all that was put here before.
+    /// Queues `bytes`.
     pub fn write(&self, bytes: Bytes) {
-        // The thread has ended when stdout has failed, and the loop knows.
+        // The thread ends when stdout has failed, which the loop knows by then.
         let _ = self.pieces.send(bytes);
     }
 
-    /// What has become of stdout since.
+    /// The next event.
     pub fn next(&self) -> Option<FromStdout> {
         self.reports.try_recv().ok()
     }
@@ -78,7 +78,7 @@ impl Sink {
         }
     }
 
-    /// Takes what else is there, up to about a chunk in all.
+    /// Takes further queued pieces, up to about one chunk in all.
     fn gather(&mut self, first: Bytes) {
         self.batch.push(first);
         while self.batch.has_room()

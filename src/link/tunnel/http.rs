@@ -1,6 +1,7 @@
-//! `CONNECT`: how a proxy of HTTP is asked for a connection (RFC 9110, section 9.3.6).
+//! `CONNECT`: asks an HTTP proxy for a connection (RFC 9110, section 9.3.6).
 //!
-//! Owns the request and the reading of the answer's head. What follows the head is the target's.
+//! This module sends the request and reads the response head. The bytes behind the head come from the
+//! target.
 
 use std::io::{self, ErrorKind, Read, Write};
 
@@ -9,12 +10,12 @@ use zeroize::Zeroizing;
 
 use super::Target;
 use crate::config::Login;
-use crate::tell::words;
+use crate::report::words;
 
-/// The longest head of an answer, in bytes.
+/// The longest response head, in bytes.
 const MAX_HEAD: usize = 16 << 10;
 
-/// Asks for a connection to `target`. An error goes on where the proxy was named.
+/// Asks for a connection to `target`. An error text continues a sentence that has named the proxy.
 pub(super) fn connect(
     stream: &mut (impl Read + Write),
     target: &Target,
@@ -62,7 +63,7 @@ fn request(target: &Target, login: Option<&Login>) -> Zeroizing<String> {
     request
 }
 
-/// Reads up to the empty line, and not a byte beyond it.
+/// Reads up to the empty line, and no byte beyond it.
 fn head(stream: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -76,7 +77,7 @@ fn head(stream: &mut impl Read) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-/// The status of an answer, and what is to be shown of it.
+/// The status code of a response, and its printable text.
 fn status(head: &[u8]) -> Option<(u16, String)> {
     let line = head.split(|byte| *byte == b'\r').next()?;
     let line = str::from_utf8(line).ok()?;
@@ -92,7 +93,7 @@ fn status(head: &[u8]) -> Option<(u16, String)> {
 mod tests {
     use super::*;
 
-    /// What was answered before, and what is said.
+    /// A scripted proxy: the response it gives, and the bytes it has received.
     struct Script(&'static [u8], Vec<u8>);
 
     impl Read for Script {

@@ -1,7 +1,7 @@
-//! The time in which a connection has to be made.
+//! The time limit for making a connection.
 //!
-//! Owns the deadline of everything that is said before the first byte of the satellite. While it runs,
-//! reads and writes block, but not beyond it; afterwards it is forgotten.
+//! This module owns the deadline for everything before the satellite's first byte. Until then, reads and
+//! writes block at most until the deadline. Afterwards they have no deadline.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -18,7 +18,7 @@ pub(super) struct Setup {
     is_over: Arc<AtomicBool>,
 }
 
-/// A connection that is being made, and lives on after that.
+/// A connection that is being made, and is used after that.
 pub(super) struct Stream {
     socket: TcpStream,
     until: Instant,
@@ -41,14 +41,14 @@ impl Setup {
         }
     }
 
-    /// The connection stands.
+    /// Ends the deadline, because the connection stands.
     pub(super) fn finish(&self) {
         self.is_over.store(true, Ordering::Release);
     }
 }
 
 impl Stream {
-    /// Does something that blocks for no longer than there is time.
+    /// Does something that blocks, with the remaining time as its timeout.
     fn in_time<T>(
         &mut self,
         limit: fn(&TcpStream, Option<Duration>) -> io::Result<()>,

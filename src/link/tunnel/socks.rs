@@ -1,6 +1,6 @@
-//! SOCKS5: how such a proxy is asked for a connection (RFC 1928, and RFC 1929 for passwords).
+//! SOCKS5: asks such a proxy for a connection (RFC 1928, and RFC 1929 for passwords).
 //!
-//! Owns the bytes of both. A name is sent as it is, for the proxy to look it up.
+//! This module owns the messages of both. A name is sent as it is, and the proxy looks it up.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -9,24 +9,24 @@ use zeroize::Zeroizing;
 
 use super::Target;
 use crate::config::Login;
-use crate::tell::words;
+use crate::report::words;
 
 const VERSION: u8 = 5;
 const LOGIN_VERSION: u8 = 1;
 
-/// Methods of authentication.
+/// Authentication methods.
 const NO_LOGIN: u8 = 0;
 const BY_PASSWORD: u8 = 2;
 const NONE_OF_THESE: u8 = 0xff;
 
 const CONNECT: u8 = 1;
 
-/// Kinds of addresses.
+/// Address types.
 const IPV4: u8 = 1;
 const NAME: u8 = 3;
 const IPV6: u8 = 4;
 
-/// Asks for a connection to `target`. An error goes on where the proxy was named.
+/// Asks for a connection to `target`. An error text continues a sentence that has named the proxy.
 pub(super) fn connect(
     stream: &mut (impl Read + Write),
     target: &Target,
@@ -74,7 +74,7 @@ fn log_in(
     }
 }
 
-/// Says something, and reads an answer of `N` bytes.
+/// Sends a message, and reads an answer of `N` bytes.
 fn exchange<const N: usize>(
     stream: &mut (impl Read + Write),
     message: &[u8],
@@ -121,7 +121,7 @@ fn request(target: &Target) -> Result<Vec<u8>, String> {
     Ok(request)
 }
 
-/// Sends the request, and reads all of the reply; its code, if it is one.
+/// Sends the request, and reads the whole reply. Returns its code, or `None` if it is no SOCKS5 reply.
 fn ask(stream: &mut (impl Read + Write), request: &[u8]) -> io::Result<Option<u8>> {
     let [version, code, _, kind] = exchange(stream, request)?;
     let length = match kind {
@@ -136,7 +136,7 @@ fn ask(stream: &mut (impl Read + Write), request: &[u8]) -> io::Result<Option<u8
         // Some proxies send no address with a refusal.
         _ => return Ok((code != 0).then_some(code)),
     };
-    // The address at which the proxy connected, and its port.
+    // The address from which the proxy connected, and its port.
     let mut bound = vec![0; length + 2];
     match stream.read_exact(&mut bound) {
         Err(_) if code != 0 => Ok(Some(code)),

@@ -1,9 +1,9 @@
-//! TLS around a connection, which something in front of the satellite ends, or a proxy.
+//! The outer TLS around a connection, which a front end of the satellite or a proxy terminates.
 //!
-//! Owns how the other end is known. In front of a satellite it need not be: the satellite's own TLS runs
-//! inside, and a stranger who ends the outer one sees no more than one who watches a plain connection to
-//! the satellite. So any certificate will do there, that of a company's firewall or a web server's own. A
-//! proxy is told a password, so its certificate has to be one that this machine trusts.
+//! This module decides how the other end is verified. A front end is not verified: the satellite's own TLS
+//! runs inside, and a stranger who terminates the outer TLS sees no more than one who watches a plain
+//! connection to the satellite. So any certificate is accepted there, that of a company's firewall or a web
+//! server's own. A proxy is told a password, so its certificate must be one that this machine trusts.
 
 use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
@@ -18,7 +18,7 @@ use rustls::{
 };
 use skypipe_satellite::relay::Outer;
 
-/// TLS with whoever is there.
+/// TLS with an unverified peer.
 pub(super) fn unverified(
     stream: Box<dyn Outer>,
     host: &str,
@@ -66,7 +66,7 @@ fn shake(
     Ok(Box::new(outer))
 }
 
-/// A connection in TLS.
+/// A connection inside TLS.
 struct Tls(StreamOwned<ClientConnection, Box<dyn Outer>>);
 
 impl Read for Tls {
@@ -91,7 +91,7 @@ impl Outer for Tls {
     }
 }
 
-/// Takes any certificate whose key signs the handshake.
+/// Accepts any certificate, but checks that its key signs the handshake.
 #[derive(Debug)]
 struct Anybody(Arc<CryptoProvider>);
 

@@ -1,6 +1,6 @@
-//! The client's end of a WebSocket, up to the end of its handshake.
+//! The client's side of a WebSocket handshake.
 //!
-//! Owns the request. What goes over it afterwards is a stream of bytes ([`Messages`]).
+//! This module owns the request. Afterwards the WebSocket carries a stream of bytes ([`Messages`]).
 
 use skypipe_satellite::relay::Outer;
 use skypipe_satellite::websocket::{Messages, PROTOCOL, limits};
@@ -8,7 +8,7 @@ use tungstenite::client::IntoClientRequest as _;
 use tungstenite::http::HeaderValue;
 use tungstenite::{Error, HandshakeError};
 
-/// Shakes hands over `stream` for a WebSocket at this path.
+/// Performs the handshake over `stream` for a WebSocket at this path.
 pub(super) fn shake(
     stream: Box<dyn Outer>,
     host: &str,

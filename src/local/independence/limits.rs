@@ -1,22 +1,22 @@
-//! Limits of resources that whoever started this program had (`ulimit`).
+//! Resource limits of the starter (`ulimit`).
 //!
-//! Owns which of them a satellite must not have. A limit has a soft part, which any process may lift up
-//! to the hard part; that one only root may lift. What stays is told.
+//! This module lists the limits that a satellite must not have. Any process may raise a soft limit up to
+//! the hard limit; only root may raise a hard limit. Limits that stay are reported.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::tell::size;
+use crate::report::size;
 
-/// How many open files are worth no word: what Linux itself gives every process as hard limit.
+/// From this many open files on, nothing is reported: Linux's own default hard limit.
 const ENOUGH_FILES: u64 = 4096;
 
-/// As many as the most clients of one satellite take up.
+/// The open files of a satellite with the maximum number of clients.
 const FILES: u64 = 20_064;
 
-/// The stack that programs count on, in bytes.
+/// The stack size that programs rely on, in bytes.
 const STACK: u64 = 8 << 20;
 
-/// Lifts what can be lifted; returns in words what could not.
+/// Raises the limits. Returns a sentence for each one that could not be raised.
 pub fn lift() -> Vec<String> {
     raise(Resource::Nproc, None);
     if !is_at_least(getrlimit(Resource::Stack).current, STACK) {
@@ -44,8 +44,8 @@ pub fn lift() -> Vec<String> {
     limits.into_iter().flatten().collect()
 }
 
-/// Raises a limit to `wanted`, or to none at all, or as far as the system allows. Returns what it is then,
-/// if that is less.
+/// Raises a limit to `wanted` (`None` is unlimited), or as far as the system allows. Returns the resulting
+/// limit if it is lower.
 fn raise(resource: Resource, wanted: Option<u64>) -> Option<u64> {
     let before = getrlimit(resource);
     let hard = match (before.maximum, wanted) {
@@ -67,12 +67,12 @@ fn raise(resource: Resource, wanted: Option<u64>) -> Option<u64> {
         current: soft,
         maximum: before.maximum,
     };
-    // Should even that fail, what is said next is what is.
+    // If even that fails, the limit reported next is the actual one.
     let _ = setrlimit(resource, as_allowed);
     getrlimit(resource).current
 }
 
-/// Whether a limit leaves room for this much.
+/// Whether a limit allows at least this much.
 fn is_at_least(limit: Option<u64>, much: u64) -> bool {
     limit.is_none_or(|limit| limit >= much)
 }

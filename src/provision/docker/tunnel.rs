@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::target::{Login, SOCKETS};
-use crate::tell;
+use crate::report;
 
 /// What runs over there: it says which of the sockets exist and may be used, then waits until our end is
 /// closed, by whatever happens to us. It is one word between single quotes in whichever shell reads it.
@@ -78,7 +78,7 @@ impl Tunnel {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| cannot(program, &error))?;
-        let shown = child.stderr.take().map(tell::relay);
+        let shown = child.stderr.take().map(report::relay);
         // From here on, whatever goes wrong ends it.
         let mut tunnel = Self {
             child,

@@ -19,7 +19,7 @@ pub enum Program {
     Other(&'static str),
 }
 
-// Numbers of the System V ABI (generic ABI and its Linux extensions), as in `elf.h`.
+/// Numbers of the System V ABI (generic ABI and its Linux extensions), as in `elf.h`.
 const EM_X86_64: u16 = 62;
 const EM_AARCH64: u16 = 183;
 const ET_EXEC: u16 = 2;

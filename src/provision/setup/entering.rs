@@ -6,16 +6,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use skypipe_broker::keys::address::Address;
-use skypipe_broker::keys::halves::Halves;
+use skypipe_broker::keys::public_keys::PublicKeys;
 use skypipe_broker::keys::seed::Seed;
 use skypipe_broker::keys::token::{Kind, Token};
 
 use super::joined::Joined;
+use crate::access::enroll::Enrolled;
+use crate::access::join::NotIn;
+use crate::access::{Member, join};
 use crate::config::{self, Place};
 use crate::exit::Failure;
-use crate::members::join::NotIn;
-use crate::members::letting::LetIn;
-use crate::members::{Member, join};
 use crate::provision::record::{self, Deployed};
 use crate::provision::target::Target;
 use crate::provision::{Found, Provider, Talk};
@@ -44,15 +44,15 @@ pub(super) fn ask_beside(
     provider: &mut dyn Provider,
     found: &Found,
     seed: &Seed,
-) -> Result<LetIn, Failure> {
+) -> Result<Enrolled, Failure> {
     // A key may begin with a dash, and must not be taken for a flag.
-    let key = format!("--for={}", Halves::of(seed));
-    LetIn::parse(&provider.beside(found, &["--keys", &key])?)
+    let key = format!("--for={}", PublicKeys::of(seed));
+    Enrolled::parse(&provider.beside(found, &["--keys", &key])?)
 }
 
 /// Whether the machine with this seed has founded what was found.
 pub(super) fn is_founder(found: &Found, seed: &Seed) -> bool {
-    found.founder.as_deref() == Some(&Halves::of(seed).to_string())
+    found.founder.as_deref() == Some(&PublicKeys::of(seed).to_string())
 }
 
 /// Gets this machine a key of its own, and proves it.
@@ -82,8 +82,8 @@ pub(super) fn let_in(
             talk.say("this machine's key has ended there, so it gets another one");
             seed = record::seed(&target.to_string())?;
         }
-        let key = format!("--for={}", Halves::of(&seed));
-        told = LetIn::parse(&provider.beside(found, &["--invite", &machine(), &key])?)?;
+        let key = format!("--for={}", PublicKeys::of(&seed));
+        told = Enrolled::parse(&provider.beside(found, &["--invite", &machine(), &key])?)?;
     }
     let name = told.name.clone().unwrap_or_default();
     talk.done(&name);

@@ -6,9 +6,9 @@ use skypipe_broker::keys::seed::Seed;
 use skypipe_broker::keys::token::Token;
 
 use super::entering::{ask_beside, is_founder};
+use crate::access::enroll::Enrolled;
 use crate::config::{self, Place};
 use crate::exit::Failure;
-use crate::members::letting::LetIn;
 use crate::provision::record::{self, Deployed};
 use crate::provision::target::Target;
 use crate::provision::{Found, Provider, State};
@@ -91,7 +91,7 @@ impl Joined {
         }
     }
 
-    pub(super) fn refuse_other_key(&self, told: &LetIn) -> Result<(), Failure> {
+    pub(super) fn refuse_other_key(&self, told: &Enrolled) -> Result<(), Failure> {
         match self.token() {
             Some(token) if token.satellite != told.satellite.0 => {
                 Err(Failure::failed(match self {

@@ -67,7 +67,7 @@ fn versions_are_compared_as_numbers() {
 #[test]
 fn the_founder_of_what_is_there_stays_its_founder() {
     let seed = Seed::new(Secret::from(zeroize::Zeroizing::new([7; 32])));
-    let mine = Halves::of(&seed).to_string();
+    let mine = PublicKeys::of(&seed).to_string();
     assert_eq!(plan(&asked(), None, &seed).unwrap().founder, mine);
     let kept = plan(&asked(), Some("founder".to_owned()), &seed).unwrap();
     assert_eq!(kept.founder, "founder");

@@ -1,4 +1,4 @@
-//! A stream has ended when its proof says so, and only there.
+//! Tests: a stream ends exactly where its proof says so.
 
 use super::super::{Ended, Fault, OVERHEAD, Opener, Sealer, Suite};
 use super::{OTHER_STREAM, PIPE, SUITES, epoch, opener, sealer, secret};
@@ -13,7 +13,7 @@ fn stream(suite: Suite) -> [Vec<u8>; 3] {
     ]
 }
 
-/// A listener that has opened this.
+/// A listener that has opened these payloads.
 fn listener(payloads: &[&[u8]]) -> Opener {
     let mut opener = opener().due_at(0);
     for payload in payloads {
@@ -50,7 +50,7 @@ fn at_the_end() {
     }
 }
 
-/// The satellite keeps back the last record and shows the proof.
+/// The satellite withholds the last record and shows the proof.
 #[test]
 fn too_early() {
     let [first, _, proof] = stream(Suite::AesGcm);
@@ -68,7 +68,7 @@ fn too_early() {
     );
 }
 
-/// Only a holder of the keys can make two ends; the first one is still the wrong one afterwards.
+/// Only a holder of the keys can make two ends. The first one is still wrong afterwards.
 #[test]
 fn too_late() {
     let [first, other, _] = stream(Suite::AesGcm);
@@ -130,8 +130,8 @@ fn every_bit_counts() {
     }
 }
 
-/// An end is no bytes, not even at the end of them, and the other way round: neither header makes
-/// the other record's seal.
+/// An end is no record of bytes, not even at the end of them, and the other way round: neither header
+/// matches the other record's seal.
 #[test]
 fn an_end_is_no_bytes() {
     let [first, other, proof] = stream(Suite::AesGcm);
@@ -153,8 +153,8 @@ fn of_a_stream_without_bytes() {
     assert_eq!(end(&mut opener(), &proof, false), empty);
 }
 
-/// Whoever comes for the end alone learns how long the stream was; one that was there from the
-/// beginning is not told so.
+/// A listener that only sees the end learns the stream's length. A listener that was there from the
+/// beginning is not told that anything was skipped.
 #[test]
 fn before_anything_was_opened() {
     let [_, _, proof] = stream(Suite::AesGcm);

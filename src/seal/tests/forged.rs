@@ -1,4 +1,4 @@
-//! Whatever is done to a payload on its way, nothing of it opens.
+//! Tests: a payload that was altered in any way does not open.
 
 use uuid::Uuid;
 
@@ -47,7 +47,7 @@ fn every_bit_counts() {
     }
 }
 
-/// A cut between records leaves what was sealed; that the rest is missing shows at what comes next.
+/// A cut between records leaves valid records. The missing rest shows at the next payload.
 #[test]
 fn every_byte_counts() {
     for suite in SUITES {
@@ -69,7 +69,7 @@ fn every_byte_counts() {
     }
 }
 
-/// The cut-off half of the test above: what is left of such a payload is no lie, only not all.
+/// The other half of the test above: the rest of a cut payload is valid, only incomplete.
 #[test]
 fn a_cut_between_records_shows_later() {
     let mut sealer = sealer(Suite::ChaCha);
@@ -116,7 +116,7 @@ fn a_record_of_another_stream_is_not_let_in() {
     assert_eq!(fault(&mut self::opener(), &both), Fault::Altered);
 }
 
-/// The number of another epoch in the header brings another key, of which nothing opens.
+/// The number of another epoch in the header selects another key, which opens nothing.
 #[test]
 fn epochs_are_not_exchanged() {
     let mut wire = small(Suite::ChaCha);
@@ -126,7 +126,7 @@ fn epochs_are_not_exchanged() {
     assert_eq!(fault(&mut opener(), &wire), Fault::NoKey { epoch: 3 });
 }
 
-/// A satellite knows the public key, as it may be seen. It lacks the pre-shared key.
+/// A satellite may know the public key. It lacks the pre-shared key.
 #[test]
 fn nobody_forges_without_the_psk() {
     let forger = Epoch {
@@ -145,7 +145,7 @@ fn nobody_forges_without_the_psk() {
     }
 }
 
-/// Nor does anything open that was sealed for the same psk and another reading key.
+/// Data sealed for the same psk and another reading key does not open either.
 #[test]
 fn nobody_reads_without_the_reading_key() {
     let other = epoch_of(1, secret(1), &secret(250));

@@ -1,5 +1,5 @@
-//! The form of records is what the documentation says: the bytes are those of another program,
-//! which was written from RFC 9180 and the documentation alone.
+//! Tests: the form of records is as documented. The expected bytes come from another program, which was
+//! written from RFC 9180 and the documentation alone.
 
 use bytes::Bytes;
 use uuid::Uuid;

@@ -1,4 +1,4 @@
-//! Nothing that anybody can send brings a listener down.
+//! Tests: no bytes that anybody can send crash a listener.
 
 use proptest::prelude::*;
 
@@ -6,7 +6,7 @@ use super::super::record::{Header, Kind};
 use super::super::{MOST_PLAIN, Suite, whole_records};
 use super::{SUITES, epoch, open, opener, sealer, text};
 
-/// A header with sound numbers in it, as nobody sealed it.
+/// A header with valid numbers that nobody sealed.
 fn header() -> impl Strategy<Value = Header> {
     let suite = prop::sample::select(SUITES.as_slice());
     let plain = prop_oneof![Just(0), 1..300_u16, any::<u16>()];
@@ -46,7 +46,7 @@ fn forged() -> impl Strategy<Value = Vec<u8>> {
         })
 }
 
-/// Nothing opens, whichever way it is shown.
+/// Checks that nothing opens, with each method.
 fn check(wire: &[u8], may_skip: bool) {
     let epochs = [epoch(1), epoch(2)];
     for mut opener in [opener(), opener().due_at(50)] {
@@ -91,7 +91,7 @@ proptest! {
         check_cut(&wire, most);
     }
 
-    /// What was sealed, with a part of it overwritten, put in or left out.
+    /// Sealed data with a part of it overwritten, inserted or removed.
     #[test]
     fn any_damage(
         range in (0..200_usize, 0..200_usize),
@@ -102,7 +102,7 @@ proptest! {
         let sealed = [sealer.seal(&text(30)), sealer.seal(&text(42))].concat();
         let mut wire = sealed.clone();
         wire.splice(range.0.min(range.1)..range.0.max(range.1), with);
-        // Whole records may be left over, and no more than what was sealed comes of them.
+        // Whole records may be left over. They give no more than what was sealed.
         match opener().open(&[epoch(1)], &wire, may_skip) {
             Ok(opened) => {
                 let whole = open(&mut opener(), &sealed);

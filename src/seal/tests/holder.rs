@@ -1,12 +1,12 @@
-//! What only a holder of the keys can send: records that are well sealed and have no sound form. They
-//! must not bring a listener down all the same.
+//! Tests: data that only a holder of the keys can send, which is sealed correctly and has an invalid form.
+//! It must not crash a listener either.
 
 use super::super::kem::{Proof, Purpose, send};
 use super::super::suite::Key;
 use super::super::{Ended, Fault, MOST_PLAIN, Suite};
 use super::{PIPE, STREAM, epoch, open, opener, sealer_at, secret};
 
-/// A record of [`STREAM`] as a program of their own might make it.
+/// A record of [`STREAM`], sealed by a modified program.
 fn sealed(kind: u8, position: u64, plain: &[u8]) -> Vec<u8> {
     let keys = epoch(1);
     let id = b"skypipe epoch\0\0\0\x01";
@@ -36,7 +36,7 @@ fn sealed(kind: u8, position: u64, plain: &[u8]) -> Vec<u8> {
     [&head[..], &bytes, &tag].concat()
 }
 
-/// The ones below are refused for their form, as these are sealed alike.
+/// Shows that the records below are refused for their form, since they are sealed in the same way.
 #[test]
 fn what_is_sound_opens() {
     for plain in [&b"x"[..], &[7; MOST_PLAIN]] {

@@ -1,4 +1,4 @@
-//! Who has which keys, and which of them a listener keeps.
+//! Tests: who has which keys, and which keys a listener keeps.
 
 use super::super::{Fault, Opener, Sealer, Suite};
 use super::{PIPE, STREAM, epoch, epoch_of, open, opener, sealer, sealer_at, secret};
@@ -30,8 +30,8 @@ fn the_missing_epoch_is_named() {
         .expect("the epoch came");
 }
 
-/// A key that has opened something opens without its epoch: it was kept. Made up keys, however many
-/// of them, do not take its place.
+/// A key that has opened something opens without its epoch, because it was kept. Invented keys, however
+/// many, do not replace it.
 #[test]
 fn the_last_keys_are_kept() {
     let mut sealer = sealer(Suite::ChaCha);
@@ -51,8 +51,8 @@ fn the_last_keys_are_kept() {
         .expect("the key is at hand");
 }
 
-/// A writer has one key for each epoch. To agree on another for each record would keep a listener busy
-/// until it is given up.
+/// A writer has one key for each epoch. A key agreement for each record would keep a listener busy until it
+/// is given up.
 #[test]
 fn an_epoch_has_one_key_in_a_stream() {
     let mut one = sealer(Suite::AesGcm);
@@ -108,7 +108,7 @@ fn an_epoch_is_made_of_its_seed() {
     assert_eq!(epoch_of(8, secret(1), &secret(101)).public, epoch(1).public);
 }
 
-/// Sessions are printed when something is looked for; their keys are not.
+/// Sessions are printed for debugging; their keys must not be.
 #[test]
 fn keys_are_never_printed() {
     let epoch = epoch_of(1, secret(0xab), &secret(0xcd));

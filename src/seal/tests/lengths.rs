@@ -1,4 +1,4 @@
-//! Lengths: what is foretold of them is so.
+//! Tests: predicted lengths are right.
 
 use proptest::prelude::*;
 
@@ -70,7 +70,7 @@ proptest! {
         prop_assert!(sealed_len(room + 1) > wire);
     }
 
-    /// The pieces are the longest ones, and nothing is lost between them.
+    /// The pieces are as long as possible, and nothing is lost between them.
     #[test]
     fn whole_records_cuts_anywhere(
         lengths in prop::collection::vec(1..2 * MOST_PLAIN, 1..6),

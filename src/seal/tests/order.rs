@@ -1,4 +1,4 @@
-//! Records come in their order, each once, unless bytes may be missing before a payload.
+//! Tests: records open in order, each once, unless bytes may be missing before a payload.
 
 use super::super::{Fault, Opened, Opener, Suite};
 use super::{epoch, opener, sealer};
@@ -34,7 +34,7 @@ fn between_payloads() {
     open(&mut opener, &[&third, &fourth], false).expect("the rest");
 }
 
-/// Even where bytes may be missing before a payload, none are within it.
+/// Even where bytes may be missing before a payload, none may be missing inside it.
 #[test]
 fn within_a_payload() {
     let [first, second, third, _] = tens();

@@ -1,4 +1,4 @@
-//! Packed records: what was made short is as long again once it is opened.
+//! Tests: packed records decompress to what was packed.
 
 use proptest::prelude::*;
 
@@ -7,7 +7,7 @@ use super::super::record::{Kind, MOST_RATIO, Record};
 use super::super::{Fault, MOST_PLAIN, OVERHEAD, Opened, Opener, Suite, whole_records};
 use super::{epoch, opener, records, sealer};
 
-/// Lines as a log has them, from this one on.
+/// Log lines with these numbers.
 fn log(lines: std::ops::Range<u32>) -> Vec<u8> {
     let line = |n: u32| {
         let took = n.wrapping_mul(2_654_435_761);
@@ -19,7 +19,7 @@ fn log(lines: std::ops::Range<u32>) -> Vec<u8> {
     lines.map(line).collect::<String>().into_bytes()
 }
 
-/// Bytes that do not shrink, with no line's end among them.
+/// Bytes that do not shrink and contain no line end.
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 7_u64;
     let next = |_| {
@@ -34,7 +34,7 @@ fn noise(length: usize) -> Vec<u8> {
     (0..length).map(next).collect()
 }
 
-/// All of it sealed in payloads of at most `most` bytes, packed where it shrinks.
+/// Seals everything in payloads of at most `most` bytes, packed where it shrinks.
 fn packed(plain: &[u8], most: usize) -> Vec<(Vec<u8>, usize)> {
     let mut packer = Packer::new(1).expect("there is memory");
     let mut sealer = sealer(Suite::best());

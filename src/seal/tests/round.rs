@@ -1,4 +1,4 @@
-//! What is sealed opens, however it is cut, wherever one begins.
+//! Tests: sealed data opens, however it is cut and wherever a listener begins.
 
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::keys::Epoch;
 
-/// Pieces of a stream as a writer reads them: mostly short, at times longer than a record.
+/// Lengths of a writer's pieces: mostly short, at times longer than a record.
 fn lengths() -> impl Strategy<Value = Vec<usize>> {
     let length = prop_oneof![3 => 1..200_usize, 1 => 1..3 * MOST_PLAIN];
     prop::collection::vec(length, 1..12)
@@ -18,7 +18,7 @@ fn suite() -> impl Strategy<Value = Suite> {
     prop::sample::select(SUITES.as_slice())
 }
 
-/// The stream in pieces of these lengths, and all of it sealed.
+/// The stream in pieces of these lengths, and its sealed form.
 fn sealed(sealer: &mut Sealer, lengths: &[usize]) -> (Vec<u8>, Vec<u8>) {
     let plain = text(lengths.iter().sum());
     let (mut rest, mut wire) = (&plain[..], Vec::new());
@@ -30,7 +30,7 @@ fn sealed(sealer: &mut Sealer, lengths: &[usize]) -> (Vec<u8>, Vec<u8>) {
     (plain, wire)
 }
 
-/// The records in groups as they might come in payloads; the numbers say how many go into each.
+/// Groups the records into payloads; the numbers are the group sizes.
 fn grouped(wire: &[u8], sizes: &[usize]) -> Vec<Vec<u8>> {
     let records = cut(wire);
     let (mut rest, mut groups) = (&records[..], Vec::new());
@@ -45,7 +45,7 @@ fn grouped(wire: &[u8], sizes: &[usize]) -> Vec<Vec<u8>> {
     groups
 }
 
-/// Opens payloads one after the other, to the proof of the end.
+/// Opens payloads one after the other, up to the proof of the end.
 fn open_all(opener: &mut Opener, payloads: &[Vec<u8>], proof: &[u8]) -> Vec<u8> {
     let epochs = [epoch(2), epoch(1)];
     let mut plain = Vec::new();
@@ -73,7 +73,7 @@ proptest! {
         prop_assert_eq!(received, plain);
     }
 
-    /// Whoever comes late gets all from there on, and knows where that is.
+    /// A late listener gets everything from there on, and knows the position.
     #[test]
     fn joining_at_any_record(
         suite in suite(),
@@ -93,7 +93,7 @@ proptest! {
         opener.end(&[epoch(1)], &sealer.end(), false).expect("it is the end");
     }
 
-    /// The same stream in the same pieces is the same bytes.
+    /// The same stream in the same pieces gives the same bytes.
     #[test]
     fn sealing_is_deterministic(suite in suite(), lengths in lengths()) {
         let (mut one, mut two) = (sealer(suite), sealer(suite));
@@ -101,7 +101,7 @@ proptest! {
         prop_assert_eq!(one.end(), two.end());
     }
 
-    /// However a stream is read, no two records of it have one nonce.
+    /// However a stream is read, no two of its records have the same nonce.
     #[test]
     fn positions_only_grow(lengths in lengths()) {
         let mut sealer = sealer(Suite::AesGcm);
@@ -112,7 +112,7 @@ proptest! {
         prop_assert!(positions.is_sorted_by(|before, after| before < after));
     }
 
-    /// A stream goes on under new keys where it was under the old ones.
+    /// A stream continues under new keys at the position where the old keys stopped.
     #[test]
     fn an_epoch_ends_within_a_stream(suite in suite(), lengths in lengths(), at in 0..12_usize) {
         let (before, after) = lengths.split_at(at.min(lengths.len()));

@@ -1,7 +1,7 @@
-//! Published test vectors of HPKE, through the calls that streams are sealed and opened with.
+//! Tests: published test vectors of HPKE, through the calls that seal and open streams.
 //!
-//! Source: RFC 9180, appendix A.7: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, export-only AEAD; A.7.2
-//! is mode PSK, A.7.3 mode Auth. All of them export 32 bytes, for the same three contexts.
+//! Source: RFC 9180, appendix A.7: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, export-only AEAD. A.7.2 is mode
+//! PSK, A.7.3 mode Auth. All of them export 32 bytes, for the same three contexts.
 
 use super::{array, bytes};
 use crate::seal::kem::{Proof, Public, Purpose, key_pair, receive, send};
@@ -50,8 +50,8 @@ const AUTH_SENDER_SEED: &str = "2ff4c37a17b2e54046a076bf5fea9c3d59250d54d0dc8572
 const AUTH_SENDER: &str = "89eb1feae431159a5250c5186f72a15962c8d0debd20a8389d8b6e4996e14306";
 
 impl Vector {
-    /// Both sides: the sender makes the published encapsulated key and exports the published
-    /// values, and so does the receiver.
+    /// Checks both sides: the sender makes the published encapsulated key and exports the published values,
+    /// and so does the receiver.
     fn check(&self, sender: &Proof<'_, Secret>, receiver: &Proof<'_, Public>) {
         let (secret, public) = key_pair(&hidden(self.receiver_seed));
         assert_eq!(public, array(self.receiver));
@@ -93,7 +93,7 @@ fn mode_auth() {
     AUTH.check(&Proof::Sender(&secret), &Proof::Sender(&public));
 }
 
-/// RFC 9180, 7.1.2: a secret key of X25519 is written clamped; the published one is not.
+/// RFC 9180, 7.1.2: an X25519 secret key is written clamped; the published one is not.
 #[test]
 fn secret_keys_are_those_published() {
     let mut published: [u8; 32] = array(PSK_RECEIVER_SECRET);

@@ -1,24 +1,24 @@
-//! When a writer packs, on links of every kind.
+//! Tests: when a writer packs, on links of every kind.
 
 use super::*;
 
 const CHUNK: usize = 256 << 10;
 
-/// A stream over a link, whose bytes shrink to `share` in a hundred.
+/// A stream over a simulated link, whose bytes shrink to `share` percent.
 struct Stream {
     compressing: Compressing,
     now: Now,
     place: u64,
-    /// The link, and what packing can do, in bytes a second.
+    /// The speed of the link and of packing, in bytes a second.
     link: u64,
     packing: u64,
     share: u64,
-    /// The bytes that were read, packed or not.
+    /// The plain bytes that were sent packed, and those that were sent plain.
     packed: u64,
     plain: u64,
 }
 
-/// How long so many bytes take at this rate.
+/// How long this many bytes take at this rate.
 fn time(bytes: usize, rate: u64) -> Duration {
     Duration::from_nanos(bytes as u64 * 1_000_000_000 / rate)
 }
@@ -37,7 +37,8 @@ impl Stream {
         }
     }
 
-    /// Sends so many chunks, each acknowledged before the next one goes; whether the last was packed.
+    /// Sends this many chunks one by one, each acknowledged before the next. Returns whether the last was
+    /// packed.
     fn send(&mut self, chunks: u32) -> bool {
         let mut is_packed = false;
         for _ in 0..chunks {

@@ -1,9 +1,9 @@
-//! What a listener believes: what comes of a sealed stream, how it finished, and what ends the listener.
+//! What a listener accepts: the bytes of a sealed stream, its finish, and the listener's own end.
 //!
-//! Owns what is held against a satellite (rules 6, 15 and 17), at one without keys as far as that can be seen. Never
-//! prints, confirms or keeps the order of what comes.
+//! This module checks the satellite's claims (rules 6, 15 and 17); without keys, only as far as they can be
+//! checked. It never prints or confirms, and does not keep the order of arrivals.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use skypipe_broker::protocol::{How, Mode, Request};
@@ -14,12 +14,12 @@ use super::{Ending, Listener};
 use crate::seal::{Fault, Opener, Order};
 use crate::session::{Common, Output};
 
-/// How far the clocks of two machines may be apart, in seconds: an `--eof` that was given longer than this before
-/// its listener began was not for it.
+/// The largest clock difference between two machines, in seconds. An `--eof` given longer than this before
+/// its listener began was not meant for that listener.
 const SKEW: u64 = 3600;
 
 impl Listener {
-    /// What the writer sealed; nothing, and the end of all, if it is not as it was.
+    /// Opens what the writer sealed. If it was altered, returns `None` and ends the session.
     pub(super) fn open(
         &mut self,
         common: &mut Common,
@@ -48,7 +48,8 @@ impl Listener {
         }
     }
 
-    /// How a stream finished behind `at` bytes, and how much of it others had had, as far as its writer proves it.
+    /// The finish of a stream at offset `at`, and how many bytes others had read before, as far as the
+    /// writer's proof shows it.
     pub(super) fn proven(
         &mut self,
         common: &mut Common,
@@ -74,17 +75,17 @@ impl Listener {
                 let end = reader.opener.end(keyring.epochs(), proof, may_miss);
                 end.map(Some)
             }
-            // An `--eof` that waited has neither bytes nor a writer, and is not for a `--one`.
+            // An `--eof` that waited has neither bytes nor a writer. It is not for a `--one`.
             How::Eof(_) if reader.began.is_none() && self.mode != Mode::One => Ok(None),
             How::End | How::Eof(_) => Err(Fault::Altered),
-            // Whatever is missing, it is told.
+            // A cut needs no proof: the listener reports an incomplete stream whatever is missing.
             How::Cut(_) => Ok(None),
         };
         let began = reader.began;
         match proven {
             Ok(None) => {
                 self.missed = self.missed.saturating_add(missed);
-                // What the satellite counts are sealed bytes.
+                // The satellite counts sealed bytes.
                 if ending.before > 0 {
                     ending.before = began.map_or(ending.before, |(place, _)| place);
                 }
@@ -103,8 +104,8 @@ impl Listener {
         }
     }
 
-    /// A stream that did not begin for this listener with its first byte: others had had what came before, if the
-    /// satellite says so, and else somebody keeps it back (rule 15).
+    /// Checks a stream that did not begin with its first byte for this listener. That is fine if the
+    /// satellite says that others had read what came before. Otherwise somebody withholds it (rule 15).
     fn begun(
         &mut self,
         common: &mut Common,
@@ -123,7 +124,7 @@ impl Listener {
         Some(ending)
     }
 
-    /// What is said of the end of all, and the exit code that it takes; nothing if it is not to be believed.
+    /// The message and the exit code of a listener's end. `None` if the end is not proven.
     pub(super) fn over(
         &mut self,
         common: &mut Common,
@@ -141,13 +142,13 @@ impl Listener {
             return Some((Some(said), if is_short { 3 } else { 0 }));
         }
         let ends_by_itself = matches!(self.mode, Mode::Default | Mode::Tap | Mode::One);
-        // Of streams whose rest passed by while it was away it has told.
+        // The listener has already reported the streams whose rest it missed.
         let is_told = self.missed_streams > 0;
         let has_ended = self.going_on == 0 && !self.ended.is_empty();
         if ends_by_itself && (has_ended || is_told) {
             return Some((None, 0));
         }
-        // A tap that was away while its satellite was restarted may have nothing of what it watched.
+        // A tap that was disconnected during a restart may have nothing left of what it watched.
         if common.keyring.is_some() && self.mode != Mode::Tap {
             self.betrayed(common, &Fault::Unordered);
             return None;
@@ -158,8 +159,8 @@ impl Listener {
         Some((Some(said), 3))
     }
 
-    /// Whose `--eof` this is, in words; nothing if it is nobody's. One that did not wait was not given before the
-    /// listener was there.
+    /// Who gave this `--eof`, for people. `None` if its attestation is invalid. An `--eof` that did not
+    /// wait must be newer than the listener.
     fn ordered(
         &mut self,
         common: &mut Common,
@@ -185,8 +186,8 @@ impl Listener {
         }
     }
 
-    /// A `--one` is to go without its stream's end, or to have another one, as when a satellite lost its
-    /// power and the stream with it. One that has seals need not believe that.
+    /// A `--one` is told to end without its stream's end, or gets a second stream, as when a satellite lost
+    /// power and the stream with it. With seals, the listener does not accept that.
     pub(super) fn endless(&mut self, common: &mut Common) {
         if common.keyring.is_some() {
             return self.distrust(common, &Fault::Endless);
@@ -198,7 +199,8 @@ impl Listener {
         );
     }
 
-    /// Something came that no writer put in. What it belongs to waits again, for others to see.
+    /// Ends the session because of data that no writer sealed. The stream waits again, for others to
+    /// inspect.
     fn distrust(&mut self, common: &mut Common, fault: &Fault) {
         let pipe = text::pipe(&self.pipe);
         let hint =
@@ -207,7 +209,7 @@ impl Listener {
         self.betrayed(common, fault);
     }
 
-    /// The satellite says what nobody gave it to say.
+    /// Ends the session because the satellite claims something that nobody with keys said.
     fn betrayed(&mut self, common: &mut Common, fault: &Fault) {
         self.leave(common);
         common.send(&Request::Bye, None);
@@ -216,18 +218,18 @@ impl Listener {
     }
 }
 
-/// One stream of a satellite that has keys, as it is read.
+/// The state of one sealed stream that is being read.
 #[derive(Debug)]
 pub(super) struct Reader {
     opener: Opener,
-    /// The place of the first byte that came, as its writer counts, and as the satellite does.
+    /// The offset of the first byte that arrived: in plaintext, as its writer counts, and in wire bytes.
     began: Option<(u64, u64)>,
 }
 
-/// The reader of a stream. A `--one` gets streams from their first byte alone (rule 7); others begin
-/// wherever the satellite lets them.
+/// The reader of a stream. A `--one` accepts a stream only from its first byte (rule 7); other modes begin
+/// wherever the satellite starts them.
 fn reader<'a>(
-    readers: &'a mut HashMap<Uuid, Reader>,
+    readers: &'a mut BTreeMap<Uuid, Reader>,
     stream: Uuid,
     pipe: &str,
     mode: Mode,

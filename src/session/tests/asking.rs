@@ -1,4 +1,4 @@
-//! One question, one answer, one exit; never asked twice.
+//! Tests: one question has one answer and one exit, and is never sent twice.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ fn discarded() -> Reply {
     }
 }
 
-/// Questions, what they are called, and what answers them.
+/// Questions, the names of their requests, and their answers.
 fn questions() -> [(Question, &'static str, Reply); 5] {
     let pipe = || "p".to_owned();
     [

@@ -1,5 +1,4 @@
-//! The connection's life, whatever it is for: first contact, silence, coming back, `--timeout`,
-//! signals.
+//! Tests of the connection for every job: first contact, silence, reconnecting, `--timeout`, signals.
 
 use std::time::Duration;
 
@@ -39,7 +38,7 @@ fn exit_4_after_nine_and_a_half_seconds_without_any_answer() {
     }
 }
 
-/// A client of a satellite that comes up at this time, and refuses connections before.
+/// A client of a satellite that starts at `up`, and refuses connections before.
 fn looks_for_a_satellite_from(up: Duration, limit: Option<Duration>) -> Talk {
     let mut talk = Talk::with(listen_job(), |config| config.connect_timeout = limit);
     while talk.exit.is_none() {
@@ -400,8 +399,8 @@ fn after_its_end_a_session_does_nothing_more() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever a satellite sends, and however the connection fares, a session goes on or ends with
-    /// one exit; time never stands still.
+    /// Whatever a satellite sends, and however the connection behaves, a session continues or ends with one
+    /// exit; time never stands still.
     #[test]
     fn strange_replies_are_survived(
         words in prop::collection::vec((0..9_u8, 0..4_u64, any::<u64>(), 0..4_000_u64), 0..100),

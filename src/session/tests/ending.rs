@@ -1,4 +1,4 @@
-//! How a writer begins and ends: with nothing to say, with its answer, interrupted.
+//! Tests: how a writer begins and ends: without data, with its answer, interrupted.
 
 use std::time::Duration;
 
@@ -176,7 +176,7 @@ fn wait_is_asked_for_when_the_stream_is_opened() {
     );
 }
 
-/// An open writer of the pipe `p` with something of a command's in hand.
+/// An open writer of the pipe `p` that has buffered some of a command's output.
 fn commanded() -> Talk {
     let mut talk = Talk::writer();
     assert!(!talk.session.is_open());

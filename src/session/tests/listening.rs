@@ -1,4 +1,4 @@
-//! A listener: what it prints, what it confirms, how it ends.
+//! Tests of a listener: what it prints, what it confirms, how it ends.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn cut() -> How {
     How::Cut("it was not heard of for 60 s".to_owned())
 }
 
-/// The connection breaks, and a satellite is found again that knows the listener.
+/// The connection breaks. A new connection reaches a satellite that knows the listener.
 fn come_back(talk: &mut Talk) {
     talk.break_off();
     talk.pass(SECOND);
@@ -328,7 +328,8 @@ fn rule_16_however_much_is_repeated_of_one_stream_others_that_ended_are_known() 
     talk.ended(4, B, cut(), 0);
     talk.write_all();
     come_back(&mut talk);
-    // Its beginning was confirmed, but it is this listener's alone, or another one lacks it.
+    // Its beginning was confirmed, but the stream is exclusive to this listener, or another listener lacks
+    // it.
     for at in 0..2 * most {
         talk.chunk(5 + at, long, at, "x");
     }
@@ -522,7 +523,7 @@ fn rule_16_a_follower_between_two_streams_begins_anew_once_all_is_printed() {
     assert_eq!((talk.printed(), talk.exit), ("one\ntwo\n", None));
 }
 
-/// The satellite had given the listener up.
+/// The reply of a satellite that had lost the listener.
 fn lost(missed: u64) -> Reply {
     Reply::Listening {
         listener: OWN,
@@ -636,7 +637,7 @@ fn a_listener_never_reads_stdin() {
     assert!(!talk.session.wants_input());
 }
 
-/// A true satellite says so to a `--follow` and a `--tap` alone.
+/// An honest satellite says so to a `--follow` or a `--tap` only.
 #[test]
 fn rule_15_who_hears_that_a_rest_passed_by_does_not_exit_with_0_but_for_a_tap() {
     for (mode, code) in [(Mode::Default, 3), (Mode::Follow, 3), (Mode::Tap, 0)] {
@@ -660,7 +661,7 @@ fn rule_15_who_hears_that_a_rest_passed_by_does_not_exit_with_0_but_for_a_tap() 
     }
 }
 
-/// No true satellite says so.
+/// No honest satellite says so.
 #[test]
 fn a_stream_that_ends_twice_or_beyond_all_numbers_ends_the_listener_and_no_more() {
     let mut talk = Talk::listener(Mode::Tap);

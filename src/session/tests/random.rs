@@ -1,5 +1,5 @@
-//! Random weather between a writer and a satellite of a few lines: what was read arrives, once and
-//! in order.
+//! Tests of a writer on a random network, with a minimal satellite: what was read arrives once and in
+//! order.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use skypipe_broker::protocol::{Outcome, Request, cost};
 use super::talk::Talk;
 use crate::session::Input;
 
-/// What is on its way on the current connection, and what has arrived.
+/// The messages in flight on the current connection, and the received bytes.
 #[derive(Default)]
 struct Satellite {
     on_the_way: std::collections::VecDeque<(Request, Option<Bytes>)>,
     is_greeted: bool,
     text: Vec<u8>,
-    /// So many bytes are acknowledged, and outlive a restart.
+    /// This many bytes are acknowledged, and survive a restart.
     safe: usize,
-    /// What the chunks since the last opening cost, and may cost.
+    /// The cost of the chunks since the last opening, and its limit.
     received: u64,
     limit: u64,
     is_finished: bool,
@@ -29,7 +29,7 @@ impl Satellite {
         self.text.len() as u64
     }
 
-    /// Takes in the oldest message that is on its way, and answers it.
+    /// Receives the oldest message in flight, and answers it.
     fn take_one(&mut self, talk: &mut Talk) {
         match self.on_the_way.pop_front() {
             Some((Request::Hello { .. }, _)) => {
@@ -64,12 +64,12 @@ impl Satellite {
         talk.ack(self.safe as u64, self.limit);
     }
 
-    /// So many bytes more are safe, if they are there; the next acknowledgement says so.
+    /// Makes up to `more` further bytes safe. The next acknowledgement reports them.
     fn sync(&mut self, more: usize) {
         self.safe = self.text.len().min(self.safe + more);
     }
 
-    /// It is restarted, and loses so many bytes if they were not safe.
+    /// Restarts, and loses up to `lost` bytes that were not safe.
     fn restart(&mut self, lost: usize) {
         let left = self.text.len().saturating_sub(lost);
         self.text.truncate(left.max(self.safe));
@@ -79,13 +79,13 @@ impl Satellite {
 #[derive(Debug, Clone)]
 enum Event {
     Read(String),
-    /// So many messages arrive.
+    /// This many messages arrive.
     Arrive(usize),
-    /// The connection breaks with all that was on its way.
+    /// The connection breaks, with everything in flight on it.
     Break,
-    /// So many bytes more are safe at the satellite.
+    /// This many further bytes become safe at the satellite.
     Sync(usize),
-    /// The satellite is restarted and loses so many bytes at most.
+    /// The satellite restarts, and loses at most this many bytes.
     Restart(usize),
     Pass(u64),
 }
@@ -143,7 +143,7 @@ proptest! {
                 Some(Event::Pass(ms)) if satellite.is_greeted => {
                     talk.pass(Duration::from_millis(ms));
                 }
-                // It reads no more for now, or has never been answered yet.
+                // The writer reads no more for now, or has never been answered yet.
                 Some(Event::Read(_) | Event::Break | Event::Restart(_) | Event::Pass(_)) => {}
                 None if !is_over => {
                     is_over = true;

@@ -1,4 +1,4 @@
-//! At a satellite that has keys: what a writer seals, what a listener trusts.
+//! Tests at a satellite with keys: what a writer seals, and what a listener trusts.
 
 use std::cell::Cell;
 
@@ -25,7 +25,7 @@ thread_local! {
     static GIVEN: Cell<u8> = const { Cell::new(0) };
 }
 
-/// When a session starts, by the calendar.
+/// The wall-clock time at which a session starts.
 const WALL: u64 = 1_000_000;
 
 fn fresh() -> Secret {
@@ -51,7 +51,7 @@ fn founder() -> Identity {
     Identity::new(&token(Kind::Founder), fresh)
 }
 
-/// The founder's keyring after so many renewals, and the box of it.
+/// The owner's keyring after this many renewals, and its sealed form.
 fn renewed(times: u8) -> (Keyring, Bytes) {
     let keyring = (0..times).fold(Keyring::founder(&seed()), |keyring, time| {
         keyring.renewed(&[time; 64]).expect("the founder manages")
@@ -91,7 +91,7 @@ fn talk(job: Job) -> Talk {
     Talk::with(job, |config| config.identity = Some(founder()))
 }
 
-/// A writer whose stream is open.
+/// A writer with an open stream.
 fn writer(limit: u64) -> Talk {
     let mut talk = talk(write_job(false));
     welcome(&mut talk, None);
@@ -109,7 +109,7 @@ fn listener(mode: Mode) -> Talk {
     talk
 }
 
-/// The chunks that were sent, with their places.
+/// The chunks that were sent, with their offsets.
 fn chunks(talk: &mut Talk) -> Vec<(u64, Bytes)> {
     let data = |(request, payload)| match request {
         Request::Data { at, .. } => Some((at, payload?)),
@@ -118,7 +118,7 @@ fn chunks(talk: &mut Talk) -> Vec<(u64, Bytes)> {
     talk.take_sent().into_iter().filter_map(data).collect()
 }
 
-/// What chunks say to somebody who has these keys.
+/// The plaintext of chunks for a holder of these keys.
 fn opened(keyring: &Keyring, chunks: &[(u64, Bytes)]) -> String {
     let mut opener = Opener::new(OWN, "p");
     let mut text = Vec::new();
@@ -233,7 +233,7 @@ fn a_record_fits_the_credit_that_a_satellite_always_gives() {
     assert_eq!(chunks(&mut talk).len(), 1);
 }
 
-/// A writer that packs whatever shrinks.
+/// A writer that packs everything that shrinks.
 fn packing_writer(limit: u64) -> Talk {
     let mut job = write_job(false);
     if let Job::Write { compress, .. } = &mut job {
@@ -294,7 +294,7 @@ fn rule_16_what_was_packed_is_sent_again_as_it_was() {
     assert_eq!(joined(&chunks(&mut talk)), joined(&sent));
 }
 
-/// Chunks one behind the other.
+/// The concatenated chunks.
 fn joined(chunks: &[(u64, Bytes)]) -> Vec<u8> {
     chunks.iter().flat_map(|(_, wire)| wire.to_vec()).collect()
 }
@@ -404,7 +404,7 @@ fn a_machine_without_keys_is_told_to_join() {
     welcome(&mut talk, None);
     assert_eq!(talk.exit, Some(1));
     assert!(talk.notices[0].contains("--join"), "{:?}", talk.notices);
-    // But it may ask, which is how it gets them.
+    // A question is allowed, because it is the way to get keys.
     let mut talk = Talk::with(Job::Ask(Question::Phrase), |config| {
         config.identity = Some(identity);
     });
@@ -426,7 +426,7 @@ fn a_satellite_that_takes_no_record_or_has_no_keys_is_left() {
     assert_eq!(talk.exit, Some(1));
 }
 
-/// A satellite that never says who it is, so that its client never gets to its keys.
+/// The satellite never sends `Welcome`, so its client never gets its keys.
 #[test]
 fn rule_17_nothing_that_is_not_sealed_is_printed_before_there_are_keys() {
     let done = Reply::Done {
@@ -539,7 +539,7 @@ fn what_comes_behind_a_proven_end_is_told() {
     assert_eq!((talk.exit, talk.printed()), (Some(1), "one\n"));
 }
 
-/// The word of an `--eof` for this pipe, given so many seconds after the listener's start.
+/// The attestation of an `--eof` for this pipe, given this many seconds after the listener's start.
 fn order(pipe: &str, after: i64) -> Bytes {
     let order = Order {
         by: "laptop".to_owned(),
@@ -549,7 +549,7 @@ fn order(pipe: &str, after: i64) -> Bytes {
     order.seal(keyring.newest(), pipe).expect("a founder reads")
 }
 
-/// Ends a listener that has all, and says how it exits.
+/// Ends a listener that has everything, and returns its exit code.
 fn closed(talk: &mut Talk) -> Option<u8> {
     talk.write_all();
     talk.reply(&Reply::Closed { listener: OWN });
@@ -587,7 +587,7 @@ fn rule_6_an_eof_that_waited_says_whose_it_is_and_a_cut_needs_no_proof() {
     assert_eq!((closed(&mut talk), talk.printed()), (Some(3), "half"));
 }
 
-/// What a satellite says that it was not given, by name.
+/// A lie of the satellite, with its name.
 type Lie = (&'static str, fn(&mut Talk));
 
 #[test]
@@ -612,7 +612,7 @@ fn rule_15_an_end_that_nobody_gave_is_exit_1() {
             talk.ended(0, A, How::Eof(order("q", 0)), 0);
         }),
     ];
-    // A tap may have missed all.
+    // A tap may have missed everything.
     let refused = |mode, lie| {
         if mode == Mode::Tap && lie == "nothing" {
             3
@@ -643,7 +643,7 @@ fn rule_15_an_end_that_nobody_gave_is_exit_1() {
             "{mode:?}, inside a stream"
         );
     }
-    // What only a default listener ends by.
+    // Only a default listener ends by this.
     let mut talk = listener(Mode::Follow);
     talk.ended(0, A, How::Proven(sealer(A).end()), 0);
     talk.done(1);
@@ -668,13 +668,13 @@ fn rule_15_a_stream_that_begins_in_its_middle_says_who_had_its_beginning() {
             said.contains("behind its first 100 bytes, which others had"),
             "{said}"
         );
-        // The satellite keeps it back, and says that there is none.
+        // The satellite withholds it, and claims that there is none.
         let mut talk = listener(mode);
         let mut sealer = sealer_at(A, 100);
         chunk(&mut talk, 0, A, 0, &sealer.seal(b"late"));
         talk.ended(1, A, How::Proven(sealer.end()), 0);
         assert_eq!(talk.exit, Some(1), "{mode:?}, a lie");
-        // All of it.
+        // The satellite withholds all of it.
         let mut talk = listener(mode);
         talk.ended(0, A, How::Proven(sealer_at(A, 100).end()), 0);
         assert_eq!(talk.exit, Some(1), "{mode:?}, all of it");

@@ -1,4 +1,4 @@
-//! A language for one side of a conversation: the test is the satellite, stdin, stdout and the clock.
+//! A harness for sessions: the test plays the satellite, stdin, stdout and the clock.
 
 use std::collections::{HashMap, VecDeque};
 use std::mem;
@@ -25,14 +25,14 @@ pub const LISTENING: Reply = Reply::Listening {
     missed: 0,
 };
 
-/// Two streams of others.
+/// The UUIDs of two streams of other clients.
 pub const A: Uuid = Uuid::from_u128(0xa);
 pub const B: Uuid = Uuid::from_u128(0xb);
 
-/// The span in which each side is heard from.
+/// The heartbeat interval.
 pub const BEAT: Duration = Duration::from_millis(2500);
 
-/// The last moment in which something that takes so long is not over.
+/// The last moment before a timeout of this length.
 pub fn just_before(time: Duration) -> Duration {
     time.saturating_sub(Duration::from_millis(1))
 }
@@ -40,17 +40,17 @@ pub fn just_before(time: Duration) -> Duration {
 pub struct Talk {
     pub session: Session,
     pub now: Now,
-    /// What was sent on the current connection and not looked at, with the payload of data.
+    /// The messages sent on the current connection that were not looked at, with the payload of data.
     sent: Vec<(Request, Option<Bytes>)>,
-    /// What is to be written and was not reported as written.
+    /// The writes that were not reported as done.
     pub to_write: VecDeque<Bytes>,
     pub printed: Vec<u8>,
     pub notices: Vec<String>,
     pub hints: Vec<String>,
     pub answers: Vec<Reply>,
-    /// How far each stream has come.
+    /// The length of each stream so far.
     ends: HashMap<Uuid, u64>,
-    /// When a connection was made.
+    /// When connections were made.
     pub connects: Vec<Now>,
     pub exit: Option<u8>,
 }
@@ -90,7 +90,7 @@ impl Talk {
         talk
     }
 
-    /// Hands one input in and takes all that the session wants thereupon.
+    /// Hands in one input, and carries out all resulting actions.
     pub fn happen(&mut self, input: Input) {
         self.session.handle(self.now, input);
         self.carry_out();
@@ -122,7 +122,7 @@ impl Talk {
         }
     }
 
-    /// Time passes; the loop wakes at each deadline and at the end.
+    /// Lets time pass. The loop wakes at each deadline and at the end.
     pub fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         for _ in 0..10_000 {
@@ -136,7 +136,7 @@ impl Talk {
         panic!("the session's deadline does not move");
     }
 
-    /// A message of any frames comes.
+    /// A message with these frames arrives.
     pub fn receive(&mut self, frames: &[&[u8]]) {
         let frames = frames
             .iter()
@@ -182,25 +182,25 @@ impl Talk {
         self.happen(Input::Disconnected(Some("the cable was cut".to_owned())));
     }
 
-    /// What was sent since the last look, with payloads.
+    /// The messages sent since the last call, with payloads.
     pub fn take_sent(&mut self) -> Vec<(Request, Option<Bytes>)> {
         mem::take(&mut self.sent)
     }
 
-    /// The same in words.
+    /// The same as text.
     pub fn said(&mut self) -> String {
         let words: Vec<_> = self.take_sent().into_iter().map(words).collect();
         words.join(", ")
     }
 }
 
-/// What a satellite says to a writer.
+/// The satellite's replies to a writer.
 impl Talk {
     pub fn writer() -> Self {
         Self::new(write_job(false))
     }
 
-    /// A writer whose stream is open and may cost as much as it likes.
+    /// A writer with an open stream and unlimited credit.
     pub fn open_writer() -> Self {
         let mut talk = Self::writer();
         talk.welcome();
@@ -239,9 +239,9 @@ impl Talk {
     }
 }
 
-/// What a satellite says to a listener.
+/// The satellite's replies to a listener.
 impl Talk {
-    /// A listener that is known on this connection.
+    /// A listener that has been accepted on this connection.
     pub fn listener(mode: Mode) -> Self {
         let mut talk = Self::new(Job::Listen {
             pipe: "p".to_owned(),
@@ -253,7 +253,7 @@ impl Talk {
         talk
     }
 
-    /// A chunk of which the first byte has the place `at` in its stream.
+    /// Sends a chunk whose first byte has the offset `at` in its stream.
     pub fn chunk(&mut self, turn: u64, stream: Uuid, at: u64, text: &str) {
         let chunk = Reply::Chunk {
             listener: OWN,
@@ -290,7 +290,7 @@ impl Talk {
         });
     }
 
-    /// The end that an `--eof` is.
+    /// Ends the listener by an `--eof`.
     pub fn done_by_eof(&mut self, turn: u64, order: Bytes) {
         self.reply(&Reply::Done {
             listener: OWN,
@@ -300,7 +300,7 @@ impl Talk {
         });
     }
 
-    /// Stdout takes the oldest of what is to be written.
+    /// Stdout takes the oldest write.
     pub fn write_one(&mut self) {
         let bytes = self
             .to_write
@@ -310,7 +310,7 @@ impl Talk {
         self.happen(Input::Written);
     }
 
-    /// Stdout takes all that is to be written.
+    /// Stdout takes all writes.
     pub fn write_all(&mut self) {
         while !self.to_write.is_empty() {
             self.write_one();

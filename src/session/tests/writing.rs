@@ -1,4 +1,4 @@
-//! A writer: chunks, credit, what is sent again, how it ends.
+//! Tests of a writer: chunks, credit, retransmission, how it ends.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const MILLI: Duration = Duration::from_millis(1);
 
 const ENOUGH: u64 = 1 << 30;
 
-/// The chunks that were sent: place in the stream, text, unfinished line, want.
+/// The chunks that were sent: offset in the stream, text, unfinished line, requested credit.
 fn chunks(talk: &mut Talk) -> Vec<(u64, String, u64, u64)> {
     let chunk = |(request, payload)| match (request, payload) {
         (Request::Data { at, tail, want, .. }, Some(payload)) => {
@@ -27,7 +27,7 @@ fn chunks(talk: &mut Talk) -> Vec<(u64, String, u64, u64)> {
     talk.take_sent().into_iter().filter_map(chunk).collect()
 }
 
-/// The same: place and text.
+/// The same: offset and text.
 fn placed(talk: &mut Talk) -> Vec<(u64, String)> {
     let sent = chunks(talk).into_iter();
     sent.map(|(at, text, ..)| (at, text)).collect()
@@ -39,7 +39,7 @@ fn tailed(talk: &mut Talk) -> Vec<(u64, String, u64)> {
     sent.map(|(at, text, tail, _)| (at, text, tail)).collect()
 }
 
-/// The connection breaks, and a satellite is found again that expects the byte `next`.
+/// The connection breaks. A new connection reaches a satellite that expects the byte `next`.
 fn come_back(talk: &mut Talk, next: u64, limit: u64) {
     talk.break_off();
     talk.pass(SECOND);
@@ -317,7 +317,7 @@ fn rule_16_the_finish_is_sent_again_too() {
     assert_eq!(talk.exit, Some(0));
 }
 
-/// Satellites that are restarted forget what was not safe; listeners that come back have it all the same.
+/// A restarted satellite forgets what was not safe. Returning listeners may have that data all the same.
 #[test]
 fn rule_16_what_listeners_had_is_not_sent_again_however_often_the_satellite_was_restarted() {
     let rewound = || {
@@ -328,16 +328,16 @@ fn rule_16_what_listeners_had_is_not_sent_again_however_often_the_satellite_was_
         talk.break_off();
         talk.pass(SECOND);
         talk.welcome();
-        // The next one has nothing of it, and no room.
+        // The next satellite has nothing of it, and no room.
         talk.opened(0, 0);
         talk.said();
         talk
     };
-    // All of it is with the listeners, as it turns out.
+    // It turns out that the listeners have all of it.
     let mut talk = rewound();
     talk.finished(Outcome::Kept);
     assert_eq!(talk.exit, Some(0));
-    // Or so says the one after that.
+    // The same, reported by the satellite after that.
     for (next, rest) in [(8, "end 8"), (6, "6: o/, end 8")] {
         let mut talk = rewound();
         talk.break_off();
@@ -443,7 +443,7 @@ fn rule_12_a_writer_says_once_that_it_waits_and_once_that_it_goes_on() {
     let mut talk = opened_with(0);
     talk.read("text\n");
     for _ in 0..156 {
-        // It is read from slowly: there is room again and again, for a moment.
+        // The pipe is read slowly: again and again there is room for a moment.
         talk.reply(&full(AT_ITS_LIMIT));
         talk.pass(SECOND);
         talk.reply(&full(None));

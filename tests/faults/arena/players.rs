@@ -1,4 +1,4 @@
-//! The programs: how they come, go on and end.
+//! The programs of a history: how they start, continue and end.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -26,12 +26,12 @@ pub(super) struct Player {
 }
 
 pub(super) enum Role {
-    /// A writer of so many bytes, and if it is a slow one, what it was not told yet.
+    /// A writer of this many bytes. For a slow writer, also the input that it has not been given yet.
     Writes {
         length: usize,
         rest: Option<(ChildStdin, Vec<u8>)>,
     },
-    /// A listener, whose output is in the file of its number.
+    /// A listener, whose output goes to the file with its number.
     Listens(Mode),
 }
 
@@ -40,7 +40,7 @@ impl Player {
         matches!(self.role, Role::Writes { .. })
     }
 
-    /// Whether it is a writer that is to be told more.
+    /// Whether it is a slow writer that gets more input.
     pub fn is_slow(&self) -> bool {
         matches!(self.role, Role::Writes { rest: Some(_), .. })
     }
@@ -51,7 +51,7 @@ impl Player {
 }
 
 impl Arena {
-    /// Ends a program that may have come to its own end just now.
+    /// Sends a signal to a program that may have ended by itself just now.
     pub(super) fn end(&mut self, place: usize, signal: Signal) {
         let player = &mut self.players[place];
         if let Some(process) = player.process.take_if(|process| process.runs()) {
@@ -64,7 +64,7 @@ impl Arena {
         }
     }
 
-    /// Takes note of who has come to an end.
+    /// Records which programs have ended.
     pub(super) fn look(&mut self) {
         for place in 0..self.players.len() {
             let player = &mut self.players[place];
@@ -160,7 +160,7 @@ impl Arena {
         });
     }
 
-    /// Slow writers are told some more.
+    /// Gives slow writers some more input.
     pub(super) fn go_on(&mut self) {
         for player in &mut self.players {
             let Role::Writes { rest, .. } = &mut player.role else {
@@ -171,7 +171,7 @@ impl Arena {
             };
             let at = self.rng.index(bytes.len().min(1000) + 1);
             let some: Vec<u8> = bytes.drain(..cut(bytes, at)).collect();
-            // Who was killed reads no more.
+            // A killed writer reads no more.
             if stdin.write_all(&some).is_err() || bytes.is_empty() {
                 *rest = None;
             }

@@ -1,4 +1,4 @@
-//! The end of a history: all is drained, everybody comes to an end, and the ledger is looked at.
+//! The end of a history: everything is drained, every program ends, and the ledger is checked.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,15 +12,14 @@ use crate::common::wait::holds_within;
 use crate::ledger::{self, Listener, Mode, Summary, Writer};
 use crate::lines::content;
 
-/// How long those who drain a queue may find nothing in it that they may have.
+/// How long workers that drain a queue wait for another stream.
 const PATIENT: Duration = Duration::from_millis(1500);
 
-/// How long the end of everything may take.
+/// The timeout for ending everything.
 const SETTLING: Duration = Duration::from_secs(60);
 
 impl Arena {
-    /// Lets everybody come to an end, and looks whether all was as it must be. Returns how many
-    /// programs there were.
+    /// Lets every program end, and checks the ledger. Returns also how many programs there were.
     pub fn settle(&mut self) -> (Summary, usize) {
         while self.players.iter().any(Player::is_slow) {
             self.go_on();
@@ -63,7 +62,7 @@ impl Arena {
         (verdict.unwrap_or_else(|why| panic!("{why}")), count)
     }
 
-    /// Listeners come until all writers have come to an end and nothing waits.
+    /// Starts listeners until all writers have ended and no data waits.
     fn drain(&mut self) {
         let mut remainders = Instant::now() + PATIENT;
         self.until("all is drained", |arena| {
@@ -71,7 +70,8 @@ impl Arena {
             for pipe in PIPES {
                 let waiting = arena.sky.listed(pipe).waiting;
                 is_over &= waiting == 0;
-                // What does not fit whole and was begun by a worker that died is for no other one.
+                // A stream that does not fit whole, and that a killed worker had begun, is for no other
+                // worker.
                 let is_late = remainders < Instant::now();
                 let mode = if pipe == "queue" && !is_late {
                     Mode::One

@@ -1,4 +1,4 @@
-//! That faults in histories are found, and no others.
+//! Tests of the ledger: it finds faulty histories, and only those.
 
 use super::*;
 use crate::lines::content;
@@ -14,7 +14,7 @@ fn one_writer() -> Writers {
     Writers::from([(7, writer)])
 }
 
-/// Listeners that came one after the other and printed these parts of what the writer wrote.
+/// Listeners that came one after the other and printed these parts of the writer's data.
 fn listeners(writers: &Writers, mode: Mode, parts: &[&[(usize, usize)]]) -> Vec<Listener> {
     let text = |(start, end): &(usize, usize)| writers[&7].content[*start..*end].to_vec();
     let numbered = parts.iter().zip(1..);
@@ -43,7 +43,7 @@ fn a_history_of_parts_that_meet_anywhere_is_well() {
         let parts: [&[_]; 2] = [&[(0, place)], &[(place, all)]];
         let heard = listeners(&writers, Mode::Default, &parts);
         let summary = check(&writers, &heard);
-        // What cannot be told from so little may count as missing, never as a fault of another kind.
+        // A part too short to identify may count as missing, but never as another kind of fault.
         if let Err(why) = summary {
             assert!(why.contains("was never printed"), "{place}: {why}");
         }

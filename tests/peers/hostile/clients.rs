@@ -1,4 +1,4 @@
-//! Clients that are welcome and keep to nothing.
+//! Clients with access that break every rule of the protocol.
 
 use std::time::Duration;
 
@@ -15,12 +15,13 @@ use crate::common::Environment;
 use crate::common::chance::Chance;
 use crate::new::New;
 
-/// Streams and listeners of the attackers: few, so that they meet themselves and each other.
+/// One of the attackers' few streams and listeners, so that attackers collide with themselves and each
+/// other.
 fn mine(chance: &mut Chance) -> Uuid {
     Uuid::from_u128(0x5eed << 64 | chance.below(6) as u128)
 }
 
-/// A number that is small, or close to where numbers end.
+/// A number that is small, or close to a limit of its type.
 fn number(chance: &mut Chance) -> u64 {
     match chance.below(4) {
         0 => u64::MAX - chance.next() % 3,
@@ -82,7 +83,7 @@ fn data(chance: &mut Chance, _: u64) -> Vec<Bytes> {
     frames
 }
 
-/// More than the credit that a stream is opened with.
+/// Sends more than the initial credit of a stream.
 fn beyond_credit(chance: &mut Chance, _: u64) -> Vec<Bytes> {
     static MUCH: [u8; 8192] = [0; 8192];
     let (stream, at) = (mine(chance), number(chance));
@@ -147,7 +148,7 @@ fn leave(chance: &mut Chance, _: u64) -> Vec<Bytes> {
     command(&Request::Leave { listener })
 }
 
-/// Ends without a listener wait, so they are discarded now and then.
+/// An `--eof` without a listener waits, so they are discarded now and then.
 fn eof(chance: &mut Chance, count: u64) -> Vec<Bytes> {
     let pipe = ["a", "b"][chance.below(2)].to_owned();
     if count.is_multiple_of(16) {
@@ -200,7 +201,7 @@ fn changed(chance: &mut Chance, count: u64) -> Vec<Bytes> {
     frames
 }
 
-/// Any of the others, Hello first of all, so that there is a client who does it.
+/// Any of the others, beginning with `Hello`, so that there is a client that does it.
 fn everything(chance: &mut Chance, count: u64) -> Vec<Bytes> {
     let makers = [
         hello,
@@ -256,7 +257,7 @@ fn every_request_with_chance_in_every_field() {
     watch.all_is_well();
 }
 
-/// What the attackers stored is discarded.
+/// Discards what the attackers stored.
 fn tidy_up(environment: &Environment) {
     for pipe in ["a", "b", "", &"n".repeat(255)] {
         environment.skypipe(&["--discard", pipe]).done();
@@ -299,7 +300,7 @@ fn chunks_out_of_order_and_beyond_the_credit_of_an_open_stream() {
     watch.all_is_well();
 }
 
-/// Streams and listeners are their clients' alone, even for those who know their names.
+/// Streams and listeners belong to their clients, even if others know their UUIDs.
 #[test]
 fn what_belongs_to_others() {
     let environment = sky();
@@ -320,7 +321,7 @@ fn what_belongs_to_others() {
     victim.hear_until(|reply| matches!(reply, Reply::Listening { .. }));
     for round in 0..2000 {
         let requests = super::requests(stream, listener, "p");
-        // Those that are answered: Open, Data, Finish, Listen, Confirm; and Want, Close, Leave.
+        // Requests with an answer: Open, Data, Finish, Listen, Confirm; and without: Want, Close, Leave.
         for index in [3, 4, 6, 8, 9, 5, 7, 10] {
             let frames = command(&requests[index]);
             let mut frames: Vec<&[u8]> = frames.iter().map(AsRef::as_ref).collect();

@@ -1,8 +1,8 @@
-//! Strangers at a satellite without keys, each of whom takes what he can get or gives nothing back: one with many
-//! streams, listeners or questions, and hundreds with a few. While they are at it an ordinary client
-//! finishes a transfer, and afterwards a new one works.
+//! Strangers at a satellite without keys, each of whom takes what it can get or gives nothing back: one
+//! with many streams, listeners or questions, and hundreds with a few. An ordinary client finishes a
+//! transfer meanwhile, and a new one works afterwards.
 //!
-//! Each attack says how much memory its satellite had at most: never more than the default budget and 64 MiB.
+//! Each attack reports the peak memory of its satellite: never more than the default budget and 64 MiB.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
@@ -19,7 +19,8 @@ use super::{DEADLINE, most_memory, sky};
 use crate::common::Environment;
 use crate::common::wait::until;
 
-/// How many connections hundreds are: with those of the test itself fewer than the system lets one process have.
+/// The number of connections of a crowd. With those of the test itself it is below the limit of one
+/// process.
 const HUNDREDS: usize = 300;
 
 /// More than one client may have of anything.
@@ -31,15 +32,16 @@ const ORDINARY: usize = 4 << 20;
 /// The handshake of a DEALER without a name.
 const READY: &[u8] = b"\x05READY\x0bSocket-Type\0\0\0\x06DEALER";
 
-/// What strangers do.
+/// What each stranger of an attack does.
 struct Attack {
     name: &'static str,
     connections: usize,
-    /// Whether they greet as `ZeroMQ` does, and say Hello.
+    /// Whether it completes the handshake and sends `Hello`.
     greets: bool,
-    /// Whether they read what they are told.
+    /// Whether it reads its answers.
     reads: bool,
-    /// What each says, by its number, and how often; [`usize::MAX`] is as long as it is taken.
+    /// What it sends, by its number, and how often; [`usize::MAX`] means as long as the satellite accepts
+    /// it.
     says: fn(usize) -> Vec<u8>,
     times: usize,
 }
@@ -99,7 +101,8 @@ const ATTACKS: [Attack; 13] = [
         greets: true,
         reads: false,
         says: open,
-        // Short of all that there are: of those nobody has a share, who comes as hundreds (docs/security.md).
+        // Fewer than there are in all: a crowd of strangers is limited by no share of its own
+        // (docs/security.md).
         times: 100,
     },
     Attack {
@@ -195,7 +198,7 @@ fn long(_: usize) -> Vec<u8> {
     message(Version::V31, &frames)
 }
 
-/// The same with so many of its bytes.
+/// The same, with this many of its bytes.
 fn half(_: usize, bytes: usize) -> Vec<u8> {
     let head = [LONG];
     let length = (MAX_CHUNK as u64).to_be_bytes();
@@ -206,14 +209,14 @@ fn half(_: usize, bytes: usize) -> Vec<u8> {
 /// One connection of the attack.
 struct Stranger {
     stream: TcpStream,
-    /// What it has begun to say, and how much of it was taken.
+    /// The message being sent, and how much of it was accepted.
     saying: Vec<u8>,
     taken: usize,
-    /// How often it has said what it says.
+    /// How many messages it has sent.
     times: usize,
-    /// How many bytes it was told.
+    /// How many bytes it has received.
     heard: usize,
-    /// Whether the satellite has ended the connection.
+    /// Whether the satellite has closed the connection.
     is_over: bool,
 }
 
@@ -225,7 +228,7 @@ impl Stranger {
             let ready = frame(Version::V31, COMMAND, READY);
             let welcome = [greeting(Version::V31), ready].concat();
             stream.write_all(&welcome).expect("it listens");
-            // The satellite's own, of which the handshake is as long.
+            // The satellite's handshake has the same length.
             let mut answer = vec![0; welcome.len()];
             stream.read_exact(&mut answer).expect("it answers");
             saying.extend(request(&Request::Hello {
@@ -245,7 +248,7 @@ impl Stranger {
         }
     }
 
-    /// Says what it can say and reads what it can read, of so much at a time; whether anything moved.
+    /// Sends and reads as much as possible, up to a limit. Returns whether anything moved.
     fn goes_on(&mut self, attack: &Attack) -> bool {
         let mut moves = false;
         for _ in 0..100 {
@@ -272,7 +275,7 @@ impl Stranger {
         moves | (attack.reads && self.reads())
     }
 
-    /// Reads what is there; whether that is anything.
+    /// Reads what is available. Returns whether that is anything.
     fn reads(&mut self) -> bool {
         let (mut bytes, before) = ([0; 16 << 10], self.heard);
         loop {
@@ -288,13 +291,14 @@ impl Stranger {
         }
     }
 
-    /// Whether it has said all.
+    /// Whether it has sent everything.
     fn has_said(&self, attack: &Attack) -> bool {
         self.is_over || (self.times == attack.times && self.taken == self.saying.len())
     }
 }
 
-/// Attacks until told that it is over; tells when it is at its height: all is said, or no more taken at once.
+/// Attacks until `is_over`. Sets `is_high` at the peak: when everything is sent, or the satellite accepts
+/// no more at once.
 fn strangers(address: &str, attack: &Attack, is_high: &AtomicBool, is_over: &AtomicBool) {
     let new = |_| Stranger::new(address, attack);
     let mut strangers: Vec<_> = (0..attack.connections).map(new).collect();
@@ -310,7 +314,7 @@ fn strangers(address: &str, attack: &Attack, is_high: &AtomicBool, is_over: &Ato
             is_high.store(true, Ordering::Relaxed);
         }
         if !moves {
-            // The satellite's turn.
+            // Lets the satellite run.
             thread::yield_now();
         }
     }
@@ -325,7 +329,7 @@ fn strangers(address: &str, attack: &Attack, is_high: &AtomicBool, is_over: &Ato
     );
 }
 
-/// Our own program writes and reads what takes many chunks.
+/// Our own program writes and reads data of many chunks.
 fn transfer(environment: &Environment) {
     let text = vec![b'x'; ORDINARY];
     let listener = environment.skypipe(&["--one", "ordinary"]).start();
@@ -345,7 +349,7 @@ fn withstands(attack: &Attack) {
     let (is_high, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
     let took = thread::scope(|scope| {
         scope.spawn(|| strangers(&address, attack, &is_high, &is_over));
-        // Whatever fails, the strangers go.
+        // The strangers stop even if an assertion fails.
         let over = Over(&is_over);
         until("the attack is at its height", || {
             is_high.load(Ordering::Relaxed)
@@ -367,7 +371,7 @@ fn withstands(attack: &Attack) {
     drop(watch);
 }
 
-/// Ends an attack, also where a test fails.
+/// Ends an attack when it is dropped, also if the test fails.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {

@@ -1,4 +1,4 @@
-//! Messages without end, as fast as the satellite takes them.
+//! Endless messages, as fast as the satellite accepts them.
 
 use std::thread;
 
@@ -13,17 +13,17 @@ use crate::common::dealer::dealer;
 use crate::common::wait::{PATIENCE, holds_within};
 use crate::new::understand;
 
-/// How many messages of each kind.
+/// The number of messages of each kind.
 pub const MESSAGES: u64 = 100_000;
 
-/// How many peers send them.
+/// The number of peers that send them.
 const PEERS: u64 = 2;
 
-/// Makes the messages of one kind from chance and from their number.
+/// A generator for one kind of messages, from random numbers and a message's number.
 pub struct Kind {
     pub name: &'static str,
     pub make: fn(&mut Chance, u64) -> Vec<Bytes>,
-    /// How many there are.
+    /// The number of messages.
     pub count: u64,
 }
 
@@ -37,7 +37,7 @@ impl Kind {
     }
 }
 
-/// Floods the satellite with all of `kinds`, one after the other; in the end it has read all.
+/// Floods the satellite with all `kinds`, one after the other. Returns when it has read everything.
 pub fn flood(environment: &Environment, kinds: &[Kind]) {
     let endpoint = environment.on_port().endpoint();
     thread::scope(|scope| {
@@ -52,7 +52,7 @@ pub fn flood(environment: &Environment, kinds: &[Kind]) {
     });
 }
 
-/// A peer that says whatever it likes and throws away what it hears.
+/// A peer that sends anything and discards what it receives.
 pub struct Flooder {
     socket: zmq::Socket,
     chance: Chance,
@@ -78,7 +78,7 @@ impl Flooder {
         );
     }
 
-    /// Sends a message, and reads meanwhile so that the satellite need not throw answers away.
+    /// Sends a message, and reads meanwhile, so that the satellite need not drop answers.
     pub fn send(&mut self, frames: &[Bytes]) {
         while frame::send(&mut self.socket, None, frames).expect("the socket works") != Sent::Taken
         {
@@ -94,8 +94,8 @@ impl Flooder {
         while self.socket.recv_multipart(zmq::DONTWAIT).is_ok() {}
     }
 
-    /// Asks something whose answer nobody else gets, and whether it comes: then all that was said
-    /// before has been read.
+    /// Sends a question whose answer only this peer gets. Returns whether the answer has arrived: then
+    /// everything sent before has been read.
     pub fn is_read(&mut self) -> bool {
         let (client, stream, program) = (Uuid::new_v4(), Uuid::new_v4(), String::new());
         self.send(&command(&Request::Hello {

@@ -1,12 +1,13 @@
-//! Mutated greetings, handshakes and messages on real sockets: many peers say them to a satellite, in the open
-//! and inside TLS, and a satellite that is none says them to clients.
+//! Fuzzing: mutated greetings, handshakes and messages on real sockets, in the open and inside TLS. Many
+//! peers send them to a satellite, and a fake satellite sends them to clients.
 //!
-//! `SKYPIPE_ROUNDS` says how many there are in each test instead ([`AT_SATELLITE`] and [`AT_CLIENTS`] of them
-//! otherwise; 100000 is a long run), `SKYPIPE_SEED` with which seed. A seed settles what is said, word for
-//! word; how it falls together with what others say is the machine's affair.
+//! `SKYPIPE_ROUNDS` sets the number of rounds of each test ([`AT_SATELLITE`] and [`AT_CLIENTS`] by default;
+//! 100000 is a long run), `SKYPIPE_SEED` the seed. A seed determines every byte that is sent; the timing
+//! depends on the machine.
 //!
-//! Owns how many rounds there are, who says what in them, and what must hold while and after: what makes sense is
-//! made in [`words`], and is changed in [`change`]. It never says anything that is not drawn from the seed.
+//! This module owns the number of rounds, who sends what, and the invariants during and after them.
+//! [`words`] makes valid messages, and [`change`] mutates them. Everything that is sent is drawn from the
+//! seed.
 
 mod at_clients;
 mod at_satellite;
@@ -16,11 +17,11 @@ pub mod words;
 
 use std::env;
 
-/// How many rounds there are unless told otherwise, at a satellite and at clients.
+/// The default number of rounds, at a satellite and at clients.
 const AT_SATELLITE: u64 = 3000;
 const AT_CLIENTS: u64 = 60;
 
-/// The seed unless told otherwise.
+/// The default seed.
 const SEED: u64 = 1;
 
 fn number(name: &str) -> Option<u64> {
@@ -28,7 +29,7 @@ fn number(name: &str) -> Option<u64> {
     Some(text.parse().expect("it is a number"))
 }
 
-/// How many rounds, and with which seed.
+/// The number of rounds, and the seed.
 fn rounds(unless_told: u64) -> (u64, u64) {
     let rounds = number("SKYPIPE_ROUNDS").unwrap_or(unless_told);
     let seed = number("SKYPIPE_SEED").unwrap_or(SEED);

@@ -1,4 +1,4 @@
-//! What speaks no ZeroMQ, or speaks it badly, on a bare TCP connection.
+//! Peers that do not speak ZeroMQ, or speak it badly, on a bare TCP connection.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,7 +9,7 @@ use crate::common::Environment;
 use crate::common::chance::Chance;
 use crate::common::wait::PATIENCE;
 
-/// How many connections at once.
+/// The number of simultaneous connections.
 const CONNECTIONS: usize = 500;
 
 /// A ZMTP 3.0 greeting without security (RFC 23), and the READY of a DEALER.
@@ -30,8 +30,8 @@ fn connect(environment: &Environment) -> TcpStream {
     stream
 }
 
-/// Connects so often, and says each time what `make` gives; what was refused in the middle does not
-/// matter.
+/// Opens the connections, and sends on each what `make` returns. A connection that is closed meanwhile is
+/// fine.
 fn say_everywhere(environment: &Environment, make: impl Fn(usize) -> Vec<u8>) -> Vec<TcpStream> {
     let say = |number| {
         let mut stream = connect(environment);
@@ -50,7 +50,7 @@ fn is_closed(stream: &mut TcpStream) -> bool {
     }
 }
 
-/// They cost a descriptor for ten seconds each, and no longer.
+/// Each costs a descriptor for ten seconds, and no longer.
 #[test]
 fn five_hundred_connections_that_say_nothing_or_half_a_greeting() {
     let environment = sky();
@@ -101,7 +101,7 @@ fn frames_that_claim_to_be_huge() {
     let watch = Watch::over(&environment);
     let streams = say_everywhere(&environment, |number| {
         let length = [u64::MAX, u64::MAX >> 1, 1 << 40, 1 << 32, 2 << 20][number % 5];
-        // A long frame, one with more behind it, and a long command.
+        // A long frame, one with more frames to follow, and a long command.
         let flags = [2, 3, 6][number % 3];
         [&greeting()[..], &[flags], &length.to_be_bytes(), &[0; 1000]].concat()
     });
@@ -111,7 +111,7 @@ fn frames_that_claim_to_be_huge() {
     watch.all_is_well();
 }
 
-/// Connections that come and go without a word.
+/// Connections that open and close without a byte.
 #[test]
 fn ten_thousand_connections_one_after_the_other() {
     let environment = sky();
@@ -122,7 +122,7 @@ fn ten_thousand_connections_one_after_the_other() {
     watch.all_is_well();
 }
 
-/// A greeting that is whole, messages that are not.
+/// A whole greeting, followed by incomplete messages.
 #[test]
 fn messages_that_break_off() {
     let environment = sky();

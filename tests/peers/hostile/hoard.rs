@@ -1,4 +1,4 @@
-//! Peers that use things up: streams, listeners, answers that they never read.
+//! Peers that use up resources: streams, listeners, and answers that they never read.
 
 use std::time::{Duration, Instant};
 
@@ -14,16 +14,16 @@ use crate::common::dealer::CONTEXT;
 use crate::common::wait::{PATIENCE, until};
 use crate::new::New;
 
-/// What the allocator may keep of all streams that a satellite with the default budget had, with names of 200
-/// bytes and labels of 255.
+/// The memory that the allocator may keep of all streams of a satellite with the default budget, in bytes.
+/// The streams had names of 200 bytes and labels of 255.
 const STREAMS_MEMORY: u64 = 48 << 20;
 
-/// The name of one of many pipes, a long one.
+/// A distinct long name for each number.
 fn name(number: u64) -> String {
     format!("{number:0>200}")
 }
 
-/// Opens streams, each in a pipe of its own, until the satellite has enough.
+/// Opens streams, each in a pipe of its own, until the satellite refuses. Returns their number.
 fn open_until_refused(client: &New) -> u64 {
     let mut opened = 0;
     loop {
@@ -90,8 +90,8 @@ fn streams_without_a_byte(flags: &[&str]) {
     watch.all_is_well_but(STREAMS_MEMORY);
 }
 
-/// An attack takes up no more than all streams may, and the second time nothing more: the names and
-/// labels alone would be 45 MiB.
+/// Attacks twice. The first attack takes no more memory than all streams may, and the second takes nothing
+/// more. The names and labels alone would be 45 MiB.
 fn twice(watch: &Watch<'_>, attack: impl Fn()) {
     attack();
     let once = watch.more_memory();
@@ -104,7 +104,7 @@ fn twice(watch: &Watch<'_>, attack: impl Fn()) {
     );
 }
 
-/// The satellite is asked how it is, and answers.
+/// Checks that the satellite answers a new client's pings and questions at once.
 fn answers_at_once(endpoint: &str) {
     let client = New::at(endpoint);
     for question in [
@@ -119,7 +119,7 @@ fn answers_at_once(endpoint: &str) {
     }
 }
 
-/// A peer whose queue holds next to nothing and that never reads.
+/// A peer with a tiny queue that never reads.
 fn deaf(endpoint: &str) -> zmq::Socket {
     let socket = CONTEXT.socket(zmq::DEALER).expect("there are sockets left");
     socket.set_rcvhwm(1).expect("it is a number");
@@ -132,8 +132,8 @@ fn deaf(endpoint: &str) -> zmq::Socket {
     socket
 }
 
-/// What answers that nobody reads may take up, in bytes: a fifth of what all may have, and what little else comes
-/// with it.
+/// The memory that unread answers may take, in bytes: a fifth of what all answers may have, and a little
+/// overhead.
 const ANSWERS_MEMORY: u64 = 4 << 20;
 
 #[test]
@@ -260,12 +260,12 @@ fn bytes_one_by_one_fill_the_memory_and_no_more() {
 #[test]
 fn bytes_one_by_one_fill_the_disk_and_no_more() {
     let flags = ["--memory", "16MiB", "--disk", "16MiB"];
-    // A disk joins chunks when it makes room, so that a byte takes up little more than one there:
-    // most of it is filled with long chunks, so that a quarter of a million short ones do for the rest.
+    // A disk joins chunks when it makes room, so a byte takes up little more than one byte there. Long
+    // chunks fill most of the disk, so that a quarter of a million short ones suffice for the rest.
     bytes_one_by_one(&[&ON_DISK[..], &flags].concat(), (12 << 20) - (256 << 10));
 }
 
-/// Chunks of a byte, after `before` bytes in long ones, are paid for like what they take up.
+/// One-byte chunks, after `before` bytes in long ones, are charged for what they really take up.
 fn bytes_one_by_one(flags: &[&str], before: u64) {
     const LONG: &[u8] = &[b'x'; 64 << 10];
     let environment = Environment::sky_within(flags, DEADLINE);

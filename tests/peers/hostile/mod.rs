@@ -1,5 +1,5 @@
-//! Whoever means no good. Whatever comes, the satellite is the same process afterwards, at its
-//! former memory and descriptors, and meanwhile serves an ordinary client at once.
+//! Hostile clients. Whatever comes, the satellite is the same process afterwards, with its former memory
+//! and descriptors, and meanwhile serves an ordinary client at once.
 
 mod clients;
 mod crowd;
@@ -18,13 +18,13 @@ use uuid::Uuid;
 
 use crate::common::Environment;
 
-/// How long one of these tests may take.
+/// The timeout of each of these tests.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// What makes a satellite keep what waits on disk, in the test's own directory.
+/// The flags of a satellite that stores data on disk, in the test's own directory.
 const ON_DISK: [&str; 2] = ["--data", "data"];
 
-/// A satellite that keeps what waits on disk.
+/// A satellite that stores data on disk.
 fn sky() -> Environment {
     Environment::sky_within(&ON_DISK, DEADLINE)
 }
@@ -90,7 +90,7 @@ fn requests(stream: Uuid, listener: Uuid, pipe: &str) -> Vec<Request> {
     ]
 }
 
-/// The most memory that a process has had, in bytes; of one that has ended there is nothing to be known.
+/// The peak memory of a process, in bytes. 0 if the process has ended.
 fn most_memory(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status

@@ -1,4 +1,4 @@
-//! Messages that make no sense, and such that come from somebody who has not said hello.
+//! Invalid messages, and messages from clients that have not sent `Hello`.
 
 use bytes::Bytes;
 use skypipe_broker::protocol::{MAGIC, MAX_CHUNK, MAX_COMMAND, Request, encode, v01};
@@ -9,14 +9,14 @@ use super::watch::Watch;
 use super::{requests, sky};
 use crate::common::chance::Chance;
 
-/// libzmq passes on no message of more frames.
+/// The most frames of a message that libzmq passes on.
 const MOST_FRAMES: usize = 5;
 
 fn message(command: impl Into<Bytes>) -> Vec<Bytes> {
     vec![Bytes::from_static(MAGIC), command.into()]
 }
 
-/// A request that would make sense from somebody who had said Hello, which it never is.
+/// A request that would be valid after a `Hello`. It is never `Hello` itself.
 fn some_request(chance: &mut Chance) -> Vec<u8> {
     let (stream, listener) = (chance.uuid(), chance.uuid());
     let requests = requests(stream, listener, "a pipe with a name");
@@ -57,14 +57,14 @@ fn random_frames(chance: &mut Chance, _: u64) -> Vec<Bytes> {
     (0..count).map(frame).collect()
 }
 
-/// One byte too long to be decoded.
+/// One byte more than is decoded.
 fn oversized(_: &mut Chance, _: u64) -> Vec<Bytes> {
     static LONG: [u8; MAX_COMMAND + 1] = [0x90; MAX_COMMAND + 1];
     message(Bytes::from_static(&LONG))
 }
 
 fn nested(chance: &mut Chance, _: u64) -> Vec<Bytes> {
-    // Arrays in arrays, maps in maps, and either where a field is that nobody knows.
+    // Nested arrays, nested maps, and either of them in an unknown field.
     let bomb = match chance.below(3) {
         0 => vec![0x91; 4000],
         1 => [0x81, 0xa1, b'x'].repeat(1300),
@@ -73,7 +73,7 @@ fn nested(chance: &mut Chance, _: u64) -> Vec<Bytes> {
     message(bomb)
 }
 
-/// What declares more than there is: arrays, maps, strings and bytes of up to 4 GiB.
+/// Arrays, maps, strings and bytes that declare a length of up to 4 GiB and have less.
 fn huge_lengths(chance: &mut Chance, _: u64) -> Vec<Bytes> {
     let kinds: [&[u8]; 6] = [
         b"\xdd",
@@ -133,7 +133,7 @@ fn four_frames(_: &mut Chance, _: u64) -> Vec<Bytes> {
 }
 
 fn empty_frames(chance: &mut Chance, _: u64) -> Vec<Bytes> {
-    // A single one is what libzmq tells of a connection that has ended; that is how it is taken.
+    // libzmq reports a closed connection as a single empty frame, so that one is taken as such.
     vec![Bytes::new(); 1 + chance.below(MOST_FRAMES)]
 }
 
@@ -154,7 +154,7 @@ fn name_without_utf8(chance: &mut Chance, _: u64) -> Vec<Bytes> {
 
 fn request_of_a_stranger(chance: &mut Chance, number: u64) -> Vec<Bytes> {
     let (stream, listener) = (chance.uuid(), chance.uuid());
-    // All but Hello, in turn.
+    // All requests but `Hello`, in turn.
     let requests = requests(stream, listener, "p");
     let index = usize::try_from(number).expect("it fits") % (requests.len() - 1);
     let request = &requests[1 + index];
@@ -177,7 +177,7 @@ fn old_nonsense(chance: &mut Chance, _: u64) -> Vec<Bytes> {
     ];
     let mut frames = vec![Bytes::from_static(v01::MAGIC)];
     frames.push(Bytes::from_static(commands[chance.below(commands.len())]));
-    // A name that is none, or frames too few or too many.
+    // An invalid name, or too few or too many frames.
     match chance.below(4) {
         0 => {}
         1 => frames.push(Bytes::from_static(b"\xff\xfe")),
@@ -235,13 +235,13 @@ fn requests_of_a_stranger() {
     ]);
 }
 
-/// libzmq closes such a connection before the frame takes up memory; ours comes back each time.
+/// libzmq closes such a connection before the frame takes up memory. Ours reconnects each time.
 #[test]
 fn frames_that_are_too_long_for_any_message() {
     connections_that_are_closed(&message(vec![0; MAX_CHUNK + (1 << 16)]));
 }
 
-/// libzmq closes such a connection at the frame that is one too many.
+/// libzmq closes such a connection at the first excess frame.
 #[test]
 fn messages_of_more_frames_than_any_has() {
     connections_that_are_closed(&vec![Bytes::from_static(MAGIC); 20]);

@@ -1,4 +1,4 @@
-//! What must hold of a satellite under attack.
+//! Invariants of a satellite under attack.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,21 +9,21 @@ use crate::common::Environment;
 use crate::common::wait::{PATIENCE, holds_within, until};
 use crate::new::New;
 
-/// What an attack may leave behind in memory, in bytes: what the allocator does not give back.
+/// The memory that an attack may leave behind, in bytes: what the allocator does not give back.
 pub const LEFT_BEHIND: u64 = 16 << 20;
 
-/// The most memory that a satellite with the default budget of 64 MiB may ever have, in bytes: 64 MiB more.
+/// The highest memory use of a satellite with the default budget of 64 MiB, in bytes: 64 MiB more.
 pub const PEAK: u64 = 128 << 20;
 
-/// How long an ordinary client may wait for a whole stream to be stored and taken, on a machine of
-/// two cores that the attackers have too.
+/// How long an ordinary client may wait until a whole stream is stored and read, on a machine with two
+/// cores that the attackers use, too.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
-/// Held by who measures how an ordinary client is served: two attacks at a time, each on a satellite of
-/// its own, would share what the machine has, and say nothing of either.
+/// Held while a test measures how an ordinary client is served. Two attacks at once, each on its own
+/// satellite, would share the machine and make both measurements meaningless.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// Watches over the satellite of an environment, as its ordinary client.
+/// Watches the satellite of an environment, as its ordinary client.
 pub struct Watch<'e> {
     environment: &'e Environment,
     before: Figures,
@@ -36,7 +36,7 @@ pub struct Watch<'e> {
 
 #[derive(Debug, Clone, Copy)]
 struct Figures {
-    /// Resident memory in bytes.
+    /// Resident memory, in bytes.
     memory: u64,
     descriptors: usize,
 }
@@ -63,7 +63,7 @@ impl<'e> Watch<'e> {
         }
     }
 
-    /// The same without an ordinary client, where all streams are used up on purpose.
+    /// The same without an ordinary client, for tests that use up all streams on purpose.
     pub fn alone_over(environment: &'e Environment) -> Self {
         program_works(environment);
         let before = figures(environment);
@@ -77,7 +77,7 @@ impl<'e> Watch<'e> {
         }
     }
 
-    /// The same, where others are not to measure anything meanwhile.
+    /// The same, while no other test may measure.
     pub fn by_itself_over(environment: &'e Environment) -> Self {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         Self {
@@ -86,14 +86,14 @@ impl<'e> Watch<'e> {
         }
     }
 
-    /// How many bytes of memory more there are in use than before.
+    /// By how many bytes the memory use has grown.
     pub fn more_memory(&self) -> u64 {
         figures(self.environment)
             .memory
             .saturating_sub(self.before.memory)
     }
 
-    /// The attack lasts until the ordinary client has been served twice more: the second time began in it.
+    /// Waits until the ordinary client has been served twice more: the second time began during the attack.
     #[track_caller]
     pub fn serves_meanwhile(&self) {
         let before = self.times.load(Ordering::Relaxed);
@@ -102,13 +102,13 @@ impl<'e> Watch<'e> {
         });
     }
 
-    /// The attack is over, and all is as it was.
+    /// Checks, after the attack, that everything is as before.
     #[track_caller]
     pub fn all_is_well(self) {
         self.all_is_well_but(LEFT_BEHIND);
     }
 
-    /// The same, where the allocator may keep more: many small things, freed one by one.
+    /// The same, where the allocator may keep more: many small objects, freed one by one.
     #[track_caller]
     pub fn all_is_well_but(self, left_behind: u64) {
         let process = self.environment.on_port().process();
@@ -121,7 +121,7 @@ impl<'e> Watch<'e> {
         println!("it had at most {} MiB", peak >> 20);
         assert!(peak <= PEAK, "it had up to {peak} bytes");
         if let Some(ordinary) = self.ordinary {
-            // An attack can be over before the client, on a busy machine, has begun.
+            // On a busy machine, an attack can end before the client has begun.
             until("the ordinary client is served", || {
                 self.times.load(Ordering::Relaxed) > 0
             });
@@ -140,7 +140,7 @@ impl<'e> Watch<'e> {
     }
 }
 
-/// Serves the ordinary client and counts, until the attack is over; the longest that it waited.
+/// Serves the ordinary client and counts, until the attack is over. Returns its longest wait.
 fn serve_ordinary(client: &New, is_over: &AtomicBool, times: &AtomicU32) -> Duration {
     let mut longest = Duration::ZERO;
     while !is_over.load(Ordering::Relaxed) {
@@ -148,13 +148,13 @@ fn serve_ordinary(client: &New, is_over: &AtomicBool, times: &AtomicU32) -> Dura
         client.pipe_works("ordinary");
         longest = longest.max(start.elapsed());
         times.fetch_add(1, Ordering::Relaxed);
-        // It is a client among others, not a load of its own.
+        // The client must not be a load of its own.
         thread::park_timeout(Duration::from_millis(5));
     }
     longest
 }
 
-/// Our own program writes and reads.
+/// Checks that our own program can write and read.
 fn program_works(environment: &Environment) {
     environment
         .skypipe(&["-w", "program"])

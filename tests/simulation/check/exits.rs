@@ -1,4 +1,4 @@
-//! What a session may print, and the code that it may exit with.
+//! What a session may print, and which exit code it may have.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::{Checker, Verdict};
 use crate::simulation::client::{Client, Role};
 use crate::simulation::facts::{Presence, Stream};
 
-/// The exit code for a signal: 128 and its number.
+/// The exit code for a signal: 128 plus its number.
 pub fn signal_code(signal: Signal) -> u8 {
     match signal {
         Signal::Hangup => 129,
@@ -19,7 +19,7 @@ pub fn signal_code(signal: Signal) -> u8 {
 }
 
 impl Checker {
-    /// A session hands bytes to its stdout: all of it so far must be what its turns say.
+    /// A session hands bytes to stdout: the whole output so far must match its turns.
     pub fn prints(&self, client: &Client, fresh: usize) -> Verdict {
         let Some(listener) = self.listener(client.id) else {
             return Err("something printed by what is no listener".to_owned());
@@ -35,7 +35,7 @@ impl Checker {
         }
     }
 
-    /// A listener confirms: what it confirms has been written, and the write has returned.
+    /// A listener confirms: the confirmed bytes were written, and the write has returned.
     pub fn confirms(&self, client: &Client, turns: u64) -> Verdict {
         let Some(listener) = self.listener(client.id) else {
             return Err("a confirmation by what is no listener".to_owned());
@@ -78,7 +78,7 @@ impl Checker {
         expected.map_err(|why| format!("exit {code}: {why}"))
     }
 
-    /// Whether no satellite has answered, or only when the session had given that attempt up.
+    /// Whether no satellite has answered, or only after the session had given that attempt up.
     fn hardly_reached(client: &Client, now: Duration) -> bool {
         client
             .welcomed
@@ -131,7 +131,7 @@ impl Checker {
             .is_some_and(|stream| stream.outcome == Some(discarded))
     }
 
-    /// What was taken in of a stream is what its stdin gave, from the first byte on.
+    /// The received bytes of a stream match its stdin, from the first byte on.
     pub fn written(&self, client: &Client) -> Verdict {
         let wrong = |stream: &&Stream| !client.given.starts_with(&stream.text());
         match self
@@ -211,7 +211,7 @@ impl Checker {
 fn ask_exit(client: &Client, question: &Question, code: u8) -> Verdict {
     match code {
         0 if !client.answers.is_empty() => Ok(()),
-        // Whether the question was taken in cannot be known, and asking twice may do harm.
+        // Nobody can know whether the question was processed, and asking twice may do harm.
         1 if client.broken && client.notices > 0 => Ok(()),
         _ => Err(format!(
             "of {question:?} with {} answers",

@@ -1,4 +1,4 @@
-//! What the satellite is told, in the order in which it takes it in.
+//! The satellite's inputs, in the order in which it processes them.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::simulation::facts::{Chunk, Listener, Presence, Stream, Turn};
 use crate::simulation::model::parts::{Event, Said};
 
 impl Checker {
-    /// Takes in what the satellite is about to be handed.
+    /// Processes an input before the satellite gets it.
     pub fn input(&mut self, now: Duration, input: &Input) -> Verdict {
         self.facts.now = now;
         match input {
@@ -28,7 +28,7 @@ impl Checker {
         }
     }
 
-    /// Rule 16: who was silent for too long is given up.
+    /// Rule 16: clients that were silent for too long are lost.
     fn timeout(&mut self) -> Verdict {
         self.give_up()?;
         self.facts.forget_idle(self.writer_lost, self.listener_lost);
@@ -251,7 +251,7 @@ impl Checker {
                 }
                 return self.step(&pipe, &Event::Return(id, said));
             }
-            // What was under way on an earlier connection may come behind what came on the next.
+            // Messages in flight on an earlier connection may arrive after those on the next.
             listener.is_late = at < listener.confirmed;
             if !listener.is_late {
                 listener.peer = Some(peer.clone());
@@ -277,7 +277,7 @@ impl Checker {
         self.step(&pipe, &Event::Join(id, mode))
     }
 
-    /// What a listener that is back has printed, in chunks.
+    /// What a returning listener has printed, in chunks.
     fn said(&self, has_turns: bool, streams: &[Progress]) -> Said {
         let chunks = |progress: &Progress| {
             let known = self.facts.streams.get(&progress.stream)?;
@@ -333,7 +333,7 @@ impl Checker {
         Ok(())
     }
 
-    /// What a listener says that it has printed has been confirmed by that.
+    /// A listener's report of what it has printed counts as a confirmation.
     fn note_printed(&mut self, said: &Said) {
         for (id, (chunks, ended)) in &said.printed {
             if let Some(stream) = self.facts.streams.get_mut(id) {
@@ -350,7 +350,7 @@ impl Checker {
         let (Turn::Chunk { stream, .. } | Turn::Ended { stream, .. }) = turn else {
             return;
         };
-        // What an `--eof` left is no writer's.
+        // The stream that an `--eof` left has no writer.
         let Some(stream) = self.facts.streams.get_mut(stream) else {
             return;
         };

@@ -8,11 +8,11 @@ use crate::simulation::facts::{Facts, Listener, Stream, Turn};
 /// Lines up to this length stay whole, in bytes.
 const LONGEST: u64 = 1 << 20;
 
-/// Lines that take no longer than this from their first byte to their newline stay whole.
+/// A line stays whole if it takes no longer than this from its first byte to its newline.
 const SLOWEST: Duration = Duration::from_secs(1);
 
 impl Checker {
-    /// No listener got another writer's bytes within a line that the rule protects.
+    /// No listener got another writer's bytes inside a line that the rule protects.
     pub fn lines(&mut self) -> Verdict {
         let mut split = 0;
         for facts in self.past.iter().chain([&self.facts]) {
@@ -28,7 +28,7 @@ impl Checker {
     }
 }
 
-/// How many lines came divided, where that is allowed.
+/// How many lines were divided where that is allowed.
 fn whole_lines(facts: &Facts, listener: &Listener) -> Result<u64, String> {
     let chunks: Vec<_> = listener
         .turns
@@ -40,7 +40,7 @@ fn whole_lines(facts: &Facts, listener: &Listener) -> Result<u64, String> {
         .collect();
     let mut split = 0;
     for (place, (id, seq)) in chunks.iter().enumerate() {
-        // The chunk right behind this one in the stream, if bytes of others come between.
+        // The next chunk of the same stream, if bytes of others come between.
         let next = chunks[place + 1..]
             .iter()
             .position(|chunk| *chunk == (*id, seq + 1));
@@ -60,15 +60,15 @@ fn whole_lines(facts: &Facts, listener: &Listener) -> Result<u64, String> {
     Ok(split)
 }
 
-/// A line of more than one chunk.
+/// A line that spans chunks.
 struct Line {
-    /// How long it took from the taking in of its first byte to that of its newline.
+    /// The time between receiving its first byte and its newline.
     took: Duration,
-    /// How long it is, in bytes.
+    /// Its length in bytes.
     len: u64,
 }
 
-/// The line that goes on behind this chunk, if there is one and it ever got its newline.
+/// The line that continues behind this chunk, if there is one and it ever got its newline.
 fn line_across(stream: &Stream, seq: u64) -> Option<Line> {
     let place = usize::try_from(seq).ok()?;
     let open = stream.chunks[place].tail;

@@ -1,4 +1,4 @@
-//! What the satellite says: each message must be one that the model expects.
+//! The satellite's outputs: the model must expect each message.
 
 use bytes::Bytes;
 use skypipe_broker::broker::Peer;
@@ -9,7 +9,7 @@ use super::{Checker, Verdict};
 use crate::simulation::facts::{Listener, Presence, Turn};
 
 impl Checker {
-    /// Takes in a message of the satellite's.
+    /// Checks a message from the satellite.
     pub fn reply(&mut self, peer: &Peer, frames: &[Bytes]) -> Verdict {
         let reply = decode(&frames[1]).map_err(|error| format!("the satellite sent: {error}"))?;
         let payload = frames.get(2).map_or(&[][..], |payload| payload);
@@ -99,7 +99,7 @@ impl Checker {
         Ok(())
     }
 
-    /// Which pipe it is about is not said; one must have dropped this.
+    /// The reply does not name the pipe; some pipe must have dropped this much.
     fn discarded(&mut self, streams: u64, bytes: u64) -> Verdict {
         if (streams, bytes) == (0, 0) {
             return Ok(());
@@ -125,7 +125,7 @@ impl Checker {
         }
     }
 
-    /// Rule 11: what a writer may be told.
+    /// Rule 11: checks the final answer to a writer.
     fn finished(&mut self, id: Uuid, outcome: Outcome) -> Verdict {
         let known = self
             .facts
@@ -170,7 +170,7 @@ impl Checker {
         }
     }
 
-    /// A listener that was given up goes on.
+    /// A lost listener continues.
     fn came_back(&mut self, id: Uuid, missed: u64) -> Verdict {
         let known = self.facts.listeners.get_mut(&id);
         let known = known.ok_or("an unknown listener came back")?;
@@ -200,7 +200,7 @@ impl Checker {
         })
     }
 
-    /// A listener that was given up cannot go on.
+    /// A lost listener cannot continue.
     fn sent_away(&mut self, id: Uuid) -> Verdict {
         let known = self.facts.listeners.get_mut(&id);
         let known = known.ok_or("an unknown listener sent away")?;
@@ -327,8 +327,8 @@ impl Checker {
         }
     }
 
-    /// The listener that a reply is a turn of, the turn's number, and what it is. A chunk goes out as
-    /// it came in.
+    /// The listener and the number of the turn in this reply, and the turn. A chunk must go out as it was
+    /// received.
     fn turn_of(&self, reply: &Reply) -> Result<Option<(Uuid, u64, Turn)>, String> {
         Ok(Some(match reply.clone() {
             Reply::Chunk {
@@ -359,7 +359,7 @@ impl Checker {
                 missed,
                 ..
             } => {
-                // To the model, an `--eof` that waits is an empty stream that has ended.
+                // In the model, an `--eof` that waits is an empty stream that has ended.
                 let how = match how {
                     How::Eof(_) => How::End,
                     how => how,

@@ -1,4 +1,4 @@
-//! What must hold after every step, and what must hold once all is still.
+//! Invariants after every step, and invariants once nothing moves any more.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use super::{Checker, Verdict};
 use crate::simulation::facts::Presence;
 use crate::simulation::model::Pipe;
 
-/// The most that the satellite keeps beside its budget, so that a full pipe can be drained.
+/// The most that the satellite may use beyond its budget, in bytes, so that a full pipe can be drained.
 const MOST_RESERVE: u64 = 16 << 20;
-/// The most that it keeps for taps, or two chunks if that is more.
+/// The most that it may use for taps, in bytes, or two chunks if that is more.
 const MOST_TAPS: u64 = 8 << 20;
 
 impl Checker {
-    /// The satellite has taken in something and said what it had to say; `used` is what it says that
-    /// it keeps, in bytes of payload.
+    /// The satellite has processed an input and sent its outputs. `used` is its own figure for its memory,
+    /// in bytes of payload.
     pub fn step_done(&mut self, used: u64) -> Verdict {
         let reserve = (self.memory / 4).min(MOST_RESERVE);
         let taps = (self.memory / 8).min(MOST_TAPS).max(2 * cost(MAX_CHUNK));
@@ -51,7 +51,7 @@ impl Checker {
         Ok(())
     }
 
-    /// What must be kept of a pipe, in bytes of payload, however it is kept.
+    /// What must be stored of a pipe in any case, in bytes of payload.
     fn must_keep(&self, pipe: &Pipe) -> u64 {
         let mut sum = 0;
         for (place, stream) in pipe.streams.iter().enumerate() {
@@ -77,7 +77,7 @@ impl Checker {
         sum
     }
 
-    /// What the model says must be kept does not exceed the budget either.
+    /// What the model requires to be stored fits into the budget, too.
     fn within_budget(&self) -> Verdict {
         let keep = |ways: &Vec<Pipe>| ways.iter().map(|pipe| self.must_keep(pipe)).min();
         let sum: u64 = self.pipes.values().filter_map(keep).sum();
@@ -89,7 +89,7 @@ impl Checker {
         }
     }
 
-    /// With nothing in the way any more, all that is to be taken has been taken.
+    /// With nothing in the way any more, everything that can be read has been read.
     pub fn still(&self) -> Verdict {
         for (name, ways) in &self.pipes {
             let mut why = None;
@@ -112,7 +112,7 @@ impl Checker {
         Ok(())
     }
 
-    /// Whether something surely waits in the pipe.
+    /// Whether the pipe certainly has unread data.
     pub fn waits(&self, name: &str) -> bool {
         self.pipes.get(name).is_some_and(|ways| {
             ways.iter()
@@ -120,7 +120,7 @@ impl Checker {
         })
     }
 
-    /// Whether anybody listens to the pipe.
+    /// Whether the pipe has a listener.
     pub fn listened_to(&self, name: &str) -> bool {
         let here = |listener: &crate::simulation::facts::Listener| {
             listener.presence == Presence::Here && listener.pipe == name
@@ -128,7 +128,7 @@ impl Checker {
         self.facts.listeners.values().any(here)
     }
 
-    /// Nothing is left in any pipe.
+    /// Checks that every pipe is empty.
     pub fn empty(&self) -> Verdict {
         for (name, ways) in &self.pipes {
             for stream in ways.iter().flat_map(|pipe| &pipe.streams) {

@@ -1,4 +1,4 @@
-//! What `--eof` and `--discard` do to a pipe.
+//! The effect of `--eof` and `--discard` on a pipe.
 
 use skypipe_broker::protocol::Mode;
 
@@ -7,7 +7,7 @@ use super::choices::Choices;
 use crate::simulation::facts::Facts;
 
 impl Pipe {
-    /// Rule 6.
+    /// `--eof` (rule 6).
     pub(super) fn eof(&mut self, facts: &Facts, choices: &mut Choices) {
         let mut finished = false;
         let mut released = Vec::new();
@@ -38,7 +38,7 @@ impl Pipe {
         }
     }
 
-    /// Drops what waits and nobody has.
+    /// Drops unread data that no listener holds.
     pub(super) fn discard(&mut self, facts: &Facts, choices: &mut Choices) {
         self.settle_follows(choices);
         self.dropped = (0, 0);

@@ -1,4 +1,4 @@
-//! Rule 16: those who were given up for their silence, and come back.
+//! Rule 16: clients that were lost for their silence, and come back.
 
 use skypipe_broker::protocol::Mode;
 use uuid::Uuid;
@@ -10,16 +10,16 @@ use crate::simulation::facts::Facts;
 
 /// What is left of a part for a listener that comes back.
 enum Left {
-    /// Nothing; all up to here was printed, and the end if so.
+    /// Nothing: everything up to here was printed, and the end if `true`.
     Printed(u64, bool),
-    /// From this chunk on.
+    /// Everything from this chunk on.
     From(u64),
-    /// Others have it.
+    /// Others have taken it.
     Missed,
 }
 
 impl Pipe {
-    /// The listener is given up.
+    /// A listener is lost.
     pub(super) fn lose(&mut self, id: Uuid, facts: &Facts, choices: &mut Choices) {
         let listener = self.listener(id).expect("only present listeners are lost");
         let mut was = self.listeners[listener].clone();
@@ -30,7 +30,7 @@ impl Pipe {
         self.listeners[listener].was = Some(Box::new(was));
     }
 
-    /// A listener that was given up is there again. It goes on, or it is not `here` afterwards.
+    /// A lost listener comes back. If it cannot continue, it is not `here` afterwards.
     pub(super) fn come_back(
         &mut self,
         id: Uuid,
@@ -157,7 +157,7 @@ impl Pipe {
         }
     }
 
-    /// A live listener is live again, unless all that it was getting has finished (rule 5).
+    /// A live listener is live again, unless everything that it was getting has finished (rule 5).
     fn go_on_live(&mut self, place: usize) {
         let Listener { feeds, mode, .. } = &self.listeners[place];
         let open = feeds.iter().any(|feed| !self.streams[feed.stream].finished);
@@ -173,14 +173,14 @@ impl Pipe {
         self.go_live(place);
     }
 
-    /// Rule 16: a stream whose writer was given up and is there again goes on, if nobody was told that
-    /// it was cut; else what comes is the rest of it.
+    /// Rule 16: a stream whose writer was lost and comes back continues, if nobody was told that it was
+    /// cut. Otherwise the following data is its remainder.
     pub(super) fn reopen(&mut self, id: Uuid, facts: &Facts, choices: &mut Choices) {
         self.settle_follows(choices);
         let stream = self.stream(id).expect("it was lost");
         let known = &mut self.streams[stream];
         if known.gone || known.end_told || known.told || known.discarded {
-            // Of one that has vanished nothing was taken in.
+            // Nothing was received of a stream that has vanished.
             let base = known.len;
             return self.open_from(id, base, choices);
         }

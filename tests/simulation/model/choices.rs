@@ -1,18 +1,19 @@
-//! Where the rules leave a satellite two ways, the model goes both.
+//! Nondeterminism: where the rules allow a satellite two behaviours, the model follows both.
 //!
-//! Model code asks [`Choices::pick`] and goes on; [`every`] runs it again until each way was gone.
+//! Model code asks [`Choices::pick`] and continues. [`every`] runs that code again until each choice was
+//! taken.
 
-/// The ways taken through one step of the model.
+/// The options taken in one step of the model.
 #[derive(Debug, Default)]
 pub struct Choices {
-    /// Which way at each fork, and how many there were.
+    /// For each choice, the option taken and the number of options.
     taken: Vec<(usize, usize)>,
-    /// How many forks were met in this run.
+    /// How many choices came up in this run.
     met: usize,
 }
 
 impl Choices {
-    /// Which of `ways` ways to go at this fork; the first one in the first run.
+    /// The option to take of `ways` options. The first run takes the first one everywhere.
     pub fn pick(&mut self, ways: usize) -> usize {
         if self.met == self.taken.len() {
             self.taken.push((0, ways));
@@ -21,7 +22,7 @@ impl Choices {
         self.taken[self.met - 1].0
     }
 
-    /// Turns to the next combination of ways, if there is one.
+    /// Moves to the next combination of options. Returns `false` when there is none.
     fn advance(&mut self) -> bool {
         self.met = 0;
         while let Some((way, ways)) = self.taken.pop() {
@@ -34,7 +35,7 @@ impl Choices {
     }
 }
 
-/// All that can become of `state` by `step`, each once.
+/// Every state that `step` can lead to from `state`, without duplicates.
 pub fn every<T: Clone + PartialEq>(
     state: &T,
     mut step: impl FnMut(&mut T, &mut Choices),

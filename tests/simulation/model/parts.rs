@@ -1,4 +1,4 @@
-//! What the model of a pipe is made of.
+//! The data types of the pipe model.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,26 +8,26 @@ use uuid::Uuid;
 
 use crate::simulation::facts::Turn;
 
-/// What happens to a pipe.
+/// An event in the life of a pipe.
 #[derive(Debug, Clone)]
 pub enum Event {
     /// A stream was opened.
     Open(Uuid),
-    /// A chunk of it was taken in.
+    /// A chunk of the stream was received.
     Data(Uuid),
-    /// It finished: whether it was cut.
+    /// The stream finished; `true` if it was cut.
     Finish(Uuid, bool),
-    /// The writer of one that was cut for its silence is there again.
+    /// The writer of a stream that was cut for its silence came back.
     Reopen(Uuid),
-    /// A listener came.
+    /// A listener joined.
     Join(Uuid, Mode),
-    /// It confirmed a turn.
+    /// A listener confirmed a turn.
     Confirm(Uuid, Turn),
-    /// It went.
+    /// A listener left.
     Leave(Uuid),
-    /// It was given up for its silence.
+    /// A listener was lost for its silence.
     Lose(Uuid),
-    /// It is there again.
+    /// A lost listener came back.
     Return(Uuid, Said),
     /// `--eof`.
     Eof,
@@ -35,7 +35,7 @@ pub enum Event {
     Discard,
 }
 
-/// What a listener says that was given up and is there again.
+/// What a lost listener reports when it comes back.
 #[derive(Debug, Clone, Default)]
 pub struct Said {
     /// For each stream that it remembers: how many chunks its output has taken, and whether the end.
@@ -44,15 +44,15 @@ pub struct Said {
     pub has_turns: bool,
 }
 
-/// A stream, as the pipe sees it.
+/// A stream, from the pipe's point of view.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Stream {
-    /// Its name; none for what an `--eof` left.
+    /// Its UUID. `None` for the empty stream that an `--eof` left.
     pub id: Option<Uuid>,
-    /// How many chunks were taken in.
+    /// How many chunks were received.
     pub len: u64,
-    /// Its first chunk: beyond 0 if it is the rest of a stream that was cut.
+    /// Its first chunk: above 0 if it is the remainder of a stream that was cut.
     pub base: u64,
     /// Whether it has finished.
     pub finished: bool,
@@ -64,23 +64,23 @@ pub struct Stream {
     pub end_told: bool,
     /// The first chunk that nobody has confirmed.
     pub taken: u64,
-    /// The one listener that has it for itself.
+    /// The listener that holds it exclusively.
     pub claim: Option<usize>,
-    /// Since when.
+    /// Since when it is claimed.
     pub claimed: Duration,
     /// Whether a listener has confirmed its finish.
     pub told: bool,
     /// Whether nothing of it is left in the pipe.
     pub gone: bool,
-    /// Whether something of it was discarded.
+    /// Whether some of it was discarded.
     pub discarded: bool,
 }
 
-/// What one listener gets of one stream.
+/// The part of one stream that one listener gets.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Feed {
-    /// The stream.
+    /// The index of the stream.
     pub stream: usize,
     /// The first chunk.
     pub from: u64,
@@ -88,22 +88,22 @@ pub struct Feed {
     pub sent: u64,
     /// The first chunk not confirmed yet.
     pub confirmed: u64,
-    /// Where it stops short of the stream's finish, which it does not get: what `--eof` set.
+    /// Where the part stops, short of the stream's finish. An `--eof` sets it.
     pub limit: Option<u64>,
-    /// Whether the stream had finished when this began.
+    /// Whether the stream had already finished when this began.
     pub late: bool,
     /// Whether the finish was sent.
     pub end_sent: bool,
     /// Whether the finish was confirmed.
     pub end_confirmed: bool,
-    /// Whether this listener had the stream for itself.
+    /// Whether this listener held the stream exclusively.
     pub claim: bool,
-    /// Of a tap: a `--one` had the stream meanwhile, so what the tap gets of it is not said.
+    /// For a tap: a `--one` held the stream meanwhile. The rules do not say how much of it the tap gets.
     pub loose: bool,
 }
 
 impl Feed {
-    /// A feed of the stream from this chunk on, of which nothing was sent.
+    /// A part that begins with chunk `from`, of which nothing was sent.
     pub fn new(stream: usize, from: u64, late: bool, loose: bool) -> Self {
         Self {
             stream,
@@ -119,34 +119,35 @@ impl Feed {
         }
     }
 
-    /// Whether all that the listener is to get was sent.
+    /// Whether everything that the listener must get was sent.
     pub fn is_sent(&self) -> bool {
         self.end_sent || self.limit.is_some_and(|limit| self.sent >= limit)
     }
 
-    /// Whether the listener has confirmed all it is to get.
+    /// Whether the listener has confirmed everything that it must get.
     pub fn is_complete(&self) -> bool {
         self.end_confirmed || self.limit.is_some_and(|limit| self.confirmed >= limit)
     }
 }
 
-/// A listener, as the pipe sees it.
+/// A listener, from the pipe's point of view.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Listener {
-    /// Its name.
+    /// Its UUID.
     pub id: Uuid,
-    /// How it listens.
+    /// Default, `--one`, `--follow` or `--tap`.
     pub mode: Mode,
     /// Whether it is still there.
     pub here: bool,
-    /// Whether it gets streams that open.
+    /// Whether it gets newly opened streams.
     pub accepting: bool,
     /// Whether it is a `--one` without a stream.
     pub waits: bool,
-    /// What it gets.
+    /// The parts that it gets.
     pub feeds: Vec<Feed>,
-    /// Of a `--follow`: the finished streams it found, and whether another had one meanwhile.
+    /// For a `--follow`: the finished streams that it found, and whether another listener had one
+    /// meanwhile.
     pub backlog: Vec<(usize, bool)>,
     /// What was there when it joined, to be sent in this order: a stream and its length then.
     pub order: Vec<(usize, u64)>,
@@ -156,16 +157,16 @@ pub struct Listener {
     pub turned: bool,
     /// Whether a stream that it was getting has finished.
     pub had: bool,
-    /// Whether an `--eof` came for it.
+    /// Whether an `--eof` ended it.
     pub eof: bool,
-    /// How it was when it was given up, if it was.
+    /// Its state when it was lost, if it was.
     pub was: Option<Box<Listener>>,
-    /// Of how many streams it missed the rest when it came back, if that is sure.
+    /// The number of streams whose rest it missed while it was away, if the rules determine the number.
     pub missed: Option<u64>,
 }
 
 impl Stream {
-    /// A stream without a chunk; one without a name is what an `--eof` leaves.
+    /// A stream without a chunk. Without an id it is what an `--eof` leaves.
     pub fn new(id: Option<Uuid>) -> Self {
         Self {
             id,

@@ -1,4 +1,4 @@
-//! Which turns a listener may be sent, and which are still owed to it.
+//! Which turns a listener may be sent, and which it must still get.
 
 use skypipe_broker::protocol::{How, Mode};
 use uuid::Uuid;
@@ -8,7 +8,7 @@ use super::{Feed, Pipe};
 use crate::simulation::facts::{Facts, Turn};
 
 impl Pipe {
-    /// Takes in a turn that the satellite sends.
+    /// Checks a turn that the satellite sends, and applies it.
     ///
     /// # Errors
     ///
@@ -172,7 +172,7 @@ impl Pipe {
             .rfind(|feed| feed.stream == stream)
     }
 
-    /// An end of a stream that nobody wrote is that of one that an `--eof` left.
+    /// The next end without a writer: that of the empty stream that an `--eof` left.
     fn next_marker(&self, listener: usize) -> Option<usize> {
         let marker = |stream: &usize| self.streams[*stream].id.is_none();
         let feeds = self.listeners[listener]
@@ -183,7 +183,7 @@ impl Pipe {
         feeds.map(|feed| feed.stream).find(marker).or(claimed)
     }
 
-    /// Rule 8: the finished stream that a `--follow` takes next, if it may already.
+    /// Rule 8: the finished stream that a `--follow` claims next, if it may already.
     fn next_claim(&self, listener: usize) -> Option<usize> {
         let known = &self.listeners[listener];
         if !known.here {
@@ -203,10 +203,10 @@ impl Pipe {
         None
     }
 
-    /// A turn of a stream of its backlog shows that a `--follow` has claimed it.
+    /// A turn of a stream in its backlog shows that a `--follow` has claimed the stream.
     fn follow_on(&mut self, listener: usize, stream: usize) -> Result<(), String> {
         if self.feed_of(listener, stream).is_none() && self.next_claim(listener) == Some(stream) {
-            // A claim by a follower concerns no tap, so there is nothing to choose.
+            // A claim by a follower affects no tap, so there is no choice.
             self.claim(listener, stream, &mut Choices::default());
         }
         self.feed_of(listener, stream)
@@ -214,7 +214,7 @@ impl Pipe {
             .ok_or("a stream not for it".to_owned())
     }
 
-    /// Someone looks for what waits: have the followers claimed their next streams yet?
+    /// Before a look for unread data: have the followers claimed their next streams yet?
     pub(super) fn settle_follows(&mut self, choices: &mut Choices) {
         for listener in 0..self.listeners.len() {
             if let Some(stream) = self.next_claim(listener)
@@ -273,7 +273,7 @@ impl Pipe {
         }
     }
 
-    /// What a listener should have been sent and was not, when all is still.
+    /// What a listener should have been sent and was not, once nothing moves.
     pub fn owed(&self, listener: usize) -> Option<String> {
         let known = &self.listeners[listener];
         if !known.here || known.waits {

@@ -1,4 +1,4 @@
-//! A disk that fails: why is said to everybody, and nothing that would be a promise (rule 11).
+//! A failing disk: everybody is told why, and nothing that would be a promise is sent (rule 11).
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -11,7 +11,7 @@ use crate::broker::{Broker, Input, Now, Output, Settings};
 use crate::protocol::{How, MAGIC, Mode, REVISION, Request, decode, encode};
 use crate::store::{Chunk, Damaged, DiskUse, Mark, Memory, Record, Store, StreamKey, WriteError};
 
-/// What fails next, from then on.
+/// What fails from the next call on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fails {
     Nothing,
@@ -110,7 +110,7 @@ impl Store for Fragile {
 struct Story {
     broker: Broker<Fragile>,
     fails: Rc<RefCell<Fails>>,
-    /// What was sent, to whom, and how it ended, in words.
+    /// What was sent to whom, and how the satellite ended, as text.
     done: Vec<String>,
 }
 
@@ -228,7 +228,7 @@ fn rule_11_after_a_failure_of_the_disk_everybody_is_told_why_and_nothing_is_prom
         assert_eq!(story.done.iter().find(promised), None, "{fails:?}");
         let told = &story.done[story.done.len() - 3..];
         assert_eq!(told, last, "{fails:?}: {:?}", story.done);
-        // Whatever comes now is for the next satellite.
+        // Everything that happens now is for the next satellite.
         story.hello("late");
         story.happen(Input::Stop);
         story.happen(Input::Synced);

@@ -1,4 +1,4 @@
-//! Who is let in, and what happens to messages that make no sense.
+//! Who is admitted, and what happens to invalid messages.
 
 use super::story::{Story, id, listening, opening, reopening};
 use crate::protocol::{

@@ -1,4 +1,4 @@
-//! A satellite that has keys: who may do what, and how keys come and go.
+//! A satellite with keys: permissions, and how keys are added and revoked.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::story::{Story, id, opening, peer};
-use crate::keys::{KeyId, Roll};
+use crate::keys::{KeyId, KeyRegistry};
 use crate::protocol::{
     Code, How, MAGIC, Mode, NewBox, NewKey, OwnKey, Phrase, PublicKey, REVISION, Reply, Request,
     Rights, encode, v01,
 };
 
-/// What a key of the story is for, by its name.
+/// The permissions of each key of the story, by the key's name.
 const KINDS: [(&str, Rights, &[&str]); 5] = [
     ("manager", Rights::ALL, &[]),
     ("reader", READ, &[]),
@@ -33,7 +33,7 @@ const WRITE: Rights = Rights {
     manage: false,
 };
 
-/// When the satellite started.
+/// When the satellite started, in seconds since 1970 (UTC).
 const START: u64 = 1_700_000_000;
 
 fn new_key(name: &str, rights: Rights, pipes: &[&str], number: u8) -> NewKey {
@@ -61,19 +61,20 @@ fn new_box(name: &str, epoch: u32, renewal: Option<Uuid>, boxed: &Bytes) -> Requ
     })
 }
 
-/// A satellite with a key of each kind, on whose connections their holders have said hello; beside
-/// them one that keeps it from being without a manager.
+/// A satellite with a key of each kind, each used on one connection that has said hello. One more key keeps
+/// the satellite from being without a manager.
 fn guarded() -> Story {
-    let mut roll = Roll::default();
+    let mut registry = KeyRegistry::default();
     for (number, (name, rights, pipes)) in (0..).zip(KINDS) {
         let new = new_key(name, rights, pipes, number);
-        roll.invite(new, START).expect("the kinds are good");
+        registry.invite(new, START).expect("the kinds are good");
     }
-    roll.invite(new_key("spare", Rights::ALL, &[], 99), START)
+    registry
+        .invite(new_key("spare", Rights::ALL, &[], 99), START)
         .expect("it is good");
     let mut story = Story::new();
     story.broker = std::mem::replace(&mut story.broker, Story::new().broker)
-        .guarded_by(roll, Some("sky:9000".to_owned()));
+        .guarded_by(registry, Some("sky:9000".to_owned()));
     for (number, (name, ..)) in (0..).zip(KINDS) {
         story.keys.insert(peer(name), KeyId(number));
         story.hello(name, name);
@@ -81,7 +82,7 @@ fn guarded() -> Story {
     story
 }
 
-/// Every command that there is, about a pipe where it is about one.
+/// Every command, about `pipe` if the command is about a pipe.
 fn commands(pipe: &str) -> Vec<(&'static str, Request)> {
     let pipe = || pipe.to_owned();
     let (stream, listener) = (id("s"), id("l"));
@@ -133,8 +134,8 @@ fn commands(pipe: &str) -> Vec<(&'static str, Request)> {
     ]
 }
 
-/// What is allowed to whom, beside what everybody may who has a key. In the other pipe than `logs`
-/// the last two may nothing.
+/// The commands that a key permits, besides those that every key permits. In a pipe other than `logs`, the
+/// last two keys permit nothing.
 fn allowed(who: &str, is_logs: bool) -> &'static [&'static str] {
     match who {
         "manager" => &[
@@ -241,7 +242,7 @@ fn a_client_goes_on_only_with_the_key_it_began_with() {
     story.open("writer", "s", "logs");
     story.write("writer", "s", 0, b"one\n");
     story.hear("writer");
-    // Somebody else on a connection of his own, as that client and with its stream.
+    // Another client connects with a key of its own, and claims this client and its stream.
     story.keys.insert(peer("thief"), KeyId(4));
     story.say(
         "thief",
@@ -254,7 +255,7 @@ fn a_client_goes_on_only_with_the_key_it_began_with() {
     assert_eq!(story.refusal("thief").0, Code::Denied);
     story.say("thief", &super::story::reopening("s", "logs", 0));
     assert_eq!(story.refusal("thief").0, Code::Stranger);
-    // And a message with another key on the connection of the client itself.
+    // Then a message with another key arrives on the client's own connection.
     story.keys.insert(peer("writer"), KeyId(4));
     story.write("writer", "s", 4, b"two\n");
     assert_eq!(story.refusal("writer").0, Code::Stranger);
@@ -312,12 +313,12 @@ fn a_revoked_key_is_out_at_once_with_all_it_had() {
         let is_it = |(reply, _): &_| *reply == Reply::Revoked;
         assert!(heard.iter().any(is_it), "{heard:?}");
     }
-    // They are told, and whatever they say is refused.
+    // The clients are told, and refused whatever they say.
     assert_eq!(story.refusal("writer").0, Code::Denied);
     assert_eq!(story.refusal("reader").0, Code::Denied);
     story.write("writer", "s2", 4, b"more\n");
     assert_eq!(story.refusal("writer").0, Code::Denied);
-    // What the reader had for itself is there for the next one, and the open stream is cut.
+    // The stream that the reader had alone is there for the next listener, and the open stream is cut.
     story.listen("manager", "l3", "work", Mode::One);
     assert!(story.drain("manager", "l3").contains("job"));
     story.say("manager", &Request::Status);
@@ -347,7 +348,7 @@ fn everybody_may_end_his_own_key_and_is_answered_and_out() {
         };
         assert!(!heard.is_empty() && heard.iter().all(is_out), "{heard:?}");
     }
-    // The last one that can let others in cannot.
+    // The last key that can enroll others cannot be revoked.
     story.keys.insert(peer("spare"), KeyId(5));
     story.hello("spare", "spare");
     story.say("spare", &revoke("spare"));
@@ -452,7 +453,7 @@ fn a_new_box_reaches_its_holder_once_it_is_saved() {
     };
     assert_eq!(story.reply("reader"), news);
     assert_eq!(story.told("writer"), "");
-    // It goes on with the same renewal, and no other one may make this generation again.
+    // The same renewal continues. No other renewal may create this epoch again.
     story.say("manager", &new_box("writer", 1, Some(ours), &boxed));
     assert_eq!(story.reply("manager"), Reply::Kept);
     for (epoch, renewal) in [(1, Some(theirs)), (1, None), (0, Some(ours)), (2, None)] {
@@ -573,7 +574,7 @@ fn nothing_of_keys_is_promised_before_it_is_saved() {
     assert_eq!(code, Code::Disk);
     assert!(message.contains("no space"), "{message}");
     assert_eq!(story.broker.admit(&[50; 32]), None);
-    // But who was to be out stays out.
+    // But the revoked key stays out.
     story.say(
         "manager",
         &Request::Revoke {
@@ -587,9 +588,9 @@ fn nothing_of_keys_is_promised_before_it_is_saved() {
     story.say("manager", &Request::Invite(new_key("new", READ, &[], 50)));
     assert!(matches!(story.reply("manager"), Reply::Invited { name } if name == "new"));
     let saved = story.saved.last().expect("it was saved");
-    let roll = Roll::decode(saved).expect("it is a roll");
-    assert!(roll.admit(&[50; 32], START).is_some());
-    assert!(roll.admit(&[1; 32], START).is_none());
+    let registry = KeyRegistry::decode(saved).expect("it is a registry");
+    assert!(registry.admit(&[50; 32], START).is_some());
+    assert!(registry.admit(&[1; 32], START).is_none());
 }
 
 #[test]
@@ -691,7 +692,7 @@ fn no_other_spelling_of_a_name_gets_a_key_past_its_pipes() {
             Request::Discard { pipe },
         ]
     };
-    // Its pattern means names that begin with these four letters, and é is none of them.
+    // The key's pattern means names that begin with these four letters, and é is none of them.
     for (pipe, answer) in [("caf\u{e9}", "Denied"), ("cafe\u{301}", "Name")] {
         for command in commands(pipe) {
             story.say("c", &command);

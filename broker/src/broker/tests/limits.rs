@@ -1,12 +1,12 @@
-//! What nobody can have without end: streams, listeners, waiting ends, sentences.
+//! Limits: streams, listeners, waiting ends and the length of messages.
 
 use super::story::{Story, id, opening};
-use crate::broker::old::MAX_PIPES;
-use crate::broker::{MAX_FEEDS, MAX_LISTENERS, MAX_STREAMS};
+use crate::broker::v01_peers::MAX_PIPES;
+use crate::broker::{MAX_CURSORS, MAX_LISTENERS, MAX_STREAMS};
 use crate::protocol::{Code, Mode, Reply, Request};
 use bytes::Bytes;
 
-/// The last reply to a peer that was told a lot.
+/// The last of many replies to a peer.
 fn last(story: &mut Story, who: &str) -> Reply {
     story.hear(who).pop().expect("it was told something").0
 }
@@ -25,7 +25,7 @@ fn assert_limit(reply: &Reply) {
     );
 }
 
-/// A satellite whose budget is large enough for the most of everything.
+/// A satellite whose budget is large enough for the maximum of everything.
 fn roomy() -> Story {
     Story::with(|settings| settings.memory = 1 << 30)
 }
@@ -206,7 +206,7 @@ fn pipes(story: &mut Story) -> usize {
     }
 }
 
-/// The parts that listeners have in streams.
+/// Limits the cursors of listeners.
 #[test]
 fn rule_4_a_pipe_of_many_listeners_and_writers_is_bounded_in_both() {
     let mut story = roomy();
@@ -214,7 +214,7 @@ fn rule_4_a_pipe_of_many_listeners_and_writers_is_bounded_in_both() {
     for listener in 0..1000 {
         story.listen("r", &format!("l{listener}"), "p", Mode::Follow);
     }
-    for stream in 0..MAX_FEEDS / 1000 {
+    for stream in 0..MAX_CURSORS / 1000 {
         story.open("w", &format!("s{stream}"), "p");
     }
     assert!(matches!(last(&mut story, "w"), Reply::Opened { .. }));
@@ -228,10 +228,10 @@ fn rule_4_a_pipe_of_many_listeners_and_writers_is_bounded_in_both() {
     story.open("w", "one more", "p");
     assert!(matches!(last(&mut story, "w"), Reply::Opened { .. }));
     story.say("w", &Request::Bye);
-    assert_eq!(story.broker.effects.feeds, 0);
+    assert_eq!(story.broker.effects.cursors, 0);
 }
 
-/// What is no payload is bounded by the budget, too, and all kinds of it together.
+/// Memory that is not for payloads is limited by the budget, for all kinds of things together.
 #[test]
 fn a_small_budget_has_room_for_fewer_streams_and_listeners() {
     let mut story = Story::with(|settings| settings.memory = 8 << 20);
@@ -247,7 +247,7 @@ fn a_small_budget_has_room_for_fewer_streams_and_listeners() {
             opened += 1;
         }
     }
-    // Eight megabytes come with the satellite, and six are of the budget.
+    // Eight megabytes do not count against the budget, and six are part of it.
     assert!((8_000..9_600).contains(&opened), "{opened}");
     let of_budget = story.broker.upkeep_of_budget();
     assert!((5 << 20..=6 << 20).contains(&of_budget), "{of_budget}");

@@ -1,22 +1,22 @@
-//! Two honest clients: a writer that keeps to its credit, and a listener that confirms what it got.
+//! Two honest clients: a writer that respects its credit, and a listener that confirms what it received.
 
 use super::story::{Story, id, listening, opening, turn};
 use crate::protocol::{
     CHUNK_OVERHEAD, MAGIC, MAX_CHUNK, Mode, Outcome, Reply, Request, SCRAP, Shortage, cost, encode,
 };
 
-/// A writer; its peer, its client and its stream have one name.
+/// A writer. Its peer, its client and its stream have the same name.
 pub struct Pen {
     pub name: String,
-    /// Bytes that it has and has not sent, and those that it has sent.
+    /// The number of bytes not sent yet, and (`written`) the number of bytes sent.
     pub in_hand: usize,
     pub written: usize,
-    /// The place in its stream of the next byte that it sends.
+    /// The offset of the next byte to send.
     pub next: u64,
-    /// What its chunks have cost since the last `Opened`, and may cost.
+    /// The cost of the chunks since the last `Opened`, and (`limit`) its limit.
     pub spent: u64,
     pub limit: u64,
-    /// What it was told is used up.
+    /// The resource that the satellite says is used up.
     pub full: Option<Shortage>,
     pub outcome: Option<Outcome>,
 }
@@ -39,7 +39,7 @@ impl Pen {
         pen
     }
 
-    /// Reads what the satellite said.
+    /// Processes all replies.
     pub fn take_in(&mut self, story: &mut Story) {
         for (reply, _) in story.hear(&self.name) {
             match reply {
@@ -60,12 +60,12 @@ impl Pen {
         }
     }
 
-    /// Whether one chunk of so many bytes may go.
+    /// Whether one chunk of this length may be sent.
     pub fn may_write(&self, len: usize) -> bool {
         self.spent + cost(len) <= self.limit
     }
 
-    /// Says that it has so many bytes more than it may send.
+    /// Requests credit for this many more bytes.
     pub fn want(&mut self, story: &mut Story, len: usize) {
         let want = self.spent + cost(len);
         story.say(
@@ -78,13 +78,13 @@ impl Pen {
         self.take_in(story);
     }
 
-    /// Takes so many bytes in hand, and sends what it may.
+    /// Adds this many bytes to the data to send, and sends as much as the credit allows.
     pub fn write(&mut self, story: &mut Story, len: usize) {
         self.in_hand += len;
         self.push(story);
     }
 
-    /// Sends what it may of what it has in hand, in chunks that its credit allows, and asks for more.
+    /// Sends as much as the credit allows, in chunks, and requests more credit.
     pub fn push(&mut self, story: &mut Story) {
         self.take_in(story);
         while self.in_hand > 0 {
@@ -118,7 +118,7 @@ impl Pen {
         self.take_in(story);
     }
 
-    /// Writes until no credit comes any more; returns how many bytes went. Has nothing in hand then.
+    /// Writes until no more credit arrives. Returns the number of bytes sent. No unsent data remains.
     pub fn fill(&mut self, story: &mut Story) -> usize {
         let before = self.written;
         while self.in_hand == 0 {
@@ -134,12 +134,12 @@ impl Pen {
     }
 }
 
-/// A listener; its peer, its client and itself have one name.
+/// A listener. Its peer, its client and the listener have the same name.
 pub struct Ear {
     pub name: String,
-    /// Turns that have arrived.
+    /// The number of items that have arrived.
     pub arrived: u64,
-    /// Payload bytes that have arrived.
+    /// The number of payload bytes that have arrived.
     pub bytes: usize,
     pub is_closed: bool,
 }
@@ -156,7 +156,7 @@ impl Ear {
         }
     }
 
-    /// Takes in what came; turns come one after the other.
+    /// Processes all replies, and checks that sequence numbers have no gaps.
     pub fn take_in(&mut self, story: &mut Story) {
         for (reply, payload) in story.hear(&self.name) {
             if let Some(turn) = turn(&reply) {
@@ -172,7 +172,7 @@ impl Ear {
         }
     }
 
-    /// Takes in what came and confirms it.
+    /// Processes all replies, and confirms them.
     pub fn confirm(&mut self, story: &mut Story) {
         self.take_in(story);
         if self.arrived > 0 && !self.is_closed {
@@ -181,7 +181,7 @@ impl Ear {
     }
 }
 
-/// So many bytes go from a writer to a listener, which confirms them as they come.
+/// Sends this many bytes from a writer to a listener, which confirms them as they arrive.
 #[track_caller]
 pub fn flow(story: &mut Story, pen: &mut Pen, ear: &mut Ear, len: usize) {
     let end = ear.bytes + len;

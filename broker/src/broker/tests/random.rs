@@ -1,5 +1,5 @@
-//! Random histories of honest clients: whatever they do and in whatever order, the budget holds,
-//! nothing is left behind, and what is taken arrives.
+//! Random histories of honest clients. Whatever they do and in whatever order: the budget holds, nothing is
+//! left behind, and everything taken arrives.
 
 use bytes::Bytes;
 use std::time::Duration;
@@ -10,25 +10,25 @@ use super::pen::{Ear, Pen, flow};
 use super::story::{MEMORY, Story, id, listening, reopening};
 use crate::protocol::{CHUNK_OVERHEAD, How, MAX_CHUNK, Mode, Reply, Request, Resume, cost};
 
-/// Used bytes are at most the budget, its reserve of a quarter, and two chunks for taps.
+/// The maximum of used bytes: the budget, its reserve of a quarter, and two chunks for taps.
 const MOST: u64 = MEMORY + MEMORY / 4 + 2 * (MAX_CHUNK as u64 + CHUNK_OVERHEAD);
 
 const PIPES: [&str; 2] = ["p", "q"];
 
-/// One thing that a client does.
+/// One action of a client.
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    /// Somebody opens a stream in a pipe.
+    /// A client opens a stream in a pipe.
     Open(usize),
-    /// A writer writes, or asks for the credit to do so.
+    /// A writer writes, or requests the credit for it.
     Write(usize, usize),
-    /// A writer asks for a lot of credit and does nothing with it.
+    /// A writer requests a lot of credit and does not use it.
     Want(usize),
     Finish(usize),
     Listen(usize, Mode),
     Confirm(usize),
     Leave(usize),
-    /// A connection breaks, and the client makes a new one, at once or not at all.
+    /// A connection breaks. The client reconnects at once, or never.
     Break(usize, bool),
     Eof(usize),
     Discard(usize),
@@ -148,7 +148,7 @@ impl History {
         );
     }
 
-    /// Time passes, in which everybody says that they are there.
+    /// Passes time, during which all clients send heartbeats.
     fn pass(&mut self, time: Duration) {
         let end = self.story.now + time;
         while self.story.now < end {
@@ -164,7 +164,7 @@ impl History {
         }
     }
 
-    /// A writer's and a listener's connection breaks.
+    /// Breaks the connection of a writer and of a listener.
     fn break_off(&mut self, who: usize, back: bool) {
         if let Some(pen) = pick(&mut self.pens, who) {
             pen.take_in(&mut self.story);
@@ -200,7 +200,7 @@ impl History {
         self.story.assert_frame_credit();
     }
 
-    /// All writers finish, all listeners go, and what waits is read to its end.
+    /// All writers finish, all listeners leave, and everything that waits is read.
     fn wind_up(&mut self) {
         for mut pen in self.pens.drain(..) {
             pen.finish(&mut self.story);
@@ -209,7 +209,7 @@ impl History {
         for (ear, ..) in self.ears.drain(..) {
             self.story.say(&ear.name, &Request::Bye);
         }
-        // Those who broke off are lost in the end.
+        // Clients that lost their connection time out.
         self.story.pass(Duration::from_secs(60));
         self.story.hello("asker", "asker");
         for pipe in PIPES {
@@ -227,13 +227,13 @@ impl History {
         assert_eq!(self.story.broker.used(), 0, "nothing is left behind");
         assert!(self.story.broker.pipes.iter().next().is_none());
         assert!(self.story.broker.streams.is_empty());
-        let mut takers = self.story.broker.takers.values();
+        let mut subscriptions = self.story.broker.subscriptions.values();
         assert!(
-            takers.all(|taker| taker.away.is_some()),
+            subscriptions.all(|subscription| subscription.away.is_some()),
             "who may come back is kept"
         );
         assert_eq!(
-            self.story.broker.effects.feeds,
+            self.story.broker.effects.cursors,
             self.story.broker.kept_parts()
         );
     }
@@ -275,7 +275,7 @@ proptest! {
         history.wind_up();
     }
 
-    /// However the memory was used up, a writer whose listener takes what comes can go on.
+    /// However the memory was used up, a writer can continue if its listener takes what arrives.
     #[test]
     fn rule_12_a_full_satellite_can_always_be_drained(
         steps in prop::collection::vec(step(), 0..150),
@@ -295,7 +295,7 @@ proptest! {
         }
     }
 
-    /// Messages in which every field is chance never break the broker or its budget.
+    /// Messages with random values in every field never break the broker or its budget.
     #[test]
     fn nonsense_never_exceeds_the_budget(
         words in prop::collection::vec((0..12_u8, 0..4_u8, any::<u64>(), 0..6_u64), 0..200),
@@ -387,7 +387,7 @@ fn nonsense(story: &mut Story, who: &str, kind: u8, name: &str, number: u64) {
                 order: Bytes::new(),
             },
         ),
-        10 => story.write_wanting(who, name, number, &[b'x'; 20_000], number << 16),
+        10 => story.write_wanting(who, name, number, &vec![b'x'; 20_000], number << 16),
         _ => {
             let program = String::new();
             let revision = u16::from(number < 3);

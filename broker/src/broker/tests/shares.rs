@@ -1,10 +1,10 @@
-//! Fair shares: what one key may hold, what is kept for those who manage, what a revocation lets go of.
+//! Fair shares: what one key may hold, what is kept for managing keys, and what a revocation releases.
 
 use std::collections::HashMap;
 
 use super::story::{MEMORY, Story, id, opening, peer};
 use crate::broker::{MAX_LISTENERS, MAX_STREAMS};
-use crate::keys::{KeyId, Roll};
+use crate::keys::{KeyId, KeyRegistry};
 use crate::protocol::{
     Code, Holds, Mode, NewKey, PublicKey, REVISION, Reply, Request, Rights, Shortage,
 };
@@ -26,7 +26,7 @@ const WRITE_NOT: Rights = Rights {
     manage: false,
 };
 
-/// The keys, by their numbers.
+/// The keys, in the order of their ids.
 const KEYS: [(&str, Rights, Option<u64>); 4] = [
     ("owner", Rights::ALL, None),
     ("host", WRITE, None),
@@ -39,13 +39,13 @@ fn number(name: &str) -> KeyId {
     KeyId(place.expect("there is such a key") as u64)
 }
 
-/// A satellite that serves forty clients and has these keys.
+/// A satellite with these keys that serves forty clients.
 fn shared() -> Story {
     shared_within(MEMORY)
 }
 
 fn shared_within(memory: u64) -> Story {
-    let mut roll = Roll::default();
+    let mut registry = KeyRegistry::default();
     for (number, (name, rights, quota)) in (0..).zip(KEYS) {
         let new = NewKey {
             name: name.to_owned(),
@@ -59,15 +59,15 @@ fn shared_within(memory: u64) -> Story {
             boxed: None,
             voucher: None,
         };
-        roll.invite(new, 0).expect("the kinds are good");
+        registry.invite(new, 0).expect("the kinds are good");
     }
     let mut story = Story::with(|settings| (settings.clients, settings.memory) = (40, memory));
     let broker = std::mem::replace(&mut story.broker, Story::new().broker);
-    story.broker = broker.guarded_by(roll, None);
+    story.broker = broker.guarded_by(registry, None);
     story
 }
 
-/// Somebody comes with a key; what it is told.
+/// A client connects with a key. Returns what it is told.
 fn come(story: &mut Story, who: &str, key: &str) -> Reply {
     story.keys.insert(peer(who), number(key));
     let hello = Request::Hello {
@@ -83,7 +83,7 @@ fn last(story: &mut Story, who: &str) -> Reply {
     story.hear(who).pop().expect("it was told something").0
 }
 
-/// It has its share, and the sentence says so in the name of its key.
+/// Asserts that a reply refuses more because the key has its share, and names the key.
 #[track_caller]
 fn assert_share(reply: &Reply, key: &str) {
     let Reply::Error {
@@ -113,7 +113,7 @@ fn one_key_has_a_quarter_of_the_connections_and_others_find_some() {
     }
     assert_share(&come(&mut story, "one more", "host"), "host");
     assert_eq!(holds(&story, "host").clients, 10);
-    // Who comes again is no other one.
+    // A client that reconnects is not counted twice.
     assert!(is_in(&come(&mut story, "c3", "host")));
     let keys = ["small", "tv", "tv", "small"].into_iter().cycle();
     let others: Vec<_> = (0..20).zip(keys).collect();
@@ -127,7 +127,7 @@ fn one_key_has_a_quarter_of_the_connections_and_others_find_some() {
     for client in 0..6 {
         assert!(is_in(&come(&mut story, &format!("o{client}"), "owner")));
     }
-    // The last eighth is for who manages.
+    // The last eighth is for managing keys.
     let refused = come(&mut story, "d0", "small");
     assert!(
         matches!(
@@ -177,7 +177,7 @@ fn one_key_has_a_quarter_of_the_streams_and_of_the_listeners() {
     let share = (MAX_STREAMS / 4) as u64;
     let held = holds(&story, "host");
     assert_eq!((held.streams, held.writers), (share, share));
-    // All of it is let go of with the key.
+    // Revoking the keys releases everything.
     for key in ["host", "tv"] {
         let revoke = Request::Revoke {
             name: key.to_owned(),
@@ -223,7 +223,7 @@ fn what_a_key_wrote_waits_up_to_its_quota_and_no_further() {
     assert_eq!(full, Some(Shortage::Key(quota)));
     let held = holds(&story, "small");
     assert!(held.bytes <= quota && held.bytes >= quota / 2, "{held:?}");
-    // Others have room, and it has some again once somebody takes what it wrote.
+    // Others have room. The key has room again once somebody takes what was written with it.
     story.open("o", "mine", "q");
     assert!(matches!(
         last(&mut story, "o"),

@@ -1,5 +1,5 @@
-//! A language for stories about a broker. Peers, clients, streams and listeners go by short names; what
-//! a peer was told is read back as words, so that a story can be compared with what is expected.
+//! A small language for tests of a broker. Peers, clients, streams and listeners have short names. The
+//! replies to a peer are read back as text, so that a test can compare them with what it expects.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -19,19 +19,19 @@ use crate::protocol::{
 };
 use crate::store::Memory;
 
-/// The budget of a story that does not say another.
+/// The memory budget, unless a story sets another one.
 pub const MEMORY: u64 = 4 << 20;
 
-/// The times of a story that does not say others.
+/// The timeouts, unless a story sets others.
 pub const WRITER_LOST: Duration = Duration::from_secs(60);
 pub const LISTENER_LOST: Duration = Duration::from_secs(10);
 
-/// The last moment in which something that takes so long is not over.
+/// The last moment before this time is over.
 pub fn just_before(time: Duration) -> Duration {
     time.saturating_sub(Duration::from_millis(1))
 }
 
-/// The UUID behind a short name.
+/// The UUID for a short name.
 pub fn id(name: &str) -> Uuid {
     let mut bytes = [0; 16];
     bytes[..name.len()].copy_from_slice(name.as_bytes());
@@ -42,7 +42,7 @@ pub fn peer(name: &str) -> Peer {
     Peer(Bytes::copy_from_slice(name.as_bytes()))
 }
 
-/// A reply that came to a peer, with the payload of a chunk.
+/// A reply to a peer, with the payload of a chunk.
 pub type Heard = (Reply, Option<Bytes>);
 
 pub struct Story {
@@ -52,16 +52,16 @@ pub struct Story {
     pub is_stopped: bool,
     /// Connections whose queue is full.
     pub congested: HashSet<Peer>,
-    /// The keys of connections, at a satellite that has keys.
+    /// The keys of connections, at a satellite with keys.
     pub keys: HashMap<Peer, KeyId>,
-    /// Rolls that were saved, the latest last.
+    /// The saved authorized keys, most recent last.
     pub saved: Vec<Bytes>,
-    /// Why none can be saved, if so.
+    /// Why keys cannot be saved. None if they can.
     pub disk_fault: Option<String>,
     heard: HashMap<Peer, Vec<Heard>>,
-    /// What each connection may send in large frames.
+    /// The frame credit of each connection.
     frame_credit: HashMap<Peer, i64>,
-    /// What peers of the original protocol were sent: their messages behind the magic frame.
+    /// What v0.1 peers were sent: their messages without the magic frame.
     pub old_heard: HashMap<Peer, Vec<Vec<Bytes>>>,
 }
 
@@ -102,7 +102,7 @@ impl Story {
         }
     }
 
-    /// Hands one input in and does all that the broker wants thereupon.
+    /// Passes one input to the broker, and carries out all its outputs.
     pub fn happen(&mut self, input: Input) {
         self.broker.tell_time(1_700_000_000 + self.now.as_secs());
         self.broker.handle(self.now, input);
@@ -113,8 +113,8 @@ impl Story {
                     frames,
                     report,
                 } => self.deliver(peer, &frames, report),
-                Output::SaveKeys(roll) => {
-                    self.saved.push(roll);
+                Output::SaveKeys(registry) => {
+                    self.saved.push(registry);
                     let saved = self.disk_fault.clone().map_or(Ok(()), Err);
                     self.broker.handle(self.now, Input::KeysSaved(saved));
                 }
@@ -152,7 +152,7 @@ impl Story {
         }
     }
 
-    /// A message of any frames comes from a peer.
+    /// A message with any frames arrives from a peer.
     pub fn send(&mut self, from: &str, frames: &[&[u8]]) {
         let peer = peer(from);
         let lens: Vec<_> = frames.iter().map(|frame| frame.len()).collect();
@@ -169,7 +169,7 @@ impl Story {
         });
     }
 
-    /// A frame, as it arrives: a large one is empty if its connection has no credit for it.
+    /// A frame as it arrives: a large frame is empty if its connection has no credit for it.
     fn take_in(&mut self, peer: &Peer, frame: &[u8]) -> Bytes {
         if frame.len() <= FREE_FRAME {
             return Bytes::copy_from_slice(frame);
@@ -183,8 +183,8 @@ impl Story {
         Bytes::copy_from_slice(frame)
     }
 
-    /// What connections may send in large frames is what their writers may send, with no more than a little
-    /// that has not been taken back yet.
+    /// Asserts that each connection may send as much in large frames as its writers may send, plus at most a
+    /// small amount that has not been taken back yet.
     #[track_caller]
     pub fn assert_frame_credit(&self) {
         let mut may_send = HashMap::<&Peer, i64>::new();
@@ -202,7 +202,7 @@ impl Story {
                 .broker
                 .clients
                 .at(peer)
-                .is_some_and(|it| self.broker.clients.is_old(it))
+                .is_some_and(|it| self.broker.clients.is_v01(it))
             {
                 continue;
             }
@@ -216,7 +216,7 @@ impl Story {
         self.send(from, &[MAGIC, &encode(request)]);
     }
 
-    /// Messages that have all arrived before the broker is asked what to do.
+    /// Several messages arrive before the broker is polled.
     pub fn say_at_once(&mut self, from: &str, requests: &[Request]) {
         let (last, others) = requests.split_last().expect("there is something to say");
         for request in others {
@@ -234,7 +234,7 @@ impl Story {
         self.happen(Input::Disconnected { peer: peer(who) });
     }
 
-    /// Time passes; the loop wakes at each deadline and at the end.
+    /// Passes time. The loop wakes at each deadline and at the end.
     pub fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         for _ in 0..10_000 {
@@ -252,25 +252,25 @@ impl Story {
         panic!("the broker's deadline does not move");
     }
 
-    /// All replies that came to a peer since the last look.
+    /// All replies to a peer since the last call.
     pub fn hear(&mut self, who: &str) -> Vec<Heard> {
         mem::take(self.heard.entry(peer(who)).or_default())
     }
 
-    /// The same in words.
+    /// The same as text.
     pub fn told(&mut self, who: &str) -> String {
         let words: Vec<_> = self.hear(who).into_iter().map(words).collect();
         words.join(", ")
     }
 
-    /// The only reply that came to a peer.
+    /// The only reply to a peer.
     pub fn reply(&mut self, who: &str) -> Reply {
         let mut heard = self.hear(who);
         assert_eq!(heard.len(), 1, "one reply: {heard:?}");
         heard.remove(0).0
     }
 
-    /// What a peer was refused, and in which words.
+    /// The code and message of the refusal that a peer received.
     pub fn refusal(&mut self, who: &str) -> (Code, String) {
         match self.reply(who) {
             Reply::Error { code, message, .. } => (code, message),
@@ -278,7 +278,7 @@ impl Story {
         }
     }
 
-    /// What a peer of the original protocol got: bytes as they are, ends as `.`, HELLO as `hello`.
+    /// What a v0.1 peer received: bytes as they are, ends as `.`, HELLO as `hello`.
     pub fn old_told(&mut self, who: &str) -> String {
         assert_eq!(
             self.told(who),
@@ -300,7 +300,7 @@ impl Story {
     }
 }
 
-/// What honest clients say.
+/// Messages of honest clients.
 impl Story {
     /// `client` says hello on the connection `from`, and is welcomed.
     pub fn hello(&mut self, from: &str, client: &str) {
@@ -317,7 +317,7 @@ impl Story {
         assert!(told.ends_with("welcome"), "{told}");
     }
 
-    /// The same for a client that has one connection, of its own name.
+    /// The same for clients with one connection each, which has the client's name.
     pub fn meet(&mut self, names: &[&str]) {
         for name in names {
             self.hello(name, name);
@@ -328,7 +328,7 @@ impl Story {
         self.say(from, &opening(stream, pipe));
     }
 
-    /// A chunk of which the first byte has the place `at` in its stream.
+    /// Sends a chunk with the offset `at`.
     pub fn write(&mut self, from: &str, stream: &str, at: u64, bytes: &[u8]) {
         self.write_wanting(from, stream, at, bytes, 0);
     }
@@ -359,7 +359,7 @@ impl Story {
         );
     }
 
-    /// A whole stream of one chunk.
+    /// Sends a whole stream of one chunk.
     pub fn store(&mut self, from: &str, stream: &str, pipe: &str, text: &str) {
         self.open(from, stream, pipe);
         self.write(from, stream, 0, text.as_bytes());
@@ -384,14 +384,13 @@ impl Story {
         );
     }
 
-    /// Confirms the first `turns` turns, then drains.
+    /// Confirms the first `turns` items, then drains.
     pub fn drain_from(&mut self, from: &str, listener: &str, turns: u64) -> String {
         self.confirm(from, listener, turns);
         self.drain(from, listener)
     }
 
-    /// Confirms all that a listener has been sent, and all that this brings, until nothing comes any
-    /// more; in words.
+    /// Confirms everything that a listener is sent until nothing more arrives. Returns it as text.
     pub fn drain(&mut self, from: &str, listener: &str) -> String {
         let mut all = String::new();
         loop {

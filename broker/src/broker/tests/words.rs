@@ -1,10 +1,10 @@
-//! What honest clients say, and what they are told in words.
+//! Messages of honest clients, and replies as text.
 
 use crate::protocol::{How, Mode, Progress, Reply, Request, Resume};
 
 use super::story::{Heard, id};
 
-/// The opening of a new stream.
+/// Opens a new stream.
 pub fn opening(stream: &str, pipe: &str) -> Request {
     Request::Open {
         stream: id(stream),
@@ -17,7 +17,7 @@ pub fn opening(stream: &str, pipe: &str) -> Request {
     }
 }
 
-/// A writer comes back for a stream; the first byte it still has is `from`.
+/// Resumes a stream. `from` is the first byte that the writer still has.
 pub fn reopening(stream: &str, pipe: &str, from: u64) -> Request {
     Request::Open {
         stream: id(stream),
@@ -30,8 +30,8 @@ pub fn reopening(stream: &str, pipe: &str, from: u64) -> Request {
     }
 }
 
-/// A listener joins, or comes back with so many turns. What they cost is nothing to a satellite that
-/// was not restarted.
+/// Joins, or resumes after `arrived` items. The cost is 0, because a satellite that was not restarted does
+/// not use it.
 pub fn listening(listener: &str, pipe: &str, mode: Mode, arrived: Option<u64>) -> Request {
     Request::Listen {
         listener: id(listener),
@@ -45,7 +45,7 @@ pub fn listening(listener: &str, pipe: &str, mode: Mode, arrived: Option<u64>) -
     }
 }
 
-/// A listener comes back that has printed so much of a stream.
+/// Resumes a listener that has printed some of a stream.
 pub fn returning(
     listener: &str,
     pipe: &str,
@@ -72,7 +72,7 @@ pub fn returning(
     }
 }
 
-/// The turn of a reply that has one.
+/// The sequence number of a reply, if it has one.
 pub fn turn(reply: &Reply) -> Option<u64> {
     match reply {
         Reply::Chunk { turn, .. } | Reply::Ended { turn, .. } | Reply::Done { turn, .. } => {

@@ -1,4 +1,4 @@
-//! Questions that look at much: who asks them waits, and nobody else.
+//! Expensive queries: whoever asks them waits, and nobody else does.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::story::{Story, peer};
 use crate::broker::Input;
 use crate::protocol::{Code, Reply, Request};
 
-/// A satellite with so many streams in each of some pipes.
+/// A satellite with this many streams in each of several pipes.
 fn crowded() -> Story {
     let mut story = Story::with(|settings| settings.memory = 64 << 20);
     story.meet(&["w", "a", "b"]);
@@ -33,7 +33,7 @@ fn who_asks_for_much_waits_with_the_next_question_and_nobody_else_does() {
         assert_eq!(answers(&mut story, "a"), 1, "{question:?}");
         story.say("b", &question);
         assert_eq!(answers(&mut story, "b"), 1, "{question:?}");
-        // What else it says is heard at once.
+        // Other requests of the same client are answered at once.
         story.say("a", &Request::Ping);
         assert_eq!(story.told("a"), "Pong");
         for _ in 0..4 {

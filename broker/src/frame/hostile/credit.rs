@@ -1,11 +1,11 @@
-//! A frame that is longer than the free size takes memory only if its connection was given credit for it.
+//! A frame that is longer than the free size takes memory only if its connection has credit for it.
 
 use super::*;
 
-/// The longest frame that needs no credit in these tests.
+/// The length of the longest frame that needs no credit in these tests.
 const FREE: usize = 100;
 
-/// What a frame costs beside its bytes.
+/// The cost of a frame besides its bytes.
 const OVERHEAD: usize = 256;
 
 /// Lengths of frames that are too long, on both sides of what the decoder reads at once.
@@ -25,13 +25,13 @@ fn asking_of(context: &zmq::Context, free: usize) -> Socket {
     router
 }
 
-/// A peer that is let in, and what it is called.
+/// An admitted peer, and its routing id.
 fn peer_of(router: &Socket, version: Version) -> (Bytes, Peer) {
     let mut peer = Peer::speaking(router, version);
     (route_in(router, version, &mut peer), peer)
 }
 
-/// A payload of which no two parts are alike.
+/// A payload in which no two parts are the same.
 fn payload(len: usize) -> Vec<u8> {
     (0_u32..).flat_map(u32::to_le_bytes).take(len).collect()
 }
@@ -40,7 +40,7 @@ fn cost(len: usize) -> i64 {
     (len + OVERHEAD).try_into().unwrap()
 }
 
-/// The next message has these frames.
+/// Asserts that the next message has these frames.
 fn comes(router: &Socket, frames: &[&[u8]]) {
     let message = await_message(router, 9);
     let lengths: Vec<_> = message[1..].iter().map(Bytes::len).collect();
@@ -106,7 +106,7 @@ fn a_frame_costs_its_length_and_256_bytes() {
     assert!(give_credit(&mut router, &route, 2 * cost(1000) - 1).unwrap());
     send_expecting(&router, &payload);
     send_expecting(&router, b"");
-    // What was too little is still there.
+    // The insufficient credit is still there.
     assert!(give_credit(&mut router, &route, 1).unwrap());
     send_expecting(&router, &payload);
     send_expecting(&router, b"");
@@ -222,7 +222,7 @@ fn a_message_keeps_the_number_of_its_frames() {
     }
 }
 
-/// A frame that is too long for any credit ends its connection, as ever.
+/// A frame that is too long for any credit ends its connection, with and without credit.
 #[test]
 fn the_greatest_length_holds_with_credit_and_without() {
     for credit in [0, i64::MAX] {
@@ -236,7 +236,8 @@ fn the_greatest_length_holds_with_credit_and_without() {
     }
 }
 
-/// However the bytes fall into the decoder's buffer, and while the socket's queue is full.
+/// Dropped frames keep their place, however the bytes are split over the decoder's buffer, and while the
+/// socket's queue is full.
 #[test]
 fn dropped_frames_keep_their_place_among_others() {
     for version in VERSIONS {
@@ -265,7 +266,7 @@ fn dropped_frames_keep_their_place_among_others() {
 #[cfg(target_os = "linux")]
 const PEERS: usize = 200;
 
-/// Memory is freed when a connection ends, so all of them have to be there at once.
+/// Memory is freed when a connection ends, so all peers must be connected at once.
 #[test]
 #[cfg(target_os = "linux")]
 fn long_frames_that_are_never_finished_take_no_memory_without_credit() {

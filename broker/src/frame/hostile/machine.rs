@@ -1,4 +1,4 @@
-//! What the network or a machine without descriptors or memory may do to a socket.
+//! What the network, or a machine without file descriptors or memory, can do to a socket.
 
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
@@ -9,8 +9,8 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use super::*;
 
-/// A listener pauses for longer than this in all, between four failures. One that spun would fail thousands
-/// of times in this time; over ipc it ended the program.
+/// A listener pauses for longer than this in total between four failures. Without pauses, it would fail
+/// thousands of times in this time; over ipc, that ended the program.
 const PAUSES: Duration = Duration::from_millis(250);
 
 #[test]
@@ -53,7 +53,7 @@ fn others_wait(endpoint: &str, connect: impl Fn(&str) -> Box<dyn Read>) {
     }
     assert!(start.elapsed() > PAUSES, "it spins");
     drop(held);
-    // It is taken in, and greeted.
+    // The connection is accepted and greeted.
     other.read_exact(&mut [0; 10]).unwrap();
     end_monitor(&mut router);
 }
@@ -68,7 +68,7 @@ fn use_up_descriptors() -> Vec<File> {
     files.collect()
 }
 
-/// Its timer would have come for a listener that is no more.
+/// Without the patch, the timer would fire for a listener that no longer exists.
 #[test]
 fn a_listener_that_waits_for_descriptors_may_be_closed() {
     if env::var_os(BY_ITSELF).is_none() {
@@ -94,7 +94,7 @@ fn a_listener_that_waits_for_descriptors_may_be_closed() {
     drop((stranger, held));
 }
 
-/// A ROUTER, and the failures to accept a connection that it tells of.
+/// A ROUTER, and a monitor that reports failures to accept a connection.
 fn watched(context: &zmq::Context, endpoint: &str) -> (Socket, Socket) {
     let mut router = context.socket(zmq::ROUTER).unwrap();
     let failed = zmq::SocketEvent::ACCEPT_FAILED.to_raw();
@@ -105,7 +105,7 @@ fn watched(context: &zmq::Context, endpoint: &str) -> (Socket, Socket) {
     (router, failures)
 }
 
-/// A listener of another kind is given to libzmq, whose every connection it fails to set up.
+/// libzmq gets a listener of another kind, and fails to set up every connection of it.
 #[test]
 fn a_connection_that_cannot_be_set_up_is_closed() {
     let context = zmq::Context::new();
@@ -122,7 +122,7 @@ fn a_connection_that_cannot_be_set_up_is_closed() {
     let_it_be_seen(&context);
 }
 
-/// The last word is a reset behind an end, whose error is EPIPE.
+/// The last error is a reset after the end of the stream, which gives EPIPE.
 #[test]
 fn a_stream_to_connect_over_may_have_ended_twice() {
     let context = zmq::Context::new();
@@ -136,7 +136,7 @@ fn a_stream_to_connect_over_may_have_ended_twice() {
     let_it_be_seen(&context);
 }
 
-/// A packet that is too long for its socket is an error of its connection.
+/// A packet that is too long for its socket is an error of its connection only.
 #[test]
 #[cfg(target_os = "linux")]
 fn what_cannot_be_written_ends_nothing_else() {
@@ -148,7 +148,7 @@ fn what_cannot_be_written_ends_nothing_else() {
     connect_over(&mut dealer, near).unwrap();
     let mut far = UnixStream::from(far);
     far.set_read_timeout(Some(PATIENCE)).unwrap();
-    // libzmq reads this much of a greeting at a time.
+    // libzmq reads this many bytes of a greeting at a time.
     let greeting = greeting(Version::V31);
     let (first, rest) = greeting.split_at(12);
     for packet in [first, rest] {
@@ -158,13 +158,13 @@ fn what_cannot_be_written_ends_nothing_else() {
     let packet = [&head(COMMAND, command.len())[..], &command].concat();
     far.write_all(&packet).unwrap();
     send(&mut dealer, None, &[Bytes::from(vec![0; 8 << 20])]).unwrap();
-    // The first packet of the frame fills this, and the second one is too long.
+    // The first packet of the frame fills this buffer, and the second one is too long.
     let mut packet = [0; 256];
     while far.read(&mut packet).unwrap() < packet.len() {}
     let_it_be_seen(&context);
 }
 
-/// A listening socket that somebody else shuts down has an error for every accept.
+/// If somebody else shuts down a listening socket, every accept fails.
 #[test]
 fn a_listener_that_can_accept_nobody_ends_nothing_else() {
     let context = zmq::Context::new();
@@ -189,7 +189,7 @@ fn a_listener_that_can_accept_nobody_ends_nothing_else() {
     let_it_be_seen(&context);
 }
 
-/// `poll` refuses any descriptor where none may be open.
+/// `poll` refuses every descriptor in a process that may not open any.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_look_into_an_empty_socket_takes_no_system_call() {

@@ -9,15 +9,15 @@ fn secret(text: &str) -> Secret {
     Secret::new(hex(text))
 }
 
-/// The seed of the bytes 0, 1, 2 and so on.
+/// The seed with the bytes 0, 1, 2 and so on.
 fn seed() -> Seed {
     Seed::new(secret(
         "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
     ))
 }
 
-/// What `crypto_box_keypair`, and so libzmq, makes of a secret half: the pairs of Alice and Bob in
-/// RFC 7748, section 6.1, whose secret halves are not clamped.
+/// What `crypto_box_keypair`, and so libzmq, makes of a secret key: the pairs of Alice and Bob in RFC 7748,
+/// section 6.1, whose secret keys are not clamped.
 #[test]
 fn public_halves_are_those_of_rfc_7748() {
     for (secret_half, public) in [
@@ -60,8 +60,8 @@ fn derived_pairs_are_pairs() {
     }
 }
 
-/// `DeriveKeyPair` itself: `ikmE`, `skEm` and `pkEm` of RFC 9180, appendix A.7.3. RFC 9180 prints
-/// secret halves before they are clamped.
+/// `DeriveKeyPair` itself: `ikmE`, `skEm` and `pkEm` of RFC 9180, appendix A.7.3. RFC 9180 prints secret keys
+/// before they are clamped.
 #[test]
 fn a_pair_without_a_label_is_that_of_rfc_9180() {
     let ikm = secret("43b078912a54b591a7b09b16ce89a1955a9dd60b29fb611e044260046e8b061b");
@@ -74,8 +74,8 @@ fn a_pair_without_a_label_is_that_of_rfc_9180() {
     assert_eq!(pair.public, Pair::of(printed).public);
 }
 
-/// Machines in use hold nothing but seeds: what derives from them may never change. The values were
-/// computed apart from this code, from the text of RFC 9180 and HMAC.
+/// Machines in use store only seeds, so what derives from a seed may never change. The values were computed
+/// independently of this code, from the text of RFC 9180 and HMAC.
 #[test]
 fn what_derives_from_a_seed_stays() {
     let seed = seed();

@@ -26,7 +26,7 @@ const BOXED: Kind = Kind::Boxed {
     managing: [7; LENGTH],
 };
 
-/// The text of a token with this binary part, checksum included.
+/// The text of a token with this binary part, which includes the checksum.
 fn text_of(binary: &[u8]) -> String {
     format!(
         "skypipe://sky:9000/{}",
@@ -40,8 +40,8 @@ fn summed(binary: &[u8]) -> String {
     text_of(&[binary, &sum].concat())
 }
 
-/// Invitations are printed by one version and used by another. The texts were computed apart from
-/// this code.
+/// Invitations are printed by one version and used by another. The texts were computed independently of this
+/// code.
 #[test]
 fn the_text_of_each_kind_stays() {
     for (kind, secret) in [
@@ -159,7 +159,7 @@ fn what_is_no_invitation_is_told_so() {
     }
 }
 
-/// All 63 other characters of the alphabet and some beyond it, at each place.
+/// Tries all 63 other characters of the alphabet, and some beyond it, at each position.
 #[test]
 fn every_changed_character_is_noticed() {
     let text = token(BOXED).encode();
@@ -265,8 +265,8 @@ prop_compose! {
     }
 }
 
-/// Whether a piece of the secret part of `text`, be it eight characters long, stands in `message`.
-/// (Shorter ones would be in there by chance once in a while.)
+/// Whether `message` contains eight consecutive characters of the secret part of `text`. (Fewer would occur
+/// by chance once in a while.)
 fn repeats(message: &str, text: &str) -> bool {
     let secret = text.rsplit('/').next().unwrap_or("");
     let secret: Vec<char> = secret.chars().collect();

@@ -1,20 +1,20 @@
-//! How much of the disk may be used, which follows what others leave free.
+//! The disk budget, which follows the free space that others leave.
 //!
-//! Owns the numbers and the look at the filesystem. What is done about them is `upkeep`'s.
+//! This module owns the numbers and asks the filesystem for free space. `upkeep` acts on the numbers.
 
 use std::fmt;
 use std::fs::File;
 use std::io;
 
-/// Tells how many bytes are free on the filesystem of a directory; tests put in one of their own.
+/// Returns the number of free bytes on the filesystem of a directory. Tests replace it.
 pub type FreeSpace = Box<dyn Fn(&File) -> io::Result<u64> + Send>;
 
-/// What may be used, in percent, where nobody said how much.
+/// The share of the available space that may be used, in percent, if no budget was configured.
 const SHARE: u64 = 90;
 
 /// The budget, as of the last [look](Self::look).
 pub struct Budget {
-    /// What was said.
+    /// The configured budget, in bytes. None if none was configured.
     said: Option<u64>,
     free_space: FreeSpace,
     payloads: u64,
@@ -22,7 +22,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// A budget of `said` bytes, or of a share of what there is. Nothing, before the first look.
+    /// A budget of `said` bytes, or of a share of the available space. It is 0 before the first look.
     #[must_use]
     pub fn new(said: Option<u64>, free_space: FreeSpace) -> Self {
         Self {
@@ -33,8 +33,8 @@ impl Budget {
         }
     }
 
-    /// Looks how much is free beside `stored` bytes of our own. If that cannot be told, an error, and
-    /// the budget stays as it was.
+    /// Updates the budget from the free space and `stored`, the size of our own files in bytes. If the free
+    /// space is unknown, returns an error and leaves the budget unchanged.
     pub fn look(&mut self, directory: &File, stored: u64) -> io::Result<()> {
         let there = stored.saturating_add((self.free_space)(directory)?);
         self.everything = self.said.map_or(there, |said| said.min(there));
@@ -45,19 +45,19 @@ impl Budget {
         Ok(())
     }
 
-    /// What all files may come to when a payload is saved, in bytes.
+    /// The maximum total size of all files when a payload is saved, in bytes.
     #[must_use]
     pub fn payloads(&self) -> u64 {
         self.payloads
     }
 
-    /// What all files may come to with what must not wait for room, in bytes.
+    /// The maximum total size of all files including data that must not wait for room, in bytes.
     #[must_use]
     pub fn everything(&self) -> u64 {
         self.everything
     }
 
-    /// What was said, if that is what limits.
+    /// The configured budget, if it is what limits the payloads.
     #[must_use]
     pub fn said(&self) -> Option<u64> {
         self.said.filter(|said| *said == self.payloads)
@@ -74,7 +74,7 @@ impl fmt::Debug for Budget {
     }
 }
 
-/// What the filesystem says is free for this user.
+/// The free space that the filesystem reports for this user.
 pub fn free_space(directory: &File) -> io::Result<u64> {
     let found = rustix::fs::fstatvfs(directory)?;
     Ok(found.f_bavail.saturating_mul(found.f_frsize))

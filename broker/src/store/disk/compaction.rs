@@ -1,9 +1,9 @@
-//! Makes the log smaller: copies what lives of a mostly dead segment to the log's end, and puts many
-//! small chunks of one stream together.
+//! Shrinks the log: copies the live entries of a mostly dead segment to the end of the log, and merges many
+//! small chunks of one stream.
 //!
-//! Owns the choice of what is worth it, and takes small steps, so that the loop never stalls. It
-//! copies and never deletes: the segment is deleted like any other in which nothing lives, once
-//! the copy is safe.
+//! This module chooses what is worth copying, and works in small steps so that the loop never stalls. It
+//! copies and never deletes. A segment without live entries is deleted in the usual way once the copies are
+//! safe.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use super::log::BUFFER;
 use super::scan::{Found, Scanner};
 use crate::store::{Mark, StreamKey, WriteError};
 
-/// Bytes that are copied in one step.
+/// The number of bytes copied in one step.
 const STEP: u64 = 4 << 20;
 
-/// Entries that are looked at in one step.
+/// The number of entries examined in one step.
 const LOOKS: usize = 4096;
 
-/// A segment from which what lives is copied.
+/// A segment whose live entries are being copied.
 #[derive(Debug)]
 pub struct Compaction {
     segment: u32,
@@ -30,16 +30,16 @@ pub struct Compaction {
     position: u64,
 }
 
-/// When to look for the next segment.
+/// When to compact the next segment.
 #[derive(Debug, Default)]
 pub struct Plan {
     under_way: Option<Compaction>,
-    /// What had been released, and which checkpoint held, when there was nothing to do.
+    /// The release count and the checkpoint at which there was last nothing to do.
     nothing_at: Option<(u64, u32)>,
 }
 
 impl Disk {
-    /// Does a bounded part of what there is to do.
+    /// Does one bounded step of the compaction.
     pub(super) fn compact(&mut self) {
         if self.plan.under_way.is_none() {
             self.plan.under_way = self.choose();
@@ -51,7 +51,7 @@ impl Disk {
         }
     }
 
-    /// The emptiest old segment, if it is worth its copying.
+    /// The old segment with the fewest live bytes, if copying it is worthwhile.
     fn choose(&mut self) -> Option<Compaction> {
         let (used, budget) = (self.used(), self.budget.payloads());
         let segment = self.segment;
@@ -67,9 +67,9 @@ impl Disk {
         {
             return None;
         }
-        // The nearer the end, the less a segment must give for its copying.
+        // The fuller the disk, the less a segment has to free to be worth copying.
         let is_tight = is_refusing || used > budget - budget / 4;
-        // On a full disk the copy must fit into the reserve, and leave some of it for records.
+        // On a full disk, the copy must fit into the reserve and leave some of it for records.
         let most = match (is_refusing, self.reserve.is_there()) {
             (false, _) => u64::MAX,
             (true, true) => self.reserve.size() / 4 * 3,
@@ -129,7 +129,7 @@ impl Disk {
                         continue;
                     }
                     if !self.make_room(header.entry_size()) {
-                        // Tried again at the next flush, from here on.
+                        // The next flush tries again from here.
                         compaction.position = place.position;
                         return Next::Continue;
                     }
@@ -155,8 +155,8 @@ impl Disk {
         Next::Continue
     }
 
-    /// Writes the last chunks of a stream once more as one, if they are many and small; returns what
-    /// that gives back. When that cannot be done now, they stay as they are.
+    /// Rewrites the last chunks of a stream as one chunk, if they are many and small. Returns the freed cost.
+    /// If that is not possible now, the chunks stay as they are.
     pub(super) fn merge(&mut self, stream: StreamKey) -> u64 {
         let Some(entries) = self.index.take_run(stream) else {
             return 0;
@@ -172,7 +172,7 @@ impl Disk {
         for entry in &entries {
             match self.payload(stream, *entry) {
                 Ok(payload) => body.extend_from_slice(&payload),
-                // It is told when a listener comes to it.
+                // The error is reported when a listener gets there.
                 Err(_) => return 0,
             }
         }
@@ -197,7 +197,7 @@ impl Disk {
         freed
     }
 
-    /// Writes an entry, past the buffer if it is large.
+    /// Writes an entry, bypassing the buffer if the entry is large.
     pub(super) fn write(
         &mut self,
         header: &Header,

@@ -1,6 +1,6 @@
-//! The directory in which everything lies: its files' names, its lock, and its own syncing.
+//! The store's directory: file names, the lock, and syncing of the directory itself.
 //!
-//! Never deletes a file of which it does not know what it is, nor one that is called damaged.
+//! This module never deletes a file that it does not know, nor a file that is marked as damaged.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -13,13 +13,13 @@ use super::OpenError;
 use super::presence::Presence;
 use super::reserve::RESERVE;
 
-/// The name of the file that is locked.
+/// The name of the lock file.
 const LOCK: &str = "lock";
 
-/// What the name of a file ends with that is not wholly written.
+/// The suffix of files that are not completely written.
 const UNFINISHED: &str = ".tmp";
 
-/// The directory, locked for as long as this lives.
+/// The directory. It is locked as long as this value exists.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
@@ -27,21 +27,21 @@ pub struct Directory {
     _lock: File,
 }
 
-/// What was found in it.
+/// The files in the directory.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// Segments' numbers, in order.
+    /// The numbers of the segments, in order.
     pub segments: Vec<u32>,
-    /// State files' numbers, in order.
+    /// The numbers of the state files, in order.
     pub states: Vec<u32>,
-    /// Files that were not wholly written.
+    /// Files that are not completely written.
     pub unfinished: Vec<PathBuf>,
-    /// Bytes in files kept because something in them is damaged.
+    /// The total size of files kept because something in them is damaged, in bytes.
     pub damaged: u64,
 }
 
 impl Directory {
-    /// Opens or makes it.
+    /// Opens the directory, which is created if needed, and locks it.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         let handle = File::open(path)?;
@@ -63,24 +63,24 @@ impl Directory {
         })
     }
 
-    /// Where it is.
+    /// The directory's path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// It, opened.
+    /// The open directory.
     #[must_use]
     pub fn handle(&self) -> &File {
         &self.handle
     }
 
-    /// What must stay where it is for anything in it to be found again.
+    /// The files that must stay in place for the data to be found again.
     pub fn presence(&self) -> io::Result<Presence> {
         Presence::of([&self.path, &self.path.join(LOCK)])
     }
 
-    /// What lies in it.
+    /// Lists the files in the directory.
     pub fn list(&self) -> io::Result<Listing> {
         let mut listing = Listing::default();
         for entry in fs::read_dir(&self.path)? {
@@ -103,13 +103,13 @@ impl Directory {
         Ok(listing)
     }
 
-    /// A segment's path.
+    /// The path of a segment.
     #[must_use]
     pub fn segment(&self, number: u32) -> PathBuf {
         self.path.join(format!("log-{number:016x}"))
     }
 
-    /// A state file's path.
+    /// The path of a state file.
     #[must_use]
     pub fn state(&self, number: u32) -> PathBuf {
         self.path.join(format!("state-{number:016x}"))
@@ -121,18 +121,18 @@ impl Directory {
         self.path.join(format!("state-{number:016x}{UNFINISHED}"))
     }
 
-    /// The reserve's path.
+    /// The path of the reserve.
     #[must_use]
     pub fn reserve(&self) -> PathBuf {
         self.path.join(RESERVE)
     }
 
-    /// Gives a damaged file a name under which it stays until somebody looks at it.
+    /// Renames a damaged file, so that it stays until somebody looks at it.
     pub fn set_aside(&self, file: &Path) -> io::Result<()> {
         fs::rename(file, self.aside(file))
     }
 
-    /// Keeps a copy of a damaged file that is about to be cut.
+    /// Keeps a copy of a damaged file that is about to be truncated.
     pub fn copy_aside(&self, file: &Path) -> io::Result<u64> {
         fs::copy(file, self.aside(file))
     }
@@ -148,13 +148,13 @@ impl Directory {
         path
     }
 
-    /// Makes the names of files that were made outlive a loss of power.
+    /// Makes the names of new files survive a power loss.
     pub fn sync(&self) -> io::Result<()> {
         self.handle.sync_all()
     }
 }
 
-/// Makes a file that is not there yet, for its owner alone.
+/// Creates a new file that only its owner may read.
 pub fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
@@ -164,7 +164,7 @@ pub fn create(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Opens a file that is there, to go on with it.
+/// Opens an existing file for writing.
 pub fn reopen(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
 }
@@ -175,4 +175,11 @@ fn number(name: &str, prefix: &str) -> Option<u32> {
         return None;
     }
     u32::from_str_radix(digits, 16).ok()
+}
+/// Whether a store has written something into this directory. It may all have been taken since.
+#[must_use]
+pub fn has_logs(path: &Path) -> bool {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let mut names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.any(|name| number(&name, "log-").is_some())
 }

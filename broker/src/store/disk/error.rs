@@ -1,4 +1,4 @@
-//! Why a store cannot be opened, and what an error in writing means.
+//! Why a store cannot be opened, and what a write error means.
 
 use std::path::{Path, PathBuf};
 use std::{error, fmt, io};
@@ -11,16 +11,16 @@ use crate::store::WriteError;
 /// Why a directory cannot be used.
 #[derive(Debug)]
 pub enum OpenError {
-    /// Another process has it.
+    /// Another process uses the directory.
     InUse(PathBuf),
-    /// A file in it was written by a later program; nothing was touched.
+    /// A later program wrote a file in the directory. Nothing was changed.
     TooNew {
         /// The file.
         path: PathBuf,
-        /// The version of its form.
+        /// The version of the file's format.
         version: u32,
     },
-    /// The operating system says no.
+    /// The operating system reported an error.
     Io(io::Error),
 }
 
@@ -32,7 +32,7 @@ impl fmt::Display for OpenError {
             }
             Self::TooNew { path, version } => write!(
                 f,
-                "{} was written by a later version of skypipe (form {version}; this one knows {})",
+                "{} was written by a later version of skypipe (format {version}; this version reads up to {})",
                 path.display(),
                 frame::VERSION
             ),
@@ -44,7 +44,7 @@ impl fmt::Display for OpenError {
 impl error::Error for OpenError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            // Its own words are said already.
+            // `Display` already includes the error's own message.
             Self::Io(error) => error.source(),
             Self::InUse(_) | Self::TooNew { .. } => None,
         }
@@ -57,7 +57,7 @@ impl From<io::Error> for OpenError {
     }
 }
 
-/// Whether an error says that the disk, or the user's part of it, is full.
+/// Whether an error says that the disk, or the user's quota, is full.
 #[must_use]
 pub fn is_full(error: &io::Error) -> bool {
     matches!(
@@ -66,7 +66,7 @@ pub fn is_full(error: &io::Error) -> bool {
     )
 }
 
-/// Whether an error says that the system is short of something, and nothing about the disk.
+/// Whether an error says that the system is short of a resource, which says nothing about the disk.
 #[must_use]
 pub fn is_shortage(error: &io::Error) -> bool {
     let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN];
@@ -74,8 +74,8 @@ pub fn is_shortage(error: &io::Error) -> bool {
     number.is_some_and(|number| shortages.contains(&number))
 }
 
-/// What an error in writing means: anything but a lack of room is a failure of the disk, for who
-/// tries again after that would promise what nobody can keep.
+/// What a write error means. Anything but a lack of room is a failure of the disk: a program that retries
+/// after such a failure promises what nobody can keep.
 #[must_use]
 pub fn write_error(directory: &Path, error: &io::Error) -> WriteError {
     let sentence = format!("cannot write to {}: {error}", directory.display());

@@ -1,6 +1,6 @@
-//! The form of what lies in the files: file headers, entry headers, and their checksums.
+//! The file format: file headers, entry headers and their checksums.
 //!
-//! Pure: it turns values into bytes and back, and never touches a file.
+//! This module converts values to bytes and back, and never touches a file.
 //!
 //! ```text
 //! file header   "SKYPIPEL" or "SKYPIPES"   version u32   crc of the twelve bytes u32
@@ -8,29 +8,29 @@
 //!               each u64)   crc of the header u32   body
 //! ```
 //!
-//! All numbers are little-endian. A header has a checksum of its own, so that a damaged payload does
-//! not cost the entries behind it. That checksum also covers the entry's place: bytes of a payload
-//! that happen to look like an entry, because somebody sent a log file through a pipe, are never
-//! taken for one when the log is searched for its next whole entry.
+//! All numbers are little-endian. A header has its own checksum, so that a damaged payload does not cost the
+//! entries behind it. The checksum also covers the entry's position. A payload may contain bytes that look
+//! like an entry, for example when somebody sends a log file through a pipe. The position keeps the search
+//! for the next whole entry from taking such bytes for one.
 
 use crate::store::{Mark, StreamKey};
 
-/// The version of the form that is written, and the newest that can be read.
+/// The version of the format that is written, and the newest that can be read.
 pub const VERSION: u32 = 1;
 
-/// The length of a file header.
+/// The length of a file header, in bytes.
 pub const FILE_HEADER: usize = 16;
 
-/// The length of an entry header of every kind but a chunk's.
+/// The length of the entry header of every kind except a chunk, in bytes.
 pub const SHORT: usize = 16;
 
-/// The length of a chunk's entry header.
+/// The length of a chunk's entry header, in bytes.
 pub const LONG: usize = 48;
 
-/// No body is longer than this; whatever says so is damaged.
+/// The maximum length of a body. An entry that claims more is damaged.
 pub const MAX_BODY: usize = 16 << 20;
 
-/// The first byte of every entry, which occurs in no UTF-8 text at a character's beginning.
+/// The first byte of every entry. No character of UTF-8 text begins with it.
 pub const FIRST: u8 = 0xA5;
 
 const RECORD: [u8; 4] = *b"\xA5rec";
@@ -38,7 +38,7 @@ const CHUNK: [u8; 4] = *b"\xA5chk";
 const MARK: [u8; 4] = *b"\xA5syn";
 const END: [u8; 4] = *b"\xA5end";
 
-/// What a file is.
+/// The kind of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
     /// A segment of the log.
@@ -56,18 +56,17 @@ impl FileKind {
     }
 }
 
-/// What the first bytes of a file say.
+/// The result of reading a file header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileHeader {
     /// The file can be read.
     Known,
-    /// It was written by a later program, in this version of the form.
+    /// A later program wrote the file, in this version of the format.
     Newer(u32),
-    /// They are damaged, or were never wholly written.
+    /// The header is damaged, or was never completely written.
     Damaged,
 }
 
-/// The first bytes of a file.
 #[must_use]
 pub fn file_header(kind: FileKind) -> [u8; FILE_HEADER] {
     let mut bytes = [0; FILE_HEADER];
@@ -78,7 +77,7 @@ pub fn file_header(kind: FileKind) -> [u8; FILE_HEADER] {
     bytes
 }
 
-/// Reads the first bytes of a file.
+/// Reads a file header.
 #[must_use]
 pub fn read_file_header(kind: FileKind, bytes: &[u8]) -> FileHeader {
     let (Some(magic), Some(version), Some(crc)) =
@@ -95,17 +94,17 @@ pub fn read_file_header(kind: FileKind, bytes: &[u8]) -> FileHeader {
     }
 }
 
-/// A place in the log.
+/// A position in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Place {
-    /// The segment's number.
+    /// The number of the segment.
     pub segment: u32,
-    /// Bytes of the segment before it.
+    /// The offset in the segment, in bytes.
     pub position: u64,
 }
 
 impl Place {
-    /// As the body of a mark.
+    /// Encodes the position as the body of a mark.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 12] {
         let mut bytes = [0; 12];
@@ -114,7 +113,7 @@ impl Place {
         bytes
     }
 
-    /// From the body of a mark.
+    /// Decodes the body of a mark.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         Some(Self {
@@ -124,21 +123,21 @@ impl Place {
     }
 }
 
-/// What a chunk's header says of it beside its length.
+/// What a chunk's header contains besides the length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Meta {
-    /// Its stream.
+    /// The chunk's stream.
     pub stream: StreamKey,
-    /// Payload bytes of the stream before it.
+    /// The chunk's offset in the stream.
     pub at: u64,
-    /// Bytes of an unfinished line at its end.
+    /// The length of the unfinished line at the chunk's end.
     pub tail: u64,
-    /// Its place in the order of arrival.
+    /// The chunk's arrival number.
     pub arrival: u64,
 }
 
 impl Meta {
-    /// Of a chunk.
+    /// The header fields of a chunk.
     #[must_use]
     pub fn of(stream: StreamKey, mark: Mark) -> Self {
         Self {
@@ -150,32 +149,32 @@ impl Meta {
     }
 }
 
-/// What an entry is.
+/// The kind of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A record, in `MessagePack`.
     Record,
-    /// A chunk; its payload is the body.
+    /// A chunk. The payload is the body.
     Chunk(Meta),
-    /// Says that the log was synced up to the place in its body.
+    /// A mark: the log was synced up to the position in the body.
     Mark,
-    /// The last entry of a state file; the number of its records is the body.
+    /// The last entry of a state file. The body is the number of records.
     End,
 }
 
-/// An entry's header.
+/// The header of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// What the entry is.
+    /// The kind of the entry.
     pub kind: Kind,
-    /// The length of its body.
+    /// The length of the body, in bytes.
     pub len: u32,
-    /// The checksum of its body.
+    /// The checksum of the body.
     pub crc: u32,
 }
 
 impl Header {
-    /// For a body, which is at most [`MAX_BODY`] long.
+    /// A header for a body. None if the body is longer than [`MAX_BODY`].
     #[must_use]
     pub fn new(kind: Kind, body: &[u8]) -> Option<Self> {
         let len = u32::try_from(body.len()).ok()?;
@@ -186,7 +185,7 @@ impl Header {
         })
     }
 
-    /// Its own length.
+    /// The length of the header itself.
     #[must_use]
     pub fn size(&self) -> usize {
         match self.kind {
@@ -201,7 +200,7 @@ impl Header {
         self.size() as u64 + u64::from(self.len)
     }
 
-    /// Appends it to `out`, for an entry at `place`.
+    /// Appends the header of an entry at `place` to `out`.
     pub fn encode(&self, place: Place, out: &mut Vec<u8>) {
         let start = out.len();
         let magic = match self.kind {
@@ -222,7 +221,7 @@ impl Header {
         out.extend_from_slice(&crc.to_le_bytes());
     }
 
-    /// Reads the header of an entry at `place`; nothing if there is none, or it is damaged.
+    /// Reads the header of an entry at `place`. None if there is no header, or a damaged one.
     #[must_use]
     pub fn decode(place: Place, bytes: &[u8]) -> Option<Self> {
         let is_chunk = bytes.get(..4)? == CHUNK;
@@ -248,14 +247,14 @@ impl Header {
         let is_whole = u32_at(bytes, size - 4)? == checksum(place, covered);
         let is_sane = header.len as usize <= MAX_BODY
             && match kind {
-                // A stream does not wrap around; later sums need not look again.
+                // Offsets are limited, so that later additions need no overflow check.
                 Kind::Chunk(meta) => meta.at < u64::MAX / 2 && meta.arrival < u64::MAX / 2,
                 _ => true,
             };
         (is_whole && is_sane).then_some(header)
     }
 
-    /// Whether `body` is what was written.
+    /// Whether `body` has the right length and checksum.
     #[must_use]
     pub fn fits(&self, body: &[u8]) -> bool {
         body.len() == self.len as usize && crc32fast::hash(body) == self.crc
@@ -269,14 +268,14 @@ fn checksum(place: Place, covered: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// The number in the four bytes from `from` on.
+/// The number in the four bytes at `from`.
 #[must_use]
 pub fn u32_at(bytes: &[u8], from: usize) -> Option<u32> {
     let bytes = bytes.get(from..)?.first_chunk()?;
     Some(u32::from_le_bytes(*bytes))
 }
 
-/// The number in the eight bytes from `from` on.
+/// The number in the eight bytes at `from`.
 #[must_use]
 pub fn u64_at(bytes: &[u8], from: usize) -> Option<u64> {
     let bytes = bytes.get(from..)?.first_chunk()?;

@@ -1,7 +1,7 @@
-//! What is known in memory of every chunk: where a saved one lies, and those not saved yet.
+//! The in-memory index of every chunk: the position of saved chunks, and the chunks that are not saved yet.
 //!
-//! Owns the charge of each chunk, so that all that [`append`](Index::append) costs is given back
-//! exactly once. Never reads or writes a file.
+//! This module owns the cost of each chunk, so that everything charged by [`append`](Index::append) is freed
+//! exactly once. It never reads or writes a file.
 
 use std::collections::hash_map::Entry as Slot;
 use std::collections::{HashMap, VecDeque};
@@ -11,13 +11,13 @@ use super::segments::Segments;
 use crate::protocol::{PIECE, cost};
 use crate::store::{Chunk, Mark, StreamKey};
 
-/// What a saved chunk still costs: the room of its entry here, with what its list has in spare.
+/// The cost of a saved chunk: the size of its index entry, including spare capacity of the list.
 pub const INDEX_COST: u64 = 64;
 
-/// Chunks shorter than this are worth putting together.
+/// Chunks shorter than this, in bytes, are worth merging.
 pub const SMALL: usize = 4 << 10;
 
-/// So many small chunks in a row are put together, or fewer if they are a [`PIECE`].
+/// The number of consecutive small chunks that are merged. Fewer are merged if they fill a [`PIECE`].
 pub const RUN: usize = 256;
 
 /// A saved chunk.
@@ -28,14 +28,15 @@ pub struct Entry {
     arrival: u64,
     position: u64,
     segment: u32,
-    /// Its length; the highest bit says that its room was paid for.
+    /// The chunk's length. The highest bit says whether the entry's cost was charged.
     len: u32,
 }
 
+/// The bit of [`Entry::len`] that says that its room was paid for. No chunk is that long.
 const PAID: u32 = 1 << 31;
 
 impl Entry {
-    /// A chunk that lies at `place`. One that was found at the start has been paid for by nobody.
+    /// A chunk saved at `place`. A chunk found by recovery was not charged to anybody.
     #[must_use]
     pub fn new(mark: Mark, place: Place, is_paid: bool) -> Self {
         // Bodies are at most `MAX_BODY` long.
@@ -50,7 +51,7 @@ impl Entry {
         }
     }
 
-    /// What is known of it.
+    /// The chunk's metadata.
     #[must_use]
     pub fn mark(&self) -> Mark {
         Mark {
@@ -61,7 +62,7 @@ impl Entry {
         }
     }
 
-    /// Where its entry begins in the log.
+    /// The position of the chunk's entry in the log.
     #[must_use]
     pub fn place(&self) -> Place {
         Place {
@@ -70,26 +71,26 @@ impl Entry {
         }
     }
 
-    /// Payload bytes of the stream up to its end.
+    /// The offset just after the chunk.
     #[must_use]
     pub fn end(&self) -> u64 {
         self.at + u64::from(self.len & !PAID)
     }
 
-    /// What it takes in the log.
+    /// The size of the chunk's entry in the log.
     #[must_use]
     pub fn size(&self) -> u64 {
         LONG as u64 + u64::from(self.len & !PAID)
     }
 
-    /// What it still costs.
+    /// The cost that was charged for the entry and will be freed.
     #[must_use]
     pub fn charge(&self) -> u64 {
         if self.len & PAID == 0 { 0 } else { INDEX_COST }
     }
 }
 
-/// Where a chunk is.
+/// The location of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lying<'a> {
     /// In the log.
@@ -98,19 +99,18 @@ pub enum Lying<'a> {
     Memory(&'a Chunk),
 }
 
-/// What is kept of one stream.
+/// The chunks of one stream.
 #[derive(Debug, Default)]
 struct Kept {
     saved: VecDeque<Entry>,
     memory: VecDeque<Chunk>,
-    /// Bytes below this place were released, or never were here.
+    /// Bytes below this offset were released, or were never here.
     floor: u64,
-    /// How many of the last saved chunks are small, and how many bytes they have.
+    /// The number of small chunks at the end of `saved`, and (`run_bytes`) their total length.
     run: u32,
     run_bytes: u32,
 }
 
-/// All streams.
 #[derive(Debug, Default)]
 pub struct Index {
     streams: HashMap<StreamKey, Kept>,
@@ -119,7 +119,7 @@ pub struct Index {
 impl Kept {
     fn push(&mut self, entry: Entry) {
         if self.saved.len() == self.saved.capacity() {
-            // Doubling would leave up to half of a long list empty, which nobody paid for.
+            // Doubling would leave up to half of a long list empty, and nobody pays for that.
             self.saved.reserve_exact((self.saved.len() / 2).max(1));
         }
         let is_small = entry.mark().len < SMALL;
@@ -152,7 +152,7 @@ impl Kept {
             self.floor = self.floor.max(chunk.mark.end());
             self.memory.pop_front();
         }
-        // A stream that once waited long must not hold the room of its lists for ever.
+        // A stream that once had a long backlog must not keep its long lists allocated for ever.
         if self.saved.len() < self.saved.capacity() / 4 {
             self.saved.shrink_to(self.saved.len() * 2);
         }
@@ -164,7 +164,7 @@ impl Kept {
 }
 
 impl Index {
-    /// Keeps a chunk in memory.
+    /// Adds a chunk in memory.
     pub fn append(&mut self, stream: StreamKey, chunk: Chunk) {
         let kept = match self.streams.entry(stream) {
             Slot::Occupied(slot) => slot.into_mut(),
@@ -176,7 +176,7 @@ impl Index {
         kept.memory.push_back(chunk);
     }
 
-    /// Where the chunk is that the byte at `at` lies in.
+    /// The location of the chunk that contains the byte at `at`.
     #[must_use]
     pub fn find(&self, stream: StreamKey, at: u64) -> Option<Lying<'_>> {
         let kept = self.streams.get(&stream)?;
@@ -191,19 +191,19 @@ impl Index {
         }
     }
 
-    /// Forgets what lies below `at`; returns what that gives back.
+    /// Releases everything below `at`. Returns the freed cost.
     pub fn release(&mut self, stream: StreamKey, at: u64, segments: &mut Segments) -> u64 {
         let kept = self.streams.get_mut(&stream);
         kept.map_or(0, |kept| kept.release(at, segments))
     }
 
-    /// Forgets a stream; returns what that gives back.
+    /// Removes a stream. Returns the freed cost.
     pub fn remove(&mut self, stream: StreamKey, segments: &mut Segments) -> u64 {
         let kept = self.streams.remove(&stream);
         kept.map_or(0, |mut kept| kept.release(u64::MAX, segments))
     }
 
-    /// The place below which a stream's bytes are saved or released.
+    /// The offset below which a stream's bytes are saved or released.
     #[must_use]
     pub fn saved(&self, stream: StreamKey) -> Option<u64> {
         let kept = self.streams.get(&stream)?;
@@ -217,7 +217,7 @@ impl Index {
         self.streams.get(&stream)?.memory.front()
     }
 
-    /// Takes note that the oldest chunk in memory lies at `place` now; returns what that gives back.
+    /// Notes that the oldest chunk in memory was saved at `place`. Returns the freed cost.
     pub fn move_oldest(&mut self, stream: StreamKey, place: Place, segments: &mut Segments) -> u64 {
         let Some(kept) = self.streams.get_mut(&stream) else {
             return 0;
@@ -241,9 +241,10 @@ impl Index {
         if run < RUN && (kept.run_bytes as usize) + SMALL <= PIECE {
             return None;
         }
-        // Counted anew whether or not they can be put together, so as not to try at every chunk.
+        // The count starts again even if the chunks cannot be merged, so that not every chunk causes an
+        // attempt.
         (kept.run, kept.run_bytes) = (0, 0);
-        // No more than a piece, so that it is never cut where no chunk ended.
+        // At most one piece, so that it is never cut where no chunk ended.
         let mut room = PIECE;
         let fits = |entry: &&Entry| {
             let len = entry.mark().len;
@@ -263,7 +264,7 @@ impl Index {
         is_whole.then_some(entries)
     }
 
-    /// Puts one entry in the place of the last `count`; returns what that gives back.
+    /// Replaces the last `count` entries by one. Returns the freed cost.
     pub fn merge(
         &mut self,
         stream: StreamKey,
@@ -287,7 +288,7 @@ impl Index {
         charged - entry.charge()
     }
 
-    /// Takes note that a chunk lies at another place now; nothing if it was not at `from`.
+    /// Notes that a chunk moved. Does nothing if the chunk was not at `from`.
     pub fn relocate(
         &mut self,
         stream: StreamKey,
@@ -305,7 +306,7 @@ impl Index {
         segments.keep(entry);
     }
 
-    /// The mark of the chunk that begins at `at`, if it is the one that lies at `place`.
+    /// The metadata of the chunk that begins at `at`, if that chunk is the one at `place`.
     #[must_use]
     pub fn lies_at(&mut self, stream: StreamKey, at: u64, place: Place) -> Option<Mark> {
         self.exact(stream, at, place).map(|entry| entry.mark())
@@ -321,7 +322,7 @@ impl Index {
         (entry.place() == place).then_some(entry)
     }
 
-    /// Takes in a chunk found in the log: it stands for all found before that it covers.
+    /// Adds a chunk found in the log. It replaces all earlier chunks that it covers.
     pub fn find_again(&mut self, stream: StreamKey, entry: Entry) {
         let kept = self.streams.entry(stream).or_default();
         if kept.saved_end() <= entry.at {
@@ -332,14 +333,14 @@ impl Index {
         let to = kept.saved.partition_point(|old| old.at < entry.end());
         let before = from.checked_sub(1).and_then(|index| kept.saved.get(index));
         if before.is_some_and(|before| before.end() >= entry.end()) {
-            // All of it lies in an earlier chunk, and a stream's bytes are always the same.
+            // An earlier chunk contains all of this one, and a stream's bytes never change.
             return;
         }
         kept.saved.drain(from..to);
         kept.saved.insert(from, entry);
     }
 
-    /// Forgets a stream that was found.
+    /// Forgets a stream that was found in the log.
     pub fn forget(&mut self, stream: StreamKey) {
         self.streams.remove(&stream);
     }
@@ -352,8 +353,8 @@ impl Index {
         found
     }
 
-    /// Keeps of what was found of a stream only the bytes from `needed` on up to the first gap.
-    /// Returns the place of that gap or end, and where bytes go on behind a gap.
+    /// Reduces a recovered stream to its bytes from `needed` up to the first gap. Returns the offset of that
+    /// gap or end, and the offset at which bytes continue after a gap.
     pub fn settle(
         &mut self,
         stream: StreamKey,
@@ -387,7 +388,7 @@ impl Index {
         (end, behind)
     }
 
-    /// About how many bytes of memory it takes, without the payloads.
+    /// The approximate memory use in bytes, without payloads.
     #[cfg(test)]
     pub fn memory(&self) -> usize {
         let slots = self.streams.capacity() * (size_of::<(StreamKey, Kept)>() + 1) * 8 / 7;

@@ -1,8 +1,8 @@
-//! The segment that is being written, and the buffer before it.
+//! The segment that is being written, and the buffer in front of it.
 //!
-//! Owns the order of entries: what is given first lies first, whether it went through the buffer or
-//! not. Never leaves anything but whole entries before a place at which it goes on writing: every
-//! write has a fixed place, and one that failed is begun again there.
+//! This module owns the order of entries: entries are stored in the order in which they are passed in,
+//! whether or not they go through the buffer. The file before the write position always consists of whole
+//! entries. Every write has a fixed position, and a failed write is repeated at that position.
 
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -16,10 +16,10 @@ use super::reserve::Reserve;
 use super::syncer::Job;
 use crate::store::WriteError;
 
-/// Payloads from this length on are not copied into the buffer.
+/// Payloads of at least this length, in bytes, are not copied into the buffer.
 pub const LARGE: usize = 64 << 10;
 
-/// The buffer is written when it is as long as this, whether or not that was asked for.
+/// The buffer is written when it reaches this length, even if no flush was requested.
 pub const BUFFER: usize = 1 << 20;
 
 /// The end of the log.
@@ -29,27 +29,27 @@ pub struct Log {
     reserve: Arc<Reserve>,
     segment: u32,
     file: Arc<File>,
-    /// Bytes of whole entries in the file.
+    /// The length of the whole entries in the file, in bytes.
     len: u64,
     buffer: Vec<u8>,
-    /// What lies in front of this segment, in the log's own measure.
+    /// The total length of all earlier segments. Added to a position in this segment, it gives a log offset.
     base: u64,
-    /// The end of the last entry that is no mark, in that measure.
+    /// The log offset just after the last entry that is not a mark.
     data: u64,
-    /// The end of the last mark, in that measure.
+    /// The log offset just after the last mark.
     mark: u64,
-    /// Earlier segments that were not given to the sync thread since they were written.
+    /// Earlier segments that were not passed to the sync thread since they were written.
     unsynced: Vec<Arc<File>>,
-    /// Whether the directory's names are not synced.
+    /// Whether new file names are not synced yet.
     has_new_names: bool,
-    /// Up to where the sync thread was told to sync.
+    /// The log offset up to which the sync thread was asked to sync.
     asked: u64,
-    /// Why nothing more is written, once the disk has failed.
+    /// Why nothing more is written. Set once the disk has failed.
     failed: Option<WriteError>,
 }
 
 impl Log {
-    /// Goes on with a segment of `len` bytes, all of which are synced.
+    /// Continues a segment of `len` bytes, all of which are synced.
     pub fn go_on(
         directory: Arc<Directory>,
         reserve: Arc<Reserve>,
@@ -74,7 +74,7 @@ impl Log {
         })
     }
 
-    /// Makes a segment's file, with its header alone.
+    /// Creates the file of a segment, with only its header.
     pub fn make(directory: &Directory, segment: u32) -> io::Result<File> {
         let path = directory.segment(segment);
         let file = create(&path)?;
@@ -85,8 +85,8 @@ impl Log {
         Ok(file)
     }
 
-    /// Begins a new segment behind this one, which has nothing left in its buffer. Returns the number
-    /// and length of the one before.
+    /// Starts a new segment. The current segment must have an empty buffer. Returns the number and length of
+    /// the current segment.
     pub fn begin(&mut self) -> Result<(u32, u64), WriteError> {
         self.check_failure()?;
         let (next, file) = self.next_file().map_err(|error| self.fail(&error))?;
@@ -104,7 +104,7 @@ impl Log {
 
     fn next_file(&self) -> io::Result<(u32, File)> {
         let next = self.segment.checked_add(1);
-        let next = next.ok_or_else(|| io::Error::other("there are no more numbers for files"))?;
+        let next = next.ok_or_else(|| io::Error::other("the file numbers are used up"))?;
         let file = match Self::make(&self.directory, next) {
             Err(error) if is_full(&error) && self.reserve.give_up() => {
                 Self::make(&self.directory, next)?
@@ -118,62 +118,62 @@ impl Log {
         self.failed.clone().map_or(Ok(()), Err)
     }
 
-    /// Its number.
+    /// The number of the current segment.
     #[must_use]
     pub fn segment(&self) -> u32 {
         self.segment
     }
 
-    /// Its length, with what is still in the buffer.
+    /// The length of the current segment, including the buffer.
     #[must_use]
     pub fn end(&self) -> u64 {
         self.len + self.buffer.len() as u64
     }
 
-    /// The file, for reading.
+    /// The current segment's file, for reading.
     #[must_use]
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// The log's length in its own measure, which goes on from segment to segment.
+    /// The log's length, over all segments.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.base + self.end()
     }
 
-    /// The position in its file of a place in that measure.
+    /// The position in the current file of a log offset.
     #[cfg(test)]
     pub fn position_of(&self, total: u64) -> u64 {
         total - self.base
     }
 
-    /// The same up to the last entry that somebody asked for.
+    /// The log offset just after the last entry that is not a mark.
     #[must_use]
     pub fn data(&self) -> u64 {
         self.data
     }
 
-    /// What of the log was handed to the operating system.
+    /// The length of the part of the log that was passed to the operating system.
     #[must_use]
     pub fn flushed(&self) -> u64 {
         self.base + self.len
     }
 
-    /// How much waits in the buffer.
+    /// The number of bytes in the buffer.
     #[must_use]
     pub fn buffered(&self) -> usize {
         self.buffer.len()
     }
 
-    /// Bytes that are still in the buffer; nothing if they are not.
+    /// Bytes that are still in the buffer. None if they are not.
     #[must_use]
     pub fn read_buffer(&self, position: u64, count: usize) -> Option<&[u8]> {
         let from = usize::try_from(position.checked_sub(self.len)?).ok()?;
         self.buffer.get(from..from.checked_add(count)?)
     }
 
-    /// Puts an entry into the buffer.
+    /// Adds an entry to the buffer.
     pub fn put(&mut self, header: &Header, body: &[u8]) -> Place {
         let place = self.place();
         header.encode(place, &mut self.buffer);
@@ -186,7 +186,7 @@ impl Log {
         place
     }
 
-    /// Writes an entry with a large body past the buffer. It never uses the reserve.
+    /// Writes an entry with a large body, bypassing the buffer. It never uses the reserve.
     pub fn write(&mut self, header: &Header, body: &[u8]) -> Result<Place, WriteError> {
         self.flush()?;
         let place = self.place();
@@ -200,7 +200,7 @@ impl Log {
         Ok(place)
     }
 
-    /// Writes the buffer, with the reserve if it must be.
+    /// Writes the buffer, using the reserve if needed.
     pub fn flush(&mut self) -> Result<(), WriteError> {
         self.check_failure()?;
         if self.buffer.is_empty() {
@@ -223,7 +223,7 @@ impl Log {
         Ok(())
     }
 
-    /// Where a mark would say that the log is synced; nothing if there is nothing new to say.
+    /// The position that a mark would say is synced. None if a mark would say nothing new.
     #[must_use]
     pub fn markable(&self, synced: u64) -> Option<Place> {
         let position = synced.checked_sub(self.base)?;
@@ -233,8 +233,8 @@ impl Log {
         })
     }
 
-    /// What is to be synced so that all that was flushed outlives a loss of power; nothing if that
-    /// was asked for already.
+    /// What has to be synced so that all flushed data survives a power loss. None if that was requested
+    /// already.
     pub fn job(&mut self) -> Option<Job> {
         if self.flushed() <= self.asked {
             return None;
@@ -257,8 +257,8 @@ impl Log {
         }
     }
 
-    /// Takes away what was written in part. Should that fail too, the next write goes over it, and
-    /// a restart finds it at the log's end, where nothing whole lies behind it.
+    /// Removes a partly written entry. If that fails too, the next write overwrites the entry. A restart
+    /// finds it at the end of the log, with no whole entry behind it.
     fn fail(&mut self, error: &io::Error) -> WriteError {
         let _ = self.file.set_len(self.len);
         let error = write_error(self.directory.path(), error);
@@ -269,7 +269,7 @@ impl Log {
     }
 }
 
-/// Writes two pieces, one behind the other, at `position`.
+/// Writes two pieces, one after the other, at `position`.
 fn write_both(file: &File, head: &[u8], body: &[u8], position: u64) -> io::Result<()> {
     let pieces = [IoSlice::new(head), IoSlice::new(body)];
     let written = loop {

@@ -1,7 +1,7 @@
-//! One pass over the log: what its entries say, and where there is none.
+//! One pass over the log: what its entries say, and where there is damage.
 //!
-//! Pure reading: it changes no file, so that a directory that turns out to be a later program's, or
-//! worse, is left as it was.
+//! This module only reads, so that the directory of a later program, or a badly damaged one, is left as it
+//! was.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,46 +12,46 @@ use super::scan::{Found, Scanner};
 use super::state::{decode_record, header};
 use crate::store::{Mark, Record, Recovered, StreamKey};
 
-/// A segment that is to be read.
+/// A segment to read.
 #[derive(Debug)]
 pub struct Source {
-    /// Its number.
+    /// The segment's number.
     pub number: u32,
-    /// The file.
+    /// The segment's file.
     pub file: File,
-    /// Its length.
+    /// The segment's length.
     pub len: u64,
 }
 
-/// Bytes that are no whole entry.
+/// Bytes that are not a whole entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hole {
-    /// Where they begin.
+    /// Where the bytes begin.
     pub from: Place,
-    /// Where they end, in the same segment.
+    /// Where the bytes end, in the same segment.
     pub to: u64,
 }
 
-/// What one pass found.
+/// The result of one pass.
 #[derive(Debug)]
 pub struct Pass {
-    /// What the records say.
+    /// The state given by the records.
     pub recovered: Recovered,
-    /// Where the chunks lie.
+    /// The positions of the chunks.
     pub index: Index,
-    /// What lies below this place had been synced.
+    /// Everything below this position had been synced.
     pub floor: Place,
-    /// Damage, in the log's order.
+    /// Damage, in log order.
     pub holes: Vec<Hole>,
-    /// By stream: where payloads lay that are damaged.
+    /// Damaged payloads by stream.
     pub bad: BTreeMap<u64, Vec<Mark>>,
-    /// The last whole entry.
+    /// The position of the last whole entry.
     pub last: Place,
 }
 
 impl Pass {
-    /// Reads the log up to `limit`: chunks of all segments, records of those from `floor` on, whose
-    /// bytes are all verified too, since they may not have been synced.
+    /// Reads the log up to `limit`. Chunks are read in all segments, records only from `floor` on. All bytes
+    /// from `floor` on are verified too, because they may not have been synced.
     #[must_use]
     pub fn run(
         recovered: Recovered,
@@ -80,8 +80,8 @@ impl Pass {
         pass
     }
 
-    /// The first place from which on nothing had been synced and something is missing: what lies
-    /// behind it must not count, because something before it is not there.
+    /// The first damaged position at which nothing had been synced. Entries behind it must not count, because
+    /// something before them is missing.
     #[must_use]
     pub fn torn(&self) -> Option<Place> {
         let holes = self.holes.iter().map(|hole| hole.from);
@@ -134,10 +134,10 @@ impl Pass {
             },
             Kind::Mark => match scanner.body(place, header).and_then(Place::from_bytes) {
                 Some(floor) if floor <= place => self.floor = self.floor.max(floor),
-                // Without a mark nothing is lost but a proof of what was synced.
+                // A damaged mark only loses the proof of what was synced.
                 _ => self.hole(place, end),
             },
-            // Belongs into other files.
+            // An end entry belongs only in state files.
             Kind::End => self.hole(place, end),
             Kind::Chunk(meta) => {
                 let is_sound = !verify || scanner.body(place, header).is_some();

@@ -1,8 +1,8 @@
-//! Whether files still are where they were put.
+//! Detects files that were moved or removed.
 //!
-//! A file or a directory that is removed lives on, without a name, for those who have it open: all that is
-//! written there succeeds and is gone. Owns the comparison of a path with what was there at the beginning.
-//! It holds for as long as somebody has the file open: only then no other gets its number.
+//! A removed file or directory stays, without a name, for programs that have it open: all writes succeed, and
+//! the data is lost. This module compares a path with what was there at the beginning. The comparison is
+//! valid as long as the file is open, because only then can no other file get the same inode number.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -11,19 +11,19 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-/// Paths, and what was there.
+/// Paths, and the files found there.
 #[derive(Debug, Clone, Default)]
 pub struct Presence(Vec<(PathBuf, Identity)>);
 
-/// The device, and the number of the file there.
+/// The device and the inode number of a file.
 type Identity = (u64, u64);
 
 impl Presence {
-    /// Takes note of what is at these paths.
+    /// Notes the files at these paths.
     ///
     /// # Errors
     ///
-    /// When there is nothing, or it cannot be looked at.
+    /// If there is nothing at a path, or it cannot be examined.
     pub fn of<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> io::Result<Self> {
         let noted = paths.into_iter().map(|path| {
             let path = path.as_ref().to_owned();
@@ -33,11 +33,11 @@ impl Presence {
         Ok(Self(noted.collect::<io::Result<_>>()?))
     }
 
-    /// Looks whether all of it is still there. What cannot be looked at just now counts as there.
+    /// Checks that all files are still there. A file that cannot be examined now counts as there.
     ///
     /// # Errors
     ///
-    /// When something is not, with a sentence that says what.
+    /// If a file is gone. The sentence says which one.
     pub fn check(&self) -> Result<(), String> {
         for (path, before) in &self.0 {
             let what = match identity(path) {

@@ -1,5 +1,5 @@
-//! Reads saved payloads back, wherever they lie: in the buffer, in the segment that is being
-//! written, or in an older one. Never gives out bytes whose checksum is wrong.
+//! Reads saved payloads from the buffer, the current segment or an older one. It never returns bytes with a
+//! wrong checksum.
 
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -15,9 +15,9 @@ use crate::store::{Damaged, StreamKey};
 /// Why a payload could not be read.
 #[derive(Debug)]
 pub(super) enum Unread {
-    /// The system is short of something, such as descriptors.
+    /// The system is short of a resource, such as file descriptors.
     NotNow,
-    /// It is not what was saved any more.
+    /// The bytes are not what was saved.
     Damaged(Damaged),
 }
 
@@ -26,7 +26,7 @@ impl Disk {
     ///
     /// # Errors
     ///
-    /// When it cannot be read now, or never again.
+    /// If the payload cannot be read now, or never again.
     pub(super) fn payload(&self, stream: StreamKey, entry: Entry) -> Result<Bytes, Unread> {
         let place = entry.place();
         let len = entry.mark().len;

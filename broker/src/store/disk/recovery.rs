@@ -1,10 +1,10 @@
-//! What is done with a directory before the store begins: which state holds, what of the log counts,
-//! and what becomes of what is damaged.
+//! Prepares a directory for the store: which state file is valid, which part of the log counts, and what
+//! happens to damaged data.
 //!
-//! Three kinds of damage are told apart. What lies at the log's end and had not been synced is a
-//! crash's doing, and is cut off: nobody had been promised it. Should whole entries lie behind it,
-//! which a loss of power can leave, a copy is kept. Everything else is a disk's doing: its segment is
-//! never deleted, and only the streams whose bytes are missing are harmed.
+//! There are three kinds of damage. Unsynced damage at the end of the log comes from a crash, and is cut off:
+//! nothing in it was promised to anybody. If whole entries follow it, which a power loss can cause, a copy is
+//! kept. Everything else is a fault of the disk: the segment is never deleted, and only streams with missing
+//! bytes are affected.
 
 use std::fs::{self, File};
 use std::io;
@@ -23,37 +23,37 @@ use super::state;
 use crate::store::{Recovered, StreamKey};
 use crate::text::count;
 
-/// What a directory holds, made ready to be gone on with.
+/// The contents of a directory, ready to be continued.
 #[derive(Debug)]
 pub struct Recovery {
-    /// What is known.
+    /// The recovered state.
     pub recovered: Recovered,
-    /// Where the chunks lie.
+    /// The positions of the chunks.
     pub index: Index,
     /// The segments.
     pub segments: Segments,
-    /// The segment to go on with, and its length.
+    /// The number and length of the segment to continue.
     pub current: (u32, u64),
-    /// The number of the state file that holds, 0 if there is none, and its length.
+    /// The number and length of the valid state file. The number is 0 if there is none.
     pub state: (u32, u64),
-    /// Whether that file is damaged, so that a checkpoint is due and it is kept after that.
+    /// Whether that file is damaged. If so, a checkpoint is due, and the file is kept after it.
     pub is_partial: bool,
 }
 
-/// The state file that holds.
+/// The state file that is used.
 #[derive(Debug, Default)]
 struct Chosen {
     number: u32,
     size: u64,
     recovered: Recovered,
-    /// Whether records are missing, so that nothing may be taken for nobody's.
+    /// Whether records are missing. If so, data without an owner must not be dropped.
     is_partial: bool,
-    /// State files that are damaged.
+    /// The numbers of damaged state files.
     damaged: Vec<u32>,
 }
 
-/// Reads a directory, and puts right what a crash left. A directory of a later program is refused
-/// before anything in it is touched.
+/// Reads a directory, and repairs what a crash left. A directory of a later program is refused before
+/// anything in it is changed.
 pub fn recover(directory: &Arc<Directory>) -> Result<Recovery, OpenError> {
     let listing = directory.list()?;
     let sources = open_all(directory, &listing)?;
@@ -70,7 +70,7 @@ pub fn recover(directory: &Arc<Directory>) -> Result<Recovery, OpenError> {
         let last = pass.last;
         pass = Pass::run(base, &sources, floor, Some(torn));
         pass.recovered.notes.push(format!(
-            "what follows byte {} of {} up to {} was not stored before a loss of power; a copy is kept",
+            "everything from byte {} of {} up to {} was not stored before a power loss; a copy is kept",
             torn.position,
             directory.segment(torn.segment).display(),
             directory.segment(last.segment).display(),
@@ -101,7 +101,7 @@ pub fn recover(directory: &Arc<Directory>) -> Result<Recovery, OpenError> {
         directory.set_aside(&directory.state(number))?;
     }
     for number in listing.states {
-        // Older ones say nothing that this one does not.
+        // Older state files contain nothing that this one does not.
         let path = directory.state(number);
         if number < chosen.number && path.exists() {
             fs::remove_file(path)?;
@@ -141,7 +141,7 @@ fn open_all(directory: &Directory, listing: &Listing) -> Result<Vec<Source>, Ope
     Ok(sources)
 }
 
-/// The newest whole state file; if none is whole, what can be read of the newest.
+/// The newest whole state file. If none is whole, the readable records of the newest one.
 fn choose(directory: &Directory, listing: &Listing) -> Result<Chosen, OpenError> {
     let mut chosen = Chosen::default();
     let mut partial = None;
@@ -162,13 +162,14 @@ fn choose(directory: &Directory, listing: &Listing) -> Result<Chosen, OpenError>
         chosen.damaged.push(*number);
         partial.get_or_insert((*number, state));
     }
-    // A state file that is damaged can be done without only if every record since the one before it,
-    // or since the first segment, is there.
+    // A damaged state file may only be skipped if every record since the previous state file, or since the
+    // first segment, is there.
     let newest = listing.segments.last().copied().unwrap_or(0);
     let is_there = |number: u32| listing.segments.binary_search(&number).is_ok();
     if !(chosen.number.max(1)..newest).all(is_there) {
         chosen.is_partial = true;
-        let note = "no whole list of streams is left, so some may be missing; their bytes are kept";
+        let note =
+            "no complete list of streams is left, so some may be missing; their bytes are kept";
         chosen.recovered.notes.push(note.into());
         if let Some((number, state)) = partial {
             chosen.number = number;
@@ -186,7 +187,7 @@ fn apply(recovered: &mut Recovered, state: state::StateFile) {
     }
 }
 
-/// Cuts the log off at `torn`, keeping copies of what is whole behind it.
+/// Cuts the log off at `torn`. Whole entries behind that position are copied aside.
 fn cut(
     directory: &Directory,
     sources: &[Source],
@@ -207,7 +208,7 @@ fn cut(
                 segments.add_aside(directory.copy_aside(&path)?);
             }
             let note = format!(
-                "cut off {} at the end of {}: not wholly written before a crash",
+                "cut off {} at the end of {}: incompletely written before a crash",
                 count(source.len - torn.position, "byte"),
                 path.display()
             );
@@ -258,7 +259,7 @@ fn note_holes(
     }
 }
 
-/// Keeps of the chunks what somebody needs and what begins there without a gap.
+/// Reduces the chunks to those that somebody needs and that follow without a gap.
 fn settle(pass: &mut Pass, segments: &mut Segments) {
     let bad = std::mem::take(&mut pass.bad);
     let mut keys = pass.index.found();
@@ -296,7 +297,7 @@ fn settle(pass: &mut Pass, segments: &mut Segments) {
     }
 }
 
-/// The segment to go on with: the newest if it is sound, else a new one.
+/// The segment to continue: the newest one if it is sound, otherwise a new one.
 fn current(
     directory: &Directory,
     segments: &mut Segments,
@@ -309,27 +310,26 @@ fn current(
         segments.go_on(newest);
         return Ok((newest, len));
     }
-    // The segment of a state file may have been lost whole, and is made anew.
+    // The segment that a state file belongs to may be lost entirely. It is created again.
     let next = if newest < state {
         Some(state)
     } else {
         newest.checked_add(1)
     };
-    let next = next.ok_or_else(|| io::Error::other("there are no more numbers for files"))?;
+    let next = next.ok_or_else(|| io::Error::other("the file numbers are used up"))?;
     Log::make(directory, next)?;
     segments.add(next, 0);
     Ok((next, FILE_HEADER as u64))
 }
 
-/// Writes what is not known to be synced once more, the same bytes. A sync that failed has left them
-/// in the system's memory alone, counted as if they were on the disk, so that the next sync would pass
-/// them over.
+/// Writes again, with the same bytes, everything that is not known to be synced. After a failed sync, such
+/// bytes may only be in the system's cache and count as written there, and the next sync would skip them.
 fn write_anew(directory: &Directory, segments: &Segments, floor: Place) -> io::Result<()> {
     for (number, _) in segments.from(floor.segment) {
         let is_first = number == floor.segment;
         let from = if is_first { floor.position } else { 0 };
         match copy_in_place(&reopen(&directory.segment(number))?, from) {
-            // A filesystem that never writes in place may have no room for that.
+            // A filesystem that never writes in place may have no room for this.
             Err(error) if is_full(&error) => return Ok(()),
             other => other?,
         }
@@ -340,7 +340,7 @@ fn write_anew(directory: &Directory, segments: &Segments, floor: Place) -> io::R
 fn copy_in_place(file: &File, from: u64) -> io::Result<()> {
     let mut buffer = vec![0; 1 << 20];
     let mut at = from;
-    // What cannot be read was found damaged and does not count.
+    // Unreadable bytes were found to be damaged and do not count.
     while let Ok(count @ 1..) = file.read_at(&mut buffer, at) {
         file.write_all_at(&buffer[..count], at)?;
         at += count as u64;
@@ -348,8 +348,8 @@ fn copy_in_place(file: &File, from: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes safe what the process before may have left to the operating system: who reads it now may
-/// promise it to others.
+/// Syncs what the previous process may have left to the operating system. What this process reads may then be
+/// promised to others.
 fn sync(directory: &Directory, sources: &[Source], from: u32) -> io::Result<()> {
     for source in sources.iter().filter(|source| source.number >= from) {
         source.file.sync_all()?;

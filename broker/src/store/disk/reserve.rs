@@ -1,7 +1,7 @@
-//! A file that holds room for what must never wait for room: records, checkpoints, compaction.
+//! A file that reserves disk space for what must never wait for room: records, checkpoints and compaction.
 //!
-//! On a full disk it is given up for them, and made again when there is room. As long as it is
-//! missing no payload is saved. Owns that one file, and touches no other.
+//! On a full disk, the file is deleted to make room for them, and it is created again once there is room. No
+//! payload is saved while it is missing. This module owns that one file and touches no other.
 
 use std::fs;
 use std::io;
@@ -12,13 +12,13 @@ use rustix::fs::{FallocateFlags, fallocate};
 
 use super::directory::create;
 
-/// The file's name.
+/// The name of the file.
 pub const RESERVE: &str = "reserve";
 
-/// The most that is held, unless a segment is longer.
+/// The maximum size, unless a segment is longer.
 const MOST: u64 = 16 << 20;
 
-/// The reserve; the loop and the sync thread both give it up when they need it.
+/// The reserve. Both the loop and the sync thread delete it when they need room.
 #[derive(Debug)]
 pub struct Reserve {
     path: PathBuf,
@@ -27,7 +27,7 @@ pub struct Reserve {
 }
 
 impl Reserve {
-    /// For a budget; nothing is made yet, and one that was left is not counted on.
+    /// The reserve for a budget. It is not created yet, and an existing file is deleted.
     #[must_use]
     pub fn new(path: PathBuf, budget: u64, segment: u64) -> Self {
         let _ = fs::remove_file(&path);
@@ -38,7 +38,7 @@ impl Reserve {
         }
     }
 
-    /// Takes note of another budget. One that is much too small for it is given up, to be made anew.
+    /// Adapts the size to another budget. A reserve that is much too small is deleted, to be created again.
     pub fn fit(&self, budget: u64, segment: u64) {
         let size = size_for(budget, segment);
         if size / 2 > self.size() {
@@ -49,25 +49,25 @@ impl Reserve {
         }
     }
 
-    /// What it holds when it is whole.
+    /// The size of the complete reserve.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.size.load(Ordering::Acquire)
     }
 
-    /// What it holds now.
+    /// The space that is reserved now.
     #[must_use]
     pub fn held(&self) -> u64 {
         if self.is_there() { self.size() } else { 0 }
     }
 
-    /// Whether it is there.
+    /// Whether the reserve exists.
     #[must_use]
     pub fn is_there(&self) -> bool {
         self.is_there.load(Ordering::Acquire)
     }
 
-    /// Gives it up; returns whether that made room.
+    /// Deletes the reserve. Returns whether that made room.
     pub fn give_up(&self) -> bool {
         if !self.is_there.swap(false, Ordering::AcqRel) {
             return false;
@@ -75,7 +75,7 @@ impl Reserve {
         fs::remove_file(&self.path).is_ok()
     }
 
-    /// Makes it again; what could not be made wholly is not left lying about.
+    /// Creates the reserve. An incomplete file is deleted again.
     pub fn make(&self) -> io::Result<()> {
         if self.is_there() {
             return Ok(());
@@ -97,7 +97,7 @@ impl Reserve {
             return Ok(());
         }
         match fallocate(&file, FallocateFlags::empty(), 0, size) {
-            // A filesystem that cannot promise room is given zeros, which take it.
+            // A filesystem that cannot preallocate gets zeros, which take the space.
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
                 io::copy(&mut io::Read::take(io::repeat(0), size), &mut &file)?;
                 Ok(())
@@ -108,7 +108,7 @@ impl Reserve {
 }
 
 fn size_for(budget: u64, segment: u64) -> u64 {
-    // Compaction must be able to copy what lives of a whole segment before it can delete it.
+    // Compaction must be able to copy the live part of a whole segment before it deletes the segment.
     let least = segment.saturating_add(segment / 8);
     MOST.min(budget / 8).max(least).min(budget / 4)
 }

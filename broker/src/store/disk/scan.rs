@@ -1,29 +1,29 @@
-//! Reads a file's entries one after the other, and finds the next whole one behind damage.
+//! Reads a file's entries one after the other, and finds the next whole entry behind damage.
 //!
-//! Owns a window of the file's bytes, so that a hundred thousand small entries take few reads and
-//! large payloads are stepped over. Bytes that the disk does not give back count as zeros, which no
-//! checksum fits: what to do about damage is the caller's to decide, never this module's.
+//! This module owns a window of the file's bytes: a hundred thousand small entries take few reads, and large
+//! payloads are skipped. Unreadable bytes count as zeros, which never match a checksum. The caller decides
+//! what to do about damage.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use super::frame::{FILE_HEADER, FIRST, Header, LONG, Place, SHORT};
 
-/// Read at once where entries lie close together.
+/// The read size where entries are close together, in bytes.
 const WINDOW: u64 = 256 << 10;
 
-/// Read at once after a step over a large payload, where likely only a header is wanted.
+/// The read size after a large payload was skipped, in bytes. Probably only a header is needed there.
 const PEEK: u64 = 4 << 10;
 
-/// The unit in which unreadable bytes are stepped over.
+/// The unit in which unreadable bytes are skipped.
 const PAGE: usize = 4 << 10;
 
 /// What comes next in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
-    /// An entry with a whole header; its body lies in the file.
+    /// An entry with a whole header. Its body lies within the file.
     Entry(Place, Header),
-    /// Bytes up to a position that are no entry.
+    /// Bytes up to a position that are not an entry.
     Damage(Place, u64),
 }
 
@@ -39,7 +39,7 @@ pub struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
-    /// Reads the file of `segment`, which is `len` bytes long, from `position` on.
+    /// A scanner of the file of `segment`, which has `len` bytes, starting at `position`.
     #[must_use]
     pub fn new(file: &'a File, segment: u32, len: u64, position: u64) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The next entry or damage; nothing at the file's end.
+    /// The next entry or damage. None at the end of the file.
     pub fn advance(&mut self) -> Option<Found> {
         if self.next >= self.len {
             return None;
@@ -66,13 +66,13 @@ impl<'a> Scanner<'a> {
         Some(Found::Damage(place, self.next))
     }
 
-    /// Where the next entry is looked for.
+    /// The position of the next read.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.next
     }
 
-    /// The body of an entry; nothing if it is not what was written.
+    /// The body of an entry. None if its checksum is wrong.
     pub fn body(&mut self, place: Place, header: &Header) -> Option<&[u8]> {
         let from = place.position + header.size() as u64;
         let body = self.bytes(from, u64::from(header.len))?;
@@ -98,7 +98,7 @@ impl<'a> Scanner<'a> {
         (header.entry_size() <= left).then_some(header)
     }
 
-    /// The position of the next whole header from `position` on, or the file's end.
+    /// The position of the next whole header at or after `position`, or the end of the file.
     fn search(&mut self, mut position: u64) -> u64 {
         while position < self.len {
             let take = WINDOW.min(self.len - position);
@@ -119,7 +119,7 @@ impl<'a> Scanner<'a> {
         self.len
     }
 
-    /// Some bytes of the file; nothing if it has not so many.
+    /// Bytes of the file. None if the file is too short.
     fn bytes(&mut self, from: u64, count: u64) -> Option<&[u8]> {
         let to = from.checked_add(count).filter(|to| *to <= self.len)?;
         let end = self.start + self.window.len() as u64;
@@ -136,7 +136,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Reads bytes of a file; those that cannot be read become zeros.
+/// Reads bytes of a file. Unreadable bytes become zeros.
 fn read_or_zero(file: &File, from: u64, bytes: &mut [u8]) {
     if file.read_exact_at(bytes, from).is_ok() {
         return;

@@ -1,7 +1,6 @@
-//! The segments behind the one that is being written: how long they are, what of them still lives,
-//! and reading from them.
+//! The segments: their lengths, their live bytes, and reading from them.
 //!
-//! Owns the counts; deletes a segment only when told to, and never one in which damage was found.
+//! This module owns the counts. It only deletes a segment when told to, and never one with damage.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -12,41 +11,41 @@ use std::sync::Arc;
 use super::directory::Directory;
 use super::index::Entry;
 
-/// As many segments are kept open for reading.
+/// The maximum number of segments kept open for reading.
 const OPEN: usize = 8;
 
 /// One segment.
 #[derive(Debug, Default, Clone)]
 pub struct Segment {
-    /// Its length; 0 for the one that is being written.
+    /// The segment's length. It is 0 for the segment being written.
     pub size: u64,
-    /// Bytes of entries in it that are still needed.
+    /// The size of entries that are still needed, in bytes.
     pub live: u64,
-    /// Whether something in it is damaged, so that it is kept under another name in the end.
+    /// Whether something in the segment is damaged. Such a segment is renamed instead of deleted.
     pub is_damaged: bool,
-    /// The log's length that must be synced before it may go, once nothing in it is needed.
+    /// The log offset that must be synced before the segment may be deleted. Set once nothing in it is
+    /// needed.
     pub dead_at: Option<u64>,
 }
 
-/// All segments.
 #[derive(Debug)]
 pub struct Segments {
     directory: Arc<Directory>,
     table: BTreeMap<u32, Segment>,
-    /// Bytes of all but the one that is being written.
+    /// The total length of all segments except the one being written.
     closed: u64,
     live: u64,
-    /// Bytes of files kept because of damage.
+    /// The total length of files kept because of damage.
     aside: u64,
-    /// Counts what was released, so that a search for something to do is not repeated in vain.
+    /// Counts released bytes, so that a search for work is not repeated in vain.
     released: u64,
     handles: RefCell<VecDeque<(u32, Arc<File>)>>,
-    /// Segments in which damage was found while reading, which has no other access to the table.
+    /// Segments found to be damaged during reads, which have no other access to the table.
     found_damaged: RefCell<Vec<u32>>,
 }
 
 impl Segments {
-    /// None yet, beside files of `aside` bytes.
+    /// An empty table. `aside` is the total length of damaged files kept.
     #[must_use]
     pub fn new(directory: Arc<Directory>, aside: u64) -> Self {
         Self {
@@ -61,18 +60,18 @@ impl Segments {
         }
     }
 
-    /// Adds one; its length is 0 as long as it is being written.
+    /// Adds a segment. The length is 0 for the segment being written.
     pub fn add(&mut self, number: u32, size: u64) {
         self.closed += size;
         self.table.entry(number).or_default().size = size;
     }
 
-    /// Takes note of how long one became that was being written.
+    /// Sets the final length of the segment that was being written.
     pub fn close(&mut self, number: u32, size: u64) {
         self.add(number, size);
     }
 
-    /// Takes note of a length of 0, for one that goes on being written.
+    /// Sets the length of a segment to 0. A length of 0 marks the segment that is still being written.
     pub fn go_on(&mut self, number: u32) {
         if let Some(segment) = self.table.get_mut(&number) {
             self.closed -= segment.size;
@@ -80,13 +79,13 @@ impl Segments {
         }
     }
 
-    /// Takes note of another length, for one that was cut.
+    /// Sets the length of a segment that was cut.
     pub fn resize(&mut self, number: u32, size: u64) {
         self.go_on(number);
         self.add(number, size);
     }
 
-    /// Takes note that one is not there any more.
+    /// Removes a segment that is gone.
     pub fn forget(&mut self, number: u32) {
         self.go_on(number);
         self.table.remove(&number);
@@ -100,7 +99,7 @@ impl Segments {
         self.live += entry.size();
     }
 
-    /// Counts an entry as needed no longer.
+    /// Counts an entry as no longer needed.
     pub fn release(&mut self, entry: &Entry) {
         if let Some(segment) = self.table.get_mut(&entry.place().segment) {
             segment.live = segment.live.saturating_sub(entry.size());
@@ -109,44 +108,43 @@ impl Segments {
         self.released += entry.size();
     }
 
-    /// Bytes of all files but the one that is being written.
+    /// The total length of all files except the segment being written.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.closed + self.aside
     }
 
-    /// Bytes of entries that are needed.
+    /// The total size of needed entries.
     #[must_use]
     pub fn live(&self) -> u64 {
         self.live
     }
 
-    /// A count that grows with what is released.
+    /// A count that grows with every released entry.
     #[must_use]
     pub fn released(&self) -> u64 {
         self.released
     }
 
-    /// The highest number.
+    /// The highest segment number.
     #[must_use]
     pub fn newest(&self) -> Option<u32> {
         self.table.keys().next_back().copied()
     }
 
-    /// One of them.
     #[must_use]
     pub fn get(&self, number: u32) -> Option<&Segment> {
         self.table.get(&number)
     }
 
-    /// Those below a number.
+    /// All segments with a lower number.
     pub fn below(&self, number: u32) -> impl Iterator<Item = (u32, &Segment)> {
         self.table
             .range(..number)
             .map(|(number, segment)| (*number, segment))
     }
 
-    /// Those from a number on.
+    /// All segments with this number or a higher one.
     pub fn from(&self, number: u32) -> impl Iterator<Item = (u32, &Segment)> {
         self.table
             .range(number..)
@@ -158,23 +156,23 @@ impl Segments {
         self.aside += bytes;
     }
 
-    /// Takes note of damage.
+    /// Marks a segment as damaged.
     pub fn set_damaged(&mut self, number: u32) {
         if let Some(segment) = self.table.get_mut(&number) {
             segment.is_damaged = true;
         }
     }
 
-    /// Takes note of damage found in reading.
+    /// Marks a segment as damaged, from a read.
     pub fn note_damaged(&self, number: u32) {
         self.found_damaged.borrow_mut().push(number);
     }
 
-    /// Deletes the segments below `end` that nobody needs, as far as that is known to the disk:
-    /// `synced` is what outlives a loss of power, `written` the length of the log.
+    /// Deletes the segments below `end` that nobody needs. `synced` is the log offset below which everything
+    /// survives a power loss, and `written` is the length of the log.
     ///
-    /// The words in which a stream's bytes were given up may lie at the log's very end. Were the
-    /// bytes deleted before those words are safe, a crash would make them look lost.
+    /// The record that released a stream's bytes may be at the very end of the log. If the bytes were deleted
+    /// before that record is safe, a crash would make them look lost.
     pub fn sweep(&mut self, end: u32, written: u64, synced: u64) -> io::Result<()> {
         for number in self.found_damaged.take() {
             self.set_damaged(number);

@@ -3,14 +3,15 @@
 /// How much disk a store may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// Bytes of disk it may use; if none, a share of what is free, which is looked at all the time.
+    /// The disk budget in bytes. None: a share of the free space, which is checked continually.
     pub budget: Option<u64>,
-    /// Bytes after which a new segment begins; if none, as many as suit the budget at the start.
+    /// The size after which a new segment begins, in bytes. None: a size derived from the budget at the
+    /// start.
     pub segment: Option<u64>,
 }
 
 impl Settings {
-    /// For a budget, with segments that suit it.
+    /// Settings for a budget, with the default segment size.
     #[must_use]
     pub fn new(budget: Option<u64>) -> Self {
         Self {
@@ -20,8 +21,8 @@ impl Settings {
     }
 }
 
-/// The length of segments for a budget: short enough that a full disk has some to give, and long
-/// enough that a large one has few.
+/// The segment size for a budget. Segments are small enough that a full disk can delete some, and large
+/// enough that a large budget has few of them.
 #[must_use]
 pub fn segment_for(budget: u64) -> u64 {
     (budget / 16).clamp(1 << 20, 16 << 20)

@@ -1,8 +1,8 @@
 //! State files: all records that were valid when a segment began.
 //!
-//! Owns their form, which is the log's own with a last entry that says how many there are: a file
-//! without it is not whole. Every record has its own checksum, so that one damaged byte in a file
-//! that nothing can replace costs one record.
+//! This module owns their format. It is the log's format, plus a last entry with the number of records; a
+//! file without that entry is incomplete. Every record has its own checksum. A damaged byte in a file that
+//! nothing can replace thus costs only one record.
 
 use std::fs::File;
 use std::io;
@@ -15,31 +15,30 @@ use super::frame::{
 use super::scan::{Found, Scanner};
 use crate::store::Record;
 
-/// What a state file says.
+/// The contents of a state file.
 #[derive(Debug, Default)]
 pub struct StateFile {
-    /// The records that are whole.
+    /// The undamaged records.
     pub records: Vec<Record>,
-    /// Whether these are all that were written.
+    /// Whether these are all records that were written.
     pub is_whole: bool,
-    /// Its length.
+    /// The length of the file.
     pub size: u64,
 }
 
-/// A record's bytes.
 #[must_use]
 pub fn encode_record(record: &Record) -> Vec<u8> {
-    // Records hold nothing that MessagePack cannot express; an empty body is skipped by readers.
+    // Records contain nothing that MessagePack cannot express. Readers skip an empty body.
     rmp_serde::to_vec(record).unwrap_or_default()
 }
 
-/// A record from its bytes.
+/// Decodes a record. None if the bytes are not a record.
 #[must_use]
 pub fn decode_record(bytes: &[u8]) -> Option<Record> {
     rmp_serde::from_slice(bytes).ok()
 }
 
-/// The bytes of the state file for the segment `number`.
+/// Encodes the state file for the segment `number`.
 #[must_use]
 pub fn encode(number: u32, records: &mut dyn Iterator<Item = Record>) -> Vec<u8> {
     let mut bytes = file_header(FileKind::State).to_vec();
@@ -69,7 +68,7 @@ fn put(number: u32, kind: Kind, body: &[u8], bytes: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Reads what can be read of the state file for the segment `number`.
+/// Reads the undamaged part of the state file for the segment `number`.
 pub fn read(path: &Path, number: u32) -> io::Result<StateFile> {
     let file = File::open(path)?;
     let size = file.metadata()?.len();
@@ -85,7 +84,7 @@ pub fn read(path: &Path, number: u32) -> io::Result<StateFile> {
             is_sound = false;
             continue;
         };
-        // The end is the last entry, and there is one.
+        // The end entry must be the last entry, and there is only one.
         is_sound &= count.is_none();
         let body = scanner.body(place, &header);
         match header.kind {
@@ -101,7 +100,7 @@ pub fn read(path: &Path, number: u32) -> io::Result<StateFile> {
     Ok(state)
 }
 
-/// What the first bytes of a file say.
+/// Reads the header of a file.
 #[must_use]
 pub fn header(file: &File, kind: FileKind) -> FileHeader {
     let mut bytes = [0; FILE_HEADER];

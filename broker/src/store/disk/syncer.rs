@@ -1,17 +1,17 @@
-//! The thread that makes the log outlive a loss of power, so that the loop never waits for a disk.
+//! The sync thread, which makes the log survive a power loss, so that the loop never waits for a disk.
 //!
-//! Owns the order of what must be on the disk before what: segments, then their names, then a state
-//! file under a temporary name, then its rename, then that name. It tells how far it came and never
-//! decides what to delete.
+//! This module owns the order in which things must reach the disk: segments, then their names, then a state
+//! file under a temporary name, then its rename, then the new name. It reports its progress and never decides
+//! what to delete.
 //!
-//! # After a sync that failed
+//! # After a failed sync
 //!
-//! Linux tells of a failed write-back once, and then counts the pages as clean: a later `fdatasync`
-//! of the same file succeeds without having written them. So after one failure nothing is ever said
-//! to be synced again by this process, and the store says that it has failed, so that the process
-//! ends; the next one writes anew what was not known to be synced (see `recovery`).
+//! Linux reports a failed write-back once and then counts the pages as clean: a later `fdatasync` of the same
+//! file succeeds without writing them. So after one failure, this process never again reports anything as
+//! synced. The store reports a failure, so that the process ends. The next process writes again everything
+//! that was not known to be synced (see `recovery`).
 //!
-//! The same holds when the directory was taken away: a file without a name can be synced, and is gone.
+//! The same applies when the directory was removed: a file without a name can be synced and is still lost.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -25,36 +25,36 @@ use super::error::{is_full, is_shortage};
 use super::presence::Presence;
 use super::reserve::Reserve;
 
-/// How a file's bytes are made safe; tests put in one that fails.
+/// How a file's bytes are made safe. Tests replace it with a function that fails.
 pub type SyncFile = fn(&File) -> io::Result<()>;
 
-/// What is to be made safe, in this order.
+/// What to sync, in this order.
 #[derive(Debug)]
 pub struct Job {
     /// Segments, oldest first.
     pub files: Vec<Arc<File>>,
-    /// Whether files were made.
+    /// Whether files were created.
     pub directory: bool,
-    /// The log's length that this covers.
+    /// The log offset that this job covers.
     pub upto: u64,
-    /// A state file's number and bytes.
+    /// The number and contents of a state file.
     pub state: Option<(u32, Vec<u8>)>,
 }
 
-/// How far it came.
+/// The progress of the sync thread.
 #[derive(Debug, Default)]
 pub struct Progress {
-    /// What of the log outlives a loss of power.
+    /// The log offset below which everything survives a power loss.
     pub synced: u64,
-    /// Jobs that are not done yet.
+    /// The number of unfinished jobs.
     pub running: usize,
     /// Why nothing can be made safe any more.
     pub failed: Option<String>,
-    /// The state file that came to its end: its number, and its length or why it is not there.
+    /// The finished state file: its number, and either its length or why it does not exist.
     pub state: Option<(u32, Result<u64, String>)>,
 }
 
-/// The thread's handle. Dropping it lets the thread finish what it was given.
+/// A handle of the thread. Dropping it lets the thread finish its jobs.
 #[derive(Debug)]
 pub struct Syncer {
     progress: Arc<Mutex<Progress>>,
@@ -98,12 +98,12 @@ impl Syncer {
         })
     }
 
-    /// How far it came.
+    /// The progress of the thread.
     pub fn progress(&self) -> MutexGuard<'_, Progress> {
         lock(&self.progress)
     }
 
-    /// Gives it something to do.
+    /// Passes a job to the thread.
     pub fn send(&self, job: Job) {
         self.progress().running += 1;
         let is_sent = self
@@ -119,11 +119,12 @@ impl Syncer {
         }
     }
 
-    /// Waits until everything that it was given is done, and ends it.
+    /// Waits until all jobs are done, and ends the thread.
     pub fn finish(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
-            // A panic there has nothing to add: what it did not reach is not called synced.
+            // A panic of the thread changes nothing here: whatever it did not reach is not reported as
+            // synced.
             let _ = thread.join();
         }
     }
@@ -221,6 +222,6 @@ impl Worker {
 }
 
 fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
-    // What it holds is whole after every statement, so a panic elsewhere does not spoil it.
+    // The data is consistent after every statement, so a panic elsewhere does not spoil it.
     progress.lock().unwrap_or_else(PoisonError::into_inner)
 }

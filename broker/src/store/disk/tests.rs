@@ -1,4 +1,4 @@
-//! What a store on disk must bear: crashes at any byte, damage at any byte, a full disk.
+//! What a store on disk must survive: crashes at any byte, damage at any byte, and a full disk.
 
 mod budget;
 mod crash;
@@ -16,7 +16,7 @@ use super::*;
 use crate::protocol::cost;
 use crate::store::record::StreamRecord;
 
-/// A store, and a channel that tells of its syncs.
+/// A store, and a channel that reports its syncs.
 struct Open {
     disk: Disk,
     syncs: Receiver<()>,
@@ -60,7 +60,7 @@ impl Open {
         self.disk.flush().expect("flushes");
     }
 
-    /// A checkpoint from its beginning to its end.
+    /// Does a whole checkpoint.
     fn checkpoint(&mut self, records: &[Record]) {
         let mut records = records.iter().cloned();
         self.disk.checkpoint(&mut records).expect("begins");
@@ -99,7 +99,7 @@ fn record(stream: u64, needed: u64) -> Record {
     }))
 }
 
-/// A stream's byte at a place: every stream has its own, so that none is taken for another's.
+/// The byte of a stream at an offset. Every stream has different bytes, so that none is taken for another's.
 fn byte(stream: u64, at: u64) -> u8 {
     let mixed = (at + stream * 977).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     mixed.to_be_bytes()[0]

@@ -1,7 +1,7 @@
-//! What is done now and then: deleting what nobody needs, and seeing to it that there is room.
+//! Regular work: deleting what nobody needs, and keeping room free.
 //!
-//! Owns the accounting of the budget. A payload is saved only while the reserve is there and beside
-//! it; everything else may use the reserve, and what others have left free.
+//! This module owns the accounting of the budget. A payload is saved only if the reserve exists and the
+//! payload fits beside it. Everything else may use the reserve and the space that others leave.
 
 use std::fs;
 
@@ -10,20 +10,20 @@ use super::error::write_error;
 use crate::store::WriteError;
 use crate::text::count;
 
-/// After how many bytes that were saved the free space is looked at again: a fraction of the reserve,
-/// which is there for what others take meanwhile.
+/// The number of saved bytes after which the free space is checked again. It is a fraction of the reserve,
+/// which covers what others take in the meantime.
 const LOOK_EVERY: u64 = 256 << 10;
 
 impl Disk {
-    /// Bytes of all files, with what waits in the buffer.
+    /// The total size of all files, including the buffer.
     pub(super) fn used(&self) -> u64 {
         self.segments.size() + self.log.end() + self.state.1 + self.reserve.held()
     }
 
-    /// Whether a payload that takes `size` bytes may be saved.
+    /// Whether a payload of `size` bytes may be saved. If not, returns the reason.
     pub(super) fn room(&mut self, size: u64) -> Result<(), WriteError> {
         self.check_failure()?;
-        // Others may have taken some, or made some.
+        // Others may have taken or freed space.
         self.unlooked += size;
         if self.unlooked >= LOOK_EVERY || !self.has_room(size) {
             self.look();
@@ -47,7 +47,7 @@ impl Disk {
         }
     }
 
-    /// Whether the disk has failed.
+    /// Returns an error if the disk has failed.
     pub(super) fn check_failure(&self) -> Result<(), WriteError> {
         match &self.syncer.progress().failed {
             Some(failed) => Err(WriteError::Failed(failed.clone())),
@@ -55,16 +55,16 @@ impl Disk {
         }
     }
 
-    /// Looks how much of the disk is free.
+    /// Checks how much of the disk is free.
     pub(super) fn look(&mut self) {
         self.unlooked = 0;
         let stored = self.used() - self.log.buffered() as u64;
-        // If that cannot be told, what was found last still holds as well as anything.
+        // If the free space is unknown, the last known value is still the best estimate.
         let _ = self.budget.look(self.directory.handle(), stored);
         self.reserve.fit(self.budget.payloads(), self.segment);
     }
 
-    /// Whether a copy that takes `size` bytes may be written; gives the reserve up if it must.
+    /// Whether a copy of `size` bytes may be written. Deletes the reserve if needed.
     pub(super) fn make_room(&mut self, size: u64) -> bool {
         if self.used() + size > self.budget.everything() {
             self.reserve.give_up();
@@ -76,13 +76,13 @@ impl Disk {
     pub(super) fn restore_reserve(&mut self) {
         let is_fitting = self.used() + self.reserve.size() <= self.budget.everything();
         if !self.reserve.is_there() && is_fitting {
-            // Should there be no room, saving says so.
+            // If there is no room, saving reports it.
             let _ = self.reserve.make();
         }
     }
 
-    /// Does what is to be done now and then: takes note of what the sync thread did, deletes what
-    /// nobody needs, and makes the log smaller.
+    /// Does the regular work: handles the sync thread's results, deletes what nobody needs, and shrinks the
+    /// log.
     pub(super) fn tidy(&mut self) {
         let (synced, told, has_failed) = {
             let mut progress = self.syncer.progress();
@@ -106,7 +106,7 @@ impl Disk {
             self.look();
         }
         let end = self.state.0.min(self.log.segment());
-        // A file that cannot be deleted now is tried again at the next call.
+        // If a file cannot be deleted now, the next call tries again.
         let _ = self.segments.sweep(end, self.log.data(), synced);
         if self.log.buffered() == 0 {
             self.compact();
@@ -117,7 +117,7 @@ impl Disk {
         }
     }
 
-    /// Takes note that a state file is safe, so that older ones may go.
+    /// Notes that a state file is safe, so that older ones may be deleted.
     fn rely_on(&mut self, number: u32, size: u64) {
         if let Ok(listing) = self.directory.list() {
             for old in listing.states.iter().filter(|old| **old < number) {

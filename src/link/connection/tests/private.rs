@@ -1,4 +1,4 @@
-//! Satellites that have keys, those that have none, and what is neither.
+//! Tests: satellites with keys, satellites without keys, and hosts that are neither.
 
 use std::io::{PipeWriter, Read as _, pipe};
 use std::os::fd::AsRawFd as _;
@@ -12,13 +12,13 @@ use skypipe_broker::tls::Layer;
 use super::*;
 use crate::link::route::Keys;
 
-/// What a person is told within, whatever is wrong with a satellite that answers.
+/// How soon the user must be told, whatever is wrong with a satellite that answers.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
-/// How often a thing is tried that may come about in several ways.
+/// How often something is tried that may happen in several ways.
 const TRIES: usize = 20;
 
-/// A ROUTER behind TLS that lets in one key, and sends everything back. It ends when this is dropped.
+/// A ROUTER behind TLS that admits one key and echoes everything. It ends when this is dropped.
 pub(super) struct Satellite {
     pub(super) endpoint: String,
     pub(super) public: [u8; 32],
@@ -44,7 +44,7 @@ impl Satellite {
         let bound = router.get_last_endpoint().expect("it is bound");
         let (hears, stop) = pipe().expect("descriptors are left");
         let serve = move || {
-            // For as long as there are to be connections.
+            // The layer must live as long as there are to be connections.
             let _layer = layer;
             loop {
                 let mut items = [
@@ -74,13 +74,13 @@ impl Drop for Satellite {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A test that fails says why by itself.
+            // A test that fails reports the reason by itself.
             let _ = thread.join();
         }
     }
 }
 
-/// An identity that nobody else has.
+/// A fresh identity.
 pub(super) fn pair() -> SigningPair {
     static COUNT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
     let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -104,7 +104,7 @@ fn bench(endpoint: &str, keys: Option<Keys>) -> Bench {
     ))
 }
 
-/// What a connection is told at once, of which the person then reads.
+/// The refusal that a connection reports at once.
 pub(super) fn refused(bench: &mut Bench) -> String {
     let began = Instant::now();
     bench.connection.connect();
@@ -206,7 +206,7 @@ enum Act {
     Listen,
 }
 
-/// A host that does this with its connections, one after another, and is gone then.
+/// A host that does this with its connections, one after another, and then is gone.
 fn host(acts: &'static [Act]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
     let address = listener.local_addr().expect("it is bound");
@@ -214,7 +214,7 @@ fn host(acts: &'static [Act]) -> String {
         for act in acts {
             let (mut stream, _) = listener.accept().expect("it connects");
             if matches!(act, Act::Listen) {
-                // The beginning of what a client says first.
+                // The first bytes that a client sends.
                 let _ = stream.read_exact(&mut [0; 11]);
             }
         }

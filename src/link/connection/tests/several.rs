@@ -1,4 +1,4 @@
-//! Satellites whose name has several addresses, of which others answer some.
+//! Tests: satellites whose name has several addresses, some of which belong to others.
 
 use std::io::Read as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,7 +28,7 @@ impl Route for Several {
     }
 }
 
-/// Somebody who does this with each connection, one after another, and counts them.
+/// A host that does this with each connection, one after another, and counts them.
 struct Stranger {
     endpoint: String,
     count: Arc<AtomicUsize>,
@@ -58,7 +58,7 @@ impl Stranger {
         Self::new(move |mut stream| drop(io::Write::write_all(&mut stream, answer)))
     }
 
-    /// A service that waits for a word in a language of its own.
+    /// A service that waits for the client to speak its own protocol.
     fn silent() -> Self {
         let mut kept = Vec::new();
         Self::new(move |stream| kept.push(stream))
@@ -69,13 +69,13 @@ impl Stranger {
     }
 }
 
-/// Where nobody listens.
+/// An address where nobody listens.
 fn nobody() -> String {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|gone| gone.local_addr());
     format!("tcp://{}", free.expect("loopback is there"))
 }
 
-/// A satellite without keys that sends everything back.
+/// A satellite without keys that echoes everything.
 fn plain() -> String {
     let (router, endpoint) = router();
     router.set_rcvtimeo(-1).expect("an option");

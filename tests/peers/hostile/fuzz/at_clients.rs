@@ -1,25 +1,27 @@
-//! A satellite that is none, and clients that believe it, in the open and inside TLS, where it proves the key of
-//! the invitation. It says what makes sense to begin with, so that they come far, and changes some of it.
+//! A fake satellite, and clients that trust it, in the open and inside TLS, where it has the key of the
+//! invitation. It starts with valid messages, so that clients get far, and mutates some of them.
 //!
 //! # What a round is
 //!
-//! One message, or command of ZMTP, that a client has taken in while its connection stood: each is followed by a
-//! PING of ZMTP, and counts when the PONG to that is there. Then the client's libzmq has passed the message on and
-//! goes on. The next one is said only then. So of each connection all that was said counts but the last, if the
-//! client broke the connection, or ended, over it. What breaks connections on purpose is counted apart and is no round:
-//! greetings and handshakes that were changed, bytes that were changed after they were framed, messages without
-//! an end, and nonsense below TLS; behind each, the connection is closed, and the client has to close it, too.
+//! A round is one message, or ZMTP command, that a client has processed while its connection stood. A ZMTP
+//! PING follows each message, which counts when the PONG arrives: then the client's libzmq has passed the
+//! message on. Only then is the next message sent. So on each connection everything that was sent counts,
+//! except the last message if the client broke the connection or ended because of it. Deliberately broken
+//! connections are counted apart and are no rounds: mutated greetings and handshakes, bytes mutated after
+//! framing, endless messages, and nonsense below TLS. After each of these the connection is closed, and the
+//! client has to close it, too.
 //!
-//! There are so many rounds for each command of [`COMMANDS`], at [`LANES`] processes of it at a time. A lane has one
-//! listening socket and one client after the other, which comes back by itself when its connection
-//! broke. The rounds of a lane are settled by the seed, but for when requests of the client fall between them.
+//! Each command of [`COMMANDS`] has this number of rounds, with [`LANES`] processes of it at a time. A lane
+//! has one listening socket and one client after the other; a client reconnects by itself when its
+//! connection broke. The seed determines the rounds of a lane, except when requests of the client fall
+//! between them.
 //!
 //! # What must hold
 //!
-//! No client ends but as the documentation says ([`EXIT_CODES`]), has more than [`MEMORY`] bytes in memory, or stands
-//! still. None exits with 0 without the answer that this takes. stdout has nothing but data. Inside TLS, moreover: a
-//! listener prints whole lines that were written, in order, and exits with 0 only if it had whole streams or an
-//! `--eof` of a member; and of what a writer writes, nothing is ever seen.
+//! Every client ends as documented ([`EXIT_CODES`]), has at most [`MEMORY`] bytes in memory, and never
+//! stalls. None exits 0 without the answer that this requires. stdout has nothing but data. Inside TLS,
+//! moreover: a listener prints whole lines that were written, in order, and exits 0 only after whole
+//! streams or an `--eof` of a member; and nothing of a writer's plaintext is ever visible.
 
 mod client;
 mod replies;
@@ -59,29 +61,29 @@ use crate::common::wait::{PATIENCE, holds_within};
 use crate::common::watchdog::number;
 use crate::hostile::most_memory;
 
-/// How many clients of each command there are at a time.
+/// The number of simultaneous clients of each command.
 const LANES: u64 = 3;
 
-/// How many rounds a process has at most.
+/// The most rounds of a process.
 const LIFE: u64 = 2000;
 
-/// How many messages there are on one connection at most.
+/// The most messages on one connection.
 const MESSAGES: usize = 300;
 
-/// The most that a client may have had in memory, in bytes.
+/// The most memory that a client may use, in bytes.
 const MEMORY: u64 = 96 << 20;
 
-/// How long the test may take at least, and for each thousand rounds of each command.
+/// The timeout of the test: a fixed part, and a part for each thousand rounds of each command.
 const BASE: Duration = Duration::from_secs(240);
 const PER_THOUSAND: Duration = Duration::from_secs(30);
 
-/// What a client is asked to do.
+/// The kind of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Task {
     Write,
-    /// The same with `--wait`.
+    /// A writer with `--wait`.
     Await,
-    /// The same from a command.
+    /// A writer of a command's output.
     Run,
     Read,
     One,
@@ -115,14 +117,14 @@ const COMMANDS: [(Task, &[&str]); 12] = [
     (Discard, &["--discard", "p"]),
 ];
 
-/// Those that a private satellite has besides.
+/// Additional commands at a satellite with keys.
 const PRIVATE: [(Task, &[&str]); 3] = [
     (Keys, &["--keys"]),
     (Invite, &["--invite", "guest", "--read"]),
     (Revoke, &["--revoke", "guest", "--yes"]),
 ];
 
-/// Those that the documentation has, and that of a SIGTERM.
+/// The documented exit codes, and that of a SIGTERM.
 const EXIT_CODES: [i32; 5] = [0, 1, 3, 4, 143];
 
 #[test]
@@ -135,7 +137,7 @@ fn whatever_a_satellite_says_inside_tls_clients_end_as_documented_or_try_again()
     attack(true, &[&COMMANDS[..], &PRIVATE].concat());
 }
 
-/// Each takes thirty times its two bytes in a queue.
+/// In a queue, each message takes thirty times its two bytes.
 #[test]
 fn empty_messages_without_end_fill_no_client() {
     let lane = Lane::new(None, PATIENCE * 3);
@@ -157,10 +159,10 @@ fn empty_messages_without_end_fill_no_client() {
     });
 }
 
-/// What all lanes share.
+/// The state that all lanes share.
 struct Attack {
     seed: u64,
-    /// For each command.
+    /// The number of rounds for each command.
     rounds: u64,
     keys: Option<KeySet>,
     streams: Streams,
@@ -168,7 +170,7 @@ struct Attack {
     patience: Duration,
 }
 
-/// The keys of a private satellite that is none, and of who believes it.
+/// The keys of a fake satellite, and of the client that trusts it.
 #[derive(Clone)]
 struct KeySet {
     tls: Arc<ServerConfig>,
@@ -176,17 +178,17 @@ struct KeySet {
     seed: Seed,
 }
 
-/// What there was of everything.
+/// The sums over all lanes.
 #[derive(Default)]
 struct Sums {
     rounds: AtomicU64,
-    /// What broke connections on purpose.
+    /// The number of deliberately broken connections.
     breaks: AtomicU64,
     connections: AtomicU64,
     processes: AtomicU64,
-    /// Those that exited with 0.
+    /// The number of clients that exited 0.
     content: AtomicU64,
-    /// The most memory that any had, in bytes.
+    /// The greatest memory use of any client, in bytes.
     memory: AtomicU64,
 }
 
@@ -265,7 +267,7 @@ impl Attack {
         println!("skypipe {}: {:?}", arguments.join(" "), start.elapsed());
     }
 
-    /// Runs a client until it ends by itself or has had its rounds; how many there were, of so many at most.
+    /// Runs a client until it ends or has had `most` rounds. Returns the number of rounds.
     fn at_process(
         &self,
         lane: &Lane,
@@ -283,7 +285,7 @@ impl Attack {
         };
         let process = run.start();
         if matches!(task, Write | Await) && !ends {
-            // It may have ended already.
+            // The client may have ended already.
             let _ = process.take_stdin().write_all(&some_text(20));
         }
         let mut satellite = Satellite::new(chance, &self.streams, self.keys.is_some());
@@ -319,7 +321,7 @@ impl Attack {
         rounds
     }
 
-    /// What must hold of how a client ended.
+    /// Checks how a client ended.
     #[track_caller]
     fn check(&self, task: Task, told: &Told, outcome: &Outcome) {
         let code = outcome.code.expect("it has one");
@@ -366,7 +368,7 @@ impl Attack {
     }
 }
 
-/// One listening socket, and who is led to it.
+/// A listening socket, and the clients that connect to it.
 struct Lane {
     environment: Environment,
     listener: TcpListener,
@@ -402,12 +404,12 @@ impl Lane {
         self.environment.skypipe(arguments)
     }
 
-    /// What writers write to its end.
+    /// The file with the complete input of writers.
     fn text(&self) -> std::path::PathBuf {
         self.environment.home().join("text")
     }
 
-    /// The client's next connection; nothing if it ends.
+    /// Waits for the client's next connection. `None` if the client ends.
     fn next_connection(&self, client: &Process) -> Option<TcpStream> {
         let end = end_of(client)?;
         let patience = PATIENCE.try_into().expect("it is short");
@@ -418,12 +420,12 @@ impl Lane {
         let count = rustix::event::poll(&mut ready, Some(&patience)).expect("they are good");
         assert!(count > 0, "the client neither comes again nor ends");
         let has_come = ready[1].revents().is_empty();
-        // Of one that has ended the connections are nobody's.
+        // Connections of an ended client are ignored.
         has_come.then(|| self.listener.accept().expect("one is there").0)
     }
 }
 
-/// What is readable once a client has ended; nothing if it has been reaped.
+/// A descriptor that becomes readable when the client ends. `None` if it has been reaped.
 fn end_of(client: &Process) -> Option<OwnedFd> {
     client
         .runs()
@@ -436,7 +438,7 @@ fn some_text(lines: usize) -> Vec<u8> {
     lines.collect::<String>().into_bytes()
 }
 
-/// Talks to a client over a new connection; how many rounds came of it, of so many at most.
+/// Talks to a client over a new connection. Returns the number of rounds, at most `most`.
 fn talk(client: &mut Client, satellite: &mut Satellite<'_>, most: u64) -> u64 {
     let handshake = handshake(&mut satellite.chance, Version::V31, b"ROUTER");
     let mut welcome = greeting(Version::V31);
@@ -446,7 +448,7 @@ fn talk(client: &mut Client, satellite: &mut Satellite<'_>, most: u64) -> u64 {
     }
     let most = most.min(1 + satellite.chance.below(MESSAGES) as u64);
     let mut rounds = 0;
-    // So that the client's first requests are there.
+    // After this, the client's first requests have arrived.
     let mut stands = client.takes(Vec::new());
     while stands && rounds < most {
         while let Some(frames) = client.message() {
@@ -459,7 +461,7 @@ fn talk(client: &mut Client, satellite: &mut Satellite<'_>, most: u64) -> u64 {
     rounds
 }
 
-/// A greeting and a handshake, one of which was changed.
+/// A greeting and a handshake, one of them mutated.
 fn changed_welcome(chance: &mut Chance) -> Vec<u8> {
     let mut handshake = handshake(chance, Version::V31, b"ROUTER");
     let mut greeting = greeting(Version::V31);
@@ -478,7 +480,7 @@ fn framed(said: &Said) -> Vec<u8> {
     }
 }
 
-/// Ends the connection in one way or another; whether by something that breaks it.
+/// Ends the connection in one of several ways. Returns whether the way was to break it.
 fn finish(client: Client, satellite: &mut Satellite<'_>) -> bool {
     match satellite.chance.below(8) {
         0 => client.say_last(&satellite.nonsense(framed)),
@@ -487,7 +489,7 @@ fn finish(client: Client, satellite: &mut Satellite<'_>) -> bool {
             let length = 1 + satellite.chance.below(300);
             let mut nonsense = satellite.chance.bytes(length);
             if satellite.chance.below(2) == 0 {
-                // A record of TLS that is none.
+                // An invalid TLS record.
                 nonsense[0] = 23;
             }
             client.say_last_below(&nonsense);
@@ -504,7 +506,7 @@ fn finish(client: Client, satellite: &mut Satellite<'_>) -> bool {
     true
 }
 
-/// The beginning of a message of which there is always more.
+/// The beginning of an endless message.
 fn without_end(chance: &mut Chance) -> Vec<u8> {
     let payload = chance.of_these(&[0, 1, 1000, MAX_CHUNK]);
     let part = frame(Version::V31, MORE, &vec![0; payload]);

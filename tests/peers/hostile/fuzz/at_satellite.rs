@@ -17,18 +17,19 @@ use crate::common::satellite::Satellite;
 use crate::common::wait::holds_within;
 use crate::hostile::watch::Watch;
 
-/// How many peers say something at the same time.
+/// The number of simultaneous peers.
 const PEERS: u64 = 4;
 
-/// How many connections each of them keeps open behind it.
+/// The number of earlier connections that each of them keeps open.
 const KEPT: usize = 8;
 
-/// How long a test may take at least, and for each thousand rounds.
+/// The timeout of a test: a fixed part, and a part for each thousand rounds.
 const BASE: Duration = Duration::from_secs(120);
 const PER_THOUSAND: Duration = Duration::from_secs(10);
 
-/// What a round may leave behind in memory in the second half of a run, in bytes, and what all of
-/// them may: less than the least that could be forgotten, and what the allocator does not give back.
+/// The memory that a round may leave behind in the second half of a run, in bytes, and the memory that all
+/// rounds may leave: less than the smallest object that could be forgotten, and what the allocator does not
+/// give back.
 const LEAK: u64 = 64;
 const SLACK: u64 = 8 << 20;
 
@@ -80,13 +81,13 @@ fn address_of(satellite: &Satellite) -> String {
     satellite.endpoint().trim_start_matches("tcp://").to_owned()
 }
 
-/// What the satellite had in memory when half of the rounds were over, and how many came then.
+/// The satellite's memory after half of the rounds, and how many rounds followed.
 struct Half {
     memory: u64,
     rounds: u64,
 }
 
-/// All rounds, while our own program is used.
+/// Runs all rounds, while our own program is used.
 fn attack(environment: &Environment, way: &Way, seed: u64, rounds: u64) -> Half {
     let start = Instant::now();
     let (is_over, times) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -99,7 +100,7 @@ fn attack(environment: &Environment, way: &Way, seed: u64, rounds: u64) -> Half 
             rounds: rounds - first,
         };
         say_all(way, seed, first..rounds);
-        // Whoever serves is served to the end, also while the attack is at its height.
+        // An ordinary transfer finishes even while the attack is at its peak.
         is_over.store(true, Ordering::Relaxed);
         half
     });
@@ -142,7 +143,7 @@ fn serve_ordinary(environment: &Environment, is_over: &AtomicBool, times: &Atomi
     }
 }
 
-/// Says what this chance has, and leaves the connection as it is.
+/// Sends one random sequence, and leaves the connection open.
 fn say(way: &Way, chance: &mut Chance) -> Line {
     let mut line = Line::over(way);
     let version = chance.of_these(&VERSIONS);
@@ -173,7 +174,7 @@ fn say(way: &Way, chance: &mut Chance) -> Line {
     line
 }
 
-/// Some messages, of which parts are changed before they are framed, or all of them afterwards.
+/// Some messages. Either parts are mutated before framing, or everything afterwards.
 fn messages(chance: &mut Chance, version: Version) -> Vec<u8> {
     let mut bytes = Vec::new();
     for _ in 0..=chance.below(MESSAGES) {
@@ -191,16 +192,16 @@ fn messages(chance: &mut Chance, version: Version) -> Vec<u8> {
     bytes
 }
 
-/// Says it all at once or in two parts.
+/// Sends the bytes at once or in two parts.
 fn in_strokes(line: &mut Line, chance: &mut Chance, bytes: &[u8]) {
     let (first, second) = bytes.split_at(chance.below(bytes.len() + 1));
     line.say(first);
     line.say(second);
 }
 
-/// Nothing stays of the attack: no more memory than in the middle of it.
+/// Checks that nothing of the attack stays: no more memory than in its middle.
 fn settle(environment: &Environment, half: &Half) {
-    // What was written into a pipe that belongs to nobody.
+    // Discards what was written into the attackers' pipe.
     let _ = environment.skypipe(&["--discard", "fuzz"]).done();
     let (allowed, mut memory) = (half.memory + half.rounds * LEAK + SLACK, 0);
     let is_level = holds_within(crate::common::wait::PATIENCE, || {

@@ -1,14 +1,14 @@
-//! Changes of bytes that made sense before.
+//! Mutations of valid bytes.
 
 use crate::common::chance::Chance;
 
-/// The most changes of one text.
+/// The most mutations of one message.
 const MOST: usize = 4;
 
-/// The longest part that is taken out, doubled or put in.
+/// The longest part that is removed, duplicated or inserted, in bytes.
 const PART: usize = 64;
 
-/// Lengths that somebody may have forgotten to think of.
+/// Lengths that an implementation may handle wrongly.
 const LENGTHS: [u64; 8] = [
     0,
     1,
@@ -20,10 +20,10 @@ const LENGTHS: [u64; 8] = [
     u64::MAX,
 ];
 
-/// Bytes that stand at an edge.
+/// Boundary values of a byte.
 const EDGES: [u8; 8] = [0, 1, 2, 4, 0x7f, 0x80, 0xfe, 0xff];
 
-/// Changes the bytes here and there.
+/// Mutates the bytes at random places.
 pub fn change(chance: &mut Chance, bytes: &mut Vec<u8>) {
     for _ in 0..=chance.below(MOST) {
         change_once(chance, bytes);

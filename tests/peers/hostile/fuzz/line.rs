@@ -1,4 +1,4 @@
-//! A connection of a peer to a satellite, or of a client to a satellite that is none; in the open or inside TLS.
+//! A connection of a peer to a satellite, or of a client to a fake satellite, in the open or inside TLS.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -19,22 +19,22 @@ use skypipe_broker::keys::seed::SigningPair;
 
 use crate::common::wait::PATIENCE;
 
-/// What stands before a public and a secret key of Ed25519 (RFC 8410).
+/// The prefixes of a public and a secret Ed25519 key (RFC 8410).
 const PUBLIC: [u8; 12] = *b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
 const SECRET: [u8; 16] = *b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
 
-/// How to get to a satellite.
+/// How to connect to a satellite.
 pub struct Way {
     pub address: String,
-    /// With whose keys, if the satellite is private.
+    /// The TLS settings with the client's keys, if the satellite has keys.
     pub tls: Option<Arc<ClientConfig>>,
 }
 
-/// A connection that bytes go through, whatever they are on the way.
+/// A byte stream, with or without TLS.
 pub enum Line {
     Open(TcpStream),
     Private(Box<StreamOwned<ClientConnection, TcpStream>>),
-    /// The same, from the satellite's side.
+    /// TLS from the satellite's side.
     Satellite(Box<StreamOwned<ServerConnection, TcpStream>>),
 }
 
@@ -50,7 +50,7 @@ impl Line {
         Self::Private(Box::new(StreamOwned::new(tls, stream)))
     }
 
-    /// A client's connection that has been accepted; with these keys, if the satellite is private.
+    /// An accepted connection of a client, with these keys if the satellite has keys.
     pub fn of(stream: TcpStream, tls: Option<&Arc<ServerConfig>>) -> Self {
         set_up(&stream);
         let Some(config) = tls else {
@@ -60,12 +60,12 @@ impl Line {
         Self::Satellite(Box::new(StreamOwned::new(tls, stream)))
     }
 
-    /// Says something. Whoever has been turned away in the middle is not heard to the end.
+    /// Sends bytes, and ignores errors: the other end may have closed the connection.
     pub fn say(&mut self, bytes: &[u8]) {
         let _ = self.write(bytes);
     }
 
-    /// The same; fails when the other end is gone.
+    /// The same. Fails when the other end is gone.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Open(stream) => stream.write_all(bytes),
@@ -82,19 +82,19 @@ impl Line {
         }
     }
 
-    /// Says these bytes below TLS, if there is any.
+    /// Sends bytes below TLS, if there is TLS.
     pub fn write_below(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut stream = self.stream();
         stream.write_all(bytes)
     }
 
-    /// Says no more, and hears on.
+    /// Closes the sending direction, and goes on receiving.
     pub fn close(&self) {
         // The other end may have closed it already.
         let _ = self.stream().shutdown(Shutdown::Write);
     }
 
-    /// Reads until this has come.
+    /// Reads until this has arrived.
     pub fn hears(&mut self, answer: &[u8]) -> bool {
         let mut heard: Vec<u8> = Vec::new();
         let mut bytes = [0; 4096];
@@ -115,9 +115,9 @@ impl Line {
         }
     }
 
-    /// Ends it so that the other end is told of an error.
+    /// Resets the connection, so that the other end gets an error.
     pub fn break_off(self) {
-        // The port can then be used again at once, of which a machine has less than a long run needs.
+        // The port can then be reused at once. A long run needs more ports than a machine has.
         let _ = set_socket_linger(self.stream(), Some(Duration::ZERO));
     }
 }
@@ -128,7 +128,7 @@ fn set_up(stream: &TcpStream) {
     stream.set_nodelay(true).expect("an option of TCP");
 }
 
-/// An identity as rustls takes it.
+/// An identity in rustls's form.
 fn certified(identity: &SigningPair) -> Arc<CertifiedKey> {
     let secret = [&SECRET[..], identity.secret.as_bytes()].concat();
     let key = any_eddsa_type(&PrivatePkcs8KeyDer::from(secret)).expect("a key");
@@ -136,7 +136,7 @@ fn certified(identity: &SigningPair) -> Arc<CertifiedKey> {
     Arc::new(CertifiedKey::new(vec![public], key))
 }
 
-/// The settings of a satellite that has these keys and lets any client in.
+/// The settings of a satellite with these keys that admits any client.
 pub fn satellite_tls_with(identity: &SigningPair) -> Arc<ServerConfig> {
     let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
     let builder = builder.with_protocol_versions(&[&rustls::version::TLS13]);
@@ -150,7 +150,7 @@ pub fn satellite_tls_with(identity: &SigningPair) -> Arc<ServerConfig> {
     Arc::new(config)
 }
 
-/// The settings of a client that has these keys and believes any satellite.
+/// The settings of a client with these keys that trusts any satellite.
 pub fn tls_with(identity: &SigningPair) -> Arc<ClientConfig> {
     let provider = Arc::new(default_provider());
     let keys = certified(identity);
@@ -168,7 +168,7 @@ pub fn tls_with(identity: &SigningPair) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-/// Believes any satellite, and any client.
+/// Trusts any satellite, and any client.
 #[derive(Debug)]
 struct Anybody;
 

@@ -1,4 +1,4 @@
-//! What peers say over a connection: greetings, handshakes and framed messages of ZMTP, all of which make sense.
+//! The valid data of a connection: greetings, handshakes and framed messages of ZMTP.
 
 use skypipe_broker::protocol::{MAGIC, encode, v01};
 use uuid::Uuid;
@@ -15,14 +15,14 @@ pub const COMMAND: u8 = 4;
 /// A version of ZMTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
-    /// Before versions were told of.
+    /// The version before version numbers existed.
     V1,
     V2,
     V3,
     V31,
 }
 
-/// The newest three times as often: it has the most to say.
+/// The newest version comes three times as often, because it has the most messages.
 pub const VERSIONS: [Version; 6] = [
     Version::V1,
     Version::V2,
@@ -33,13 +33,13 @@ pub const VERSIONS: [Version; 6] = [
 ];
 
 impl Version {
-    /// Whether its handshake is answered before anything else may be said.
+    /// Whether the peer must wait for an answer to its handshake.
     pub fn answers(self) -> bool {
         matches!(self, Self::V3 | Self::V31)
     }
 }
 
-/// What a peer says first.
+/// The first bytes of a peer.
 pub fn greeting(version: Version) -> Vec<u8> {
     let signature = [&[0xff_u8][..], &[0; 7], &[1, 0x7f]].concat();
     let null = [&b"NULL"[..], &[0; 16], &[0; 32]].concat();
@@ -52,7 +52,7 @@ pub fn greeting(version: Version) -> Vec<u8> {
     }
 }
 
-/// What a peer of this socket type says next, which may be a name that it gives itself.
+/// The next bytes of a peer of this socket type, perhaps with a name that the peer gives itself.
 pub fn handshake(chance: &mut Chance, version: Version, socket: &[u8]) -> Vec<u8> {
     let names: [&[u8]; 4] = [b"", b"name", b"\0\0\0\0\x01", &[b'n'; 255]];
     let name = chance.of_these(&names);
@@ -72,7 +72,7 @@ fn property(name: &[u8], value: &[u8]) -> Vec<u8> {
     [&[name_len][..], name, &len[4..], value].concat()
 }
 
-/// A frame as this version has it.
+/// A frame in this version's form.
 pub fn frame(version: Version, flags: u8, payload: &[u8]) -> Vec<u8> {
     let len = payload.len();
     let head = match (version, u8::try_from(len)) {
@@ -99,7 +99,7 @@ pub fn message(version: Version, frames: &[Vec<u8>]) -> Vec<u8> {
         .collect()
 }
 
-/// What a client says once it is let in: the frames of a message, or a command of ZMTP itself.
+/// What an admitted client sends: the frames of a message, or a ZMTP command.
 pub enum Said {
     Message(Vec<Vec<u8>>),
     Command(Vec<u8>),
@@ -114,7 +114,7 @@ impl Said {
         }
     }
 
-    /// Its parts, to be changed.
+    /// The parts that can be mutated.
     pub fn parts(&mut self) -> Vec<&mut Vec<u8>> {
         match self {
             Self::Message(frames) => frames.iter_mut().collect(),
@@ -142,12 +142,12 @@ pub fn command(chance: &mut Chance) -> Vec<u8> {
     chance.of_these(&commands).to_vec()
 }
 
-/// A request of one of a few clients, about one of a few streams: whatever comes of it stays little.
+/// A request of one of a few clients about one of a few streams, so that its effects stay small.
 fn new_message(chance: &mut Chance) -> Vec<Vec<u8>> {
     let stream = Uuid::from_u64_pair(0xf0_22, chance.below(4) as u64);
     let listener = Uuid::from_u64_pair(0xf0_23, chance.below(4) as u64);
     let requests = requests(stream, listener, "fuzz");
-    // All but the last, which would end the satellite. Hello is said more often than others.
+    // All but the last request, which would stop the satellite. `Hello` comes more often than others.
     let place = chance.below(requests.len() + 3) % (requests.len() - 1);
     let mut frames = vec![MAGIC.to_vec(), encode(&requests[place])];
     if chance.below(3) == 0 {

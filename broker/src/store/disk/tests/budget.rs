@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 
-/// What a satellite would do after each step.
+/// What a satellite does after each step.
 fn turn(store: &mut Open, needed: &[(u64, u64)]) {
     store.settle();
     if store.disk.wants_checkpoint() {
@@ -27,13 +27,13 @@ struct Pair {
 const PIECE: usize = 20_000;
 
 impl Pair {
-    /// Saves the next piece; what the disk refuses goes to its listener from memory.
+    /// Saves the next piece. If the disk refuses the piece, its listener gets it from memory.
     fn save(&mut self, store: &mut Open, index: usize) -> bool {
         let stream = index as u64;
         let is_saved = store.save(stream, self.ends[index], PIECE).is_ok();
         self.ends[index] += PIECE as u64;
         if !is_saved {
-            // Nothing before it may be missing, so all goes.
+            // Nothing before the piece may be missing, so everything is taken.
             self.take(store, index);
         }
         turn(store, &[(0, self.needed[0]), (1, self.needed[1])]);
@@ -61,7 +61,7 @@ fn a_full_disk_can_be_drained_and_filled_again() {
     for stream in 0..2 {
         store.put(stream, 0);
     }
-    // Every segment holds some of both, so that none is ever dead as a whole.
+    // Every segment contains some of both streams, so that no segment is ever dead as a whole.
     while pair.ends[1] < budget * 2 / 5 {
         assert!(pair.save(&mut store, 0), "{:?}", pair.ends);
         assert!(pair.save(&mut store, 1), "{:?}", pair.ends);
@@ -69,7 +69,7 @@ fn a_full_disk_can_be_drained_and_filled_again() {
     let staying = pair.ends[0];
     for round in 0..5 {
         let before = pair.needed[1];
-        // Refused once it is full, and then drained by that.
+        // The piece is refused once the disk is full, and the stream is then drained.
         while pair.save(&mut store, 1) {}
         let held = pair.ends[1] - before;
         assert!(held > budget * 3 / 10, "{held} in round {round}");
@@ -154,7 +154,7 @@ fn compaction_keeps_bytes() {
     is_there(&store);
 }
 
-/// A store that may use a share of a disk of which so much is free, as the test says.
+/// A store that may use a share of a disk. The test sets the free space.
 fn open_beside(path: &Path, free: &Arc<AtomicU64>) -> (Open, Recovered) {
     let (wake, syncs) = channel();
     let wake = Box::new(move || {
@@ -178,13 +178,14 @@ fn what_may_be_used_follows_what_others_leave_free() {
     let refused = store.save(1, 0, 100_000).expect_err("nothing is free");
     let said = format!("no space is left in {}", dir.path().display());
     assert_eq!(refused, WriteError::Full(said));
-    // Others leave, and nobody starts it anew.
+    // Others free space, and the store uses it without a restart.
     free.store(100 << 20, Ordering::Relaxed);
     assert!(store.disk.save(StreamKey(1)).is_ok());
     let usage = store.disk.disk().expect("a disk");
     assert!((80 << 20..=91 << 20).contains(&usage.budget), "{usage:?}");
     assert!(store.disk.reserve.is_there());
-    // Others come, and payloads stop before the disk is full, as soon as somebody looks; records go on.
+    // Others take space. Payloads stop before the disk is full, as soon as the store checks; records
+    // continue.
     free.store(1 << 20, Ordering::Relaxed);
     store.settle();
     let saved = (1..100).take_while(|turn| store.save(1, turn * 100_000, 100_000).is_ok());

@@ -1,4 +1,4 @@
-//! Crashes and damage: at every byte of a small store.
+//! Crashes and damage at every byte of a small store.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,11 +7,11 @@ use super::*;
 
 const BUDGET: u64 = 1 << 20;
 
-/// Lengths of a segment, with the ends of streams that hold from there on.
+/// Lengths of a segment, each with the ends of streams that are valid from that length on.
 type Steps = Vec<(u64, BTreeMap<u64, u64>)>;
 
-/// A small store with three streams in two segments, and the length of its newest segment after
-/// each thing that was saved, with the ends that hold from there on.
+/// A small store with three streams in two segments. Also returns the length of the newest segment after each
+/// save, with the stream ends that are valid from there on.
 fn small() -> (TempDir, Steps) {
     let dir = tempfile::tempdir().expect("a directory");
     let (mut store, _) = open(dir.path(), settings(BUDGET));
@@ -68,7 +68,7 @@ fn a_log_cut_at_any_byte_is_a_prefix() {
         assert!(recovered.damaged.is_empty());
         assert_eq!(recovered.streams.len(), 3);
         check_bytes(&store, expected);
-        // It goes on from there, and that lasts.
+        // The store continues from there, and the result is durable.
         let at = recovered.ends.get(&2).copied().unwrap_or(0);
         store.save(2, at, 9).expect("room");
         drop(store);
@@ -84,7 +84,7 @@ fn a_hole_in_what_was_not_synced_hides_what_follows() {
     let (dir, steps) = small();
     let path = newest(dir.path());
     let mut bytes = fs::read(&path).expect("reads");
-    // The second chunk of the segment never reached the disk, those behind it did.
+    // The segment's second chunk never reached the disk, but the later chunks did.
     let from = usize::try_from(steps[1].0).expect("fits");
     let to = usize::try_from(steps[2].0).expect("fits");
     bytes[from..to].fill(0);
@@ -103,7 +103,7 @@ fn a_hole_in_what_was_not_synced_hides_what_follows() {
 #[test]
 fn damage_at_any_byte_harms_only_its_stream() {
     let (dir, steps) = small();
-    // Opened and closed in order, so that all of it is known to be synced.
+    // Opened and closed normally, so that everything is known to be synced.
     drop(open(dir.path(), settings(BUDGET)));
     let (_, ends) = steps.last().expect("there are steps");
     let files = names(dir.path());
@@ -133,7 +133,7 @@ fn damage_at_any_byte_harms_only_its_stream() {
                             at = end;
                         }
                         Ok(None) => panic!("{what}"),
-                        // Older segments are read only when somebody wants what is in them.
+                        // Older segments are only read when somebody needs their contents.
                         Err(_) => {
                             assert!(name.ends_with('1'), "{what}");
                             harmed += 1;
@@ -227,7 +227,7 @@ fn what_a_damaged_list_of_streams_does_not_name_is_kept() {
     let dir = tempfile::tempdir().expect("a directory");
     let (mut store, _) = open(dir.path(), settings(BUDGET));
     let records = [record(1, 0), record(2, 0)];
-    // The first segments go, so that the list is all that is left of these streams' beginnings.
+    // The first segments are deleted, so only the state file knows the beginnings of these streams.
     store.checkpoint(&records);
     store.save(1, 0, 40).expect("room");
     store.save(2, 0, 40).expect("room");

@@ -1,4 +1,4 @@
-//! Random work on a store, beside what it should come to.
+//! Random work on a store, compared with a model.
 
 use std::collections::BTreeMap;
 
@@ -48,11 +48,11 @@ struct Model {
     dir: TempDir,
     store: Option<Open>,
     streams: BTreeMap<u64, Expected>,
-    /// Which stream each of the four is now: keys are never used twice.
+    /// The current stream of each of the four slots. Keys are never reused.
     keys: [u64; 4],
     next: u64,
     owed: u64,
-    /// The streams and keys as they were at the last sync.
+    /// The streams and keys at the last sync.
     safe: (BTreeMap<u64, Expected>, [u64; 4]),
 }
 
@@ -167,7 +167,7 @@ impl Model {
         self.safe = (self.streams.clone(), self.keys);
     }
 
-    /// Only what was synced is still there, and files that were deleted are gone.
+    /// Keeps only what was synced. Deleted files are gone.
     fn lose_power(&mut self) {
         let disk = &mut self.store().disk;
         disk.flush().expect("flushes");
@@ -203,7 +203,7 @@ impl Model {
         }
         assert_eq!(recovered.streams.len(), self.streams.len());
         assert!(recovered.keys <= self.next);
-        // What was in memory is gone with what it cost.
+        // The bytes in memory are gone, and their cost with them.
         self.owed = 0;
         self.store = Some(store);
         self.safe = (self.streams.clone(), self.keys);

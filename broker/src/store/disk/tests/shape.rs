@@ -1,4 +1,4 @@
-//! The store in good days: opening, reading, checkpoints, putting small chunks together.
+//! A store without faults: opening, reading, checkpoints, and merging of small chunks.
 
 use std::io;
 
@@ -143,7 +143,7 @@ fn a_million_lines_become_few_chunks() {
     );
 }
 
-/// Records of a sealed stream cannot be cut, and what is put together may be: every so many bytes.
+/// Records of a sealed stream cannot be cut, but merged chunks may be cut at every piece.
 #[test]
 fn small_chunks_are_put_together_to_a_piece_at_most() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -187,7 +187,7 @@ fn many_streams_need_few_files_and_little_memory() {
     assert_eq!(store.bytes(streams, 0), content(streams, 0, 100));
 }
 
-/// A store on a disk on which each sync ends like this.
+/// A store on a disk on which every sync has this result.
 fn open_on(path: &Path, sync_file: SyncFile) -> Open {
     let (wake, syncs) = channel();
     let wake = Box::new(move || {
@@ -234,7 +234,7 @@ fn a_file_that_cannot_be_made_is_a_failure_of_the_disk() {
     let mut store = open_on(dir.path(), fs::File::sync_data);
     store.put(1, 0);
     store.settle();
-    // Somebody has taken the name of the next segment.
+    // The name of the next segment is already taken.
     let next = store.disk.directory.segment(store.disk.log.segment() + 1);
     fs::create_dir(&next).expect("makes");
     assert_failed(&store.disk.checkpoint(&mut std::iter::empty()));
@@ -267,7 +267,7 @@ fn what_was_not_known_to_be_synced_is_written_anew_after_a_restart() {
     store.put(1, 0);
     store.save(1, 0, 100_000).expect("room");
     store.disk.flush().expect("flushes");
-    // Killed after a sync that failed: the next one would pass over what the system counts as stored.
+    // Killed after a failed sync: the next sync would skip bytes that the system counts as stored.
     let crashed = copy(dir.path());
     let log = crashed.path().join("log-0000000000000001");
     let before = fs::metadata(&log).expect("is there").len();

@@ -1,6 +1,7 @@
-//! A client's connection, as a hostile satellite has it.
+//! A client's connection, seen from a hostile satellite.
 //!
-//! Owns the framing, and how it is known that the client has taken something in. Never says what is not handed in.
+//! This module owns the framing, and detects when the client has processed a message. It sends only what
+//! the caller hands in.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,10 +14,11 @@ use skypipe_broker::protocol::MAX_CHUNK;
 use crate::hostile::fuzz::line::Line;
 use crate::hostile::fuzz::words::{COMMAND, LONG, MORE, Version, frame};
 
-/// What writers write; no satellite that is private may ever see it.
+/// The plaintext of writers. A satellite with keys must never see it.
 pub const SECRET: &[u8] = b"not for the satellite";
 
-/// How a PING begins (RFC 37), and how its answer does. Between the two and the context: no time to live.
+/// The first bytes of a PING (RFC 37), and of its answer. Between the PING's first bytes and its context is
+/// a time-to-live of zero.
 const PING: &[u8] = b"\x04PING\0\0";
 const PONG: &[u8] = b"\x04PONG";
 
@@ -24,7 +26,7 @@ pub struct Client {
     line: Line,
     is_private: bool,
     heard: Vec<u8>,
-    /// The messages that it has sent and that were not looked at.
+    /// Messages from the client that were not read yet.
     messages: VecDeque<Vec<Vec<u8>>>,
     parts: Vec<Vec<u8>>,
     pings: u32,
@@ -46,7 +48,8 @@ impl Client {
         self.line.write(bytes).is_ok()
     }
 
-    /// Says this and asks whether it has been taken in; whether so and the connection stands.
+    /// Sends these bytes and checks that the client processes them. Returns whether it did, with the
+    /// connection intact.
     pub fn takes(&mut self, mut bytes: Vec<u8>) -> bool {
         self.pings += 1;
         let context = self.pings.to_be_bytes();
@@ -56,7 +59,7 @@ impl Client {
         self.say(&bytes) && self.hears(&answer)
     }
 
-    /// Whether this command comes. The messages before it are kept.
+    /// Whether this command arrives. Earlier messages are kept.
     fn hears(&mut self, command: &[u8]) -> bool {
         while let Some((flags, payload)) = self.frame() {
             if flags & COMMAND != 0 {
@@ -73,12 +76,12 @@ impl Client {
         false
     }
 
-    /// The next message that came.
+    /// The next message that arrived.
     pub fn message(&mut self) -> Option<Vec<Vec<u8>>> {
         self.messages.pop_front()
     }
 
-    /// The next bytes, if so many come.
+    /// Waits for the next `len` bytes.
     pub fn take(&mut self, len: usize) -> Option<Vec<u8>> {
         while self.heard.len() < len {
             self.hear_more()?;
@@ -86,7 +89,7 @@ impl Client {
         Some(self.heard.drain(..len).collect())
     }
 
-    /// Nothing, when the client has ended the connection.
+    /// `None` when the client has closed the connection.
     fn hear_more(&mut self) -> Option<()> {
         let mut bytes = [0; 16 << 10];
         match self.line.read(&mut bytes) {
@@ -116,7 +119,8 @@ impl Client {
         Some((flags, payload))
     }
 
-    /// Says this, which may break everything, and nothing more; waits until the client has ended the connection.
+    /// Sends these last bytes, which may break everything, and waits until the client has closed the
+    /// connection.
     pub fn say_last(mut self, bytes: &[u8]) {
         if self.say(bytes) {
             self.ends();
@@ -137,7 +141,7 @@ impl Client {
         }
     }
 
-    /// Breaks the connection without a word.
+    /// Breaks the connection.
     pub fn break_off(self) {
         self.line.break_off();
     }

@@ -1,5 +1,5 @@
-//! What a hostile satellite says to a client: answers that lead it on, lies, and replies of all kinds with chance
-//! in every field; and what of it would entitle the client to an exit code of 0.
+//! A hostile satellite's replies: plausible answers, lies, and replies of all kinds with random fields.
+//! Also which of them entitle the client to exit 0.
 
 use std::collections::VecDeque;
 
@@ -15,7 +15,7 @@ use crate::common::chance::Chance;
 use crate::hostile::fuzz::change::change;
 use crate::hostile::fuzz::words::command;
 
-/// Something to be said: the frames of a message, or a command of ZMTP.
+/// Something to send: the frames of a message, or a ZMTP command.
 pub enum Said {
     Message(Vec<Vec<u8>>),
     Command(Vec<u8>),
@@ -24,7 +24,7 @@ pub enum Said {
 /// A reply, with the payload of a chunk.
 type Answer = (Reply, Option<Vec<u8>>);
 
-/// What a client process was told, on all its connections.
+/// What a client process was sent, on all its connections.
 #[derive(Debug, Default)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -35,7 +35,7 @@ pub struct Told {
     pub taken: bool,
     pub ended: bool,
     pub done: bool,
-    /// An `--eof` that somebody gave.
+    /// An `--eof` that a member gave.
     pub eof: bool,
     pub eof_taken: bool,
     pub pipes: bool,
@@ -46,7 +46,7 @@ pub struct Told {
     pub revoked: bool,
 }
 
-/// A satellite's side of one client.
+/// The satellite's side of one client.
 pub struct Satellite<'a> {
     pub chance: Chance,
     streams: &'a Streams,
@@ -54,11 +54,11 @@ pub struct Satellite<'a> {
     /// The client's stream or listener.
     id: Uuid,
     turn: u64,
-    /// How many streams it was shown.
+    /// The number of streams that it was sent.
     shown: usize,
     answers: VecDeque<Answer>,
     pub told: Told,
-    /// How many of 256 messages are changed or nonsense.
+    /// How many of 256 messages are mutated or nonsense.
     pub heat: usize,
 }
 
@@ -77,13 +77,13 @@ impl<'a> Satellite<'a> {
         }
     }
 
-    /// A new connection knows nothing of the one before.
+    /// Starts a new connection, which knows nothing of the previous one.
     pub fn begins(&mut self) {
         self.answers.clear();
         self.heat = self.chance.of_these(&[0, 1, 2, 8, 64]);
     }
 
-    /// Takes in a message of the client's, to be answered.
+    /// Handles a message from the client, which will be answered.
     pub fn hears(&mut self, frames: &[Vec<u8>]) {
         let [_, request, ..] = frames else {
             return;
@@ -94,11 +94,11 @@ impl<'a> Satellite<'a> {
         self.answers.extend(answers);
     }
 
-    /// What is said next.
+    /// The next message to send.
     pub fn says(&mut self) -> Said {
         let patience = match self.answers.front() {
             None => 0,
-            // What a client may end with comes late, or little else would be said to it.
+            // Replies that may end the client come late, or few others would be sent.
             Some((reply, _)) if is_last(reply) => 64,
             Some(_) => 3,
         };
@@ -141,7 +141,7 @@ impl<'a> Satellite<'a> {
         }
     }
 
-    /// The frames of a reply, some of them changed.
+    /// The frames of a reply, some of them mutated.
     fn message(&mut self, reply: &Reply, payload: Option<Vec<u8>>) -> Said {
         let mut frames = vec![MAGIC.to_vec(), encode(reply)];
         frames.extend(payload);
@@ -155,7 +155,7 @@ impl<'a> Satellite<'a> {
         Said::Message(frames)
     }
 
-    /// Bytes of a good reply, changed.
+    /// A valid reply's bytes, mutated.
     pub fn nonsense(&mut self, framed: impl Fn(&Said) -> Vec<u8>) -> Vec<u8> {
         let mut bytes = Vec::new();
         for _ in 0..=self.chance.below(3) {
@@ -246,10 +246,10 @@ impl<'a> Satellite<'a> {
         }
     }
 
-    /// What this client has heard before, or may hear at any time.
+    /// A reply that this client has received before, or may receive at any time.
     fn again(&mut self) -> Answer {
         let reply = match self.chance.below(5) {
-            // Who has asked something takes anything else for the answer.
+            // A client that has asked a question takes anything else for the answer.
             _ if self.id.is_nil() => Reply::Pong,
             0 => self.listening(),
             1 => self.ack(0, 1 << 16),
@@ -292,11 +292,11 @@ impl<'a> Satellite<'a> {
         self.turn - 1
     }
 
-    /// The next stream, truly or not quite.
+    /// Sends the next stream, correctly or almost so.
     fn stream(&mut self) -> Vec<Answer> {
         let streams: &Streams = self.streams;
         let stream = &streams.all[self.shown % streams.all.len()];
-        // One that was shown may be shown again.
+        // A stream may be sent again.
         self.shown += usize::from(self.chance.below(8) > 0);
         let mut parts: Vec<(u64, &[u8])> = Vec::new();
         let mut at = 0;
@@ -375,7 +375,7 @@ impl<'a> Satellite<'a> {
         &other.parts[self.chance.below(other.parts.len())]
     }
 
-    /// What comes behind all streams, which may be nothing.
+    /// The reply behind all streams, if there is one.
     fn end(&mut self) -> Option<Answer> {
         let eof = match self.chance.below(8) {
             0..=2 => None,
@@ -409,7 +409,7 @@ impl<'a> Satellite<'a> {
         }
     }
 
-    /// A chunk with a turn that has been, or one that may be.
+    /// A chunk with a sequence number that was used, or one that may be next.
     fn chunk(&mut self, turn: u64) -> Answer {
         let stream = &self.streams.all[self.chance.below(self.streams.all.len())];
         let part = self.chance.below(stream.parts.len());
@@ -527,7 +527,7 @@ impl<'a> Satellite<'a> {
         self.chance.bytes(length)
     }
 
-    /// Any reply, with chance in its fields.
+    /// Any reply, with random fields.
     fn any(&mut self) -> Answer {
         let (id, stream) = (self.id, self.chance.uuid());
         let codes = [
@@ -628,7 +628,7 @@ impl<'a> Satellite<'a> {
     }
 }
 
-/// Whether this is what a client waits for before it ends.
+/// Whether a client may end after this reply.
 fn is_last(reply: &Reply) -> bool {
     matches!(
         reply,
@@ -645,7 +645,7 @@ fn is_last(reply: &Reply) -> bool {
     )
 }
 
-/// A number that is small, or close to where numbers end.
+/// A number that is small, or close to a limit of its type.
 fn number(chance: &mut Chance) -> u64 {
     match chance.below(5) {
         0 => u64::MAX - chance.next() % 3,
@@ -655,7 +655,7 @@ fn number(chance: &mut Chance) -> u64 {
     }
 }
 
-/// A text for people, which may be none.
+/// A text for people, perhaps empty.
 fn text(chance: &mut Chance) -> String {
     let most = if chance.below(16) == 0 { 30_000 } else { 40 };
     match chance.below(6) {

@@ -1,7 +1,7 @@
-//! Streams that a hostile satellite has to give, and what of them a listener may print.
+//! The streams that a hostile satellite offers, and what a listener may print of them.
 //!
-//! Every line of them says which one of which stream it is, and every part is of whole lines. At a private
-//! satellite the parts are sealed as their writer would have sealed them.
+//! Every line contains its stream and its number, and every part has whole lines. At a satellite with keys
+//! the parts are sealed as their writer would have sealed them.
 
 use std::collections::HashMap;
 
@@ -17,12 +17,12 @@ use crate::common::outcome::{Outcome, excerpt};
 /// The pipe of all commands under test.
 pub const PIPE: &str = "p";
 
-/// How many streams there are, and how long they are at most, in parts and in lines of a part.
+/// The number of streams, and their longest length, in parts and in lines of a part.
 const STREAMS: usize = 64;
 const PARTS: usize = 12;
 const LINES: usize = 40;
 
-/// The length of a line: three digits, a space, five digits and the line's end.
+/// The length of a line: three digits, a space, five digits and the line end.
 const LINE: usize = 10;
 
 pub struct Stream {
@@ -32,17 +32,17 @@ pub struct Stream {
     lines: usize,
 }
 
-/// All streams, and the words of `--eof`s.
+/// All streams, and attestations of `--eof`s.
 pub struct Streams {
     pub all: Vec<Stream>,
-    /// One of the pipe's, and such as are not: another pipe's, and one that is none.
+    /// A valid attestation of this pipe, and invalid ones: another pipe's, and random bytes.
     pub eof: Vec<u8>,
     pub others: Vec<Vec<u8>>,
     is_private: bool,
 }
 
 impl Streams {
-    /// Those of the writers of a pipe; sealed, if there are keys.
+    /// Makes the streams of a pipe's writers, sealed if there are keys.
     pub fn new(chance: &mut Chance, keyring: Option<&Keyring>, now: u64) -> Self {
         let stream = |number| Stream::new(chance, keyring, number);
         let all = (0..STREAMS).map(stream).collect();
@@ -62,8 +62,8 @@ impl Streams {
         }
     }
 
-    /// A listener of a private satellite has printed lines that were written, each once and in order; whether
-    /// all streams of which it printed anything are whole.
+    /// Checks that a listener of a satellite with keys printed written lines only, each once and in order.
+    /// Returns whether all streams of which it printed anything are whole.
     #[track_caller]
     pub fn check(&self, outcome: &Outcome, may_skip: bool) -> Printed {
         assert!(self.is_private, "in the open nobody can tell");
@@ -93,9 +93,9 @@ impl Streams {
 
 /// What a listener has printed.
 pub struct Printed {
-    /// Of how many streams.
+    /// The number of streams.
     pub streams: usize,
-    /// Whether all of each.
+    /// Whether each of them is whole.
     pub is_whole: bool,
 }
 
@@ -129,7 +129,7 @@ impl Stream {
     }
 }
 
-/// The stream and the line of which this is.
+/// The stream and the number of a line.
 fn read(line: &[u8]) -> Option<(usize, usize)> {
     let text = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
     let (stream, number) = text.split_once(' ')?;

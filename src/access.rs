@@ -1,0 +1,234 @@
+//! Access to a satellite with keys: inviting, joining, revoking.
+//!
+//! This module owns the commands about keys. A token, a phrase or a listing goes to stdout; messages about
+//! it go to stderr. The satellite can neither read nor forge what it stores for these commands
+//! ([`crate::keys`]).
+
+pub mod enroll;
+pub mod invite;
+pub mod join;
+mod listing;
+pub mod phrase;
+pub(crate) mod prompt;
+mod renewal;
+pub mod revoke;
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use skypipe_broker::keys::secret::Secret;
+use skypipe_broker::keys::seed::Pair;
+use skypipe_broker::keys::token::Token;
+use skypipe_broker::protocol::{KeyInfo, NewBox, OwnKey, PublicKey, Reply, Rights};
+use skypipe_satellite::randomness;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+pub use self::listing::list;
+
+use crate::config::{self, Place};
+use crate::exit::{DONE, Failure, UNREACHABLE};
+use crate::keys::voucher::Claim;
+use crate::keys::{Identity, Keyring, boxes};
+use crate::queries::inquire;
+use crate::report::hint;
+use crate::session::{Question, Timeouts};
+
+/// 32 fresh random bytes.
+///
+/// # Panics
+///
+/// When the system gives no randomness, without which nothing here is safe.
+#[must_use]
+pub fn random() -> Secret {
+    let mut bytes = Zeroizing::new([0; 32]);
+    randomness::fill(&mut *bytes).expect("the system gave randomness at the start");
+    Secret::from(bytes)
+}
+
+/// The satellite's list of authorized keys.
+pub(crate) struct Listed {
+    pub keys: Vec<KeyInfo>,
+    /// The newest generation of reading keys for which it has sealed keyrings.
+    pub epoch: u32,
+}
+
+/// This machine as a member of a satellite with keys.
+pub(crate) struct Member {
+    pub place: Place,
+    pub token: Token,
+    identity: Identity,
+    /// Whether it uses the access key stored next to the satellite.
+    is_beside: bool,
+}
+
+impl Member {
+    /// The member named by the environment, or by the joined invitation. With `data`, the access key of the
+    /// satellite on this machine that has this data directory.
+    fn here(data: Option<&Path>) -> Result<Self, Failure> {
+        match config::place_of(data)? {
+            place @ Place::Invited(..) => Ok(Self {
+                is_beside: data.is_some(),
+                ..Self::at(place)?
+            }),
+            Place::Remote(endpoint) => Err(Failure::usage(format!(
+                "SATELLITE={endpoint} names a satellite without an invitation to it: keys are for \
+                 those who were invited"
+            ))),
+            Place::Here(_) => Err(Failure::usage(
+                "this machine uses its own satellite, which is for you alone and has no keys: join one \
+                 that others can reach with skypipe --join, or set SATELLITE to an invitation (on the \
+                 machine of a satellite, --data names its directory)",
+            )),
+        }
+    }
+
+    pub fn at(place: Place) -> Result<Self, Failure> {
+        let Place::Invited(_, token) = &place else {
+            return Err(Failure::usage("that is no invitation"));
+        };
+        let token = (**token).clone();
+        let identity = Identity::new(&token, random);
+        Ok(Self {
+            place,
+            token,
+            identity,
+            is_beside: false,
+        })
+    }
+
+    /// Sends a question to the satellite and returns its answers.
+    fn put(&self, question: Question) -> Result<Vec<Reply>, Failure> {
+        let inquiry = inquire(question, &self.place, false, Timeouts::default())?;
+        inquiry.hints.iter().for_each(|sentence| hint(sentence));
+        if inquiry.code == DONE {
+            return Ok(inquiry.answers);
+        }
+        let mut sentence = inquiry.notices.join("; ");
+        if self.is_beside && inquiry.code == UNREACHABLE {
+            sentence.push_str(
+                "; if the access key here was revoked, empty the file keys/host in that directory and start the \
+                 satellite again: it makes another one",
+            );
+        }
+        Err(Failure {
+            code: inquiry.code,
+            sentence,
+        })
+    }
+
+    /// Revokes the key `name` because of `fault`. The key was made just now and nobody was told of it, so
+    /// no keys need to be renewed. Returns the failure to report.
+    fn take_back(&self, name: &str, fault: &Failure) -> Failure {
+        let undone = self.put(Question::Revoke(name.to_owned(), false));
+        let sentence = match undone {
+            Ok(_) => format!("{fault}: the key {name} was revoked again, for nobody has it"),
+            Err(other) => format!(
+                "{fault}: nobody has the key {name}, and it could not be revoked ({other}); skypipe \
+                 --revoke {name} does that"
+            ),
+        };
+        Failure {
+            code: fault.code,
+            sentence,
+        }
+    }
+
+    /// Lists all keys of the satellite.
+    fn keys(&self) -> Result<Listed, Failure> {
+        let mut listed = Listed {
+            keys: Vec::new(),
+            epoch: 0,
+        };
+        for answer in self.put(Question::Keys)? {
+            if let Reply::Keys { keys, epoch, .. } = answer {
+                listed.keys.extend(keys);
+                listed.epoch = listed.epoch.max(epoch);
+            }
+        }
+        Ok(listed)
+    }
+
+    /// What the satellite says of this machine's own key.
+    pub fn own_key(&self) -> Result<OwnKey, Failure> {
+        let answers = self.put(Question::Own)?;
+        let own = answers.into_iter().find_map(|answer| match answer {
+            Reply::Welcome { key, .. } => key,
+            _ => None,
+        });
+        own.ok_or_else(|| Failure::failed("the satellite has no keys"))
+    }
+
+    /// What this machine, a manager, attests about itself. The holder of the managing key may do
+    /// everything, whatever the satellite says. The key's expiry comes from its invitation, or else from
+    /// the satellite.
+    fn claim<'a>(&self, own: &'a OwnKey) -> Claim<'a> {
+        Claim {
+            name: &own.name,
+            boxing: PublicKey(self.identity.boxing().public),
+            rights: Rights::ALL,
+            expires: self.token.expires.or(own.expires),
+        }
+    }
+
+    /// The keyring of a manager, and the managing key in it. This call also stores a sealed keyring and an
+    /// attestation for this machine: without them others could not renew its keys. (The owner begins
+    /// without.)
+    fn manages(&self, own: &OwnKey) -> Result<(Keyring, Pair), Failure> {
+        let keyring = self.keyring(own)?;
+        let managing = keyring.managing().ok_or_else(|| {
+            Failure::failed(format!(
+                "your key, {}, does not allow you to manage this satellite: ask for one that does",
+                own.name
+            ))
+        })?;
+        if own.boxed.is_none() || !own.is_vouched {
+            let new = new_box(&self.claim(own), &keyring, &managing, None)?;
+            self.put(Question::Box(new))?;
+        }
+        Ok((keyring, managing))
+    }
+
+    /// The keyring with which this machine seals and opens.
+    fn keyring(&self, own: &OwnKey) -> Result<Keyring, Failure> {
+        let keyring = self.identity.keyring(own.boxed.as_deref());
+        keyring.map_err(|fault| Failure::failed(fault.to_string()))
+    }
+}
+
+/// A sealed keyring for the machine of a key, with its attestation.
+fn new_box(
+    claim: &Claim<'_>,
+    keyring: &Keyring,
+    managing: &Pair,
+    renewal: Option<Uuid>,
+) -> Result<NewBox, Failure> {
+    let share = share(keyring, claim.rights);
+    let boxed = boxes::seal(&share, &claim.boxing.0, managing, &random());
+    let boxed =
+        boxed.map_err(|fault| Failure::failed(format!("the box for {}: {fault}", claim.name)))?;
+    let epoch = keyring.newest().number;
+    Ok(NewBox {
+        name: claim.name.to_owned(),
+        epoch,
+        renewal,
+        boxed: boxed.into(),
+        voucher: Some(claim.vouch(managing, epoch).into()),
+    })
+}
+
+/// The part of a manager's keyring that these rights include.
+fn share(keyring: &Keyring, rights: Rights) -> Keyring {
+    match rights {
+        Rights { manage: true, .. } => keyring.for_manager(),
+        Rights { read: true, .. } => keyring.for_reader(),
+        Rights { .. } => keyring.for_writer(),
+    }
+}
+
+/// The wall-clock time, in seconds since 1970 (UTC).
+#[must_use]
+pub fn wall() -> u64 {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH);
+    time.unwrap_or_default().as_secs()
+}

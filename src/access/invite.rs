@@ -1,0 +1,147 @@
+//! `--invite`: creates a key for another machine and prints its invitation.
+
+use std::net::IpAddr;
+
+use skypipe_broker::keys::address::Address;
+use skypipe_broker::keys::seed::Seed;
+use skypipe_broker::keys::token::{Kind, Token};
+use skypipe_broker::protocol::{NewBox, NewKey, OwnKey, PublicKey, Reply};
+
+use super::{Member, enroll, new_box, random, wall};
+use crate::cli::Invite;
+use crate::exit::{DONE, Failure};
+use crate::keys::Fault;
+use crate::keys::voucher::Claim;
+use crate::output;
+use crate::report::{hint, notice};
+use crate::session::Question;
+
+/// Prints an invitation, and returns the exit code.
+///
+/// # Errors
+///
+/// When this machine may not invite, or the satellite cannot be reached.
+pub fn invite(invite: &Invite) -> Result<u8, Failure> {
+    output::check()?;
+    let member = Member::here(invite.data.as_deref())?;
+    if let Some(public_keys) = invite.public_keys {
+        return enroll::let_in(&member, invite, public_keys);
+    }
+    let own = member.own_key()?;
+    let seed = Seed::new(random());
+    let boxing = PublicKey(seed.boxing().public);
+    let expires = invite
+        .expires
+        .map(|span| wall().saturating_add(span.as_secs()));
+    let mut claim = Claim {
+        name: &invite.name,
+        boxing,
+        rights: invite.rights,
+        expires,
+    };
+    let made_up;
+    if claim.name.is_empty() {
+        made_up = any_name(&member)?;
+        claim.name = &made_up;
+    }
+    let share = keys_for(&member, &own, invite, &claim)?;
+    let (kind, keys) = match share {
+        Some((managing, keys)) => (Kind::Boxed { managing }, Some(keys)),
+        None => (Kind::Phrase, None),
+    };
+    let epoch = keys.as_ref().map_or(0, |keys| keys.epoch);
+    let (boxed, voucher) = keys.map(|keys| (keys.boxed, keys.voucher)).unzip();
+    let new = NewKey {
+        name: claim.name.to_owned(),
+        public: PublicKey(seed.identity().public),
+        boxing,
+        rights: invite.rights,
+        pipes: invite.pipes.clone(),
+        expires,
+        quota: invite.quota,
+        epoch,
+        boxed,
+        voucher: voucher.flatten(),
+    };
+    // Every step that can fail comes first, so that no key is made in vain.
+    let address = address(&member, &own)?;
+    let answers = member.put(Question::Invite(new))?;
+    let name = answers.iter().find_map(|answer| match answer {
+        Reply::Invited { name } => Some(name),
+        _ => None,
+    });
+    let name =
+        name.ok_or_else(|| Failure::failed("the satellite did not say that it let it in"))?;
+    let token = Token {
+        address,
+        kind,
+        satellite: member.token.satellite,
+        seed,
+        expires,
+    };
+    let mut line = token.encode();
+    line.push('\n');
+    output::hand_over(&line).map_err(|fault| member.take_back(name, &fault))?;
+    let how = match kind {
+        Kind::Phrase => "which asks for the phrase there",
+        Kind::Boxed { .. } | Kind::Founder => "or set SATELLITE to it",
+    };
+    notice(&format!(
+        "whoever has the line above can use the satellite as {name}: paste it into skypipe --join \
+         on the other machine, {how}"
+    ));
+    if kind == Kind::Phrase && is_loopback(&token.address.host) {
+        hint(&format!(
+            "it names {}, which only this machine can reach: write the satellite's own name in its \
+             place, or start the satellite with --public",
+            token.address.host
+        ));
+    }
+    Ok(DONE)
+}
+
+fn is_loopback(host: &str) -> bool {
+    let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
+}
+
+/// A name for a key that was given none. The client chooses it, because the attestation contains it.
+fn any_name(member: &Member) -> Result<String, Failure> {
+    let keys = member.keys()?.keys;
+    let name = format!("key-{}", keys.len() + 1);
+    Ok(enroll::free_name(&name, &keys))
+}
+
+/// The keys that an invited machine needs to open pipes, and their attestation: the managing key's public
+/// key and a sealed keyring. An inviter without these keys, as on the satellite's own machine, leaves them
+/// to the phrase.
+fn keys_for(
+    member: &Member,
+    own: &OwnKey,
+    invite: &Invite,
+    claim: &Claim<'_>,
+) -> Result<Option<([u8; 32], NewBox)>, Failure> {
+    if let Err(Fault::NoBox) = member.identity.keyring(own.boxed.as_deref()) {
+        let reads_all = (invite.rights.read || invite.rights.manage) && invite.pipes.is_empty();
+        if !reads_all {
+            return Err(Failure::usage(
+                "this machine has no keys to hand on, so it can only let in who knows the phrase, and \
+                 the phrase is for those who may read everywhere: say this on a machine that has joined",
+            ));
+        }
+        return Ok(None);
+    }
+    let (keyring, managing) = member.manages(own)?;
+    let new = new_box(claim, &keyring, &managing, None)?;
+    Ok(Some((managing.public, new)))
+}
+
+/// The address for the invitation: the one that the satellite reports, or else the one that this machine
+/// uses.
+fn address(member: &Member, own: &OwnKey) -> Result<Address, Failure> {
+    let Some(address) = &own.address else {
+        return Ok(member.token.address.clone());
+    };
+    let address = address.parse();
+    address.map_err(|_| Failure::failed("the satellite's address makes no sense"))
+}

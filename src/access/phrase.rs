@@ -1,0 +1,93 @@
+//! `--phrase` and `--no-phrase`: whether machines can join with only an access key and a phrase.
+
+use bytes::Bytes;
+use skypipe_broker::keys::seed::{Pair, Seed};
+use skypipe_broker::protocol::{Phrase as Kept, PublicKey};
+use skypipe_satellite::randomness;
+
+use super::{Member, random};
+use crate::exit::{DONE, Failure};
+use crate::keys::phrase::Phrase;
+use crate::keys::voucher::Claim;
+use crate::keys::wrapping::Wrapped;
+use crate::keys::{Keyring, boxes};
+use crate::output;
+use crate::report::notice;
+use crate::session::Question;
+
+/// Makes a phrase that replaces the previous one, prints it, and returns the exit code.
+///
+/// # Errors
+///
+/// When this machine may not, or the satellite cannot be reached.
+///
+/// # Panics
+///
+/// When the system gives no randomness, without which nothing here is safe.
+pub fn renew() -> Result<u8, Failure> {
+    output::check()?;
+    let member = Member::here(None)?;
+    let (keyring, managing) = member.manages(&member.own_key()?)?;
+    let phrase = Phrase::new(&mut |bytes| {
+        randomness::fill(bytes).expect("the system gave randomness at the start");
+    });
+    let seed = Seed::new(random());
+    let mut salt = [0; 16];
+    salt.copy_from_slice(&random().as_bytes()[..16]);
+    let wrapped = Wrapped::new(&phrase, salt, &seed, &managing.public)
+        .map_err(|fault| Failure::failed(fault.to_string()))?;
+    let wrapped = wrapped.to_bytes().into();
+    let kept = seal(
+        &keyring,
+        &managing,
+        wrapped,
+        PublicKey(seed.boxing().public),
+    )?;
+    // The phrase is printed first: a phrase that nobody saw must not be set.
+    let shown = output::hand_over(&format!("{}\n", phrase.as_str()));
+    shown.map_err(|fault| Failure {
+        sentence: format!("{fault}: there is no new phrase, and what was before is still good"),
+        ..fault
+    })?;
+    let set = member.put(Question::SetPhrase(keyring.newest().number, Some(kept)));
+    set.map_err(|fault| Failure {
+        sentence: format!("{fault}: the phrase above is not good, and what was before is"),
+        ..fault
+    })?;
+    notice(
+        "write these six words down: with them and an access key a machine joins, and they are not \
+         shown again",
+    );
+    Ok(DONE)
+}
+
+/// Removes the phrase, and returns the exit code.
+///
+/// # Errors
+///
+/// When this machine may not, or the satellite cannot be reached.
+pub fn remove() -> Result<u8, Failure> {
+    Member::here(None)?.put(Question::SetPhrase(0, None))?;
+    notice("no phrase lets a machine in any more: only invitations do");
+    Ok(DONE)
+}
+
+/// What the satellite stores for those who know a phrase.
+pub(super) fn seal(
+    keyring: &Keyring,
+    managing: &Pair,
+    wrapped: Bytes,
+    boxing: PublicKey,
+) -> Result<Kept, Failure> {
+    let boxed = boxes::seal(&keyring.for_manager(), &boxing.0, managing, &random());
+    let boxed = boxed.map_err(|fault| Failure::failed(fault.to_string()))?;
+    let voucher = Claim::of_phrase(boxing)
+        .vouch(managing, keyring.newest().number)
+        .into();
+    Ok(Kept {
+        wrapped,
+        boxing,
+        boxed: boxed.into(),
+        voucher,
+    })
+}

@@ -1,0 +1,113 @@
+//! `--revoke`: revokes a key, and has everybody else get a new reading key.
+//!
+//! The key is revoked first, so that its holder is locked out whatever fails later. If the renewal breaks
+//! off, the same command continues it: revoking a revoked key succeeds. A writer's key is no exception,
+//! because it contains the secret that all writers share.
+
+use skypipe_broker::keys::HOST;
+use skypipe_broker::text::{count, normal};
+
+use super::Member;
+use super::prompt::confirm;
+use super::renewal::Renewal;
+use crate::cli::Revoke;
+use crate::exit::{DONE, Failure};
+use crate::report::{notice, size};
+use crate::session::Question;
+
+/// Revokes a key, and returns the exit code.
+///
+/// # Errors
+///
+/// When this machine may not, or the satellite cannot be reached.
+pub fn revoke(revoke: &Revoke) -> Result<u8, Failure> {
+    let name = revoke.name.as_str();
+    let member = Member::here(revoke.data.as_deref())?;
+    let own = member.own_key()?;
+    if normal(&own.name) == normal(name) {
+        return Err(Failure::usage(
+            "that is the key of this machine itself: revoke it from another one",
+        ));
+    }
+    if normal(name) == HOST && !revoke.yes {
+        ask_about_host()?;
+    }
+    // This comes before any change: it makes sure that this manager has a sealed keyring and an
+    // attestation.
+    let manager = member.manages(&own);
+    let wrote = what_it_wrote(&member, name);
+    member.put(Question::Revoke(name.to_owned(), revoke.discard))?;
+    let rest = match wrote.filter(|_| !revoke.discard) {
+        Some(wrote) => ask_about_what_it_wrote(&member, name, &wrote)?,
+        None => String::new(),
+    };
+    let renewed = manager.and_then(|(keyring, managing)| {
+        let renewal = Renewal {
+            member: &member,
+            keyring: &keyring,
+            managing: &managing,
+            own: &own,
+            revoked: name,
+            yes: revoke.yes,
+        };
+        renewal.carry_out()
+    });
+    match renewed {
+        Ok(()) => {
+            notice(&format!(
+                "the key {name} is revoked; what is written from now on is sealed with a new \
+                 reading key{rest}"
+            ));
+            Ok(DONE)
+        }
+        Err(fault) => Err(Failure::failed(format!(
+            "the key {name} is revoked, but the reading key is not renewed ({fault}): say it again, \
+             or on a machine that can invite others"
+        ))),
+    }
+}
+
+/// The unread data that the key wrote, in words. `None` if there is none.
+fn what_it_wrote(member: &Member, name: &str) -> Option<String> {
+    // If this machine may not see the list, the satellite says so when the key itself is revoked.
+    let keys = member.keys().ok()?;
+    let key = keys
+        .keys
+        .iter()
+        .find(|key| normal(&key.name) == normal(name));
+    let holds = key.map(|key| key.holds).filter(|it| it.streams > 0);
+    holds.map(|holds| {
+        let (streams, bytes) = (count(holds.streams, "stream"), size(holds.bytes));
+        format!("{streams} with {bytes}")
+    })
+}
+
+/// Asks whether the unread data is dropped. Without a terminal, returns what remains to be reported.
+fn ask_about_what_it_wrote(member: &Member, name: &str, wrote: &str) -> Result<String, Failure> {
+    match confirm(&format!(
+        "The key {name} is revoked. It had {wrote} here. Drop what nobody takes of that?"
+    )) {
+        Some(true) => {
+            member.put(Question::Revoke(name.to_owned(), true))?;
+            Ok(String::new())
+        }
+        Some(false) => Ok(String::new()),
+        None => Ok(format!(
+            "; it had {wrote} here: with --discard what nobody takes of that is dropped, too"
+        )),
+    }
+}
+
+/// Asks before the satellite's own access key is revoked: without it that machine can enroll nobody.
+fn ask_about_host() -> Result<(), Failure> {
+    let what = format!(
+        "{HOST} is the access key of the satellite's own machine: without it neither --data there nor --setup \
+         on another machine works any more (whoever empties the file keys/host in the satellite's data \
+         directory, and starts the satellite again, makes another one)"
+    );
+    match confirm(&format!("{what}. Revoke it?")) {
+        Some(true) => Ok(()),
+        Some(false) => Err(Failure::failed("the key was left alone")),
+        None => Err(Failure::usage(format!("{what}: with --yes it is revoked"))),
+    }
+}

@@ -1,7 +1,7 @@
 //! The route to a deployed satellite, which may change its address.
 //!
 //! Owns when to ask the platform for the address: only after the satellite has stopped answering at
-//! the known address, and at most once per [`PAUSE`]. Nobody waits for the platform's answer. A new
+//! the known address, and at most once per `PAUSE`. Nobody waits for the platform's answer. A new
 //! address is remembered only after the satellite there has proved its key, because the platform
 //! may be wrong and anybody may accept connections. Never asks a person anything.
 

@@ -77,7 +77,7 @@ pub enum Body<'a> {
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// The body, of at most [`MAX_ANSWER`] bytes.
+    /// The body, of at most `MAX_ANSWER` bytes.
     pub body: Vec<u8>,
     headers: ureq::http::HeaderMap,
 }

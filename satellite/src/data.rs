@@ -19,7 +19,7 @@ use skypipe_broker::store::disk::{Disk, OpenError, Presence, Settings};
 pub(crate) struct Data {
     /// The store in the directory.
     pub store: Disk,
-    /// The pipes and streams that the store recovered.
+    /// What the store recovered from the directory.
     pub recovered: Recovered,
     /// The files that must stay in place while the satellite runs.
     pub presence: Presence,

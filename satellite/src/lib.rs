@@ -173,8 +173,8 @@ struct Process<'a> {
 }
 
 impl Process<'_> {
-    /// Serves until the satellite is stopped. `data` holds everything about the data directory
-    /// except the store.
+    /// Serves until the satellite is stopped. `data` are the files of the data directory
+    /// that must stay in place.
     fn serve<S: Store>(
         self,
         bound: Bound,

@@ -32,7 +32,7 @@ impl Watch {
             while ended.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
                 if let Err(what) = presences.iter().try_for_each(Presence::check) {
                     let _ = found.set(what);
-                    // The pipe's other end is open for as long as the satellite runs.
+                    // The other end is open for as long as the satellite runs.
                     let _ = stop.write_all(b"w");
                     return;
                 }

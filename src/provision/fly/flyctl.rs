@@ -103,8 +103,8 @@ fn single(text: &str) -> Result<String, Odd> {
     Err(Odd)
 }
 
-/// The text of a double-quoted value. No token has a character that must be escaped, so only the
-/// escapes of the quote and the backslash are supported.
+/// The text of a double-quoted value. No token has a character that must be escaped, so only `\"`,
+/// `\\` and `\/` are supported.
 fn double(text: &str) -> Result<String, Odd> {
     let mut read = String::new();
     let mut rest = text.chars();

@@ -87,7 +87,7 @@ fn a_first_launch_killed_at_any_step_is_gone_on_with_or_ended() {
             assert_eq!(engine.left(), "", "after {cuts} requests");
             continue;
         };
-        // In half of the cases, the interrupted upgrade is continued first.
+        // In half of the cases a launch continues before the satellite is destroyed.
         if cuts % 2 == 0 {
             docker
                 .launch(&plan, Some(&found), &mut Quiet)

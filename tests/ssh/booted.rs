@@ -15,7 +15,7 @@ use crate::talk::Notes;
 
 const UNIT: &str = "skypipe-satellite.service";
 
-/// The directory of everything of a satellite, and the unit that starts it.
+/// The directory with everything of a satellite, and the directory with the unit that starts it.
 const ROOT: &str = ".local/share/skypipe-satellite";
 const UNITS: &str = ".config/systemd/user";
 

@@ -43,7 +43,8 @@ fn satellite(image: &str, volume: &str) -> Value {
     })
 }
 
-/// A configuration whose program exits at once with the exit code 2 (a usage failure).
+/// A configuration whose program gets this argument and exits at once (exit code 2 is a usage
+/// failure).
 fn brief(image: &str, word: &str, restart: &Value) -> Value {
     json!({ "config": { "image": image, "init": { "cmd": [word] }, "restart": restart } })
 }

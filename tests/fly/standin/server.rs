@@ -21,7 +21,8 @@ use super::routes::{self, Takes};
 use super::shared::Shared;
 use super::{access, clock, graphql, proxy};
 
-/// How many requests can be answered at once. Waiting requests count, too.
+/// How many requests can be answered at once. A request that waits for a state occupies one of
+/// these threads.
 const WORKERS: usize = 16;
 
 /// The longest body, in bytes.

@@ -13,14 +13,14 @@ use super::answer::Refusal;
 use super::config::Config;
 use super::containers::{Container, Image};
 
-/// Everything.
+/// All objects on the platform, and the switches of the stand-in.
 #[derive(Debug, Default)]
 pub struct World {
     /// The apps of this account.
     pub apps: BTreeMap<String, App>,
-    /// Apps of others, of which nothing but the name is known.
+    /// Apps of other accounts. Only the names are known.
     pub others: BTreeSet<String>,
-    /// Regions in which there is no room for volumes.
+    /// Regions that are full for volumes.
     pub full_for_volumes: BTreeSet<String>,
     /// Regions that are full for machines.
     pub full_for_machines: BTreeSet<String>,

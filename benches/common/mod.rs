@@ -158,7 +158,7 @@ pub fn feed(mut input: ChildStdin, bytes: u64) {
     }
 }
 
-/// Waits until a process has exited.
+/// Kills a process, and waits for its end.
 pub fn end(mut process: Child) {
     let _ = process.kill();
     let _ = process.wait();

@@ -147,7 +147,7 @@ fn list(name: &str) -> Option<Vec<String>> {
     Some(list.split(',').map(str::to_owned).collect())
 }
 
-/// Whether the list with this name is missing or has a prefix of `of`.
+/// Whether the setting `of` is missing, or lists a prefix of `name`.
 fn is_wanted(of: &str, name: &str) -> bool {
     list(of).is_none_or(|list| list.iter().any(|start| name.starts_with(start)))
 }

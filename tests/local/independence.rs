@@ -104,7 +104,7 @@ fn its_log_keeps_what_was_there_before_its_start() {
         read()
     );
 
-    // The satellite stops in the end.
+    // The log does not grow without limit.
     home.skypipe(&["--reset"]).done().told(0, "has stopped");
     until_none_runs(&home);
     let full = "x".repeat(1 << 20);

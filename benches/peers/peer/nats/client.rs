@@ -141,8 +141,8 @@ fn subscribe_kept(connection: &mut Connection, subject: &str, count: usize) -> i
     })
 }
 
-/// Prints this many messages. After printing each message, calls back with its number and reply
-/// subject.
+/// Prints this many messages. After printing each message, calls `answer` with its number and its
+/// reply subject.
 fn print(
     connection: &mut Connection,
     count: usize,

@@ -78,7 +78,6 @@ fn main() {
     }
 }
 
-/// Whether to take a measure.
 fn is_wanted(measure: &str) -> bool {
     let only = std::env::var("ONLY");
     only.map_or(true, |only| only.split(',').any(|name| name == measure))

@@ -104,7 +104,6 @@ impl Run {
         }
     }
 
-    /// Takes one measure of all tools.
     fn round(&mut self, measure: &Measure, round: u64) {
         for peer in &self.peers {
             let key = (peer.name(), measure.name);

@@ -43,7 +43,6 @@ struct Known {
     way: Mutex<(Endpoint, Tcp)>,
     /// The address to remember once the satellite there has proved its key.
     unproved: Mutex<Option<Endpoint>>,
-    /// Whether a connection was tried before.
     is_tried: AtomicBool,
     question: Mutex<Question>,
 }

@@ -104,7 +104,6 @@ impl Console {
         self.event(&facts);
     }
 
-    /// Reports that the current step failed.
     fn fail(&mut self, failure: &Failure) {
         let step = self.step.take();
         let what = step.as_ref().map(|step| step.what.clone());
@@ -119,7 +118,6 @@ impl Console {
         self.event(&json!({"event": "failed", "step": what, "error": failure.sentence}));
     }
 
-    /// Whether a person can be asked.
     fn can_ask(&self) -> bool {
         self.form == Form::Terminal && io::stdin().is_terminal()
     }

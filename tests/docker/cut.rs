@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 pub enum Cut {
     /// One answer, and every later request, as if the client had been killed then.
     ForGood,
-    /// One answer.
+    /// One answer. Everything after it works again.
     Once,
 }
 

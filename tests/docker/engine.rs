@@ -15,7 +15,7 @@ use crate::network::Network;
 
 const REGISTRIES: &str = "[[registry]]\nlocation=\"127.0.0.1:5000\"\ninsecure=true\n";
 
-/// The engine.
+/// A running Podman. Dropping it removes its containers and kills it.
 pub struct Engine {
     service: Child,
     socket: PathBuf,

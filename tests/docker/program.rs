@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-/// Three of them.
+/// The programs that tests deploy: two that work, and one that fails.
 #[derive(Clone)]
 pub struct Programs {
-    /// skypipe.
+    /// The program under test.
     pub first: PathBuf,
     /// The same program in another image: a few bytes are appended.
     pub second: PathBuf,

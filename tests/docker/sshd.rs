@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::common::wait;
 
-/// The server.
+/// A running sshd.
 pub struct Sshd {
     child: Child,
     program: PathBuf,

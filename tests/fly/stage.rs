@@ -168,7 +168,6 @@ impl Stage {
     }
 }
 
-/// The program under test.
 fn program() -> PathBuf {
     env!("CARGO_BIN_EXE_skypipe").into()
 }

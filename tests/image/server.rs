@@ -16,7 +16,7 @@ pub struct Asked {
     pub body: Vec<u8>,
 }
 
-/// An answer: a status, headers, a body.
+/// An answer: the status, the headers, the body.
 pub struct Said(pub u16, pub Vec<(&'static str, String)>, pub Vec<u8>);
 
 impl Said {

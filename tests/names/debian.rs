@@ -86,7 +86,6 @@ fn root(home: &Environment, release: &str) -> Option<PathBuf> {
     Some(root)
 }
 
-/// A machine with this release.
 struct Debian {
     home: Environment,
     root: PathBuf,

@@ -87,7 +87,6 @@ enum Trouble {
     Lasting(Failure),
 }
 
-/// One push.
 struct Push<'a> {
     http: Http,
     base: Uri,

@@ -23,7 +23,6 @@ fn with_image() -> (Stage, String) {
     (stage, image)
 }
 
-/// The configuration of a satellite.
 fn satellite(image: &str, volume: &str) -> Value {
     json!({
         "image": image,

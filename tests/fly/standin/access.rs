@@ -45,7 +45,6 @@ pub fn check(header: Option<&str>, token: &str, expired: bool) -> Result<(), Ref
     }
 }
 
-/// Whether a token is a macaroon.
 fn is_macaroon(token: &str) -> bool {
     MACAROONS.iter().any(|prefix| token.starts_with(prefix))
 }

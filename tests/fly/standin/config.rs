@@ -147,7 +147,7 @@ pub enum Autostop {
     New(AutostopWord),
 }
 
-/// The words.
+/// The words of the new form.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AutostopWord {

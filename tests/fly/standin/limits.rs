@@ -12,9 +12,7 @@ use super::answer::Refusal;
 /// Whether a 429 answer has a `Retry-After`. The documentation does not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryAfter {
-    /// Never.
     Never,
-    /// Always.
     Always,
     /// Every other time; the first answer has none.
     Alternating,

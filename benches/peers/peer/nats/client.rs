@@ -259,7 +259,6 @@ impl Connection {
         accepted(&payload).map(drop)
     }
 
-    /// Sends a request to `JetStream`.
     fn request(&mut self, what: &str, body: &str) -> io::Result<String> {
         let length = body.len();
         self.say(&format!(

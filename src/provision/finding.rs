@@ -171,7 +171,8 @@ fn answers(endpoint: &Endpoint, keys: &Keys) -> bool {
 }
 
 impl Route for Finding {
-    /// The current route. Every attempt to connect calls this first.
+    /// The current route. Every attempt to connect calls this first. From the second attempt on, the
+    /// satellite has stopped answering, so this also starts a query to the platform.
     fn known(&self) -> Option<Way> {
         if self.0.is_tried.swap(true, Ordering::Relaxed) {
             self.ask();

@@ -122,7 +122,8 @@ impl Transport for PathTransport {
     }
 }
 
-/// The time that is left; `None` means no limit. No time at all is an error.
+/// The time that is left; `None` means no limit. A time-out of zero has passed already, which is an
+/// error.
 fn left(timeout: &NextTimeout) -> Result<Option<Duration>, Error> {
     if timeout.after.is_zero() {
         return Err(Error::Timeout(timeout.reason));

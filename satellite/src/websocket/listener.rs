@@ -5,11 +5,11 @@
 //! thread serves all connections. It never looks into what is relayed. Each round of its loop:
 //!
 //! 1. Wait for a new connection, for a connection that can continue, or for the time limit of a
-//!   handshake.
+//!    handshake.
 //! 2. Let each ready connection move a bounded number of bytes, and close those that have ended or
-//!   are late.
+//!    are late.
 //! 3. Accept new connections, up to the limit. When the system has no descriptor left, pause
-//!   accepting.
+//!    accepting.
 
 use std::io;
 use std::net::{TcpListener, TcpStream};

@@ -4,11 +4,11 @@
 //!
 //! 1. Make the volume, with the founder in its labels. From here on `find` finds a satellite.
 //! 2. Repair an interrupted upgrade. Of two containers, the new one stays if it works. Otherwise it
-//!   is removed, and the old one gets its name back and is started.
+//!    is removed, and the old one gets its name back and is started.
 //! 3. Send or pull the image.
 //! 4. If there is no container, make and start one. If the container is as wanted, start it.
-//!   Otherwise stop and rename it, and keep it until its replacement works. If the replacement
-//!   fails, the old container gets its name back.
+//!    Otherwise stop and rename it, and keep it until its replacement works. If the replacement
+//!    fails, the old container gets its name back.
 //! 5. Remove the replaced container, and images that no container uses.
 //!
 //! The data stays in the volume all the time. No step removes the volume.

@@ -1,9 +1,11 @@
-//! How fast a backlog is written: `cargo bench --bench backlog`.
+//! How fast unread data is written: `cargo bench --bench backlog`.
 //!
-//! In turn, several times, medians: `dd` with `conv=fdatasync` into a file; bytes from a pipe through
-//! the satellite into a pipe, with a listener that keeps up; the same bytes into a pipe to which nobody
-//! listens, until the writer's exit 0, when they are on disk, and out of it again. All in one directory, below the one that
-//! cargo keeps for benchmarks. A backlog is to be at least half as fast as the slower of the others.
+//! Three things are measured in turn, several times; the result is the median. First, `dd` with
+//! `conv=fdatasync` into a file. Second, bytes from a pipe through the satellite into a pipe, with
+//! a listener that keeps up. Third, the same bytes into a pipe without a listener, until the writer
+//! exits with 0 and they are on disk, and then out of the pipe again. All use one directory, below
+//! the one that cargo keeps for benchmarks. Unread data must be at least half as fast as the slower
+//! of the other two.
 
 #![expect(
     clippy::cast_precision_loss,
@@ -20,10 +22,10 @@ use std::time::{Duration, Instant};
 
 use common::{Satellite, feed, median, setting};
 
-/// What `dd` writes at once, and the unit of the size.
+/// The block size of `dd`, and the unit of the size.
 const BLOCK: u64 = 1 << 20;
 
-/// What a backlog is to reach of the slower of the others.
+/// The least speed of unread data, as a share of the slower of the other two.
 const WANTED: f64 = 0.5;
 
 #[expect(
@@ -54,7 +56,7 @@ fn main() {
     println!("backlog / min(dd, live): {ratio:.2}, wanted: {WANTED} or more");
 }
 
-/// How long the disk itself takes.
+/// How long writing to the disk itself takes.
 fn dd(directory: &Path, blocks: u64) -> Duration {
     let file = directory.join("dd");
     let begin = Instant::now();
@@ -72,11 +74,11 @@ fn dd(directory: &Path, blocks: u64) -> Duration {
     time
 }
 
-/// How long a writer takes that nobody listens to, and then a listener that takes what it wrote.
+/// How long a writer without a listener takes, and then a listener that reads its data.
 fn backlog(satellite: &Satellite, bytes: u64) -> (Duration, Duration) {
     let mut writer = satellite.client(&["-w", "backlog"]);
     let input = writer.stdin.take().expect("its stdin is piped");
-    // Connected: the time of exec is not the pipe's.
+    // The client is connected, so that starting it is not measured.
     satellite.until_listed(|row| row.starts_with("backlog"));
     let begin = Instant::now();
     feed(input, bytes);
@@ -92,7 +94,7 @@ fn backlog(satellite: &Satellite, bytes: u64) -> (Duration, Duration) {
     (written, begin.elapsed())
 }
 
-/// A directory that is gone in the end.
+/// A directory that is removed when this is dropped.
 struct Directory(PathBuf);
 
 impl Directory {

@@ -1,11 +1,12 @@
 //! How many instructions the broker's core takes for a message: `cargo bench --bench instructions`.
 //!
-//! The program runs itself under Callgrind (`valgrind` must be installed), which counts what one function
-//! executes. Other programs on the machine do not change such a count, so a small change of the core shows.
-//! Counted are the core's own steps, from a message's frames to the frames that leave: no socket, no kernel.
-//! Each figure is the mean of [`REPETITIONS`] messages, with one pipe and with [`MANY`]. In each of the
-//! other pipes a line waits. A message with many pipes may take at most [`WANTED`] times what it takes
-//! with one; otherwise the program fails.
+//! The program runs itself under Callgrind (`valgrind` must be installed), which counts the
+//! instructions of one function. Other programs on the machine do not affect such a count, so a
+//! small change of the core is visible. The count covers the core's own steps, from the frames of
+//! an incoming message to the frames that leave. It includes no socket and no kernel. Each figure
+//! is the mean of [`REPETITIONS`] messages, with one pipe and with [`MANY`]. Each of the other
+//! pipes has an unread line. A message with many pipes may take at most [`WANTED`] times what it
+//! takes with one; otherwise the program fails.
 
 use std::env;
 use std::fs;
@@ -26,20 +27,20 @@ const PIPES: &str = "SKYPIPE_BENCH_PIPES";
 /// As many pipes as a satellite can have.
 const MANY: usize = 100_000;
 
-/// Messages of each kind. A table that grows in the middle weighs little in their mean.
+/// The number of messages of each kind. One growth of a table weighs little in their mean.
 const REPETITIONS: u32 = 2_000;
 
-/// What a message with many pipes may take of what it takes with one.
+/// The most instructions with many pipes, relative to one pipe.
 const WANTED: f64 = 1.05;
 
-/// What is counted.
+/// The kinds of message that are measured.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     /// A chunk of 64 KiB, up to the chunk for the listener.
     Chunk,
-    /// A chunk of one line of 100 bytes, likewise.
+    /// A chunk of one line of 100 bytes, up to the chunk for the listener.
     Line,
-    /// A listener's confirmation of a line, up to the room that it gives back.
+    /// A listener's confirmation of a line, up to the credit that it returns.
     Confirmation,
 }
 
@@ -89,7 +90,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The instructions that a message of each kind takes, as Callgrind counts them.
+/// The instructions for a message of each kind, as Callgrind counts them.
 fn count(pipes: usize) -> Vec<f64> {
     let directory = tempfile::tempdir().expect("a directory");
     let dumps = directory.path().join("dump");
@@ -108,7 +109,7 @@ fn count(pipes: usize) -> Vec<f64> {
         .collect()
 }
 
-/// The sum of a dump of Callgrind's.
+/// The sum in a dump of Callgrind.
 fn total(dump: &Path) -> f64 {
     let text = fs::read_to_string(dump).expect("Callgrind leaves a dump after each phase");
     let total = text.lines().find_map(|line| {
@@ -118,8 +119,8 @@ fn total(dump: &Path) -> f64 {
     total.expect("a dump has its sum")
 }
 
-/// Has the broker handle a message as the satellite's loop does. Callgrind counts from its first
-/// instruction to its last.
+/// Makes the broker handle a message as the satellite's loop does. Callgrind counts from the first
+/// instruction of this function to its last.
 #[inline(never)]
 fn counted(broker: &mut Broker<Memory>, input: Input, out: &mut Vec<Output>) {
     drive(broker, input, out);
@@ -133,7 +134,7 @@ fn drive(broker: &mut Broker<Memory>, input: Input, out: &mut Vec<Output>) {
     }
 }
 
-/// Messages of one kind. Callgrind dumps what it has counted after each phase.
+/// Sends the messages of one kind. Callgrind dumps its count after each phase.
 #[inline(never)]
 fn phase(bench: &mut Bench, kind: Kind) {
     for _ in 0..REPETITIONS {
@@ -161,13 +162,13 @@ struct Bench {
     listener: Peer,
     stream: Uuid,
     listening: Uuid,
-    /// Bytes written.
+    /// The number of bytes written.
     at: u64,
-    /// What the chunks with them cost.
+    /// The cost of the chunks that hold these bytes.
     spent: u64,
-    /// Chunks that a listener has to confirm.
+    /// The number of chunks that a listener has to confirm.
     turns: u64,
-    /// Chunks that were sent to it.
+    /// The number of chunks that were sent to it.
     chunks: u64,
 }
 
@@ -213,7 +214,7 @@ impl Bench {
         bench
     }
 
-    /// Writes a line to a pipe and goes; it waits there.
+    /// Writes a line to a pipe and leaves. The line stays unread.
     fn leave_a_line(&mut self, writer: &Peer, pipe: &str) {
         let stream = Uuid::new_v4();
         self.open(writer, stream, pipe);
@@ -250,7 +251,7 @@ impl Bench {
         self.say(writer, &open, None);
     }
 
-    /// Says something and takes note of no answer.
+    /// Sends a request and ignores the answer.
     fn say(&mut self, peer: &Peer, request: &Request, payload: Option<Bytes>) {
         drive(
             &mut self.broker,
@@ -260,7 +261,7 @@ impl Bench {
         self.out.clear();
     }
 
-    /// The next chunk of the writer, who has as much again in hand.
+    /// The next chunk of the writer, which has as much credit again.
     fn data(&mut self, payload: Bytes) -> Input {
         let price = cost(payload.len());
         let at = self.at;
@@ -295,7 +296,8 @@ impl Bench {
         self.check();
     }
 
-    /// Chunks go to the listener, acknowledgements to the writer, and nothing else anywhere.
+    /// Asserts that chunks go to the listener, acknowledgements to the writer, and nothing else
+    /// anywhere.
     fn check(&mut self) {
         for output in self.out.drain(..) {
             let Output::Send { peer, frames, .. } = output else {

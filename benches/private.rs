@@ -1,9 +1,10 @@
-//! What privacy costs: `cargo bench --bench private`.
+//! The cost of privacy: `cargo bench --bench private`.
 //!
-//! Bulk, in turn, several times, medians: through a satellite without keys; through one with keys by
-//! clients that do not seal (TLS alone: such clients are part of this benchmark only); by those that
-//! do, as everybody's; and through a relay of three socat processes that speak TLS on both hops, with
-//! blocks of 256 KiB. Needs socat and openssl. All on loopback.
+//! Bulk data, in turn, several times, medians. First, through a satellite without keys. Second,
+//! through a satellite with keys, by clients that do not seal (TLS alone: only this benchmark has
+//! such clients). Third, through a satellite with keys, by normal clients, which seal. Fourth,
+//! through a relay of three socat processes that speak TLS on both hops, with blocks of 256 KiB.
+//! Needs socat and openssl. Everything is on loopback.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -27,7 +28,7 @@ use skypipe::session::{Compression, Config, Job};
 use skypipe_broker::protocol::Mode;
 use uuid::Uuid;
 
-/// Says that this program is to be a client that does not seal, and which.
+/// Tells this program to be a client that does not seal, and which one.
 const CLIENT: &str = "SKYPIPE_BENCH_CLIENT";
 
 fn main() -> ExitCode {
@@ -70,7 +71,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Bytes through a private satellite by clients that do not seal.
+/// Sends bytes through a private satellite by clients that do not seal.
 fn unsealed(satellite: &Satellite, bytes: u64) -> Duration {
     let start = |what: &str| {
         Command::new(env::current_exe().expect("this program"))

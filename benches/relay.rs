@@ -1,8 +1,9 @@
-//! How fast a pipe is, beside a relay that knows nothing: `cargo bench --bench relay`.
+//! How fast a pipe is, next to a simple relay: `cargo bench --bench relay`.
 //!
 //! Bulk: bytes from a pipe through the satellite into a pipe, against two hops of socat with blocks
-//! of 256 KiB, in turn, several times, medians. Latency: how long a line takes from the writer's
-//! stdin to the waiting listener's stdout. Needs socat. All on loopback, no encryption on either side.
+//! of 256 KiB, in turn, several times, medians. Latency: the time of a line from the writer's stdin
+//! to the waiting listener's stdout. Needs socat. Everything is on loopback, without encryption on
+//! either side.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -57,7 +58,8 @@ fn lines(satellite: &Satellite, rounds: usize) -> Lines {
     for _ in 0..rounds {
         let mut writer = satellite.client(&["-w", "line"]);
         let mut input = writer.stdin.take().expect("its stdin is piped");
-        // Connected and waiting for its first byte: the time of exec is not the pipe's.
+        // The client is connected and waits for its first byte, so that starting it is not
+        // measured.
         let has_writer = |row: &str| row.split_whitespace().nth(3) == Some("1");
         satellite.until_listed(|row| row.starts_with("line") && has_writer(row));
         lines.first.push(one_line(&mut input, &mut out));

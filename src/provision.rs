@@ -1,7 +1,7 @@
-//! The satellite in the sky: what it takes to deploy one, find it again and end it.
+//! Deploying, finding and destroying a remote satellite.
 //!
-//! Owns the interface to platforms ([`Provider`]) and what is the same on all of them. Each platform
-//! is one file; none of them knows what a pipe is.
+//! Owns the interface to platforms ([`Provider`]) and everything that is the same on all of them.
+//! Each platform is one file. No platform knows what a pipe is.
 
 pub mod docker;
 pub mod finding;
@@ -22,34 +22,37 @@ use zeroize::Zeroizing;
 
 use crate::exit::Failure;
 
-/// The port at which a satellite is reached if nothing else is said.
+/// The port of a satellite unless the user or the platform names another.
 pub const PORT: u16 = 9000;
 
-/// What is to be deployed.
+/// What to deploy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// The version of this program, as `1.0.0`; what is launched is labelled with it.
+    /// The version of this program, such as `1.0.0`. The satellite is labelled with it.
     pub version: String,
-    /// The public halves of the founder's keys, as text without white space: no secret. They go to the
-    /// satellite as `--founder` and into the platform's metadata, and are kept there by upgrades.
+    /// The public keys of the founder, as text without white space. They are no secret. The
+    /// satellite gets them as `--founder`. The platform's metadata holds them too, and upgrades
+    /// keep them there.
     pub founder: String,
-    /// The port at which the satellite is reached from outside, if the user said so; else the one it has,
-    /// or [`PORT`].
+    /// The port at which others reach the satellite, if the user named one. `None` keeps the port
+    /// that the satellite has; a new satellite gets [`PORT`].
     pub port: Option<u16>,
-    /// Under which host (without a port) others reach it, if the user said so; else the provider finds out.
+    /// The host (without a port) under which others reach the satellite, if the user named one.
+    /// `None` lets the provider find out.
     pub public: Option<String>,
-    /// `--satellite-binary`: an executable that is deployed instead of this program.
+    /// `--satellite-binary`: an executable to deploy instead of this program.
     pub binary: Option<PathBuf>,
-    /// `--image`: an image in a registry that is deployed instead.
+    /// `--image`: an image in a registry to deploy instead of this program.
     pub image: Option<String>,
 }
 
 impl Plan {
-    /// The command line of a satellite, without the program's name. `data` is its directory there,
-    /// `listen` an address with a port such as `0.0.0.0:9000`, `public` is `host:port`.
+    /// The arguments of the satellite, without the program's name. `data` is the data directory on
+    /// the remote machine, `listen` is an address with a port such as `0.0.0.0:9000`, and `public`
+    /// is `host:port`.
     #[must_use]
     pub fn arguments(&self, listen: &str, data: &str, public: &str) -> Vec<String> {
-        // A key may begin with a dash, and must not be taken for a flag.
+        // A key may begin with a dash. The `=` keeps it from being read as a flag.
         let founder = format!("--founder={}", self.founder);
         let words = [
             "--satellite",
@@ -64,51 +67,54 @@ impl Plan {
     }
 }
 
-/// A satellite that was deployed, or the beginnings of one.
+/// A deployed satellite, or one whose launch is unfinished.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// What identifies it on its platform, for people and for the record this machine keeps (an app's
-    /// name, a container's name, a directory).
+    /// The satellite's name on its platform: the name of an app or a container, or a directory.
+    /// People see it, and this machine's record keeps it.
     pub name: String,
-    /// The version that its label says; none if it has none (yet).
+    /// The version in the satellite's label; `None` while there is no label.
     pub version: Option<String>,
-    /// The founder that its metadata names; none if there is none (yet).
+    /// The founder in the satellite's metadata; `None` while there is none.
     pub founder: Option<String>,
-    /// How far it is.
+    /// How far the launch got, and whether the satellite runs.
     pub state: State,
 }
 
-/// How far a deployed satellite is.
+/// The state of a deployed satellite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It was launched, and the platform says that it runs.
+    /// The launch finished, and the platform reports the satellite as running.
     Running,
-    /// It was launched, and does not run now.
+    /// The launch finished, and the satellite is not running now.
     Stopped,
-    /// A launch has begun and did not get to its end.
+    /// A launch began and did not finish.
     Unfinished,
 }
 
-/// A platform on which satellites can be deployed. An implementation is made for one target (an account,
-/// a host, an engine), without talking to it; each call then talks as much as it has to.
+/// A platform on which satellites can be deployed. Creating a provider for a target (an account, a
+/// host, an engine) sends nothing to that target. Each call then sends what it needs.
 ///
-/// All calls can be repeated: what a call that failed half-way left behind is found, and is gone on with
-/// or cleaned up by the next. No call destroys data but `destroy`.
+/// Every call can be repeated. If a call fails half-way, the next call finds what is left and
+/// continues or cleans up. Only `destroy` deletes data.
 pub trait Provider {
-    /// The satellite that was deployed to this target, by whichever machine, told by its metadata; also
-    /// one that runs no more, or one whose launch did not get to its end.
+    /// Finds the satellite of this target by its metadata, whichever machine deployed it. It also
+    /// finds a satellite that has stopped, and one whose launch did not finish.
     ///
     /// # Errors
     ///
-    /// When the platform cannot be asked, with its own words. Never for "there is none".
+    /// When the platform cannot be queried, with the platform's own words. "There is no satellite"
+    /// is no error.
     fn find(&mut self, talk: &mut dyn Talk) -> Result<Option<Found>, Failure>;
 
-    /// Deploys a satellite; or, where `found` is one, goes on with its launch, starts it again or
-    /// replaces its program, with its data, founder and address kept. Returns when the platform says that it runs.
+    /// Deploys a satellite. Where `found` is one, this continues its launch, starts it again or
+    /// replaces its program; its data, founder and address are kept. Returns when the platform
+    /// reports the satellite as running.
     ///
     /// # Errors
     ///
-    /// When it did not get that far; what is there is left to be gone on with, or is cleaned up.
+    /// When the satellite does not get to run. What was made is left for the next launch, or is
+    /// cleaned up.
     fn launch(
         &mut self,
         plan: &Plan,
@@ -116,72 +122,77 @@ pub trait Provider {
         talk: &mut dyn Talk,
     ) -> Result<Found, Failure>;
 
-    /// Where this machine reaches it, as the platform says now: `host:port`, an IPv6 address in brackets.
+    /// The address at which this machine reaches the satellite, as the platform reports it now:
+    /// `host:port`, an IPv6 address in brackets.
     ///
     /// # Errors
     ///
-    /// When the platform cannot be asked or does not know.
+    /// When the platform cannot be queried, or does not know the address.
     fn endpoint(&mut self, found: &Found) -> Result<String, Failure>;
 
-    /// Runs `skypipe ARGUMENTS` beside the satellite, with `--data` and its directory there appended; returns
-    /// its stdout.
+    /// Runs `skypipe ARGUMENTS` next to the satellite and returns its stdout. `--data` and the
+    /// satellite's data directory are appended to the arguments.
     ///
     /// # Errors
     ///
-    /// When it cannot be run, or exits with another code than 0: with what its stderr said.
+    /// When the command cannot be run, or exits with another code than 0. The error quotes its
+    /// stderr.
     fn beside(&mut self, found: &Found, arguments: &[&str]) -> Result<String, Failure>;
 
-    /// Ends it, with all it has: program, data, addresses, whatever `launch` made. Nothing of it is left, and
-    /// that is looked at. What is gone already is no failure.
+    /// Destroys the satellite and everything that `launch` made for it: program, data, addresses.
+    /// This checks that nothing is left. A part that is gone already is no error.
     ///
     /// # Errors
     ///
-    /// When something is left, with what it is.
+    /// When something is left. The error says what.
     fn destroy(&mut self, found: &Found, talk: &mut dyn Talk) -> Result<(), Failure>;
 }
 
-/// One answer to a question.
+/// One answer that a person can choose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
-    /// What it is called where a flag names it.
+    /// The answer's name, as a flag takes it.
     pub name: String,
-    /// A few words on what it means.
+    /// A few words on what the answer means.
     pub about: String,
 }
 
-/// What is said to the person and asked of them meanwhile.
+/// Shows messages to the person and asks the person questions during a deployment.
 pub trait Talk {
-    /// A step begins that may take its time: "push the image". The step before is over.
+    /// Begins a step that may take time, such as "push the image". The previous step is finished.
     fn begin(&mut self, step: &str);
 
-    /// The step that was begun is over, with a detail if there is one to tell ("5.1 MB").
+    /// Finishes the current step. `detail` is shown with it unless it is empty ("5.1 MB").
     fn done(&mut self, detail: &str);
 
-    /// Something to know, a sentence without its full stop.
+    /// Shows a message: a sentence without its full stop.
     fn say(&mut self, sentence: &str);
 
-    /// Asks for one of several. Where nobody can be asked, that is a usage failure that names `flag`.
+    /// Asks the person to choose one of several answers. If nobody can be asked, this is a usage
+    /// failure that names `flag`.
     ///
     /// # Errors
     ///
     /// When there is no answer.
     fn choose(&mut self, question: &str, choices: &[Choice], flag: &str) -> Result<usize, Failure>;
 
-    /// Asks for a line of text. Where nobody can be asked, that is a usage failure that names `flag`.
+    /// Asks the person for a line of text. If nobody can be asked, this is a usage failure that
+    /// names `flag`.
     ///
     /// # Errors
     ///
     /// When there is no answer.
     fn text(&mut self, question: &str, flag: &str) -> Result<String, Failure>;
 
-    /// Asks for yes or no; where nobody can be asked, `None`.
+    /// Asks the person for yes or no. Returns `None` if nobody can be asked.
     ///
     /// # Errors
     ///
     /// When there is no answer at the terminal.
     fn confirm(&mut self, question: &str) -> Result<Option<bool>, Failure>;
 
-    /// Asks for a secret, hidden. Where nobody can be asked, a usage failure that says `instead`.
+    /// Asks the person for a secret, without showing the input. If nobody can be asked, this is a
+    /// usage failure that says `instead`.
     ///
     /// # Errors
     ///
@@ -189,7 +200,7 @@ pub trait Talk {
     fn secret(&mut self, question: &str, instead: &str) -> Result<Zeroizing<String>, Failure>;
 }
 
-/// A host as it is written before a colon and a port: an IPv6 address goes in brackets.
+/// The host as it is written before a colon and a port: an IPv6 address gets brackets.
 #[must_use]
 pub fn bracketed(host: &str) -> String {
     if host.contains(':') && !host.starts_with('[') {
@@ -199,7 +210,7 @@ pub fn bracketed(host: &str) -> String {
     }
 }
 
-/// How large something is that is sent, for people.
+/// The size of something that is sent, in megabytes, for people.
 #[must_use]
 pub fn megabytes(bytes: usize) -> String {
     let tenths = bytes.div_ceil(100_000);

@@ -1,4 +1,4 @@
-//! Satellites on a real engine: Podman, over its Docker API, in a network of the test's own.
+//! Tests of satellites on a real engine: Podman, over its Docker API, in the test's own network.
 //!
 //! They need root, podman with runc, sshd, ssh and iproute2.
 
@@ -34,7 +34,7 @@ use crate::engine::Engine;
 use crate::program::Programs;
 use crate::quiet::Quiet;
 
-/// Public halves of keys that nobody has.
+/// Public keys that belong to nobody.
 fn founder(first: char) -> String {
     format!("{first}{}", "A".repeat(85))
 }

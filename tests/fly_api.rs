@@ -1,4 +1,4 @@
-//! Satellites at Fly.io, against a little Fly.io on loopback.
+//! Tests of satellites at Fly.io, against a small Fly.io on loopback.
 
 mod fly_api {
     pub mod executable;

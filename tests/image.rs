@@ -1,5 +1,5 @@
-//! The image as real parts take it: podman loads and runs it, a real registry stores it, and registries that
-//! misbehave get no password and no patience beyond bounds.
+//! Tests of the image with real programs: podman loads and runs it, and a real registry stores it.
+//! Registries that misbehave get no password, and are not waited for beyond a limit.
 
 #[path = "common/mod.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! The satellite that starts by itself (part 5 of the pipe's issue).
+//! Tests of the satellite that starts by itself (part 5 of the pipe's issue).
 
 mod common;
 #[path = "local/independence.rs"]
@@ -20,7 +20,7 @@ use common::terminal::Terminal;
 use common::wait;
 use common::watchdog::{is_local_satellite, number};
 
-/// The numbers of all satellites that have started by themselves in this home.
+/// The process ids of all satellites that started by themselves in this home.
 fn satellites(home: &Environment) -> Vec<u32> {
     let theirs = format!("HOME={}", home.home().display());
     let processes = fs::read_dir("/proc").expect("Linux has it").flatten();
@@ -36,7 +36,7 @@ fn satellites(home: &Environment) -> Vec<u32> {
         .collect()
 }
 
-/// The satellite that runs; there has to be exactly one.
+/// The running satellite. Asserts that there is exactly one.
 #[track_caller]
 fn the_satellite(home: &Environment) -> u32 {
     let all = satellites(home);
@@ -45,7 +45,7 @@ fn the_satellite(home: &Environment) -> u32 {
     all[0]
 }
 
-/// Waits until no satellite runs: a process that is coming to its end lets go of its lock last.
+/// Waits until no satellite runs. An exiting process releases its lock last.
 #[track_caller]
 fn until_none_runs(home: &Environment) {
     let lock = File::open(home.state().join("satellite.lock")).expect("one has run");
@@ -205,7 +205,7 @@ fn a_satellite_that_dies_is_started_anew_by_who_still_listens() {
     home.until_listeners("x", 1);
     let first = the_satellite(&home);
     kill_process(number(first), Signal::KILL).expect("it is ours");
-    // The next one knows it from the disk, and it goes on.
+    // The next satellite reads the stream from the disk, and the stream continues.
     home.skypipe(&["x"]).fed("text").printed("");
     listener.outcome().printed("text");
     assert_ne!(the_satellite(&home), first);
@@ -363,7 +363,7 @@ fn reset_stops_it_though_others_listen_and_start_another_one() {
         );
         reset.told(0, "has stopped");
         assert!(!is_local_satellite(first));
-        // The next one knows them from the disk, and they go on.
+        // The next satellite reads the streams from the disk, and they continue.
         home.skypipe(&["x"]).fed("text").printed("");
         for listener in listeners {
             listener.outcome().printed("text");

@@ -1,6 +1,7 @@
-//! A satellite on a host that is reached by ssh: with a real sshd, real shells and the real program.
+//! Tests of a satellite on a host that is reached by ssh, with a real sshd, real shells and the
+//! real program.
 //!
-//! Each test has a host and a network of its own, which it can only make as root.
+//! Each test has its own host and network, which only root can make.
 
 #[path = "ssh/booted.rs"]
 mod booted;
@@ -36,7 +37,7 @@ use host::{Host, Manner, eventually, kill};
 use programs::{FOUNDER, plan};
 use talk::Notes;
 
-/// Launches what was planned, by a provider of its own as another run of the program would have it.
+/// Launches the plan with a new provider, as another run of the program would.
 fn launch(host: &Host, plan: &Plan) -> Result<(Found, Notes), Failure> {
     let mut provider = host.provider();
     let mut notes = Notes::default();
@@ -51,7 +52,7 @@ fn find(host: &Host) -> Option<Found> {
     found.expect("the host can be asked")
 }
 
-/// One satellite runs under one supervisor, as it is found, and it takes connections.
+/// Asserts that one satellite runs under one supervisor, is found, and accepts connections.
 fn assert_one(host: &Host, version: &str, port: u16) {
     let found = find(host).expect("it is there");
     assert_eq!(found.state, State::Running);
@@ -76,7 +77,7 @@ fn a_satellite_is_launched_found_and_ended() {
     assert!(notes.steps.iter().any(|step| step == "send the program"));
     assert!(notes.mention("@reboot '"), "{:?}", notes.said);
     assert_one(&host, "1.0.0", 9000);
-    // Nothing of the login's environment lives on in them.
+    // Nothing from the environment of the login is left in them.
     for pid in [host.satellites(), host.supervisors()].concat() {
         let environment = fs::read(format!("/proc/{pid}/environ")).expect("it is ours");
         let environment = String::from_utf8_lossy(&environment).into_owned();
@@ -181,7 +182,7 @@ fn a_launch_puts_right_what_was_killed() {
     assert_eq!(find(&host).map(|found| found.state), Some(State::Stopped));
     launch(&host, &plan("1.0.0")).expect("it can be started again");
     assert_one(&host, "1.0.0", 9000);
-    // A satellite that lost its supervisor would not come back, so it does not count as one that runs.
+    // A satellite that lost its supervisor would not be restarted, so it does not count as running.
     kill(host.supervisors()[0]);
     eventually("there is no supervisor", || host.supervisors().is_empty());
     assert_eq!(host.satellites().len(), 1);
@@ -268,7 +269,7 @@ fn any_login_shell_and_its_noise_will_do() {
     }
 }
 
-/// What scripts need of a host.
+/// The programs that the scripts need on a host.
 const NEEDED: [&str; 29] = [
     "cat", "chmod", "cut", "date", "dd", "dirname", "env", "grep", "head", "id", "ln", "ls",
     "mkdir", "mkfifo", "mv", "nohup", "printf", "readlink", "rm", "sed", "sleep", "sort", "tail",

@@ -18,20 +18,20 @@ pub fn setting(name: &str, default: f64) -> f64 {
         .unwrap_or(default)
 }
 
-/// The value in the middle.
+/// The median.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
 
-/// A satellite on a port of its own, which ends with this value.
+/// A satellite on its own port, which is stopped when this is dropped.
 pub struct Satellite {
     process: Child,
     endpoint: String,
 }
 
 impl Satellite {
-    /// One that is told these flags.
+    /// Starts a satellite with these flags.
     pub fn start(flags: &[&str]) -> Self {
         let mut process = Command::new(SKYPIPE)
             .args(["--satellite", "127.0.0.1:0"])
@@ -48,7 +48,8 @@ impl Satellite {
         Self { process, endpoint }
     }
 
-    /// One that keeps what waits in this directory, and lets in only who has its first invitation.
+    /// Starts a satellite that stores unread data in this directory, and accepts only whoever has
+    /// its first invitation.
     pub fn private(data: &Path, flags: &[&str]) -> Self {
         let mut process = Command::new(SKYPIPE)
             .args(["--satellite", "127.0.0.1:0", "--private", "--data"])
@@ -67,17 +68,17 @@ impl Satellite {
         Self { process, endpoint }
     }
 
-    /// Where it is, as `SATELLITE` is written.
+    /// The satellite's address, as in `SATELLITE`.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    /// Its process.
+    /// The satellite's process id.
     pub fn pid(&self) -> u32 {
         self.process.id()
     }
 
-    /// `skypipe ARGUMENTS`, started.
+    /// Starts `skypipe ARGUMENTS`.
     pub fn client(&self, args: &[&str]) -> Child {
         Command::new(SKYPIPE)
             .args(args)
@@ -88,14 +89,14 @@ impl Satellite {
             .expect("a client starts")
     }
 
-    /// A listener that the satellite knows of.
+    /// Starts a listener, and waits until the satellite knows it.
     pub fn listen(&self, pipe: &str, how: &[&str]) -> Child {
         let child = self.client(&[&["-r", pipe], how].concat());
         self.until_listed(|row| row.starts_with(pipe));
         child
     }
 
-    /// Asks for the pipes until one of them looks like this.
+    /// Lists the pipes repeatedly until one row satisfies the condition.
     pub fn until_listed(&self, good: impl Fn(&str) -> bool) {
         let mut is_there = false;
         while !is_there {
@@ -105,7 +106,7 @@ impl Satellite {
         }
     }
 
-    /// How long so many bytes take from a writer to a listener that is there.
+    /// How long this many bytes take from a writer to a waiting listener.
     pub fn bulk(&self, bytes: u64) -> Duration {
         let listener = self.listen("bulk", &[]);
         let writer = self.client(&["-w", "bulk"]);
@@ -120,11 +121,11 @@ impl Drop for Satellite {
     }
 }
 
-/// Writes so many bytes to one process and reads them from the other.
+/// Writes this many bytes to one process and reads them from the other.
 pub fn pump(bytes: u64, mut writer: Child, mut listener: Child) -> Duration {
     let mut input = writer.stdin.take().expect("its stdin is piped");
     let mut output = listener.stdout.take().expect("its stdout is piped");
-    // The first byte is not timed: it waits for connections to stand.
+    // The first byte is not timed, because it waits for the connections.
     input.write_all(b"\n").expect("the writer reads");
     output.read_exact(&mut [0]).expect("the first byte arrives");
     let begin = Instant::now();
@@ -139,14 +140,14 @@ pub fn pump(bytes: u64, mut writer: Child, mut listener: Child) -> Duration {
     let time = begin.elapsed();
     feeder.join().expect("the feeder ends");
     writer.wait().expect("the writer ends");
-    // Up to its end: who goes before that leaves the rest in the pipe.
+    // Read to the end: a reader that leaves before that leaves the rest in the pipe.
     let rest = std::io::copy(&mut output, &mut std::io::sink());
     assert_eq!(rest.expect("the listener ends"), 0, "no byte too many");
     listener.wait().expect("the listener ends");
     time
 }
 
-/// Writes so many bytes to a process.
+/// Writes this many bytes to a process.
 pub fn feed(mut input: ChildStdin, bytes: u64) {
     let block = vec![b'x'; 1 << 20];
     let mut left = bytes;
@@ -157,7 +158,7 @@ pub fn feed(mut input: ChildStdin, bytes: u64) {
     }
 }
 
-/// Ends a process.
+/// Kills a process, and waits for its end.
 pub fn end(mut process: Child) {
     let _ = process.kill();
     let _ = process.wait();
@@ -174,7 +175,7 @@ pub fn socat_process(addresses: &[&str]) -> Child {
         .expect("socat is installed")
 }
 
-/// A port of loopback that nobody has.
+/// A free loopback port.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
     listener.local_addr().expect("an address").port()

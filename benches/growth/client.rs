@@ -1,4 +1,4 @@
-//! A client that is a bare socket: it holds nothing but what the protocol needs.
+//! A client that is a bare socket: it holds only what the protocol requires.
 
 use skypipe::config::{Place, invited};
 use skypipe_broker::keys::seed::SigningPair;
@@ -8,17 +8,17 @@ use skypipe_broker::protocol::{
 use skypipe_broker::tls::Layer;
 use uuid::Uuid;
 
-/// More than all that a listener of these benchmarks is ever sent.
+/// More bytes than a listener of these benchmarks ever receives.
 const WINDOW: u64 = 16 << 20;
 
-/// Where a satellite is, and the keys if it has some.
+/// A satellite's address, and the keys if it requires any.
 pub struct Door {
     endpoint: String,
     keys: Option<(SigningPair, [u8; 32])>,
 }
 
 impl Door {
-    /// That of the satellite that `SATELLITE` would name so.
+    /// The satellite that `SATELLITE` would name with this text.
     pub fn of(satellite: &str) -> Self {
         match invited(satellite) {
             Ok(Place::Invited(_, token)) => Self {
@@ -36,17 +36,17 @@ impl Door {
 /// A connection, and at most one listener on it.
 pub struct Client {
     socket: zmq::Socket,
-    /// What its connection goes through.
+    /// The TLS layer of the connection, if there is one.
     _layer: Option<Layer>,
     id: Uuid,
     listener: Uuid,
     pipe: String,
-    /// How often it had to come back.
+    /// How often the client had to reconnect.
     pub returns: usize,
-    /// Streams that were opened.
+    /// The number of streams that were opened.
     pub opened: usize,
     pub is_listening: bool,
-    /// Streams of which the satellite has everything.
+    /// The number of streams that the satellite has received completely.
     pub finished: usize,
     pub pings: u64,
     pub pongs: u64,
@@ -105,8 +105,8 @@ impl Client {
         });
     }
 
-    /// Does what a client does whose connection was lost: libzmq has made a new one. What was not answered
-    /// on the old one never will be.
+    /// Does what a client does after it lost its connection. libzmq has made a new one. Unanswered
+    /// requests on the old connection will never be answered.
     fn come_back(&mut self) {
         self.returns += 1;
         self.pings = self.pongs;
@@ -162,7 +162,7 @@ impl Client {
         sent.expect("a queue without a limit takes all");
     }
 
-    /// Takes in all that has come.
+    /// Processes all messages that have arrived.
     pub fn hear(&mut self) {
         while let Ok(frames) = self.socket.recv_multipart(zmq::DONTWAIT) {
             match decode(&frames[1]).expect("the satellite makes sense") {
@@ -191,7 +191,7 @@ impl Client {
         }
     }
 
-    /// Waits for something.
+    /// Processes messages until a condition holds.
     pub fn hear_until(&mut self, is_there: impl Fn(&Self) -> bool) {
         while !is_there(self) {
             let _ = self.socket.poll(zmq::POLLIN, 1000);

@@ -1,11 +1,10 @@
-//! Many clients in a process of their own, which this program starts with itself.
+//! Many clients in a process of their own. This program starts that process as a copy of itself.
 //!
-//! The process takes commands from stdin, a line each, and answers with a word and a number: it says `ready`
-//! once all clients listen; `ask` has each client send a ping, and the answer is how many were answered;
-//! `age` has each send as many as it would in some minutes, and the answer is how often a client had to come
-//! back since it came;
-//! `watch a line` and `watch the end` tell when that has come to the last client. All the while each client
-//! sends its signs of life.
+//! The process takes one command per line from stdin, and answers with a word and a number. It says
+//! `ready` once all clients listen. `ask` makes each client send a ping; the answer is how many
+//! were answered. `age` makes each client send as many pings as in some minutes; the answer is how
+//! often a client had to reconnect so far. `watch a line` and `watch the end` report when that has
+//! reached the last client. Throughout, each client sends its signs of life.
 
 use std::env;
 use std::io::{self, BufRead, BufReader, Write};
@@ -17,28 +16,28 @@ use std::time::{Duration, Instant};
 use super::client::{Client, Door};
 use super::now;
 
-/// Says that the program is to be a crowd, and of how many.
+/// The environment variable that makes the program a crowd. Its value is the number of clients.
 const SIZE: &str = "SKYPIPE_BENCH_CROWD";
 
-/// The pipe of all; without it each client listens to one of its own.
+/// The pipe that all clients share. Without it, each client listens to its own pipe.
 const PIPE: &str = "SKYPIPE_BENCH_PIPE";
 
-/// How often each client says that it is there. The satellite wants it within 2.5 s.
+/// How often each client sends a sign of life. The satellite requires one within 2.5 s.
 const BEAT: Duration = Duration::from_secs(2);
 
-/// The most sockets of a context of libzmq's, unless told otherwise, are 1023.
+/// The number of sockets in a libzmq context, whose default limit is 1023.
 const SOCKETS: usize = 1000;
 
-/// What each says in its first six minutes.
+/// How many messages each client sends in its first six minutes.
 const AGE: usize = 140;
 
-/// So many connect at once.
+/// How many clients connect at once.
 const WAVE: usize = 100;
 
-/// How long anything may take.
+/// The time limit of each step.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A crowd, as this program sees it.
+/// A crowd, as the program that started it sees it.
 pub struct Crowd {
     process: Child,
     stdin: ChildStdin,
@@ -66,7 +65,7 @@ impl Crowd {
         writeln!(self.stdin, "{command}").expect("the crowd listens");
     }
 
-    /// The number behind a word, once the crowd says it.
+    /// The number after this word, once the crowd says it.
     pub fn hear(&mut self, word: &str) -> u64 {
         let mut line = String::new();
         self.stdout.read_line(&mut line).expect("the crowd speaks");
@@ -88,7 +87,7 @@ pub fn is_asked_for() -> bool {
     env::var_os(SIZE).is_some()
 }
 
-/// Is a crowd until stdin ends.
+/// Runs as a crowd until stdin ends.
 pub fn run() {
     let size = env::var(SIZE).ok().and_then(|size| size.parse().ok());
     let satellite = env::var("SATELLITE").expect("it is text");
@@ -130,7 +129,7 @@ fn say(word: &str, number: u64) {
 }
 
 struct Clients {
-    /// Before their contexts, which end only once they are gone.
+    /// Dropped before their contexts, which end only once their clients are gone.
     all: Vec<Client>,
     contexts: Vec<zmq::Context>,
     beaten: Instant,
@@ -166,7 +165,8 @@ impl Clients {
         }
     }
 
-    /// Waits until all clients from this one on are so; returns how many are not, if it takes too long.
+    /// Waits until a condition holds for all clients from `first` on. Returns for how many it does
+    /// not hold when the time is up.
     fn wait(&mut self, first: usize, is_so: impl Fn(&Client) -> bool) -> usize {
         let begin = Instant::now();
         let mut waiting: Vec<usize> = (first..self.all.len()).collect();
@@ -185,7 +185,7 @@ impl Clients {
         waiting.len()
     }
 
-    /// Says that all are there, if it is time.
+    /// Sends the signs of life of all clients when they are due.
     fn beat(&mut self) {
         if self.beaten.elapsed() < BEAT {
             return;
@@ -205,8 +205,8 @@ impl Clients {
         say("answered", (self.all.len() - missing) as u64);
     }
 
-    /// libzmq's queues hold their memory in parts that are used one after the other, up to 256 frames in
-    /// each: so many pings come round once.
+    /// libzmq's queues have memory in parts that are used one after the other, with up to 256
+    /// frames in each. So many pings use every part once.
     fn age(&mut self) {
         for _ in 0..AGE {
             for client in &mut self.all {

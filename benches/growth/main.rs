@@ -1,19 +1,19 @@
-//! How a satellite grows with those who use it: `cargo bench --bench growth`.
+//! How a satellite's memory grows with its users: `cargo bench --bench growth`.
 //!
-//! Each measure is taken of a satellite without keys (*plain*), which keeps everything in memory, and of a
-//! private one, which keeps it on disk and speaks TLS.
+//! Each measure is taken with a satellite without keys (*plain*), which keeps everything in memory,
+//! and with a private one, which stores data on disk and speaks TLS.
 //!
-//! - *Idle clients*: 10,000 connections, each with a listener on a pipe of its own, to which nobody writes.
-//!   What the satellite's memory grows by, for each, when all have just come and when each has said as much
-//!   as in six minutes; and whether each still gets an answer.
-//! - *Pipes*: 100,000 pipes in which a line waits. What the satellite's memory grows by, for each.
-//! - *Trigger*: 5,000 listeners wait at one pipe. How long until a line has reached the last of them, and
-//!   then how long until the pipe's end has.
+//! - *Idle clients*: 10,000 connections, each with a listener on its own pipe, to which nobody
+//!   writes. The result is the satellite's memory for each client, when all have just connected and
+//!   when each has sent as much as in six minutes; and whether each client still gets an answer.
+//! - *Pipes*: 100,000 pipes with an unread line. The result is the satellite's memory for each.
+//! - *Trigger*: 5,000 listeners wait at one pipe. The result is the time until a line has reached
+//!   the last of them, and then the time until the pipe's end has.
 //!
-//! `CLIENTS`, `PIPES` and `LISTENERS` in the environment set other numbers, and `ONLY=idle,trigger` takes
-//! these measures alone. A satellite serves one client for every two descriptors that it may open, so with
-//! a hard limit below 20,064 there are fewer clients. The clients are bare sockets in processes of their
-//! own; the satellite and the clients share the processors.
+//! `CLIENTS`, `PIPES` and `LISTENERS` in the environment set other numbers, and `ONLY=idle,trigger`
+//! takes only these measures. A satellite serves one client for every two descriptors that it may
+//! open, so with a hard limit below 20,064 there are fewer clients. The clients are bare sockets in
+//! processes of their own; the satellite and the clients share the processors.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -40,16 +40,16 @@ use self::client::{Client, Door};
 use self::common::{Satellite, setting};
 use self::crowd::Crowd;
 
-/// What an idle client may cost the satellite, in bytes.
+/// The most memory that an idle client may cost the satellite, in bytes.
 const WANTED: f64 = 100.0 * 1024.0;
 
-/// Descriptors that a satellite has for itself.
+/// Descriptors that a satellite uses itself.
 const OWN_DESCRIPTORS: u64 = 64;
 
-/// The budget pays for clients and streams.
+/// Enough memory for all clients and streams.
 const ROOMY: [&str; 2] = ["--memory", "1GiB"];
 
-/// How long the satellite is left alone before its memory is read.
+/// How long the satellite rests before its memory is read.
 const PAUSE: Duration = Duration::from_secs(5);
 
 fn main() {
@@ -78,7 +78,6 @@ fn main() {
     }
 }
 
-/// Whether a measure is to be taken.
 fn is_wanted(measure: &str) -> bool {
     let only = std::env::var("ONLY");
     only.map_or(true, |only| only.split(',').any(|name| name == measure))
@@ -119,17 +118,17 @@ fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// The most clients that a satellite serves with as many descriptors as the system allows.
+/// The most clients that a satellite serves with the descriptors that the system allows.
 fn most_clients() -> usize {
     let descriptors = getrlimit(Resource::Nofile).maximum;
     let most = descriptors.map_or(u64::MAX, |all| all.saturating_sub(OWN_DESCRIPTORS) / 2);
-    // One is left for those who ask.
+    // One is reserved for the clients that send queries.
     usize::try_from(most)
         .unwrap_or(usize::MAX)
         .saturating_sub(1)
 }
 
-/// A satellite, and the directory that goes with it.
+/// A satellite, and its directory.
 struct Place {
     satellite: Satellite,
     _directory: tempfile::TempDir,
@@ -165,15 +164,15 @@ impl Place {
 #[derive(Debug, Clone, Copy)]
 struct Idle {
     clients: usize,
-    /// For each of them, in bytes, when all have just come.
+    /// The memory for each client when all have just connected, in bytes.
     young: f64,
-    /// The same when each has said as much as in six minutes.
+    /// The memory for each client when each has sent as much as in six minutes, in bytes.
     memory: f64,
-    /// How often one had to connect again.
+    /// How often a client had to reconnect.
     returns: u64,
     connected: Duration,
     answered: usize,
-    /// Until the last answer.
+    /// The time until the last answer.
     time: Duration,
 }
 
@@ -222,7 +221,7 @@ fn waiting(is_private: bool, pipes: usize) -> f64 {
     (place.memory() - before) / pipes as f64
 }
 
-/// From the line and from the end to the last listener.
+/// The time from the line, and from the end, until the last listener has it.
 fn trigger(is_private: bool, listeners: usize) -> [Duration; 2] {
     let place = Place::new(is_private);
     let pipe = "trigger";
@@ -246,7 +245,7 @@ fn trigger(is_private: bool, listeners: usize) -> [Duration; 2] {
     [line, end]
 }
 
-/// The time that all processes of this machine share.
+/// A clock that all processes of this machine share.
 fn now() -> Duration {
     let time = SystemTime::now().duration_since(UNIX_EPOCH);
     time.expect("it is after 1970")

@@ -1,16 +1,16 @@
-//! Pipes in which a line waits.
+//! Pipes with an unread line each.
 
 use skypipe_broker::protocol::How;
 use uuid::Uuid;
 
 use super::client::{Client, Door};
 
-/// So many lines are under way at once.
+/// How many lines are on their way at once.
 const AT_ONCE: usize = 500;
 
 const LINE: &[u8] = b"line\n";
 
-/// Writes a line into each of so many pipes.
+/// Writes a line into each of this many pipes.
 pub fn fill(satellite: &str, pipes: usize) {
     let context = zmq::Context::new();
     let mut client = Client::new(&Door::of(satellite), &context);
@@ -25,7 +25,7 @@ pub fn fill(satellite: &str, pipes: usize) {
         }
     }
     client.hear_until(|client| client.finished == pipes);
-    // The satellite has forgotten the writers by then.
+    // The satellite has forgotten the writers when it answers this.
     client.ping();
     client.hear_until(|client| client.pongs == client.pings);
 }

@@ -1,7 +1,7 @@
-//! The programs at both ends of a channel, and how long they are waited for.
+//! The programs at both ends of a channel, and their time limits.
 //!
-//! All that run are known, so that a measure that takes too long can be ended: without them, whoever reads from
-//! one sees its end, and whoever writes to one fails.
+//! All running programs are recorded, so that a measure that takes too long can be ended: once they
+//! are killed, whoever reads from one sees its end, and whoever writes to one fails.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -14,20 +14,20 @@ use std::time::{Duration, Instant};
 /// How long nothing may arrive before the rest counts as lost.
 pub const SILENCE: Duration = Duration::from_secs(4);
 
-/// How long a measure may take.
+/// The time limit of a measure.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A line with which a reader is woken before anything else is sent.
+/// The line that wakes a reader before anything else is sent.
 pub const WAKE: &[u8] = b"-\n";
 
-/// The numbers of all clients that run and have not been waited for.
+/// The process ids of all clients that run and have not been waited for.
 static RUNNING: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
 fn running() -> MutexGuard<'static, BTreeSet<u32>> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Does something, and ends all clients if it takes too long. A panic is an error like others.
+/// Runs `what`, and kills all clients if it takes too long. A panic counts as an error.
 pub fn attempt<T>(what: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     thread::scope(|scope| {
         let (done, wait) = mpsc::channel::<()>();
@@ -57,11 +57,11 @@ fn kill(pid: u32) {
     let _ = pid.map(|pid| kill_process(pid, Signal::KILL));
 }
 
-/// A program at work, which ends with this value.
+/// A running program, which is killed when this is dropped.
 pub struct Client(Child);
 
 impl Client {
-    /// Starts it.
+    /// Starts a program.
     pub fn spawn(mut command: Command) -> Self {
         let command = command
             .stdin(Stdio::piped())
@@ -72,29 +72,29 @@ impl Client {
         Self(child)
     }
 
-    /// Its number.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.0.id()
     }
 
-    /// Its stdin; to be taken once.
+    /// The program's stdin. It can be taken once.
     pub fn input(&mut self) -> ChildStdin {
         self.0.stdin.take().expect("its stdin is piped")
     }
 
-    /// Its stdout; to be taken once.
+    /// The program's stdout. It can be taken once.
     pub fn output(&mut self) -> ChildStdout {
         self.0.stdout.take().expect("its stdout is piped")
     }
 
-    /// Kills it; it is not waited for.
+    /// Kills the program without waiting for it.
     pub fn kill(&mut self) {
         let _ = self.0.kill();
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until the program exits by itself.
     pub fn wait(mut self) {
-        // Its number stays its own until the value is dropped.
+        // The process id is not reused until the value is dropped.
         use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
         let pid = Pid::from_child(&self.0);
         let _ = waitid(
@@ -128,7 +128,7 @@ pub fn wake(input: &mut ChildStdin, output: &ChildStdout) -> Result<(), String> 
     }
 }
 
-/// Waits until something can be read, or the end of it.
+/// Waits until data, or the end, can be read.
 pub fn is_readable_within(output: &ChildStdout, patience: Duration) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let mut fds = [PollFd::new(output, PollFlags::IN)];
@@ -136,7 +136,8 @@ pub fn is_readable_within(output: &ChildStdout, patience: Duration) -> bool {
     poll(&mut fds, Some(&patience)).is_ok_and(|count| count > 0)
 }
 
-/// An output that counts as ended when nothing comes for too long: what some tools drop never comes.
+/// An output that counts as ended when nothing arrives for too long: data that a tool dropped never
+/// arrives.
 pub struct Patient<'a>(pub &'a mut ChildStdout);
 
 impl Read for Patient<'_> {

@@ -1,14 +1,14 @@
-//! skypipe beside every tool of its kind that is on PATH: `cargo bench --bench peers`.
+//! skypipe next to every similar tool on PATH: `cargo bench --bench peers`.
 //!
-//! All are measured in turn, several times; the table shows medians. Each byte and line is checked. What can
-//! be said in the environment:
+//! All tools are measured in turn, several times. The table shows medians. Each byte and line is
+//! checked. Settings in the environment:
 //!
-//! - `ROUNDS=5`: how often; `MB=200`: how much for what is measured in bulk.
-//! - `ONLY=bulk,line`: these measures alone; `PEERS=skypipe,socat`: tools whose names begin so.
-//! - `WRITE=docs/benchmarks.md`: puts the table and the plots there.
+//! - `ROUNDS=5`: how often; `MB=200`: how much data in bulk measures.
+//! - `ONLY=bulk,line`: only these measures; `PEERS=skypipe,socat`: only tools whose names begin so.
+//! - `WRITE=docs/benchmarks.md`: writes the table and the plots to this page.
 //!
-//! A tool that takes too long for something is given less of it in the next round; what went wrong twice is not
-//! tried again. Both are said, and nothing else ends because of them.
+//! A tool that takes too long for a measure gets less data in the next round. A measure that failed
+//! twice is not tried again for that tool. Both are reported, and neither ends the program.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -37,7 +37,7 @@ use self::measures::Measure;
 use self::peer::{Peer, nats};
 use self::report::Report;
 
-/// How often a tool may fail at something.
+/// How often a tool may fail at a measure.
 const TRIES: u32 = 2;
 
 fn main() {
@@ -45,7 +45,7 @@ fn main() {
     if let [word, rest @ ..] = args.as_slice()
         && word == nats::client::WORD
     {
-        // Whoever reads sees what is missing.
+        // The reader notices what is missing.
         let is_done = nats::client::run(rest).is_ok();
         std::process::exit(i32::from(!is_done));
     }
@@ -71,11 +71,11 @@ fn main() {
     }
 }
 
-/// All tools, and what is known of them so far.
+/// All tools, and their results so far.
 struct Run {
     peers: Vec<Box<dyn Peer>>,
     report: Report,
-    /// How many bytes each tool is given of each measure.
+    /// How many bytes each tool gets in each measure.
     sizes: BTreeMap<(&'static str, &'static str), u64>,
     failures: BTreeMap<(&'static str, &'static str), u32>,
     usual: u64,
@@ -104,7 +104,6 @@ impl Run {
         }
     }
 
-    /// One measure of all tools.
     fn round(&mut self, measure: &Measure, round: u64) {
         for peer in &self.peers {
             let key = (peer.name(), measure.name);
@@ -141,13 +140,13 @@ fn setting(name: &str, usual: u64) -> u64 {
     told.and_then(|value| value.parse().ok()).unwrap_or(usual)
 }
 
-/// What stands between the commas of a setting.
+/// The items of a setting, which are separated by commas.
 fn list(name: &str) -> Option<Vec<String>> {
     let list = std::env::var(name).ok()?;
     Some(list.split(',').map(str::to_owned).collect())
 }
 
-/// Whether the list of this name, if there is one, has the beginning of it.
+/// Whether the setting `of` is missing, or lists a prefix of `name`.
 fn is_wanted(of: &str, name: &str) -> bool {
     list(of).is_none_or(|list| list.iter().any(|start| name.starts_with(start)))
 }

@@ -1,4 +1,4 @@
-//! What is measured: each takes a tool, and gives figures or says why there are none.
+//! The measures. Each takes a tool, and returns figures or the reason why there are none.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{ChildStdin, ChildStdout};
@@ -11,25 +11,25 @@ use crate::peer::{Channel, Peer};
 use crate::shaper::Line;
 use crate::usage::{Snapshot, Usage};
 
-/// A figure: its name, and its value.
+/// Figures: the name and the value of each.
 pub type Figures = Vec<(&'static str, f64)>;
 
-/// Something that is measured.
+/// A measure.
 pub struct Measure {
-    /// What it is called on the command line.
+    /// The measure's name on the command line.
     pub name: &'static str,
-    /// How long a tool should have for it.
+    /// How long a tool should take for it.
     pub turn: Duration,
-    /// Does it once.
+    /// Takes the measure once.
     pub run: fn(&dyn Peer, u64) -> Option<Result<Figures, String>>,
 }
 
-/// How long a tool should have for most measures, and for a line so long that its start would count for much
-/// in less.
+/// How long a tool should take for most measures, and for the long line, where the start of a tool
+/// would weigh too much in a shorter time.
 const TURN: Duration = Duration::from_secs(4);
 const LONG_TURN: Duration = Duration::from_secs(12);
 
-/// All of them.
+/// All measures.
 pub const ALL: [Measure; 11] = [
     Measure {
         name: "bulk",
@@ -91,25 +91,26 @@ pub const ALL: [Measure; 11] = [
 /// How many lines are timed one by one.
 const LINES: usize = 300;
 
-/// How many writers, and how many lines each of them writes at most.
+/// The number of writers, and the most lines that each of them writes.
 const WRITERS: usize = 100;
 const LINES_EACH: u64 = 10_000;
 
-/// So many bytes in bulk stand for one line of each of these writers.
+/// How many bytes in bulk correspond to one line of each of these writers.
 const BYTES_A_LINE: u64 = 20_000;
 
-/// For tools that take lines one by one: a hundred times as long as others.
+/// The divisor for tools that handle lines one by one. They take a hundred times as long as others.
 const SHARE: u64 = 50;
 
 const READERS: usize = 10;
 
-/// How long a reader that has all may take to end by itself; some tools' never do.
+/// How long a reader that has everything may take to exit by itself. The readers of some tools
+/// never do.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// How long a reader pauses.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Two programs at work, and the bytes between them.
+/// Two running programs with a channel between them.
 struct Pair {
     writer: Client,
     reader: Client,
@@ -117,17 +118,17 @@ struct Pair {
     output: ChildStdout,
 }
 
-/// How long a pattern took, and what was used meanwhile.
+/// How long a pattern took, and the usage meanwhile.
 struct Pumped {
     time: Duration,
-    /// By the writer, the reader and the servers.
+    /// The usage of the writer, the reader and the servers.
     all: Usage,
-    /// By the servers alone.
+    /// The usage of the servers alone.
     servers: Usage,
 }
 
 impl Pair {
-    /// Both are connected: a short line has gone through.
+    /// Connects both programs, and sends a short line through.
     fn start(channel: &Channel) -> Result<Self, String> {
         let mut reader = Client::spawn((channel.reader)());
         channel.until_readers(1)?;
@@ -143,7 +144,7 @@ impl Pair {
         })
     }
 
-    /// All of a pattern goes through.
+    /// Sends a whole pattern through.
     fn pump(self, pattern: &Pattern, servers: &[u32]) -> Result<Pumped, String> {
         let Self {
             mut writer,
@@ -158,8 +159,8 @@ impl Pair {
         thread::scope(|scope| {
             let feeder = scope.spawn(move || {
                 pattern.write(&mut input)?;
-                // For those who wait for the end of a line. The stream goes on, so that all processes
-                // are there to be asked what they used.
+                // Some tools wait for the end of a line. The stream stays open, so that all
+                // processes still exist when their usage is read.
                 input.write_all(b"\n").map(|()| input)
             });
             let checked = pattern.check(&mut Patient(&mut output));
@@ -205,7 +206,7 @@ fn bulk(peer: &dyn Peer, bytes: u64) -> Option<Result<Figures, String>> {
     })
 }
 
-/// How much of so many bytes a tool is given as lines.
+/// How many of these bytes a tool gets as lines.
 fn share(peer: &dyn Peer, bytes: u64) -> u64 {
     if peer.abilities().takes_bytes {
         bytes
@@ -302,7 +303,8 @@ fn waiting(peer: &dyn Peer, bytes: u64) -> Option<Result<Figures, String>> {
         let mut output = reader.output();
         pattern.check(&mut Patient(&mut output))?;
         let read = begin.elapsed();
-        // One that is killed before it has said that it has all leaves it for the next reader.
+        // A reader that is killed before it has confirmed everything leaves the rest for the next
+        // reader.
         is_readable_within(&output, GOODBYE);
         Ok(vec![
             ("waiting, write MB/s", rate(pattern.len(), written)),
@@ -349,7 +351,8 @@ fn fan_in(peer: &dyn Peer, bytes: u64) -> Option<Result<Figures, String>> {
     })
 }
 
-/// Counts the lines of each writer that come whole and in order; returns when the last one came.
+/// Counts the lines of each writer that arrive complete and in order. Returns when the last one
+/// arrived.
 fn lines_in_order(output: &mut ChildStdout, total: usize) -> (usize, Instant) {
     let (mut next, mut count, mut last) = (vec![0; WRITERS], 0, Instant::now());
     let (mut held, mut buffer) = (Vec::new(), vec![0; 256 << 10]);
@@ -476,7 +479,7 @@ fn paused(peer: &dyn Peer, bytes: u64) -> Option<Result<Figures, String>> {
     })
 }
 
-/// There and back takes 100 ms.
+/// The delay in one direction. A round trip takes 100 ms.
 const FAR: Duration = Duration::from_millis(50);
 
 fn far(peer: &dyn Peer, kind: Kind, mbits: f64, bytes: u64) -> Option<Result<f64, String>> {

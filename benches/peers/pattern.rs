@@ -1,19 +1,20 @@
 //! The bytes that are sent, and the check that they arrived.
 //!
-//! Owns blocks that are repeated: one of noise, one of lines of about 100 bytes, one of an access log. None
-//! begins with what readers are woken with.
+//! Owns blocks that are repeated: noise, lines of about 100 bytes, and an access log. None of them
+//! begins with the line that wakes readers.
 
 use std::io::{self, Read, Write};
 
 use crate::client::WAKE;
 
-/// How long a block is: not a multiple of anybody's buffer, so that what is moved by one shows.
+/// The length of a block in bytes. It is no multiple of any tool's buffer, so that a shift by one
+/// buffer is detected.
 const BLOCK: usize = (1 << 20) - 17;
 
-/// What is sent again and again.
+/// The content of a block.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// No line ends in it but by chance.
+    /// Noise. A line ends in it only by chance.
     Noise,
     /// Lines of about 100 bytes, a third of them noise.
     Lines,
@@ -21,7 +22,7 @@ pub enum Kind {
     Log,
 }
 
-/// So many bytes of one kind.
+/// A number of bytes of one kind.
 #[derive(Clone)]
 pub struct Pattern {
     block: Vec<u8>,
@@ -29,7 +30,7 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// `len` bytes of this kind; those of lines are cut at the end of one.
+    /// `len` bytes of this kind. Lines are cut at the end of a line.
     pub fn new(kind: Kind, len: u64) -> Self {
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         let mut next = move || {
@@ -55,18 +56,18 @@ impl Pattern {
         Self { block, len }
     }
 
-    /// How many bytes there are.
+    /// The number of bytes.
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// How many lines there are.
+    /// The number of lines.
     pub fn lines(&self) -> u64 {
         let in_block = self.block.split(|byte| *byte == b'\n').count() as u64 - 1;
         in_block * (self.len / self.block.len() as u64)
     }
 
-    /// Writes all of it.
+    /// Writes the whole pattern.
     pub fn write(&self, to: &mut impl Write) -> io::Result<()> {
         let mut left = self.len;
         while left > 0 {
@@ -78,8 +79,8 @@ impl Pattern {
         Ok(())
     }
 
-    /// Reads all of it, behind what woke the reader, and compares each byte; what may come behind it does not
-    /// count. Returns what is missing or wrong, if anything is.
+    /// Reads the whole pattern, after the line that woke the reader, and compares each byte.
+    /// Anything after the pattern is ignored. Returns what is missing or wrong.
     pub fn check(&self, from: &mut impl Read) -> Result<(), String> {
         let mut buffer = vec![0; 256 << 10];
         let mut at = 0_u64;
@@ -101,7 +102,7 @@ impl Pattern {
         Ok(())
     }
 
-    /// Compares what stands behind byte `at`; returns where it ends.
+    /// Compares the bytes from position `at` on. Returns the position after them.
     fn compare(&self, mut at: u64, mut bytes: &[u8]) -> Result<u64, String> {
         while !bytes.is_empty() {
             let place = usize::try_from(at % self.block.len() as u64).expect("it is in the block");

@@ -1,5 +1,5 @@
-//! The tools that are measured, each behind the same two commands: one that writes its stdin into a channel,
-//! and one that prints what is written there.
+//! The tools that are measured. Each has the same two commands: one writes its stdin into a
+//! channel, and one prints what is written there.
 
 mod mosquitto;
 pub mod nats;
@@ -21,60 +21,61 @@ use crate::common::free_port;
 use crate::shaper::Line;
 use crate::sockets;
 
-/// As much as is ever left waiting.
+/// The most bytes that are ever left unread.
 const MUCH: u64 = 200_000_000;
 
-/// What a tool can do, beside taking bytes from one to one.
+/// The abilities of a tool, besides carrying bytes from one writer to one reader.
 #[expect(
     clippy::struct_excessive_bools,
     reason = "they are independent of one another"
 )]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Abilities {
-    /// It has a reader that ends by what a writer did.
+    /// Whether a writer can make the tool's reader end.
     pub triggers: bool,
-    /// How many bytes it keeps that are written when nobody reads.
+    /// How many bytes the tool keeps while nobody reads.
     pub keeps: u64,
-    /// Many writers can write to one reader.
+    /// Whether many writers can write to one reader.
     pub merges: bool,
-    /// Many readers get what one writer writes.
+    /// Whether many readers get what one writer writes.
     pub broadcasts: bool,
-    /// It takes any bytes, and not lines alone.
+    /// Whether the tool accepts any bytes, and not only lines.
     pub takes_bytes: bool,
 }
 
-/// A tool that is there, with its server running if it has one.
+/// An installed tool. Its server runs, if it has one.
 pub trait Peer {
-    /// What it is called in the table.
+    /// The tool's name in the table.
     fn name(&self) -> &'static str;
-    /// What it can do.
+    /// The tool's abilities.
     fn abilities(&self) -> Abilities;
-    /// A new channel.
+    /// Makes a channel.
     fn channel(&self) -> Channel;
-    /// A new channel whose writer is at the other end of a long line.
+    /// Makes a channel whose writer is at the other end of a long line.
     fn far_channel(&self, line: Line) -> Option<Channel>;
 }
 
-/// Where bytes go from writers to readers.
+/// A channel from writers to readers.
 pub struct Channel {
-    /// Makes a writer.
+    /// Makes the command of a writer.
     pub writer: Box<dyn Fn() -> Command>,
-    /// Makes a reader.
+    /// Makes the command of a reader.
     pub reader: Box<dyn Fn() -> Command>,
-    /// Makes a reader that does not end between two writers.
+    /// Makes the command of a reader that does not end between two writers.
     pub follower: Box<dyn Fn() -> Command>,
-    /// Makes a reader that ends after what one writer writes, or after its first line.
+    /// Makes the command of a reader that ends after the data of one writer, or after its first
+    /// line.
     pub once: Box<dyn Fn() -> Command>,
-    /// How many readers are there: what is written from now on reaches them.
+    /// The number of readers that will receive what is written from now on.
     pub readers: Box<dyn Fn() -> usize>,
-    /// The processes between both; their children count along.
+    /// The processes between the two. Their children count, too.
     pub servers: Vec<u32>,
-    /// What is for this channel alone, and ends with it.
+    /// Objects for this channel alone, which are dropped with it.
     pub own: Vec<Box<dyn Any>>,
 }
 
 impl Channel {
-    /// One through servers that are there anyway, whose readers are all alike.
+    /// A channel through servers that run already. All its readers are the same.
     pub fn new(
         servers: &[u32],
         writer: impl Fn() -> Command + 'static,
@@ -92,13 +93,13 @@ impl Channel {
         }
     }
 
-    /// Waits until so many readers are there.
+    /// Waits until this many readers are there.
     pub fn until_readers(&self, count: usize) -> Result<(), String> {
         until("the readers are there", || (self.readers)() >= count)
     }
 }
 
-/// Asks again and again, for as long as it may take.
+/// Checks a condition repeatedly, up to a time limit.
 fn until(what: &str, is_so: impl Fn() -> bool) -> Result<(), String> {
     let end = Instant::now() + Duration::from_secs(20);
     while !is_so() {
@@ -110,11 +111,11 @@ fn until(what: &str, is_so: impl Fn() -> bool) -> Result<(), String> {
     Ok(())
 }
 
-/// A process that ends with this value.
+/// A process that is killed when this is dropped.
 pub struct Server(Child);
 
 impl Server {
-    /// Starts it, without a word from it.
+    /// Starts a process without its output.
     pub fn start(command: &mut Command) -> Self {
         let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());
         Self(
@@ -125,12 +126,12 @@ impl Server {
         )
     }
 
-    /// The same, and waits until it listens at a port of loopback.
+    /// Like `start`, and waits until the process listens on a loopback port.
     pub fn listening(command: &mut Command, port: u16) -> Self {
         Self::start(command).at(port)
     }
 
-    /// The same, with all that it says in a file.
+    /// Like `listening`, with all output of the process in a file.
     pub fn logging(command: &mut Command, port: u16, log: &Path) -> Self {
         let file = File::create(log).expect("there is room");
         let both = file.try_clone().expect("a descriptor");
@@ -144,7 +145,7 @@ impl Server {
         self
     }
 
-    /// Its number.
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.0.id()
     }
@@ -157,10 +158,10 @@ impl Drop for Server {
     }
 }
 
-/// Finds a tool, in each of its ways; none if it is not on PATH.
+/// Finds a tool, in each of its variants. The list is empty if the tool is not on PATH.
 pub type Find = fn(&Path) -> Vec<Box<dyn Peer>>;
 
-/// All of them, with how their names begin.
+/// All tools, with the beginning of their names.
 pub const ALL: [(&str, Find); 7] = [
     ("skypipe", skypipe::all),
     ("socat", socat::all),
@@ -171,7 +172,7 @@ pub const ALL: [(&str, Find); 7] = [
     ("mosquitto", mosquitto::all),
 ];
 
-/// The program of this name; servers may be where only root looks for them.
+/// The program with this name. Servers may be in directories that are on the path only for root.
 fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
@@ -180,12 +181,12 @@ fn program(name: &str) -> Option<PathBuf> {
         .find(|place| place.is_file())
 }
 
-/// Whether there is a program of this name.
+/// Whether there is a program with this name.
 fn is_on_path(name: &str) -> bool {
     program(name).is_some()
 }
 
-/// How many lines of a server's log have this text.
+/// How many lines of a server's log contain this text.
 fn lines_with(log: &Path, text: &str) -> usize {
     let log = std::fs::read_to_string(log).unwrap_or_default();
     log.lines().filter(|line| line.contains(text)).count()

@@ -1,4 +1,4 @@
-//! The table and the plots of what was measured.
+//! The table and the plots of the results.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,16 +7,16 @@ use std::path::Path;
 
 use crate::common::median;
 
-/// All values that were measured, by figure and tool.
+/// All measured values, by figure and tool.
 #[derive(Default)]
 pub struct Report {
-    /// How it was measured, in a sentence.
+    /// How the values were measured, in a sentence.
     pub settings: String,
-    /// In the order in which they came up first.
+    /// The figures, in the order of their first value.
     figures: Vec<&'static str>,
     peers: Vec<String>,
     values: BTreeMap<(&'static str, String), Vec<f64>>,
-    /// What went wrong, and how often.
+    /// What failed, and how often.
     faults: BTreeMap<String, u32>,
 }
 
@@ -30,7 +30,8 @@ const SOCAT_TLS: &str = "socat, two hops, TLS";
 const FAR: &str = "1 Gbit/s, 100 ms: share";
 const FAR_TEXT: &str = "100 Mbit/s, 100 ms, log text: × the link";
 
-/// What skypipe is measured by: a figure of its own and what that is divided by, if it is no share already.
+/// The comparisons for skypipe: a figure of its own, and the figure to divide it by unless it is a
+/// share already.
 const AGAINST: [(&str, Place, Option<Place>); 15] = [
     (
         "bulk, plain : socat",
@@ -106,7 +107,7 @@ const AGAINST: [(&str, Place, Option<Place>); 15] = [
 ];
 
 impl Report {
-    /// Notes a value.
+    /// Records a value.
     pub fn note(&mut self, peer: &str, figure: &'static str, value: f64) {
         if !self.figures.contains(&figure) {
             self.figures.push(figure);
@@ -120,7 +121,7 @@ impl Report {
             .push(value);
     }
 
-    /// Notes that something of a tool went wrong.
+    /// Records a failure of a tool.
     pub fn fault(&mut self, peer: &str, measure: &str, why: &str) {
         let sentence = format!("{peer}, {measure}: {why}");
         eprintln!("{sentence}");
@@ -132,7 +133,7 @@ impl Report {
         Some(median(values.clone()))
     }
 
-    /// All tables, and what went wrong.
+    /// All tables, and the failures.
     pub fn tables(&self) -> String {
         let mut text = format!("{}\n\n{}{}", self.settings, self.table(), self.against());
         for (fault, count) in &self.faults {
@@ -141,7 +142,7 @@ impl Report {
         text
     }
 
-    /// The table, in Markdown: a line for each figure, a column for each tool.
+    /// The table, in Markdown: a row for each figure, a column for each tool.
     fn table(&self) -> String {
         let mut text = format!(
             "| | {} |\n|---|{}\n",
@@ -156,7 +157,7 @@ impl Report {
         text
     }
 
-    /// What skypipe is measured by; nothing if none of it was measured.
+    /// The comparisons for skypipe; empty if none was measured.
     fn against(&self) -> String {
         let mut text = String::new();
         for (what, (figure, peer), by) in AGAINST {
@@ -175,7 +176,7 @@ impl Report {
         format!("\n| against | ratio |\n|---|---:|\n{text}")
     }
 
-    /// Puts the table between the marks of a page, and a plot for each figure beside it.
+    /// Writes the table between the marks of a page, and a plot for each figure next to the page.
     pub fn write(&self, page: &Path) -> std::io::Result<()> {
         let text = fs::read_to_string(page)?;
         let (before, rest) = text.split_once(BEGIN).unwrap_or((&text, ""));
@@ -195,7 +196,7 @@ impl Report {
         )
     }
 
-    /// Bars, one for each tool.
+    /// A chart with a bar for each tool.
     fn plot(&self, figure: &'static str) -> String {
         const ROW: usize = 24;
         let bars: Vec<(&String, f64)> = self
@@ -253,7 +254,7 @@ fn file_name(figure: &str) -> String {
     words.join("-")
 }
 
-/// Three digits or so.
+/// The value with about three digits.
 fn short(value: f64) -> String {
     match value.abs() {
         100.0.. => format!("{value:.0}"),

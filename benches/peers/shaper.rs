@@ -1,7 +1,7 @@
-//! A long line: a relay on loopback that takes its time, at a rate.
+//! A simulated long line: a relay on loopback with a delay and a limited rate.
 //!
-//! Each direction has a queue of what is on its way; a piece leaves it once the line has had time for it and
-//! the delay is over. The queue holds what a line of this rate and delay holds, twice, and no more.
+//! Each direction has a queue. A piece leaves the queue once the line has had time to carry it and
+//! the delay is over. The queue holds at most twice what a line with this rate and delay holds.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -10,19 +10,19 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The largest piece that travels as one.
+/// The largest piece that travels as one, in bytes.
 const PIECE: usize = 64 << 10;
 
-/// How long a line is and how wide.
+/// The delay and the rate of a line.
 #[derive(Debug, Clone, Copy)]
 pub struct Line {
-    /// One way.
+    /// The delay in one direction.
     pub delay: Duration,
-    /// In bytes a second, each way, for all connections together that go through one direction.
+    /// The rate in bytes a second, in each direction, for all connections together.
     pub rate: f64,
 }
 
-/// Listens on a port of its own and relays to `target`; returns the port.
+/// Listens on a free port and relays to `target`. Returns the port.
 pub fn start(target: SocketAddr, line: Line) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
     let port = listener.local_addr().expect("an address").port();
@@ -42,7 +42,7 @@ pub fn start(target: SocketAddr, line: Line) -> u16 {
     port
 }
 
-/// When the line is free again, in one direction.
+/// The time at which one direction of the line is free again.
 type Free = Mutex<Option<Instant>>;
 
 #[derive(Default)]
@@ -83,7 +83,7 @@ fn relay(from: &TcpStream, to: &TcpStream, line: Line, free: &Arc<Free>) {
     });
 }
 
-/// When a piece of so many bytes arrives that is put on the line now.
+/// When a piece of `count` bytes arrives if it is sent now.
 fn due(free: &Free, line: Line, count: usize) -> Instant {
     let mut free = free.lock().expect("nobody panics");
     let begin = free.map_or_else(Instant::now, |free| free.max(Instant::now()));

@@ -1,13 +1,13 @@
-//! Who listens and who is connected on loopback, as Linux tells in `/proc/net/tcp`.
+//! Listeners and connections on loopback, according to Linux's `/proc/net/tcp`.
 
 use std::fs;
 
-/// Whether somebody listens at this port.
+/// Whether a process listens at this port.
 pub fn is_listening(port: u16) -> bool {
     !at(port, "0A").is_empty()
 }
 
-/// How many connections to this port the server has accepted, and read what came by them.
+/// How many connections to this port the server has accepted and whose data it has read.
 pub fn accepted(port: u16) -> usize {
     // A connection has an inode once it has been accepted.
     let is_settled = |fields: &Vec<String>| fields[9] != "0" && fields[4].ends_with(":00000000");
@@ -17,7 +17,7 @@ pub fn accepted(port: u16) -> usize {
         .count()
 }
 
-/// The fields of the sockets whose own port and state are these.
+/// The fields of the sockets with this local port and state.
 fn at(port: u16, state: &str) -> Vec<Vec<String>> {
     let own = format!("0100007F:{port:04X}");
     let table = fs::read_to_string("/proc/net/tcp").expect("Linux has it");

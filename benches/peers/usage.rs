@@ -1,23 +1,23 @@
-//! What processes and their children have used, as Linux tells in `/proc`: a process that has ended and was
-//! not waited for is still told of.
+//! The processor time of processes and their children, according to Linux's `/proc`. A process that
+//! has exited and was not waited for is still listed there.
 
 use std::collections::BTreeMap;
 use std::fs;
 
-/// What some processes have used.
+/// The usage of some processes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Usage {
     /// Processor time, in seconds.
     pub seconds: f64,
-    /// How often they gave a processor up or lost it.
+    /// How often the processes yielded or lost a processor.
     pub switches: f64,
 }
 
-/// What each of some processes had used at one time.
+/// The usage of each of some processes at one time.
 pub struct Snapshot(BTreeMap<u32, Usage>);
 
 impl Snapshot {
-    /// Of these processes and their children.
+    /// The usage of these processes and their children.
     pub fn of(pids: &[u32]) -> Self {
         let mut all = BTreeMap::new();
         let mut open = pids.to_vec();
@@ -29,7 +29,7 @@ impl Snapshot {
         Self(all)
     }
 
-    /// What has been used since an earlier one by the processes that are in this one.
+    /// The usage since an earlier snapshot, by the processes in this one.
     pub fn since(&self, before: &Self) -> Usage {
         self.0.iter().fold(Usage::default(), |sum, (pid, now)| {
             let before = before.0.get(pid).copied().unwrap_or_default();
@@ -41,7 +41,7 @@ impl Snapshot {
     }
 }
 
-/// What this process has used so far; nothing if it is gone.
+/// The usage of this process so far; zero if the process is gone.
 fn of(pid: u32) -> Usage {
     Usage {
         seconds: seconds(pid).unwrap_or_default(),
@@ -49,7 +49,7 @@ fn of(pid: u32) -> Usage {
     }
 }
 
-/// The children of this process, and not theirs.
+/// The direct children of this process.
 pub fn children(pid: u32) -> Vec<u32> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter();
     let list = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("children")).ok();
@@ -58,7 +58,7 @@ pub fn children(pid: u32) -> Vec<u32> {
     pids.filter_map(|pid| pid.parse().ok()).collect()
 }
 
-/// Fields 14 and 15 of `proc_pid_stat(5)`, in hundredths of a second as on all systems of today.
+/// Fields 14 and 15 of `proc_pid_stat(5)`, in hundredths of a second as on all current systems.
 fn seconds(pid: u32) -> Option<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(") ")?;

@@ -200,16 +200,14 @@
 //! **Frame credit.** A frame takes memory before the satellite knows what it is. So a connection may send
 //! long frames only within the credit of its writers.
 //!
-//! - A frame of at most [`FREE_FRAME`](crate::broker::FREE_FRAME) (17,408) bytes always arrives.
+//! - A frame of at most [`FREE_FRAME`](crate::broker::FREE_FRAME) (65,536) bytes always arrives. Every command fits.
 //! - A longer frame arrives if its connection has *frame credit* for its length plus 256. Frame credit is the
 //!   unused credit of all streams that were opened on this connection. Each growth of a `limit` adds to it,
 //!   each chunk uses its cost. A new connection has none.
 //! - A longer frame without frame credit arrives empty. The satellite answers as if the client had sent it
 //!   empty: with [`Code::Malformed`].
 //!
-//! A writer that keeps to `limit` never meets this. Two things follow. A chunk of more than 17,408 bytes must
-//! not be sent before the `Opened` of this connection. And no command may be longer than 17,408 bytes: see
-//! [`Resume::streams`].
+//! A writer that keeps to `limit` never meets this: it sends no long chunk before the `Opened` of this connection.
 //!
 //! # Reading
 //!
@@ -390,12 +388,12 @@
 //! | [`CHUNK_OVERHEAD`] | 256 | what a chunk's record takes in memory |
 //! | [`BASE_CREDIT`] | 4,096 | a line can go at once; ten thousand quiet writers fit the default budget |
 //! | [`SCRAP`] | 4,096 | smaller chunks cost more than they carry |
-//! | [`FREE_FRAME`](crate::broker::FREE_FRAME) | 17,408 | the longest box, and 1 KiB |
+//! | [`FREE_FRAME`](crate::broker::FREE_FRAME) | 65,536 | every command fits |
 //! | [`MAX_TURNS_OPEN`] | 512 | ZeroMQ's queues hold more, so they never fill |
 //! | [`MAX_COMMAND`] | 64 KiB | a full page of a listing fits |
 //! | [`MAX_NAME`], [`MAX_LABEL`] | 255 | a page of pipes fits a command |
 //! | [`MAX_PAGE`] | 100 pipes | the same |
-//! | [`MAX_PROGRESS`] | 1,000 streams | they fit [`MAX_COMMAND`], but not a [free frame](Resume::streams) |
+//! | [`MAX_PROGRESS`] | 1,000 streams | they fit [`MAX_COMMAND`] |
 //! | [`MAX_BYTES`] | 2^60 | sums of offsets never overflow |
 //! | [`RECORD`], [`PIECE`] | 3,840; 65,280 | sealed records are cut nowhere but between two of them |
 //! | [`MAX_KEY_NAME`], [`MAX_PATTERNS`], [`MAX_PATTERN`], [`MAX_KEYS_PAGE`] | 64, 8, 255, 20 | a page of keys fits a command |
@@ -479,8 +477,7 @@ pub const MAX_TURNS_OPEN: usize = 512;
 /// lifetime, and sums of such numbers do not overflow.
 pub const MAX_BYTES: u64 = 1 << 60;
 
-/// The longest command frame, in bytes: a full page of a listing fits. Requests have to be
-/// [shorter](self#credit) than this: one above [`FREE_FRAME`](crate::broker::FREE_FRAME) does not arrive.
+/// The longest command frame, in bytes: a full page of a listing fits.
 pub const MAX_COMMAND: usize = 1 << 16;
 
 /// The longest pipe name, in bytes of its normal form. The empty name is the default pipe.
@@ -498,7 +495,7 @@ pub fn cost(len: usize) -> u64 {
     len as u64 + CHUNK_OVERHEAD
 }
 
-/// The most streams in [`Resume::streams`], where it is said how many arrive. For streams that are not named,
+/// The most streams in [`Resume::streams`]: they fit [`MAX_COMMAND`]. For streams that are not named,
 /// the satellite goes by what was confirmed.
 pub const MAX_PROGRESS: usize = 1000;
 
@@ -763,9 +760,7 @@ pub struct Resume {
     /// first.
     pub line: Option<Uuid>,
     /// What the listener's output has taken of the streams that go on, and of those that ended last. Only a
-    /// satellite that had given the listener up goes by it. At most [`MAX_PROGRESS`] entries are allowed, but
-    /// a request of more than 17,408 bytes [does not arrive](self#credit). An entry takes up to 46 bytes:
-    /// keep to 350.
+    /// satellite that had given the listener up goes by it. At most [`MAX_PROGRESS`] entries.
     pub streams: Vec<Progress>,
 }
 

@@ -1,32 +1,33 @@
-//! How the C library's allocator is to behave, in a satellite and in a client. An unsafe corner: a few
-//! calls.
+//! Settings of the C library's allocator, for a satellite and for a client. This module has unsafe
+//! code: a few calls.
 //!
-//! Both take and give back megabytes a thousand times a second, from one thread to another: libzmq takes
-//! payloads in on a thread of its own, and they are let go on another. glibc would ask the system for each
-//! anew and hand it back, and each time the system would clear it, page by page: sealing alone took a tenth
-//! more time that way (`benches/private.rs`), and a satellite had a hundred times as many page faults. With
-//! one arena for each thread, as glibc has it, what one frees the other does not use again: under a thousand
-//! writers a satellite came to 145 MB at times, with a single arena never to more than 129. The threads take
-//! turns at it, which nothing that was measured has noticed.
+//! Both processes allocate and free megabytes a thousand times a second, on different threads:
+//! libzmq receives payloads on its own thread, and another thread frees them. By default glibc
+//! requests each block from the system and returns it, and the system clears each block page by
+//! page. That made sealing a tenth slower (`benches/private.rs`) and gave a satellite a hundred
+//! times as many page faults. By default each thread also has an arena, and one thread does not
+//! reuse what another freed: under a thousand writers a satellite reached 145 MB at times. With a
+//! single arena it never exceeded 129 MB. The threads then share one lock, and no measurement has
+//! shown a cost of that.
 
-/// Lets large blocks be used again, whichever thread gave them back, at the price of some megabytes that
-/// are kept. It must be called before there is a second thread.
+/// Keeps large blocks for reuse by any thread, at the price of some megabytes that stay allocated.
+/// The caller must call this before it starts a second thread.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[expect(unsafe_code, reason = "the settings have no safe interface")]
 pub fn reuse_large_blocks() {
-    /// More than any block has, and the most that glibc takes.
+    /// More than the size of any block, and the most that glibc accepts, in bytes.
     const LARGE: i32 = 32 << 20;
     for (setting, value) in [
         (libc::M_ARENA_MAX, 1),
         (libc::M_MMAP_THRESHOLD, LARGE),
         (libc::M_TRIM_THRESHOLD, LARGE),
     ] {
-        // SAFETY: `mallopt` has no precondition but that its numbers are ones it knows, else it says
-        // 0. A failure leaves things as they were, which is safe too.
+        // SAFETY: `mallopt` has no precondition. It returns 0 for a setting that it does not know.
+        // A failure changes nothing, which is safe too.
         let _ = unsafe { libc::mallopt(setting, value) };
     }
 }
 
-/// Other allocators have other ways, and none of them is known to need this.
+/// Does nothing: other allocators behave differently, and none of them is known to need this.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub fn reuse_large_blocks() {}

@@ -1,6 +1,6 @@
-//! Where a satellite listens: all its addresses, and what it takes at each.
+//! The addresses at which a satellite listens, and the transport at each of them.
 //!
-//! Owns the order in which they are bound: a satellite listens everywhere or nowhere.
+//! Owns the order in which the addresses are bound. A satellite listens at all of them or at none.
 
 use std::io::{self, ErrorKind, PipeReader};
 use std::net::{SocketAddr, TcpListener};
@@ -14,29 +14,29 @@ use crate::listen::Listen;
 use crate::settings::Settings;
 use crate::websocket::listener;
 
-/// The most WebSockets at once, and how many clients there must be room for with each. A WebSocket takes
-/// three descriptors, of which the limit of clients counts one; that limit leaves as many again, and
-/// running out is fatal.
+/// The most WebSockets at once, and the number of clients that there must be room for with each. A
+/// WebSocket takes three descriptors. The limit of clients counts one of them and leaves as many
+/// again. Running out of descriptors is fatal.
 const MAX_WEBSOCKETS: usize = 1000;
 const CLIENTS_FOR_EACH: usize = 4;
 
-/// The ports that the system keeps for privileged programs lie below this one.
+/// The lowest port that needs no privilege.
 const FIRST_PORT: u16 = 1024;
 
 /// A server that listens.
 pub(crate) struct Bound {
-    /// The server.
     pub(crate) server: Server,
-    /// Where clients can connect, as it is told to people.
+    /// The endpoints for clients, as text for people.
     pub(crate) announced: Vec<String>,
 }
 
 impl Bound {
-    /// Listens at `listen` first, and wherever else the settings say, for so many clients.
+    /// Listens at `listen` first, then at the other addresses of the settings. `clients` is the
+    /// most clients at once; it limits the number of WebSockets.
     ///
     /// # Errors
     ///
-    /// When one of the addresses cannot be had.
+    /// When one of the addresses cannot be bound.
     pub(crate) fn new(
         listen: &Listen,
         settings: &Settings,
@@ -66,7 +66,7 @@ impl Bound {
         Ok(bound)
     }
 
-    /// Lets a byte in this pipe tell that a sync of the store has come to its end.
+    /// Makes the server wake up when a byte arrives in this pipe: a sync of the store has finished.
     pub(crate) fn woken_by(self, synced: PipeReader) -> Self {
         Self {
             server: self.server.woken_by(synced),
@@ -74,7 +74,8 @@ impl Bound {
         }
     }
 
-    /// Takes up to `limit` WebSockets there, and relays each to a socket of the server's own.
+    /// Accepts up to `limit` WebSockets at this address, and relays each to a local socket of the
+    /// server.
     fn take_websockets(&mut self, address: SocketAddr, limit: usize) -> io::Result<String> {
         let listener = TcpListener::bind(address)?;
         let shown = format!("ws://{}", listener.local_addr()?);
@@ -83,7 +84,7 @@ impl Bound {
         Ok(shown)
     }
 
-    /// A socket that has no place in any directory, so that nothing of it is left behind.
+    /// Binds an abstract socket. It has no path, so that no file is left behind.
     #[cfg(target_os = "linux")]
     fn socket_for_relays(&mut self) -> io::Result<listener::Connect> {
         use std::os::linux::net::SocketAddrExt as _;
@@ -97,7 +98,7 @@ impl Bound {
         Ok(Box::new(move || UnixStream::connect_addr(&place)))
     }
 
-    /// A socket in a directory of its own, which libzmq makes and removes.
+    /// Binds a socket in a directory of its own. libzmq makes and removes that directory.
     #[cfg(not(target_os = "linux"))]
     fn socket_for_relays(&mut self) -> io::Result<listener::Connect> {
         let endpoint = self.server.bind_also("ipc://*")?;
@@ -106,7 +107,7 @@ impl Bound {
     }
 }
 
-/// Says where it was that the system refused, and what would help.
+/// The error that names the address which the system refused, with advice.
 fn refused(listen: &Listen, error: &io::Error) -> anyhow::Error {
     let port = match listen {
         Listen::Tcp(address) | Listen::WebSocket(address) => address.port(),

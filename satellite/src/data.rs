@@ -1,7 +1,8 @@
-//! The directory in which a satellite keeps what waits.
+//! The data directory of a satellite.
 //!
-//! Owns whose the directory may be, and the pipe through which the end of a sync is told. What is in
-//! it, and how much of its disk may be used, is [`skypipe_broker::store::disk`]'s.
+//! Owns the check of who owns the directory, and the pipe that reports finished syncs.
+//! [`skypipe_broker::store::disk`] owns the content of the directory and the limit of its disk
+//! usage.
 
 use std::fs::{self, DirBuilder};
 use std::io::{PipeReader, Write as _, pipe};
@@ -14,23 +15,23 @@ use anyhow::{Context as _, bail};
 use skypipe_broker::store::Recovered;
 use skypipe_broker::store::disk::{Disk, OpenError, Presence, Settings};
 
-/// The directory, opened.
+/// The opened data directory.
 pub(crate) struct Data {
-    /// The store on it.
+    /// The store in the directory.
     pub store: Disk,
-    /// What was found there.
+    /// What the store recovered from the directory.
     pub recovered: Recovered,
-    /// What must stay where it is.
+    /// The files that must stay in place while the satellite runs.
     pub presence: Presence,
-    /// Where a byte tells the end of each sync.
+    /// Receives one byte for each finished sync.
     pub synced: PipeReader,
 }
 
-/// How often a directory that another satellite uses is tried again.
+/// The pause before another attempt to open a directory that another satellite uses.
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// Opens the directory, and makes it if there is none. One that another satellite uses is waited for as long
-/// as `patience`.
+/// Opens the directory, and makes it if it does not exist. If another satellite uses it, this waits
+/// up to `patience`.
 pub(crate) fn open(
     directory: &Path,
     budget: Option<u64>,
@@ -54,7 +55,7 @@ fn try_open(directory: &Path, budget: Option<u64>) -> anyhow::Result<Data> {
     make(directory).with_context(cannot)?;
     let (synced, teller) = pipe().context("cannot make a pipe")?;
     let wake = move || {
-        // The other end is closed only when the satellite ends.
+        // The pipe's other end is closed only when the satellite exits.
         let _ = (&teller).write_all(b"s");
     };
     let (store, recovered) =
@@ -68,7 +69,8 @@ fn try_open(directory: &Path, budget: Option<u64>) -> anyhow::Result<Data> {
     })
 }
 
-/// Makes the directory, for this user alone; one that is there must be as safe.
+/// Makes the directory, for this user alone. An existing directory must belong to this user, and
+/// nobody else may be able to write to it.
 fn make(directory: &Path) -> anyhow::Result<()> {
     DirBuilder::new()
         .recursive(true)

@@ -1,14 +1,14 @@
-//! The directory of a satellite's keys.
+//! The key directory of a satellite.
 //!
-//! Owns the files: the satellite's own secret key, the roll of those who may connect, and the access
-//! key of whoever works on the satellite's machine. All are for this user alone. What a roll says is
-//! [`skypipe_broker::keys`]'.
+//! Owns the files: the satellite's own secret key, the registry of authorized keys, and the access
+//! key for whoever works on the satellite's machine. Only this user can read them.
+//! [`skypipe_broker::keys`] owns the content of the registry.
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `satellite` | 32 random bytes, from which the satellite's identity derives |
-//! | `roll` | the roll, replaced whole at each change |
-//! | `host` | an invitation that lets in, but opens no pipe before the phrase is given |
+//! | `satellite` | 32 random bytes, from which the satellite's identity is derived |
+//! | `authorized` | the registry of authorized keys, replaced as a whole at each change |
+//! | `host` | an invitation that authenticates this machine, but opens no pipe before the phrase is given |
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -29,30 +29,31 @@ use zeroize::{Zeroize as _, Zeroizing};
 use crate::randomness;
 use crate::standard::NotPrinted;
 
-/// What the satellite's identity is derived for.
+/// The context string for deriving the satellite's identity.
 const SATELLITE: &[u8] = b"skypipe 1 satellite";
 
-/// The largest roll that is read, in bytes: far beyond two thousand keys with boxes of usual size.
+/// The largest registry that is read, in bytes. That is far more than two thousand keys with sealed
+/// keyrings of usual size.
 const MAX_ROLL: u64 = 64 << 20;
 
-/// The name of the founder's key.
+/// The name of the owner's key.
 const FIRST: &str = "first";
 
 /// The longest access key that is read, in bytes.
 const MAX_HOST: usize = 4096;
 
-/// How much of the stack is overwritten, in bytes: several times what the making of keys takes.
+/// How much of the stack is overwritten, in bytes: several times what making keys takes.
 const STACK: usize = 256 << 10;
 
-/// The keys of one satellite.
+/// The key directory of one satellite, opened.
 #[derive(Debug)]
 pub(crate) struct Keys {
     directory: PathBuf,
-    /// By what machines know the satellite.
+    /// The key pair by which clients recognise the satellite.
     pub identity: SigningPair,
 }
 
-/// Whether keys are kept below a data directory.
+/// Whether this data directory holds keys.
 pub(crate) fn are_in(data: &Path) -> bool {
     directory(data).join("authorized").exists()
 }
@@ -62,8 +63,8 @@ fn directory(data: &Path) -> PathBuf {
 }
 
 impl Keys {
-    /// Opens the keys below a data directory; makes the directory and the satellite's own key if
-    /// there are none.
+    /// Opens the keys below a data directory. If they do not exist, this makes the directory and
+    /// the satellite's own key.
     pub(crate) fn open(data: &Path) -> anyhow::Result<Self> {
         let directory = directory(data);
         let cannot = || format!("cannot keep keys in {}", directory.display());
@@ -94,7 +95,7 @@ impl Keys {
         })
     }
 
-    /// The roll; none if this satellite has never had one.
+    /// Reads the registry; `None` if this satellite has never had one.
     pub(crate) fn registry(&self) -> anyhow::Result<Option<KeyRegistry>> {
         let path = self.directory.join("authorized");
         let cannot = || format!("cannot read {}", path.display());
@@ -110,14 +111,14 @@ impl Keys {
         registry.with_context(cannot).map(Some)
     }
 
-    /// Replaces the roll on disk. It is there, synced, when this returns.
+    /// Replaces the registry on disk. The new one is synced when this returns.
     pub(crate) fn save(&self, registry: &[u8]) -> io::Result<()> {
         replace(&self.directory.join("authorized"), registry)
     }
 
-    /// Makes the first roll, for the founder and for whoever works on this machine. `tell` is given
-    /// the founder's invitation, once: nothing of it is kept. The roll is written after that, so that
-    /// a satellite whose invitation nobody got begins anew.
+    /// Makes the first registry, with the owner's key and this machine's access key. `tell`
+    /// receives the owner's invitation, once; no copy is kept. The registry is written after that.
+    /// If nobody received the invitation, the satellite therefore starts over.
     pub(crate) fn found(
         &self,
         bound: SocketAddr,
@@ -130,8 +131,8 @@ impl Keys {
         registry
     }
 
-    /// Makes the first roll, for a founder who has made his keys elsewhere, and for whoever works on
-    /// this machine.
+    /// Makes the first registry, for an owner whose keys were made on another machine. It also gets
+    /// this machine's access key.
     pub(crate) fn found_by(
         &self,
         founder: &PublicKeys,
@@ -145,7 +146,8 @@ impl Keys {
         Ok(registry)
     }
 
-    /// Never a part of its caller, so that all it leaves on the stack lies below it.
+    /// Never inlined into its caller: everything that it leaves on the stack then lies below the
+    /// caller's frame.
     #[inline(never)]
     fn make_first_registry(
         &self,
@@ -162,7 +164,7 @@ impl Keys {
         Ok(registry)
     }
 
-    /// A roll on which nobody is but whoever works on this machine, whose access key is kept.
+    /// Makes a registry that holds only this machine's access key. The access key is saved, too.
     fn begin_registry(&self, bound: SocketAddr, wall: u64) -> anyhow::Result<KeyRegistry> {
         let mut registry = KeyRegistry::default();
         let host = self.enroll_host(&mut registry, bound, wall)?;
@@ -170,7 +172,7 @@ impl Keys {
         Ok(registry)
     }
 
-    /// Makes an access key for this machine.
+    /// Enrolls a new access key for this machine.
     fn enroll_host(
         &self,
         registry: &mut KeyRegistry,
@@ -190,8 +192,9 @@ impl Keys {
             .context("cannot keep the access key of this machine")
     }
 
-    /// Makes another access key for this machine if the file of the one before was emptied: so says whoever works
-    /// here that it is of no use any more, after a revocation for one.
+    /// Makes a new access key for this machine if the file of the previous one was emptied. By
+    /// emptying the file, whoever works on this machine says that the key is of no use any more,
+    /// for example after a revocation.
     pub(crate) fn mend_host(
         &self,
         registry: &mut KeyRegistry,
@@ -208,8 +211,8 @@ impl Keys {
         self.keep_host(&host)
     }
 
-    /// Has the access key of this machine name the address at which the satellite is bound now, which
-    /// may be another at each start. One that was taken away stays away.
+    /// Updates the address in this machine's access key to the address at which the satellite is
+    /// bound now. That address may change at each start. A removed access key stays removed.
     pub(crate) fn lead_host(&self, bound: SocketAddr) -> anyhow::Result<()> {
         let cannot = "cannot keep the access key of this machine";
         let path = self.directory.join("host");
@@ -231,7 +234,7 @@ impl Keys {
         replace(&path, moved.as_bytes()).context(cannot)
     }
 
-    /// Puts a key with all rights on the roll; returns the invitation.
+    /// Enrolls a new key with all rights, and returns its invitation.
     fn member(
         &self,
         registry: &mut KeyRegistry,
@@ -242,7 +245,8 @@ impl Keys {
     ) -> anyhow::Result<Token> {
         let seed = Seed::new(Secret::from(random()?));
         let public_keys = halves_of(&seed);
-        // What lies below would get into the roll, in the places where a key has nothing.
+        // Wipe the stack first: the registry's unused fields would otherwise receive bytes that
+        // earlier calls left there.
         wipe_stack();
         enroll(registry, name, &public_keys, wall)?;
         Ok(Token {
@@ -255,13 +259,14 @@ impl Keys {
     }
 }
 
-/// Never a part of its caller, so that all it leaves on the stack lies below it.
+/// Never inlined into its caller: everything that it leaves on the stack then lies below the
+/// caller's frame.
 #[inline(never)]
 fn halves_of(seed: &Seed) -> PublicKeys {
     PublicKeys::of(seed)
 }
 
-/// Puts a key with all rights on the roll.
+/// Enrolls the owner of these public keys with all rights.
 fn enroll(
     registry: &mut KeyRegistry,
     name: &str,
@@ -285,8 +290,8 @@ fn enroll(
     Ok(())
 }
 
-/// Under which address a satellite is reached that is bound there, as far as can be told: a machine
-/// that listens everywhere is known by its name.
+/// The address under which others reach a satellite that is bound here, as far as this machine can
+/// tell. If the satellite listens on all addresses, this is the machine's host name.
 pub(crate) fn reached_at(bound: SocketAddr) -> Address {
     if !bound.ip().is_unspecified() {
         return bound.into();
@@ -298,7 +303,7 @@ pub(crate) fn reached_at(bound: SocketAddr) -> Address {
     }
 }
 
-/// Under which address it is reached from its own machine.
+/// The address under which the satellite is reached from its own machine.
 fn beside(bound: SocketAddr) -> Address {
     let ip = match bound.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -308,8 +313,9 @@ fn beside(bound: SocketAddr) -> Address {
     SocketAddr::new(ip, bound.port()).into()
 }
 
-/// Overwrites what calls that have returned left on the stack. Secrets are wiped where they lie, but
-/// a value that is moved leaves a copy behind, and some of it may stay for as long as a process runs.
+/// Overwrites what calls that have returned left on the stack. Secrets are wiped in place, but
+/// moving a value leaves a copy behind. Part of such a copy may stay for as long as the process
+/// runs.
 #[inline(never)]
 #[expect(clippy::large_stack_arrays, reason = "the stack is what it is about")]
 fn wipe_stack() {
@@ -324,8 +330,8 @@ fn random() -> anyhow::Result<Zeroizing<[u8; 32]>> {
     Ok(bytes)
 }
 
-/// Puts a file in the place of another, for this user alone, so that a crash leaves the one or the
-/// other, whole.
+/// Replaces a file, readable for this user alone. After a crash, either the old or the new file is
+/// there, complete.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let fresh = path.with_extension("new");
     match fs::remove_file(&fresh) {
@@ -436,7 +442,7 @@ mod tests {
         assert_eq!((key(), names(&registry).len()), (before.clone(), 2));
         fs::write(&file, "").unwrap();
         keys.mend_host(&mut registry, bound, 9).unwrap();
-        // The one that was lost is on the roll until it is revoked.
+        // The lost key stays authorized until it is revoked.
         assert_eq!(names(&registry), ["first", "host", "host-2"]);
         let after = key();
         assert_ne!(after.seed, before.seed);
@@ -446,7 +452,7 @@ mod tests {
         );
         assert!(registry.admit(&after.seed.identity().public, 10).is_some());
         assert_eq!(keys.registry().unwrap(), Some(registry.clone()));
-        // One that was removed stays away.
+        // A removed access key stays removed.
         fs::remove_file(&file).unwrap();
         keys.mend_host(&mut registry, bound, 10).unwrap();
         assert!(!file.exists());

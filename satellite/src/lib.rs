@@ -1,8 +1,9 @@
 //! The broker of skypipe as a process.
 //!
-//! `skypipe --satellite` and the program `skypipe-satellite` are both thin around [`run`]. The crate
-//! owns what a process has beside the broker: settings, where to listen and whether that is
-//! allowed, limits of the system, signals and the log. It never decides anything about pipes.
+//! `skypipe --satellite` and the program `skypipe-satellite` both call [`run`] and do little else.
+//! This crate owns what a process adds to the broker: settings, the choice of addresses and whether
+//! they are allowed, limits of the system, signals and the log. It never decides anything about
+//! pipes.
 
 pub mod allocator;
 mod background;
@@ -46,22 +47,23 @@ pub use crate::limits::private_files;
 pub use crate::listen::Listen;
 pub use crate::settings::{Public, Refusal, Settings, quota};
 
-/// Is a satellite until SIGTERM, SIGINT, SIGHUP or a client stops it, or it has been idle for as
-/// long as the settings say. What it has to tell goes to stderr, but for its first invitation, which
+/// Runs a satellite until SIGTERM, SIGINT, SIGHUP or a client stops it, or until it has been idle
+/// for as long as the settings say. Its messages go to stderr, except its first invitation, which
 /// goes to stdout, once.
 ///
-/// `ready` is called once, when clients can connect, with the endpoints to connect to: for port 0,
-/// they name the port which the system chose.
+/// `ready` is called once, when clients can connect, with the endpoints to connect to. For port 0,
+/// they name the port that the system chose. `background` is for a satellite that nobody watches.
 ///
-/// It raises the process's limit of open files, sets its umask so that files are for its user alone, lets
-/// the system write no image of its memory, and a signal that was ignored stays ignored. `background` is for one that nobody watches.
+/// This raises the process's limit of open files, sets its umask so that its files are for its user
+/// alone, and prevents core dumps. A signal that was ignored stays ignored.
 ///
 /// # Errors
 ///
-/// A [`Refusal`] when the settings do not allow to listen there, which is a matter of usage; else
-/// when the system refuses the address, the socket fails, or the data directory cannot be used, as
-/// when another satellite uses it, or its disk fails; and when that directory, or what it is found by,
-/// was taken away while it ran.
+/// A [`Refusal`] when the settings do not allow listening at these addresses, which is a usage
+/// error. Otherwise, when the system refuses an address; when the socket fails; when the data
+/// directory cannot be used, for example because another satellite uses it; when its disk fails;
+/// and when that directory, or a file by which clients find the satellite, was removed while the
+/// satellite ran.
 pub fn run(
     listen: &Listen,
     settings: &Settings,
@@ -75,7 +77,8 @@ pub fn run(
     limits::keep_files_private();
     let most = broker::most_clients(settings.memory);
     let clients = limits::clients(limits::raise_descriptors(most), most);
-    // Before there is a socket to leave behind, so that from here on every end is an orderly one.
+    // Signals are handled before there is a socket to leave behind, so that every exit from here on
+    // is an orderly one.
     let signals = signals::stop_descriptor().and_then(|stop| {
         signals::survive_file_limit()?;
         Ok(stop)
@@ -109,8 +112,9 @@ pub fn run(
     process.serve(bound, broker, Some(&keys), presence, ready)
 }
 
-/// Who may connect, and the address for invitations, if it was told. A satellite without a roll makes
-/// its first one, and prints the first invitation.
+/// The authorized keys, and the address for invitations if the settings name one. A satellite
+/// without a registry makes its first one. It prints the first invitation unless the settings name
+/// the owner's key.
 fn registry(
     keys: &Keys,
     endpoints: &[String],
@@ -121,7 +125,7 @@ fn registry(
     let &first = bound
         .first()
         .context("a satellite with keys listens on tcp first")?;
-    // Where others come to.
+    // An address that other machines can reach.
     let is_open = |address: &&SocketAddr| !address.ip().to_canonical().is_loopback();
     let open = bound.iter().find(is_open).copied().unwrap_or(first);
     let address = settings.public.as_ref();
@@ -154,22 +158,23 @@ fn registry(
     Ok((registry, address))
 }
 
-/// The address of an endpoint of this scheme.
+/// The address of a `tcp://` endpoint; `None` for other schemes.
 fn tcp(endpoint: &str) -> Option<SocketAddr> {
     endpoint.strip_prefix("tcp://")?.parse().ok()
 }
 
-/// What a process has around its broker.
+/// The parts of the process around the broker.
 struct Process<'a> {
-    /// Readable once it is to stop.
+    /// Becomes readable when the satellite must stop.
     stop: BorrowedFd<'a>,
-    /// The other end.
+    /// Writing to this end stops the satellite.
     stopper: UnixStream,
     background: Option<&'a Background>,
 }
 
 impl Process<'_> {
-    /// Serves until it is stopped; `data` is what it would be without its data directory.
+    /// Serves until the satellite is stopped. `data` are the files of the data directory
+    /// that must stay in place.
     fn serve<S: Store>(
         self,
         bound: Bound,
@@ -203,7 +208,8 @@ impl Process<'_> {
     }
 }
 
-/// Says on stderr where a satellite listens: what [`run`] is given as `ready` in the foreground.
+/// Announces on stderr where a satellite listens. In the foreground, this is the `ready` of
+/// [`run`].
 pub fn announce(endpoints: &[String]) {
     for endpoint in endpoints {
         log::say(&format!("listening on {endpoint}"));
@@ -225,7 +231,7 @@ fn for_broker(listen: &Listen, settings: &Settings, clients: usize) -> broker::S
         listener_lost: settings.lost_listener,
         is_local: matches!(listen, Listen::Ipc(_)),
         idle: settings.idle,
-        // Who can open a socket in the user's own directory is the user.
+        // Only the user can open a socket in the user's own directory.
         stoppable: matches!(listen, Listen::Ipc(_)),
         clients,
     }

@@ -1,17 +1,19 @@
-//! What the system allows a satellite to open, and who may open what it makes.
+//! The limit of open files, and the access rights of files that a satellite makes.
 
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 
-/// Descriptors that are not for clients: stdin to stderr, the sockets that listen, libzmq's own
+/// Descriptors that are not for clients: stdin to stderr, the listening sockets, libzmq's own
 /// between its threads, and some to spare.
 const OWN_DESCRIPTORS: u64 = 64;
 
-/// Descriptors for strangers who are yet to be turned away. Each takes some 5 KiB of memory.
+/// Descriptors for unauthenticated clients that have not been rejected yet. Each takes about 5 KiB
+/// of memory.
 const STRANGERS: u64 = 4096;
 
-/// Raises the limit of open files as far as so many clients and some strangers need, and the system allows, and
-/// returns it. No further, for what strangers take is not in the budget.
+/// Raises the limit of open files to what `most` clients and some strangers need, as far as the
+/// system allows, and returns the limit. It is not raised further, because the memory of strangers
+/// is not in the memory budget.
 pub(crate) fn raise_descriptors(most: usize) -> u64 {
     let needed = OWN_DESCRIPTORS + STRANGERS + 2 * most as u64;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -26,22 +28,22 @@ pub(crate) fn raise_descriptors(most: usize) -> u64 {
     }
 }
 
-/// How many clients to serve with so many descriptors. It is half of what would be possible:
-/// clients that come back are there twice for a moment, strangers take some before they are turned
-/// away, and running out has others wait.
+/// How many clients to serve with this many descriptors. It is half of what would be possible. A
+/// client that reconnects is there twice for a moment, and strangers take descriptors before they
+/// are rejected. When the descriptors run out, others have to wait.
 pub(crate) fn clients(descriptors: u64, most: usize) -> usize {
     let possible = descriptors.saturating_sub(OWN_DESCRIPTORS) / 2;
     usize::try_from(possible).unwrap_or(most).clamp(1, most)
 }
 
-/// From here on, all files that this process makes are its user's alone, and its user can open them,
-/// whatever the umask of whoever started it.
+/// Makes all files that this process creates from now on accessible to its user, and to nobody
+/// else, whatever umask the process inherited.
 pub(crate) fn keep_files_private() {
     umask(Mode::RWXG | Mode::RWXO);
 }
 
-/// Runs `make` so that the files it makes are this user's alone, and its user can open them, whatever the
-/// umask.
+/// Runs `make`. The files that it creates are accessible to this user, and to nobody else, whatever
+/// the umask is.
 pub fn private_files<T>(make: impl FnOnce() -> T) -> T {
     let before = umask(Mode::RWXG | Mode::RWXO);
     let result = make();

@@ -1,14 +1,14 @@
-//! Where a satellite listens, and how people write that.
+//! The addresses at which a satellite listens, and their syntax.
 //!
-//! Owns the reading of `[ADDRESS:]PORT`; it never asks the system or a name server anything, so
-//! that whether an address is allowed can be told before anything is opened.
+//! Owns the parsing of `[ADDRESS:]PORT`. It never asks the system or a name server, so that an
+//! address can be refused before anything is opened.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Where a satellite listens.
+/// An address at which a satellite listens.
 ///
 /// ```
 /// use skypipe_satellite::Listen;
@@ -17,17 +17,18 @@ use std::str::FromStr;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listen {
-    /// At an address of this machine; port 0 lets the system choose one.
+    /// A TCP address of this machine. For port 0 the system chooses a port.
     Tcp(SocketAddr),
-    /// At an address of this machine, for WebSockets that something in front of the satellite passes on.
+    /// A TCP address of this machine for WebSockets, which a web server in front of the satellite
+    /// passes on.
     WebSocket(SocketAddr),
-    /// At a path, for this user alone. A socket that is there already is replaced, and the new one
-    /// stays behind when the satellite ends.
+    /// A path of a Unix socket, for this user alone. An existing socket is replaced. The new socket
+    /// stays behind when the satellite exits.
     Ipc(PathBuf),
 }
 
 impl Listen {
-    /// Whether only this machine can reach it.
+    /// Whether only this machine can reach the address.
     #[must_use]
     pub fn is_local(&self) -> bool {
         match self {
@@ -38,8 +39,8 @@ impl Listen {
         }
     }
 
-    /// As `ZeroMQ` writes it; nothing for a path that is no UTF-8, which cannot be written, and for
-    /// WebSockets, which `ZeroMQ` never sees.
+    /// The endpoint in `ZeroMQ`'s syntax. `None` for a path that is not UTF-8, which that syntax
+    /// cannot express, and for WebSockets, which `ZeroMQ` never sees.
     pub(crate) fn endpoint(&self) -> Option<String> {
         match self {
             Self::Tcp(address) => Some(format!("tcp://{address}")),
@@ -59,14 +60,14 @@ impl fmt::Display for Listen {
     }
 }
 
-/// How an address for WebSockets begins.
+/// The prefix of an address for WebSockets.
 const WEBSOCKET: &str = "ws://";
 
-/// Reads what a [`Listen`] is read of, or `ws://` and an address and a port.
+/// Parses a [`Listen`], or `ws://` with an address and a port.
 ///
 /// # Errors
 ///
-/// When it makes no sense; the error is a sentence.
+/// When the text is invalid. The error is a sentence.
 pub(crate) fn with_websockets(text: &str) -> Result<Listen, String> {
     let Some(rest) = text.strip_prefix(WEBSOCKET) else {
         return text.parse();
@@ -80,7 +81,7 @@ pub(crate) fn with_websockets(text: &str) -> Result<Listen, String> {
 impl FromStr for Listen {
     type Err = String;
 
-    /// Reads `PORT`, `A.B.C.D:PORT`, `[IPV6]:PORT` or `localhost:PORT`; the error is a sentence.
+    /// Parses `PORT`, `A.B.C.D:PORT`, `[IPV6]:PORT` or `localhost:PORT`. The error is a sentence.
     fn from_str(text: &str) -> Result<Self, String> {
         let (address, port) = match text.rsplit_once(':') {
             Some((address, port)) => (read_address(address)?, port),
@@ -91,7 +92,7 @@ impl FromStr for Listen {
 }
 
 fn read_port(text: &str) -> Result<u16, String> {
-    // Rust would read "+9000", which nobody else does.
+    // Rust would accept "+9000", which no other program does.
     let port = text.parse().ok().filter(|_| !text.starts_with('+'));
     port.ok_or_else(|| format!("'{text}' is no port: give a number from 0 to 65535"))
 }

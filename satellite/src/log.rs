@@ -1,10 +1,10 @@
-//! The satellite's log: lines on stderr, and never too many of them.
+//! The satellite's log: a limited number of lines on stderr.
 //!
-//! Owns all that a satellite writes to stderr while it runs. What peers can bring about ends up
-//! here, so the log is bounded: it can neither be flooded, nor move the cursor of whoever reads it.
+//! Owns everything that a running satellite writes to stderr. Peers can cause log lines, so the log
+//! is bounded: peers can neither flood it nor move the cursor of whoever reads it.
 //!
-//! Of a satellite in the background, stderr is a file. It is kept from run to run, up to [`MAX_FILE`] bytes;
-//! then it gets another name, and the one that had that name before is gone.
+//! For a satellite in the background, stderr is a file. The file is kept from run to run, up to
+//! [`MAX_FILE`] bytes. A full file is renamed and replaces the one that was renamed before.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -18,14 +18,13 @@ use skypipe_broker::text::{count, printable};
 use crate::background::Background;
 use crate::limits::private_files;
 
-/// The most lines in a second: more than anybody reads, less than fills a disk in a night.
+/// The most lines in a second: more than anybody reads, and too few to fill a disk in a night.
 const LINES_PER_SECOND: u32 = 20;
 
-/// How long a file gets before another is begun, in bytes; there are two at most.
+/// The size at which a new log file is begun, in bytes. There are at most two files.
 pub const MAX_FILE: u64 = 1 << 20;
 
-/// Opens the file of a log, to go on behind what it holds, for this user alone. One that is full is put
-/// aside before.
+/// Opens a log file for appending, for this user alone. A full file is renamed first.
 ///
 /// # Errors
 ///
@@ -39,11 +38,11 @@ pub fn open(path: &Path) -> io::Result<File> {
     private_files(|| File::options().append(true).create(true).open(path))
 }
 
-/// The log, with the time (UTC) before each line.
+/// The log. Each line begins with the time in UTC.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     quota: Quota,
-    /// The file that stderr is, if it is one that is to be bounded.
+    /// The path of the log file, if stderr is a file whose size is limited.
     file: Option<PathBuf>,
 }
 
@@ -65,7 +64,7 @@ impl Log {
         log
     }
 
-    /// Begins another file when this one is full, or was taken away.
+    /// Begins another file if this one is full or was removed.
     fn turn_over(&self) {
         if let Some(path) = &self.file
             && stderr_is(path).is_none_or(|length| length >= MAX_FILE)
@@ -75,7 +74,8 @@ impl Log {
         }
     }
 
-    /// Writes a line, or counts it as left out if there were too many in this second.
+    /// Writes a line. If there were too many lines in this second, the line is counted as omitted
+    /// instead.
     pub(crate) fn line(&mut self, text: &str) {
         let now = SystemTime::now();
         let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -91,21 +91,21 @@ impl Log {
     }
 }
 
-/// The length of the file at `path`, if that is what stderr is.
+/// The length of the file at `path` in bytes, if stderr is that file.
 fn stderr_is(path: &Path) -> Option<u64> {
     let (there, ours) = (stat(path).ok()?, fstat(stderr()).ok()?);
     let is_same = (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino);
     u64::try_from(there.st_size).ok().filter(|_| is_same)
 }
 
-/// Writes a line to stderr, with what could harm a terminal escaped. That nobody can read it (a closed
-/// stderr, a full disk) is no reason to stop.
+/// Writes a line to stderr. Characters that could harm a terminal are escaped. A failure, such as a
+/// closed stderr or a full disk, is no reason to stop.
 pub(crate) fn say(line: &str) {
     let line = printable(line) + "\n";
     let _ = io::stderr().write_all(line.as_bytes());
 }
 
-/// Counts lines by the second.
+/// Counts lines per second.
 #[derive(Debug, Default)]
 struct Quota {
     second: u64,
@@ -114,8 +114,9 @@ struct Quota {
 }
 
 impl Quota {
-    /// Whether a line may be written in this second, given in seconds since any beginning: if so,
-    /// how many were left out since the last one that was.
+    /// Decides whether a line may be written in this second. Seconds are counted from any fixed
+    /// time. If the line may be written, returns how many lines were omitted since the last one
+    /// written.
     fn take(&mut self, second: u64) -> Option<u64> {
         if second != self.second {
             self.second = second;

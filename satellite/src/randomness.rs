@@ -1,7 +1,7 @@
-//! Randomness of the system, without a panic where there is none.
+//! Random bytes from the system, without a panic where there are none.
 //!
-//! The call of the kernel comes first: in a bare root directory there is no `/dev/urandom`. The file
-//! comes second, for kernels and sandboxes without the call. [`look`] is for the start of a program.
+//! The kernel's call comes first, because a bare root directory has no `/dev/urandom`. That file
+//! comes second, for kernels and sandboxes without the call. A program calls [`look`] at its start.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 use uuid::Uuid;
 
-/// Fills `bytes`.
+/// Fills `bytes` with random bytes.
 ///
 /// # Errors
 ///
@@ -27,20 +27,20 @@ pub fn fill(bytes: &mut [u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Looks whether there is any.
+/// Checks whether the system gives random bytes.
 ///
 /// # Errors
 ///
-/// The sentence to end with, when there is none.
+/// When it gives none. The error is the sentence to exit with.
 pub fn look() -> Result<(), String> {
     fill(&mut [0; 16]).map_err(|error| format!("this system gives no randomness: {error}"))
 }
 
-/// A UUID that nobody has had before.
+/// A random UUID.
 ///
 /// # Panics
 ///
-/// When the system gives no randomness, although it did at the start.
+/// When the system gives no random bytes, although it did at the start.
 #[must_use]
 pub fn uuid() -> Uuid {
     let mut bytes = [0; 16];

@@ -1,7 +1,7 @@
-//! A relay between a local socket and a stream that is more than a socket: TLS, or a WebSocket.
+//! A relay between a local socket and a stream that needs more than a socket: TLS, or a WebSocket.
 //!
-//! Owns the bytes that are on their way between the two, a bounded number. It never blocks: whoever has a
-//! relay waits until one of its ends is ready, and then has it [move](Relay::run) what can be moved.
+//! Owns the bytes on their way between the two, a bounded number. It never blocks: its owner waits
+//! until one of the ends is ready, and then calls [`Relay::run`].
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -13,10 +13,10 @@ use rustix::event::{PollFd, PollFlags};
 /// The most bytes that are moved at once, in each direction.
 const BLOCK: usize = 32 << 10;
 
-/// A stream that is more than a socket: what it reads and writes is not what goes over its descriptor.
-/// All is done without waiting: where it could only wait it says [`ErrorKind::WouldBlock`].
+/// A stream that needs more than a socket: the bytes that it reads and writes differ from those on
+/// its descriptor. No call blocks. A call that would block returns [`ErrorKind::WouldBlock`].
 pub trait Outer: Read + Write + Send {
-    /// The descriptor that tells when to go on.
+    /// The descriptor to poll before the next call.
     fn descriptor(&self) -> BorrowedFd<'_>;
 }
 
@@ -32,34 +32,34 @@ impl<S: Outer + ?Sized> Outer for Box<S> {
     }
 }
 
-/// A relay.
+/// A relay between an inner socket and an outer stream.
 pub struct Relay {
     inner: UnixStream,
     outer: Box<dyn Outer>,
-    /// Bytes for the outer stream.
+    /// Bytes on their way to the outer stream.
     outwards: Block,
-    /// Bytes for the inner socket.
+    /// Bytes on their way to the inner socket.
     inwards: Block,
-    /// Whether the outer stream has passed on all that it took.
+    /// Whether the outer stream has sent everything that it accepted.
     is_flushed: bool,
 }
 
-/// The most blocks that are moved in one run, so that other relays have their turn.
+/// The most blocks that are moved in one run. The limit lets other relays have their turn.
 const MAX_STEPS: usize = 16;
 
-/// Whether a relay has more to do.
+/// The state of a relay after a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// It could go on at once.
+    /// It can continue at once.
     More,
     /// It waits for one of its ends.
     Waiting,
-    /// One end is gone, and the other has what that had said.
+    /// One end is closed, and the other has received everything that came from it.
     Over,
 }
 
 impl Relay {
-    /// A relay between these two, of which neither must block.
+    /// Creates a relay between these two. Neither of them may block.
     #[must_use]
     pub fn new(inner: UnixStream, outer: Box<dyn Outer>) -> Self {
         Self {
@@ -71,7 +71,7 @@ impl Relay {
         }
     }
 
-    /// Moves what can be moved without waiting, a bounded number of blocks.
+    /// Moves what can be moved without waiting, up to a bounded number of blocks.
     pub fn run(&mut self) -> Progress {
         for _ in 0..MAX_STEPS {
             match self.step() {
@@ -83,7 +83,7 @@ impl Relay {
         Progress::More
     }
 
-    /// What to wait for.
+    /// The descriptors and events to poll for.
     pub fn interest(&self) -> impl Iterator<Item = PollFd<'_>> {
         let mut inner = PollFlags::empty();
         let mut outer = PollFlags::empty();
@@ -101,12 +101,13 @@ impl Relay {
             (self.inner.as_fd(), inner),
             (self.outer.descriptor(), outer),
         ];
-        // An end that has hung up is told of even if nothing is asked of it.
+        // Poll reports a hang-up even if no event is requested, so an end without events is left
+        // out.
         let ends = ends.into_iter().filter(|(_, flags)| !flags.is_empty());
         ends.map(|(end, flags)| PollFd::from_borrowed_fd(end, flags))
     }
 
-    /// Whether anything was moved.
+    /// Moves what can be moved once. Returns whether anything was moved.
     fn step(&mut self) -> io::Result<bool> {
         let mut moved = false;
         if !self.is_flushed {
@@ -139,10 +140,10 @@ impl Relay {
 /// Bytes that go in one direction.
 struct Block {
     bytes: Box<[u8]>,
-    /// Which of them are on their way.
+    /// The beginning of the bytes that are still to be sent.
     begin: usize,
     end: usize,
-    /// Whether no more will come.
+    /// Whether the source has ended.
     is_closed: bool,
 }
 
@@ -168,7 +169,7 @@ impl Block {
         self.is_empty() && self.is_closed
     }
 
-    /// Takes bytes from `from`, or notes that there will be none.
+    /// Reads bytes from `from`, or notes its end.
     fn fill(&mut self, from: &mut impl Read) -> io::Result<bool> {
         let Some(count) = done(from.read(&mut self.bytes))? else {
             return Ok(false);
@@ -178,7 +179,7 @@ impl Block {
         Ok(true)
     }
 
-    /// Hands bytes to `to`.
+    /// Writes bytes to `to`.
     fn drain(&mut self, to: &mut impl Write) -> io::Result<bool> {
         if self.is_empty() {
             return Ok(false);
@@ -194,7 +195,7 @@ impl Block {
     }
 }
 
-/// What came of a call that may have to wait.
+/// The result of a call, where `None` means that it would block.
 fn done<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),

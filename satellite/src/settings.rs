@@ -1,6 +1,7 @@
-//! What a satellite can be told, as flags that it shares with `skypipe --satellite`.
+//! The settings of a satellite, as flags that it shares with `skypipe --satellite`.
 //!
-//! Owns the flags, whose comments are their help, and the rule of where a satellite may listen.
+//! Owns the flags, whose doc comments are their help text, and the rule of where a satellite may
+//! listen.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -74,7 +75,7 @@ pub struct Settings {
     pub idle: Option<Duration>,
 }
 
-/// Why a satellite does not listen where it was told to. It is a matter of usage, not a failure.
+/// Why a satellite does not listen where it was told to. This is a usage error, not a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal(String);
 
@@ -87,11 +88,12 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 impl Settings {
-    /// Whether a satellite with these settings lets in only who was invited.
+    /// Whether a satellite with these settings requires keys from its clients.
     ///
     /// # Errors
     ///
-    /// When it has to have keys and nowhere to keep them, or has some and is to do without.
+    /// When it must have keys and has no directory for them, or when it has keys and is told to do
+    /// without.
     pub fn is_private(&self, listen: &Listen) -> Result<bool, Refusal> {
         let mut is_private = self.is_private_at(listen)?;
         for also in &self.listen {
@@ -106,7 +108,7 @@ impl Settings {
         }
     }
 
-    /// Whether it would if it listened there alone.
+    /// Like [`Self::is_private`], for a satellite that listens only at this address.
     fn is_private_at(&self, listen: &Listen) -> Result<bool, Refusal> {
         let has_keys = self.data.as_deref().is_some_and(keys::are_in);
         let must_have = has_keys || self.founder.is_some();
@@ -125,12 +127,12 @@ impl Settings {
     }
 }
 
-/// The smallest memory budget, in bytes: a few chunks of full size for writers, and the window of
-/// its own for what is being read.
+/// The smallest memory budget, in bytes: a few chunks of full size for writers, and a window for
+/// what is being read.
 const MIN_MEMORY: u64 = 4 << 20;
 
-/// The shortest and the longest time without a sign of life, in seconds. Signs of life come three
-/// times as often as the time allows, which below a second is mere noise.
+/// The range of the time without a sign of life, in seconds. Signs of life are sent three times
+/// within that time. Below a second they would be mere noise.
 const PATIENCE_SECONDS: std::ops::RangeInclusive<u64> = 1..=365 * 24 * 3600;
 
 fn memory(text: &str) -> Result<u64, String> {
@@ -140,7 +142,7 @@ fn memory(text: &str) -> Result<u64, String> {
     }
 }
 
-/// The smallest budget of disk, in bytes: some segments of the log, and the reserve.
+/// The smallest disk budget, in bytes: some segments of the log, and the reserve.
 const MIN_DISK: u64 = 16 << 20;
 
 /// The smallest limit of one pipe, in bytes: a chunk of full size.
@@ -153,11 +155,12 @@ fn disk(text: &str) -> Result<u64, String> {
     }
 }
 
-/// Reads how many bytes may wait, of a pipe or of what a key wrote, such as `100MiB`.
+/// Parses how many unread bytes a pipe or a key's writers may have, such as `100MiB`. The least is
+/// 1 MiB.
 ///
 /// # Errors
 ///
-/// A sentence, when it is no size, or less than anything needs.
+/// When the text is no size, or too small. The error is a sentence.
 pub fn quota(text: &str) -> Result<u64, String> {
     match size::parse(text)? {
         bytes if bytes < MIN_QUOTA => Err("that takes at least 1MiB".to_owned()),
@@ -165,22 +168,22 @@ pub fn quota(text: &str) -> Result<u64, String> {
     }
 }
 
-/// The address for invitations, whose port may be that at which the satellite listens.
+/// The address for invitations. Without a port, the port at which the satellite listens is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Public(String);
 
 impl Public {
-    /// The address, where `port` stands in for one that was not said.
+    /// The address. `port` is used if the settings name none.
     ///
     /// # Panics
     ///
-    /// Never: it was read once before.
+    /// Never: the address was parsed once before.
     #[must_use]
     pub fn at(&self, port: u16) -> Address {
         Address::parse(&self.0, Some(port)).expect("it was one with any port")
     }
 
-    /// Whether it names a port, or a transport that has one by itself.
+    /// Whether the address names a port, or a transport that has a default port.
     #[must_use]
     pub fn has_port(&self) -> bool {
         Address::parse(&self.0, None).is_ok()

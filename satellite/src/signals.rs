@@ -10,10 +10,10 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 use signal_hook::low_level::pipe;
 
-/// A descriptor that becomes readable at the first SIGTERM, SIGINT or SIGHUP. What the process was
-/// started to ignore (`nohup`, a shell's `&`) it goes on to ignore, SIGTERM excepted.
+/// A descriptor that becomes readable at the first SIGTERM, SIGINT or SIGHUP. A signal that the
+/// process was started to ignore (`nohup`, a shell's `&`) stays ignored, except SIGTERM.
 ///
-/// What is written to the other descriptor does the same.
+/// A byte written to the other descriptor makes this one readable, too.
 ///
 /// # Errors
 ///
@@ -30,18 +30,19 @@ pub(crate) fn stop_descriptor() -> io::Result<(OwnedFd, UnixStream)> {
     Ok((reader.into(), writer))
 }
 
-/// A file that has grown to the limit of resources fails like a full disk, and does not end the process.
+/// Lets a write fail, as on a full disk, when a file reaches the process's limit of file size. By
+/// default the signal SIGXFSZ would end the process.
 ///
 /// # Errors
 ///
 /// When the system refuses.
 pub(crate) fn survive_file_limit() -> io::Result<()> {
-    // A handler that does nothing that anybody looks at: the write then tells.
+    // This handler sets a flag that nobody reads. The write then fails with an error.
     flag::register(SIGXFSZ, Arc::default()).map(drop)
 }
 
-/// The mask of ignored signals, from the text of Linux's `/proc/PID/status`; none where there is no
-/// such thing. Signal n is bit n - 1 (`man proc_pid_status`).
+/// The mask of ignored signals, parsed from Linux's `/proc/PID/status`; 0 if the text has no such
+/// line. Signal n is bit n - 1 (`man proc_pid_status`).
 fn ignored(status: &str) -> u64 {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())

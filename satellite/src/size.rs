@@ -1,11 +1,11 @@
-//! Sizes as people write them.
+//! The syntax of sizes.
 
-/// Reads a number of bytes with or without a unit: `64MiB`, `64M` (the same), `64MB` (a little
-/// less), `67108864`. Capital letters do not matter.
+/// Parses a number of bytes with or without a unit: `64MiB`, `64M` (the same), `64MB` (a little
+/// less), `67108864`. Upper and lower case are the same.
 ///
 /// # Errors
 ///
-/// A sentence, when it is no such thing or more than fits.
+/// When the text is no size, or more than fits. The error is a sentence.
 pub(crate) fn parse(text: &str) -> Result<u64, String> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit())

@@ -1,11 +1,11 @@
-//! Stdin and stdout as this process was given them.
+//! Stdin and stdout as this process inherited them.
 //!
-//! Rust's runtime opens `/dev/null` in the place of a closed stdin, stdout or stderr, so that no socket
-//! ever gets one of their numbers. But what is printed there is gone, and looks as if somebody had it.
-//! So this module notes which of the three were open [before the runtime begins](before_main).
+//! Rust's runtime opens `/dev/null` in place of a closed stdin, stdout or stderr, so that no socket
+//! ever gets one of their numbers. But then output is lost and looks as if somebody had received
+//! it. So this module notes which of the three were open [before the runtime begins](before_main).
 //!
-//! Owns that note, and printing. It writes straight to the descriptor: Rust's own stdout keeps the
-//! beginning of a line back, and takes a stdout that is not open for writing for one that took all.
+//! Owns that note, and printing. It writes directly to the descriptor: Rust's own stdout holds back
+//! an incomplete line, and reports success for a stdout that is not open for writing.
 
 mod before_main;
 
@@ -17,7 +17,7 @@ use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::Errno;
 use rustix::stdio::stdout;
 
-/// Why something was not printed.
+/// Why bytes were not printed.
 #[derive(Debug)]
 pub enum NotPrinted {
     /// Stdout was closed when the program started.
@@ -49,11 +49,11 @@ pub fn stdin_was_closed() -> bool {
     !before_main::was_open(0)
 }
 
-/// Looks whether stdout can be written at all. Nothing is written.
+/// Checks whether stdout can be written to. Nothing is written.
 ///
 /// # Errors
 ///
-/// When it was closed at the start, or is open for reading alone.
+/// When stdout was closed at the start, or is open only for reading.
 pub fn check_stdout() -> Result<(), NotPrinted> {
     if !before_main::was_open(1) {
         return Err(NotPrinted::Closed);
@@ -70,7 +70,7 @@ pub fn check_stdout() -> Result<(), NotPrinted> {
 ///
 /// # Errors
 ///
-/// When stdout did not take all of them. It may have taken some.
+/// When stdout did not accept all of them. It may have accepted some.
 pub fn print(mut bytes: &[u8]) -> Result<(), NotPrinted> {
     check_stdout()?;
     while !bytes.is_empty() {
@@ -79,7 +79,7 @@ pub fn print(mut bytes: &[u8]) -> Result<(), NotPrinted> {
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => {
                 let mut fds = [PollFd::from_borrowed_fd(stdout(), PollFlags::OUT)];
-                // Should the wait fail, the next write tells why.
+                // If polling fails, the next write reports the reason.
                 let _ = poll(&mut fds, None);
             }
             Err(Errno::PIPE | Errno::CONNRESET) => return Err(NotPrinted::Unread),

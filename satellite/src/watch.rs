@@ -1,7 +1,8 @@
-//! A watch over what a satellite must not lose while it runs: its data directory, and what it is found by.
+//! A watch over the files that a running satellite needs: its data directory, and the files by
+//! which clients find it.
 //!
-//! Owns a thread that looks once a second. A satellite whose files were taken away would serve those whom it
-//! has, and keep nothing; so it is stopped, and says why.
+//! Owns a thread that checks them once a second. A satellite whose files were removed would go on
+//! serving its clients and keep nothing. So it is stopped, and says why.
 
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
@@ -12,17 +13,17 @@ use std::time::Duration;
 
 use skypipe_broker::store::disk::Presence;
 
-/// How often it looks.
+/// The time between two checks.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// The watch, until it is dropped.
+/// The watch. Dropping it ends the watch.
 pub(crate) struct Watch {
     fault: Arc<OnceLock<String>>,
     _end: Sender<()>,
 }
 
 impl Watch {
-    /// Watches. When something is gone, `stop` becomes readable at its other end.
+    /// Starts the watch. If something is missing, it writes to `stop`.
     pub(crate) fn start(presences: Vec<Presence>, mut stop: UnixStream) -> io::Result<Self> {
         let fault = Arc::new(OnceLock::new());
         let found = Arc::clone(&fault);
@@ -41,7 +42,7 @@ impl Watch {
         Ok(Self { fault, _end: end })
     }
 
-    /// What is gone, if anything is.
+    /// The missing file or directory, as text for people; `None` while all are there.
     pub(crate) fn fault(&self) -> Option<&str> {
         self.fault.get().map(String::as_str)
     }

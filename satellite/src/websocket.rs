@@ -1,7 +1,7 @@
 //! A WebSocket (RFC 6455) as a stream of bytes.
 //!
-//! Owns how bytes become messages: each write is one binary message, and where a message ends means
-//! nothing. Never decides who may connect.
+//! Owns how bytes become messages: each write is one binary message, and the boundaries of messages
+//! mean nothing. Never decides who may connect.
 
 pub(crate) mod listener;
 
@@ -14,13 +14,13 @@ use tungstenite::{Error, Message, WebSocket};
 
 use crate::relay::Outer;
 
-/// The most bytes in one message that is sent. Twice as many are taken.
+/// The most bytes in one message that is sent. Messages of up to twice this size are accepted.
 const LONGEST: usize = 32 << 10;
 
-/// What is asked of the other end in the request, so that another kind of server refuses it.
+/// The subprotocol in the request, so that another kind of server refuses it.
 pub const PROTOCOL: &str = "skypipe";
 
-/// The limits of a connection: what a stranger can have this process keep.
+/// The limits of a connection. They bound what a stranger can make this process store.
 #[must_use]
 pub fn limits() -> WebSocketConfig {
     WebSocketConfig::default()
@@ -34,12 +34,12 @@ pub fn limits() -> WebSocketConfig {
 /// A WebSocket after its handshake.
 pub struct Messages<S: Read + Write> {
     socket: WebSocket<S>,
-    /// What was received and not yet read.
+    /// Bytes that were received and not read yet.
     received: Bytes,
 }
 
 impl<S: Read + Write> Messages<S> {
-    /// The stream of bytes in the messages of a WebSocket that has shaken hands.
+    /// The stream of bytes of a WebSocket after its handshake.
     #[must_use]
     pub fn new(socket: WebSocket<S>) -> Self {
         Self {
@@ -48,7 +48,7 @@ impl<S: Read + Write> Messages<S> {
         }
     }
 
-    /// The client's end of a WebSocket that has shaken hands over `stream`.
+    /// The client's end of a WebSocket, after a handshake over `stream`.
     #[must_use]
     pub fn client(stream: S) -> Self {
         let socket = WebSocket::from_raw_socket(stream, Role::Client, Some(limits()));
@@ -83,7 +83,7 @@ impl<S: Read + Write> Write for Messages<S> {
         let message = Message::Binary(Bytes::copy_from_slice(&bytes[..count]));
         match self.socket.write(message) {
             Ok(()) => Ok(count),
-            // It was taken, and goes on its way with the next flush.
+            // The message was accepted, and is sent with the next flush.
             Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => Ok(count),
             Err(error) => Err(fault(error)),
         }

@@ -1,8 +1,8 @@
 //! Satellites in containers of Docker or Podman, over the Engine API.
 //!
-//! Owns what a satellite consists of there: one container, one volume and one image, which are told by the
-//! label and the names in `names`. Nothing that has not got both is ever touched: an image hands its labels on to
-//! whatever others make of it, and a copy of the volume may have them, too.
+//! Owns which objects belong to a satellite: one container, one volume and one image. Each of them
+//! is recognised by both the label and a name in `names`. Objects without both are never touched:
+//! images built on ours inherit its label, and a copy of the volume may have the label too.
 
 mod containers;
 mod engine;
@@ -27,19 +27,19 @@ use super::ssh_program::ssh_program;
 use super::{Found, Plan, Provider, State, Talk, bracketed};
 use crate::exit::Failure;
 
-/// How long a command beside the satellite may take.
+/// The time limit of a command that runs next to the satellite.
 const BESIDE: Duration = Duration::from_secs(120);
 
 /// An engine of Docker or Podman, as a platform.
 #[derive(Debug)]
 pub struct Docker {
     target: Target,
-    /// The program `ssh`, if not the user's own.
+    /// The program to use as `ssh`; `None` means the user's own.
     ssh: Option<PathBuf>,
     connected: Option<Connected>,
 }
 
-/// The engine, and the way to it.
+/// A connection to an engine, with the ssh tunnel that carries it if there is one.
 #[derive(Debug)]
 struct Connected {
     engine: Engine,
@@ -47,7 +47,7 @@ struct Connected {
 }
 
 impl Docker {
-    /// For this engine; it is not talked to yet.
+    /// Creates a provider for this engine. Nothing is sent to the engine yet.
     #[must_use]
     pub fn new(target: Target) -> Self {
         Self {
@@ -57,7 +57,7 @@ impl Docker {
         }
     }
 
-    /// The same with another program than `ssh`, which takes its arguments.
+    /// Like `new`, with another program in place of `ssh`. That program must take ssh's arguments.
     #[must_use]
     pub fn through(target: Target, ssh: PathBuf) -> Self {
         Self {
@@ -94,7 +94,7 @@ fn connect(target: &Target, ssh: Option<&Path>) -> Result<Connected, Failure> {
     Ok(Connected { engine, tunnel })
 }
 
-/// Where other machines reach the engine's machine.
+/// The host under which other machines reach the engine's machine.
 fn outside(target: &Target, tunnel: Option<&Tunnel>) -> String {
     match (target, tunnel) {
         (_, Some(tunnel)) => tunnel.host().to_owned(),
@@ -182,7 +182,8 @@ impl Provider for Docker {
         for container in &containers {
             engine.remove(&container.id)?;
         }
-        // The data goes last: as long as it is there, what is left is found.
+        // The volume with the data goes last: while it exists, the next call still finds the
+        // satellite.
         for image in images::ours(engine)?
             .iter()
             .chain(containers.iter().filter_map(|one| one.labels.get(FROM)))
@@ -205,7 +206,7 @@ impl Provider for Docker {
     }
 }
 
-/// The containers that a satellite may have: two, while one takes the place of the other.
+/// The containers that a satellite may have. There are two during an upgrade.
 fn containers(engine: &Engine) -> Result<Vec<Listed>, Failure> {
     let is_ours = |container: &Listed| [CONTAINER, REPLACED].contains(&&*name(container));
     let mut listed = engine.labelled()?;
@@ -213,20 +214,19 @@ fn containers(engine: &Engine) -> Result<Vec<Listed>, Failure> {
     Ok(listed)
 }
 
-/// The volume that a satellite has.
 fn volume(engine: &Engine) -> Result<Option<Volume>, Failure> {
     let mut labelled = engine.labelled_volumes()?.into_iter();
     Ok(labelled.find(|volume| volume.name == VOLUME))
 }
 
-/// Whether something with these labels is another satellite's than the one that was found: somebody else has
-/// founded it.
+/// Whether something with these labels belongs to another satellite than the one that was found.
+/// Another founder means another satellite.
 fn is_of_another(labels: &BTreeMap<String, String>, found: &Found) -> bool {
     let founders = labels.get(FOUNDER).zip(found.founder.as_ref());
     founders.is_some_and(|(theirs, ours)| theirs != ours)
 }
 
-/// What is left of a satellite, in words.
+/// The parts of a satellite that still exist, as text for people.
 fn left(engine: &Engine) -> Result<Vec<String>, Failure> {
     let containers = containers(engine)?
         .into_iter()
@@ -238,8 +238,8 @@ fn left(engine: &Engine) -> Result<Vec<String>, Failure> {
     Ok(containers.chain(volume).chain(images).collect())
 }
 
-/// Which of the containers counts: one that runs, then the one with the right name, then the one that was to be
-/// replaced.
+/// The order in which containers are preferred: a running one first, then the one with the regular
+/// name, then the one that was to be replaced.
 fn rank(container: &Listed) -> (bool, usize) {
     let own = name(container);
     let place = [CONTAINER, REPLACED].iter().position(|known| *known == own);

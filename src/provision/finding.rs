@@ -1,9 +1,9 @@
-//! The way to a satellite that was deployed.
+//! The route to a deployed satellite, which may change its address.
 //!
-//! Owns when the platform is asked where it is: not before it has stopped answering at the address that
-//! is known, and not often; nobody waits for its answer. A new address is remembered once the satellite there has
-//! proved its key: what a platform says, and whoever accepts connections, may be wrong. Never asks a person
-//! anything.
+//! Owns when to ask the platform for the address: only after the satellite has stopped answering at
+//! the known address, and at most once per `PAUSE`. Nobody waits for the platform's answer. A new
+//! address is remembered only after the satellite there has proved its key, because the platform
+//! may be wrong and anybody may accept connections. Never asks a person anything.
 
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,42 +22,42 @@ use crate::cli::Deploy;
 use crate::config::{self, Endpoint, Place};
 use crate::link::route::{Keys, Route, Tcp, Way};
 
-/// How long there is at least between two questions to the platform.
+/// The shortest time between two queries to the platform.
 const PAUSE: Duration = Duration::from_secs(30);
 
-/// How long a new address may take to accept a connection before it is believed.
+/// How long a new address may take to accept a connection. An address that takes longer is not
+/// used.
 const ANSWER: Duration = Duration::from_secs(2);
 
-/// The route to a satellite that was deployed.
+/// The route to a deployed satellite.
 #[derive(Debug)]
 pub struct Finding(Arc<Known>);
 
-/// What is known of the way, which a thread that asks the platform may change.
+/// What is known about the route. The thread that queries the platform may change it.
 #[derive(Debug)]
 struct Known {
     deployed: Deployed,
     token: Token,
     keys: Keys,
-    /// The way as it is known now, and its place in words.
+    /// The current route, with the address as text for people.
     way: Mutex<(Endpoint, Tcp)>,
     /// The address to remember once the satellite there has proved its key.
     unproved: Mutex<Option<Endpoint>>,
-    /// Whether a connection was tried before.
     is_tried: AtomicBool,
     question: Mutex<Question>,
 }
 
-/// How it stands with the platform's answer.
+/// The state of the query to the platform.
 #[derive(Debug, Clone, Copy)]
 enum Question {
     Unasked,
     Asking,
-    /// Since then.
+    /// The platform answered at this time.
     Answered(Instant),
 }
 
 impl Finding {
-    /// The route to what was deployed, which was last seen at `endpoint`.
+    /// Creates the route to a deployed satellite that was last seen at `endpoint`.
     #[must_use]
     pub fn new(deployed: Deployed, endpoint: Endpoint, token: Token, keys: Keys) -> Self {
         let tcp = route(&endpoint, &keys);
@@ -72,8 +72,8 @@ impl Finding {
         }))
     }
 
-    /// Has the platform asked if that is due. Nobody waits for it: the satellite may answer again where
-    /// it was, and the platform may be slower than that.
+    /// Starts a query to the platform if one is due. Nobody waits for the result: the satellite may
+    /// come back at its old address, and the platform may be slower than that.
     fn ask(&self) {
         let mut question = lock(&self.0.question);
         let is_due = match *question {
@@ -93,8 +93,9 @@ impl Finding {
 }
 
 impl Known {
-    /// Asks the platform, and goes where it says from now on, if somebody answers there. An address at
-    /// which something is in front of the satellite is the user's own, and the platform does not know it.
+    /// Queries the platform, and switches to the address that it reports if somebody accepts
+    /// connections there. Does nothing if the known address is that of a front such as a web
+    /// server: the user set that up, and the platform does not know it.
     fn find_out(&self) {
         let is_platforms = lock(&self.way).0.transport == Transport::Tcp;
         if is_platforms
@@ -107,7 +108,8 @@ impl Known {
         *lock(&self.question) = Question::Answered(Instant::now());
     }
 
-    /// Where the platform says that the satellite is. That it cannot be asked is no failure.
+    /// The satellite's address according to the platform. A platform that cannot be queried yields
+    /// `None`.
     fn look_up(&self) -> Option<Endpoint> {
         let target = Target::parse(&self.deployed.target).ok()?;
         if !target.is_asked_quietly() {
@@ -125,14 +127,15 @@ impl Known {
         format!("tcp://{told}").parse().ok()
     }
 
-    /// Goes to another address from now on, for as long as this program runs.
+    /// Switches to another address for as long as this program runs.
     fn move_to(&self, endpoint: Endpoint) {
         let tcp = route(&endpoint, &self.keys);
         *lock(&self.unproved) = Some(endpoint.clone());
         *lock(&self.way) = (endpoint, tcp);
     }
 
-    /// Remembers an address, unless somebody else has changed meanwhile what this machine has joined.
+    /// Saves an address on disk, unless another process has meanwhile changed which satellite this
+    /// machine uses.
     fn remember(&self, endpoint: &Endpoint) {
         let mut token = self.token.clone();
         let Ok(address) = endpoint.to_string().trim_start_matches("tcp://").parse() else {
@@ -142,19 +145,20 @@ impl Known {
         let is_ours = matches!(config::joined_satellite(),
             Ok(Some(Place::Invited(_, joined))) if joined.seed == token.seed);
         if is_ours {
-            // Without it the next use asks again.
+            // If saving fails, the next use queries the platform again.
             let _ = join::keep(&token);
         }
     }
 }
 
 fn route(endpoint: &Endpoint, keys: &Keys) -> Tcp {
-    // The environment was looked at when the program began, and says the same for each host.
+    // The environment was checked when the program began, and the proxy setting is valid for every
+    // host.
     let proxy = config::proxy(endpoint).unwrap_or_default();
     Tcp::new(endpoint.clone(), proxy, Some(keys.clone()))
 }
 
-/// Whether somebody accepts connections there, through the proxy if there is one.
+/// Whether somebody accepts connections at the address, through the proxy if there is one.
 fn answers(endpoint: &Endpoint, keys: &Keys) -> bool {
     let known = route(endpoint, keys).known();
     if let Some(tunnel) = known.and_then(|way| way.tunnel) {
@@ -167,7 +171,8 @@ fn answers(endpoint: &Endpoint, keys: &Keys) -> bool {
 }
 
 impl Route for Finding {
-    /// Each connection begins here.
+    /// The current route. Every attempt to connect calls this first. From the second attempt on, the
+    /// satellite has stopped answering, so this also starts a query to the platform.
     fn known(&self) -> Option<Way> {
         if self.0.is_tried.swap(true, Ordering::Relaxed) {
             self.ask();

@@ -1,8 +1,9 @@
 //! Satellites at Fly.io.
 //!
-//! Owns what a satellite is there: an app `skypipe-` and ten letters, in it one machine, one volume, an
-//! IPv6 address, and an IPv4 address for who wants to pay for one. Its machine's metadata tell that it is
-//! one ([`config`]). What was read about the API is named where it is used; nothing here knows what a pipe is.
+//! Owns what a satellite consists of there: an app named `skypipe-` and ten letters with one
+//! machine, one volume, an IPv6 address, and an IPv4 address if the user pays for one. The metadata
+//! of the machine mark it as a satellite ([`config`]). Sources about the API are cited where they
+//! are used. Nothing here knows what a pipe is.
 
 mod account;
 mod api;
@@ -31,18 +32,18 @@ pub use self::surroundings::{Here, Surroundings};
 use super::{Found, Plan, Provider, State, Talk, bracketed};
 use crate::exit::Failure;
 
-/// What is said about Fly.io on the command line, and what is remembered.
+/// The Fly.io options of the command line, completed from what this machine remembers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
     /// `--org`: the organisation.
     pub org: Option<String>,
     /// `--region`: the region.
     pub region: Option<String>,
-    /// `--ipv4`: that there shall be an IPv4 address, which costs.
+    /// `--ipv4`: whether to assign an IPv4 address, which costs money.
     pub ipv4: bool,
     /// The app, from `--app` or from what this machine remembers.
     pub app: Option<String>,
-    /// Whether it is from `--app`.
+    /// Whether the app's name is from `--app`.
     pub is_app_said: bool,
 }
 
@@ -55,14 +56,15 @@ pub struct Fly {
 }
 
 impl Fly {
-    /// Fly.io, as the environment and flyctl's file describe it. Nobody is asked yet.
+    /// Creates a provider from the environment and flyctl's configuration file. No request is sent
+    /// yet.
     #[must_use]
     pub fn new(options: Options) -> Self {
         let settings = Settings::read(&|name| std::env::var(name).ok());
         Self::with(options, settings, Box::new(Here))
     }
 
-    /// The same with another environment and other surroundings.
+    /// Like `new`, with another environment, and with another clock and other routes.
     #[must_use]
     pub fn with(options: Options, settings: Settings, around: Box<dyn Surroundings>) -> Self {
         Self {
@@ -104,8 +106,8 @@ impl Provider for Fly {
         self.account(Some(&mut *talk))?.launch(plan, found, talk)
     }
 
-    /// This is where it is looked at whether this machine has a route to the satellite: the address is
-    /// known only once it was assigned, and any later call may come from another network.
+    /// Checks here whether this machine has a route to the satellite: the address is known only
+    /// after it was assigned, and each later call may come from another network.
     fn endpoint(&mut self, found: &Found) -> Result<String, Failure> {
         let mut account = self.account(None)?;
         let addresses = account

@@ -1,7 +1,7 @@
 //! HTTP, as far as platforms need it.
 //!
-//! Owns time-outs, limits of size and the words for what the network did. What a status means is for
-//! whoever asks. Never logs a header: there are tokens in them.
+//! Owns time-outs, size limits and the text of network errors. The caller decides what a status
+//! means. Never logs a header, because headers hold tokens.
 
 mod resolver;
 mod unix;
@@ -19,20 +19,21 @@ use ureq::{Agent, AsSendBody, Body as Received, SendBody};
 /// The longest answer that is read, in bytes.
 const MAX_ANSWER: u64 = 16 << 20;
 
-/// How long a connection may take.
+/// The time limit for connecting.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// How long one exchange may take if nothing else is said.
+/// The time limit of one exchange, unless the caller gives another.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Whether a host is this machine, by its name or address alone.
+/// Whether a host is this machine. Only the name or address is looked at, without a name server.
 #[must_use]
 pub fn is_loopback(host: &str) -> bool {
     let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
     host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
-/// Whether a secret that is sent to the server at `base` is encrypted on its way, or never leaves this machine.
+/// Whether a secret sent to the server at `base` is encrypted on its way, or never leaves this
+/// machine.
 #[must_use]
 pub fn keeps_secrets(base: &str) -> bool {
     let Ok(uri) = base.parse::<Uri>() else {
@@ -45,49 +46,50 @@ pub fn keeps_secrets(base: &str) -> bool {
     }
 }
 
-/// Whether it is this machine that is asked, unencrypted: a proxy has no business there, and would see all.
+/// Whether `base` is an unencrypted server on this machine. Requests to such a server must not go
+/// through a proxy, which would see everything.
 fn is_here(base: &str) -> bool {
     base.starts_with("http://") && keeps_secrets(base)
 }
 
-/// A server that is asked.
+/// A server, with the connection settings for it.
 #[derive(Debug)]
 pub struct Http {
     agent: Agent,
     base: String,
-    /// What it is called in a message.
+    /// The server's name in messages.
     name: String,
 }
 
-/// What is sent.
+/// The body of a request.
 #[derive(Debug, Clone, Copy)]
 pub enum Body<'a> {
-    /// Nothing.
+    /// No body.
     Empty,
-    /// This, as JSON.
+    /// A JSON document.
     Json(&'a serde_json::Value),
-    /// These bytes, of this type.
+    /// A content type, and the bytes.
     Bytes(&'a str, &'a [u8]),
 }
 
-/// What came back.
+/// The answer to a request.
 #[derive(Debug)]
 pub struct Answer {
-    /// The status.
+    /// The HTTP status.
     pub status: u16,
-    /// The body, up to a limit.
+    /// The body, of at most `MAX_ANSWER` bytes.
     pub body: Vec<u8>,
     headers: ureq::http::HeaderMap,
 }
 
 impl Answer {
-    /// A header's value, if it is there and is text.
+    /// The value of a header, or `None` if the header is missing or is not text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// The body as text, whatever it is.
+    /// The body as text. Bytes that are not UTF-8 are replaced.
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
@@ -95,7 +97,7 @@ impl Answer {
 }
 
 impl Http {
-    /// A server at `base`, such as `https://api.machines.dev`.
+    /// A server at a base URL, such as `https://api.machines.dev`.
     #[must_use]
     pub fn new(base: &str) -> Self {
         let mut config = Agent::config_builder()
@@ -116,7 +118,7 @@ impl Http {
         }
     }
 
-    /// A server that listens at a path on this machine.
+    /// A server that listens on a Unix socket of this machine.
     #[must_use]
     pub fn unix(path: &Path) -> Self {
         let config = Agent::config_builder()
@@ -130,17 +132,17 @@ impl Http {
         let connector = unix::PathConnector::new(path.to_owned());
         Self {
             agent: Agent::with_parts(config, connector, unix::NoResolver),
-            // Requests name a host even where there is none.
+            // A request has to name a host, even on a Unix socket.
             base: "http://localhost".to_owned(),
             name: path.display().to_string(),
         }
     }
 
-    /// Sends a request and reads the answer, whatever its status is.
+    /// Sends a request and reads the answer, whatever the status is.
     ///
     /// # Errors
     ///
-    /// When there is no answer; a sentence without a full stop, which names the server.
+    /// When there is no answer. The error is a sentence without a full stop that names the server.
     pub fn send(
         &self,
         method: &str,
@@ -151,7 +153,7 @@ impl Http {
         self.send_within(PATIENCE, method, path, headers, body)
     }
 
-    /// The same, with another time-out.
+    /// Like [`Http::send`], with another time limit.
     ///
     /// # Errors
     ///
@@ -164,7 +166,7 @@ impl Http {
         headers: &[(&str, &str)],
         body: Body<'_>,
     ) -> Result<Answer, String> {
-        // A registry may answer with a whole URL as the next place to go to.
+        // A registry may name the next request by a whole URL.
         let url = if path.starts_with("http") {
             path.to_owned()
         } else {
@@ -211,7 +213,7 @@ impl Http {
         response.map_err(|error| self.cannot(&error))
     }
 
-    /// What went wrong, without the system's number for it.
+    /// The text of a network error, without the system's error number.
     fn cannot(&self, error: &dyn fmt::Display) -> String {
         let text = error.to_string();
         let words = text.split(" (os error").next().unwrap_or_default();

@@ -1,7 +1,7 @@
-//! The satellite packed as an image.
+//! The satellite's program, packed as an image.
 //!
-//! Owns which executable is deployed, and the image that is made of it: one layer with the program as
-//! `/skypipe`, and nothing below it. Never runs a program, nor builds one.
+//! Owns the choice of the executable to deploy, and the image made from it: one layer with the
+//! program as `/skypipe`, without any base image. Never runs or builds a program.
 
 mod archive;
 mod elf;
@@ -20,16 +20,17 @@ use zeroize::Zeroizing;
 
 use crate::exit::Failure;
 
-/// The largest executable that is taken, in bytes. One for release has 5 MB, one for debugging ten times that.
+/// The largest executable that is accepted, in bytes. A release build has 5 MB, a debug build ten
+/// times that.
 const MAX_EXECUTABLE: u64 = 512 << 20;
 
-/// Media types of Docker's image manifest, version 2, schema 2 (docs.docker.com), which every registry takes;
-/// some that run machines from images take no others.
+/// Media types of Docker's image manifest, version 2, schema 2 (docs.docker.com). Every registry
+/// accepts them, and some platforms that run machines from images accept no others.
 const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 const LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 
-/// The processors for which there can be satellites.
+/// The processors on which a satellite can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Architecture {
     /// `x86_64`, which images call amd64.
@@ -40,28 +41,30 @@ pub enum Architecture {
 
 /// An image of one layer: the satellite's program as `/skypipe`, and nothing else.
 pub struct Image {
-    /// What its manifest says, by which registries know it.
+    /// The manifest. Its digest is the image's identity in registries.
     manifest: Vec<u8>,
-    /// What it runs, by whose digest engines know it.
+    /// The configuration. Its digest is the image's identity in engines.
     config: Vec<u8>,
-    /// The layer as engines load it.
+    /// The uncompressed layer, as engines load it.
     layer: Vec<u8>,
-    /// The layer as registries keep it.
+    /// The compressed layer, as registries store it.
     packed: Vec<u8>,
 }
 
-/// A registry, and who we are there.
+/// A registry, with the credentials for it.
 pub struct Registry {
-    /// `https://registry.fly.io`; `http://` for one on this machine.
+    /// The base URL, such as `https://registry.fly.io`, or `http://` for a registry on this
+    /// machine.
     pub base: String,
-    /// The user.
+    /// The user name.
     pub user: String,
-    /// The password; in no output.
+    /// The password. It appears in no output.
     pub password: Zeroizing<String>,
 }
 
 impl Architecture {
-    /// Reads what platforms and `uname -m` say: amd64, `x86_64`, arm64, aarch64.
+    /// Parses the name of a processor as platforms and `uname -m` report it: amd64, `x86_64`,
+    /// arm64, aarch64.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         match text.trim() {
@@ -71,7 +74,7 @@ impl Architecture {
         }
     }
 
-    /// What images call it.
+    /// The processor's name in images.
     fn in_images(self) -> &'static str {
         match self {
             Self::Amd64 => "amd64",
@@ -80,12 +83,13 @@ impl Architecture {
     }
 }
 
-/// The bytes of the executable that can run as a satellite on such a machine: `binary` if one is given, else
-/// this program. It is checked: ELF, 64 bits, Linux, that architecture, static, whole.
+/// The bytes of an executable that can run as a satellite on such a machine: `binary` if one is
+/// given, else this program. The executable is checked: ELF, 64 bits, Linux, that processor,
+/// static, complete.
 ///
 /// # Errors
 ///
-/// When it cannot be read or is not such a one; the sentence says what to do.
+/// When the file cannot be read or fails a check. The sentence says what to do.
 pub fn satellite(binary: Option<&Path>, target: Architecture) -> Result<Vec<u8>, Failure> {
     let (name, read) = match binary {
         Some(path) => (path.display().to_string(), executable(path)),
@@ -109,7 +113,8 @@ pub fn satellite(binary: Option<&Path>, target: Architecture) -> Result<Vec<u8>,
     }
 }
 
-/// Where this program is. On Linux that is the very file that runs, even if it was replaced or removed since.
+/// The path of this program. On Linux the path leads to the very file that runs, even if that file
+/// was replaced or removed since.
 fn own_path() -> io::Result<PathBuf> {
     if cfg!(target_os = "linux") {
         Ok("/proc/self/exe".into())
@@ -119,7 +124,7 @@ fn own_path() -> io::Result<PathBuf> {
 }
 
 fn executable(path: &Path) -> io::Result<Vec<u8>> {
-    // Without blocking: a named pipe in its place would never open.
+    // Opening must not block: a named pipe at this path would never open.
     let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new()
         .read(true)
@@ -150,8 +155,8 @@ impl fmt::Debug for Image {
 }
 
 impl Image {
-    /// Packs an executable. The same one always gives the same image: nothing in it tells when, where or
-    /// by whom it was packed.
+    /// Packs an executable. The same executable always gives the same image: nothing in the image
+    /// tells when, where or by whom it was packed.
     #[must_use]
     pub fn pack(executable: &[u8], architecture: Architecture) -> Self {
         let layer = layer::tar(executable);
@@ -172,30 +177,32 @@ impl Image {
         }
     }
 
-    /// `sha256:…` of its manifest, by which registries know it.
+    /// The digest of the manifest, `sha256:…`: the image's identity in registries.
     #[must_use]
     pub fn digest(&self) -> String {
         digest(&self.manifest)
     }
 
-    /// How many bytes a push transfers at most.
+    /// The most bytes that a push transfers.
     #[must_use]
     pub fn size(&self) -> usize {
         self.packed.len() + self.config.len() + self.manifest.len()
     }
 
-    /// As a docker-archive for `POST /images/load`, named `name` (`skypipe-satellite:1.0.0`).
+    /// The image as a docker-archive for `POST /images/load`. `name` is the image's name, such as
+    /// `skypipe-satellite:1.0.0`.
     #[must_use]
     pub fn docker_archive(&self, name: &str) -> Vec<u8> {
         archive::pack(&self.config, &self.layer, name)
     }
 
-    /// Pushes it to a registry by the distribution API, under a tag of 1 to 128 letters, digits, dots, dashes and
-    /// underscores. Returns `HOST/REPOSITORY@sha256:…` to pull it by. To push once more sends only what is missing.
+    /// Pushes the image to a registry by the distribution API. The tag has 1 to 128 letters,
+    /// digits, dots, dashes and underscores. Returns `HOST/REPOSITORY@sha256:…`, by which the image
+    /// can be pulled. A repeated push sends only what is missing.
     ///
     /// # Errors
     ///
-    /// When the registry refuses, with its own words, or cannot be reached.
+    /// When the registry refuses, with the registry's own words, or cannot be reached.
     pub fn push(
         &self,
         registry: &Registry,
@@ -206,8 +213,9 @@ impl Image {
     }
 }
 
-/// What the image runs, as Docker's image specification 1.2 has it. There is no volume: a declared one would be
-/// made, without a name, wherever none is mounted, and the data in it would be lost with the container unnoticed.
+/// The image's configuration, as Docker's image specification 1.2 defines it. It declares no
+/// volume: wherever none is mounted, the engine would make a declared volume without a name, and
+/// the data in it would be lost unnoticed with the container.
 fn config(diff_id: &str, architecture: Architecture) -> String {
     let config = json!({
         "architecture": architecture.in_images(),
@@ -225,7 +233,7 @@ fn config(diff_id: &str, architecture: Architecture) -> String {
     config.to_string()
 }
 
-/// What bytes are known by: `sha256:…`.
+/// The digest of these bytes, `sha256:…`.
 fn digest(bytes: &[u8]) -> String {
     let hash = ring::digest::digest(&ring::digest::SHA256, bytes);
     hash.as_ref()

@@ -1,9 +1,10 @@
 //! What this machine remembers of deployments.
 //!
-//! Owns two files below the home directory. `deployed` says where the satellite that this machine uses
-//! was deployed, without a secret. `seeds` holds, for each target, the seed of this machine's key from
-//! before it is handed to the satellite until the machine has been let in: a set-up that breaks off goes
-//! on with the same key, and whoever founds a satellite stays its founder.
+//! Owns two files below the home directory. `deployed` says where the satellite that this machine
+//! uses was deployed; it holds no secret. `seeds` holds, for each target, the seed of this
+//! machine's key. The seed is kept from before the satellite gets its key until the machine is
+//! enrolled. So an interrupted set-up continues with the same key, and the founder of a satellite
+//! stays its founder.
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File};
@@ -32,15 +33,17 @@ const MAX_FILE: u64 = 64 << 10;
 pub struct Deployed {
     /// The target, as `--setup` takes it.
     pub target: String,
-    /// What the platform calls the satellite.
+    /// The satellite's name on its platform.
     pub name: String,
-    /// The founder that its metadata name: no other satellite at that target has the same.
+    /// The founder in the satellite's metadata. No other satellite at that target has the same
+    /// founder.
     pub founder: Option<String>,
 }
 
 impl Deployed {
-    /// Whether that is what was found there: not another one that has taken its place. Nobody founds two
-    /// with one key; where no founder is known, as of one whose launch has just begun, its name tells.
+    /// Whether `found` is this satellite and not another one in its place. The founder decides,
+    /// because nobody founds two satellites with one key. If no founder is known, as when a launch
+    /// has just begun, the name decides.
     #[must_use]
     pub fn is(&self, found: &Found) -> bool {
         match (&self.founder, &found.founder) {
@@ -50,18 +53,19 @@ impl Deployed {
     }
 }
 
-/// Keeps others of this user from setting up or ending satellites, for as long as it lives.
+/// A lock against other processes of this user that set up or destroy satellites. Dropping it
+/// unlocks.
 #[derive(Debug)]
 pub struct Turn {
     _directory: File,
 }
 
 impl Turn {
-    /// Takes the turn.
+    /// Takes the lock.
     ///
     /// # Errors
     ///
-    /// When another process has it, or the directory cannot be made.
+    /// When another process has the lock, or the directory cannot be made.
     pub fn take() -> Result<Self, Failure> {
         let path = config::deployed()?;
         let directory = path.parent().unwrap_or(Path::new("."));
@@ -81,16 +85,16 @@ impl Turn {
     }
 }
 
-/// What was deployed, if the satellite that this machine uses was.
+/// Where the satellite that this machine uses was deployed; `None` if it was not deployed.
 ///
 /// # Errors
 ///
-/// When the file cannot be read, or makes no sense.
+/// When the file cannot be read, or is invalid.
 pub fn deployed() -> Result<Option<Deployed>, Failure> {
     read(&config::deployed()?)
 }
 
-/// Remembers what was deployed.
+/// Saves where the satellite was deployed.
 ///
 /// # Errors
 ///
@@ -99,7 +103,7 @@ pub fn remember(deployed: &Deployed) -> Result<(), Failure> {
     write(&config::deployed()?, deployed)
 }
 
-/// Forgets what was deployed.
+/// Removes the record of the deployment.
 ///
 /// # Errors
 ///
@@ -112,12 +116,12 @@ pub fn forget() -> Result<(), Failure> {
 
 type Seeds = BTreeMap<String, Zeroizing<String>>;
 
-/// This machine's seed at the satellite of `target`: the one of a set-up that broke off, or a new one,
-/// which is on disk when this returns.
+/// The seed of this machine's key for the satellite of `target`: the seed of an interrupted set-up,
+/// or a new one. The seed is on disk when this returns.
 ///
 /// # Errors
 ///
-/// When it cannot be kept.
+/// When the seed cannot be saved.
 pub fn seed(target: &str) -> Result<Seed, Failure> {
     let path = config::seeds()?;
     let mut seeds: Seeds = read(&path)?.unwrap_or_default();
@@ -131,11 +135,12 @@ pub fn seed(target: &str) -> Result<Seed, Failure> {
     Ok(seed)
 }
 
-/// Forgets this machine's seed at the satellite of `target`: it is in the invitation now, or useless.
+/// Removes the seed for the satellite of `target`. By now the seed is in the invitation, or of no
+/// use.
 ///
 /// # Errors
 ///
-/// When it cannot be forgotten.
+/// When the seed cannot be removed.
 pub fn forget_seed(target: &str) -> Result<(), Failure> {
     let path = config::seeds()?;
     let mut seeds: Seeds = read(&path)?.unwrap_or_default();
@@ -161,7 +166,7 @@ fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<T>, Failure> {
         return Ok(None);
     };
     let read = serde_json::from_str(&text);
-    // The parser's words could quote what it read.
+    // The parser's message is dropped because it could quote what it read.
     read.map(Some).map_err(|_| {
         fault(
             path,

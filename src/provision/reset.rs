@@ -1,7 +1,8 @@
-//! `--reset` of a satellite that was deployed: ends it, with all it has.
+//! `--reset` of a deployed satellite: destroys the satellite and everything in it.
 //!
-//! Owns the question before that, which names what would be lost. Never ends another one than was asked
-//! about, and forgets it only when the platform says that nothing is left.
+//! Owns the question beforehand, which names what would be lost. Never destroys another satellite
+//! than the one in that question. Forgets a satellite only when the platform confirms that nothing
+//! is left.
 
 use serde_json::json;
 use skypipe_broker::text::count;
@@ -17,11 +18,12 @@ use crate::exit::Failure;
 use crate::queries::inquire;
 use crate::session::{Question, Timeouts};
 
-/// Ends the satellite at a target, or the one that was deployed, and returns the exit code.
+/// Destroys the satellite at a target, or the one that this machine deployed, and returns the exit
+/// code.
 ///
 /// # Errors
 ///
-/// When it must not be ended, or something of it is left.
+/// When the satellite must not be destroyed, or part of it is left.
 pub fn reset(reset: &Reset) -> Result<u8, Failure> {
     Console::over(reset.deploy.json, |talk| end(reset, talk))
 }
@@ -74,8 +76,8 @@ fn end(reset: &Reset, talk: &mut Console) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Forgets one of which the platform says that it is gone, unless it answers all the same: the target may
-/// lead elsewhere than it did.
+/// Forgets a satellite that the platform reports as gone, unless it still answers: the target may
+/// now lead to another place.
 fn forget_gone(known: &Deployed, talk: &mut Console) -> Result<(), Failure> {
     talk.begin("look whether the satellite answers all the same");
     let answers = waiting().is_some();
@@ -90,7 +92,7 @@ fn forget_gone(known: &Deployed, talk: &mut Console) -> Result<(), Failure> {
     forget(known, talk)
 }
 
-/// Has this machine use its own satellite again.
+/// Makes this machine use its own satellite again.
 fn forget(ours: &Deployed, talk: &mut Console) -> Result<(), Failure> {
     join::forget()?;
     record::forget_seed(&ours.target)?;
@@ -128,14 +130,14 @@ fn confirm(
     }
 }
 
-/// What would be lost of the satellite that this machine uses, in words.
+/// What would be lost with the satellite that this machine uses, as text for people.
 fn lost() -> String {
     waiting().unwrap_or_else(|| {
         "it does not answer, so what waits there cannot be told, and would be lost".to_owned()
     })
 }
 
-/// What waits there, in words, if it answers.
+/// The unread data at the satellite, as text for people; `None` if the satellite does not answer.
 fn waiting() -> Option<String> {
     let place @ Place::Invited(..) = config::joined_satellite().ok()?? else {
         return None;

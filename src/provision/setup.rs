@@ -1,7 +1,7 @@
-//! `--setup`: puts a satellite in the sky, or finds the one that is there, and lets this machine in.
+//! `--setup`: deploys a satellite, or finds a deployed one, and enrolls this machine.
 //!
-//! Owns the order of things: look, launch what is missing, be let in, prove it, remember. Every step can
-//! break off, and the next `--setup` goes on where that one was. It never ends a satellite.
+//! Owns the order of the steps: look, launch what is missing, enroll, prove the key, remember. Any
+//! step can be interrupted; the next `--setup` continues there. Never destroys a satellite.
 
 mod entering;
 mod joined;
@@ -21,21 +21,21 @@ use crate::cli::{Deploy, Setup};
 use crate::config;
 use crate::exit::Failure;
 
-/// The version of this program, which is what it deploys.
+/// The version of this program, which is the version that it deploys.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Sets a satellite up, and returns the exit code.
 ///
 /// # Errors
 ///
-/// When it did not get that far; what to do is told.
+/// When a step failed. The error says what to do.
 pub fn setup(setup: &Setup) -> Result<u8, Failure> {
     Console::over(setup.deploy.json, |talk| set_up(setup, talk))
 }
 
 fn set_up(setup: &Setup, talk: &mut Console) -> Result<(), Failure> {
     let _turn = Turn::take()?;
-    // What makes no sense is told before anything is done.
+    // Invalid settings are reported before anything is done.
     let named = config::named_satellite()?;
     let joined = Joined::here()?;
     let target = match (&setup.target, &joined) {
@@ -112,16 +112,16 @@ fn state(found: &Found) -> String {
     }
 }
 
-/// What is to be done about a satellite that was found, or not.
+/// What to do about the satellite that was found, or was not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Task {
-    /// There is none.
+    /// There is no satellite.
     Launch,
-    /// It is not running, or of an older version, or is to change.
+    /// The satellite is not running, has an older version, or the flags change it.
     Renew,
-    /// All is well.
+    /// The satellite runs and needs no change.
     Nothing,
-    /// It is of a newer version than this program.
+    /// The satellite has a newer version than this program.
     Newer,
 }
 
@@ -139,7 +139,7 @@ fn task(found: Option<&Found>, changes: bool) -> Task {
     }
 }
 
-/// The three numbers of a version; what is behind them makes no difference.
+/// The three numbers of a version. Anything behind them is ignored.
 fn version(text: &str) -> Option<[u64; 3]> {
     let core = text.split(['-', '+']).next().unwrap_or_default();
     let mut numbers = core.split('.').map(str::parse);
@@ -147,7 +147,7 @@ fn version(text: &str) -> Option<[u64; 3]> {
     Some([next()?, next()?, next()?])
 }
 
-/// Whether the flags ask for something else than what is there.
+/// Whether the flags ask for something other than what is there.
 fn changes(setup: &Setup) -> bool {
     let Deploy {
         port,
@@ -165,7 +165,7 @@ fn changes(setup: &Setup) -> bool {
         || setup.public.is_some()
 }
 
-/// Sees to it that a satellite of this version runs.
+/// Makes sure that a satellite of this version runs.
 fn launch(
     provider: &mut dyn Provider,
     found: Option<Found>,

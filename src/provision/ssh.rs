@@ -1,11 +1,12 @@
 //! A satellite on any Linux host that is reached by ssh.
 //!
-//! Owns what is decided about one: what is kept, what is replaced, what is said. How ssh is talked to
-//! is [`connection`]'s, and what is done on the host is in the shell scripts beside this file. It
-//! needs no root there and asks for none.
+//! Owns the decisions: what is kept, what is replaced, and what the person is told. [`connection`]
+//! runs ssh, and the shell scripts next to this file do the work on the host. No root is needed
+//! there, and none is asked for.
 //!
-//! On the host everything lies below `$HOME/.local/share/skypipe-satellite`, but for the unit by which
-//! systemd's user manager starts the satellite. Where there is no such manager, a script keeps it running.
+//! Everything on the host lies below `$HOME/.local/share/skypipe-satellite`, except the unit by
+//! which systemd's user manager starts the satellite. Where there is no such manager, a script
+//! keeps the satellite running.
 
 pub mod connection;
 pub mod program;
@@ -32,8 +33,8 @@ use super::{Found, PORT, Plan, Provider, State, Talk, bracketed};
 use crate::config::Endpoint;
 use crate::exit::Failure;
 
-/// How long this machine tries to reach a satellite that listens, before it says something about
-/// firewalls. They drop packets, so that without a limit this would take minutes.
+/// How long this machine tries to reach a listening satellite before it warns about firewalls. A
+/// firewall drops packets, so that without this limit an attempt would take minutes.
 const REACH: Duration = Duration::from_secs(5);
 
 /// A Linux host that is reached by ssh.
@@ -45,7 +46,7 @@ pub struct Ssh {
 }
 
 impl Ssh {
-    /// A host, by the user's own ssh program.
+    /// Creates a provider for this host, with the user's own ssh program.
     #[must_use]
     pub fn new(target: Target) -> Self {
         Self {
@@ -55,7 +56,7 @@ impl Ssh {
         }
     }
 
-    /// A host, by this ssh program.
+    /// Creates a provider for this host, with the given ssh program.
     #[must_use]
     pub fn with_program(target: Target, program: PathBuf) -> Self {
         Self {
@@ -87,8 +88,9 @@ impl Ssh {
         Ok(seen)
     }
 
-    /// What is to be there. A satellite that was ready once keeps its port and its address unless the
-    /// plan says others; its founder it keeps in any case, as its keys know no other.
+    /// The settings of the satellite to launch. A satellite that was ready once keeps its port and
+    /// address unless the plan names others. It always keeps its founder, because its keys know no
+    /// other.
     fn intend(&mut self, plan: &Plan, seen: &Seen, program: &str) -> Result<Settings, Failure> {
         let old = Settings::read(&seen.settings);
         let ready = old.as_ref().filter(|_| seen.is_ready());
@@ -119,7 +121,7 @@ impl Ssh {
         Ok(settings)
     }
 
-    /// Stores the program on the host, unless it is there.
+    /// Stores the program on the host, unless it is there already.
     fn store(&mut self, program: &Program, talk: &mut dyn Talk) -> Result<(), Failure> {
         let size = program.bytes.len().to_string();
         let with = |body| {
@@ -137,7 +139,7 @@ impl Ssh {
         Ok(())
     }
 
-    /// Launches what is stored, and returns what the host has to say.
+    /// Launches the stored program, and returns what the host reported.
     fn change(&mut self, seen: &Seen, settings: &Settings) -> Result<String, Failure> {
         let started = Started::new(seen, settings);
         let script = Script::new(script::CHANGE)
@@ -171,7 +173,7 @@ impl Ssh {
         Ok(text)
     }
 
-    /// What the person should know who has launched this.
+    /// Tells the person who launched the satellite what to know about the host.
     fn tell(
         &mut self,
         text: &str,
@@ -304,14 +306,14 @@ impl Provider for Ssh {
     }
 }
 
-/// The program that is there, if the plan names none and its version is the same: what was named once
-/// stays, and nothing has to be sent to start it again.
+/// The program on the host, if it can stay: the plan names none, and the version is the same. A
+/// program named once stays, and a restart need not send it again.
 fn kept(plan: &Plan, seen: &Seen) -> Option<String> {
     let old = Settings::read(&seen.settings).filter(|_| seen.is_ready())?;
     (plan.binary.is_none() && old.version == plan.version).then_some(old.program)
 }
 
-/// Whether somebody takes connections there.
+/// Whether the endpoint accepts a connection from this machine.
 fn can_reach(endpoint: &str) -> bool {
     let endpoint = format!("tcp://{endpoint}").parse::<Endpoint>().ok();
     let addresses = endpoint.and_then(|endpoint| endpoint.addresses().ok());

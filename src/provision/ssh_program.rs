@@ -1,6 +1,7 @@
-//! Which program speaks ssh: the user's own, so that their settings, keys and known hosts apply.
+//! Finds the ssh program. It is the user's own, so that the user's settings, keys and known hosts
+//! apply.
 //!
-//! Owns how it is found. Never starts it.
+//! Owns how the program is found. Never starts it.
 
 use std::env;
 use std::ffi::OsStr;
@@ -8,10 +9,11 @@ use std::path::PathBuf;
 
 use crate::exit::Failure;
 
-/// Names the program where it is not the `ssh` on the path, as `GIT_SSH` does for git.
+/// The environment variable that names the program if it is not the `ssh` on the path, like
+/// `GIT_SSH` for git.
 const VARIABLE: &str = "SKYPIPE_SSH";
 
-/// The program that speaks ssh: what `SKYPIPE_SSH` names, else the `ssh` on the path.
+/// The ssh program: the one that `SKYPIPE_SSH` names, else the `ssh` on the path.
 ///
 /// # Errors
 ///

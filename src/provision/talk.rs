@@ -1,7 +1,7 @@
-//! What is said while a satellite is deployed, and asked.
+//! Messages and questions during a deployment.
 //!
-//! Owns how steps are shown: with a spinner and the time where stderr is a terminal, as plain lines
-//! where it is none, as lines of JSON on stdout where a script wants that. Never decides anything.
+//! Owns how steps are shown: with a spinner and the elapsed time if stderr is a terminal, as plain
+//! lines otherwise, or as JSON lines on stdout for a script. Never decides anything.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
@@ -17,17 +17,18 @@ use crate::exit::{DONE, Failure};
 use crate::output;
 use crate::report::{notice, words};
 
-/// How often the spinner turns.
+/// The time between two pictures of the spinner.
 const TURN: Duration = Duration::from_millis(100);
 
-/// How often a question is asked before it is given up.
+/// How often a question is asked before the answer counts as missing.
 const TRIES: usize = 5;
 
-/// A conversation with whoever runs the program.
+/// The terminal, log or script to which a deployment reports.
 #[derive(Debug)]
 pub struct Console {
     form: Form,
-    /// Whether the line of a step may move: not while ssh may ask something there.
+    /// Whether the line of a step may be redrawn. It must not be while ssh may ask something at the
+    /// terminal.
     is_lively: bool,
     step: Option<Step>,
 }
@@ -43,12 +44,12 @@ enum Form {
 struct Step {
     what: String,
     began: Instant,
-    /// Only at a terminal.
+    /// The spinner; only at a terminal.
     spinner: Option<ProgressBar>,
 }
 
 impl Console {
-    /// One in the form that suits stderr, or JSON.
+    /// Creates a console in the form that suits stderr, or for JSON.
     fn new(json: bool) -> Self {
         let form = match (json, io::stderr().is_terminal()) {
             (true, _) => Form::Json,
@@ -62,11 +63,12 @@ impl Console {
         }
     }
 
-    /// Does some work with one in the form that suits, and tells how it ends; returns the exit code.
+    /// Does `work` with a console of the suitable form, reports how the work ends, and returns the
+    /// exit code.
     ///
     /// # Errors
     ///
-    /// That of the work.
+    /// Those of the work.
     pub fn over(
         json: bool,
         work: impl FnOnce(&mut Self) -> Result<(), Failure>,
@@ -82,27 +84,26 @@ impl Console {
         done.map(|()| DONE)
     }
 
-    /// Leaves the terminal alone between two lines, for programs that ask something there.
+    /// Stops redrawing between two messages, for programs that ask something at the terminal.
     pub fn keep_still(&mut self) {
         self.is_lively = false;
     }
 
-    /// Tells a script something.
+    /// Writes an event for a script. Does nothing in the other forms.
     fn event(&self, event: &Value) {
         if self.form == Form::Json {
-            // A reader that is gone must not change what is done.
+            // A script that no longer reads must not change what is done.
             let _ = output::show(&event_line(event));
         }
     }
 
-    /// Tells that all is over, and what came of it: `ready` or `gone`.
+    /// Reports the end and its result: `ready` or `gone`.
     pub fn finish(&mut self, event: &str, mut facts: Value) {
         self.end("");
         facts["event"] = event.into();
         self.event(&facts);
     }
 
-    /// The step that was begun has failed.
     fn fail(&mut self, failure: &Failure) {
         let step = self.step.take();
         let what = step.as_ref().map(|step| step.what.clone());
@@ -117,7 +118,6 @@ impl Console {
         self.event(&json!({"event": "failed", "step": what, "error": failure.sentence}));
     }
 
-    /// Whether there is somebody to be asked.
     fn can_ask(&self) -> bool {
         self.form == Form::Terminal && io::stdin().is_terminal()
     }
@@ -143,7 +143,7 @@ impl Console {
         }
     }
 
-    /// Takes the spinner away for as long as a question is on the screen.
+    /// Asks a question. The spinner is hidden while the question is on the screen.
     fn ask(&self, text: &str) -> Result<String, Failure> {
         let ask = || {
             let _ = write!(io::stderr(), "{text}");
@@ -165,7 +165,7 @@ impl Console {
     }
 }
 
-/// One line of JSON, which may be read at a terminal, too.
+/// One line of JSON. It is safe to show at a terminal, too.
 fn event_line(event: &Value) -> String {
     text::json(&event.to_string()).into_owned() + "\n"
 }
@@ -174,7 +174,7 @@ fn line(text: &str) {
     let _ = writeln!(io::stderr(), "{}", printable(text));
 }
 
-/// `push the image: 5.1 MB, 3.2 s`.
+/// The line of a finished step: `push the image: 5.1 MB, 3.2 s`.
 fn step_over(what: &str, detail: &str, took: Duration) -> String {
     let tenths = took.as_millis() / 100;
     let time = format!("{}.{} s", tenths / 10, tenths % 10);
@@ -276,7 +276,7 @@ impl Talk for Console {
     }
 }
 
-/// A question with its answers, each with a number and a few words.
+/// A question with its numbered answers, each with a few words.
 fn menu(question: &str, choices: &[Choice]) -> String {
     let widths = choices.iter().map(|choice| choice.name.chars().count());
     let width = widths.max().unwrap_or_default();
@@ -289,7 +289,7 @@ fn menu(question: &str, choices: &[Choice]) -> String {
     format!("{}\n{lines}number or name: ", printable(question))
 }
 
-/// What an answer means.
+/// The index of the chosen answer; `None` if the input names none.
 fn chosen(answer: &str, choices: &[Choice]) -> Option<usize> {
     let by_name = choices.iter().position(|choice| choice.name == answer);
     let by_number = || answer.parse::<usize>().ok()?.checked_sub(1);

@@ -1,7 +1,7 @@
-//! Where satellites can be deployed.
+//! The platforms on which satellites can be deployed.
 //!
-//! Owns the list of platforms and how a target is written. Each platform is one file; a new one is named
-//! here and nowhere else.
+//! Owns the list of platforms and the syntax of a target. Each platform is one file. A new platform
+//! is named here and nowhere else.
 
 use std::fmt;
 
@@ -13,12 +13,12 @@ use super::{Choice, Provider, Talk};
 use crate::cli::Deploy;
 use crate::exit::Failure;
 
-/// Where a satellite can be deployed.
+/// A place where a satellite can be deployed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// An app at Fly.io.
     Fly,
-    /// A Linux host.
+    /// A Linux host that is reached by ssh.
     Ssh(ssh::Target),
     /// An engine of Docker or Podman.
     Docker(docker::Target),
@@ -35,11 +35,11 @@ impl fmt::Display for Target {
 }
 
 impl Target {
-    /// Reads what stands behind `--setup`.
+    /// Parses the argument of `--setup`.
     ///
     /// # Errors
     ///
-    /// When it is none; a sentence.
+    /// When the text is no target. The error is a sentence.
     pub fn parse(text: &str) -> Result<Self, String> {
         match text {
             "fly" => Ok(Self::Fly),
@@ -56,11 +56,11 @@ impl Target {
         }
     }
 
-    /// Asks the person.
+    /// Asks the person for a target.
     ///
     /// # Errors
     ///
-    /// When nobody can be asked, or nothing good is answered.
+    /// When nobody can be asked, or no valid target is answered.
     pub fn choose(talk: &mut dyn Talk) -> Result<Self, Failure> {
         let choice = |name: &str, about: &str| Choice {
             name: name.to_owned(),
@@ -95,11 +95,12 @@ impl Target {
         }
     }
 
-    /// The provider for it. `name` is what the platform calls the satellite, if that is known.
+    /// The provider for this target. `name` is the satellite's name on the platform, if it is
+    /// known.
     ///
     /// # Errors
     ///
-    /// When a flag makes no sense there, or something that is needed is not there.
+    /// When a flag does not apply to this target, or something required is missing.
     pub fn provider(
         &self,
         deploy: &Deploy,
@@ -129,14 +130,14 @@ impl Target {
         })
     }
 
-    /// Whether a program asks something at the terminal there, such as a password.
+    /// Whether a program, such as ssh, asks something at the terminal, such as a password.
     #[must_use]
     pub fn asks_at_the_terminal(&self) -> bool {
         matches!(self, Self::Ssh(_) | Self::Docker(docker::Target::Ssh(_)))
     }
 
-    /// Whether the platform can be asked where the satellite is without anybody being asked anything,
-    /// and could have another answer than before.
+    /// Whether the platform can report the satellite's address without asking a person anything,
+    /// and the address may have changed since.
     #[must_use]
     pub fn is_asked_quietly(&self) -> bool {
         match self {

@@ -1,4 +1,4 @@
-//! Launches and upgrades that are cut off from the engine after each of their requests.
+//! Launches and upgrades that lose the engine after each of their requests.
 
 use skypipe::provision::{Provider, State};
 
@@ -25,8 +25,9 @@ fn an_upgrade_that_loses_any_one_answer_ends_well() {
     upgrades_with(Cut::Once, 1);
 }
 
-/// Upgrades to and fro between two programs, each time with the connection cut two requests later, until
-/// an upgrade needs no more requests than that. After each cut, the next launch must put all right.
+/// Upgrades back and forth between two programs. Each time the connection is cut two requests
+/// later, until an upgrade needs no more requests than that. After each cut, the next launch must
+/// repair everything.
 fn upgrades_with(how: Cut, first: usize) {
     let engine = Engine::start();
     let programs = Programs::get();
@@ -86,7 +87,7 @@ fn a_first_launch_killed_at_any_step_is_gone_on_with_or_ended() {
             assert_eq!(engine.left(), "", "after {cuts} requests");
             continue;
         };
-        // Half of them are gone on with first.
+        // In half of the cases a launch continues before the satellite is destroyed.
         if cuts % 2 == 0 {
             docker
                 .launch(&plan, Some(&found), &mut Quiet)

@@ -1,4 +1,4 @@
-//! A proxy to an engine's socket, which loses what the engine answers.
+//! A proxy for an engine's socket, which loses answers of the engine.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -8,16 +8,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
-/// What is lost.
+/// Which answers are lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
-    /// One answer, and every request after it, as if whoever asked had been killed then.
+    /// One answer, and every later request, as if the client had been killed then.
     ForGood,
-    /// One answer.
+    /// One answer. Everything after it works again.
     Once,
 }
 
-/// The proxy. Each connection is one request, as skypipe makes them.
+/// The proxy. Each connection carries one request, as skypipe makes them.
 pub struct Proxy {
     socket: PathBuf,
     ended: Arc<AtomicBool>,
@@ -27,8 +27,8 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts one in front of `engine`. The connection that has the number `at`, from 0, gets to the engine,
-    /// and its answer does not get back.
+    /// Starts a proxy in front of `engine`. The connection with the number `at`, counted from 0,
+    /// reaches the engine, and its answer is lost.
     pub fn start(directory: &Path, engine: &Path, how: Cut, at: usize) -> Self {
         let socket = directory.join(format!("cut{at}.sock"));
         let listener = UnixListener::bind(&socket).expect("the path is short");
@@ -61,12 +61,12 @@ impl Proxy {
         }
     }
 
-    /// Where it listens.
+    /// The proxy's socket.
     pub fn socket(&self) -> &Path {
         &self.socket
     }
 
-    /// Ends it; whether it has cut anything.
+    /// Stops the proxy. Returns whether it has cut anything.
     pub fn end(self) -> bool {
         self.ended.store(true, Ordering::SeqCst);
         UnixStream::connect(&self.socket).expect("it listens");
@@ -79,11 +79,11 @@ fn pass(client: &UnixStream, server: &UnixStream, is_cut: bool) {
     thread::scope(|scope| {
         scope.spawn(|| {
             let _ = copy(client, server);
-            // A connection that was only looked at has no answer to wait for.
+            // A connection without a request has no answer to wait for.
             let _ = server.shutdown(Shutdown::Write);
         });
         if is_cut {
-            // The beginning of the answer says that it was done.
+            // The beginning of the answer shows that the request took effect.
             let _ = (&*server).read(&mut [0]);
         } else {
             let _ = copy(server, client);

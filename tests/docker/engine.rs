@@ -1,4 +1,4 @@
-//! A Podman of the test's own, which answers the Docker API: its storage, its socket, its network.
+//! A Podman for a test, which answers the Docker API: its storage, its socket, its network.
 
 use std::fs;
 use std::net::TcpStream;
@@ -15,7 +15,7 @@ use crate::network::Network;
 
 const REGISTRIES: &str = "[[registry]]\nlocation=\"127.0.0.1:5000\"\ninsecure=true\n";
 
-/// The engine.
+/// A running Podman. Dropping it removes its containers and kills it.
 pub struct Engine {
     service: Child,
     socket: PathBuf,
@@ -23,11 +23,11 @@ pub struct Engine {
     _network: Network,
 }
 
-/// A process that ends with the test.
+/// A process that is killed at the end of the test.
 pub struct Process(Child);
 
 impl Engine {
-    /// Starts it, and moves the calling thread into its network.
+    /// Starts an engine, and moves the calling thread into its network.
     pub fn start() -> Self {
         let network = Network::enter();
         let directory = tempfile::Builder::new()
@@ -57,17 +57,17 @@ impl Engine {
         }
     }
 
-    /// Where it listens.
+    /// The engine's socket.
     pub fn socket(&self) -> &Path {
         &self.socket
     }
 
-    /// Where all of the test's files are.
+    /// The directory with all files of the test.
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// What the program `podman` says to these words.
+    /// The output of `podman` with these arguments.
     pub fn podman(&self, words: &[&str]) -> String {
         let output = podman(self.directory.path())
             .args(words)
@@ -83,7 +83,7 @@ impl Engine {
         self.podman(&["ps", "-aq"]).lines().count()
     }
 
-    /// The identity of the satellite's container.
+    /// The id of the satellite's container.
     pub fn container(&self) -> String {
         self.podman(&["inspect", "skypipe-satellite", "--format", "{{.Id}}"])
     }
@@ -108,7 +108,7 @@ impl Engine {
         fs::write(self.marked(), "mark").expect("the volume can be written to");
     }
 
-    /// Whether that file is still there, beside what the satellite keeps itself.
+    /// Whether that file is still there, next to the satellite's own data.
     pub fn is_marked(&self) -> bool {
         let directory = self.marked();
         let files = fs::read_dir(directory.parent().expect("it is in one"))
@@ -128,8 +128,8 @@ impl Engine {
         Path::new(volume.trim()).join("mark")
     }
 
-    /// The processes in which Podman keeps how a command beside a container ended, for five minutes, and
-    /// those that clean up after it, which would make the directory again.
+    /// The processes in which Podman keeps the exit of a command in a container, for five minutes,
+    /// and those that clean up after it. The latter would create the directory again.
     fn helpers(&self) -> Vec<Pid> {
         let directory = format!("{}/", self.directory.path().display());
         let is_helper = |pid: i32| {
@@ -185,7 +185,7 @@ impl Drop for Engine {
             .output();
         let _ = self.service.kill();
         let _ = self.service.wait();
-        // One that ends may have started another.
+        // A process that exits may have started another one.
         for _ in 0..3 {
             for helper in self.helpers() {
                 let _ = kill_process(helper, Signal::KILL);

@@ -1,26 +1,26 @@
-//! The programs that are deployed.
+//! The programs that tests deploy.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-/// Three of them.
+/// The programs that tests deploy: two that work, and one that fails.
 #[derive(Clone)]
 pub struct Programs {
-    /// skypipe.
+    /// The program under test.
     pub first: PathBuf,
-    /// The same, and another image: there is something behind its end.
+    /// The same program in another image: a few bytes are appended.
     pub second: PathBuf,
-    /// One that ends at once, with exit code 1.
+    /// A program that exits at once, with exit code 1.
     pub failing: PathBuf,
 }
 
-/// Those of all tests, which are made once.
+/// The programs of all tests, which are made once.
 static MADE: LazyLock<Programs> = LazyLock::new(make);
 
 impl Programs {
-    /// The programs, of which nobody changes anything.
+    /// The programs. Tests must not change them.
     pub fn get() -> Self {
         MADE.clone()
     }
@@ -31,7 +31,7 @@ fn make() -> Programs {
     fs::create_dir_all(&directory).expect("there is room");
     let place = |name: &str| directory.join(name);
     let (first, second, failing) = (place("first"), place("second"), place("failing"));
-    // What is for debuggers makes it ten times as large.
+    // Debug information makes the program ten times as large.
     run(Command::new("strip")
         .arg("-o")
         .arg(&first)

@@ -1,10 +1,10 @@
-//! Somebody who listens to what a provider says, and cannot be asked.
+//! A `Talk` that ignores all messages and cannot be asked.
 
 use skypipe::exit::Failure;
 use skypipe::provision::{Choice, Talk};
 use zeroize::Zeroizing;
 
-/// Nobody.
+/// Nobody is there.
 pub struct Quiet;
 
 impl Talk for Quiet {

@@ -1,4 +1,4 @@
-//! The same through ssh: an engine on another machine, which is this one again.
+//! The same tests through ssh: the engine is on another machine, which is this one again.
 
 use skypipe::provision::Provider;
 use skypipe::provision::docker::Docker;

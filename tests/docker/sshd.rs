@@ -1,4 +1,4 @@
-//! An sshd of the test's own, with its own keys, and an `ssh` that knows it as `sky`.
+//! An sshd for a test, with its own keys, and an `ssh` that knows it as `sky`.
 
 use std::fs::{self, Permissions};
 use std::net::TcpStream;
@@ -8,14 +8,14 @@ use std::process::{Child, Command, Stdio};
 
 use crate::common::wait;
 
-/// The server.
+/// A running sshd.
 pub struct Sshd {
     child: Child,
     program: PathBuf,
 }
 
 impl Sshd {
-    /// Starts it in the calling thread's network, where port 22 is free.
+    /// Starts sshd in the calling thread's network, where port 22 is free.
     pub fn start(directory: &Path) -> Self {
         let at = |name: &str| directory.join(name).display().to_string();
         for name in ["host", "user"] {
@@ -49,7 +49,8 @@ impl Sshd {
             &format!("#!/bin/sh\nexec ssh -F {} \"$@\"\n", at("ssh_config")),
         );
         fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("it is ours");
-        // sshd separates its privileges in a directory that a system without a running sshd may lack.
+        // sshd separates its privileges in a directory that is missing on a system without a
+        // running sshd.
         fs::create_dir_all("/run/sshd").expect("root may");
         let child = Command::new("/usr/sbin/sshd")
             .args(["-D", "-e", "-f", &at("sshd_config")])
@@ -63,12 +64,12 @@ impl Sshd {
         sshd
     }
 
-    /// The ssh that knows it.
+    /// The ssh program that knows this server.
     pub fn program(&self) -> &Path {
         &self.program
     }
 
-    /// How many are logged in.
+    /// How many clients are logged in.
     pub fn clients(&self) -> usize {
         let path = format!("/proc/{0}/task/{0}/children", self.child.id());
         fs::read_to_string(path)
@@ -77,7 +78,7 @@ impl Sshd {
             .count()
     }
 
-    /// Whether all who were logged in are gone, or go soon.
+    /// Whether all clients log out within a short time.
     pub fn is_left(&self) -> bool {
         wait::holds_within(wait::PATIENCE, || self.clients() == 0)
     }

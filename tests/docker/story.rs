@@ -1,4 +1,4 @@
-//! The whole story as people have it, with the real program: from `--setup` to `--reset`.
+//! The complete use, with the real program: from `--setup` to `--reset`.
 
 use std::fs;
 
@@ -51,7 +51,8 @@ fn an_engine_on_another_machine_through_ssh() {
     sky.whole_story(&engine);
 }
 
-/// The satellite moves to another port; whoever knew the old one finds it when it does not answer there.
+/// The satellite moves to another port. A machine that knows the old one finds the new one once the
+/// old one no longer answers.
 #[test]
 fn a_satellite_that_has_moved_is_found_again() {
     if !parts::are_there() {
@@ -74,14 +75,14 @@ fn a_satellite_that_has_moved_is_found_again() {
     assert!(kept(&second).contains(":9000/"), "it knows the old one");
     second.skypipe(&["-r", "files"]).done().printed("kept");
     assert!(kept(&second).contains(":9100/"), "it remembers the new one");
-    // What is known is not asked for: without the engine a pipe works as before.
+    // A known address is not queried: without the engine a pipe works as before.
     fs::rename(engine.socket(), engine.socket().with_extension("away")).expect("it is ours");
     second.skypipe(&["-w", "files"]).fed("more").success();
     first.skypipe(&["-r", "files"]).done().printed("more");
 }
 
-/// A satellite that has taken the place of the one that a machine uses is neither used, nor changed, nor
-/// ended; nobody gets a new one that he could not use.
+/// A satellite that replaced the one a machine uses is neither used, nor changed, nor destroyed.
+/// Nobody gets a new satellite that this machine could not use.
 #[test]
 fn what_is_not_ours_is_left_alone() {
     if !parts::are_there() {
@@ -95,7 +96,7 @@ fn what_is_not_ours_is_left_alone() {
         assert_eq!(outcome.code, Some(code), "{outcome}");
         assert!(outcome.stderr.contains(words), "no {words:?}: {outcome}");
     };
-    // Ended from a machine that does not use it, when it is told where.
+    // A machine that does not use the satellite destroys it, because the target is named.
     let ended = other.skypipe(&["--reset", &sky.target]).done();
     told(&ended, 2, "this machine does not use it");
     engine.has_one();
@@ -109,7 +110,7 @@ fn what_is_not_ours_is_left_alone() {
     );
     engine.has_none();
 
-    // Another one takes its place.
+    // Another satellite is deployed in its place.
     sky.assert_ready(&sky.setup(&other, &[]).done(), "first");
     let container = engine.container();
     told(
@@ -123,7 +124,7 @@ fn what_is_not_ours_is_left_alone() {
     other.skypipe(&["-w", "sky"]).fed("mine").success();
     other.skypipe(&["-r", "sky"]).done().printed("mine");
 
-    // An invitation to one satellite is of no use for another.
+    // An invitation to one satellite is of no use at another.
     let guest = machine();
     let line = other.skypipe(&["--invite", "guest"]).done().stdout;
     guest.skypipe(&["--join"]).fed(&line).told(0, "now uses");
@@ -136,8 +137,8 @@ fn what_is_not_ours_is_left_alone() {
     );
 }
 
-/// What is left of a satellite after an upgrade that broke off, or after somebody removed its container, is
-/// still this machine's: it is put right, with what waits.
+/// The remains of a satellite still belong to this machine, after an interrupted upgrade and after
+/// somebody removed its container. They are repaired, with the unread data.
 #[test]
 fn what_was_broken_off_is_put_right() {
     if !parts::are_there() {
@@ -161,7 +162,7 @@ fn what_was_broken_off_is_put_right() {
     engine.has_none();
 }
 
-/// A key that was revoked is not had again: the machine gets another, by the phrase.
+/// A revoked key cannot be restored. The machine gets another one, by the phrase.
 #[test]
 fn a_machine_whose_key_was_revoked_gets_another_one_by_the_phrase() {
     if !parts::are_there() {
@@ -189,7 +190,7 @@ fn a_machine_whose_key_was_revoked_gets_another_one_by_the_phrase() {
     first.skypipe(&["-r", "sky"]).done().printed("yes");
 }
 
-/// The invitation that a machine keeps.
+/// The invitation that a machine stores.
 fn kept(machine: &Environment) -> String {
     fs::read_to_string(machine.home().join(".config/skypipe/satellite")).expect("it has one")
 }

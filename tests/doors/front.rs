@@ -1,9 +1,10 @@
-//! Something in front of a satellite that ends TLS: nginx and `HAProxy`, with a certificate of nobody's.
+//! Tests of a front that terminates TLS: nginx and `HAProxy`, with a certificate that nobody
+//! trusts.
 
 use super::server::{Plan, Server, certificate};
 use super::sky::{Sky, carries};
 
-/// Nginx, with this in its configuration.
+/// Nginx, with this text in its configuration.
 fn nginx(config: &str) -> Option<Server> {
     let (certificate, key) = certificate()?;
     Server::start(&Plan {
@@ -55,7 +56,7 @@ fn haproxy_ends_tls() {
     carries(&machine, |run| run);
 }
 
-/// What nginx needs to pass WebSockets on below `/pipes`.
+/// The configuration with which nginx passes on WebSockets below `/pipes`.
 fn websockets(port: u16) -> String {
     format!(
         "http {{ access_log off; client_body_temp_path HERE; proxy_temp_path HERE;\n\
@@ -75,7 +76,7 @@ fn nginx_passes_websockets_on() {
     let port = nginx.port();
     let machine = sky.machine(&format!("skypipe+wss://localhost:{port}/pipes/ours"));
     carries(&machine, |run| run);
-    // Broadcast, and a front that is restarted in the middle of it.
+    // A broadcast, with a restart of the front in the middle.
     let readers = [0, 1].map(|_| machine.skypipe(&["-r", "many"]).start());
     machine.until_listeners("many", 2);
     let writer = machine.skypipe(&["-w", "many"]).piped().start();

@@ -1,4 +1,4 @@
-//! A satellite that listens on several addresses.
+//! Tests of a satellite that listens on several addresses.
 
 use super::sky::{Sky, carries};
 use crate::common::Environment;

@@ -1,5 +1,5 @@
-//! Doors: the ways to a satellite where a network lets little through. Proxies, other ports, something in
-//! front of the satellite that ends TLS, and WebSockets, each against the real program.
+//! Routes to a satellite through a restrictive network: proxies, other ports, a front that
+//! terminates TLS, and WebSockets. All tests use the real program.
 
 #[path = "../common/mod.rs"]
 mod common;

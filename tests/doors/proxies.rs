@@ -1,4 +1,4 @@
-//! Proxies, as curl's users name them in the environment.
+//! Tests of proxies that the environment names, as for curl.
 
 use std::net::TcpListener;
 
@@ -6,7 +6,7 @@ use super::server::{Plan, Server};
 use super::sky::{Sky, carries};
 use crate::common::process::Run;
 
-/// Squid, with these rules. It looks names up in a file of its own, where `sky.test` is this machine.
+/// Squid, with these rules. It looks names up in its own file, in which `sky.test` is this machine.
 fn squid(rules: &str) -> Option<Server> {
     Server::start(&Plan {
         program: ("squid", "squid"),
@@ -18,7 +18,7 @@ fn squid(rules: &str) -> Option<Server> {
         ),
         files: vec![
             ("hosts", b"127.0.0.1 sky.test\n".to_vec()),
-            // me and secret
+            // The user `me` with the password `secret`.
             ("users", b"me:$apr1$x$12YdXEY0/hH4rDNkmZupO0\n".to_vec()),
         ],
     })
@@ -56,7 +56,7 @@ fn squid_looks_the_name_up_and_connects() {
             .file("access")
             .contains(&format!("CONNECT sky.test:{}", sky.port()))
     );
-    // Without it, nobody knows that name.
+    // Without the proxy, the name is unknown.
     let lost = machine
         .skypipe(&["--check", "--connect-timeout", "1s"])
         .done();

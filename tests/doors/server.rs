@@ -1,4 +1,4 @@
-//! Programs of Debian's that stand between a client and a satellite, each with a directory of its own.
+//! Programs from Debian that stand between a client and a satellite. Each has its own directory.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -14,10 +14,10 @@ use crate::common::parts;
 use crate::common::process::Process;
 use crate::common::wait;
 
-/// How often a program is started anew because its port was taken meanwhile.
+/// How often a program is restarted because another process took its port.
 const TRIES: usize = 5;
 
-/// A program that listens on a port of loopback.
+/// A program that listens on a loopback port.
 pub struct Server {
     environment: Environment,
     process: Option<Process>,
@@ -25,20 +25,21 @@ pub struct Server {
     port: u16,
 }
 
-/// What a program is started with: its configuration, which is a file, and its command line.
+/// How to start a program: its configuration file and its command line.
 pub struct Plan {
     /// The program, and its package.
     pub program: (&'static str, &'static str),
-    /// Its arguments; `CONFIG` and `PORT` stand for the file and the port.
+    /// The arguments. `CONFIG` and `PORT` stand for the file and the port.
     pub arguments: Vec<&'static str>,
-    /// The text of the file; `PORT` and `HERE` stand for the port and the directory.
+    /// The text of the file. `PORT` and `HERE` stand for the port and the directory.
     pub config: String,
     /// Other files in the directory.
     pub files: Vec<(&'static str, Vec<u8>)>,
 }
 
 impl Server {
-    /// Starts it, and waits until it accepts connections. `None` if it is not there, which has been said.
+    /// Starts the program, and waits until it accepts connections. `None` if it is not installed; a
+    /// message has then been printed.
     pub fn start(plan: &Plan) -> Option<Self> {
         let (program, package) = plan.program;
         let places = ["/usr/sbin", "/usr/bin"].map(Path::new);
@@ -54,7 +55,7 @@ impl Server {
     fn try_start(path: &Path, plan: &Plan) -> Option<Self> {
         let environment = Environment::here();
         let here = environment.home().to_owned();
-        // Some of them give their privileges up.
+        // Some of these programs drop their privileges.
         open(&here);
         let port = free_port();
         let fill = |text: &str| {
@@ -79,7 +80,7 @@ impl Server {
         server.run().then_some(server)
     }
 
-    /// Runs it; whether it accepts connections.
+    /// Runs the program. Returns whether it accepts connections.
     fn run(&mut self) -> bool {
         let mut command = Command::new(&self.command[0]);
         command.args(&self.command[1..]);
@@ -94,17 +95,17 @@ impl Server {
         is_up
     }
 
-    /// Its port.
+    /// The program's port.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// A file in its directory, as text.
+    /// The text of a file in the program's directory.
     pub fn file(&self, name: &str) -> String {
         String::from_utf8_lossy(&self.environment.get(name)).into_owned()
     }
 
-    /// Kills it, and starts it again where it was.
+    /// Kills the program, and starts it again on the same port.
     pub fn restart(&mut self) {
         let process = self.process.take().expect("it runs");
         process.signal(Signal::KILL);
@@ -118,7 +119,7 @@ fn open(directory: &Path) {
     fs::set_permissions(directory, all).expect("it is ours");
 }
 
-/// A port that nobody has just now.
+/// A port that is free at the moment.
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     listener.local_addr().expect("it is bound").port()

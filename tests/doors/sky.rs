@@ -1,4 +1,4 @@
-//! A private satellite with more than one door, and machines outside of each.
+//! A private satellite with more than one address, and machines that use each of them.
 
 use skypipe_broker::keys::token::Token;
 
@@ -15,7 +15,7 @@ pub struct Sky {
 }
 
 impl Sky {
-    /// One that listens on a port of loopback, and wherever `flags` say.
+    /// A satellite that listens on a loopback port, and at the addresses in `flags`.
     pub fn new(flags: &[&str]) -> Self {
         let host = Environment::here();
         let satellite = host.satellite(&[&["--data", "data", "--private"], flags].concat());
@@ -33,12 +33,12 @@ impl Sky {
         }
     }
 
-    /// The port at which it listens.
+    /// The port at which the satellite listens.
     pub fn port(&self) -> u16 {
         self.first.address.port
     }
 
-    /// The port of each address of this scheme, in the order in which they were said.
+    /// The port of each address with this scheme, in the order in which they were announced.
     pub fn ports(&self, scheme: &str) -> Vec<u16> {
         let said = self.satellite.process().said();
         let start = format!("listening on {scheme}");
@@ -47,7 +47,7 @@ impl Sky {
         ports.collect()
     }
 
-    /// A machine that looks for it at this address.
+    /// A machine that uses this address.
     pub fn machine(&self, address: &str) -> Environment {
         let mut token = self.first.clone();
         token.address = address.parse().expect("it is an address");
@@ -57,7 +57,7 @@ impl Sky {
     }
 }
 
-/// Has a few megabytes go into a pipe and out of it, each by a program that `with` finishes.
+/// Sends a few megabytes into a pipe and reads them back. `with` finishes both programs.
 #[track_caller]
 pub fn carries(machine: &Environment, with: impl Fn(Run) -> Run) {
     let bytes: Vec<u8> = (0..5_000_000_u32).map(|at| (at % 253) as u8).collect();

@@ -1,4 +1,4 @@
-//! The stand-in itself, with plain requests.
+//! Tests of the stand-in itself, with plain requests.
 
 mod accounts;
 mod lives;

@@ -1,4 +1,4 @@
-//! Deployment to Fly.io, against a strict stand-in.
+//! Tests of the deployment to Fly.io, against a strict stand-in.
 
 #[path = "../common/mod.rs"]
 mod common;

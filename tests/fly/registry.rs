@@ -1,7 +1,7 @@
-//! A registry for a test: the real one, on a port of loopback, which wants a password.
+//! A registry for a test: the real one, on a loopback port, with a password.
 //!
-//! Owns the process and its files. Its user is `x` and the password the token, as Fly.io's registry
-//! has it (flyctl, `internal/build/imgsrc`, and fly-go, `tokens.Docker`).
+//! Owns the process and its files. The user is `x` and the password is the token, as in Fly.io's
+//! registry (flyctl, `internal/build/imgsrc`, and fly-go, `tokens.Docker`).
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 
 use tempfile::TempDir;
 
-/// A registry that runs until this is dropped.
+/// A running registry. Dropping it stops it.
 pub struct Registry {
     child: Child,
     address: String,
@@ -19,7 +19,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Starts one and returns when it listens.
+    /// Starts a registry, and returns when it listens.
     pub fn start(token: &str) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("reg.")
@@ -44,7 +44,7 @@ impl Registry {
             .expect("docker-registry starts");
         let mut log = BufReader::new(child.stderr.take().expect("a pipe"));
         let address = listening(&mut log);
-        // A full pipe would stop the registry, so its log is read to its end.
+        // A full pipe would block the registry, so its log is read to the end.
         let drain = thread::spawn(move || for _ in log.lines() {});
         Self {
             child,
@@ -54,7 +54,7 @@ impl Registry {
         }
     }
 
-    /// Where it listens, as `127.0.0.1:PORT`.
+    /// The address, as `127.0.0.1:PORT`.
     pub fn address(&self) -> &str {
         &self.address
     }
@@ -70,7 +70,7 @@ impl Drop for Registry {
     }
 }
 
-/// Reads the log up to the line that says where it listens.
+/// Reads the log up to the line that names the address.
 fn listening(log: &mut impl std::io::BufRead) -> String {
     let mut seen = String::new();
     loop {
@@ -84,7 +84,8 @@ fn listening(log: &mut impl std::io::BufRead) -> String {
     }
 }
 
-/// Writes the file of passwords; the token goes by stdin, so that nobody sees it in a list of processes.
+/// Writes the password file. The token is passed on stdin, so that it is not visible in a list of
+/// processes.
 fn set_password(file: &str, token: &str) {
     let mut child = Command::new("htpasswd")
         .args(["-i", "-B", "-C", "4", "-c", file, "x"])

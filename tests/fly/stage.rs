@@ -1,4 +1,4 @@
-//! All that a test of the stand-in needs: a network, a registry, the stand-in, and someone who asks it.
+//! Everything that a test of the stand-in needs: a network, a registry, the stand-in, and a client.
 //!
 //! Owns plain requests, for which no client of the project is used, and how a program gets into the
 //! registry.
@@ -23,10 +23,10 @@ use crate::standin::{Options, Standin};
 /// A plain token.
 pub const TOKEN: &str = "plain-token-of-a-test";
 
-/// How long a test waits for something that has to come about.
+/// How long a test waits for a condition.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Everything, in the order in which it ends.
+/// All parts, in the order in which they are dropped.
 pub struct Stage {
     pub standin: Standin,
     pub registry: Registry,
@@ -44,7 +44,7 @@ pub struct Reply {
 }
 
 impl Stage {
-    /// A quick platform without a lag, unless `change` says something else.
+    /// A quick platform without a lag, unless `change` sets something else.
     pub fn new(change: impl FnOnce(&mut Options)) -> Self {
         let network = Network::enter();
         let registry = Registry::start(TOKEN);
@@ -65,14 +65,14 @@ impl Stage {
         }
     }
 
-    /// Asks with the account's token.
+    /// Sends a request with the account's token.
     pub fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Reply {
         let authorization = format!("Bearer {}", self.token);
         self.ask_as(Some(&authorization), method, path, body)
             .expect("there is an answer")
     }
 
-    /// Asks with any authorization; none if there is no answer.
+    /// Sends a request with any authorization. Returns `None` if there is no answer.
     pub fn ask_as(
         &self,
         authorization: Option<&str>,
@@ -113,7 +113,7 @@ impl Stage {
         })
     }
 
-    /// Asks until the rate allows it, and expects a status.
+    /// Repeats a request until the rate limit allows it, and asserts the status.
     pub fn expect(&self, status: u16, method: &str, path: &str, body: Option<&Value>) -> Value {
         let mut reply = self.ask(method, path, body);
         let until = Instant::now() + DEADLINE;
@@ -125,7 +125,7 @@ impl Stage {
         reply.body
     }
 
-    /// Packs the program under test into an image and pushes it; returns the image's name.
+    /// Packs the program under test into an image, pushes it, and returns the image's name.
     pub fn push(&self, repository: &str) -> String {
         let directory = tempfile::Builder::new()
             .prefix("push.")
@@ -168,12 +168,11 @@ impl Stage {
     }
 }
 
-/// The program under test.
 fn program() -> PathBuf {
     env!("CARGO_BIN_EXE_skypipe").into()
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 pub fn until(what: &str, holds: impl FnMut() -> bool) {
     assert!(holds_within(DEADLINE, holds), "{what} does not come about");
 }

@@ -1,9 +1,10 @@
-//! A strict stand-in of Fly.io for tests.
+//! A strict stand-in for Fly.io, for tests.
 //!
-//! Owns the Machines API under `/v1` and GraphQL at `/graphql`, on one port of loopback, and what they
-//! stand for: machines are containers that really run, addresses are really there. What is not
-//! documented is refused and remembered ([`Standin::complaints`]). Written from Fly.io's documentation,
-//! fly-go and the API's `OpenAPI` text alone. It has to be started in a [`crate::common::network::Network`].
+//! Owns the Machines API under `/v1`, GraphQL at `/graphql`, both on one loopback port, and the
+//! objects behind them: machines are containers that really run, and addresses really exist.
+//! Requests that are not documented are refused and recorded ([`Standin::complaints`]). It was
+//! written only from Fly.io's documentation, fly-go and the API's `OpenAPI` text. It has to be
+//! started in a [`crate::common::network::Network`].
 
 pub mod access;
 pub mod addresses;
@@ -53,20 +54,20 @@ use self::world::World;
 pub struct Organization {
     pub slug: String,
     pub name: String,
-    /// Whether it is the account's own, which also answers to the slug `personal`.
+    /// Whether this is the account's own organisation, which also has the slug `personal`.
     pub personal: bool,
 }
 
-/// How long an app that was made is not found.
+/// How long a new app is not found.
 #[derive(Debug, Clone, Copy)]
 pub struct Lag {
-    /// For how many requests; they are answered with 404 and 401 in turn.
+    /// The number of requests that do not find it. They are answered with 404 and 401 in turn.
     pub requests: u32,
-    /// For how long.
+    /// The time during which it is not found.
     pub time: Duration,
 }
 
-/// What kind of account and platform it is.
+/// The properties of the account and of the platform.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The token, without a scheme.
@@ -74,28 +75,29 @@ pub struct Options {
     /// The registry's `HOST:PORT`.
     pub registry: String,
     pub organizations: Vec<Organization>,
-    /// Names of apps that others have.
+    /// Names of apps that belong to other accounts.
     pub taken: Vec<String>,
-    /// Whether the first name that is asked for is another's.
+    /// Whether the first requested name is taken by another account.
     pub first_name_is_taken: bool,
-    /// How long a second takes for rates and for the pause before a program is started again.
+    /// The length of a second for rate limits, and for the pause before a program is restarted.
     pub second: Duration,
-    /// How long a second takes in `wait`.
+    /// The length of a second in `wait`.
     pub wait_second: Duration,
     pub retry_after: RetryAfter,
     pub lag: Lag,
     /// How long a machine stays `created` before it is `starting`.
     pub boot: Duration,
-    /// The account is on trial, and its machines are stopped after so long.
+    /// If set, the account is on trial, and its machines are stopped after this time.
     pub trial: Option<Duration>,
-    /// Whether the regions are written `Regions`, not `regions`.
+    /// Whether the field is written `Regions`, not `regions`.
     pub capital_regions: bool,
-    /// Whether GraphQL answers one who is not known with 401, not with 200 and errors.
+    /// Whether GraphQL answers an unauthenticated client with 401, not with 200 and errors.
     pub graphql_401: bool,
 }
 
 impl Options {
-    /// An account with one organisation, and a platform as it is described: real seconds, rates, a lag.
+    /// An account with one organisation, and a platform as documented: real seconds, rate limits, a
+    /// lag.
     pub fn new(token: &str, registry: &str) -> Self {
         let own = Organization {
             slug: "personal".into(),
@@ -122,14 +124,14 @@ impl Options {
         }
     }
 
-    /// The same with a second of 50 ms for rates.
+    /// The same options with a second of 50 ms for rate limits.
     #[must_use]
     pub fn quick(mut self) -> Self {
         self.second = Duration::from_millis(50);
         self
     }
 
-    /// An organisation of the account.
+    /// The organisation of the account with this slug.
     fn organization(&self, slug: &str) -> Result<&Organization, Refusal> {
         let same = |one: &&Organization| one.slug == slug || (one.personal && slug == "personal");
         self.organizations
@@ -139,19 +141,19 @@ impl Options {
     }
 }
 
-/// What is still there.
+/// The objects that still exist.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Leftovers {
     pub apps: Vec<String>,
     pub machines: Vec<String>,
     pub volumes: Vec<String>,
-    /// As `ip address` tells.
+    /// Addresses as `ip address` lists them.
     pub addresses: Vec<String>,
-    /// As `podman ps` tells.
+    /// Containers as `podman ps` lists them.
     pub containers: Vec<String>,
 }
 
-/// A machine, in short.
+/// A summary of a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     pub app: String,
@@ -159,11 +161,11 @@ pub struct Seen {
     pub state: &'static str,
     pub region: String,
     pub image: String,
-    /// How often its program was started again because it had ended.
+    /// How often the machine's program was restarted after it exited.
     pub restarts: u32,
 }
 
-/// The stand-in, which runs until it is dropped.
+/// The running stand-in. Dropping it stops it.
 pub struct Standin {
     shared: Arc<Shared>,
     door: Door,
@@ -171,7 +173,7 @@ pub struct Standin {
 }
 
 impl Standin {
-    /// Starts one.
+    /// Starts a stand-in.
     pub fn start(options: Options) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("fly.")
@@ -201,12 +203,12 @@ impl Standin {
         }
     }
 
-    /// Where the Machines API is, without `/v1`; GraphQL is at `/graphql` of the same.
+    /// The base URL of the Machines API, without `/v1`. GraphQL is at `/graphql` below it.
     pub fn url(&self) -> String {
         format!("http://{}", self.door.address())
     }
 
-    /// What was wrong with the form of requests; empty if nothing ever was.
+    /// The malformed requests so far; empty if there were none.
     pub fn complaints(&self) -> Vec<String> {
         self.shared.journal().complaints()
     }
@@ -216,12 +218,12 @@ impl Standin {
         self.shared.journal().entries()
     }
 
-    /// How many requests there were of this pattern (`POST /v1/apps/*/machines`).
+    /// How many requests fit this pattern (`POST /v1/apps/*/machines`).
     pub fn count(&self, pattern: &str) -> usize {
         self.shared.journal().matching(pattern).count()
     }
 
-    /// How many of them were done, whatever was answered.
+    /// How many requests that fit this pattern took effect, whatever was answered.
     pub fn done(&self, pattern: &str) -> usize {
         self.shared
             .journal()
@@ -230,27 +232,27 @@ impl Standin {
             .count()
     }
 
-    /// Makes the `nth` request from now on that fits a pattern fail; the first one is 1.
+    /// Makes the `nth` request from now on that fits a pattern fail. The first one is 1.
     pub fn fault(&self, pattern: &str, nth: u64, how: How) {
         self.shared.faults().add(pattern, nth, how);
     }
 
-    /// How many faults have not come about yet.
+    /// How many injected faults have not happened yet.
     pub fn faults_left(&self) -> usize {
         self.shared.faults().left()
     }
 
-    /// The token is one no more, or is one again.
+    /// Makes the token invalid, or valid again.
     pub fn expire_token(&self, expired: bool) {
         self.shared.world().expired = expired;
     }
 
-    /// In this region there is no room for machines (any more), or there is again.
+    /// Makes this region full for machines, or not.
     pub fn full_for_machines(&self, region: &str, full: bool) {
         set(&mut self.shared.world().full_for_machines, region, full);
     }
 
-    /// The same for volumes.
+    /// Makes this region full for volumes, or not.
     pub fn full_for_volumes(&self, region: &str, full: bool) {
         set(&mut self.shared.world().full_for_volumes, region, full);
     }
@@ -275,7 +277,7 @@ impl Standin {
             .collect()
     }
 
-    /// Ends a machine's program as a crash would.
+    /// Kills a machine's program, as a crash would.
     pub fn crash(&self, app: &str, machine: &str) {
         let container = self
             .shared
@@ -288,13 +290,13 @@ impl Standin {
             .kill(&container.expect("the machine runs").id);
     }
 
-    /// The directory that stands for a volume, or none if there is no such volume.
+    /// The directory behind a volume; `None` if there is no such volume.
     pub fn volume(&self, id: &str) -> Option<std::path::PathBuf> {
         let directory = self.shared.volume_directory(id);
         directory.exists().then_some(directory)
     }
 
-    /// What is still there; addresses and containers are really looked for.
+    /// The objects that still exist. Addresses and containers are looked up on the system.
     pub fn leftovers(&self) -> Leftovers {
         let containers = self.shared.podman.list();
         let machines = self
@@ -321,7 +323,7 @@ impl Drop for Standin {
         self.shared.changed.notify_all();
         self.door.close();
         self.shared.edge.close();
-        // What is on its way may start one container more, which then removes itself.
+        // A request in progress may start another container, which then removes itself.
         for container in self.shared.podman.list() {
             self.shared.podman.remove(&container);
         }

@@ -1,4 +1,4 @@
-//! The whole story as people have it, with the real program: from `--setup` to `--reset`.
+//! The complete use, with the real program: from `--setup` to `--reset`.
 
 use crate::common::deployed::{Platform, Sky};
 use crate::common::network::Network;
@@ -6,7 +6,7 @@ use crate::common::parts;
 use crate::registry::Registry;
 use crate::standin::{Leftovers, Options, Standin};
 
-/// A macaroon, as far as its form goes.
+/// A text that has the form of a macaroon.
 pub const TOKEN: &str = "fm2_token-of-a-test";
 
 impl Platform for Standin {
@@ -42,7 +42,7 @@ fn an_account_from_setup_to_reset() {
     sky.whole_story(&standin);
 }
 
-/// The account as its user has it in the environment.
+/// The account's environment, as its user sets it.
 pub fn sky(standin: &Standin, registry: &Registry) -> Sky {
     Sky {
         target: "fly".to_owned(),

@@ -1,4 +1,4 @@
-//! What can go wrong at Fly.io, as people see it.
+//! Failures at Fly.io, as users see them.
 
 use rustix::process::Signal;
 
@@ -10,7 +10,7 @@ use crate::registry::Registry;
 use crate::standin::{How, Leftovers, Options, Standin};
 use crate::story::{TOKEN, sky};
 
-/// The platform, and the account as its user has it. The last field ends last.
+/// The platform, and the account as its user has it. The last field is dropped last.
 struct Account {
     standin: Standin,
     sky: Sky,
@@ -33,13 +33,14 @@ impl Account {
         }
     }
 
-    /// Another value of a variable.
+    /// Sets a variable to another value.
     fn set(&mut self, name: &'static str, value: &str) {
         self.sky.vars.retain(|(known, _)| *known != name);
         self.sky.vars.push((name, value.to_owned()));
     }
 
-    /// There is one of everything, it runs, and no request was malformed.
+    /// Asserts that there is exactly one object of each kind, that the satellite runs, and that no
+    /// request was malformed.
     #[track_caller]
     fn has_one(&self) {
         let left = self.standin.leftovers();
@@ -55,7 +56,7 @@ impl Account {
     }
 }
 
-/// It failed, and the sentence holds all of this.
+/// Asserts that the command failed, with a sentence that contains all these words.
 #[track_caller]
 fn fails(outcome: &Outcome, words: &[&str]) {
     assert_eq!(outcome.code, Some(1), "{outcome}");
@@ -71,7 +72,7 @@ fn a_slow_rate_a_lag_and_a_taken_name_only_take_time() {
         return;
     }
     let account = Account::new(|options| {
-        // A second is three here, so that rates are felt.
+        // A second is three real seconds here, so that the rate limits take effect.
         options.second = std::time::Duration::from_secs(3);
         options.lag.requests = 4;
         options.first_name_is_taken = true;
@@ -156,7 +157,7 @@ fn without_a_token_it_is_said_where_one_is_looked_for() {
     assert_eq!(account.standin.requests().len(), 0, "nobody was asked");
 }
 
-/// A trial's machine is stopped by the platform; the next set-up starts it, with all that it kept.
+/// The platform stops the machine of a trial. The next set-up starts it, with all its data.
 #[test]
 fn a_machine_that_the_platform_stopped_is_started_again() {
     if !parts::are_there() {
@@ -182,7 +183,7 @@ fn a_machine_that_the_platform_stopped_is_started_again() {
     account.has_one();
 }
 
-/// The program is killed in the middle of each step that makes something; the next set-up goes on.
+/// The program is killed during each step that creates something. The next set-up continues.
 #[test]
 fn a_launch_that_was_killed_is_gone_on_with() {
     if !parts::are_there() {
@@ -210,7 +211,7 @@ fn a_launch_that_was_killed_is_gone_on_with() {
     }
 }
 
-/// One lost answer is no failure, whether or not what was asked for was done.
+/// A lost answer is no failure, whether or not the request took effect.
 #[test]
 fn a_lost_answer_makes_nothing_twice() {
     if !parts::are_there() {
@@ -244,7 +245,8 @@ fn a_lost_answer_makes_nothing_twice() {
     }
 }
 
-/// An address that can be had by all costs money: who says `--ipv4` later gets it, and moves there.
+/// A public IPv4 address costs money. A user who adds `--ipv4` later gets one, and the satellite
+/// moves to it.
 #[test]
 fn an_ipv4_address_can_be_had_later() {
     if !parts::are_there() {

@@ -1,4 +1,4 @@
-//! Commands beside a satellite, and its end.
+//! Tests of commands next to a satellite, and of destroying it.
 
 use serde_json::json;
 use skypipe::provision::{Found, Provider, State};

@@ -1,4 +1,4 @@
-//! Which app is the satellite.
+//! Tests of which app is the satellite.
 
 use serde_json::json;
 use skypipe::exit::USAGE;

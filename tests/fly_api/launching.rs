@@ -1,4 +1,4 @@
-//! A launch from nothing: what is made, and what is asked.
+//! Tests of a first launch: what it creates, and what it asks.
 
 use serde_json::json;
 use skypipe::exit::USAGE;

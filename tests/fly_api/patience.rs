@@ -1,4 +1,4 @@
-//! What is waited for, and for how long.
+//! Tests of what the provider waits for, and how long.
 
 use std::time::Duration;
 
@@ -199,7 +199,7 @@ fn a_platform_that_is_not_there_is_told_of() {
         .launch(&plan(), None, &mut Person::default())
         .expect("a launch");
     let settings = skypipe::provision::fly::Settings::read(&|name| match name {
-        // A port that was had and given back, so that nobody listens there.
+        // A port that was bound and released, so that nobody listens there.
         "FLY_FLAPS_BASE_URL" => Some(format!("http://{}", free_address())),
         "FLY_API_TOKEN" => Some("fm2_secret".to_owned()),
         _ => None,

@@ -1,4 +1,5 @@
-//! A person at the terminal, or nobody; a clock that needs no time; and a way to the provider.
+//! A person at the terminal, or nobody; a clock that needs no real time; and access to the
+//! provider.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -15,7 +16,7 @@ use zeroize::Zeroizing;
 use crate::executable;
 use crate::platform::Platform;
 
-/// What was said and asked, and the answers to give.
+/// The messages and questions so far, and the answers to give.
 #[derive(Default)]
 pub struct Person {
     pub confirms: Option<bool>,
@@ -60,7 +61,7 @@ impl Talk for Person {
     }
 }
 
-/// A clock that only moves when somebody waits, and the routes of some machine.
+/// A clock that moves only when somebody sleeps, and the routes of a machine.
 pub struct Fast {
     origin: Instant,
     seconds: Arc<AtomicU64>,

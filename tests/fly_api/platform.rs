@@ -1,4 +1,4 @@
-//! A little Fly.io on loopback: what the provider asks for, and ways to go wrong.
+//! A small Fly.io on loopback: everything that the provider requests, and ways to fail.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use serde_json::{Value, json};
 use tiny_http::{Header, Method, Request, Response, Server};
 
-/// What was asked.
+/// A request.
 #[derive(Debug, Clone)]
 pub struct Seen {
     pub method: String,
@@ -17,13 +17,13 @@ pub struct Seen {
     pub body: Value,
 }
 
-/// What becomes of a request.
+/// What to do with a request.
 pub enum Verdict {
-    /// It is served.
+    /// Serve it.
     Serve,
-    /// It gets this answer instead.
+    /// Give this answer instead.
     Answer(u16, Value),
-    /// It is served, and its answer is lost: a 502 comes instead.
+    /// Serve it and lose the answer: a 502 is sent instead.
     Lose,
 }
 
@@ -43,13 +43,13 @@ pub struct State {
     pub foreign: Vec<String>,
     pub orgs: Vec<&'static str>,
     pub seen: Vec<Seen>,
-    /// Images that exit at once.
+    /// Images whose program exits at once.
     pub broken: Vec<String>,
-    /// How often a machine is waited for in vain before it runs.
+    /// How often a request waits for a machine in vain before it runs.
     pub slow: u32,
     pub v6: &'static str,
     pub exec: Value,
-    /// How many looks a destroyed app lasts.
+    /// How many more queries still find a destroyed app.
     pub lasting: u32,
     going: BTreeMap<String, u32>,
     count: u32,
@@ -107,7 +107,7 @@ impl Platform {
         self.state.lock().expect("no thread has panicked")
     }
 
-    /// From now on, requests are counted from 1 and judged so.
+    /// From now on, counts requests from 1 and asks `judge` about each.
     pub fn judge(&self, judge: impl FnMut(usize, &Seen, &mut State) -> Verdict + Send + 'static) {
         let mut state = self.state();
         state.seen.clear();
@@ -118,7 +118,7 @@ impl Platform {
         self.judge(|_, _, _| Verdict::Serve);
     }
 
-    /// How many requests were made to paths that end so.
+    /// How many requests there were to paths with this end.
     pub fn count(&self, method: &str, end: &str) -> usize {
         let state = self.state();
         state
@@ -128,7 +128,7 @@ impl Platform {
             .count()
     }
 
-    /// The body of the last request of that kind.
+    /// The body of the last such request.
     pub fn last(&self, method: &str, end: &str) -> Value {
         let state = self.state();
         let seen = state
@@ -196,7 +196,7 @@ fn serve(mut request: Request, shared: &Mutex<State>) {
     if status == 429 {
         response.add_header(Header::from_bytes("retry-after", "7").expect("a header"));
     }
-    // Whoever asked may have given up.
+    // The client may have given up.
     let _ = request.respond(response);
 }
 
@@ -211,7 +211,7 @@ impl State {
         let parts: Vec<&str> = path.split('/').skip(1).collect();
         match (method.as_str(), parts.as_slice()) {
             ("POST", ["graphql"]) => (200, self.organisations(&seen.body)),
-            // A registry that has every blob already.
+            // This registry has every blob already.
             ("HEAD", ["v2", app, "blobs", _]) if self.apps.contains_key(*app) => (200, Value::Null),
             ("PUT", ["v2", app, "manifests", _]) if self.apps.contains_key(*app) => {
                 (201, Value::Null)

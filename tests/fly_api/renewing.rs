@@ -1,4 +1,4 @@
-//! Upgrades, starts, and what is kept.
+//! Tests of upgrades and starts, and of what they keep.
 
 use serde_json::json;
 use skypipe::provision::{Found, Plan, Provider, State};
@@ -16,7 +16,7 @@ fn launched(run: &Run<'_>) -> Found {
         .expect("a launch")
 }
 
-/// What names no program.
+/// A plan that names no program.
 fn same() -> Plan {
     Plan {
         binary: None,

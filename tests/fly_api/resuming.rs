@@ -1,4 +1,4 @@
-//! A launch that fails at any of its requests, and the next one.
+//! A launch that fails at any of its requests, and the launch after it.
 
 use serde_json::json;
 use skypipe::provision::{Plan, Provider};
@@ -6,7 +6,7 @@ use skypipe::provision::{Plan, Provider};
 use crate::person::{Person, Run, plan};
 use crate::platform::{Platform, Verdict};
 
-/// How many requests a launch takes, with finding and the address.
+/// How many requests a launch sends, including finding and the address.
 fn requests() -> usize {
     let platform = Platform::start();
     go(&Run::new(&platform)).expect("a launch");
@@ -22,7 +22,7 @@ fn go(run: &Run<'_>) -> Result<String, skypipe::exit::Failure> {
     };
     let mut fly = run.fly();
     let found = fly.find(&mut person)?;
-    // With an image that is somewhere already: how a push is repeated is the image's business.
+    // The image is in a registry already: how a push is repeated is tested elsewhere.
     let plan = Plan {
         image: Some("registry.example/skypipe@sha256:1".to_owned()),
         ..plan()
@@ -43,7 +43,8 @@ fn assert_one_of_each(platform: &Platform, at: usize) {
     assert_eq!(app.machines[0]["state"], "started", "request {at}");
 }
 
-/// The platform goes down at one request, which has or has not had its effect; the next launch goes on.
+/// The platform goes down at one request, which did or did not take effect. The next launch
+/// continues.
 #[test]
 fn after_a_failure_at_any_request_the_next_launch_goes_on() {
     for at in 1..=requests() {
@@ -70,7 +71,7 @@ fn after_a_failure_at_any_request_the_next_launch_goes_on() {
     }
 }
 
-/// One request is refused for good and that ends the launch; the next goes on.
+/// One request is refused for good, which ends the launch. The next launch continues.
 #[test]
 fn after_a_refusal_at_any_request_the_next_launch_goes_on() {
     for at in 1..=requests() {
@@ -94,7 +95,7 @@ fn after_a_refusal_at_any_request_the_next_launch_goes_on() {
     }
 }
 
-/// One answer is lost, whether or not the request had its effect; the launch itself goes on.
+/// One answer is lost, whether or not the request took effect. The launch itself continues.
 #[test]
 fn one_lost_answer_ends_no_launch_and_makes_nothing_twice() {
     for at in 1..=requests() {

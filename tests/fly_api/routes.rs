@@ -1,4 +1,4 @@
-//! Whether this machine has a route, in a network of the test's own.
+//! Tests of whether this machine has a route, in the test's own network.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -10,7 +10,7 @@ use rustix::fd::AsFd;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use skypipe::provision::fly::{Here, Surroundings};
 
-/// A network with nothing but what `setup` gives it, for as long as the child lives.
+/// A network that has only what `setup` adds to it. It lasts as long as the child process.
 struct Network(Child);
 
 impl Network {

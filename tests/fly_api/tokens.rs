@@ -1,4 +1,4 @@
-//! Which token is used, and that it is told to nobody.
+//! Tests of which token is used, and that nobody is told the token.
 
 use serde_json::json;
 use skypipe::provision::Provider;

@@ -1,4 +1,4 @@
-//! More in one pipe than memory could hold.
+//! Tests of a pipe with more data than fits into memory.
 
 use crate::bulk::{Comparison, pour};
 use crate::on_disk::OnDisk;

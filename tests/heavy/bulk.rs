@@ -1,4 +1,4 @@
-//! Many bytes that nobody keeps: made anew from their seed to be compared.
+//! Large data that is never stored: it is generated again from its seed for the comparison.
 
 use std::io::{self, Read, Write};
 use std::process::ChildStdin;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::MIB;
 
-/// Bytes without a pattern, the same ones for the same seed.
+/// Random bytes. The same seed gives the same bytes.
 pub struct Random(u64);
 
 impl Random {
@@ -23,12 +23,12 @@ impl Random {
     }
 }
 
-/// A block of which all random streams here are multiples.
+/// A block. The length of every random stream here is a multiple of its length.
 fn block() -> Vec<u8> {
     vec![0; 1 << 20]
 }
 
-/// Writes so many random bytes to `stdin` in a thread of its own, then closes it.
+/// Writes this many random bytes to `stdin` in another thread, then closes it.
 pub fn pour(mut stdin: ChildStdin, seed: u64, length: u64) -> JoinHandle<io::Result<()>> {
     thread::spawn(move || {
         let (mut random, mut block) = (Random(seed), block());
@@ -47,7 +47,7 @@ pub struct Comparison<R> {
     got: Vec<u8>,
     expected: Vec<u8>,
     position: u64,
-    /// When the last block was whole, and the longest time that another one took.
+    /// When the last block was complete, and the longest time that another one took.
     last: Option<Instant>,
     pub longest: Duration,
 }
@@ -65,7 +65,7 @@ impl<R: Read> Comparison<R> {
         }
     }
 
-    /// Reads on up to this position.
+    /// Reads up to this position.
     pub fn up_to(&mut self, position: u64) {
         while self.position < position {
             let read = self.source.read_exact(&mut self.got);
@@ -83,7 +83,7 @@ impl<R: Read> Comparison<R> {
         }
     }
 
-    /// Reads to the end, which is to come at this position.
+    /// Reads to the end, and asserts that it is at this position.
     pub fn whole(&mut self, length: u64) {
         self.up_to(length);
         let more = self.source.read(&mut self.got).expect("it is a pipe");

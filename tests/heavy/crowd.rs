@@ -1,4 +1,4 @@
-//! A thousand programs that write at once while nobody reads.
+//! Tests of a thousand programs that write at once while nobody reads.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -10,7 +10,7 @@ use crate::{BUDGET, DEADLINE, assert_memory};
 
 const WRITERS: usize = 1000;
 
-/// A line is so long, and a writer has so many of them: 4 MiB.
+/// The length of a line in bytes, and the number of lines of a writer: 4 MiB.
 const LINE: usize = 1 << 10;
 const LINES: usize = 4 << 10;
 
@@ -21,7 +21,7 @@ fn line(number: usize) -> Vec<u8> {
     line
 }
 
-/// A writer of the file, in which all have what they write. Its stderr goes to another that all share.
+/// A writer that reads from a file which all writers share. Its stderr goes to another shared file.
 fn writer(sky: &Environment) -> crate::common::process::Process {
     let open = |name| {
         File::options()
@@ -37,8 +37,8 @@ fn writer(sky: &Environment) -> crate::common::process::Process {
         .start()
 }
 
-/// Reads the lines of all writers to the end. Each is whole, and comes as often as there are writers,
-/// never before the one that precedes it.
+/// Reads the lines of all writers to the end. Each line is complete, and comes once for each
+/// writer. It never comes before the line that precedes it.
 fn read_all(source: impl Read) {
     let mut source = BufReader::with_capacity(1 << 20, source);
     let (mut got, mut times) = (vec![0; LINE], vec![0; LINES]);

@@ -1,4 +1,4 @@
-//! Large streams whose satellite keeps what it must in memory.
+//! Tests of large streams whose satellite keeps its data in memory.
 
 use std::thread;
 use std::time::Duration;

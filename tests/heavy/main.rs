@@ -1,7 +1,9 @@
-//! Large amounts, many at once, and what they cost a satellite in memory (rules 4, 8, 11, 12, 13, 16).
+//! Large amounts, many clients at once, and the memory that they cost a satellite (rules 4, 8, 11,
+//! 12, 13, 16).
 //!
-//! Nothing large is held here: bytes are made anew to be compared. What satellites keep on disk, up to
-//! 5 GiB in the directory that cargo keeps for tests, is removed even if the test fails.
+//! No test holds large data: expected bytes are generated again for the comparison. Satellites
+//! store up to 5 GiB on disk, in the directory that cargo keeps for tests. The data is removed even
+//! if a test fails.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -23,13 +25,13 @@ use common::Environment;
 
 const MIB: u64 = 1 << 20;
 
-/// How long one of these tests may take.
+/// The time limit of one of these tests.
 const DEADLINE: Duration = Duration::from_secs(300);
 
-/// What a satellite may use beside its budget.
+/// How much memory a satellite may use in addition to its budget.
 const BESIDE: u64 = 64 * MIB;
 
-/// The budget that a satellite has unless told otherwise.
+/// The default budget of a satellite.
 const BUDGET: u64 = 64 * MIB;
 
 #[track_caller]

@@ -1,4 +1,4 @@
-//! Lines of many writers at once.
+//! Tests of the lines of many writers at once.
 
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::process::ChildStdin;
@@ -10,7 +10,7 @@ use crate::{BUDGET, DEADLINE, assert_memory};
 const WRITERS: usize = 50;
 const LINES: usize = 20_000;
 
-/// A line of about a hundred bytes that says whose it is.
+/// A line of about a hundred bytes that names its writer.
 fn line(writer: usize, number: usize) -> String {
     format!(
         "{writer} {number} {:.<1$}\n",
@@ -19,7 +19,7 @@ fn line(writer: usize, number: usize) -> String {
     )
 }
 
-/// Writes all lines of a writer to its stdin, in pieces that end anywhere but at line ends.
+/// Writes all lines of a writer to its stdin, in pieces that need not end at line ends.
 fn tell(writer: usize, stdin: ChildStdin) -> io::Result<()> {
     let mut stdin = BufWriter::with_capacity(10_007, stdin);
     for number in 0..LINES {
@@ -28,7 +28,7 @@ fn tell(writer: usize, stdin: ChildStdin) -> io::Result<()> {
     stdin.flush()
 }
 
-/// Reads lines to the end, and returns how many came of each writer, in their order and whole.
+/// Reads lines to the end. Returns how many came from each writer, complete and in order.
 fn count(source: impl Read) -> Vec<usize> {
     let mut next = vec![0; WRITERS];
     for got in BufReader::with_capacity(1 << 20, source).lines() {

@@ -1,4 +1,4 @@
-//! A satellite that keeps gigabytes on disk, and none of them after the test.
+//! A satellite that stores gigabytes on disk, which are removed after the test.
 
 use std::fs;
 use std::ops::{Deref, DerefMut};
@@ -6,10 +6,10 @@ use std::ops::{Deref, DerefMut};
 use crate::DEADLINE;
 use crate::common::Environment;
 
-/// What makes a satellite keep what waits on disk, in the test's own directory.
+/// The flags with which a satellite stores unread data on disk, in the test's own directory.
 const DATA: [&str; 2] = ["--data", "data"];
 
-/// An environment whose satellite keeps what waits on disk.
+/// An environment whose satellite stores unread data on disk.
 pub struct OnDisk(Environment);
 
 impl OnDisk {
@@ -17,7 +17,7 @@ impl OnDisk {
         Self::sky_with(&DATA)
     }
 
-    /// With flags that begin as those of [`OnDisk::sky`] do.
+    /// Starts a satellite with flags that begin like those of [`OnDisk::sky`].
     pub fn sky_with(flags: &[&str]) -> Self {
         Self(Environment::sky_within(flags, DEADLINE))
     }
@@ -40,7 +40,7 @@ impl DerefMut for OnDisk {
 impl Drop for OnDisk {
     fn drop(&mut self) {
         self.0.end_sky();
-        // The directory of a test that has failed stays otherwise, for somebody to look at.
+        // Otherwise the directory of a failed test would stay, for somebody to look at.
         let _ = fs::remove_dir_all(self.0.home().join(DATA[1]));
     }
 }

@@ -12,23 +12,23 @@ use crate::on_disk::OnDisk;
 
 const PIPES: usize = 10_000;
 
-/// In each pipe.
+/// The number of streams in each pipe.
 const STREAMS: usize = 10;
 
-/// How many are written at once: the answers to so many fit into ZeroMQ's queues, for a client that
-/// lets more lie there unread is as good as gone.
+/// How many streams are written at once. The answers to so many fit into ZeroMQ's queues. A client
+/// that leaves more answers unread counts as gone.
 const AT_ONCE: usize = 200;
 
-/// The budget pays for each stream.
+/// Enough memory for each stream.
 const ROOMY: [&str; 4] = ["--data", "data", "--memory", "256MiB"];
 
-/// How long the first answer may take, on any disk.
+/// The time limit for the first answer, on any disk.
 const FIRST_ANSWER: Duration = Duration::from_secs(5);
 
-/// How much memory a stream that waits may take, in bytes.
+/// How much memory an unread stream may use, in bytes.
 const MEMORY_OF_A_STREAM: u64 = 1 << 10;
 
-/// How many files and sockets a satellite has open at most, whatever waits.
+/// The most files and sockets that a satellite has open, however much data is unread.
 const OPEN_FILES: usize = 40;
 
 fn name(pipe: usize) -> String {
@@ -39,7 +39,7 @@ fn text(pipe: usize, stream: usize) -> String {
     format!("stream {stream} of pipe {pipe}\n")
 }
 
-/// Writes the stream of this number into each of some pipes.
+/// Writes the stream with this number into each of some pipes.
 fn write_some(client: &New, first: usize, number: usize) {
     let streams: Vec<_> = (first..first + AT_ONCE)
         .map(|pipe| {
@@ -63,7 +63,7 @@ fn write_some(client: &New, first: usize, number: usize) {
     }
 }
 
-/// How long a satellite takes from its start to its first answer, and what that tells.
+/// How long a satellite takes from its start to its first answer, and that answer.
 fn first_answer(sky: &mut Environment) -> (Duration, String) {
     let start = Instant::now();
     sky.restart_sky(&ROOMY);

@@ -1,4 +1,4 @@
-//! A podman of a test's own.
+//! A podman for a test.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::common::podman::{configure, podman};
 
-/// Its images and containers, which are gone with it.
+/// A podman with its own images and containers, which are removed when this is dropped.
 pub struct Podman {
     directory: TempDir,
 }
@@ -19,7 +19,7 @@ impl Podman {
     pub fn new() -> Self {
         let directory = TempDir::new().expect("there is room");
         configure(directory.path());
-        // Nobody's passwords but those that a test gives.
+        // Only passwords that a test gives are known.
         fs::write(directory.path().join("auth.json"), "{}").expect("there is room");
         Self { directory }
     }
@@ -34,7 +34,7 @@ impl Podman {
         command
     }
 
-    /// Runs it with these arguments and this on stdin.
+    /// Runs podman with these arguments and this stdin.
     pub fn run<S: AsRef<OsStr>>(&self, arguments: &[S], stdin: &[u8]) -> Output {
         let mut child = self
             .command()
@@ -44,7 +44,7 @@ impl Podman {
             .stderr(Stdio::piped())
             .spawn()
             .expect("podman is installed");
-        // An archive is read to its end before anything is said, so this does not block.
+        // An archive is read to its end before podman writes anything, so this does not block.
         let written = child.stdin.take().expect("it is piped").write_all(stdin);
         let output = child.wait_with_output().expect("it ends");
         written
@@ -52,7 +52,7 @@ impl Podman {
         output
     }
 
-    /// The same, where it has to succeed; returns what it says.
+    /// Like `run`, but asserts success. Returns the output.
     pub fn done<S: AsRef<OsStr>>(&self, arguments: &[S], stdin: &[u8]) -> String {
         let output = self.run(arguments, stdin);
         let (said, complained) = (
@@ -66,7 +66,7 @@ impl Podman {
 
 impl Drop for Podman {
     fn drop(&mut self) {
-        // Containers have mounts, which would stay behind their directories.
+        // Containers have mounts, which would outlive their directories.
         for arguments in [["rm", "--all", "--force"], ["rmi", "--all", "--force"]] {
             let _ = self.command().args(arguments).output();
         }

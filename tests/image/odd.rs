@@ -1,4 +1,4 @@
-//! Registries that are odd, slow to come up, or hostile.
+//! Tests with registries that are odd, slow to come up, or hostile.
 
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ fn push(fake: &Fake) -> Result<String, String> {
         })
 }
 
-/// What a registry says that has nothing yet and takes everything.
+/// The answer of a registry that is empty and accepts everything.
 fn willing(asked: &Asked) -> Said {
     match asked.line.split_once(' ').expect("it is a request") {
         ("HEAD", _) => Said::status(404),
@@ -45,7 +45,7 @@ fn willing(asked: &Asked) -> Said {
     }
 }
 
-/// A registry that is willing but for requests that begin so.
+/// A registry that accepts everything except requests that begin with `start`.
 fn except(start: &'static str, said: impl Fn() -> Said + Send + 'static) -> Fake {
     Fake::new(move |_, asked| {
         if asked.line.starts_with(start) {
@@ -134,7 +134,7 @@ fn redirections_are_not_followed() {
         let elsewhere = thief.base();
         let fake = except(redirected, move || Said::with(307, "Location", &elsewhere));
         let pushed = push(&fake);
-        // A redirection to a blob is one to upload it.
+        // A redirection in answer to a query for a blob means that the blob has to be uploaded.
         assert_eq!(
             pushed.is_ok(),
             redirected == "HEAD",
@@ -153,7 +153,7 @@ fn what_passes_is_tried_again() {
         });
         push(&fake).unwrap_or_else(|sentence| panic!("{status} passes: {sentence}"));
         let asked = fake.asked();
-        // The upload that failed is begun anew.
+        // The upload that failed starts over.
         let expected = [
             "HEAD", "HEAD", "POST", "PUT", "HEAD", "POST", "PUT", "HEAD", "POST", "PUT", "PUT",
         ];
@@ -302,7 +302,7 @@ fn half_an_answer_is_told() {
     }
 }
 
-/// A registry that wants tokens of its own service.
+/// A registry that requires tokens of its own service.
 fn with_tokens(realm: String) -> Fake {
     Fake::new(move |_, asked| {
         if asked.line.starts_with("GET /token?") {
@@ -359,7 +359,7 @@ fn a_token_that_is_no_good_ends_it() {
         Some("GET") => Said::body(200, r#"{"access_token":"t0ken"}"#),
         _ => Said::body(401, format!("no good: {}", asked.authorization)),
     });
-    // The realm is at the registry itself here.
+    // The token service is at the registry itself here.
     let base = fake.base();
     let front = Fake::new(move |_, _| {
         Said(

@@ -1,4 +1,4 @@
-//! The real podman and the real registry.
+//! Tests with the real podman and the real registry.
 
 use std::fs;
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ use crate::parts;
 
 const PASSWORD: &str = "pass-word-of-ours";
 
-/// The static program that is deployed.
+/// The static program to deploy.
 fn program() -> PathBuf {
     env!("CARGO_BIN_EXE_skypipe").into()
 }
@@ -107,12 +107,12 @@ fn a_satellite_in_it_is_reached_and_keeps_its_data() {
     );
 }
 
-/// Waits until it is so.
+/// Waits until a condition holds.
 fn within(time: Duration, is_so: impl FnMut() -> bool) {
     assert!(holds_within(time, is_so), "it is not so after {time:?}");
 }
 
-/// Debian's registry, with a user x, at a port that is free in a network of its own.
+/// Debian's registry, with a user x, on a free port in its own network.
 struct Real {
     child: Child,
     log: PathBuf,
@@ -147,7 +147,7 @@ impl Real {
         real
     }
 
-    /// How many requests of a method for such a path were logged.
+    /// How many requests with this method and path were logged.
     fn count(&self, request: &str) -> usize {
         let log = fs::read_to_string(&self.log).expect("it is there");
         log.lines().filter(|line| line.contains(request)).count()

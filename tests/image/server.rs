@@ -16,7 +16,7 @@ pub struct Asked {
     pub body: Vec<u8>,
 }
 
-/// An answer: a status, headers, a body.
+/// An answer: the status, the headers, the body.
 pub struct Said(pub u16, pub Vec<(&'static str, String)>, pub Vec<u8>);
 
 impl Said {
@@ -33,7 +33,7 @@ impl Said {
     }
 }
 
-/// It ends when it is dropped.
+/// A running registry. Dropping it stops it.
 pub struct Fake {
     server: Arc<Server>,
     thread: Option<JoinHandle<()>>,
@@ -41,7 +41,8 @@ pub struct Fake {
 }
 
 impl Fake {
-    /// Answers each request with what `answer` makes of it, and of how many there were before.
+    /// Answers each request with the result of `answer`, which gets the number of earlier requests
+    /// and the request.
     pub fn new(answer: impl Fn(usize, &Asked) -> Said + Send + 'static) -> Self {
         let server = Arc::new(Server::http("127.0.0.1:0").expect("loopback is up"));
         let (sender, asked) = channel();
@@ -70,7 +71,7 @@ impl Fake {
                     body,
                 };
                 let Said(status, headers, body) = answer(count, &asked);
-                // A test that is over does not listen any more.
+                // A test that has ended no longer receives.
                 let _ = sender.send(asked);
                 let length = body.len();
                 let body: Box<dyn Read + Send> = Box::new(Cursor::new(body));
@@ -102,7 +103,7 @@ impl Fake {
         format!("http://{}", self.host())
     }
 
-    /// What was asked since the last time.
+    /// The requests since the last call.
     pub fn asked(&self) -> Vec<Asked> {
         self.asked
             .lock()

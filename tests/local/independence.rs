@@ -1,4 +1,5 @@
-//! What the first user had is not everybody's, and what is taken away from a satellite is noticed.
+//! Tests that the satellite does not inherit from its first user, and that it notices when its
+//! files are removed.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,14 +13,14 @@ use crate::common::watchdog::{is_local_satellite, number};
 use crate::common::{parts, wait};
 use crate::{the_satellite, until_none_runs};
 
-/// What Linux tells of a process under `name`, behind the name of the line.
+/// A line of a file in the process's `/proc` directory: the text after its name.
 fn line(pid: u32, file: &str, name: &str) -> String {
     let text = fs::read_to_string(format!("/proc/{pid}/{file}")).expect("the process runs");
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     line.expect("Linux tells").trim().to_owned()
 }
 
-/// Where the satellite keeps what waits.
+/// The directory with the satellite's unread data.
 fn data(home: &Environment) -> PathBuf {
     home.home().join(".local/share/skypipe")
 }
@@ -35,8 +36,7 @@ fn the_first_user_s_limits_signals_umask_and_secrets_are_not_everybody_s() {
         let soft = line(pid, "limits", limit);
         assert!(soft.starts_with("unlimited"), "{limit}: {soft}");
     }
-    // Rust's own programs ignore SIGPIPE, the thirteenth. The thirty-second and the one behind it are the
-    // C library's own.
+    // Rust programs ignore SIGPIPE, signal 13. The C library uses signals 32 and 33 itself.
     let ignored = u64::from_str_radix(&line(pid, "status", "SigIgn:"), 16);
     assert_eq!(ignored.expect("it is a number") & !(3 << 31), 1 << 12);
     assert_eq!(line(pid, "status", "SigBlk:"), "0000000000000000");
@@ -46,7 +46,7 @@ fn the_first_user_s_limits_signals_umask_and_secrets_are_not_everybody_s() {
     assert_eq!(environment, format!("HOME={}\0", home.home().display()));
     let cwd = fs::read_link(format!("/proc/{pid}/cwd")).expect("the process is ours");
     assert_eq!(cwd, PathBuf::from("/"));
-    // And it works for others, who are no root.
+    // Other users, who are not root, can use it too.
     let mode = |path: PathBuf| {
         fs::metadata(path)
             .expect("it is there")
@@ -104,7 +104,7 @@ fn its_log_keeps_what_was_there_before_its_start() {
         read()
     );
 
-    // It is not kept without an end.
+    // The log does not grow without limit.
     home.skypipe(&["--reset"]).done().told(0, "has stopped");
     until_none_runs(&home);
     let full = "x".repeat(1 << 20);
@@ -138,7 +138,7 @@ fn a_writer_is_not_told_that_all_is_well_where_the_data_directory_was_taken_away
     }
 }
 
-/// Waits until this satellite has ended.
+/// Waits until this satellite has exited.
 #[track_caller]
 fn until_none_runs_but_others(first: u32) {
     wait::until("the first satellite ends", || !is_local_satellite(first));

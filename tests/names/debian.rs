@@ -1,4 +1,5 @@
-//! Other releases of Debian, unpacked from their packages, with all that they may ask for names.
+//! Tests on other releases of Debian, unpacked from their packages with every module that looks up
+//! names.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -10,10 +11,10 @@ use crate::common::outcome::Outcome;
 use crate::common::{Environment, SKYPIPE, parts};
 use crate::machine::port;
 
-/// Getting the packages and unpacking them may take so long.
+/// The time limit for downloading and unpacking the packages.
 const DEADLINE: Duration = Duration::from_secs(240);
 
-/// Unpacks `$RELEASE` into `$ROOT`, from where this machine has its own packages. It is done once.
+/// Unpacks `$RELEASE` into `$ROOT`, from this machine's own source of packages. This is done once.
 const UNPACK: &str = r#"
 exec 9>"$ROOT.lock"
 flock 9
@@ -43,7 +44,7 @@ rm -rf "$apt"
 touch "$ROOT/done"
 "#;
 
-/// Goes into the root `$0` with the test's own files in `$1`, and runs the rest.
+/// Enters the root `$0` with the test's own files in `$1`, and runs the remaining arguments.
 const ENTRANCE: &str = r#"
 root=$0
 for file in hosts nsswitch.conf resolv.conf passwd; do
@@ -55,7 +56,7 @@ shift 2
 exec chroot "$root" "$@"
 "#;
 
-/// What the lines of `/etc/nsswitch.conf` are on one Debian or another.
+/// The `hosts` lines of `/etc/nsswitch.conf` on different Debian systems.
 const HOSTS: [&str; 4] = [
     "files mdns4_minimal [NOTFOUND=return] dns",
     "files myhostname dns",
@@ -63,7 +64,7 @@ const HOSTS: [&str; 4] = [
     "mymachines files dns",
 ];
 
-/// The root of a release, if it can be had.
+/// The root of a release; `None` if it cannot be downloaded.
 fn root(home: &Environment, release: &str) -> Option<PathBuf> {
     if !parts::are_there() {
         return None;
@@ -85,7 +86,6 @@ fn root(home: &Environment, release: &str) -> Option<PathBuf> {
     Some(root)
 }
 
-/// A machine with this release.
 struct Debian {
     home: Environment,
     root: PathBuf,
@@ -95,7 +95,7 @@ struct Debian {
 impl Debian {
     fn new(release: &str) -> Option<Self> {
         let home = Environment::here_within(DEADLINE);
-        // The packages come from outside of the test's own network.
+        // The packages come from outside the test's network, so they are downloaded first.
         let root = root(&home, release)?;
         std::fs::create_dir(home.home().join("etc")).expect("there is room");
         home.put("etc/hosts", "127.0.0.1 localhost sky.test\n");
@@ -111,7 +111,7 @@ impl Debian {
         })
     }
 
-    /// `skypipe --check` there.
+    /// Runs `skypipe --check` on that release.
     fn check(&self, satellite: Option<&str>, path: &str) -> Outcome {
         let mut command = Command::new("unshare");
         command
@@ -127,7 +127,7 @@ impl Debian {
     }
 }
 
-/// Every way to look something up, on that release.
+/// Tries every way to look up a name on that release.
 fn tries(release: &str) {
     let Some(debian) = Debian::new(release) else {
         return;
@@ -139,7 +139,7 @@ fn tries(release: &str) {
         for users in ["files", "files systemd", "systemd files"] {
             let text = format!("passwd: {users}\ngroup: {users}\nhosts: {hosts}\n");
             debian.home.put("etc/nsswitch.conf", text);
-            // With the release's own getent, and without.
+            // With the release's own getent, and without it.
             for path in ["/usr/bin:/bin", "/nowhere"] {
                 debian.check(Some(&known), path).success();
                 let outcome = debian.check(None, path);
@@ -151,7 +151,7 @@ fn tries(release: &str) {
             nobody.told(4, "nobody.local cannot be looked up");
         }
     }
-    // A user who is in no file; systemd's module knows root all the same.
+    // The user is in no file, but systemd's module knows root.
     debian.home.put("etc/passwd", "");
     let is_home = "no satellite of yours runs on this machine";
     debian.check(None, "/usr/bin:/bin").told(4, is_home);
@@ -159,7 +159,7 @@ fn tries(release: &str) {
     finds_itself(&debian, port);
 }
 
-/// The name of the machine is in no file there, but `myhostname` knows it.
+/// The machine's name is in no file, but `myhostname` knows it.
 fn finds_itself(debian: &Debian, port: &str) {
     let name = rustix::system::uname()
         .nodename()

@@ -1,10 +1,10 @@
-//! A name server of a test's own.
+//! A name server for a test.
 
 use std::net::UdpSocket;
 use std::thread;
 
-/// Answers at 127.0.0.1 for as long as the test's network is there: the host `in-dns.test` is at
-/// 127.0.0.1, and there is no other.
+/// Answers at 127.0.0.1 for as long as the test's network exists. The host `in-dns.test` is at
+/// 127.0.0.1, and there is no other host.
 pub fn serve() {
     let socket = UdpSocket::bind("127.0.0.1:53").expect("the network is the test's own");
     thread::spawn(move || {

@@ -1,9 +1,9 @@
-//! Hosts that ask more for a name than this program can: `getent` is asked there.
+//! Tests of hosts with more sources of names than this program supports. It runs `getent` there.
 
 use crate::dns;
 use crate::machine::{Machine, port};
 
-/// What Debian writes on a desktop.
+/// The `hosts` line that Debian writes on a desktop.
 const DESKTOP: &str = "files mdns4_minimal [NOTFOUND=return] dns myhostname";
 
 #[test]
@@ -76,7 +76,7 @@ fn a_home_that_is_not_said_is_looked_up() {
         .home
         .put("etc/passwd", "me:x:1000:1000::/:/bin/sh\n");
     check("/nowhere").told(2, is_none);
-    // Who is not in the file may be known to something else.
+    // A user who is not in the file may be known to another source.
     let knows = format!("[ \"$*\" = 'passwd -- 0' ] && echo 'root:x:0:0::{home}:/bin/sh'");
     let path = machine.getent(&knows);
     check(&path).told(2, is_none);

@@ -1,4 +1,4 @@
-//! A program that is linked statically loads nothing that the host has.
+//! Tests that a statically linked program loads nothing from the host.
 
 use std::collections::HashSet;
 use std::fs;
@@ -25,7 +25,7 @@ fn opened(trace: &str) -> Vec<String> {
     opened
 }
 
-/// Runs a command with its calls watched; what it opened.
+/// Runs a command and traces its calls. Returns which files it opened.
 fn watched(
     machine: &Machine,
     satellite: Option<&str>,
@@ -52,7 +52,7 @@ fn watched(
     opened
 }
 
-/// Its first invitation, with the name of its host.
+/// The satellite's first invitation, with the name of its host.
 fn invitation(satellite: &Satellite) -> String {
     satellite.process().shows("\n");
     let shown = String::from_utf8(satellite.process().shown()).expect("it is text");
@@ -98,7 +98,8 @@ fn no_command_loads_a_library_of_the_host_whatever_it_looks_up() {
         (None, &["--list"]),
     ];
     for (satellite, arguments) in commands {
-        // What getent knows it tells; without it, the program is left to itself.
+        // With getent, the program uses its answer. Without it, the program looks the name up
+        // itself.
         for path in ["/usr/bin:/bin", "/nowhere"] {
             let opened = watched(&machine, satellite, path, arguments);
             let is_library = |path: &&String| path.contains(".so") || path.contains("gconv");

@@ -1,4 +1,4 @@
-//! A machine whose `/etc` and network are the test's own.
+//! A machine with the test's own `/etc` and network.
 
 use std::fs;
 use std::process::Command;
@@ -8,20 +8,20 @@ use crate::common::process::Run;
 use crate::common::satellite::Satellite;
 use crate::common::{Environment, SKYPIPE, parts};
 
-/// Puts the test's own files in the place of the machine's, for one program.
+/// Replaces the machine's files with the test's own, for one program.
 const ENTRANCE: &str =
     "for file in \"$0\"/etc/*; do mount --bind \"$file\" \"/etc/${file##*/}\" || exit 99; done
 exec \"$@\"";
 
-/// One user on it.
+/// A user on this machine.
 pub struct Machine {
     pub home: Environment,
     _network: Network,
 }
 
 impl Machine {
-    /// One that knows the host `sky.test` by its `/etc/hosts`, and asks these for names. None if there
-    /// cannot be one here.
+    /// A machine whose `/etc/hosts` has the host `sky.test`. `hosts` are the sources of names.
+    /// `None` if such a machine cannot be made here.
     pub fn new(hosts: &str) -> Option<Self> {
         if !parts::are_there() {
             return None;
@@ -44,14 +44,14 @@ impl Machine {
         })
     }
 
-    /// A satellite there, and its address by the name of its host.
+    /// A satellite on this machine, and its address with the name of its host.
     pub fn satellite(&self, address: &str, flags: &[&str]) -> (Satellite, String) {
         let satellite = self.home.satellite_at(address, flags);
         let endpoint = format!("tcp://sky.test:{}", port(satellite.endpoint()));
         (satellite, endpoint)
     }
 
-    /// `skypipe ARGUMENTS`, with only these places to look for programs.
+    /// `skypipe ARGUMENTS`, with this path for programs.
     pub fn skypipe_with_path(&self, path: &str, arguments: &[&str]) -> Run {
         let mut command = Command::new("env");
         command
@@ -62,7 +62,7 @@ impl Machine {
             .run(command, &format!("skypipe {}", arguments.join(" ")))
     }
 
-    /// Makes a `getent` of the test's own, and returns the place to look for it.
+    /// Makes a `getent` for the test, and returns its directory.
     pub fn getent(&self, script: &str) -> String {
         use std::os::unix::fs::PermissionsExt as _;
         let directory = self.home.home().join("bin");

@@ -1,5 +1,5 @@
-//! Names and addresses: how a satellite is found by them, whatever the host's `/etc` says, and that
-//! nothing of the host's is loaded for it.
+//! Tests of names and addresses: a satellite is found by its name whatever the host's `/etc` says,
+//! and no library of the host is loaded for that.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! Names that lead to several addresses, of which others answer some.
+//! Tests of names with several addresses, some of which another service answers.
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::machine::{Machine, port};
 
-/// A name of two addresses; the first one is tried first.
+/// A name with two addresses. The first one is tried first.
 const HOSTS: &str = "127.0.0.1 localhost\n127.0.0.1 sky.test\n127.0.0.2 sky.test\n";
 
 /// A service of another kind at this address.

@@ -1,10 +1,10 @@
-//! How a satellite may be written.
+//! Tests of the ways to write a satellite's address.
 
 use std::fs;
 
 use crate::common::Environment;
 
-/// What comes along when a line is copied, or read from a file.
+/// The white space around a line that was copied, or read from a file.
 const AROUND: [(&str, &str); 4] = [("", "\n"), (" ", "\t"), ("\n ", "\r\n"), ("\u{a0}", "")];
 
 #[test]

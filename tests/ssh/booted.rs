@@ -1,4 +1,5 @@
-//! A satellite on a machine that the real systemd has booted, with the real user manager and logind.
+//! Tests of a satellite on a machine that the real systemd has booted, with the real user manager
+//! and logind.
 
 use std::fs;
 use std::net::TcpStream;
@@ -14,7 +15,7 @@ use crate::talk::Notes;
 
 const UNIT: &str = "skypipe-satellite.service";
 
-/// Where everything of a satellite lies, and what starts it.
+/// The directory with everything of a satellite, and the directory with the unit that starts it.
 const ROOT: &str = ".local/share/skypipe-satellite";
 const UNITS: &str = ".config/systemd/user";
 
@@ -46,7 +47,7 @@ fn lingers(machine: &Machine) -> bool {
     machine.inside("var/lib/systemd/linger/guest").exists()
 }
 
-/// All logins of the account are over, and logind sees it in this state.
+/// Ends all logins of the account, and waits until logind reports this state.
 fn log_out(machine: &Machine, state: &str) {
     let state = format!("State={state}");
     eventually("all sessions are over", || {
@@ -62,7 +63,7 @@ fn sky(machine: &Machine) -> Sky {
     }
 }
 
-/// Launches what was planned in place of what is there.
+/// Launches the plan in place of what is there.
 fn launch(machine: &Machine, plan: &Plan) -> Result<(Found, Notes), Failure> {
     let mut provider = machine.provider();
     let mut notes = Notes::default();
@@ -71,7 +72,7 @@ fn launch(machine: &Machine, plan: &Plan) -> Result<(Found, Notes), Failure> {
     Ok((launched, notes))
 }
 
-/// What is there: it runs, and is of this version.
+/// Asserts that the satellite runs and has this version.
 fn assert_runs(machine: &Machine, version: &str) -> Found {
     let found = machine.provider().find(&mut Notes::default());
     let found = found.expect("it can be asked").expect("it is there");
@@ -81,7 +82,7 @@ fn assert_runs(machine: &Machine, version: &str) -> Found {
     found
 }
 
-/// Kills the satellite without a word, and waits for the next.
+/// Kills the satellite, and waits until it is restarted.
 fn comes_back(machine: &Machine) {
     let before = machine.satellites();
     kill(before[0]);
@@ -142,7 +143,7 @@ fn a_home_of_which_systemd_starts_nothing_has_the_script() {
     let machine = Machine::with_home(r#"/home/it's "me""#);
     let (found, notes) = launch(&machine, &plan("1.0.0")).expect("it can be launched");
     assert!(notes.mention("crontab"), "{:?}", notes.said);
-    // The session itself waits for what it left.
+    // The session waits for the processes that it left.
     log_out(&machine, "closing");
     let runs = || TcpStream::connect(("127.0.0.1", 9000)).is_ok();
     assert!(runs() && machine.satellites().len() == 1);
@@ -167,7 +168,7 @@ fn lingering_needs_polkit_and_its_refusal_is_told() {
     );
     assert!(!lingers(&machine));
     eventually("it ends with the last login", || machine.is_deserted());
-    // Whoever logs in brings it back, for as long as that lasts.
+    // A login brings the satellite back, for as long as the login lasts.
     let mut provider = machine.provider();
     let mut notes = Notes::default();
     let there = provider.find(&mut notes).expect("it can be asked");

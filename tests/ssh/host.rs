@@ -1,4 +1,4 @@
-//! A host of a test's own: a real sshd on loopback, with its own keys, configuration and home.
+//! A host for a test: a real sshd on loopback, with its own keys, configuration and home.
 
 use std::fs;
 use std::net::TcpStream;
@@ -13,24 +13,24 @@ use tempfile::TempDir;
 use crate::common::wait::holds_within;
 use crate::network::Network;
 
-/// How long a condition may take to come true.
+/// How long a condition may take to hold.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The name of the account's home: whatever is not quoted on the way breaks at it.
+/// The name of the account's home. Anything that is not quoted on the way breaks at this name.
 const HOME: &str = "it's h%me";
 
-/// Where sshd listens, in the test's own network.
+/// The port of sshd in the test's own network.
 const PORT: u16 = 22;
 
-/// What a test can change about a host before it is up.
+/// The properties of a host that a test can choose.
 #[derive(Debug)]
 pub struct Manner<'a> {
     /// The name of the account's home.
     pub home: &'a str,
-    /// The shell script that is run in place of each command, which it finds in
-    /// `SSH_ORIGINAL_COMMAND`; else the account's own shell runs it.
+    /// A shell script that is run in place of each command. It finds the command in
+    /// `SSH_ORIGINAL_COMMAND`. Without it, the account's own shell runs the command.
     pub shell: Option<&'a str>,
-    /// Only these programs are on the path, beside those in the host's own `bin`.
+    /// If set, only these programs and those in the host's own `bin` are on the path.
     pub programs: Option<&'a [&'a str]>,
 }
 
@@ -44,7 +44,7 @@ impl Default for Manner<'_> {
     }
 }
 
-/// A host that is up. At its end all that runs from its home is ended, too.
+/// A running host. Dropping it kills everything that runs from its home.
 pub struct Host {
     sshd: Child,
     home: PathBuf,
@@ -53,12 +53,12 @@ pub struct Host {
 }
 
 impl Host {
-    /// One like any.
+    /// A host with default properties.
     pub fn up() -> Self {
         Self::with(&Manner::default())
     }
 
-    /// One with manners of its own.
+    /// A host with these properties.
     pub fn with(manner: &Manner) -> Self {
         let network = Network::enter();
         let scratch = tempfile::tempdir_in("/tmp").expect("there is room");
@@ -97,7 +97,7 @@ impl Host {
         self.home.clone()
     }
 
-    /// A directory that is on the path of the account's sessions.
+    /// A directory on the path of the account's sessions.
     pub fn bin(&self) -> PathBuf {
         self.scratch.path().join("bin")
     }
@@ -107,12 +107,12 @@ impl Host {
         self.scratch.path().join(name)
     }
 
-    /// Where everything of a satellite lies.
+    /// The directory with everything of a satellite.
     pub fn root(&self) -> PathBuf {
         self.home().join(".local/share/skypipe-satellite")
     }
 
-    /// A program of this text on the path of the account's sessions.
+    /// Installs a program with this text on the path of the account's sessions.
     pub fn install(&self, name: &str, text: &str) {
         executable(&self.bin().join(name), text);
     }
@@ -122,13 +122,13 @@ impl Host {
         self.provider_for("ssh://here")
     }
 
-    /// A provider for a target that the test's configuration of ssh knows.
+    /// A provider for a target that the test's ssh configuration defines.
     pub fn provider_for(&self, target: &str) -> Ssh {
         let target = Target::parse(target).expect("it is one");
         Ssh::with_program(target, self.file("ssh/ssh"))
     }
 
-    /// The processes that run from its home, with their command lines.
+    /// The processes that run from the account's home, with their command lines.
     pub fn processes(&self) -> Vec<(u32, Vec<String>)> {
         let home = self.home();
         let home = home.to_str().expect("it is text");
@@ -159,7 +159,7 @@ impl Drop for Host {
     fn drop(&mut self) {
         let _ = self.sshd.kill();
         let _ = self.sshd.wait();
-        // Supervisors first, so that nothing comes back.
+        // Supervisors are killed first, so that nothing is restarted.
         for pid in self.supervisors() {
             kill(pid);
         }
@@ -169,7 +169,7 @@ impl Drop for Host {
     }
 }
 
-/// Ends a process at once.
+/// Kills a process.
 pub fn kill(pid: u32) {
     let pid = i32::try_from(pid)
         .ok()
@@ -178,7 +178,7 @@ pub fn kill(pid: u32) {
     let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 pub fn eventually(what: &str, is_so: impl FnMut() -> bool) {
     assert!(
         holds_within(PATIENCE, is_so),
@@ -186,7 +186,7 @@ pub fn eventually(what: &str, is_so: impl FnMut() -> bool) {
     );
 }
 
-/// All processes whose words are such.
+/// All processes whose command lines match.
 pub fn processes(are_such: impl Fn(&[String]) -> bool) -> Vec<(u32, Vec<String>)> {
     let entries = fs::read_dir("/proc").expect("there is /proc").flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -203,7 +203,7 @@ pub fn processes(are_such: impl Fn(&[String]) -> bool) -> Vec<(u32, Vec<String>)
     processes.collect()
 }
 
-/// Makes a key of ssh and its public half.
+/// Makes an ssh key pair.
 pub fn make_key(path: &Path) {
     let made = Command::new("ssh-keygen")
         .args(["-q", "-t", "ed25519", "-N", "", "-f"])
@@ -213,7 +213,8 @@ pub fn make_key(path: &Path) {
     assert!(made.success());
 }
 
-/// The path of the sessions: the host's own directory, then the system's, or only some of its programs.
+/// The path of the sessions: the host's own directory, then the system's, or only some programs of
+/// the system.
 fn search_path(path: &Path, manner: &Manner) -> String {
     let own = path.join("bin");
     let Some(programs) = manner.programs else {
@@ -264,7 +265,7 @@ fn configure(path: &Path, manner: &Manner, search: &str) {
     executable(&ssh.join("ssh"), &wrapper);
 }
 
-/// Writes a program.
+/// Writes an executable file.
 pub fn executable(path: &Path, text: &str) {
     fs::write(path, text).expect("there is room");
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("it is ours");

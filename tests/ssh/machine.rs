@@ -1,7 +1,7 @@
-//! A machine of a test's own that the real systemd has booted, with logind, PAM, sshd and an account.
+//! A machine for a test that the real systemd has booted, with logind, PAM, sshd and an account.
 //!
-//! It is made of namespaces, an overlay of `/` in memory and a cgroup. Owns how it is started, looked
-//! into and ended, so that nothing of it is left; what it is made of is in `booted.sh`.
+//! It consists of namespaces, an overlay of `/` in memory and a cgroup. Owns how it is started,
+//! inspected and stopped, so that nothing of it is left. `booted.sh` sets it up.
 
 use std::fs;
 use std::net::TcpStream;
@@ -18,16 +18,16 @@ use crate::host::{self, eventually, kill};
 use crate::network::Network;
 use crate::parts;
 
-/// What is said behind `--setup` for its account.
+/// The argument of `--setup` for its account.
 pub const TARGET: &str = "ssh://booted";
 
-/// Where the account lives, if nothing else is said: whatever is not quoted on the way breaks at it.
+/// The account's home by default. Anything that is not quoted on the way breaks at this name.
 const HOME: &str = "/home/a h%me";
 
-/// The account's number.
+/// The account's user id.
 const UID: &str = "54321";
 
-/// What the machine is booted with, and the packages that it is in.
+/// The files that booting needs, and their packages.
 const FILES: [(&str, &str); 5] = [
     ("/lib/systemd/systemd", "systemd"),
     ("/usr/share/pam-configs/systemd", "libpam-systemd"),
@@ -36,7 +36,7 @@ const FILES: [(&str, &str); 5] = [
     ("/usr/lib/polkit-1/polkitd", "polkitd"),
 ];
 
-/// Why this machine does not let another one be made, if so.
+/// Why no such machine can be made here, if that is so.
 static REFUSAL: LazyLock<Option<String>> = LazyLock::new(|| {
     let place = prepare();
     let probed = run(place.path(), "probe");
@@ -44,8 +44,8 @@ static REFUSAL: LazyLock<Option<String>> = LazyLock::new(|| {
     probed.and(left).err()
 });
 
-/// Whether such a machine can be booted here. A test that needs one says why not, and is over; it fails
-/// if only a package is missing where [`parts`] may not be missing either.
+/// Whether such a machine can be booted here. If not, a test that needs one prints the reason and
+/// ends. It fails if only a package is missing and [`parts`] requires all packages.
 pub fn is_possible() -> bool {
     let is_missing = |(file, _): &&(&str, &str)| !Path::new(file).exists();
     if !parts::are_there() {
@@ -60,11 +60,11 @@ pub fn is_possible() -> bool {
     REFUSAL.is_none()
 }
 
-/// A machine that is up.
+/// A running machine.
 pub struct Machine {
-    /// What waits for its first process.
+    /// The process that waits for the machine's first process.
     keeper: Child,
-    /// Its first process, as it is numbered here.
+    /// The machine's first process, by its number on this system.
     first: u32,
     home: String,
     _network: Network,
@@ -72,12 +72,12 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// One whose account lives where any does.
+    /// A machine with the default home.
     pub fn up() -> Self {
         Self::with_home(HOME)
     }
 
-    /// Boots one, in a network of its own that this thread enters.
+    /// Boots a machine, in a network of its own that this thread enters.
     pub fn with_home(home: &str) -> Self {
         let network = Network::enter();
         let place = prepare();
@@ -99,7 +99,7 @@ impl Machine {
         machine
     }
 
-    /// Waits until sshd takes connections.
+    /// Waits until sshd accepts connections.
     fn boots(&mut self) {
         let keeper = self.keeper.id();
         let children = format!("/proc/{keeper}/task/{keeper}/children");
@@ -121,7 +121,7 @@ impl Machine {
         self.place.path().join(name)
     }
 
-    /// A file of the machine, as it is found from here.
+    /// The path on this system of a file of the machine.
     pub fn inside(&self, path: &str) -> PathBuf {
         Path::new(&format!("/proc/{}/root", self.first)).join(path.trim_start_matches('/'))
     }
@@ -137,13 +137,13 @@ impl Machine {
         Ssh::with_program(target, self.file("ssh/ssh"))
     }
 
-    /// What a program says that root runs there, outside of all sessions.
+    /// The output of a program that root runs on the machine, outside of all sessions.
     pub fn says(&self, words: &[&str]) -> String {
         let output = self.run(words);
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// What `systemctl --user` says to the account, outside of all sessions.
+    /// The output of `systemctl --user` for the account, outside of all sessions.
     pub fn manager(&self, words: &[&str]) -> String {
         let runtime = format!("XDG_RUNTIME_DIR=/run/user/{UID}");
         let account = ["setpriv", "--reuid", UID, "--regid", UID, "--clear-groups"];
@@ -161,13 +161,13 @@ impl Machine {
             .expect("nsenter is installed")
     }
 
-    /// Whether the account's processes are gone, its manager too.
+    /// Whether all processes of the account are gone, including its manager.
     pub fn is_deserted(&self) -> bool {
         let slice = format!("sys/fs/cgroup/user.slice/user-{UID}.slice");
         !self.inside(&slice).exists()
     }
 
-    /// Its processes that run from the account's home.
+    /// The machine's processes that run from the account's home.
     pub fn processes(&self) -> Vec<(u32, Vec<String>)> {
         let space = |pid: u32| fs::metadata(format!("/proc/{pid}/ns/pid")).map(|space| space.ino());
         let here = space(self.first).expect("it is up");
@@ -193,7 +193,7 @@ impl Drop for Machine {
             let journal = self.says(&["journalctl", "--no-pager", "-q", "-n", "60"]);
             eprintln!("the machine's journal: {journal}");
         }
-        // With its first process all others are gone, and with them all that was mounted.
+        // When the first process is gone, all others and all mounts are gone.
         if self.first != 0 {
             kill(self.first);
         } else {
@@ -234,7 +234,7 @@ fn prepare() -> TempDir {
     place
 }
 
-/// The script in this directory, to be run with mounts of its own. It ends if the test does.
+/// The script in this directory, run with its own mounts. It ends when the test does.
 fn command(place: &Path, mode: &str, home: &str) -> Command {
     let group = place.file_name().expect("it has a name").to_string_lossy();
     let mut command = Command::new("setpriv");

@@ -1,4 +1,4 @@
-//! A network of a test's own, so that its ports are free and nothing leaves the machine.
+//! A network for a test, so that its ports are free and nothing leaves the machine.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -7,15 +7,16 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-/// A network with a loopback, which lasts as long as this. With it comes a view of the file system in
-/// which `/run` is empty but for the directory that sshd wants: there is no systemd in it.
+/// A network with a loopback, until this is dropped. It comes with a view of the file system in
+/// which `/run` contains only the directory that sshd needs, so that there is no systemd.
 #[derive(Debug)]
 pub struct Network {
     keeper: Child,
 }
 
 impl Network {
-    /// Makes one and moves this thread into it. Threads and programs started after that live there.
+    /// Makes a network and moves this thread into it. Threads and programs started after that are
+    /// in it, too.
     pub fn enter() -> Self {
         let mut keeper = Command::new("unshare")
             .args(["--net", "--mount", "sh", "-c"])

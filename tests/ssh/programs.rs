@@ -9,7 +9,7 @@ use skypipe::provision::Plan;
 /// The real program.
 const SKYPIPE: &str = env!("CARGO_BIN_EXE_skypipe");
 
-/// The public halves of keys, of which nobody has the other ones.
+/// Public keys whose secret keys nobody has.
 pub const FOUNDER: &str =
     "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
@@ -25,8 +25,8 @@ pub fn plan(version: &str) -> Plan {
     }
 }
 
-/// A plan to deploy a static program that says that the stars are wrong and fails: as a satellite, or
-/// whatever it is asked.
+/// A plan to deploy a static program that reports that the stars are wrong, and fails: as a
+/// satellite, or at every command.
 pub fn bad(place: &Path, version: &str, fails_always: bool) -> Plan {
     let condition = if fails_always {
         "true"

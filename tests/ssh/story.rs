@@ -1,4 +1,4 @@
-//! The whole story as people have it, with the real program: from `--setup` to `--reset`.
+//! The complete use, with the real program: from `--setup` to `--reset`.
 
 use crate::common::deployed::{Platform, Sky};
 use crate::host::Host;

@@ -1,5 +1,5 @@
-//! A host whose account has a systemd of its own: what is asked of it, by fakes that keep the same
-//! state; and that the real one understands the unit.
+//! A host whose account has its own systemd. Fakes that keep the same state check the requests to
+//! it. The real systemd checks that it understands the unit.
 
 use std::fs;
 use std::net::TcpStream;
@@ -18,7 +18,7 @@ use crate::{find, launch};
 /// A host with the fakes, and the directory of their state.
 fn managed() -> (Host, PathBuf) {
     let host = Host::with(&Manner {
-        // Of the characters that need care, those of which systemd can start a program.
+        // Only those special characters with which systemd can start a program.
         home: "a h%me",
         ..Manner::default()
     });

@@ -1,20 +1,20 @@
-//! What a person would be told.
+//! A `Talk` that records what a person would be told.
 
 use skypipe::exit::Failure;
 use skypipe::provision::{Choice, Talk};
 use zeroize::Zeroizing;
 
-/// Writes down what is said, and answers nothing.
+/// Records all messages, and answers no question.
 #[derive(Debug, Default)]
 pub struct Notes {
     /// The steps that were begun.
     pub steps: Vec<String>,
-    /// The sentences.
+    /// The messages.
     pub said: Vec<String>,
 }
 
 impl Notes {
-    /// Whether a sentence with these words was said.
+    /// Whether a message contains these words.
     pub fn mention(&self, words: &str) -> bool {
         self.said.iter().any(|sentence| sentence.contains(words))
     }

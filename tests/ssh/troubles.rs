@@ -1,4 +1,4 @@
-//! What goes wrong.
+//! Tests of failures on the host.
 
 use std::fs;
 use std::net::TcpListener;
@@ -118,7 +118,7 @@ fn a_launch_that_was_killed_is_gone_on_with() {
     if !parts::are_there() {
         return;
     }
-    // Each file is written under another name and moved: `mv` is where a step becomes true.
+    // Each file is written under another name and then moved: `mv` is where a step takes effect.
     for upgrade in [false, true] {
         for step in 1..=if upgrade { 3 } else { 4 } {
             let host = Host::up();
@@ -144,7 +144,7 @@ fn a_launch_that_was_killed_is_gone_on_with() {
     }
 }
 
-/// Kills the shell that moves the `step`th file. Files of the supervisor do not count.
+/// Kills the shell that moves the `step`th file. The supervisor's files do not count.
 fn deadly_mv(host: &Host, step: u32) {
     let count = host.file("count");
     fs::write(&count, "").expect("there is room");
@@ -340,8 +340,9 @@ fn the_log_stays_small() {
     assert!((old + &log).ends_with("this is line 29998\nthis is line 29999\n"));
 }
 
-/// Where there is no `flock`, a lock counts as long as its holder lives: not as long as its number is in
-/// the table of processes, which for one that nobody reaps is for ever.
+/// Where there is no `flock`, a lock is valid for as long as its holder lives. It is not valid for
+/// as long as the holder's number is in the table of processes: a process that nobody reaps stays
+/// there for ever.
 #[test]
 fn a_lock_whose_holder_is_dead_and_not_reaped_is_free() {
     let scratch = tempfile::tempdir().expect("there is room");
@@ -367,7 +368,7 @@ fn a_lock_whose_holder_is_dead_and_not_reaped_is_free() {
     };
     let held = lock.with_extension("held");
 
-    // The child takes the lock and dies; `cat`, which its parent has become, never takes note of that.
+    // The child takes the lock and dies. Its parent has become `cat`, which never reaps the child.
     let mut parent = run("sh \"$1\" \"$2\" '' & exec cat");
     eventually("the lock is taken", || held.exists());
     let holder = fs::read_to_string(&held).expect("it can be read");
@@ -380,7 +381,7 @@ fn a_lock_whose_holder_is_dead_and_not_reaped_is_free() {
     drop(parent.stdin.take());
     assert!(parent.wait().expect("it ends").success());
 
-    // One that lives keeps it.
+    // A living holder keeps the lock.
     fs::remove_file(&held).expect("it was left behind");
     let mut alive = run("exec sh \"$1\" \"$2\" stay");
     eventually("the lock is taken", || held.exists());

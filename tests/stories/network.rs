@@ -54,6 +54,25 @@ fn rule_16_nothing_is_lost_or_doubled_by_connections_that_break() {
     }
 }
 
+/// Whoever resumes says how far it came in every stream it remembers, and has no credit for a long message.
+#[test]
+fn rule_16_a_listener_that_has_seen_a_thousand_streams_comes_back() {
+    const STREAMS: usize = 1000;
+    let sky = Environment::sky(&[]);
+    let proxy = Proxy::to(sky.on_port().endpoint());
+    let listener = through(&sky, &proxy, &["-f", "-r", "x"]).start();
+    sky.until_listeners("x", 1);
+    let writers = format!("for i in $(seq {STREAMS}); do echo $i | skypipe -w x || exit 1; done");
+    sky.shell(&writers).done().success();
+    listener.shows(&format!("\n{STREAMS}\n"));
+    proxy.cut();
+    sky.skypipe(&["-w", "x"]).fed("after\n").printed("");
+    listener.shows("after\n");
+    sky.skypipe(&["--eof", "x"]).done().printed("");
+    let numbers: String = (1..=STREAMS).map(|number| format!("{number}\n")).collect();
+    listener.outcome().ended_by_eof(numbers + "after\n");
+}
+
 #[test]
 fn rule_16_clients_come_back_after_a_while_without_a_network() {
     let sky = Environment::sky(&[]);

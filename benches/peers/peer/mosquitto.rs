@@ -1,4 +1,4 @@
-//! mosquitto: MQTT, line by line, with its confirmations (`QoS` 1).
+//! mosquitto: MQTT, line by line, with confirmations (`QoS` 1).
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::shaper::{self, Line};
 struct Mosquitto {
     server: Server,
     port: u16,
-    /// It says there who subscribes.
+    /// The log, in which the server writes its subscriptions.
     log: PathBuf,
     channels: Cell<u32>,
 }

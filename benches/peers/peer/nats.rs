@@ -1,7 +1,7 @@
-//! NATS: its core, which keeps nothing, and `JetStream`, which keeps all in a file.
+//! NATS: its core, which stores nothing, and `JetStream`, which stores everything in a file.
 //!
-//! Its own command line is made for messages that people type, so both ends are a small client of ours: this
-//! program, called in another way.
+//! Its own command line is made for messages that people type. So both ends are a small client of
+//! ours: this program, with other arguments.
 
 pub mod client;
 
@@ -13,7 +13,7 @@ use std::rc::Rc;
 use super::{Abilities, Channel, MUCH, Peer, Server, free_port, loopback, program};
 use crate::shaper::{self, Line};
 
-/// A server, for both.
+/// A server for both variants.
 struct Nats {
     server: Server,
     port: u16,
@@ -33,7 +33,8 @@ pub fn all(directory: &Path) -> Vec<Box<dyn Peer>> {
     let (port, http) = (free_port(), free_port());
     let config = directory.join("nats.conf");
     let store = directory.join("jetstream");
-    // Whoever is asked whether he is still there would have to answer in the middle of what he sends.
+    // Without this, the server would send pings, and a client would have to answer in the middle of
+    // its data.
     let text = format!(
         "host: 127.0.0.1\nport: {port}\nhttp: \"127.0.0.1:{http}\"\nping_interval: \"1h\"\n\
          jetstream {{ store_dir: \"{}\" }}\n",
@@ -117,7 +118,8 @@ impl Peer for Way {
     }
 }
 
-/// How many subscriptions the server has whose names, with a quotation mark before them, begin so.
+/// How many subscriptions of the server have names that begin like this, with a quotation mark in
+/// front.
 fn subscriptions(http: u16, start: &str) -> usize {
     let list = ureq::get(format!("http://127.0.0.1:{http}/connz?subs=1")).call();
     let list = list.and_then(|mut list| list.body_mut().read_to_string());

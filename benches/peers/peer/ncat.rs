@@ -1,4 +1,4 @@
-//! `ncat --broker`: everybody gets what anybody sends.
+//! `ncat --broker`: every client gets what any client sends.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! piping-server, with curl on both sides: whoever comes first waits for the other.
+//! piping-server, with curl on both sides. Whichever side comes first waits for the other.
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::shaper::{self, Line};
 struct Piping {
     server: Server,
     port: u16,
-    /// It says there what it is asked for.
+    /// The log, in which the server writes its requests.
     log: PathBuf,
     channels: Cell<u32>,
 }

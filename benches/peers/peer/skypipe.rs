@@ -1,4 +1,4 @@
-//! skypipe: in memory, on disk, private, and on this machine by itself.
+//! skypipe: in memory, on disk, private, and with the satellite that starts by itself.
 
 use std::cell::Cell;
 use std::io::{BufRead, BufReader};
@@ -13,13 +13,13 @@ const SKYPIPE: &str = env!("CARGO_BIN_EXE_skypipe");
 struct Skypipe {
     name: &'static str,
     process: Child,
-    /// Where the satellite is, as `SATELLITE` is written; none for that of this machine.
+    /// The satellite's address, as in `SATELLITE`; `None` for the satellite that starts by itself.
     endpoint: Option<String>,
     home: PathBuf,
     channels: Cell<u32>,
 }
 
-/// All its ways.
+/// All variants.
 pub fn all(directory: &Path) -> Vec<Box<dyn Peer>> {
     let data = |name: &str| directory.join(name).display().to_string();
     vec![
@@ -68,7 +68,8 @@ impl Skypipe {
         }
     }
 
-    /// The satellite that starts by itself; here it is started, so that its process is known.
+    /// The satellite that starts by itself. It is started explicitly here, so that its process is
+    /// known.
     fn local(directory: &Path) -> Self {
         let home = directory.join("home");
         std::fs::create_dir_all(&home).expect("there is room");
@@ -91,7 +92,8 @@ impl Skypipe {
             command
         };
         let process = command(&["--local-satellite", "--idle", "1h"]).spawn();
-        // A client waits for it, or would start one that then ends at once.
+        // A client waits for the satellite. Otherwise it would start another one, which would then
+        // exit at once.
         let found = command(&["--list"]).status().expect("it can be run");
         assert!(found.success(), "the satellite of this machine is there");
         Self {
@@ -140,14 +142,14 @@ impl Skypipe {
     }
 }
 
-/// How many listeners a pipe has, as a list of all pipes tells.
+/// The number of listeners of a pipe, from a list of all pipes.
 fn listeners(mut list: Command, pipe: &str) -> usize {
     let list = list.stdin(Stdio::null()).output().expect("it can be run");
     let list = String::from_utf8_lossy(&list.stdout);
     let mut rows = list
         .lines()
         .map(|row| row.split_whitespace().collect::<Vec<_>>());
-    // NAME, waiting streams, bytes, writers, listeners
+    // The columns are: name, unread streams, bytes, writers, listeners.
     let row = rows.find(|row| row.first() == Some(&pipe));
     row.and_then(|row| row.get(4)?.parse().ok()).unwrap_or(0)
 }
@@ -160,7 +162,7 @@ impl Peer for Skypipe {
     fn abilities(&self) -> Abilities {
         Abilities {
             triggers: true,
-            // Of the 64 MiB of a satellite's memory.
+            // Part of the 64 MiB of a satellite's memory.
             keeps: if self.name == "skypipe, memory" {
                 40_000_000
             } else {
@@ -193,11 +195,11 @@ impl Drop for Skypipe {
     }
 }
 
-/// What stands behind `start` in the first line that begins so.
+/// The text after `start` in the first line that begins with it.
 fn first_line(output: impl std::io::Read + Send + 'static, start: &'static str) -> String {
     let mut lines = BufReader::new(output).lines();
     let found = lines.find_map(|line| Some(line.ok()?.strip_prefix(start)?.to_owned()));
-    // What else it says is read, so that it never waits.
+    // The rest of the output is read, so that the program never blocks.
     std::thread::spawn(move || lines.for_each(drop));
     found.expect("it says where it listens").trim().to_owned()
 }

@@ -1,4 +1,4 @@
-//! socat: a relay that knows nothing, between a sender and a receiver; in the clear and with TLS.
+//! socat: a simple relay between a sender and a receiver, unencrypted and with TLS.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,7 +8,7 @@ use crate::shaper::{self, Line};
 use crate::sockets;
 
 struct Socat {
-    /// With TLS on both hops.
+    /// The certificate for TLS on both hops.
     certificate: Option<PathBuf>,
 }
 
@@ -45,7 +45,7 @@ impl Socat {
 
     fn relay(&self, line: Option<Line>) -> Channel {
         let (left, right) = (free_port(), free_port());
-        // It takes the reader first, and listens for the writer once it has it.
+        // The relay first accepts the reader, and then listens for the writer.
         let mut relay = Command::new("socat");
         relay.args(["-U", BLOCKS]);
         let own = Server::start(relay.args([self.listen(right), self.listen(left)]));
@@ -88,7 +88,7 @@ impl Peer for Socat {
 /// 256 KiB at a time.
 const BLOCKS: &str = "-b262144";
 
-/// In one direction.
+/// A socat in one direction.
 fn command(addresses: [&str; 2]) -> Command {
     let mut socat = Command::new("socat");
     socat.args(["-u", BLOCKS]).args(addresses);

@@ -1,4 +1,4 @@
-//! ssh: both ends log in to the same host, where a FIFO lies between them. The host is this one.
+//! ssh: both ends log in to the same host, which has a FIFO between them. The host is this machine.
 
 use std::cell::Cell;
 use std::fs;
@@ -25,7 +25,8 @@ pub fn all(directory: &Path) -> Vec<Box<dyn Peer>> {
     fs::create_dir_all(&directory).expect("there is room");
     let port = free_port();
     configure(&directory, port);
-    // sshd separates its privileges in a directory that a system without a running sshd may lack.
+    // sshd separates its privileges in a directory that is missing on a system without a running
+    // sshd.
     let _ = fs::create_dir_all("/run/sshd");
     let mut sshd = Command::new(sshd);
     sshd.args(["-D", "-e", "-f"]).arg(directory.join("sshd"));
@@ -39,7 +40,7 @@ pub fn all(directory: &Path) -> Vec<Box<dyn Peer>> {
     })]
 }
 
-/// Keys, and what both sides are told.
+/// Makes the keys, and the configuration of both sides.
 fn configure(directory: &Path, port: u16) {
     let at = |name: &str| directory.join(name).display().to_string();
     for name in ["host", "user"] {
@@ -124,7 +125,7 @@ fn ssh(config: &Path, port: u16, remote: &str) -> Command {
     ssh
 }
 
-/// How many of a process and its children are `cat FIFO`, and wait for it.
+/// How many of a process and its children are `cat FIFO` and wait for it.
 fn readers(pid: u32, fifo: &str) -> usize {
     let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let is_reader = words == format!("cat\0{fifo}\0").as_bytes() && is_asleep(pid);

@@ -89,6 +89,54 @@ fn a_full_page_of_a_listing_fits_a_command() {
     assert!(encode(&page).len() <= MAX_COMMAND);
 }
 
+/// A connection without credit takes no longer frame, and who resumes or renews keys may have none.
+#[test]
+fn every_command_fits_a_free_frame() {
+    let progress = Progress {
+        stream: Uuid::max(),
+        at: u64::MAX,
+        ended: true,
+    };
+    let listen = Request::Listen {
+        listener: Uuid::max(),
+        pipe: "n".repeat(MAX_NAME),
+        mode: Mode::Default,
+        window: u64::MAX,
+        resume: Some(Resume {
+            turns: u64::MAX,
+            cost: u64::MAX,
+            line: Some(Uuid::max()),
+            streams: vec![progress; MAX_PROGRESS],
+        }),
+    };
+    let long = |len: usize| Bytes::from(vec![0xff; len]);
+    let phrase = Request::SetPhrase {
+        epoch: u32::MAX,
+        phrase: Some(Phrase {
+            wrapped: long(MAX_BOX),
+            boxing: PublicKey([0xff; 32]),
+            boxed: long(MAX_BOX),
+            voucher: long(MAX_VOUCHER),
+        }),
+    };
+    let invite = Request::Invite(NewKey {
+        name: "n".repeat(MAX_KEY_NAME),
+        public: PublicKey([0xff; 32]),
+        boxing: PublicKey([0xff; 32]),
+        rights: Rights::ALL,
+        pipes: vec!["n".repeat(MAX_PATTERN); MAX_PATTERNS],
+        expires: Some(u64::MAX),
+        quota: Some(u64::MAX),
+        epoch: u32::MAX,
+        boxed: Some(long(MAX_BOX)),
+        voucher: Some(long(MAX_VOUCHER)),
+    });
+    for command in [listen, phrase, invite] {
+        let len = encode(&command).len();
+        assert!(len <= crate::broker::FREE_FRAME, "{len}: {command:?}");
+    }
+}
+
 #[test]
 fn names_are_checked() {
     assert!(name_fault(&"x".repeat(255)).is_none());

@@ -1,17 +1,18 @@
-//! A look at descriptors 0, 1 and 2 before Rust's runtime puts `/dev/null` in the place of those that
-//! are closed. An unsafe corner: a function that the system's loader calls before `main`.
+//! Checks descriptors 0, 1 and 2 before Rust's runtime opens `/dev/null` in place of those that are
+//! closed. This module has unsafe code: a function that the system's loader calls before `main`.
 //!
-//! Programs in ELF list such functions in the section `.init_array`, those of Apple's systems in
-//! `__mod_init_func`. Where neither is the case the function is never called, and all three count as open.
+//! ELF programs list such functions in the section `.init_array`, programs of Apple's systems in
+//! `__mod_init_func`. On other systems the function is never called, and all three descriptors
+//! count as open.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Bit n stands for descriptor n.
+/// Bit n is set if descriptor n was open.
 static OPEN: AtomicU8 = AtomicU8::new(0b111);
 
-// SAFETY: a section of this name holds pointers to functions of the C ABI, which is what this is. The
-// function is called once, before there is a second thread. It must not count on Rust's runtime, which
-// has not begun, and does not: it makes three system calls and writes one atomic.
+// SAFETY: a section with this name holds pointers to functions of the C ABI, and this function is
+// one. It is called once, before there is a second thread. It must not rely on Rust's runtime,
+// which has not started. It does not: it makes three system calls and writes one atomic.
 #[used]
 #[cfg_attr(
     target_vendor = "apple",
@@ -31,14 +32,15 @@ static LOOK: extern "C" fn() = look;
 )]
 extern "C" fn look() {
     let is_open = |fd: &i32| {
-        // SAFETY: the call reads the flags of a descriptor, and says so if there is none.
+        // SAFETY: the call reads the flags of a descriptor, and reports an error if there is no
+        // such descriptor.
         unsafe { libc::fcntl(*fd, libc::F_GETFD) != -1 }
     };
     let open = (0..3).filter(is_open).fold(0, |open, fd| open | 1 << fd);
     OPEN.store(open, Ordering::Relaxed);
 }
 
-/// Whether this descriptor, 0, 1 or 2, was open when the program started.
+/// Whether this descriptor (0, 1 or 2) was open when the program started.
 pub(super) fn was_open(fd: u8) -> bool {
     OPEN.load(Ordering::Relaxed) >> fd & 1 == 1
 }

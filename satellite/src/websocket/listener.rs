@@ -1,15 +1,15 @@
-//! Where a satellite takes WebSockets: from something in front of it that ends TLS and speaks HTTP.
+//! Accepts WebSockets from a front, such as a web server, that terminates TLS and speaks HTTP.
 //!
-//! Owns the listening socket, the handshakes and one relay for each connection, which ends at the
-//! satellite's own socket: there it is a client like any other, with the same TLS inside. One thread serves
-//! all of them. Never looks into what is relayed.
+//! Owns the listening socket, the handshakes and one relay for each connection. The relay ends at
+//! the satellite's own socket, where the client is like any other, with the same TLS inside. One
+//! thread serves all connections. It never looks into what is relayed. Each round of its loop:
 //!
-//! Each round of its loop:
-//!
-//! 1. Wait until a connection comes, one can go on, or a handshake has taken too long.
-//! 2. Accept what has come, up to the limit. When the system has no descriptor left, pause that.
-//! 3. Go on with each connection that is ready, for a bounded number of bytes.
-//! 4. Close those that are over or late.
+//! 1. Wait for a new connection, for a connection that can continue, or for the time limit of a
+//!    handshake.
+//! 2. Let each ready connection move a bounded number of bytes, and close those that have ended or
+//!    are late.
+//! 3. Accept new connections, up to the limit. When the system has no descriptor left, pause
+//!    accepting.
 
 use std::io;
 use std::net::{TcpListener, TcpStream};
@@ -26,20 +26,20 @@ use tungstenite::{HandshakeError, WebSocket, accept_hdr_with_config};
 use super::{Messages, PROTOCOL, limits};
 use crate::relay::{Outer, Progress, Relay};
 
-/// How long a handshake may take: as long as that of ZeroMQ.
+/// The time limit of a handshake, the same as ZeroMQ's.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 
-/// How long nothing is accepted after the system has refused to.
+/// How long nothing is accepted after the system refused a connection.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// The header that names the protocol in a WebSocket.
+/// The header that names the subprotocol of a WebSocket.
 const PROTOCOL_HEADER: &str = "Sec-WebSocket-Protocol";
 
 /// Connects to the satellite's own socket.
 pub(crate) type Connect = Box<dyn Fn() -> io::Result<UnixStream> + Send>;
 
-/// Takes WebSockets on a thread of its own for as long as the process lives: at most `limit` at once.
-/// `connect` leads to the satellite.
+/// Accepts WebSockets on another thread for as long as the process lives, at most `limit` at once.
+/// `connect` connects to the satellite.
 ///
 /// # Errors
 ///
@@ -62,7 +62,7 @@ struct Gate {
     listener: TcpListener,
     limit: usize,
     connect: Connect,
-    /// Until when nothing is accepted.
+    /// The time until which nothing is accepted.
     paused: Option<Instant>,
     connections: Vec<Connection>,
 }
@@ -70,15 +70,14 @@ struct Gate {
 type Check = fn(&Request, Response) -> Result<Response, ErrorResponse>;
 type Handshake = MidHandshake<ServerHandshake<TcpStream, Check>>;
 
-/// A connection that was accepted.
 enum Connection {
-    /// It has not shaken hands, and has until then.
+    /// The handshake is not finished. It has to be by this time.
     New(Box<Handshake>, Instant),
-    /// It is relayed.
+    /// The handshake is finished, and the bytes are relayed.
     Relayed(Relay),
 }
 
-/// Whether a connection lives on.
+/// Whether to keep a connection after a step.
 enum Next {
     Keep(Connection, Progress),
     Close,
@@ -90,7 +89,7 @@ impl Gate {
         let mut more = false;
         loop {
             let Ok(comes) = self.wait(more, &mut is_ready) else {
-                // No descriptor of ours is bad, so it is want of memory, which passes.
+                // All our descriptors are valid, so the system lacks memory, which is temporary.
                 thread::sleep(PAUSE);
                 continue;
             };
@@ -101,7 +100,8 @@ impl Gate {
         }
     }
 
-    /// Waits; notes which connections are ready, and returns whether a new one has come.
+    /// Waits, notes which connections are ready, and returns whether there is a new one. `more`
+    /// means not to wait.
     fn wait(&mut self, more: bool, is_ready: &mut Vec<bool>) -> io::Result<bool> {
         let now = Instant::now();
         self.paused = self.paused.filter(|until| *until > now);
@@ -134,7 +134,8 @@ impl Gate {
         Ok(first.iter().any(|listener| !listener.revents().is_empty()))
     }
 
-    /// How long until there is something to do, if nothing happens.
+    /// The time until the next handshake is late or a pause ends; `None` if there is nothing to
+    /// wait for.
     fn due(&self, now: Instant) -> Option<Duration> {
         let handshakes = self.connections.iter().filter_map(|it| match it {
             Connection::New(_, until) => Some(*until),
@@ -144,7 +145,8 @@ impl Gate {
         first.map(|due| due.saturating_duration_since(now))
     }
 
-    /// Goes on with those that are ready, and closes what is over; whether one could go on at once.
+    /// Serves the ready connections, and closes those that have ended or are late. Returns whether
+    /// one of them could continue at once.
     fn go_on(&mut self, is_ready: &[bool]) -> bool {
         let now = Instant::now();
         let mut more = false;
@@ -181,7 +183,7 @@ impl Gate {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // The one that came is gone already, or there is no descriptor for it.
+                // The new connection is gone already, or there is no descriptor for it.
                 Err(_) => {
                     self.paused = Some(Instant::now() + PAUSE);
                     return;
@@ -234,7 +236,7 @@ impl Connection {
     }
 }
 
-/// Refuses what asks for another protocol.
+/// Refuses a request for another subprotocol.
 #[expect(clippy::result_large_err, reason = "the library wants it so")]
 fn check(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
     let asked = request.headers().get(PROTOCOL_HEADER);

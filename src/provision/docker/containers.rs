@@ -1,6 +1,7 @@
-//! Containers and volumes, as the Engine API has them.
+//! Containers and volumes, as the Engine API defines them.
 //!
-//! Owns the requests about them and what is read of the answers. Which container is which is for others.
+//! Owns the requests about them, and the fields that are read from the answers. Other modules
+//! decide which container is which.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -14,51 +15,51 @@ use super::names::LABEL;
 use super::stream::{Output, words};
 use crate::provision::http::Body;
 
-/// How long a container has to end in order before it is killed.
+/// How long a container may take to stop before the engine kills it.
 const STOPPING: Duration = Duration::from_secs(30);
 
-/// How long an engine may take for a step with a container, such as to start it.
+/// The time limit for one request about a container, such as starting it.
 const STEP: Duration = Duration::from_secs(120);
 
-/// How long an engine may take to know how a command ended whose output is over.
+/// How long an engine may take to report the exit code of a command whose output has ended.
 const ENDING: Duration = Duration::from_secs(10);
 
-/// How many of a container's last lines are told.
+/// How many of a container's last log lines are shown.
 const LAST_LINES: usize = 10;
 
 /// A container in a list.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Listed {
-    /// Its identity.
+    /// The container's id.
     pub id: String,
-    /// Its names, each after a slash.
+    /// The container's names, each with a leading slash.
     #[serde(default)]
     pub names: Vec<String>,
-    /// Its labels.
+    /// The container's labels.
     #[serde(default, deserialize_with = "or_default")]
     pub labels: BTreeMap<String, String>,
     /// `created`, `running`, `exited` and others.
     pub state: String,
 }
 
-/// A container as it is when one looks into it.
+/// A container, as the engine describes it in detail.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Container {
-    /// The identity of its image.
+    /// The id of the container's image.
     pub image: String,
-    /// Whether it runs.
+    /// Whether the container runs.
     pub state: Condition,
-    /// How often the engine has started it again.
+    /// How often the engine has restarted the container.
     #[serde(default)]
     pub restart_count: i64,
-    /// What it was made of.
+    /// The configuration from which the container was created.
     pub config: Config,
     host_config: HostConfig,
 }
 
-/// Whether a container runs.
+/// The state of a container.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Condition {
@@ -73,19 +74,19 @@ pub struct Condition {
 }
 
 impl Condition {
-    /// Whether it runs, and is not between an end and the next beginning.
+    /// Whether the container runs, and is not about to be restarted.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.running && !self.restarting
     }
 
-    /// Whether it has ended and is not about to begin anew.
+    /// Whether the container has exited and is not about to be restarted.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         !self.running && !self.restarting && !self.is_new()
     }
 
-    /// Whether it was made and never started.
+    /// Whether the container was created and never started.
     #[must_use]
     pub fn is_new(&self) -> bool {
         matches!(
@@ -95,14 +96,14 @@ impl Condition {
     }
 }
 
-/// What a container was made of.
+/// The configuration from which a container was created.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Config {
-    /// Its labels.
+    /// The container's labels.
     #[serde(default, deserialize_with = "or_default")]
     pub labels: BTreeMap<String, String>,
-    /// The words of its command line after the program.
+    /// The arguments of the program in the container.
     #[serde(default, deserialize_with = "or_default")]
     pub cmd: Vec<String>,
 }
@@ -124,15 +125,15 @@ struct Binding {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Volume {
-    /// Its name.
+    /// The volume's name.
     pub name: String,
-    /// Its labels.
+    /// The volume's labels.
     #[serde(default, deserialize_with = "or_default")]
     pub labels: BTreeMap<String, String>,
 }
 
 impl Container {
-    /// The port of its machine at which a port of its own, such as `9000/tcp`, is reached.
+    /// The host port to which a port of the container, such as `9000/tcp`, is published.
     #[must_use]
     pub fn port(&self, own: &str) -> Option<u16> {
         let bindings = self.host_config.port_bindings.get(own)?.as_ref()?;
@@ -142,7 +143,7 @@ impl Container {
     }
 }
 
-/// Engines write `null` for what is empty.
+/// Reads `null` as the default value: engines write `null` for what is empty.
 fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: serde::Deserializer<'de>,
@@ -151,41 +152,41 @@ where
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// The query for what has our label: `{"label":["org.skypipe.satellite=1"]}`.
+/// The query for objects with our label: `{"label":["org.skypipe.satellite=1"]}`.
 fn ours() -> String {
     format!("filters=%7B%22label%22%3A%5B%22{LABEL}%3D1%22%5D%7D")
 }
 
 impl Engine {
-    /// All containers with our label, whether they run or not.
+    /// All containers with our label, running or not.
     pub fn labelled(&self) -> Result<Vec<Listed>, Fault> {
         Ok(self
             .get(&format!("/containers/json?all=1&{}", ours()))?
             .unwrap_or_default())
     }
 
-    /// The container of this name or identity.
+    /// The container with this name or id; `None` if there is none.
     pub fn container(&self, name: &str) -> Result<Option<Container>, Fault> {
         self.get(&format!("/containers/{name}/json"))
     }
 
-    /// Makes a container.
+    /// Creates a container.
     pub fn create(&self, name: &str, body: &Value) -> Result<(), Fault> {
         self.post::<Value>(&format!("/containers/create?name={name}"), body)
             .map(drop)
     }
 
-    /// Starts a container; one that runs already is no fault.
+    /// Starts a container. Starting a running container succeeds.
     pub fn start(&self, name: &str) -> Result<(), Fault> {
         self.step(&format!("/containers/{name}/start"))
     }
 
-    /// Ends a container in order; one that has ended is no fault.
+    /// Stops a container in an orderly way. Stopping a stopped container succeeds.
     pub fn stop(&self, name: &str) -> Result<(), Fault> {
         self.step(&format!("/containers/{name}/stop?t={}", STOPPING.as_secs()))
     }
 
-    /// Gives a container another name.
+    /// Renames a container.
     pub fn rename(&self, name: &str, new: &str) -> Result<(), Fault> {
         self.step(&format!("/containers/{name}/rename?name={new}"))
     }
@@ -195,13 +196,13 @@ impl Engine {
             .map(drop)
     }
 
-    /// Removes a container, running or not, and volumes without a name that it alone has.
+    /// Removes a container, running or not, and the unnamed volumes that only this container uses.
     pub fn remove(&self, name: &str) -> Result<(), Fault> {
         self.delete(&format!("/containers/{name}?force=1&v=1"))
     }
 
-    /// The exit code of a container that has ended. What [`Engine::container`] says of it may be from
-    /// before Podman has taken in the end: it is 0 then, whatever the program said.
+    /// The exit code of a container that has exited. [`Engine::container`] may report an outdated
+    /// one: it reads 0 until Podman has processed the exit.
     pub fn exit_code(&self, name: &str) -> Result<i64, Fault> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
@@ -213,7 +214,7 @@ impl Engine {
         read::<Waited>(&answer).map(|waited| waited.status_code)
     }
 
-    /// The last lines that a container wrote, for people; best effort.
+    /// The last lines that a container wrote, for people. Empty if the engine does not return them.
     #[must_use]
     pub fn last_words(&self, name: &str) -> String {
         let path = format!("/containers/{name}/logs?stdout=1&stderr=1&tail={LAST_LINES}");
@@ -226,7 +227,7 @@ impl Engine {
             .unwrap_or_default()
     }
 
-    /// Runs a command in a container that runs; returns its exit code and what it wrote.
+    /// Runs a command in a running container, and returns its exit code and its output.
     pub fn run(
         &self,
         name: &str,
@@ -268,7 +269,7 @@ impl Engine {
         }
     }
 
-    /// The volume of this name.
+    /// The volume with this name; `None` if there is none.
     pub fn volume(&self, name: &str) -> Result<Option<Volume>, Fault> {
         self.get(&format!("/volumes/{name}"))
     }
@@ -285,7 +286,7 @@ impl Engine {
         Ok(answer.unwrap_or_default().volumes)
     }
 
-    /// Makes a volume.
+    /// Creates a volume.
     pub fn create_volume(
         &self,
         name: &str,
@@ -295,7 +296,7 @@ impl Engine {
         self.post::<Value>("/volumes/create", &body).map(drop)
     }
 
-    /// Removes a volume that no container has.
+    /// Removes a volume that no container uses.
     pub fn remove_volume(&self, name: &str) -> Result<(), Fault> {
         self.delete(&format!("/volumes/{name}"))
     }
@@ -320,7 +321,7 @@ mod tests {
 
     #[test]
     fn what_is_started_again_and_again_does_not_run() {
-        // Docker says both of a container that waits for its next start.
+        // Docker reports both states for a container that waits for its restart.
         let text =
             r#"{"Status": "restarting", "Running": true, "Restarting": true, "ExitCode": 1}"#;
         let state: Condition = serde_json::from_str(text).expect("it is one");

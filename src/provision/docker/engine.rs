@@ -1,8 +1,8 @@
-//! An engine that was found, and how it is asked.
+//! A container engine, and how to query it.
 //!
-//! Owns the connection, what a status means, and the words for what the engine refuses. What is asked of
-//! it is in `containers`, `images` and `volumes`. The paths name no version of the API: engines differ in
-//! which they still know, and without one each takes its own.
+//! Owns the connection, the meaning of a status, and the text of refusals. The requests are in
+//! `containers` and `images`. The paths name no version of the API: engines support different
+//! versions, and without one each engine uses its own.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -19,24 +19,24 @@ use crate::exit::Failure;
 use crate::provision::bracketed;
 use crate::provision::http::{Answer, Body, Http, PATIENCE};
 
-/// An engine.
+/// A container engine.
 #[derive(Debug)]
 pub struct Engine {
     http: Http,
-    /// What it is called in a message.
+    /// The engine's name in messages.
     place: String,
-    /// What kind of processor it runs on, in the words of images.
+    /// The engine's processor, as images name it.
     pub architecture: String,
-    /// Whether it is Podman.
+    /// Whether the engine is Podman.
     pub is_podman: bool,
 }
 
-/// Why the engine did not do it.
+/// Why the engine did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// There was no answer; it may have done it.
+    /// There was no answer. The engine may have done it.
     Lost(String),
-    /// It said no, with a status and its words.
+    /// The engine refused, with this status and this text.
     Refused(u16, String),
 }
 
@@ -58,7 +58,7 @@ impl From<Fault> for Failure {
     }
 }
 
-/// What is read of `GET /version`.
+/// The fields that are read from `GET /version`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Version {
@@ -76,11 +76,12 @@ struct Component {
 }
 
 impl Engine {
-    /// The one that listens at `path` on this machine, or is forwarded to it from `place`.
+    /// Connects to the engine that listens at `path` on this machine. The socket may also be
+    /// forwarded from `place`.
     ///
     /// # Errors
     ///
-    /// When there is none, or it may not be used.
+    /// When there is no engine, or this user may not use it.
     pub fn at_path(path: &Path, place: &str) -> Result<Self, Failure> {
         if let Err(error) = UnixStream::connect(path) {
             let why = match error.kind() {
@@ -102,11 +103,12 @@ impl Engine {
         Self::open(Http::unix(path), place)
     }
 
-    /// The one that listens at a host and port, without protection.
+    /// Connects to the engine that listens at a host and port, without encryption or
+    /// authentication.
     ///
     /// # Errors
     ///
-    /// When there is none.
+    /// When there is no engine.
     pub fn at_port(host: &str, port: u16, place: &str) -> Result<Self, Failure> {
         Self::open(
             Http::new(&format!("http://{}:{port}", bracketed(host))),
@@ -137,13 +139,13 @@ impl Engine {
         })
     }
 
-    /// What it is called in a message.
+    /// The engine's name in messages.
     #[must_use]
     pub fn place(&self) -> &str {
         &self.place
     }
 
-    /// Asks for something that is there or not.
+    /// Gets an object; `None` if it does not exist.
     pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Fault> {
         match self.ask(PATIENCE, "GET", path, Body::Empty, &[200]) {
             Ok(answer) => read(&answer).map(Some),
@@ -152,18 +154,18 @@ impl Engine {
         }
     }
 
-    /// Sends JSON, and reads the answer.
+    /// Sends JSON, and parses the answer.
     pub(super) fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, Fault> {
         read(&self.ask(PATIENCE, "POST", path, Body::Json(body), &[200, 201])?)
     }
 
-    /// Deletes something; what is gone already is no fault.
+    /// Deletes an object. Deleting one that does not exist succeeds.
     pub(super) fn delete(&self, path: &str) -> Result<(), Fault> {
         self.ask(PATIENCE, "DELETE", path, Body::Empty, &[200, 204, 404])
             .map(drop)
     }
 
-    /// Sends any request; each status but these is a refusal.
+    /// Sends a request. Every status except these is a refusal.
     pub(super) fn ask(
         &self,
         patience: Duration,

@@ -1,7 +1,8 @@
 //! The satellite's image on an engine.
 //!
-//! Owns how it gets there, what it is called there, and its removal. An image of ours is called after what
-//! is in it, so that the name of one never moves to another: what is left over can be told by its name.
+//! Owns how the image gets there, its name there, and its removal. The name of an image of ours
+//! contains the beginning of its digest. A name therefore never moves to another image, and
+//! leftover images are recognised by their names.
 
 use std::time::Duration;
 
@@ -15,18 +16,18 @@ use crate::provision::http::Body;
 use crate::provision::image::{Architecture, Image, satellite};
 use crate::provision::{Plan, Talk, megabytes};
 
-/// How long it may take to send an image to an engine, or an engine to pull one.
+/// How long sending an image to an engine, or pulling one, may take.
 const TRANSFER: Duration = Duration::from_secs(1800);
 
-/// How many digits of its digest an image's name has.
+/// How many digits of the digest an image's name has.
 const DIGITS: usize = 12;
 
-/// An image that an engine has.
+/// An image on an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Present {
-    /// What it is called there.
+    /// The image's name on the engine.
     pub name: String,
-    /// Its identity there.
+    /// The image's id on the engine.
     pub id: String,
 }
 
@@ -45,11 +46,12 @@ struct Listed {
     repo_tags: Option<Vec<String>>,
 }
 
-/// Sees to it that the engine has the image that is to be deployed.
+/// Makes sure that the engine has the image to deploy.
 ///
 /// # Errors
 ///
-/// When there is no program for such a machine, or the engine does not take or get the image.
+/// When there is no program for the engine's processor, or the engine does not accept or get the
+/// image.
 pub fn provide(engine: &Engine, plan: &Plan, talk: &mut dyn Talk) -> Result<Present, Failure> {
     match &plan.image {
         Some(reference) => pull(engine, reference, talk),
@@ -57,7 +59,7 @@ pub fn provide(engine: &Engine, plan: &Plan, talk: &mut dyn Talk) -> Result<Pres
     }
 }
 
-/// Packs the program and sends it, if the engine does not have it already.
+/// Packs the program and sends the image, unless the engine has it already.
 fn send(engine: &Engine, plan: &Plan, talk: &mut dyn Talk) -> Result<Present, Failure> {
     let architecture = Architecture::read(&engine.architecture).ok_or_else(|| {
         Failure::failed(format!(
@@ -76,7 +78,8 @@ fn send(engine: &Engine, plan: &Plan, talk: &mut dyn Talk) -> Result<Present, Fa
     talk.begin("load the image");
     if let Some(Inspected { id, repo_tags }) = inspect(engine, &name)? {
         talk.done("it is there already");
-        // Podman puts localhost/ in front of it: the name is the one that a load would tell.
+        // Podman puts `localhost/` in front of the name. The name that a load would report is the
+        // one that counts.
         let is_it = |whole: &String| is_ours(whole) && whole.ends_with(&name);
         let whole = repo_tags.unwrap_or_default().into_iter().find(is_it);
         let name = whole.unwrap_or(name);
@@ -92,7 +95,7 @@ fn send(engine: &Engine, plan: &Plan, talk: &mut dyn Talk) -> Result<Present, Fa
     named(engine, name)
 }
 
-/// Has the engine pull an image from a registry.
+/// Makes the engine pull an image from a registry.
 fn pull(engine: &Engine, reference: &str, talk: &mut dyn Talk) -> Result<Present, Failure> {
     let reference = whole(reference)?;
     talk.begin("pull the image");
@@ -119,7 +122,7 @@ fn inspect(engine: &Engine, name: &str) -> Result<Option<Inspected>, Fault> {
     engine.get(&format!("/images/{name}/json"))
 }
 
-/// A reference with a tag or a digest: without one, Docker pulls all tags there are.
+/// The reference with a tag or a digest. Without one, Docker would pull all tags.
 fn whole(reference: &str) -> Result<String, Failure> {
     let fits = |letter: char| letter.is_ascii_alphanumeric() || "./:@_-".contains(letter);
     let begins = reference.starts_with(|letter: char| letter.is_ascii_alphanumeric());
@@ -134,7 +137,8 @@ fn whole(reference: &str) -> Result<String, Failure> {
     }
 }
 
-/// A tag: the version, with whatever a tag may not have in it replaced, and the beginning of the digest.
+/// The tag of an image: the version, with each character that a tag may not have replaced, and the
+/// beginning of the digest.
 fn tag(version: &str, digest: &str) -> String {
     let fits = |letter: char| letter.is_ascii_alphanumeric() || letter == '.' || letter == '_';
     let version = version.replace(|letter| !fits(letter), "-");
@@ -142,8 +146,8 @@ fn tag(version: &str, digest: &str) -> String {
     format!("{version}-{}", digits.collect::<String>())
 }
 
-/// Whether a name, with a tag, is one that `send` gives. One that somebody has built and called so has another
-/// tag.
+/// Whether `send` gives names of this form. An image that somebody built under our name has another
+/// form of tag.
 fn is_ours(name: &str) -> bool {
     let name = ["localhost/", "docker.io/library/"]
         .iter()
@@ -159,11 +163,11 @@ fn is_ours(name: &str) -> bool {
     })
 }
 
-/// The names of all images of ours that the engine has.
+/// The names of all images of ours on the engine.
 ///
 /// # Errors
 ///
-/// When it cannot be asked.
+/// When the engine cannot be queried.
 pub fn ours(engine: &Engine) -> Result<Vec<String>, Fault> {
     let images = engine
         .get::<Vec<Listed>>("/images/json")?
@@ -175,7 +179,7 @@ pub fn ours(engine: &Engine) -> Result<Vec<String>, Fault> {
     Ok(names.filter(|name| is_ours(name)).collect())
 }
 
-/// Removes an image by its name, unless a container has it.
+/// Removes an image by its name, unless a container uses it.
 ///
 /// # Errors
 ///

@@ -1,16 +1,17 @@
-//! How a satellite gets to run on an engine, and how one takes another's place.
+//! Starts a satellite on an engine, or replaces a running one.
 //!
-//! Owns the order of the steps, which can break off anywhere:
+//! Owns the order of the steps, each of which can be interrupted:
 //!
-//! 1. The volume is made, with the founder in its labels: from here on something is found.
-//! 2. What an upgrade that broke off left is put right: of two containers the new one stays if it works;
-//!    else it goes, and the old one gets its name back and is started.
-//! 3. The image is sent or pulled.
-//! 4. Without a container one is made and started. One that is as it should be is started. Another one is
-//!    stopped, renamed, and stays until the one in its place works; if that does not, it gets its name back.
-//! 5. The replaced container and images that no container has go.
+//! 1. Make the volume, with the founder in its labels. From here on `find` finds a satellite.
+//! 2. Repair an interrupted upgrade. Of two containers, the new one stays if it works. Otherwise it
+//!    is removed, and the old one gets its name back and is started.
+//! 3. Send or pull the image.
+//! 4. If there is no container, make and start one. If the container is as wanted, start it.
+//!    Otherwise stop and rename it, and keep it until its replacement works. If the replacement
+//!    fails, the old container gets its name back.
+//! 5. Remove the replaced container, and images that no container uses.
 //!
-//! The data is in the volume all the time, which no step here removes.
+//! The data stays in the volume all the time. No step removes the volume.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -24,28 +25,29 @@ use super::wanted::{Wanted, owned};
 use crate::exit::Failure;
 use crate::provision::{Found, Plan, State, Talk};
 
-/// How long a satellite may take until it works.
+/// How long a started satellite may take until its check succeeds.
 const BEGINNING: Duration = Duration::from_secs(60);
 
-/// How long a satellite may take to say whether it works.
+/// The time limit of one check.
 const CHECK: Duration = Duration::from_secs(20);
 
-/// After how long it is asked again for the first time, and at last: Podman keeps a process of each time
-/// for minutes.
+/// The first and the longest pause between two checks. Podman keeps a process for minutes after
+/// each check.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(3));
 
-/// The containers that are there.
+/// The containers that exist when a launch begins.
 struct Remains {
     current: Option<Container>,
     replaced: Option<Container>,
 }
 
-/// Deploys a satellite, or goes on with it. `host` is where others reach the engine's machine, as far as
-/// the engine's address tells.
+/// Deploys a satellite, or continues a launch. `host` is where others reach the engine's machine,
+/// as far as the engine's address tells.
 ///
 /// # Errors
 ///
-/// When it does not run at the end; what was there before runs again then, as far as the engine allows.
+/// When the satellite does not run at the end. The previous container then runs again, as far as
+/// the engine allows.
 pub fn launch(
     engine: &Engine,
     host: &str,
@@ -84,8 +86,8 @@ pub fn launch(
     })
 }
 
-/// The image that the container has, if the plan names none and its version is the same: what was named
-/// once stays, and nothing has to be packed to start it again.
+/// The container's image, if it can stay: the plan names none, and the version is the same. An
+/// image named once stays, and a restart need not pack anything.
 fn kept(current: &Container, plan: &Plan) -> Option<Present> {
     let label = |name: &str| current.config.labels.get(name);
     let names_none = plan.image.is_none() && plan.binary.is_none();
@@ -97,7 +99,8 @@ fn kept(current: &Container, plan: &Plan) -> Option<Present> {
     })
 }
 
-/// The container of this name, if there is one; one without our label is somebody else's.
+/// The container with this name, if there is one. A container without our label belongs to somebody
+/// else, which is an error.
 fn own_container(engine: &Engine, name: &str) -> Result<Option<Container>, Failure> {
     let container = engine.container(name)?;
     if container
@@ -116,8 +119,8 @@ fn is_labelled(labels: &BTreeMap<String, String>) -> bool {
     labels.get(LABEL).is_some_and(|value| value == "1")
 }
 
-/// Makes the volume if there is none. Returns whose satellite it is: who founded it once, for as long as
-/// any of it is left.
+/// Makes the volume if there is none, and returns the satellite's founder. The founder stays the
+/// same for as long as any part of the satellite exists.
 fn founder(
     engine: &Engine,
     remains: &Remains,
@@ -153,7 +156,7 @@ fn founder(
     Ok(founder)
 }
 
-/// Puts right what an upgrade that broke off left: at most one container is there afterwards.
+/// Repairs an interrupted upgrade. At most one container is left.
 fn settle(engine: &Engine, remains: Remains) -> Result<Option<Container>, Failure> {
     let Some(replaced) = remains.replaced else {
         return Ok(remains.current);
@@ -166,20 +169,21 @@ fn settle(engine: &Engine, remains: Remains) -> Result<Option<Container>, Failur
         engine.remove(CONTAINER)?;
     }
     engine.rename(REPLACED, CONTAINER)?;
-    // It is to serve while the image is on its way; if it cannot, the one that takes its place might.
+    // The old container serves while the image is sent. If it cannot start, its replacement still
+    // might.
     if !replaced.state.is_new() {
         let _ = engine.start(CONTAINER);
     }
     Ok(engine.container(CONTAINER)?)
 }
 
-/// Makes a container and starts it; it works at the end.
+/// Makes and starts a container, and waits until it works.
 fn begin(engine: &Engine, wanted: &Wanted) -> Result<(), Failure> {
     engine.create(CONTAINER, &wanted.body(engine.is_podman))?;
     go_on(engine, wanted.port)
 }
 
-/// Starts the container that is there; it works at the end.
+/// Starts the existing container, and waits until it works.
 fn go_on(engine: &Engine, port: u16) -> Result<(), Failure> {
     engine
         .start(CONTAINER)
@@ -188,7 +192,7 @@ fn go_on(engine: &Engine, port: u16) -> Result<(), Failure> {
 }
 
 fn cannot_start(engine: &Engine, port: u16, fault: &Fault) -> Failure {
-    // Docker's words, and those of the system, which Podman passes on.
+    // The text of Docker, and that of the system, which Podman passes on.
     let taken = ["port is already allocated", "address already in use"];
     let words = fault.to_string();
     if taken.iter().any(|mark| words.contains(mark)) {
@@ -200,7 +204,8 @@ fn cannot_start(engine: &Engine, port: u16, fault: &Fault) -> Failure {
     Failure::failed(format!("the satellite cannot be started: {words}"))
 }
 
-/// Waits until the satellite in the container says that it works; fails as soon as it has ended.
+/// Waits until the check of the satellite in the container succeeds. Fails at once if the container
+/// exits or is restarted.
 fn wait_until_it_works(engine: &Engine) -> Result<(), Failure> {
     let deadline = Instant::now() + BEGINNING;
     let mut restarts = None;
@@ -248,15 +253,15 @@ fn ended(engine: &Engine, container: &Container) -> Failure {
     ))
 }
 
-/// The first container: none is left if it does not work.
+/// Makes and starts a container where there was none. Removes it if it does not work.
 fn begin_or_remove(engine: &Engine, wanted: &Wanted) -> Result<(), Failure> {
     begin(engine, wanted).inspect_err(|_| {
-        // The reason is told already, and the next launch removes it as well.
+        // The failure is reported already, and the next launch removes the container as well.
         let _ = engine.remove(CONTAINER);
     })
 }
 
-/// Puts a container in the place of another, which comes back if that does not work.
+/// Replaces a container. If the new one does not work, the old one is restored.
 fn replace(engine: &Engine, wanted: &Wanted) -> Result<(), Failure> {
     engine.stop(CONTAINER)?;
     engine.rename(CONTAINER, REPLACED)?;
@@ -278,7 +283,7 @@ fn bring_back(engine: &Engine) -> Result<(), Fault> {
     engine.start(CONTAINER)
 }
 
-/// Removes what the satellite that runs now does not need.
+/// Removes the container and the images that the running satellite does not need.
 fn tidy(engine: &Engine, image: &Present) -> Result<(), Failure> {
     let mut images = images::ours(engine)?;
     if let Some(replaced) = own_container(engine, REPLACED)? {

@@ -1,34 +1,35 @@
-//! What a satellite's parts are called on an engine.
+//! The names of a satellite's parts on an engine.
 //!
-//! Owns these names. What another version of this program has deployed is found by them, so they stay.
+//! Owns these names. They must not change, because satellites deployed by other versions of this
+//! program are found by them.
 
-/// The label that says `1` on all that is ours.
+/// The label that is `1` on every object of ours.
 pub const LABEL: &str = "org.skypipe.satellite";
 /// The label with the version of the program.
 pub const VERSION: &str = "org.skypipe.version";
-/// The label with the public halves of the founder's keys.
+/// The label with the public keys of the founder.
 pub const FOUNDER: &str = "org.skypipe.founder";
-/// The label with the port from outside.
+/// The label with the port at which others reach the satellite.
 pub const OUTSIDE: &str = "org.skypipe.port";
-/// The label with the host from outside.
+/// The label with the host at which others reach the satellite.
 pub const PUBLIC: &str = "org.skypipe.public";
 /// The label with the name of the image.
 pub const FROM: &str = "org.skypipe.image";
 
-/// The container.
+/// The name of the container.
 pub const CONTAINER: &str = "skypipe-satellite";
-/// The container that is replaced, until the one in its place runs.
+/// The name of the replaced container, until its replacement works.
 pub const REPLACED: &str = "skypipe-satellite-old";
-/// The volume with the satellite's data.
+/// The name of the volume with the satellite's data.
 pub const VOLUME: &str = "skypipe-satellite-data";
-/// The image, without what stands before it and after it.
+/// The name of the image, without registry and tag.
 pub const IMAGE: &str = "skypipe-satellite";
 
-/// The program in the image.
+/// The path of the program in the image.
 pub const PROGRAM: &str = "/skypipe";
-/// Where the volume is in the container.
+/// Where the volume is mounted in the container.
 pub const DATA: &str = "/data";
-/// Where the satellite listens in the container.
+/// The address at which the satellite listens in the container.
 pub const LISTEN: &str = "0.0.0.0:9000";
-/// The port of that, in the words of the Engine API.
+/// The port of that address, as the Engine API writes it.
 pub const INSIDE: &str = "9000/tcp";

@@ -1,28 +1,30 @@
-//! The two kinds of stream in which an engine answers: frames of output, and lines of JSON about progress.
+//! The two kinds of stream in an engine's answers: frames of output, and JSON lines about progress.
 //!
-//! Owns their formats. What comes in is not trusted: lengths are checked, and text for people is made harmless.
+//! Owns their formats. The input is not trusted: lengths are checked, and text for people loses its
+//! control characters.
 
 use serde::Deserialize;
 
-/// The longest text of an engine that is passed on, in characters.
+/// The longest text of an engine that is shown, in characters.
 const MAX_WORDS: usize = 2000;
 
-/// What a command wrote.
+/// The output of a command.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Output {
-    /// To stdout.
+    /// The command's stdout.
     pub stdout: Vec<u8>,
-    /// To stderr.
+    /// The command's stderr.
     pub stderr: Vec<u8>,
 }
 
 impl Output {
-    /// Reads frames: a byte that is 1 for stdout and 2 for stderr, three zeros, the length in four bytes (big
-    /// end first), and as many bytes. The format is in the Engine API's documentation, at "attach to a container".
+    /// Parses frames. A frame is a byte (1 for stdout, 2 for stderr), three zeros, the length in
+    /// four bytes (big endian), and that many bytes. The Engine API documents the format at "attach
+    /// to a container".
     ///
     /// # Errors
     ///
-    /// When it is something else, or breaks off.
+    /// When the input is invalid or incomplete.
     pub fn read(mut bytes: &[u8]) -> Result<Self, String> {
         let mut output = Self::default();
         while !bytes.is_empty() {
@@ -37,7 +39,7 @@ impl Output {
                 .split_at_checked(length)
                 .ok_or("the engine's output breaks off")?;
             match kind {
-                // What was input once comes back as kind 0.
+                // Echoed input has kind 0.
                 0 | 1 => output.stdout.extend_from_slice(frame),
                 2 => output.stderr.extend_from_slice(frame),
                 _ => return Err("the engine's output makes no sense".to_owned()),
@@ -62,11 +64,13 @@ struct Detail {
     message: Option<String>,
 }
 
-/// Reads the answer to a load or a pull: the name of the image that was loaded, if one is told.
+/// Parses the answer to a load or a pull. Returns the name of the loaded image if the answer tells
+/// one.
 ///
 /// # Errors
 ///
-/// The error in it, which comes with status 200: the head was sent before it happened.
+/// When the answer reports an error. The status is 200 even then, because the head was sent before
+/// the error happened.
 pub fn loaded(answer: &[u8]) -> Result<Option<String>, String> {
     let mut name = None;
     for line in serde_json::Deserializer::from_slice(answer).into_iter::<Line>() {
@@ -83,8 +87,8 @@ pub fn loaded(answer: &[u8]) -> Result<Option<String>, String> {
     Ok(name)
 }
 
-/// What an engine said, for people: its `message` if it is JSON, of limited length, and without
-/// characters that a terminal would act upon.
+/// An engine's text, for people: its `message` if it is JSON, limited in length, without characters
+/// that a terminal would act upon.
 #[must_use]
 pub fn words(answer: &[u8]) -> String {
     #[derive(Deserialize)]

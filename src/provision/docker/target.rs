@@ -1,7 +1,7 @@
-//! Which engine is meant: the text that names it, read and written.
+//! The text that names an engine.
 //!
-//! Owns the forms of that text, and what may stand in it: parts of it become arguments of ssh. Never
-//! connects to anything.
+//! Owns the forms of that text, and the characters that it may contain: parts of it become
+//! arguments of ssh. Never connects to anything.
 
 use std::net::Ipv6Addr;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::{env, fmt};
 
 use crate::provision::bracketed;
 
-/// Where engines listen on the machine they run on: Docker's, then Podman's own.
+/// Where engines listen on their own machine: first Docker's socket, then Podman's.
 pub const SOCKETS: [&str; 2] = ["/var/run/docker.sock", "/run/podman/podman.sock"];
 
 /// The port of an engine that listens without TLS.
@@ -18,41 +18,43 @@ const TCP_PORT: u16 = 2375;
 /// An engine of Docker or Podman.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// On this machine, at this path.
+    /// An engine on this machine, at this path.
     Unix(String),
-    /// On another machine, through ssh.
+    /// An engine on another machine, through ssh.
     Ssh(Login),
-    /// At a host (an IPv6 address without brackets) and a port, without any protection.
+    /// An engine at a host (an IPv6 address without brackets) and a port, without encryption or
+    /// authentication.
     Tcp(String, u16),
 }
 
-/// Where to log in with ssh, and what for.
+/// Where ssh logs in, and the engine's socket there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
-    /// The user, if it is not for ssh to know.
+    /// The user; `None` leaves it to ssh's configuration.
     pub user: Option<String>,
-    /// A name, which ssh's configuration may know, or an address (IPv6 without brackets).
+    /// A name that ssh's configuration may know, or an address (IPv6 without brackets).
     pub host: String,
-    /// The port, if it is not for ssh to know.
+    /// The port; `None` leaves it to ssh's configuration.
     pub port: Option<u16>,
-    /// The engine's socket there, if it is not one of the usual ones.
+    /// The engine's socket on that machine; `None` means one of [`SOCKETS`].
     pub socket: Option<String>,
 }
 
-/// What decides which engine `docker` alone means.
+/// Everything that decides which engine `docker` alone means.
 struct Surroundings<'a> {
     variable: &'a dyn Fn(&str) -> Option<String>,
     exists: &'a dyn Fn(&str) -> bool,
 }
 
 impl Target {
-    /// Reads `docker`, `docker+unix:///PATH`, `docker+ssh://[USER@]HOST[:PORT][/PATH]` or
-    /// `docker+tcp://HOST:PORT`. `docker` alone is looked up in `DOCKER_HOST`, else it is the first socket
-    /// that exists on this machine.
+    /// Parses `docker`, `docker+unix:///PATH`, `docker+ssh://[USER@]HOST[:PORT][/PATH]` or
+    /// `docker+tcp://HOST:PORT`. For `docker` alone, `DOCKER_HOST` decides, and without it the
+    /// first socket that exists on this machine.
     ///
     /// # Errors
     ///
-    /// When it is none of these, or there is no engine; a sentence without its full stop.
+    /// When the text is invalid, or there is no engine. The error is a sentence without its full
+    /// stop.
     pub fn parse(text: &str) -> Result<Self, String> {
         Self::read(
             text,
@@ -109,7 +111,7 @@ impl Target {
         })
     }
 
-    /// Reads an address as `DOCKER_HOST` has it; nothing if the scheme is another one.
+    /// Parses the value of `DOCKER_HOST`; `None` if its scheme is another one.
     fn address(text: &str) -> Option<Result<Self, String>> {
         let (scheme, rest) = text.split_once("://")?;
         match scheme {
@@ -152,7 +154,8 @@ fn ssh(rest: &str) -> Result<Target, String> {
         );
     }
     let socket = Some(socket).filter(|socket| !matches!(*socket, "" | "/"));
-    // The path becomes a word of a command there, and of a forwarding here, which colons would divide.
+    // The path becomes a word of a command on that machine, and part of a forwarding here, which
+    // colons would divide.
     if socket.is_some_and(|socket| !is_word(socket, "/._-+@=") || socket.ends_with('/')) {
         return Err("the socket's path may only have letters, digits and /._-+@= in it".to_owned());
     }
@@ -164,7 +167,7 @@ fn ssh(rest: &str) -> Result<Target, String> {
     }))
 }
 
-/// Reads `host`, `host:port`, `[v6]` or `[v6]:port`.
+/// Parses `host`, `host:port`, `[v6]` or `[v6]:port`.
 fn host_and_port(text: &str) -> Result<(String, Option<u16>), String> {
     let wrong = || format!("{text:?} is no host, nor a host and a port");
     let (host, port) = if let Some(rest) = text.strip_prefix('[') {
@@ -191,7 +194,7 @@ fn host_and_port(text: &str) -> Result<(String, Option<u16>), String> {
     Ok((host.to_owned(), port))
 }
 
-/// Whether there is something, and it is letters and digits and these.
+/// Whether the text is not empty, and consists of letters, digits and `others`.
 fn is_word(text: &str, others: &str) -> bool {
     let fits = |letter: char| letter.is_ascii_alphanumeric() || others.contains(letter);
     !text.is_empty() && text.chars().all(fits)

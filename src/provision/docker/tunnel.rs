@@ -1,9 +1,10 @@
-//! The way to an engine on another machine: the user's own `ssh`, which forwards the engine's socket.
+//! The route to an engine on another machine: the user's own `ssh`, which forwards the engine's
+//! socket.
 //!
-//! Owns that process, the private directory in which its socket is, and what is asked over there to find
-//! the engine. It is one connection, so that a password is asked for once. ssh asks at the terminal itself,
-//! and what it says on stderr is shown as it says it, but for what could harm a terminal: the other
-//! machine's words are among it.
+//! Owns the ssh process, the private directory with the local socket, and the command that finds
+//! the engine on the other machine. All of it uses one connection, so that a password is asked for
+//! once. ssh asks at the terminal itself. Its stderr is shown as it arrives, without characters
+//! that could harm a terminal, because part of that text is from the other machine.
 
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Read};
@@ -19,29 +20,32 @@ use tempfile::TempDir;
 use super::target::{Login, SOCKETS};
 use crate::report;
 
-/// What runs over there: it says which of the sockets exist and may be used, then waits until our end is
-/// closed, by whatever happens to us. It is one word between single quotes in whichever shell reads it.
+/// The script for the other machine. It prints which of the sockets exist and may be used. Then it
+/// waits until our end is closed, which happens however this program ends. Every shell reads it as
+/// one word between single quotes.
 const SCRIPT: &str = "for s in \"$@\"; do if test -S \"$s\"; then \
      if test -r \"$s\" && test -w \"$s\"; then echo \"skypipe-open $s\"; else echo \"skypipe-shut $s\"; fi; \
      fi; done; echo skypipe-end; exec cat >/dev/null";
 
-/// The most that is read of what a login over there says, in bytes: a shell's greetings may be among it.
+/// The most that is read of the login's output on the other machine, in bytes. That output may
+/// include a shell's greetings.
 const MAX_GREETING: u64 = 1 << 18;
 
-/// How long ssh may take to open its socket here once it is logged in.
+/// How long ssh may take to open its local socket once it is logged in.
 const OPENING: Duration = Duration::from_secs(10);
 
-/// How long it may take to show what ssh said when it has ended.
+/// How long showing the rest of ssh's stderr may take after ssh has exited.
 const SHOWING: Duration = Duration::from_secs(1);
 
-/// The longest path of a socket, in bytes: the 104 of the smallest system, without the zero at its end.
+/// The longest path of a socket, in bytes. The smallest system allows 104, with the zero at the
+/// end.
 const MAX_SOCKET_PATH: usize = 103;
 
-/// A socket here that leads to an engine there, for as long as this lives.
+/// A local socket that leads to an engine on another machine. Dropping the tunnel closes it.
 #[derive(Debug)]
 pub struct Tunnel {
     child: Child,
-    /// Hangs up when all is shown that ssh said.
+    /// This channel closes when all of ssh's stderr has been shown.
     shown: Option<Receiver<()>>,
     socket: PathBuf,
     host: String,
@@ -53,7 +57,7 @@ impl Tunnel {
     ///
     /// # Errors
     ///
-    /// When ssh cannot be run or does not get there, or there is no engine that may be used.
+    /// When ssh cannot be run, cannot log in, or finds no engine that may be used.
     pub fn open(login: &Login, program: &OsStr) -> Result<Self, String> {
         let host = host_of(login, program)?;
         let directory = private_directory()
@@ -79,7 +83,7 @@ impl Tunnel {
             .spawn()
             .map_err(|error| cannot(program, &error))?;
         let shown = child.stderr.take().map(report::relay);
-        // From here on, whatever goes wrong ends it.
+        // From here on, every error drops the tunnel, which ends ssh.
         let mut tunnel = Self {
             child,
             shown,
@@ -103,13 +107,13 @@ impl Tunnel {
         &self.socket
     }
 
-    /// Where that machine is reached, as ssh knows it.
+    /// The other machine's host name or address, according to ssh's configuration.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// Reads what the script says over there.
+    /// Reads the script's answer from the other machine.
     fn found(&mut self, login: &Login, candidates: &[&str]) -> Result<String, String> {
         let output = self.child.stdout.take().ok_or("ssh has no output")?;
         let (mut open, mut shut, mut ended) = (None, None, false);
@@ -160,7 +164,7 @@ impl Tunnel {
         Ok(())
     }
 
-    /// The words for an ssh that said nothing more; its own are on stderr already.
+    /// The error for an ssh that ended. Its own text is on stderr already.
     fn ending(&mut self, login: &Login) -> String {
         let sentence = self.end_of_ssh(login);
         if let Some(shown) = &self.shown {
@@ -170,7 +174,7 @@ impl Tunnel {
     }
 
     fn end_of_ssh(&mut self, login: &Login) -> String {
-        // It may have closed its output and go on: what is wanted from it cannot come any more.
+        // ssh may have closed its output and go on running. Nothing more can come from it.
         let deadline = Instant::now() + OPENING;
         while let Ok(None) = self.child.try_wait() {
             if Instant::now() > deadline {
@@ -191,17 +195,18 @@ impl Tunnel {
 
 impl Drop for Tunnel {
     fn drop(&mut self) {
-        // It may have ended already.
+        // ssh may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// ssh with what it is always told.
+/// ssh with the options of every call.
 fn ssh(login: &Login, program: &OsStr) -> Command {
     let mut command = Command::new(program);
-    // Its own connection: one that is shared would keep the forwarding when this is over. Forwardings of
-    // the user's own may fail, when another connection has them already. No command of the user's own.
+    // The connection is not shared: a shared one would keep the forwarding when this is over. The
+    // user's own forwardings may fail if another connection has them already. A `RemoteCommand` of
+    // the user must not run.
     for option in [
         "ControlMaster=no",
         "ControlPath=none",
@@ -223,7 +228,7 @@ fn ssh(login: &Login, program: &OsStr) -> Command {
     command
 }
 
-/// The host that ssh's configuration makes of the one that was named.
+/// The host that ssh's configuration gives for the named one.
 fn host_of(login: &Login, program: &OsStr) -> Result<String, String> {
     let mut command = ssh(login, program);
     command
@@ -245,7 +250,7 @@ fn host_of(login: &Login, program: &OsStr) -> Result<String, String> {
     }
 }
 
-/// A directory of this user alone, with a short path.
+/// A directory for this user alone, with a short path.
 fn private_directory() -> io::Result<TempDir> {
     let usual = tempfile::Builder::new().prefix("skypipe-").tempdir()?;
     if usual.path().as_os_str().len() + 2 <= MAX_SOCKET_PATH {

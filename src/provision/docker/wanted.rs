@@ -1,6 +1,7 @@
-//! What a satellite's container is to be.
+//! The container that a satellite should have.
 //!
-//! Owns the body of the request that makes it, and how one that is there is compared with it. Asks nothing.
+//! Owns the body of the request that creates the container, and the comparison with an existing
+//! container. Sends nothing.
 
 use std::collections::BTreeMap;
 
@@ -13,18 +14,18 @@ use super::names::{
 };
 use crate::provision::{PORT, Plan, bracketed};
 
-/// A container that is wanted.
+/// The container to create.
 #[derive(Debug)]
 pub struct Wanted {
-    /// Of this image.
+    /// The image to run.
     pub image: Present,
-    /// Reached at this port of its machine.
+    /// The published port of the engine's machine.
     pub port: u16,
     labels: BTreeMap<String, String>,
     arguments: Vec<String>,
 }
 
-/// Labels as the API has them.
+/// Labels in the type that the API needs.
 #[must_use]
 pub fn owned(labels: &[(&str, &str)]) -> BTreeMap<String, String> {
     labels
@@ -34,9 +35,9 @@ pub fn owned(labels: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 impl Wanted {
-    /// What is kept of the container that is there is its address, unless the plan says another.
-    ///
-    /// `host` is where others reach the engine's machine if nobody says anything else.
+    /// Describes the container. Unless the plan names another address, the address of the existing
+    /// container `current` is kept. `host` is where others reach the engine's machine if neither
+    /// the plan nor `current` says.
     #[must_use]
     pub fn new(
         plan: &Plan,
@@ -75,10 +76,11 @@ impl Wanted {
         }
     }
 
-    /// Whether a container is what is wanted.
+    /// Whether a container is as wanted.
     #[must_use]
     pub fn is(&self, container: &Container) -> bool {
-        // An image may have labels of its own, which the container shows too.
+        // A container also shows the labels of its image, so that more labels than wanted are
+        // allowed.
         let has = |(name, value)| container.config.labels.get(name) == Some(value);
         container.image == self.image.id
             && container.config.cmd == self.arguments
@@ -86,16 +88,16 @@ impl Wanted {
             && self.labels.iter().all(has)
     }
 
-    /// The body of the request that makes it.
+    /// The body of the request that creates the container.
     #[must_use]
     pub fn body(&self, is_podman: bool) -> Value {
-        // Podman's unit that starts containers with the machine only knows `always`.
+        // Podman's unit that starts containers with the machine knows only `always`.
         let restart = if is_podman {
             "always"
         } else {
             "unless-stopped"
         };
-        // In nanoseconds, as the API has it.
+        // The API takes nanoseconds.
         let seconds = |count: u64| count * 1_000_000_000;
         json!({
             "Image": self.image.name,
@@ -114,7 +116,8 @@ impl Wanted {
                 "ReadonlyRootfs": true,
                 "CapDrop": ["ALL"],
                 "SecurityOpt": ["no-new-privileges"],
-                // Both engines have this driver, whatever their own choice is, and bound it.
+                // Both engines have this driver, whatever their default is, and both limit its
+                // size.
                 "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m"}},
             },
         })

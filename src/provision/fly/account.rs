@@ -1,7 +1,7 @@
-//! What is asked of one account at Fly.io.
+//! Requests on behalf of one account at Fly.io.
 //!
-//! Owns the paths of the Machines API and how something is made exactly once. Which things are made,
-//! and in which order, is for others.
+//! Owns the paths of the Machines API, and how something is created exactly once. Other modules
+//! decide what to create, and in which order.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -18,46 +18,46 @@ use super::{Found, Options, State};
 use crate::exit::Failure;
 use crate::provision::Talk;
 
-/// How long a command beside the satellite may take, there.
+/// The time limit of a command that runs next to the satellite, enforced by the platform.
 pub const EXEC: Duration = Duration::from_secs(30);
 
-/// How much longer an answer may take than what is waited for at the other end.
+/// How much longer this machine waits for an answer than the platform itself does.
 pub const SLACK: Duration = Duration::from_secs(15);
 
-/// How often it is tried to make something.
+/// How often creating something is tried.
 const MAKINGS: u32 = 4;
 
-/// How long a machine may take to be made: the platform pulls its image meanwhile.
+/// How long creating a machine may take. The platform pulls the image meanwhile.
 const MAKING: Duration = Duration::from_secs(2 * 60);
 
-/// How long an app may take to go.
+/// How long destroying an app may take.
 const GOING: Duration = Duration::from_secs(2 * 60);
 
-/// One account, in the midst of a call.
+/// One account, for the duration of one call.
 pub struct Account<'a> {
-    /// Where it is asked.
+    /// The connection to the API.
     pub api: &'a mut Api,
-    /// This machine.
+    /// The clock and the routes of this machine.
     pub around: &'a dyn Surroundings,
-    /// What was said.
+    /// The options of the command line.
     pub options: &'a Options,
-    /// What the environment says.
+    /// The settings from the environment.
     pub settings: &'a Settings,
 }
 
-/// Whose an app is.
+/// The account that owns an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
-    /// It is in an organisation of this account.
+    /// The app is in an organisation of this account.
     We,
-    /// It is another account's.
+    /// The app belongs to another account.
     Others,
     /// There is no such app.
     Nobody,
 }
 
 impl Account<'_> {
-    /// Asks the Machines API.
+    /// Sends a request to the Machines API.
     ///
     /// # Errors
     ///
@@ -66,11 +66,12 @@ impl Account<'_> {
         self.api.ask(ask, self.around)
     }
 
-    /// Whose that app is: 403 says another's and 404 nobody's (`flaps/flaps_apps.go` in superfly/fly-go).
+    /// Which account owns an app: 403 means another one, and 404 means none (`flaps/flaps_apps.go`
+    /// in superfly/fly-go).
     ///
     /// # Errors
     ///
-    /// When nobody says.
+    /// When the platform does not tell.
     pub fn owner(&mut self, app: &str) -> Result<Owner, Fault> {
         let path = format!("/apps/{}", segment(app));
         match self.ask::<Value>(&Ask::get(&path)) {
@@ -81,7 +82,7 @@ impl Account<'_> {
         }
     }
 
-    /// The machines of an app, without those that are gone.
+    /// The machines of an app, except those that are gone.
     ///
     /// # Errors
     ///
@@ -98,7 +99,7 @@ impl Account<'_> {
     ///
     /// # Errors
     ///
-    /// When the platform cannot be asked.
+    /// When the platform cannot be queried.
     pub fn satellite(&mut self, app: &str) -> Result<Option<Machine>, Failure> {
         let machines = self
             .machines(app)
@@ -106,7 +107,7 @@ impl Account<'_> {
         Ok(machines.into_iter().find(Machine::is_satellite))
     }
 
-    /// One machine, as it is now.
+    /// The current state of one machine.
     ///
     /// # Errors
     ///
@@ -116,7 +117,7 @@ impl Account<'_> {
         self.ask(&Ask::get(&path))
     }
 
-    /// Our volumes in an app.
+    /// The volumes of ours in an app.
     ///
     /// # Errors
     ///
@@ -128,7 +129,7 @@ impl Account<'_> {
         Ok(volumes)
     }
 
-    /// The addresses by which plain TCP reaches an app.
+    /// The addresses at which an app accepts plain TCP.
     ///
     /// # Errors
     ///
@@ -141,7 +142,7 @@ impl Account<'_> {
             .collect())
     }
 
-    /// The addresses of an app, of whatever kind.
+    /// All addresses of an app, of any kind.
     ///
     /// # Errors
     ///
@@ -154,12 +155,12 @@ impl Account<'_> {
             .unwrap_or_default())
     }
 
-    /// Makes something once. After a failure that does not tell whether it was made, `look` finds out
-    /// before it is tried again.
+    /// Creates something once. After a failure that does not tell whether it was created, `look`
+    /// looks for it before the next attempt.
     ///
     /// # Errors
     ///
-    /// When it was refused, or failed too often.
+    /// When the platform refused, or the attempts failed too often.
     pub fn make<T: DeserializeOwned>(
         &mut self,
         path: &str,
@@ -190,7 +191,8 @@ impl Account<'_> {
         unreachable!("the tries above come to an end")
     }
 
-    /// Runs a command in a machine. It is not repeated, as nothing is known of what it does.
+    /// Runs a command in a machine. The request is not repeated, because the command may have
+    /// effects.
     ///
     /// # Errors
     ///
@@ -203,12 +205,13 @@ impl Account<'_> {
         })
     }
 
-    /// Ends an app with all that is in it, and waits until it is gone. Its addresses, its volumes and its
-    /// images in the registry go with it; nothing is kept elsewhere.
+    /// Destroys an app with everything in it, and waits until the app is gone. Its addresses,
+    /// volumes and images in the registry are destroyed with it. Nothing of a satellite is stored
+    /// outside the app.
     ///
     /// # Errors
     ///
-    /// When it is still there.
+    /// When the app still exists.
     pub fn destroy(&mut self, app: &str, talk: &mut dyn Talk) -> Result<(), Failure> {
         let doing = format!("destroy the app {app}");
         talk.begin(&format!("destroy the app {app} at Fly.io"));
@@ -237,7 +240,7 @@ impl Account<'_> {
         Ok(())
     }
 
-    /// What was found, as others know it.
+    /// The satellite in the form that other modules use.
     #[must_use]
     pub fn found(app: &str, machine: Option<&Machine>) -> Found {
         let word = |key| {

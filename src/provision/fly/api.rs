@@ -1,8 +1,10 @@
-//! Requests to Fly.io: their headers, and when they are made again.
+//! Requests to Fly.io: their headers, and when they are repeated.
 //!
-//! Owns patience: what is asked again, how often and after what time. What is asked is for others.
+//! Owns which requests are repeated, how often and after what pause. Other modules decide what to
+//! request.
 //!
-//! The limit is one request a second for each action, three at once (Machines API, "Rate Limits").
+//! The platform allows one request a second for each action, and bursts of three (Machines API,
+//! "Rate Limits").
 
 use std::time::{Duration, Instant};
 
@@ -15,36 +17,37 @@ use super::surroundings::Surroundings;
 use super::token::Token;
 use crate::provision::http::{Answer, Body, Http, PATIENCE};
 
-/// How often a request is made again, after pauses of 1, 2, 4 and 8 seconds.
+/// How often a request is repeated, after pauses of 1, 2, 4 and 8 seconds.
 const AGAIN: u32 = 4;
 
-/// The longest pause that a `Retry-After` can ask for.
+/// The longest pause that a `Retry-After` header can impose.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// How long the platform may not know an app that was created: flyctl waits as long (`flaps/retry.go`).
+/// How long the platform may not know an app after its creation. flyctl waits as long
+/// (`flaps/retry.go`).
 pub const FRESH: Duration = Duration::from_secs(60);
 
-/// The pause between requests for what will be there in a moment.
+/// The pause between requests while waiting for a change.
 pub const TICK: Duration = Duration::from_secs(1);
 
 /// One request to the Machines API.
 #[derive(Debug)]
 pub struct Ask<'a> {
-    /// The method.
+    /// The HTTP method.
     pub method: &'static str,
     /// The path after `/v1`.
     pub path: &'a str,
-    /// What is sent, as JSON.
+    /// The JSON body.
     pub body: Option<&'a Value>,
-    /// Whether it does no harm to make it twice. One that must not be is made again only where it
-    /// was refused before it was looked at.
+    /// Whether sending the request twice is harmless. Any other request is repeated only if the
+    /// platform rejected it unprocessed.
     pub repeatable: bool,
-    /// How long the answer may take.
+    /// The time limit for the answer.
     pub patience: Duration,
 }
 
 impl<'a> Ask<'a> {
-    /// A look at something.
+    /// A request that changes nothing.
     #[must_use]
     pub fn get(path: &'a str) -> Self {
         Self {
@@ -56,7 +59,7 @@ impl<'a> Ask<'a> {
         }
     }
 
-    /// A change, made once.
+    /// A change, which is requested once.
     #[must_use]
     pub fn post(path: &'a str, body: &'a Value) -> Self {
         Self {
@@ -69,19 +72,19 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// Fly.io, and who we are there.
+/// The APIs of Fly.io, with the token for them.
 pub struct Api {
     machines: Http,
     graphql: Http,
     token: Token,
-    /// Whether macaroons were not taken, so that the user's token is used.
+    /// Whether Fly.io rejected the macaroons, so that the user's token is used instead.
     plain: bool,
-    /// The app that was created just now, and until when it may be unknown.
+    /// The app that was created just now, and the time until which the platform may not know it.
     fresh: Option<(String, Instant)>,
 }
 
 impl Api {
-    /// Nobody is asked yet.
+    /// Creates the connection. No request is sent yet.
     #[must_use]
     pub fn new(machines: &str, graphql: &str, token: Token) -> Self {
         let (machines, graphql) = (Http::new(machines), Http::new(graphql));
@@ -94,23 +97,24 @@ impl Api {
         }
     }
 
-    /// What the registry takes as the password.
+    /// The password for the registry.
     #[must_use]
     pub fn password(&self) -> Zeroizing<String> {
         self.token.password(self.plain)
     }
 
-    /// That this app was created in this moment, so that for a while it may be unknown.
+    /// Notes that this app was created just now, so that the platform may not know it for a while.
     pub fn created(&mut self, app: &str, around: &dyn Surroundings) {
         self.fresh = Some((app.to_owned(), around.now() + FRESH));
     }
 
-    /// That no app is waited for any more, as when one is to go.
+    /// Forgets the app that was created just now. A call that destroys an app must not wait for one
+    /// to appear.
     pub fn forget(&mut self) {
         self.fresh = None;
     }
 
-    /// Whether this app was created so lately that it may be unknown.
+    /// Whether this app was created so recently that the platform may not know it.
     #[must_use]
     pub fn is_fresh(&self, app: &str, around: &dyn Surroundings) -> bool {
         self.fresh
@@ -118,11 +122,11 @@ impl Api {
             .is_some_and(|(fresh, until)| fresh == app && around.now() < *until)
     }
 
-    /// Makes a request, again where that may help, and reads the answer.
+    /// Sends a request, repeats it where that may help, and parses the answer.
     ///
     /// # Errors
     ///
-    /// When it was refused, or there was no answer.
+    /// When the platform refused, or did not answer.
     pub fn ask<T: DeserializeOwned>(
         &mut self,
         ask: &Ask<'_>,
@@ -152,7 +156,9 @@ impl Api {
         }
     }
 
-    /// The macaroons in flyctl's file are good for minutes, the user's token beside them for long.
+    /// Switches to the user's token if the macaroons were rejected, and returns whether it
+    /// switched. The macaroons in flyctl's file are valid for minutes, the user's token next to
+    /// them for long.
     fn turns_to_the_user(&mut self, fault: &Fault) -> bool {
         let turns = fault.status() == Some(401) && self.token.has_both() && !self.plain;
         self.plain |= turns;
@@ -197,7 +203,7 @@ impl Api {
         Outcome(answer, pause.map(Duration::from_secs))
     }
 
-    /// Asks the GraphQL API, which knows the organisations.
+    /// Sends a query to the GraphQL API, which knows the organisations.
     ///
     /// # Errors
     ///
@@ -226,7 +232,7 @@ impl Api {
         unreachable!("the tries above come to an end")
     }
 
-    /// GraphQL tells its errors in answers with the status 200.
+    /// The data of a GraphQL answer. GraphQL reports errors with the status 200.
     fn data(&self, answer: &Answer) -> Result<Value, Fault> {
         let body: Value = read(answer)?;
         let error = &body["errors"][0];
@@ -241,12 +247,12 @@ impl Api {
     }
 }
 
-/// Whether it was refused unseen, because there were too many.
+/// Whether the platform rejected the request unprocessed because there were too many.
 fn is_too_fast(fault: &Fault) -> bool {
     fault.status() == Some(429)
 }
 
-/// What came of one request, and the pause that the server asks for.
+/// The result of one request, and the pause that the server asks for.
 struct Outcome(Result<Answer, Fault>, Option<Duration>);
 
 impl Outcome {
@@ -270,7 +276,8 @@ fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, Fault> {
     serde_json::from_slice(body).map_err(|error| Fault::Odd(error.to_string()))
 }
 
-/// A text as one segment of a path or one value of a query (RFC 3986, unreserved characters).
+/// Encodes a text as one segment of a path or one value of a query (RFC 3986, unreserved
+/// characters).
 #[must_use]
 pub fn segment(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());

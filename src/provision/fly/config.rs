@@ -1,17 +1,18 @@
-//! What a satellite's machine is made from.
+//! The configuration of a satellite's machine.
 //!
-//! Owns the machine's `config` (`machines/api/machines-resource` in superfly/docs) and the words in its
-//! metadata, by which a satellite is known:
+//! Owns the machine's `config` (`machines/api/machines-resource` in superfly/docs), and the
+//! metadata by which a satellite is recognised:
 //!
 //! | key | value |
 //! | --- | --- |
 //! | `skypipe` | `satellite` |
 //! | `skypipe_version` | the version that was deployed |
-//! | `skypipe_founder` | the public halves of the founder's keys |
-//! | `skypipe_port` | the port at which it is reached |
-//! | `skypipe_public` | the host that the user said it is reached by, if one was said |
+//! | `skypipe_founder` | the public keys of the founder |
+//! | `skypipe_port` | the port at which others reach the satellite |
+//! | `skypipe_public` | the host at which others reach the satellite, if the user named one |
 //!
-//! Nothing of it is a secret, so Fly's secrets are not used: the satellite makes its key by itself, on its volume.
+//! None of these is a secret, so Fly's secrets are not used: the satellite makes its key itself, on
+//! its volume.
 
 use std::net::IpAddr;
 
@@ -20,7 +21,7 @@ use serde_json::{Value, json};
 use super::things::Machine;
 use crate::provision::{PORT, Plan, bracketed};
 
-/// The program in the image.
+/// The path of the program in the image.
 pub const PROGRAM: &str = "/skypipe";
 
 /// Where the volume is mounted.
@@ -29,28 +30,29 @@ pub const DATA: &str = "/data";
 /// The port at which the satellite listens in its machine. Fly's proxy reaches it by IPv4.
 const INSIDE: u16 = 9000;
 
-/// The smallest machine there is.
+/// The smallest size of machine that the platform has.
 #[must_use]
 pub fn guest() -> Value {
     json!({ "cpu_kind": "shared", "cpus": 1, "memory_mb": 256 })
 }
 
-/// What a satellite is to be, with what an upgrade keeps.
+/// The configuration that a satellite should have, including what an upgrade keeps.
 #[derive(Debug)]
 pub struct Wanted {
     plan: Plan,
-    /// The port at which it is reached.
+    /// The port at which others reach the satellite.
     port: u16,
-    /// The host that the user said.
+    /// The host that the user named.
     public: Option<String>,
-    /// The host that it is told it has.
+    /// The host in the satellite's own public address.
     host: String,
     image: String,
 }
 
 impl Wanted {
-    /// What `plan` says; of the machine that is there, the founder is kept, and host and port too where the
-    /// plan names none. Without a host, it is an address: that of IPv4 if there is one.
+    /// Builds the configuration from `plan`. The founder of an existing machine is kept; its host
+    /// and port are kept if the plan names none. Without a host, an address of the app is used: the
+    /// IPv4 address if there is one.
     #[must_use]
     pub fn new(
         plan: &Plan,
@@ -95,8 +97,9 @@ impl Wanted {
         words
     }
 
-    /// The command is given as `exec`, which goes before whatever an image says of itself, so that an
-    /// image of the user's own runs the same; [`PROGRAM`] must be in it in any case, for what runs beside.
+    /// The satellite's command. It is set as `exec`, which overrides the command of the image, so
+    /// that an image of the user's runs the same way. Such an image must contain [`PROGRAM`] in any
+    /// case, for commands that run next to the satellite.
     fn command(&self) -> Vec<String> {
         let public = format!("{}:{}", self.host, self.port);
         let arguments = self
@@ -107,7 +110,7 @@ impl Wanted {
             .collect()
     }
 
-    /// The config of a new machine with that volume.
+    /// The configuration of a new machine with that volume.
     #[must_use]
     pub fn config(&self, volume: &str) -> Value {
         let config = json!({
@@ -129,8 +132,8 @@ impl Wanted {
         self.renewed(&config)
     }
 
-    /// The config of a machine that is there, with the image, the command and the metadata of the plan;
-    /// whatever else it has, be it more memory that somebody gave it, is kept.
+    /// The configuration of an existing machine, with the image, the command and the metadata of
+    /// the plan. Everything else is kept, such as memory that somebody added.
     #[must_use]
     pub fn renewed(&self, config: &Value) -> Value {
         let mut config = config.clone();
@@ -146,7 +149,7 @@ impl Wanted {
     }
 }
 
-/// The port at which a satellite's machine is reached.
+/// The port at which others reach a satellite's machine.
 #[must_use]
 pub fn port(machine: &Machine) -> u16 {
     machine

@@ -1,6 +1,6 @@
 //! Why Fly.io did not do what was asked, in its own words.
 //!
-//! Owns how refusals are read and told. Error bodies and codes: `flaps/flaps.go` and
+//! Owns how refusals are parsed and shown. Error bodies and codes: `flaps/flaps.go` and
 //! `flaps/flaps_error.go` in superfly/fly-go.
 
 use serde::Deserialize;
@@ -9,29 +9,29 @@ use super::token::Token;
 use crate::exit::Failure;
 use crate::provision::http::Answer;
 
-/// How much of the platform's words is told, in characters.
+/// How much of the platform's text is shown, in characters.
 const MAX_WORDS: usize = 600;
 
-/// Why a request did not do what it should.
+/// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// There was no answer; a sentence about that. Whether the request had an effect is not known.
+    /// There was no answer, as this sentence says. Whether the request had an effect is unknown.
     Unanswered(String),
     /// The platform refused.
     Refused(Refusal),
-    /// What it answered is not understood.
+    /// The answer could not be parsed.
     Odd(String),
 }
 
-/// A refusal.
+/// A refusal by the platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The HTTP status.
     pub status: u16,
-    /// Fly's own code, such as `insufficient_capacity`.
+    /// Fly's own error code, such as `insufficient_capacity`.
     code: Option<String>,
     words: String,
-    /// `fly-request-id`, by which their support finds it.
+    /// The header `fly-request-id`, by which Fly's support finds the request.
     request: Option<String>,
     source: String,
 }
@@ -47,7 +47,7 @@ struct ErrorBody {
 }
 
 impl Refusal {
-    /// Reads an answer that is no success.
+    /// Parses an answer that is not a success.
     #[must_use]
     pub fn read(answer: &Answer, token: &Token) -> Self {
         let body: Option<ErrorBody> = serde_json::from_slice(&answer.body).ok();
@@ -66,7 +66,7 @@ impl Refusal {
         }
     }
 
-    /// GraphQL's way to say that it does not take the token.
+    /// The refusal for a token that GraphQL rejected.
     #[must_use]
     pub fn unauthorised(answer: &Answer, words: &str, token: &Token) -> Self {
         Self {
@@ -78,7 +78,7 @@ impl Refusal {
         }
     }
 
-    /// Whether the name of an app is taken. Fly's code decides where there is one, as in fly-go.
+    /// Whether the name of an app is taken. Fly's code decides if there is one, as in fly-go.
     #[must_use]
     pub fn is_taken(&self) -> bool {
         match self.code.as_deref().filter(|code| !code.is_empty()) {
@@ -87,8 +87,8 @@ impl Refusal {
         }
     }
 
-    /// Whether there is no room in the region, or on the volume's host. Where there is no code, it is
-    /// told by words such as "insufficient memory available to fulfill request".
+    /// Whether the region, or the volume's host, has no capacity left. If there is no code, the
+    /// text decides, such as "insufficient memory available to fulfill request".
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.code.as_deref() == Some("insufficient_capacity")
@@ -145,7 +145,8 @@ impl Fault {
         }
     }
 
-    /// Whether it is not known what came of the request, so that a look may tell, and another try may do better.
+    /// Whether the outcome of the request is unknown. The caller may then look for the result, and
+    /// another attempt may succeed.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
@@ -155,13 +156,13 @@ impl Fault {
         }
     }
 
-    /// Whether there is no room in the region.
+    /// Whether the region has no capacity left.
     #[must_use]
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Refused(refusal) if refusal.is_full())
     }
 
-    /// The failure to end with; `doing` is what was asked, as in "create a volume".
+    /// The failure to report. `doing` names the request, as in "create a volume".
     #[must_use]
     pub fn failure(&self, doing: &str) -> Failure {
         Failure::failed(match self {
@@ -176,7 +177,7 @@ impl Fault {
     }
 }
 
-/// One line of bounded length without control characters, for words from outside.
+/// Text from outside as one line of limited length, without control characters.
 #[must_use]
 pub fn tidy(words: &str) -> String {
     let line: Vec<&str> = words.split_whitespace().collect();

@@ -1,6 +1,6 @@
-//! Finding the satellite of an account.
+//! Finds the satellite of an account.
 //!
-//! Owns what counts as one, and which of several is meant. Nothing is changed here.
+//! Owns what counts as a satellite, and which of several is meant. Changes nothing.
 
 use std::collections::BTreeSet;
 
@@ -11,23 +11,23 @@ use super::things::{ALPHABET, Apps, LETTERS, Machine, PREFIX};
 use crate::exit::Failure;
 use crate::provision::{Found, Talk};
 
-/// How far an app is on the way to a satellite. The order is that in which one is preferred.
+/// How far the launch in an app got. An earlier variant is preferred to a later one.
 #[derive(Debug)]
 enum Stage {
-    /// It has a machine that was made to be one.
+    /// The app has a machine that was made as a satellite.
     Machine(Box<Machine>),
-    /// It has our volume and no machine.
+    /// The app has our volume and no machine.
     Volume,
-    /// It has our kind of name and is empty.
+    /// The app has a name of our form and is empty.
     Named,
 }
 
 impl Account<'_> {
-    /// The satellite of this account.
+    /// Finds the satellite of this account.
     ///
     /// # Errors
     ///
-    /// When the platform cannot be asked, or there are several.
+    /// When the platform cannot be queried, or there are several satellites.
     pub fn find(&mut self, talk: &mut dyn Talk) -> Result<Option<Found>, Failure> {
         if let Some(app) = self.options.app.clone() {
             return self.known(&app);
@@ -39,7 +39,7 @@ impl Account<'_> {
                 Ok(Some(Stage::Machine(machine))) => machines.push((app, machine)),
                 Ok(Some(stage)) => beginnings.push((matches!(stage, Stage::Named), app)),
                 Ok(None) => {}
-                // It is listed, and was destroyed meanwhile.
+                // The app was destroyed after it was listed.
                 Err(fault) if fault.status() == Some(404) => {}
                 Err(fault) => return Err(fault.failure(&format!("tell what is in the app {app}"))),
             }
@@ -59,7 +59,8 @@ impl Account<'_> {
         Ok(beginnings.first().map(|(_, app)| Self::found(app, None)))
     }
 
-    /// The app that was named or is remembered; none if it is gone.
+    /// The satellite in the app that was named or is remembered; `None` if a remembered app is
+    /// gone.
     fn known(&mut self, app: &str) -> Result<Option<Found>, Failure> {
         let owner = self
             .owner(app)
@@ -90,7 +91,7 @@ impl Account<'_> {
         }
     }
 
-    /// The apps that have the beginning of our names, in all the organisations that count.
+    /// The apps whose names begin with our prefix, in all relevant organisations.
     fn candidates(&mut self) -> Result<BTreeSet<String>, Failure> {
         let mut found = BTreeSet::new();
         for org in self.organisations()? {
@@ -108,8 +109,8 @@ impl Account<'_> {
         Ok(found)
     }
 
-    /// How far an app is that is listed. The token was good for the list, so that a 401 means an app that was
-    /// made just now, by a launch that broke off.
+    /// How far the launch in a listed app got. The list proved that the token is valid. A 401
+    /// therefore means an app that an interrupted launch created just now, and this waits for it.
     fn stage_of_listed(&mut self, app: &str) -> Result<Option<Stage>, Fault> {
         let until = self.around.now() + FRESH;
         loop {

@@ -1,10 +1,10 @@
-//! The token in flyctl's configuration, `config.yml`.
+//! The token in flyctl's configuration file, `config.yml`.
 //!
-//! Owns where the file is and how one key of it is read. Never writes it.
+//! Owns where the file is, and how one key of it is read. Never writes the file.
 //!
-//! The file is what Go's yaml.v3 writes of a map: a key a line, its text plain, quoted, or (were it to
-//! have line breaks) as a block. That is little enough to be read here; a crate for all of YAML would be
-//! many times as much.
+//! Go's yaml.v3 writes the file from a map: one key a line, its text plain, quoted, or (if it had
+//! line breaks) as a block. That is simple enough to parse here. A crate for all of YAML would be
+//! many times as large.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -14,16 +14,16 @@ use zeroize::Zeroizing;
 
 use crate::exit::Failure;
 
-/// The longest such file that is read, in bytes.
+/// The longest file that is read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
 const KEY: &str = "access_token";
 
-/// The token in the file at `path`, if there is a file and a token in it.
+/// The token in the file at `path`; `None` if there is no file or no token in it.
 ///
 /// # Errors
 ///
-/// When the file cannot be read, or says it in a way that is not understood.
+/// When the file cannot be read, or uses a form of YAML that is not supported.
 pub fn access_token(path: &Path) -> Result<Option<Zeroizing<String>>, Failure> {
     let fault = |what: &str| Failure::failed(format!("{} {what}", path.display()));
     let file = match File::open(path) {
@@ -39,11 +39,11 @@ pub fn access_token(path: &Path) -> Result<Option<Zeroizing<String>>, Failure> {
     Ok(token.filter(|token| !token.is_empty()))
 }
 
-/// A form of YAML that is not read here.
+/// A form of YAML that is not supported.
 #[derive(Debug, PartialEq, Eq)]
 struct Odd;
 
-/// The text of the key at the top level.
+/// The value of the key at the top level.
 fn value(document: &str) -> Result<Option<Zeroizing<String>>, Odd> {
     let mut lines = document.lines();
     let Some(first) = lines.by_ref().find_map(after_key) else {
@@ -61,7 +61,7 @@ fn value(document: &str) -> Result<Option<Zeroizing<String>>, Odd> {
     Ok((!none).then(|| Zeroizing::new(text)))
 }
 
-/// What follows the key and its colon in a line, if this is its line.
+/// What follows the key and its colon, if this line has the key.
 fn after_key(line: &str) -> Option<&str> {
     let quoted = |quote: char| {
         line.strip_prefix(quote)?
@@ -75,7 +75,7 @@ fn after_key(line: &str) -> Option<&str> {
     (rest.is_empty() || rest.starts_with([' ', '\t'])).then_some(rest)
 }
 
-/// A comment begins with `#` at the start or after white space; within a word it is no comment.
+/// The text without its comment. `#` begins a comment only at the start or after white space.
 fn without_comment(text: &str) -> &str {
     let mut before = ' ';
     for (at, found) in text.char_indices() {
@@ -103,7 +103,8 @@ fn single(text: &str) -> Result<String, Odd> {
     Err(Odd)
 }
 
-/// No token has a character that must be escaped, so of the escapes only those for themselves are read.
+/// The text of a double-quoted value. No token has a character that must be escaped, so only `\"`,
+/// `\\` and `\/` are supported.
 fn double(text: &str) -> Result<String, Odd> {
     let mut read = String::new();
     let mut rest = text.chars();
@@ -120,7 +121,7 @@ fn double(text: &str) -> Result<String, Odd> {
     Err(Odd)
 }
 
-/// After a closing quote only a comment may come.
+/// Returns `read` if nothing or only a comment follows the closing quote.
 fn ended(rest: &str, read: String) -> Result<String, Odd> {
     if without_comment(rest).trim().is_empty() {
         Ok(read)
@@ -129,7 +130,7 @@ fn ended(rest: &str, read: String) -> Result<String, Odd> {
     }
 }
 
-/// The lines of a block, which are those that are indented.
+/// The lines of a block, which are the indented ones.
 fn block<'a>(lines: impl Iterator<Item = &'a str>) -> String {
     let inside = lines.take_while(|line| line.is_empty() || line.starts_with(' '));
     let words: Vec<&str> = inside

@@ -1,7 +1,8 @@
-//! Launching a satellite, from the beginning or from where it was left.
+//! Launches a satellite, from the beginning or from where an earlier launch stopped.
 //!
-//! Owns the order of steps: what is asked of a person; the app, the volume, the addresses, the image, the
-//! machine; the wait. Each step takes what is there already, so whichever failed, the next launch goes on.
+//! Owns the order of the steps: the questions to the person; the app, the volume, the addresses,
+//! the image and the machine; the wait. Each step uses what exists already. Whichever step failed,
+//! the next launch continues there.
 
 use serde_json::{Value, json};
 
@@ -13,19 +14,20 @@ use crate::exit::Failure;
 use crate::provision::image::{Architecture, Image, Registry, satellite};
 use crate::provision::{Found, Plan, Talk, megabytes};
 
-/// How often an image is pushed for an app that was created just now, and which the registry may not know.
+/// How often an image is pushed for an app that was created just now. The registry may not know the
+/// app yet.
 const PUSHES: u32 = 4;
 
-/// What the machine is to run.
+/// The program that the machine should run.
 pub enum Program {
     /// An image in some registry.
     Named(String),
-    /// One that is pushed to Fly's.
+    /// An image to push to Fly's registry.
     Packed(Box<Image>),
 }
 
 impl Program {
-    /// Reads and packs it, or takes the image that was named. Fly.io has `linux/amd64` only.
+    /// Packs the program, or takes the image that the plan names. Fly.io runs only `linux/amd64`.
     ///
     /// # Errors
     ///
@@ -43,11 +45,11 @@ impl Program {
 }
 
 impl Account<'_> {
-    /// Launches a satellite, goes on with one, or renews one.
+    /// Launches a satellite, continues a launch, or renews a satellite.
     ///
     /// # Errors
     ///
-    /// When a step fails; what is there is left to be gone on with.
+    /// When a step fails. What was made is left for the next launch.
     pub fn launch(
         &mut self,
         plan: &Plan,
@@ -64,7 +66,8 @@ impl Account<'_> {
         self.begin(plan, app, talk)
     }
 
-    /// A volume, and with it the machine, stays where it is.
+    /// Refuses a region other than the machine's. A volume cannot move, and the machine has to be
+    /// where its volume is.
     fn refuse_other_region(&self, machine: &Machine) -> Result<(), Failure> {
         match (&self.options.region, &machine.region) {
             (Some(said), Some(there)) if said != there => Err(Failure::usage(format!(
@@ -74,7 +77,8 @@ impl Account<'_> {
         }
     }
 
-    /// A program that cannot run there, and all that a person must say, come before anything is made.
+    /// Launches a satellite that has no machine yet. The program is checked, and all questions are
+    /// asked, before anything is created.
     fn begin(
         &mut self,
         plan: &Plan,
@@ -102,7 +106,7 @@ impl Account<'_> {
             Some(app) => app.to_owned(),
             None => match self.make_app(&org, &plan.founder, talk)? {
                 (app, false) => app,
-                // Of a launch that broke off, and not listed before.
+                // An interrupted launch created this app, and the list did not show it before.
                 (app, true) => return self.launch(plan, Some(&Self::found(&app, None)), talk),
             },
         };
@@ -142,7 +146,7 @@ impl Account<'_> {
         })
     }
 
-    /// Brings the image to where the platform finds it, and returns what it is called there.
+    /// Makes the image available to the platform, and returns its name there.
     ///
     /// # Errors
     ///

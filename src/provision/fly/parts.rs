@@ -1,6 +1,7 @@
-//! The parts of a satellite that are made before its machine: the app, the volume, the addresses.
+//! The parts of a satellite that are created before its machine: the app, the volume, the
+//! addresses.
 //!
-//! Owns that each is made once, and is taken as it is where it is there.
+//! Owns that each part is created once, and is reused if it exists.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -15,33 +16,33 @@ use super::things::{ALPHABET, Address, LETTERS, Machine, PREFIX, VOLUME, Volume}
 use crate::exit::Failure;
 use crate::provision::Talk;
 
-/// How many names are tried: that even one of 2^50 is taken is a wonder.
+/// How many names are tried. There are 2^50 names, so even one that is taken would be a surprise.
 const NAMES: usize = 5;
 
-/// How often it is tried to make an app of one name, and to find out whether it was made.
+/// How often creating an app of one name is tried, and how often its existence is checked.
 const TRIES: u32 = 5;
 
-/// Some global address, to see whether this machine has a route to such.
+/// Some global address, to check whether this machine has a route to such addresses.
 const GLOBAL: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 1));
 
 const PRICE: &str = "an IPv4 address at Fly.io costs about $2 a month; without one, only machines that have IPv6 \
                      reach the satellite";
 
-/// What came of the making of an app.
+/// The result of creating an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Made {
-    /// It was made now.
+    /// The app was created now.
     New,
-    /// It is there, in this account.
+    /// The app exists already, in this account.
     There,
-    /// It is another account's.
+    /// The app exists in another account.
     Taken,
 }
 
 impl Account<'_> {
-    /// Makes an app with a name that nobody else has. The name derives from the founder's key, so that a
-    /// launch that broke off finds its app again, even if the platform does not list it yet. Says
-    /// whether it was there already.
+    /// Creates an app with an unused name, and returns the name and whether the app existed before.
+    /// The name derives from the founder's key, so that an interrupted launch finds its app again
+    /// even if the platform does not list it yet.
     ///
     /// # Errors
     ///
@@ -81,7 +82,8 @@ impl Account<'_> {
             if !fault.is_passing() || tries == TRIES {
                 return Err(fault);
             }
-            // It may have been made all the same: then it is taken at the next try, if it is not known yet.
+            // The app may have been created all the same. If the platform does not know it yet, the
+            // next attempt finds the name taken.
             self.around.sleep(TICK * tries);
             match self.owner_so_far(name)? {
                 Owner::We => return Ok(Made::New),
@@ -92,8 +94,8 @@ impl Account<'_> {
         unreachable!("the tries above come to an end")
     }
 
-    /// Whose an app is of which the platform says that it is there. One that was made just now may be
-    /// unknown for a while all the same.
+    /// Which account owns an app whose name is taken. The platform may not know an app for a while
+    /// after its creation, so this waits for it.
     fn whose(&mut self, name: &str) -> Result<Made, Fault> {
         let until = self.around.now() + FRESH;
         loop {
@@ -106,7 +108,8 @@ impl Account<'_> {
         }
     }
 
-    /// Whose an app is, as far as the platform knows already: at first it may say 401 as well as 404.
+    /// Which account owns an app, as far as the platform knows. For a new app it may answer 401 as
+    /// well as 404; both mean nobody.
     fn owner_so_far(&mut self, name: &str) -> Result<Owner, Fault> {
         match self.owner(name) {
             Err(fault) if fault.status() == Some(401) => Ok(Owner::Nobody),
@@ -114,7 +117,7 @@ impl Account<'_> {
         }
     }
 
-    /// The volume in that region, made if there is none.
+    /// The volume in this region. It is created if there is none.
     ///
     /// # Errors
     ///
@@ -134,7 +137,8 @@ impl Account<'_> {
         }
         talk.begin(&format!("create a volume in {region}"));
         let path = format!("/apps/{}/volumes", segment(app));
-        // The machine is named too, so that the volume gets to a host that has room for one.
+        // The request names the size of the machine, so that the platform puts the volume on a host
+        // that has capacity for it.
         let body = json!({
             "name": VOLUME, "region": region, "size_gb": 1, "encrypted": true, "compute": guest(),
         });
@@ -151,12 +155,13 @@ impl Account<'_> {
         Ok(volume)
     }
 
-    /// The region where a launch goes on: that of its volume. A volume cannot move; where another region
-    /// is named, as after one without room, a volume there takes its place, if it is sure to be empty.
+    /// The region in which to continue a launch: that of its volume, which cannot move. If another
+    /// region is named, for example because this one has no capacity, a new volume there is used
+    /// instead. That requires that no machine can have written to the old volume.
     ///
     /// # Errors
     ///
-    /// When it is not, or none was chosen.
+    /// When the volume may hold data, or no region was chosen.
     pub fn region_for(
         &mut self,
         app: Option<&str>,
@@ -194,7 +199,7 @@ impl Account<'_> {
         Ok(said)
     }
 
-    /// Whether there shall be an IPv4 address beside the one of IPv6.
+    /// Whether to assign an IPv4 address in addition to the IPv6 address.
     ///
     /// # Errors
     ///
@@ -212,7 +217,7 @@ impl Account<'_> {
         Ok(answer.unwrap_or(false))
     }
 
-    /// The app's addresses, with those that were missing.
+    /// The app's addresses. Missing ones are assigned.
     ///
     /// # Errors
     ///
@@ -259,7 +264,7 @@ impl Account<'_> {
     }
 }
 
-/// The name that the app of this founder has, or one of those that it has if others are taken.
+/// The name of the founder's app. Larger numbers give other names, for when a name is taken.
 fn name_of(founder: &str, number: usize) -> String {
     let hash = digest(&SHA256, format!("{founder} {number}").as_bytes());
     let letters = hash.as_ref().iter().take(LETTERS);

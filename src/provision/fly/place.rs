@@ -1,6 +1,6 @@
-//! Where at Fly.io a satellite goes: the organisation and the region.
+//! The organisation and the region for a satellite at Fly.io.
 //!
-//! Owns the questions about that. What a flag or the environment says is not asked.
+//! Owns the questions about them. Never asks what a flag or the environment already says.
 
 use serde_json::Value;
 
@@ -10,15 +10,15 @@ use super::things::{Region, Regions};
 use crate::exit::Failure;
 use crate::provision::{Choice, Talk};
 
-/// As fly-go asks for them (`resource_organizations.go`).
+/// The query for the organisations, as in fly-go (`resource_organizations.go`).
 const ORGANISATIONS: &str = "query { organizations { nodes { slug name } } }";
 
 impl Account<'_> {
-    /// The organisations that count: the one that was said, else all that the token sees.
+    /// The organisations to look at: the one that was named, else all that the token can see.
     ///
     /// # Errors
     ///
-    /// When they cannot be asked for.
+    /// When the organisations cannot be listed.
     pub fn organisations(&mut self) -> Result<Vec<Choice>, Failure> {
         if let Some(org) = self.options.org.as_ref().or(self.settings.org.as_ref()) {
             return Ok(vec![Choice {
@@ -48,7 +48,7 @@ impl Account<'_> {
         Ok(nodes.iter().filter_map(organisation).collect())
     }
 
-    /// The organisation that a new app goes to.
+    /// The organisation for a new app.
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ impl Account<'_> {
         Ok(organisations.swap_remove(at).name)
     }
 
-    /// The region that was said, by the flag or by the environment.
+    /// The region that the flag or the environment names.
     #[must_use]
     pub fn said_region(&self) -> Option<&str> {
         self.options
@@ -76,11 +76,11 @@ impl Account<'_> {
             .or(self.settings.region.as_deref())
     }
 
-    /// The region for a new volume, and with it for all the rest.
+    /// The region for a new volume. Everything else follows the volume.
     ///
     /// # Errors
     ///
-    /// When the list cannot be asked for, or none was chosen.
+    /// When the regions cannot be listed, or none was chosen.
     pub fn region(&mut self, talk: &mut dyn Talk) -> Result<String, Failure> {
         if let Some(region) = self.said_region() {
             return Ok(region.to_owned());

@@ -1,7 +1,7 @@
-//! Renewing a satellite: another program, another address, or only a start.
+//! Renews a satellite: replaces its program, changes its address, or only starts it.
 //!
-//! Owns that its data, founder, port and address are kept, and that one that does not start with its new
-//! program gets its former one back.
+//! Owns that the satellite keeps its data, founder, port and address, and that a satellite that
+//! does not start with its new program gets the previous one back.
 
 use serde_json::{Value, json};
 
@@ -15,11 +15,11 @@ use crate::exit::Failure;
 use crate::provision::{Found, Plan, State, Talk};
 
 impl Account<'_> {
-    /// Makes the machine that is there what `plan` says, and starts it.
+    /// Changes the existing machine to what `plan` says, and starts it.
     ///
     /// # Errors
     ///
-    /// When that fails; then it is as it was before, or the sentence says that it is not.
+    /// When that fails. The machine is then as it was before, or the sentence says that it is not.
     pub fn renew(
         &mut self,
         plan: &Plan,
@@ -90,7 +90,7 @@ impl Account<'_> {
         })
     }
 
-    /// One that did not run before is put back without being started.
+    /// Restores the previous configuration. A machine that did not run before is not started.
     fn put_back(&mut self, app: &str, machine: &Machine, config: &Value) -> Result<(), Failure> {
         let doing = "put the former program back";
         let now = self
@@ -107,7 +107,8 @@ impl Account<'_> {
         }
     }
 
-    /// Gives a machine another config. `current_version` makes it fail if somebody else was faster.
+    /// Updates the configuration of a machine. `current_version` makes the update fail if another
+    /// one came first.
     fn update(
         &mut self,
         app: &str,
@@ -132,14 +133,14 @@ impl Account<'_> {
     }
 }
 
-/// Whether it is the same for us; the platform may add to a config.
+/// Whether two configurations are the same for us. The platform may add to a configuration.
 fn is_same(one: &Value, other: &Value) -> bool {
     ["image", "init", "metadata"]
         .iter()
         .all(|key| one[key] == other[key])
 }
 
-/// The program is replaced if the plan names one, or if the version is another one.
+/// The program for the machine. It is replaced if the plan names one, or if the version differs.
 fn renewed_program(plan: &Plan, machine: &Machine, config: &Value) -> Result<Program, Failure> {
     let is_same = machine.metadata("skypipe_version") == Some(plan.version.as_str());
     let names_none = plan.image.is_none() && plan.binary.is_none();

@@ -1,6 +1,7 @@
-//! What the environment says about Fly.io: where it is, who we are there, and what is preferred.
+//! The Fly.io settings in the environment: its addresses, the token, and preferences.
 //!
-//! Owns the names of the variables, which are flyctl's (`internal/config/config.go` in superfly/flyctl).
+//! Owns the names of the variables, which are flyctl's (`internal/config/config.go` in
+//! superfly/flyctl).
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,7 @@ use crate::provision::http::keeps_secrets;
 
 const NO_TOKEN: &str = "set FLY_API_TOKEN to a token, which fly tokens create org makes";
 
-/// The environment, read once.
+/// The settings, read once from the environment.
 #[derive(Clone)]
 pub struct Settings {
     /// The base URL of the Machines API.
@@ -23,9 +24,9 @@ pub struct Settings {
     pub api: String,
     /// The base URL of the registry.
     pub registry: String,
-    /// The organisation, if one is preferred.
+    /// The preferred organisation, if any.
     pub org: Option<String>,
-    /// The region, if one is preferred.
+    /// The preferred region, if any.
     pub region: Option<String>,
     token: Option<(Zeroizing<String>, &'static str)>,
     flyctl: Option<PathBuf>,
@@ -40,7 +41,7 @@ impl std::fmt::Debug for Settings {
 }
 
 impl Settings {
-    /// Reads them. A variable that is empty is as good as none.
+    /// Reads the settings. An empty variable counts as unset.
     #[must_use]
     pub fn read(variable: &dyn Fn(&str) -> Option<String>) -> Self {
         let get = |name: &str| variable(name).filter(|value| !value.is_empty());
@@ -68,11 +69,11 @@ impl Settings {
         }
     }
 
-    /// Whether the token may be sent where the environment says that Fly.io is.
+    /// Checks that the token may be sent to the addresses in the environment.
     ///
     /// # Errors
     ///
-    /// When it would go unencrypted to another machine.
+    /// When the token would go unencrypted to another machine.
     pub fn check(&self) -> Result<(), Failure> {
         let bases = [
             ("FLY_FLAPS_BASE_URL", &self.machines),
@@ -88,11 +89,11 @@ impl Settings {
         }
     }
 
-    /// The token: the environment's, flyctl's, else what a person types.
+    /// The token: from the environment, else from flyctl's file, else typed by the person.
     ///
     /// # Errors
     ///
-    /// When there is none, or it is none.
+    /// When there is no token, or it is invalid.
     pub fn token(&self, talk: Option<&mut dyn Talk>) -> Result<Token, Failure> {
         if let Some((text, name)) = &self.token {
             return Token::read(text, name);

@@ -1,6 +1,6 @@
-//! Waiting until a machine runs.
+//! Waits until a machine runs.
 //!
-//! Owns how long that may take, and what is said of one that does not get there.
+//! Owns how long that may take, and the error for a machine that does not get to run.
 
 use std::time::Duration;
 
@@ -13,21 +13,23 @@ use super::things::Machine;
 use crate::exit::Failure;
 use crate::provision::State;
 
-/// How long a machine may take until it runs and its check is good.
+/// How long a machine may take until it runs and its check passes.
 const STARTING: Duration = Duration::from_secs(3 * 60);
 
-/// How often it is tried to start a machine that is on its way into another state.
+/// How often starting a machine is tried while the machine changes its state.
 const STARTS: u32 = 10;
 
-/// The longest time that the platform waits in one request, in seconds (`flaps/flaps_machines_wait.go`).
+/// The longest time that the platform waits in one request, in seconds
+/// (`flaps/flaps_machines_wait.go`).
 const LONGEST_WAIT: u64 = 60;
 
 impl Account<'_> {
-    /// Waits until a machine that was created, updated or started is up, and returns it as it is then.
+    /// Waits until a machine that was created, updated or started is up, and returns its state
+    /// then.
     ///
     /// # Errors
     ///
-    /// When it does not get up in time, or cannot any more.
+    /// When the machine is not up in time, or can no longer get up.
     pub fn settle(&mut self, app: &str, machine: &Machine) -> Result<Machine, Failure> {
         let doing = "start the machine";
         let until = self.around.now() + STARTING;
@@ -58,7 +60,7 @@ impl Account<'_> {
         }
     }
 
-    /// One request of waiting. That its time is over is no fault.
+    /// Sends one waiting request. Reaching its time limit is no error.
     fn wait(&mut self, app: &str, machine: &Machine, left: Duration) -> Result<(), Fault> {
         let seconds = left.as_secs().clamp(1, LONGEST_WAIT);
         let (app, id) = (segment(app), segment(&machine.id));
@@ -78,11 +80,11 @@ impl Account<'_> {
         }
     }
 
-    /// Starts a machine that stands still. To start one twice does no harm.
+    /// Starts a stopped machine. Starting it twice is harmless.
     ///
     /// # Errors
     ///
-    /// When it cannot be started.
+    /// When the machine cannot be started.
     pub fn start(&mut self, app: &str, machine: &Machine) -> Result<Machine, Failure> {
         let path = format!(
             "/apps/{}/machines/{}/start",
@@ -98,7 +100,8 @@ impl Account<'_> {
             let Err(fault) = self.ask::<Value>(&ask) else {
                 break;
             };
-            // 412: from the state that it is in it cannot be started now. It may be starting by itself.
+            // 412: the machine cannot be started from its current state. It may be starting by
+            // itself.
             if fault.status() != Some(412) || tries == STARTS {
                 return Err(fault.failure(doing));
             }

@@ -1,6 +1,6 @@
-//! What of this machine matters to a launch: its clock, and which addresses it has a route to.
+//! The properties of this machine that matter to a launch: its clock, and its routes.
 //!
-//! Owns the only clock of this provider. Never talks to anybody.
+//! Owns the only clock of this provider. Sends nothing.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::thread;
@@ -8,17 +8,18 @@ use std::time::{Duration, Instant};
 
 /// A clock, and a look at the routes.
 pub trait Surroundings {
-    /// The time now.
+    /// The current time.
     fn now(&self) -> Instant;
 
-    /// Waits.
+    /// Sleeps for this long.
     fn sleep(&self, span: Duration);
 
-    /// Whether this machine has a route to that address. It says nothing about who is there.
+    /// Whether this machine has a route to the address. Nothing is sent, so somebody need not be
+    /// there.
     fn has_route(&self, address: IpAddr) -> bool;
 }
 
-/// This machine.
+/// The clock and the routes of this machine.
 #[derive(Debug, Clone, Copy)]
 pub struct Here;
 
@@ -31,7 +32,8 @@ impl Surroundings for Here {
         thread::sleep(span);
     }
 
-    /// To connect a UDP socket makes the kernel look for a route and sends nothing, so any port does.
+    /// Connecting a UDP socket makes the kernel look for a route and sends nothing, so any port
+    /// will do.
     fn has_route(&self, address: IpAddr) -> bool {
         let any = match address {
             IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),

@@ -1,7 +1,7 @@
-//! What there is at Fly.io, as its answers describe it: apps, machines, volumes, addresses.
+//! The objects at Fly.io, as its answers describe them: apps, machines, volumes, addresses.
 //!
-//! Owns the fields that are read (`machine_types.go`, `volume_types.go` and `flaps/` in superfly/fly-go).
-//! Whatever may be missing or null is an `Option`: Go leaves out what is empty.
+//! Owns the fields that are read (`machine_types.go`, `volume_types.go` and `flaps/` in
+//! superfly/fly-go). A field that may be missing or null is an `Option`: Go omits empty fields.
 
 use std::net::IpAddr;
 
@@ -14,19 +14,19 @@ use crate::provision::State;
 /// The name of our volume.
 pub const VOLUME: &str = "skypipe_data";
 
-/// The name of our machine, unique in its app, so that two of them cannot be.
+/// The name of our machine. Names are unique in an app, so there cannot be two.
 pub const MACHINE: &str = "satellite";
 
-/// What an app's name begins with.
+/// The prefix of an app's name.
 pub const PREFIX: &str = "skypipe-";
 
-/// How many letters follow.
+/// How many letters follow the prefix.
 pub const LETTERS: usize = 10;
 
-/// The letters, those of base32.
+/// The letters of a name: those of base32.
 pub const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
-/// `GET /apps?org_slug=`.
+/// The answer to `GET /apps?org_slug=`.
 #[derive(Debug, Deserialize)]
 pub struct Apps {
     /// The apps.
@@ -36,22 +36,22 @@ pub struct Apps {
 /// An app.
 #[derive(Debug, Deserialize)]
 pub struct App {
-    /// Its name.
+    /// The app's name.
     pub name: String,
 }
 
 /// A machine.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Machine {
-    /// What identifies it.
+    /// The machine's id.
     pub id: String,
-    /// Its state, of which there are many.
+    /// The machine's state, of which there are many.
     pub state: Option<String>,
-    /// What identifies this version of it.
+    /// The id of this version of the machine.
     pub instance_id: Option<String>,
-    /// Where it is.
+    /// The machine's region.
     pub region: Option<String>,
-    /// What it was made from. It is not there while its host does not answer.
+    /// The configuration of the machine. It is missing while the machine's host does not answer.
     pub config: Option<Value>,
     incomplete_config: Option<Value>,
     checks: Option<Vec<Check>>,
@@ -65,26 +65,26 @@ struct Check {
 }
 
 impl Machine {
-    /// A word that we gave it.
+    /// The value of a metadata key.
     #[must_use]
     pub fn metadata(&self, key: &str) -> Option<&str> {
         let config = self.config.as_ref().or(self.incomplete_config.as_ref())?;
         config["metadata"][key].as_str()
     }
 
-    /// Whether it was made to be a satellite.
+    /// Whether the machine was made as a satellite.
     #[must_use]
     pub fn is_satellite(&self) -> bool {
         self.metadata("skypipe") == Some("satellite")
     }
 
-    /// Its state's name (`machines/machine-states` in superfly/docs).
+    /// The name of the machine's state (`machines/machine-states` in superfly/docs).
     #[must_use]
     pub fn state_name(&self) -> &str {
         self.state.as_deref().unwrap_or("unknown")
     }
 
-    /// Whether it is gone for good, or will be by itself.
+    /// Whether the machine is destroyed, or will be without a further request.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         matches!(
@@ -93,7 +93,7 @@ impl Machine {
         )
     }
 
-    /// What its state means here.
+    /// The machine's state in the terms of this program.
     #[must_use]
     pub fn state(&self) -> State {
         match self.state_name() {
@@ -103,7 +103,8 @@ impl Machine {
         }
     }
 
-    /// Whether it may ever have run, so that its volume may not be empty. Where no events are told, it may.
+    /// Whether the machine may ever have run, so that its volume may hold data. If the platform
+    /// lists no events, it may have.
     #[must_use]
     pub fn may_have_run(&self) -> bool {
         let ran = |event: &Value| event["type"] == "start" || event["status"] == "started";
@@ -112,14 +113,14 @@ impl Machine {
             .is_none_or(|events| events.is_empty() || events.iter().any(ran))
     }
 
-    /// Whether it runs, and whoever checks on it found it so.
+    /// Whether the machine runs and its checks pass.
     #[must_use]
     pub fn is_up(&self) -> bool {
         let is_good = |check: &Check| check.status.as_deref() == Some("passing");
         self.state_name() == "started" && self.checks.iter().flatten().all(is_good)
     }
 
-    /// Why it is not up: its state, the code with which it exited last, and what a check said.
+    /// Why the machine is not up: its state, its last exit code, and the output of a check.
     #[must_use]
     pub fn plight(&self) -> String {
         let code = |event: &Value| event["request"]["exit_event"]["exit_code"].as_i64();
@@ -144,20 +145,20 @@ impl Machine {
 /// A volume.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Volume {
-    /// What identifies it.
+    /// The volume's id.
     pub id: String,
-    /// Its name, which others can have too.
+    /// The volume's name. Other volumes can have the same name.
     pub name: Option<String>,
-    /// Its state.
+    /// The volume's state.
     pub state: Option<String>,
-    /// Where it is, for good.
+    /// The volume's region, which never changes.
     pub region: Option<String>,
-    /// When it was made, in a form that sorts.
+    /// The time of creation, in a form that sorts.
     pub created_at: Option<String>,
 }
 
 impl Volume {
-    /// Whether it is ours and not about to go (`flaps/flaps_volumes.go`).
+    /// Whether the volume is ours and is not about to be destroyed (`flaps/flaps_volumes.go`).
     #[must_use]
     pub fn is_ours(&self) -> bool {
         let going = [
@@ -176,14 +177,14 @@ impl Volume {
     }
 }
 
-/// `GET /apps/{app}/ip_assignments`.
+/// The answer to `GET /apps/{app}/ip_assignments`.
 #[derive(Debug, Deserialize)]
 pub struct Addresses {
     /// The addresses.
     pub ips: Option<Vec<Address>>,
 }
 
-/// An address that was assigned to an app.
+/// An address that is assigned to an app.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Address {
     ip: String,
@@ -191,8 +192,8 @@ pub struct Address {
 }
 
 impl Address {
-    /// The address, if plain TCP from anywhere comes in by it: a shared one needs TLS that names the app,
-    /// and those in `fdaa::/16` are Fly's private network.
+    /// The address, if it accepts plain TCP from anywhere. A shared address needs TLS that names
+    /// the app, and addresses in `fdaa::/16` are in Fly's private network.
     #[must_use]
     pub fn public(&self) -> Option<IpAddr> {
         let ip: IpAddr = self.ip.parse().ok()?;
@@ -201,13 +202,13 @@ impl Address {
     }
 }
 
-/// `GET /platform/regions`. fly-go reads `Regions` and `Nearest`, in any case of letters.
+/// The answer to `GET /platform/regions`. fly-go reads `Regions` and `Nearest`, and ignores case.
 #[derive(Debug, Deserialize)]
 pub struct Regions {
     /// The regions.
     #[serde(alias = "Regions")]
     pub regions: Option<Vec<Region>>,
-    /// The code of the nearest.
+    /// The code of the nearest region.
     #[serde(alias = "Nearest")]
     pub nearest: Option<String>,
 }
@@ -215,26 +216,26 @@ pub struct Regions {
 /// A region.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Region {
-    /// Three letters.
+    /// The code of the region, three letters.
     pub code: String,
-    /// Where it is.
+    /// The name of the place.
     pub name: Option<String>,
-    /// Whether it will be closed.
+    /// Whether the region will be closed.
     pub deprecated: Option<bool>,
-    /// Whether it is for some plans only.
+    /// Whether the region requires a paid plan.
     pub requires_paid_plan: Option<bool>,
 }
 
-/// `POST /apps/{app}/machines/{id}/exec`. What is empty or 0 is left out.
+/// The answer to `POST /apps/{app}/machines/{id}/exec`. Empty and zero fields are omitted.
 #[derive(Debug, Deserialize)]
 pub struct Exec {
     /// The exit code.
     #[serde(default)]
     pub exit_code: i64,
-    /// The signal that ended it.
+    /// The signal that ended the command.
     pub exit_signal: Option<i64>,
-    /// What it wrote.
+    /// The command's stdout.
     pub stdout: Option<String>,
-    /// What it complained of.
+    /// The command's stderr.
     pub stderr: Option<String>,
 }

@@ -1,7 +1,7 @@
-//! The token with which Fly.io is asked.
+//! The token for Fly.io.
 //!
-//! Owns how it is read and in which form it goes into a header. It is in no error and in no `Debug`.
-//! The forms are those of `tokens/tokens.go` in superfly/fly-go.
+//! Owns how the token is parsed, and its form in a header. The token appears in no error and in no
+//! `Debug` output. The forms are those of `tokens/tokens.go` in superfly/fly-go.
 
 use std::fmt;
 
@@ -9,13 +9,14 @@ use zeroize::Zeroizing;
 
 use crate::exit::Failure;
 
-/// The longest text that is taken for a token, in bytes: macaroons for some organisations, with room.
+/// The longest token that is accepted, in bytes: macaroons for some organisations, with room to
+/// spare.
 const MAX_TOKEN: usize = 32 << 10;
 
-/// The shortest part of a token that is looked for in what is told; a shorter one is no secret.
+/// The shortest part of a token that is redacted in messages. A shorter one is no secret.
 const SHORTEST_SECRET: usize = 6;
 
-/// What logging in at Fly.io gives: macaroons, a user's token, or both.
+/// What a login at Fly.io gives: macaroons, a user's token, or both.
 pub struct Token {
     macaroons: Zeroizing<String>,
     user: Zeroizing<String>,
@@ -29,12 +30,12 @@ impl fmt::Debug for Token {
 }
 
 impl Token {
-    /// Reads tokens, separated by commas, perhaps with a scheme before them. `source` says where they
-    /// come from, for people.
+    /// Parses tokens, separated by commas, with or without a scheme in front. `source` says where
+    /// they come from, for people.
     ///
     /// # Errors
     ///
-    /// When it is empty or too long, or has white space or control characters in it.
+    /// When the text is empty or too long, or has white space or control characters in it.
     pub fn read(text: &str, source: &str) -> Result<Self, Failure> {
         let refuse = |what: &str| Err(Failure::usage(format!("the token from {source} {what}")));
         if text.len() > MAX_TOKEN {
@@ -60,20 +61,22 @@ impl Token {
         })
     }
 
-    /// Where it comes from.
+    /// Where the token comes from, for people.
     #[must_use]
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// Whether there is a user's token beside macaroons, to try where those are not taken. flyctl's
-    /// file has both, and macaroons there are good for minutes: flyctl renews them as it runs.
+    /// Whether there is a user's token in addition to macaroons, to use if the macaroons are
+    /// rejected. flyctl's file has both. The macaroons there are valid for minutes; flyctl renews
+    /// them when it runs.
     #[must_use]
     pub fn has_both(&self) -> bool {
         !self.macaroons.is_empty() && !self.user.is_empty()
     }
 
-    /// The `Authorization` header for the Machines API: macaroons, else (or if `plain`) the user's token.
+    /// The `Authorization` header for the Machines API: the macaroons. The user's token if there
+    /// are none, or if `plain`.
     #[must_use]
     pub fn header(&self, plain: bool) -> Zeroizing<String> {
         let scheme = if self.is_plain(plain) {
@@ -84,7 +87,7 @@ impl Token {
         Zeroizing::new(format!("{scheme} {}", self.password(plain).as_str()))
     }
 
-    /// The `Authorization` header for GraphQL, which alone takes both kinds at once.
+    /// The `Authorization` header for GraphQL, the only API that accepts both kinds at once.
     #[must_use]
     pub fn graphql_header(&self) -> Zeroizing<String> {
         if self.has_both() {
@@ -97,7 +100,7 @@ impl Token {
         self.header(false)
     }
 
-    /// What the registry takes as the password: the same without the scheme.
+    /// The password for the registry: the header's value without the scheme.
     #[must_use]
     pub fn password(&self, plain: bool) -> Zeroizing<String> {
         if self.is_plain(plain) {
@@ -111,7 +114,7 @@ impl Token {
         self.macaroons.is_empty() || (plain && self.has_both())
     }
 
-    /// Takes out what of the token is in a text, should a server repeat it.
+    /// Removes the parts of the token from a text, in case a server repeats them.
     #[must_use]
     pub fn redact(&self, text: &str) -> String {
         let parts = self.macaroons.split(',').chain(self.user.split(','));
@@ -122,7 +125,7 @@ impl Token {
     }
 }
 
-/// Some give the whole header's value, and flyctl takes it too.
+/// The token without a scheme. Some users give the whole header's value, and flyctl accepts it too.
 fn without_scheme(text: &str) -> &str {
     let text = text.trim();
     match text.split_once(' ') {

@@ -1,4 +1,4 @@
-//! How ureq learns the addresses of a host: as everything here does, by [`names`].
+//! Looks up host names for ureq with [`names`], as the rest of the program does.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -13,10 +13,10 @@ use ureq::{Error, Timeout};
 
 use crate::names;
 
-/// The most addresses that ureq takes.
+/// The most addresses that ureq accepts.
 const MAX_ADDRESSES: usize = 16;
 
-/// Looks names up without loading anything of the host's.
+/// A resolver that loads none of the host's libraries.
 #[derive(Debug)]
 pub struct HostNames;
 
@@ -45,7 +45,7 @@ impl Resolver for HostNames {
     }
 }
 
-/// A look-up has no time-out of its own, so another thread waits for it.
+/// Looks a host up. A look-up has no time-out of its own, so another thread waits for it.
 fn look_up(host: &str, port: u16, timeout: &NextTimeout) -> Result<Vec<SocketAddr>, Error> {
     // A URI has an IPv6 address in brackets.
     let host = host
@@ -56,7 +56,7 @@ fn look_up(host: &str, port: u16, timeout: &NextTimeout) -> Result<Vec<SocketAdd
     let look_up = move || {
         let found = names::addresses(&host, port);
         let found = found.map_err(|why| format!("{host} cannot be looked up: {why}"));
-        // Nobody receives it any more when it came too late.
+        // If the result comes too late, nobody receives it any more.
         let _ = sender.send(found);
     };
     thread::Builder::new()

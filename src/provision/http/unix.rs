@@ -1,6 +1,6 @@
-//! HTTP over a socket that has a path: how ureq connects to it, reads and writes.
+//! HTTP over a Unix socket: how ureq connects to it, reads and writes.
 //!
-//! Owns the time-outs of such a connection. Knows nothing of what is said on it.
+//! Owns the time-outs of such a connection. Knows nothing of the content.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -25,7 +25,7 @@ pub struct PathConnector {
 }
 
 impl PathConnector {
-    /// For the socket at `path`.
+    /// Creates a connector for the socket at `path`.
     pub fn new(path: PathBuf) -> Self {
         Self { path }
     }
@@ -58,15 +58,15 @@ impl Connector<()> for PathConnector {
     }
 }
 
-/// The system has no time-out for this: a connection waits for as long as the queue of a server that
-/// accepts nothing is full. So another thread waits.
+/// Connects within a time limit. The system has none for this: connecting blocks for as long as the
+/// queue of a server that accepts nothing is full. So another thread connects.
 fn connect_within(patience: Option<Duration>, path: PathBuf) -> io::Result<UnixStream> {
     let Some(patience) = patience else {
         return UnixStream::connect(path);
     };
     let (sender, receiver) = mpsc::channel();
     thread::Builder::new().spawn(move || {
-        // Nobody receives it any more when it came too late.
+        // If the result comes too late, nobody receives it any more.
         let _ = sender.send(UnixStream::connect(path));
     })?;
     receiver
@@ -102,7 +102,7 @@ impl Transport for PathTransport {
         self.stream.set_read_timeout(patience)?;
         let amount = loop {
             match self.stream.read(self.buffers.input_append_buf()) {
-                // A read with a time-out is not begun again by the system after a signal.
+                // The system does not restart a read with a time-out after a signal.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {
                     if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                         return Err(Error::Timeout(timeout.reason));
@@ -116,12 +116,14 @@ impl Transport for PathTransport {
     }
 
     fn is_open(&mut self) -> bool {
-        // A new connection costs next to nothing here, and none that is kept can have become stale.
+        // A new connection costs next to nothing here, and a connection that is not kept cannot
+        // become stale.
         false
     }
 }
 
-/// How long it may still take; nothing stands for ever.
+/// The time that is left; `None` means no limit. A time-out of zero has passed already, which is an
+/// error.
 fn left(timeout: &NextTimeout) -> Result<Option<Duration>, Error> {
     if timeout.after.is_zero() {
         return Err(Error::Timeout(timeout.reason));
@@ -136,7 +138,7 @@ fn fault(error: io::Error, reason: Timeout) -> Error {
     }
 }
 
-/// Looks no name up: the connector knows the only place there is.
+/// A resolver that looks nothing up: the connector knows the only address.
 #[derive(Debug)]
 pub struct NoResolver;
 
@@ -147,7 +149,7 @@ impl Resolver for NoResolver {
         _config: &Config,
         _timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, Error> {
-        // Some address is wanted; nothing ever connects to this one.
+        // ureq needs some address. Nothing ever connects to this one.
         let mut addresses = self.empty();
         addresses.push(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         Ok(addresses)
@@ -162,7 +164,8 @@ mod tests {
 
     use crate::provision::http::{Body, Http};
 
-    /// Answers each connection with the next of these, after the request's head was read, and closes it.
+    /// Answers each connection with the next of these answers, after reading the head of the
+    /// request, and closes it.
     fn server(answers: &'static [&'static str]) -> (tempfile::TempDir, Http) {
         let directory = tempfile::tempdir().expect("there is room");
         let path = directory.path().join("s");

@@ -1,21 +1,21 @@
-//! What an executable is, and whether it can be a satellite.
+//! Whether an executable can run as a satellite.
 //!
-//! Owns the few fields of an ELF file that decide this, and the words for what is in the way. A file is
-//! input from outside: nothing it says is believed further than its bytes reach.
+//! Owns the few fields of an ELF file that decide this, and the text for what prevents it. A file
+//! is untrusted input: every offset and length in it is checked against the size of the file.
 
 use super::Architecture;
 
-/// What a file is.
+/// The kind of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Program {
-    /// A whole Linux executable of 64 bits, little end first.
+    /// A complete Linux executable of 64 bits, little endian.
     Linux {
-        /// Its processor, as `e_machine` numbers them.
+        /// The processor, as `e_machine` numbers it.
         machine: u16,
-        /// Whether it needs a loader or libraries beside it.
+        /// Whether the executable needs a loader or libraries.
         is_dynamic: bool,
     },
-    /// Something else; what, in words that follow its name.
+    /// Something else. The text says what, and follows the file's name.
     Other(&'static str),
 }
 
@@ -32,20 +32,20 @@ const DT_NEEDED: u64 = 1;
 const OS_ABI_SYSV: u8 = 0;
 const OS_ABI_GNU: u8 = 3;
 
-/// The size of a program header, and of an entry of the dynamic section.
+/// The size of a program header, and of an entry of the dynamic section, in bytes.
 const PROGRAM_HEADER: u64 = 56;
 const DYNAMIC_ENTRY: usize = 16;
 
 const INCOMPLETE: Program = Program::Other("is incomplete, or damaged");
 
-/// What a file with these bytes is.
+/// The kind of a file with these bytes.
 pub fn read(bytes: &[u8]) -> Program {
     let other = |what| Program::Other(what);
     match bytes {
         [] => other("is empty"),
         [0x7f, b'E', b'L', b'F', ..] => linux(bytes).unwrap_or(INCOMPLETE),
         [b'#', b'!', ..] => other("is a script"),
-        // Mach-O of 64 and 32 bits, and several of them in one file.
+        // Mach-O of 64 and 32 bits, and files that hold several of them.
         [0xcf | 0xce, 0xfa, 0xed, 0xfe, ..] | [0xca, 0xfe, 0xba, 0xbe, ..] => {
             other("is a program for macOS")
         }
@@ -54,7 +54,8 @@ pub fn read(bytes: &[u8]) -> Program {
     }
 }
 
-/// What is in the way of running it on such a machine, in words that follow its name; nothing if it can be run.
+/// What prevents the program from running on such a machine, as text that follows the program's
+/// name; `None` if it can run.
 pub fn obstacle(program: &Program, target: Architecture) -> Option<String> {
     let wanted = match target {
         Architecture::Amd64 => EM_X86_64,
@@ -90,7 +91,7 @@ pub fn refusal(name: &str, obstacle: &str, target: Architecture) -> String {
     )
 }
 
-/// The file as a Linux executable; nothing if it is cut off or contradicts itself.
+/// The file as a Linux executable; `None` if it is incomplete or contradicts itself.
 fn linux(bytes: &[u8]) -> Option<Program> {
     let header = bytes.get(..64)?;
     match (header[4], header[5], header[7]) {
@@ -116,13 +117,13 @@ fn linux(bytes: &[u8]) -> Option<Program> {
     })
 }
 
-/// A part of the file that is loaded, or that says how.
+/// A segment: part of the file, with its type.
 struct Segment<'a> {
     kind: u32,
     bytes: &'a [u8],
 }
 
-/// All of them; nothing if one reaches beyond the end of the file.
+/// All segments; `None` if one reaches beyond the end of the file.
 fn segments(bytes: &[u8]) -> Option<Vec<Segment<'_>>> {
     let (table, size, count) = (u64_at(bytes, 32)?, u16_at(bytes, 54)?, u16_at(bytes, 56)?);
     if u64::from(size) != PROGRAM_HEADER {
@@ -146,7 +147,8 @@ fn segments(bytes: &[u8]) -> Option<Vec<Segment<'_>>> {
     (0..count).map(segment).collect()
 }
 
-/// Whether a dynamic section names a library. That of a static program that can be moved names none.
+/// Whether a dynamic section names a library. The dynamic section of a static position-independent
+/// executable names none.
 fn names_libraries(section: &[u8]) -> bool {
     let mut tags = section
         .chunks_exact(DYNAMIC_ENTRY)

@@ -1,23 +1,25 @@
-//! The one layer of the image.
+//! The only layer of the image.
 //!
-//! Owns its bytes, as a tar and compressed. Nothing in them depends on this machine, its clock or its user.
+//! Owns its bytes, as a tar and compressed. The bytes do not depend on this machine, its clock or
+//! its user.
 
 use std::io::Write;
 
 use flate2::{Compression, GzBuilder};
 use tar::{Builder, EntryType, Header};
 
-/// The operating system byte of gzip's header that names none (RFC 1952, section 2.3).
+/// The value of the operating system byte in gzip's header that names no system (RFC 1952, section
+/// 2.3).
 const NO_SYSTEM: u8 = 255;
 
-/// A tar of the program as `skypipe`.
+/// A tar that holds the program as `skypipe`.
 pub fn tar(executable: &[u8]) -> Vec<u8> {
     let mut builder = Builder::new(Vec::with_capacity(executable.len() + (4 << 10)));
     append(&mut builder, "skypipe", 0o755, executable);
     finish(builder)
 }
 
-/// Appends a file of root's, from the beginning of time.
+/// Appends a file that belongs to root and has the time stamp 0.
 pub fn append(builder: &mut Builder<Vec<u8>>, path: &str, mode: u32, bytes: &[u8]) {
     let mut header = Header::new_ustar();
     header.set_entry_type(EntryType::Regular);
@@ -31,14 +33,14 @@ pub fn append(builder: &mut Builder<Vec<u8>>, path: &str, mode: u32, bytes: &[u8
         .expect("memory takes all that is written, and the paths are short");
 }
 
-/// The end of a tar.
+/// Finishes a tar, and returns its bytes.
 pub fn finish(builder: Builder<Vec<u8>>) -> Vec<u8> {
     builder
         .into_inner()
         .expect("memory takes all that is written")
 }
 
-/// The same, compressed.
+/// The bytes, compressed with gzip.
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzBuilder::new()
         .mtime(0)

@@ -1,9 +1,9 @@
-//! Pushing an image to a registry.
+//! Pushes an image to a registry.
 //!
-//! Owns the part of the distribution API that a push takes (`docs/spec/api.md` of the distribution project):
-//! look whether a blob is there, upload it in one piece, put the manifest under a tag. The password goes to the
-//! registry and to the service that it names for tokens, and nowhere else; what passes is tried again. Never
-//! follows a redirection.
+//! Owns the part of the distribution API that a push needs (`docs/spec/api.md` of the distribution
+//! project): check whether a blob exists, upload it in one piece, and put the manifest under a tag.
+//! The password goes only to the registry and to the token service that the registry names.
+//! Temporary failures are retried. Never follows a redirection.
 
 mod challenge;
 mod place;
@@ -22,22 +22,22 @@ use super::{Image, Registry, digest};
 use crate::exit::Failure;
 use crate::provision::http::{Answer, Body, Http, PATIENCE};
 
-/// How long a push may take in all: fifty megabytes at 1 Mbit/s take seven minutes.
+/// The time limit of a whole push. Fifty megabytes at 1 Mbit/s take seven minutes.
 const TOTAL: Duration = Duration::from_secs(600);
 
-/// How often a step is tried while what is in its way may pass.
+/// How often a step is tried while its failures may be temporary.
 const ATTEMPTS: u32 = 5;
 
-/// The wait after the first attempt; each further one is twice as long.
+/// The wait after the first attempt. It doubles after each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 
-/// The longest wait that a registry is granted.
+/// The longest wait that a registry can impose.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// The longest token that is taken, in bytes. Docker's have a few thousand.
+/// The longest token that is accepted, in bytes. Docker's have a few thousand.
 const MAX_TOKEN: usize = 32 << 10;
 
-/// Pushes an image, and returns by what it can be pulled.
+/// Pushes an image, and returns the reference by which it can be pulled.
 pub fn push(
     image: &Image,
     registry: &Registry,
@@ -53,7 +53,8 @@ pub fn push(
     Ok(format!("{}/{repository}@{}", push.host, image.digest()))
 }
 
-/// The characters that the specification allows; whoever gets names from elsewhere finds out here.
+/// Checks the characters of the names against the specification, because names may come from
+/// elsewhere.
 fn check_names(repository: &str, tag: &str) -> Result<(), Failure> {
     let lower = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let is_part = |part: &str| {
@@ -78,15 +79,14 @@ fn check_names(repository: &str, tag: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Why a step did not succeed.
+/// Why a step failed.
 enum Trouble {
-    /// It may succeed a little later; the registry may have said when.
+    /// The step may succeed later. The registry may have said after how long.
     Passing(String, Option<Duration>),
-    /// It will not.
+    /// The step cannot succeed.
     Lasting(Failure),
 }
 
-/// One push.
 struct Push<'a> {
     http: Http,
     base: Uri,
@@ -94,7 +94,8 @@ struct Push<'a> {
     host: String,
     registry: &'a Registry,
     repository: &'a str,
-    /// What proves who we are: the password at first, or the token that the registry wants instead.
+    /// The value of the `Authorization` header: the password at first, then the token if the
+    /// registry wants one.
     authorization: Zeroizing<String>,
     until: Instant,
 }
@@ -116,7 +117,7 @@ impl<'a> Push<'a> {
         })
     }
 
-    /// Takes a step until it succeeds, or it makes no sense any more.
+    /// Tries a step until it succeeds, cannot succeed, or has used up its attempts or its time.
     fn retried(&mut self, step: impl Fn(&mut Self) -> Result<(), Trouble>) -> Result<(), Failure> {
         let mut attempt = 1;
         loop {
@@ -134,8 +135,8 @@ impl<'a> Push<'a> {
         }
     }
 
-    /// Brings a blob there, unless it is there. After a failure this begins anew: what became of an upload
-    /// that was broken off is not known.
+    /// Uploads a blob unless the registry has it. After a failure the upload starts over, because
+    /// the state of the interrupted one is unknown.
     fn blob(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
         let name = digest(bytes);
         let path = format!("/v2/{}/blobs/{name}", self.repository);
@@ -146,7 +147,7 @@ impl<'a> Push<'a> {
         if passes(found.status) {
             return self.expect(&[], found).map(|_| ());
         }
-        // Whatever else it says, it says again to the next request, and then in words.
+        // Any other answer comes again to the next request, and then with a text.
         let uploads = format!("/v2/{}/blobs/uploads/", self.repository);
         let begun = self.ask("POST", &uploads, Some(("application/octet-stream", &[])))?;
         let begun = self.expect(&[202], begun)?;
@@ -168,7 +169,7 @@ impl<'a> Push<'a> {
         self.same(&stored, &digest(manifest))
     }
 
-    /// Sends a request, once more with a token if the registry asks for one.
+    /// Sends a request. If the registry asks for a token, gets one and sends the request again.
     fn ask(
         &mut self,
         method: &str,
@@ -198,7 +199,7 @@ impl<'a> Push<'a> {
             .until
             .saturating_duration_since(Instant::now())
             .max(Duration::from_secs(1));
-        // An upload may take all the time that there is.
+        // An upload may use all the remaining time.
         let patience = if body.is_some_and(|(_, bytes)| !bytes.is_empty()) {
             left
         } else {
@@ -208,7 +209,8 @@ impl<'a> Push<'a> {
         let mut headers = vec![("authorization", self.authorization.as_str())];
         let content = match body {
             Some((kind, bytes)) => {
-                // In one piece means with its length; registries behind proxies refuse it otherwise.
+                // An upload in one piece must state its length. Registries behind proxies refuse it
+                // otherwise.
                 headers.push(("content-length", &length));
                 Body::Bytes(kind, bytes)
             }
@@ -219,7 +221,7 @@ impl<'a> Push<'a> {
             .map_err(|sentence| Trouble::Passing(sentence, None))
     }
 
-    /// A token from the service that the registry named.
+    /// Gets a token from the service that the registry named.
     fn token(&self, challenge: &Challenge) -> Result<Zeroizing<String>, Trouble> {
         let realm = place::realm(&self.base, &challenge.realm).map_err(|what| self.odd(&what))?;
         let scope = challenge
@@ -278,7 +280,7 @@ impl<'a> Push<'a> {
         Err(Trouble::Lasting(Failure::failed(sentence)))
     }
 
-    /// Whether the registry stored what was sent, as far as it says so.
+    /// Checks the digest that the registry reports for what it stored, if it reports one.
     fn same(&self, stored: &Answer, name: &str) -> Result<(), Trouble> {
         match stored.header("docker-content-digest") {
             Some(other) if other != name => Err(self.odd("stored something else than was sent")),
@@ -294,7 +296,7 @@ impl<'a> Push<'a> {
         )))
     }
 
-    /// What a registry said, without what it may have repeated of ours.
+    /// A registry's text, without secrets of ours that it may repeat.
     fn clean(&self, said: &str) -> String {
         let secrets = [
             self.registry.password.as_str(),
@@ -310,25 +312,25 @@ impl<'a> Push<'a> {
     }
 }
 
-/// Whether such an answer may be another one a little later.
+/// Whether a failure with this status may be temporary.
 fn passes(status: u16) -> bool {
     matches!(status, 429 | 500 | 502..=504)
 }
 
-/// How long to wait after an attempt: what the registry asked for, within bounds.
+/// How long to wait after an attempt. The registry may ask for a time, within limits.
 fn pause(attempt: u32, asked: Option<Duration>) -> Duration {
     let own = FIRST_WAIT * 2_u32.saturating_pow(attempt.saturating_sub(1));
     asked.unwrap_or(own).min(LONGEST_WAIT)
 }
 
-/// The user and the password as RFC 7617 sends them.
+/// The user and the password as RFC 7617 encodes them.
 fn basic(registry: &Registry) -> Zeroizing<String> {
     let pair = Zeroizing::new(format!("{}:{}", registry.user, registry.password.as_str()));
     let encoded = Zeroizing::new(Base64::encode_string(pair.as_bytes()));
     Zeroizing::new(format!("Basic {}", encoded.as_str()))
 }
 
-/// What follows the scheme in a header of this kind.
+/// The value of such a header, without the scheme.
 fn basic_value(authorization: &str) -> &str {
     authorization
         .split_once(' ')

@@ -1,4 +1,4 @@
-//! What is packed.
+//! Tests of the packed image.
 
 use std::io::Read;
 
@@ -65,7 +65,8 @@ fn the_layer_is_the_program_and_nothing_else() {
 #[test]
 fn the_compressed_layer_tells_nothing_of_this_machine() {
     let image = Image::pack(b"program", Architecture::Amd64);
-    // RFC 1952: magic, deflate, no flags (so no name), mtime 0, then the level and an unnamed system.
+    // RFC 1952: the magic number, deflate, no flags (so no name), mtime 0, then the level and no
+    // named system.
     assert_eq!(image.packed[..8], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0]);
     assert_eq!(image.packed[9], 255);
     let mut layer = Vec::new();

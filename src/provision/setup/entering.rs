@@ -1,6 +1,8 @@
-//! How a machine gets in: a key of its own, let in beside the satellite, and the proof that it works.
+//! Enrolls a machine: a key of its own, enrolled next to the satellite, and the proof that the key
+//! works.
 //!
-//! Owns which key that is, and the wait until the satellite answers. No secret leaves this machine.
+//! Owns the choice of that key, and the wait until the satellite answers. No secret leaves this
+//! machine.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,42 +22,42 @@ use crate::provision::record::{self, Deployed};
 use crate::provision::target::Target;
 use crate::provision::{Found, Provider, Talk};
 
-/// How long a satellite that the platform says runs may take until it answers here: addresses have to
-/// get around first.
+/// How long a running satellite may take until it answers this machine: a new address takes time to
+/// become known everywhere.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// How long there is between two attempts to reach it.
+/// The pause between two attempts to reach the satellite.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What this machine has at the end.
+/// The result of a set-up.
 pub(super) struct Ready {
-    /// Where the satellite is.
+    /// The address of the satellite.
     pub place: Place,
-    /// The name of its key.
+    /// The name of this machine's key.
     pub name: String,
-    /// The satellite's version, as it says itself.
+    /// The version that the satellite itself reports.
     pub version: String,
-    /// Whether it has founded the satellite just now.
+    /// Whether this machine has just founded the satellite.
     pub is_founder: bool,
 }
 
-/// What is said beside the satellite of the machine with this seed.
+/// Queries next to the satellite whether the machine with this seed is enrolled.
 pub(super) fn ask_beside(
     provider: &mut dyn Provider,
     found: &Found,
     seed: &Seed,
 ) -> Result<Enrolled, Failure> {
-    // A key may begin with a dash, and must not be taken for a flag.
+    // A key may begin with a dash. The `=` keeps it from being read as a flag.
     let key = format!("--for={}", PublicKeys::of(seed));
     Enrolled::parse(&provider.beside(found, &["--keys", &key])?)
 }
 
-/// Whether the machine with this seed has founded what was found.
+/// Whether the machine with this seed founded the satellite.
 pub(super) fn is_founder(found: &Found, seed: &Seed) -> bool {
     found.founder.as_deref() == Some(&PublicKeys::of(seed).to_string())
 }
 
-/// Gets this machine a key of its own, and proves it.
+/// Gets this machine a key of its own, and proves that the key works.
 pub(super) fn let_in(
     provider: &mut dyn Provider,
     found: &Found,
@@ -75,7 +77,7 @@ pub(super) fn let_in(
         None => Kind::Phrase,
     };
     if told.name.is_none() {
-        // Nobody has let it in yet, or its key has ended, and another founder was here before.
+        // This machine was never enrolled, or its key was revoked. Another machine is the founder.
         kind = Kind::Phrase;
         expires = None;
         if joined.token().is_some() {
@@ -100,7 +102,8 @@ pub(super) fn let_in(
     let phrase = "the phrase is asked for, and nobody can be asked here: set SKYPIPE_PHRASE to it, or \
                   SKYPIPE_PHRASE_FILE to a file that holds it";
     join::come_in(&mut member, &mut || talk.secret("phrase", phrase)).map_err(advise)?;
-    // Before the key is kept: whatever happens in between, the next --setup and --reset know of it.
+    // This comes before the key is saved: whatever happens in between, the next `--setup` and
+    // `--reset` know the satellite.
     record::remember(&Deployed {
         target: target.to_string(),
         name: found.name.clone(),
@@ -116,7 +119,8 @@ pub(super) fn let_in(
     })
 }
 
-/// Who knows no phrase, and has no other machine that is let in, gets no further.
+/// Adds advice for a person who knows no phrase: without another enrolled machine, only a reset
+/// helps.
 fn advise(why: NotIn) -> Failure {
     let is_about_phrase = matches!(why, NotIn::NoPhrase);
     let failure = Failure::from(why);
@@ -131,7 +135,7 @@ fn advise(why: NotIn) -> Failure {
     }
 }
 
-/// This machine as a member, at each address under which the satellite may be reached from here.
+/// This machine as a member, once for each address at which this machine may reach the satellite.
 fn members(
     addresses: impl Iterator<Item = String>,
     at: &dyn Fn(Address) -> Token,
@@ -147,19 +151,19 @@ fn members(
     Ok(members)
 }
 
-/// What this machine is called where its key is listed.
+/// The name of this machine in the list of keys.
 pub(super) fn machine() -> String {
     let system = rustix::system::uname();
     let name = system.nodename().to_string_lossy();
     let name: String = name.chars().filter(|c| !c.is_control()).take(15).collect();
-    // It must not be taken for a flag.
+    // The name must not be read as a flag.
     match name.trim_start_matches('-') {
         "" => "machine".to_owned(),
         name => name.to_owned(),
     }
 }
 
-/// Waits until the satellite answers at one of its addresses, with its own key and to ours.
+/// Waits until the satellite answers at one of its addresses, proves its key and accepts ours.
 fn reach(mut members: Vec<Member>, talk: &mut dyn Talk) -> Result<Member, Failure> {
     let places = members.iter().map(|member| member.place.to_string());
     let places: Vec<_> = places.collect();

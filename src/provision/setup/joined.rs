@@ -1,6 +1,7 @@
-//! Which satellite a machine uses before it is set up, and what that allows.
+//! The satellite that this machine uses before a set-up, and what that forbids.
 //!
-//! Owns the refusals: what is not this machine's is neither used nor changed. Never launches anything.
+//! Owns the refusals: a satellite that is not this machine's is neither used nor changed. Never
+//! launches anything.
 
 use skypipe_broker::keys::seed::Seed;
 use skypipe_broker::keys::token::Token;
@@ -13,13 +14,13 @@ use crate::provision::record::{self, Deployed};
 use crate::provision::target::Target;
 use crate::provision::{Found, Provider, State};
 
-/// Which satellite this machine uses before it is set up.
+/// The satellite that this machine uses before it is set up.
 pub(super) enum Joined {
-    /// Its own.
+    /// The machine's own satellite.
     None,
-    /// One that was deployed, by this machine or another.
+    /// A satellite that was deployed by this or another machine.
     Deployed(Deployed, Box<Token>),
-    /// One it was invited to.
+    /// A satellite to which this machine was invited.
     Invited(Place, Box<Token>),
 }
 
@@ -38,7 +39,8 @@ impl Joined {
         })
     }
 
-    /// A machine has one satellite: that it changes must be meant.
+    /// Refuses a set-up at another target than the current one. A machine has one satellite, and
+    /// changing it must be deliberate.
     pub(super) fn refuse_another(&self, target: &Target, app: Option<&str>) -> Result<(), Failure> {
         let is_other = |deployed: &Deployed| {
             deployed.target != target.to_string() || app.is_some_and(|app| app != deployed.name)
@@ -53,8 +55,8 @@ impl Joined {
         }
     }
 
-    /// What is at the target must be what this machine uses, if it uses one: its key would be of no use
-    /// elsewhere, and what others have there is not to be touched.
+    /// Refuses a satellite at the target that is not the one this machine uses, if it uses one.
+    /// This machine's key would be useless there, and what belongs to others must not be touched.
     pub(super) fn refuse_what_is_not_ours(
         &self,
         found: Option<&Found>,
@@ -109,7 +111,7 @@ impl Joined {
         }
     }
 
-    /// The founder of what it uses, as far as it is known.
+    /// The founder of the satellite in use, if it is known.
     pub(super) fn founder(&self) -> Option<&str> {
         match self {
             Self::Deployed(deployed, _) => deployed.founder.as_deref(),
@@ -117,7 +119,7 @@ impl Joined {
         }
     }
 
-    /// What the platform calls the satellite that is used already.
+    /// The satellite's name on its platform, if a deployed one is in use.
     pub(super) fn name(&self) -> Option<&str> {
         match self {
             Self::Deployed(deployed, _) => Some(&deployed.name),
@@ -132,7 +134,8 @@ impl Joined {
         }
     }
 
-    /// The seed of this machine's key there: what it has, or what it will have.
+    /// The seed of this machine's key at the target: the existing one, or the one that a set-up
+    /// will use.
     pub(super) fn seed(&self, target: &Target) -> Result<Seed, Failure> {
         match self.token() {
             Some(token) => Ok(token.seed.clone()),

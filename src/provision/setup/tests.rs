@@ -1,4 +1,4 @@
-//! What --setup decides to do.
+//! Tests of what `--setup` decides to do.
 
 use skypipe_broker::keys::secret::Secret;
 

@@ -1,11 +1,11 @@
-//! Talking to a host by the user's own ssh program.
+//! Runs scripts on a host, by the user's own ssh program.
 //!
-//! Owns the processes of ssh, the one connection that they share, and how a script's answer is told
+//! Owns the ssh processes, the connection that they share, and how a script's answer is separated
 //! from the noise around it. Never knows what a script does.
 //!
-//! A script travels on stdin, behind it what it is to read. The command line that the host's login
-//! shell sees has no value in it and is read alike by all shells, sh or not. All of the script is one
-//! group of commands, so that one which is cut off on the way does nothing.
+//! A script is sent on stdin, followed by its own input. The command line for the host's login
+//! shell contains no values, and every shell reads it alike, sh or not. A script is one group of
+//! commands as a whole. If it is cut off on the way, none of it runs.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -21,24 +21,24 @@ use super::settings::value;
 use super::target::Target;
 use crate::exit::Failure;
 
-/// The longest answer that is read, in bytes; a login's noise included.
+/// The longest answer that is read, in bytes, including the output of the login.
 const MAX_ANSWER: u64 = 4 << 20;
 
-/// The most that is read of what goes to stderr, in bytes: the last of it.
+/// The most that is read of stderr, in bytes. The end is kept.
 const MAX_WORDS: u64 = 16 << 10;
 
-/// The most lines of it that a failure tells, and the most characters.
+/// The most lines of stderr, and the most characters, that a failure quotes.
 const MAX_LINES: usize = 8;
 const MAX_TOLD: usize = 1500;
 
-/// The longest directory of a connection's socket, in bytes. Linux allows 108 for the path of a socket,
-/// others 104, and ssh adds 18 while it makes one.
+/// The longest directory of a connection's socket, in bytes. Linux allows 108 for the path of a
+/// socket, other systems 104. ssh adds 18 while it makes a socket.
 const MAX_DIRECTORY: usize = 80;
 
-/// What ssh exits with when it is itself what failed (ssh(1), "EXIT STATUS").
+/// ssh's exit code when ssh itself failed (ssh(1), "EXIT STATUS").
 const SSH_FAILED: i32 = 255;
 
-/// A host, and the connection to it once there is one.
+/// A host, and the connection to it. ssh opens the connection at the first script.
 #[derive(Debug)]
 pub struct Connection {
     program: PathBuf,
@@ -46,19 +46,19 @@ pub struct Connection {
     directory: TempDir,
 }
 
-/// What a script said.
+/// A script's answer.
 #[derive(Debug)]
 pub struct Answer {
-    /// Its stdout, exactly.
+    /// The script's stdout, exactly.
     pub stdout: Vec<u8>,
-    /// What it said on stderr.
+    /// The script's stderr.
     pub stderr: String,
-    /// Its exit code.
+    /// The script's exit code.
     pub code: i32,
 }
 
 impl Answer {
-    /// Its lines of `NAME=VALUE`, as text.
+    /// The stdout as text, for lines of `NAME=VALUE`.
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
@@ -66,11 +66,11 @@ impl Answer {
 }
 
 impl Connection {
-    /// Prepares a connection; ssh makes it at the first script.
+    /// Prepares a connection. ssh opens it at the first script.
     ///
     /// # Errors
     ///
-    /// When there is no place for its socket.
+    /// When the directory for its socket cannot be made.
     pub fn new(program: PathBuf, target: Target) -> Result<Self, Failure> {
         let directory = private_directory().map_err(|error| {
             Failure::failed(format!("a temporary directory cannot be made: {error}"))
@@ -82,7 +82,7 @@ impl Connection {
         })
     }
 
-    /// The host's name or address, as ssh's configuration has it.
+    /// The host's name or address, according to ssh's configuration.
     ///
     /// # Errors
     ///
@@ -102,11 +102,11 @@ impl Connection {
         }
     }
 
-    /// Runs a script that answers in lines of `NAME=VALUE`, and returns them.
+    /// Runs a script that answers in lines of `NAME=VALUE`, and returns these lines.
     ///
     /// # Errors
     ///
-    /// When it cannot be run, or gives up: with what it said.
+    /// When the script cannot be run or fails. The error quotes its output.
     pub fn ask(&self, script: &Script, payload: &[u8]) -> Result<String, Failure> {
         let answer = self.run(script, payload)?;
         let text = answer.text();
@@ -123,11 +123,12 @@ impl Connection {
         Ok(text)
     }
 
-    /// Runs a script; `payload` is its stdin.
+    /// Runs a script. `payload` is the script's stdin.
     ///
     /// # Errors
     ///
-    /// When ssh does not bring back its end: with ssh's words, or those of what ran in its place.
+    /// When ssh does not return the end of the script. The error quotes ssh, or the program that
+    /// ran in the script's place.
     pub fn run(&self, script: &Script, payload: &[u8]) -> Result<Answer, Failure> {
         let mark = random_mark()?;
         let text = framed(script, &mark, payload.is_empty());
@@ -149,7 +150,7 @@ impl Connection {
                 code,
             });
         }
-        // What stands in for a shell on a closed account says so on stdout.
+        // The program that replaces the shell of a closed account writes its message to stdout.
         let heard = heard.replace(&format!("\n{mark}<\n"), "\n");
         let noise = String::from_utf8_lossy(&received);
         let is_silent = heard.trim().is_empty() && status.code() != Some(SSH_FAILED);
@@ -162,7 +163,7 @@ impl Connection {
         command.arg(format!(
             "sh -c 'eval \"$(dd bs=1 count={length} 2>/dev/null)\"'"
         ));
-        // A file, as the connection that goes on in the background may hold on to it.
+        // stderr is a file, because the connection that stays in the background may keep it open.
         let words = words
             .try_clone()
             .map_err(|error| self.cannot_start(&error))?;
@@ -173,9 +174,9 @@ impl Connection {
         command.spawn().map_err(|error| self.cannot_start(&error))
     }
 
-    /// ssh with the options of all calls. They go before those of the configuration: one connection is
-    /// shared; nothing that the user has forwarded or runs at a login is wanted here; a host that is
-    /// gone is noticed after a minute.
+    /// ssh with the options of every call. They come before those of the user's configuration. All
+    /// calls share one connection. The user's forwardings and login commands are switched off. A
+    /// host that is gone is noticed after a minute.
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(["-x", "-a"]);
@@ -235,8 +236,8 @@ impl Drop for Connection {
     }
 }
 
-/// A directory for the connection's socket, in a place that ssh takes as it is: no character of its
-/// path means anything to ssh, and there is room for a socket's name.
+/// A directory for the connection's socket. No character of its path has a meaning for ssh, and the
+/// path is short enough for a socket's name.
 fn private_directory() -> std::io::Result<TempDir> {
     let place = std::env::temp_dir();
     let is_plain = |text: &str| {
@@ -259,7 +260,7 @@ fn random_mark() -> Result<String, Failure> {
     Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
-/// The script between marks: one before it on both streams, one behind it with its exit code.
+/// The script between marks: one before it on both streams, and one after it with its exit code.
 fn framed(script: &Script, mark: &str, is_alone: bool) -> String {
     let script = script.text();
     let stdin = if is_alone { "</dev/null" } else { "" };
@@ -269,12 +270,13 @@ fn framed(script: &Script, mark: &str, is_alone: bool) -> String {
     )
 }
 
-/// What came between the marks, and the exit code behind them.
+/// The bytes between the marks, and the exit code after them.
 fn answer<'a>(received: &'a [u8], mark: &str) -> Option<(&'a [u8], i32)> {
     let begin = format!("\n{mark}<\n");
     let end = format!("\n{mark}>");
     let from = position(received, begin.as_bytes())? + begin.len();
-    // The line's end before the mark is the mark's, but it may be the same as the first mark's.
+    // The line break before the end mark belongs to that mark. If the script wrote nothing, it is
+    // also the line break of the first mark.
     let rest = &received[from - 1..];
     let to = position(rest, end.as_bytes())?;
     let code = rest[to + end.len()..].split(|byte| *byte == b'\n').next()?;
@@ -286,7 +288,7 @@ fn position(text: &[u8], part: &[u8]) -> Option<usize> {
     text.windows(part.len()).position(|window| window == part)
 }
 
-/// Sends the script and what it reads, and meanwhile receives what comes back.
+/// Sends the script and its input, and receives the answer at the same time.
 fn exchange(child: &mut Child, script: &[u8], payload: &[u8]) -> std::io::Result<Vec<u8>> {
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
     thread::scope(|scope| {
@@ -297,7 +299,7 @@ fn exchange(child: &mut Child, script: &[u8], payload: &[u8]) -> std::io::Result
             None => Ok(0),
         };
         if received.len() as u64 > MAX_ANSWER || result.is_err() {
-            // Else the sender would wait for somebody who reads no more.
+            // Otherwise the sending thread would wait for ssh, which no longer reads.
             let _ = child.kill();
             result?;
             return Err(std::io::Error::other("the host says more than makes sense"));
@@ -306,7 +308,7 @@ fn exchange(child: &mut Child, script: &[u8], payload: &[u8]) -> std::io::Result
     })
 }
 
-/// That nobody reads it to the end is told by the answer, or by there being none.
+/// Sends the script and its input. A failure is ignored: the answer, or its absence, shows it.
 fn send(stdin: Option<ChildStdin>, script: &[u8], payload: &[u8]) {
     if let Some(mut stdin) = stdin
         && stdin.write_all(script).is_ok()
@@ -323,7 +325,7 @@ fn read_words(words: &mut File) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Words from elsewhere as part of a sentence: the last lines, without frames, control characters and
+/// Text from outside as part of a sentence: the last lines, without frames, control characters and
 /// the full stop at the end.
 #[must_use]
 pub fn told(words: &str) -> String {

@@ -1,4 +1,4 @@
-//! The program that a host gets, and what starts it there.
+//! The program for a host, and what starts it there.
 //!
 //! Owns the program's name and command line. Sends nothing.
 
@@ -14,17 +14,18 @@ use crate::exit::Failure;
 use crate::provision::image::{self, Architecture};
 use crate::provision::{Plan, bracketed, megabytes};
 
-/// How many digits of a program's digest are in its name: enough that two do not meet by chance.
+/// How many digits of a program's digest are in its name: enough that two names are not equal by
+/// chance.
 const DIGITS: usize = 8;
 
-/// A program to be stored on the host.
+/// A program to store on the host.
 #[derive(Debug)]
 pub struct Program {
-    /// All of it.
+    /// The program's bytes.
     pub bytes: Vec<u8>,
-    /// Its SHA-256, in hexadecimal digits.
+    /// The SHA-256 of the program, in hexadecimal digits.
     pub digest: String,
-    /// Its file name there: its version, and the digest's beginning.
+    /// The file name on the host: the version, and the beginning of the digest.
     pub name: String,
 }
 
@@ -49,7 +50,7 @@ impl Program {
         let bytes = image::satellite(plan.binary.as_deref(), architecture)?;
         let mut hex = String::new();
         for byte in digest(&SHA256, &bytes).as_ref() {
-            // A string takes whatever is written.
+            // Writing to a string cannot fail.
             let _ = write!(hex, "{byte:02x}");
         }
         let is_plain = |c: char| c.is_ascii_alphanumeric() || ".+-".contains(c);
@@ -62,24 +63,24 @@ impl Program {
         })
     }
 
-    /// How large it is, for people.
+    /// The program's size, for people.
     #[must_use]
     pub fn size(&self) -> String {
         megabytes(self.bytes.len())
     }
 }
 
-/// What starts a satellite, in either way.
+/// The two ways to start a satellite.
 #[derive(Debug)]
 pub struct Started {
-    /// The script that keeps it running.
+    /// The script that keeps the satellite running.
     pub run: String,
-    /// The unit that does.
+    /// The systemd unit that keeps the satellite running.
     pub unit: String,
 }
 
 impl Started {
-    /// For a host like this and a satellite like that.
+    /// Builds both for this host and these settings.
     #[must_use]
     pub fn new(seen: &Seen, settings: &Settings) -> Self {
         let root = seen.value("root");

@@ -1,7 +1,7 @@
-//! Scripts for the host, put together.
+//! Puts together the scripts for the host.
 //!
-//! Owns how values get into them and how the pieces follow. What they do is in the files beside this
-//! one, for any POSIX shell (`dash`, busybox's `ash`).
+//! Owns how values get into the scripts, and the order of the pieces. The scripts themselves are in
+//! the files next to this one, for any POSIX shell (`dash`, busybox's `ash`).
 
 use std::fmt::Write as _;
 
@@ -9,20 +9,20 @@ const LOCK: &str = include_str!("lock.sh");
 const COMMON: &str = include_str!("common.sh");
 const RUN: &str = include_str!("run.sh");
 
-/// What there is.
+/// Reports what exists on the host.
 pub const LOOK: &str = include_str!("look.sh");
-/// Whether a program is stored.
+/// Reports whether a program is stored.
 pub const STORED: &str = include_str!("stored.sh");
-/// Stores one.
+/// Stores a program.
 pub const RECEIVE: &str = include_str!("receive.sh");
-/// Launches it.
+/// Launches a stored program.
 pub const CHANGE: &str = include_str!("change.sh");
-/// Runs something beside it.
+/// Runs a command next to the satellite.
 pub const BESIDE: &str = include_str!("beside.sh");
 /// Removes everything.
 pub const DESTROY: &str = include_str!("destroy.sh");
 
-/// A script with the values it is given.
+/// A script with its values.
 #[derive(Debug)]
 pub struct Script {
     values: String,
@@ -30,7 +30,7 @@ pub struct Script {
 }
 
 impl Script {
-    /// One of the scripts above.
+    /// Creates a script from one of the texts above.
     #[must_use]
     pub fn new(body: &'static str) -> Self {
         Self {
@@ -39,29 +39,29 @@ impl Script {
         }
     }
 
-    /// Gives it a value for a variable of this name.
+    /// Sets a variable of the script.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: &str) -> Self {
         let _ = writeln!(self.values, "{name}={}", quoted(value));
         self
     }
 
-    /// Gives it arguments.
+    /// Sets the script's positional arguments.
     #[must_use]
     pub fn arguments(mut self, words: &[&str]) -> Self {
         let _ = writeln!(self.values, "set -- {}", quoted_all(words));
         self
     }
 
-    /// The whole text.
+    /// The complete text.
     #[must_use]
     pub fn text(&self) -> String {
         [LOCK, COMMON, &self.values, self.body].join("\n")
     }
 }
 
-/// The script that keeps a satellite running where no systemd does: `root` is its directory, and
-/// `command` its program and arguments.
+/// The script that keeps a satellite running where there is no systemd. `root` is the satellite's
+/// directory, and `command` its program and arguments.
 #[must_use]
 pub fn supervisor(root: &str, command: &[&str]) -> String {
     let root = quoted(root);
@@ -71,8 +71,8 @@ pub fn supervisor(root: &str, command: &[&str]) -> String {
     text.trim_end().to_owned()
 }
 
-/// The line of a crontab that starts the program at this path with the machine (crontab(5): a percent
-/// sign means a new line unless it is escaped).
+/// The line of a crontab that starts the program at this path when the machine starts. In a crontab
+/// a percent sign means a new line unless it is escaped (crontab(5)).
 #[must_use]
 pub fn crontab_line(path: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "/._-+".contains(c);
@@ -84,7 +84,7 @@ pub fn crontab_line(path: &str) -> String {
     format!("@reboot {}", word.replace('%', "\\%"))
 }
 
-/// A word that a POSIX shell reads as exactly this.
+/// The word, quoted so that a POSIX shell reads exactly this text.
 #[must_use]
 pub fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))

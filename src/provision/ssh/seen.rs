@@ -1,21 +1,21 @@
-//! What there is on the host, as a script has looked.
+//! What exists on the host, as a script reported it.
 //!
-//! Owns how it is read; it never asks.
+//! Owns how the report is parsed. Never runs the script.
 
 use super::settings::{Settings, Supervisor, value, values};
 use crate::provision::{Found, State};
 
-/// What there is on the host.
+/// What exists on the host.
 #[derive(Debug)]
 pub struct Seen {
-    /// What `look.sh` said.
+    /// The output of `look.sh`.
     pub text: String,
-    /// The file of settings; empty if there is none.
+    /// The content of the settings file; empty if there is none.
     pub settings: String,
 }
 
 impl Seen {
-    /// What `look.sh` said.
+    /// Parses the output of `look.sh`.
     #[must_use]
     pub fn new(text: String) -> Self {
         let lines: Vec<&str> = values(&text, "settings").collect();
@@ -25,25 +25,25 @@ impl Seen {
         }
     }
 
-    /// The value it told of this name; empty if it told none.
+    /// The reported value of this name; empty if there is none.
     #[must_use]
     pub fn value(&self, name: &str) -> &str {
         value(&self.text, name).unwrap_or_default()
     }
 
-    /// Whether it told a value of this name.
+    /// Whether a value of this name was reported.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         !self.value(name).is_empty()
     }
 
-    /// Whether a launch got to its end once.
+    /// Whether a launch finished once.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         value(&self.settings, "state") == Some("ready") && Settings::read(&self.settings).is_some()
     }
 
-    /// The settings without the host's own lines.
+    /// The settings without the lines that the host's scripts add.
     #[must_use]
     pub fn planned(&self) -> String {
         let is_own = |line: &&str| line.starts_with("state=") || line.starts_with("linger=");
@@ -51,7 +51,7 @@ impl Seen {
         lines.join("\n")
     }
 
-    /// Who can keep a satellite running there.
+    /// The supervisor that this host has for a satellite.
     #[must_use]
     pub fn supervisor(&self) -> Supervisor {
         if self.has("manager") {
@@ -61,7 +61,7 @@ impl Seen {
         }
     }
 
-    /// The satellite, if there is one or the beginnings of one.
+    /// The satellite, or the beginning of one; `None` if there is neither.
     #[must_use]
     pub fn found(&self) -> Option<Found> {
         let state = match (self.is_ready(), self.has("running")) {
@@ -70,7 +70,7 @@ impl Seen {
             (true, true) => State::Running,
             (true, false) => State::Stopped,
         };
-        // Before its keys are there, whoever goes on with it is its founder.
+        // Before the satellite has its keys, whoever continues the launch becomes the founder.
         let is_founded = self.is_ready() || self.has("founded");
         let founder = value(&self.settings, "founder").filter(|_| is_founded);
         Some(Found {
@@ -81,8 +81,8 @@ impl Seen {
         })
     }
 
-    /// An address of the host that stands for all of them. Where there is IPv6, a satellite that
-    /// listens there takes IPv4 too.
+    /// The address to listen at, which stands for all addresses of the host. Where there is IPv6, a
+    /// satellite that listens on it accepts IPv4 too.
     #[must_use]
     pub fn listen(&self, port: u16) -> String {
         let address = if self.has("ipv6") { "[::]" } else { "0.0.0.0" };

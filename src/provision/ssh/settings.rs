@@ -1,22 +1,22 @@
-//! What is written down on the host about a satellite, for whoever looks for it.
+//! The settings of a satellite, as stored on the host.
 //!
-//! Owns the file `settings`: lines of `NAME=VALUE`. The lines `state` and `linger` are the host's
-//! scripts' own; all others are written here, and are what tells one plan from another.
+//! Owns the file `settings`: lines of `NAME=VALUE`. The scripts on the host write the lines `state`
+//! and `linger`. All other lines are written here. Two plans are different if these lines are.
 
 use crate::exit::Failure;
 use crate::provision::Plan;
 
-/// Who keeps a satellite running.
+/// What keeps a satellite running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Supervisor {
-    /// systemd's manager for that user.
+    /// systemd's manager of that user.
     Systemd,
-    /// A shell script of our own.
+    /// A shell script of ours.
     Script,
 }
 
 impl Supervisor {
-    /// What it is called in the settings and the scripts.
+    /// The supervisor's name in the settings and the scripts.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -32,25 +32,25 @@ impl Supervisor {
     }
 }
 
-/// A satellite as it was planned.
+/// The settings of a planned satellite.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Of the program, as its label says.
+    /// The program's version, as in its label.
     pub version: String,
-    /// The public halves of the founder's keys.
+    /// The public keys of the founder.
     pub founder: String,
-    /// At which it listens.
+    /// The port at which the satellite listens.
     pub port: u16,
-    /// The host by which others reach it, without a port.
+    /// The host under which others reach the satellite, without a port.
     pub public: String,
-    /// The file name of its program.
+    /// The file name of the program.
     pub program: String,
-    /// Who keeps it running.
+    /// What keeps the satellite running.
     pub supervisor: Supervisor,
 }
 
 impl Settings {
-    /// The lines, without the last line's end.
+    /// The lines, without the final line break.
     #[must_use]
     pub fn text(&self) -> String {
         let Self {
@@ -68,7 +68,7 @@ impl Settings {
         )
     }
 
-    /// The command line of this satellite, without its program.
+    /// The arguments of this satellite, without the program.
     #[must_use]
     pub fn command(&self, listen: &str, data: &str, public: &str) -> Vec<String> {
         let plan = Plan {
@@ -82,11 +82,11 @@ impl Settings {
         plan.arguments(listen, data, public)
     }
 
-    /// Reads the lines; none if one is missing or makes no sense.
+    /// Parses the lines; `None` if one is missing or invalid.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         let program = value(text, "program")?;
-        // It becomes the end of a path.
+        // The name becomes the end of a path.
         if program.contains('/') || !program.starts_with("skypipe-") {
             return None;
         }
@@ -100,11 +100,12 @@ impl Settings {
         })
     }
 
-    /// Checks that each value fits in its line.
+    /// Checks that no value is empty or contains white space or a control character, and that the
+    /// port is not 0.
     ///
     /// # Errors
     ///
-    /// A usage failure that names the one that does not.
+    /// A usage failure that names the invalid value.
     pub fn check(&self) -> Result<(), Failure> {
         let values = [&self.version, &self.founder, &self.public];
         for (name, value) in ["version", "founder", "public address"].iter().zip(values) {
@@ -124,13 +125,13 @@ impl Settings {
     }
 }
 
-/// The value of the first line of this name.
+/// The value of the first line with this name.
 #[must_use]
 pub fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     values(text, name).next()
 }
 
-/// The values of all lines of this name.
+/// The values of all lines with this name.
 pub fn values<'a, 'b>(text: &'a str, name: &'b str) -> impl Iterator<Item = &'a str> + use<'a, 'b> {
     let lines = text.lines();
     lines.filter_map(move |line| line.strip_prefix(name)?.strip_prefix('='))

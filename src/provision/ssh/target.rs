@@ -1,7 +1,7 @@
-//! Which host: `ssh://[user@]host[:port]`.
+//! A host: `ssh://[user@]host[:port]`.
 //!
-//! Owns what is allowed there. What comes out of it becomes arguments of ssh, and of the programs that
-//! its configuration names, so that nothing in it may look like an option or like shell.
+//! Owns which characters are allowed there. The parts become arguments of ssh, and of the programs
+//! that ssh's configuration names. So none of them may look like an option or like shell.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -9,10 +9,11 @@ use std::net::Ipv6Addr;
 use crate::exit::Failure;
 use crate::provision::bracketed;
 
-/// The longest text that is read, in bytes: a host name has at most 253, a user name in practice 32.
+/// The longest text that is read, in bytes: a host name has at most 253, and a user name in
+/// practice 32.
 const MAX_LENGTH: usize = 512;
 
-/// A host that is reached by ssh; it can also be a name that ssh's configuration knows.
+/// A host that is reached by ssh. It can also be a name that ssh's configuration defines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     user: Option<String>,
@@ -21,21 +22,21 @@ pub struct Target {
 }
 
 impl Target {
-    /// Reads `ssh://[user@]host[:port]`, an IPv6 address in brackets.
+    /// Parses `ssh://[user@]host[:port]`, an IPv6 address in brackets.
     ///
     /// # Errors
     ///
-    /// A usage failure when it is something else.
+    /// A usage failure when the text is something else.
     pub fn parse(text: &str) -> Result<Self, Failure> {
         read(text).map_err(|why| {
-            // What stands before the @ may be a password.
+            // The part before the `@` may contain a password.
             let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
             let shown = shown.escape_debug();
             Failure::usage(format!("'{shown}' names no host for ssh: {why}"))
         })
     }
 
-    /// The user, if one is named; else ssh's configuration says who.
+    /// The user; `None` leaves it to ssh's configuration.
     #[must_use]
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()
@@ -47,7 +48,7 @@ impl Target {
         &self.host
     }
 
-    /// The port of ssh, if one is named; else ssh's configuration says which.
+    /// The port of ssh; `None` leaves it to ssh's configuration.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
         self.port
@@ -85,7 +86,7 @@ fn read(text: &str) -> Result<Target, &'static str> {
     Ok(Target { user, host, port })
 }
 
-/// What ssh itself allows (`valid_ruser` in OpenSSH's ssh.c).
+/// Accepts what ssh itself accepts (`valid_ruser` in OpenSSH's ssh.c).
 fn read_user(user: &str) -> Result<String, &'static str> {
     if user.is_empty() || user.starts_with('-') {
         return Err("a user's name is not empty and does not begin with '-'");

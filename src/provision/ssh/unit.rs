@@ -1,19 +1,20 @@
 //! The unit by which systemd's user manager keeps a satellite running.
 //!
-//! Owns its text and how words are written in it; never starts it.
+//! Owns the unit's text, and how words are escaped in it. Never starts the unit.
 
-/// How many descriptors the satellite may open: two and some for each of the ten thousand clients that
-/// one serves at most. The manager takes as many as it may where that is less.
+/// How many descriptors the satellite may open. It serves at most ten thousand clients, and each
+/// takes two and some. If the manager itself may open fewer, the satellite gets that number.
 const DESCRIPTORS: u32 = 65_536;
 
-/// The unit that runs `program` with `arguments` (systemd.service(5), systemd.exec(5)). Started
-/// again after three seconds, it never meets the manager's limit of five starts in ten seconds.
+/// The unit that runs `program` with `arguments` (systemd.service(5), systemd.exec(5)). A restart
+/// comes after three seconds, so that the manager's limit of five starts in ten seconds is never
+/// reached.
 #[must_use]
 pub fn unit(program: &str, arguments: &[String]) -> String {
     let mut command = quoted(program);
     for argument in arguments {
         command.push(' ');
-        // A dollar would begin a variable; in the program's own path it would not.
+        // A dollar sign begins a variable in an argument. It does not in the program's path.
         command.push_str(&quoted(argument).replace('$', "$$"));
     }
     format!(
@@ -33,7 +34,7 @@ pub fn unit(program: &str, arguments: &[String]) -> String {
     )
 }
 
-/// A word as systemd reads it: quotes, backslashes and specifiers escaped.
+/// A word as systemd reads it: quotes, backslashes and specifiers are escaped.
 fn quoted(word: &str) -> String {
     let escaped = word
         .replace('\\', "\\\\")

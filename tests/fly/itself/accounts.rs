@@ -1,4 +1,4 @@
-//! Apps and their names, organisations, and what an account on trial may do.
+//! Tests of apps and their names, organisations, and the limits of an account on trial.
 
 use std::time::Duration;
 

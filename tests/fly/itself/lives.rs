@@ -1,4 +1,4 @@
-//! Machines that really run.
+//! Tests of the stand-in's machines, which really run.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use crate::common::parts;
 use crate::stage::{Stage, until};
 
-/// A stage with an app `mine`, an IPv6 address and the program in the registry; returns the image's name.
+/// A stage with an app `mine`, an IPv6 address, and the program in the registry. Returns the
+/// image's name.
 fn with_image() -> (Stage, String) {
     let stage = Stage::new(|options| options.wait_second = Duration::from_millis(500));
     stage.expect(
@@ -22,7 +23,6 @@ fn with_image() -> (Stage, String) {
     (stage, image)
 }
 
-/// A satellite's configuration.
 fn satellite(image: &str, volume: &str) -> Value {
     json!({
         "image": image,
@@ -42,15 +42,17 @@ fn satellite(image: &str, volume: &str) -> Value {
     })
 }
 
-/// A configuration whose program ends at once, with this exit code (2 is a usage failure).
+/// A configuration whose program gets this argument and exits at once (exit code 2 is a usage
+/// failure).
 fn brief(image: &str, word: &str, restart: &Value) -> Value {
     json!({ "config": { "image": image, "init": { "cmd": [word] }, "restart": restart } })
 }
 
-/// What a private satellite answers to whoever does not speak TLS: an alert (RFC 8446, section 6).
+/// The first byte of a private satellite's answer to a client that does not speak TLS: an alert
+/// (RFC 8446, section 6).
 const ALERT: u8 = 0x15;
 
-/// The first byte that a public address answers, if it answers.
+/// The first byte that a public address answers; `None` if it does not answer.
 fn answer(at: &str) -> Option<u8> {
     let at: SocketAddr = at.parse().expect("an address");
     let mut stream = TcpStream::connect_timeout(&at, Duration::from_secs(5)).ok()?;
@@ -117,7 +119,7 @@ fn a_satellite_lives_and_ends() {
     assert_eq!(stage.standin.complaints(), Vec::<String>::new());
 }
 
-/// Commands run beside the program, with its files and its environment.
+/// Commands run next to the program, with its files and its environment.
 fn beside(stage: &Stage, at: &str) {
     let exec = format!("{at}/exec");
     let said = stage.expect(
@@ -156,7 +158,7 @@ fn beside(stage: &Stage, at: &str) {
     assert_eq!(none, json!([]));
 }
 
-/// Whoever has a lease may change the machine, and nobody else.
+/// Only the holder of a lease may change the machine.
 fn leased(stage: &Stage, at: &str, config: &Value) {
     let lease = stage.expect(
         201,
@@ -175,7 +177,7 @@ fn leased(stage: &Stage, at: &str, config: &Value) {
     });
 }
 
-/// Another version takes the place of the first.
+/// Another version replaces the first one.
 fn replaced(stage: &Stage, at: &str, machine: &Value, config: &Value, public: &str) {
     let old = json!({ "config": config, "current_version": "01OLD" });
     stage.expect(409, "POST", at, Some(&old));
@@ -195,7 +197,7 @@ fn replaced(stage: &Stage, at: &str, machine: &Value, config: &Value, public: &s
     );
 }
 
-/// A machine that is stopped is not reached, and is again when it is started.
+/// A stopped machine cannot be reached. A restarted one can be reached again.
 fn stopped_and_started(stage: &Stage, at: &str, public: &str) {
     let version = stage.expect(200, "GET", at, None);
     stage.expect(
@@ -233,7 +235,7 @@ fn stopped_and_started(stage: &Stage, at: &str, public: &str) {
     until("an answer", || answer(public) == Some(ALERT));
 }
 
-/// All of it goes, and nothing is left.
+/// Everything is destroyed, and nothing is left.
 fn ended(stage: &Stage, at: &str, volume: &str, ip: &str) {
     let held = format!("/v1/apps/mine/volumes/{volume}");
     stage.expect(412, "DELETE", at, None);

@@ -1,4 +1,4 @@
-//! Volumes, addresses and secrets.
+//! Tests of the stand-in's volumes, addresses and secrets.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! What is malformed is refused and remembered; what fails on purpose fails as it was set.
+//! Malformed requests are refused and recorded. Injected faults happen as configured.
 
 use std::time::Duration;
 
@@ -214,10 +214,10 @@ fn requests_fail_before_and_after_their_effect() {
     assert_eq!(stage.standin.leftovers().volumes.len(), 3);
 }
 
-/// A request and the status with which it is refused.
+/// The status with which a request is refused, and the request.
 type Row = (u16, &'static str, &'static str, Option<Value>);
 
-/// Requests for apps, volumes, addresses and secrets whose form is wrong.
+/// Malformed requests for apps, volumes, addresses and secrets.
 fn malformed_resources() -> Vec<Row> {
     let (apps, volumes) = ("/v1/apps", "/v1/apps/mine/volumes");
     vec![
@@ -286,7 +286,7 @@ fn malformed_resources() -> Vec<Row> {
     ]
 }
 
-/// The same for machines.
+/// Malformed requests for machines.
 fn malformed_machines() -> Vec<Row> {
     let machines = "/v1/apps/mine/machines";
     let config = |more: Value| {

@@ -1,14 +1,14 @@
-//! Who may ask: the `Authorization` header.
+//! Authentication: the `Authorization` header.
 //!
-//! Owns the two schemes: `Bearer` for plain tokens, `FlyV1` for macaroons, several of them separated by
+//! Owns the two schemes: `Bearer` for plain tokens, `FlyV1` for macaroons, which are separated by
 //! commas (fly-go, `tokens/tokens.go`). Never repeats a token.
 
 use super::answer::Refusal;
 
-/// How macaroons begin (fly-go, `tokens/tokens.go`).
+/// The prefixes of macaroons (fly-go, `tokens/tokens.go`).
 const MACAROONS: [&str; 3] = ["fm1r_", "fm1a_", "fm2_"];
 
-/// What is said of a token that is none of this account's, or one no more.
+/// The error for a token that is expired or is not this account's.
 pub const UNKNOWN: &str = "Authenticate: token validation error";
 
 /// Checks a header against the account's token.
@@ -45,12 +45,11 @@ pub fn check(header: Option<&str>, token: &str, expired: bool) -> Result<(), Ref
     }
 }
 
-/// Tells whether a token is a macaroon.
 fn is_macaroon(token: &str) -> bool {
     MACAROONS.iter().any(|prefix| token.starts_with(prefix))
 }
 
-/// Tells whether something could be a token: no white space in it, no empty part.
+/// Whether a text has the form of a token: no white space in it, no empty part.
 fn well_formed(given: &str) -> bool {
     given.bytes().all(|byte| byte.is_ascii_graphic())
         && given.split(',').all(|part| !part.is_empty())

@@ -1,7 +1,7 @@
 //! Public addresses of apps: `ip_assignments`.
 //!
-//! Owns the addresses on loopback that stand for them: `fd00:5::N` for IPv6, `127.8.0.N` for a dedicated
-//! IPv4. A shared IPv4 is one on which nothing listens, since it carries no raw TCP.
+//! Owns the loopback addresses behind them: `fd00:5::N` for IPv6, `127.8.0.N` for a dedicated IPv4.
+//! Nothing listens on a shared IPv4, because it carries no raw TCP.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::{Command, Stdio};
@@ -16,7 +16,7 @@ use super::clock;
 use super::shared::Shared;
 use super::world::Address;
 
-/// The one address that all apps share; nothing listens there.
+/// The one address that all apps share. Nothing listens there.
 const SHARED: Ipv4Addr = Ipv4Addr::new(127, 8, 255, 1);
 
 /// `assignIPRequest`.
@@ -31,7 +31,7 @@ struct Assign {
     service_name: Option<String>,
 }
 
-/// Gives an app an address.
+/// Assigns an address to an app.
 pub fn create(shared: &Arc<Shared>, call: &Call) -> Outcome {
     let wanted: Assign = call.json()?;
     let odd = [&wanted.org_slug, &wanted.network, &wanted.service_name];
@@ -92,7 +92,7 @@ pub fn list(shared: &Arc<Shared>, call: &Call) -> Outcome {
     Ok(Answer::json(200, json!({ "ips": ips })))
 }
 
-/// Takes an address away.
+/// Releases an app's address.
 pub fn delete(shared: &Arc<Shared>, call: &Call) -> Outcome {
     let wanted: IpAddr = call
         .item()
@@ -128,14 +128,14 @@ fn add(address: &Address) {
     );
 }
 
-/// Takes an address from loopback.
+/// Removes an address from loopback.
 pub fn release(address: &Address) {
     if !address.shared {
         ip(&["address", "del", &prefix(address), "dev", "lo"]);
     }
 }
 
-/// The addresses of this kind that are on loopback, whoever put them there.
+/// The addresses of this kind on loopback, including those of others.
 pub fn present() -> Vec<String> {
     let output = Command::new("ip")
         .args(["-o", "address", "show", "dev", "lo"])

@@ -1,6 +1,7 @@
-//! What is answered, and what is refused with which words.
+//! Answers and refusals.
 //!
-//! Owns the form of errors: `{"error", "status"}` (Machines API, `ErrorResponse`). Knows no resource.
+//! Owns the form of errors: `{"error", "status"}` (Machines API, `ErrorResponse`). Knows no
+//! resource.
 
 use serde_json::{Value, json};
 
@@ -11,13 +12,13 @@ pub struct Answer {
     pub status: u16,
     /// The body; none for an empty one.
     pub body: Option<Value>,
-    /// What was wrong with the form of the request, if something was.
+    /// The complaint about a malformed request, if it was one.
     pub complaint: Option<String>,
     /// `Retry-After`, in seconds.
     pub retry_after: Option<u64>,
 }
 
-/// An answer that is not what was asked for.
+/// An answer that refuses the request.
 #[derive(Debug)]
 pub struct Refusal(pub Box<Answer>);
 
@@ -25,7 +26,7 @@ pub struct Refusal(pub Box<Answer>);
 pub type Outcome = Result<Answer, Refusal>;
 
 impl Answer {
-    /// This body, with this status.
+    /// An answer with this status and body.
     pub fn json(status: u16, body: Value) -> Self {
         Self {
             status,
@@ -35,7 +36,7 @@ impl Answer {
         }
     }
 
-    /// Nothing but a status.
+    /// An answer with a status and no body.
     pub fn empty(status: u16) -> Self {
         Self {
             status,
@@ -45,14 +46,14 @@ impl Answer {
         }
     }
 
-    /// `{"ok": true}`, as the documentation has it for what changes a machine.
+    /// `{"ok": true}`, the documented answer to a change of a machine.
     pub fn ok() -> Self {
         Self::json(200, json!({ "ok": true }))
     }
 }
 
 impl Refusal {
-    /// The platform does not do it; the request as such was in order.
+    /// A refusal of a well-formed request.
     pub fn new(status: u16, error: impl Into<String>) -> Self {
         Self(Box::new(Answer::json(
             status,
@@ -60,7 +61,7 @@ impl Refusal {
         )))
     }
 
-    /// The request's form is wrong, which no client of this platform should let happen.
+    /// A refusal of a malformed request. A correct client never causes one.
     pub fn malformed(status: u16, error: impl Into<String>) -> Self {
         let error = error.into();
         let mut refusal = Self::new(status, error.clone());
@@ -68,7 +69,7 @@ impl Refusal {
         refusal
     }
 
-    /// The same, with a `status` code in its body (`name_taken`, `insufficient_capacity`).
+    /// Adds a `status` code to the body (`name_taken`, `insufficient_capacity`).
     pub fn code(mut self, code: &str) -> Self {
         if let Some(Value::Object(body)) = &mut self.0.body {
             body.insert("status".to_owned(), code.into());

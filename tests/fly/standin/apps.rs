@@ -1,6 +1,6 @@
 //! Apps: "Apps resource" of the Machines API.
 //!
-//! Owns names, which are global, and the lag after an app was made.
+//! Owns the names, which are global, and the lag after an app's creation.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,7 +15,8 @@ use super::shared::Shared;
 use super::world::{App, State};
 use super::{addresses, runs};
 
-/// `POST /v1/apps`: the name is `app_name` in the documentation, `name` in the `OpenAPI` text and in fly-go.
+/// `POST /v1/apps`. The name is `app_name` in the documentation, `name` in the `OpenAPI` text and
+/// in fly-go.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Create {
@@ -27,7 +28,7 @@ struct Create {
     app_role_id: Option<String>,
 }
 
-/// Makes an app.
+/// Creates an app.
 pub fn create(shared: &Arc<Shared>, call: &Call) -> Outcome {
     let wanted: Create = call.json()?;
     call.flag("wait")?;
@@ -131,7 +132,8 @@ pub fn get(shared: &Arc<Shared>, call: &Call) -> Outcome {
     Ok(Answer::json(200, body))
 }
 
-/// Ends an app with all it has, which takes its time; only by force if a machine runs.
+/// Destroys an app with everything in it, in the background. A running machine prevents that,
+/// except with force.
 pub fn delete(shared: &Arc<Shared>, call: &Call) -> Outcome {
     let force = call.flag("force")?;
     let name = call.app().to_owned();
@@ -153,7 +155,7 @@ pub fn delete(shared: &Arc<Shared>, call: &Call) -> Outcome {
     Ok(Answer::empty(202))
 }
 
-/// Does away with all that an app has, and then with the app.
+/// Removes everything in an app, and then the app.
 fn end(shared: &Arc<Shared>, name: &str) {
     let ids: Vec<String> = {
         let mut world = shared.world();

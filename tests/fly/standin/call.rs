@@ -1,12 +1,13 @@
 //! A request as handlers see it.
 //!
-//! Owns how paths, queries and bodies are read, strictly: what is not documented is refused.
+//! Owns how paths, queries and bodies are parsed. Parsing is strict: what is not documented is
+//! refused.
 
 use serde::de::DeserializeOwned;
 
 use super::answer::Refusal;
 
-/// A request that was let in.
+/// An authorized request.
 #[derive(Debug)]
 pub struct Call {
     /// The method.
@@ -22,7 +23,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// Takes a URL apart.
+    /// Parses a URL.
     pub fn new(method: &str, url: &str, body: Vec<u8>, nonce: Option<String>) -> Self {
         let (path, query) = url.split_once('?').unwrap_or((url, ""));
         let parts = path.trim_matches('/').split('/').map(decode).collect();
@@ -58,7 +59,7 @@ impl Call {
         same.map(|(_, value)| value.as_str()).collect()
     }
 
-    /// A query parameter that may be there once.
+    /// A query parameter that may appear at most once.
     pub fn value(&self, name: &str) -> Result<Option<&str>, Refusal> {
         match self.values(name).as_slice() {
             [] => Ok(None),
@@ -70,7 +71,7 @@ impl Call {
         }
     }
 
-    /// A query parameter that is true or false; false if it is not there.
+    /// A boolean query parameter; false if it is missing.
     pub fn flag(&self, name: &str) -> Result<bool, Refusal> {
         match self.value(name)? {
             None | Some("false") => Ok(false),
@@ -82,7 +83,7 @@ impl Call {
         }
     }
 
-    /// A query parameter that is a number.
+    /// A numeric query parameter.
     pub fn number(&self, name: &str) -> Result<Option<u64>, Refusal> {
         let Some(value) = self.value(name)? else {
             return Ok(None);
@@ -91,13 +92,13 @@ impl Call {
         value.parse().map(Some).map_err(|_| wrong())
     }
 
-    /// The body as what it has to be: no field more, none missing, each of its type.
+    /// The body as this type. An unknown field, a missing field or a wrong type is refused.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
         serde_json::from_slice(&self.body)
             .map_err(|error| Refusal::malformed(400, format!("json: {error}")))
     }
 
-    /// The same, where the body may be left out.
+    /// Like `json`, for a body that may be missing.
     pub fn json_if_any<T: DeserializeOwned + Default>(&self) -> Result<T, Refusal> {
         if self.body.is_empty() {
             Ok(T::default())

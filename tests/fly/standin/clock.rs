@@ -1,4 +1,4 @@
-//! Times and names as the platform writes them.
+//! Times and names in the platform's formats.
 //!
 //! Owns formats only.
 
@@ -13,12 +13,12 @@ pub fn wall() -> Duration {
         .unwrap_or_default()
 }
 
-/// Milliseconds since 1970, as events have them.
+/// Milliseconds since 1970, as in events.
 pub fn millis() -> u64 {
     u64::try_from(wall().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The time as RFC 3339 has it, with milliseconds.
+/// The current time in the format of RFC 3339, with milliseconds.
 pub fn stamp() -> String {
     let (seconds, millis) = (wall().as_secs(), wall().subsec_millis());
     let (year, month, day) = date(seconds / 86_400);
@@ -42,7 +42,7 @@ fn date(days: u64) -> (u64, u64, u64) {
     (year + era * 400 + u64::from(month <= 2), month, day)
 }
 
-/// A name that nothing else has: this many of the digits 0 to f.
+/// A unique name of this many hexadecimal digits.
 pub fn unique(digits: usize) -> String {
     Uuid::new_v4().simple().to_string()[..digits.min(32)].to_owned()
 }

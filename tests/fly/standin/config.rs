@@ -1,8 +1,8 @@
 //! A machine's configuration, field by field.
 //!
-//! Owns which fields there are (Machines API, `fly.MachineConfig` of its `OpenAPI` text, and fly-go's
-//! `machine_types.go`) and what is wrong with a configuration taken by itself. What is documented but
-//! not played here is refused, too, so that no test passes for want of looking.
+//! Owns the list of fields (Machines API, `fly.MachineConfig` of its `OpenAPI` text, and fly-go's
+//! `machine_types.go`), and the check of a single configuration. A documented field that this
+//! stand-in does not implement is refused, too, so that no test passes by accident.
 
 #![expect(
     dead_code,
@@ -22,7 +22,7 @@ use super::answer::Refusal;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Launch {
-    /// The configuration as it was sent, to be shown as such.
+    /// The configuration as it was sent, which is shown unchanged.
     pub config: Value,
     pub region: Option<String>,
     pub name: Option<String>,
@@ -78,7 +78,7 @@ pub struct Config {
     pub spot: Option<IgnoredAny>,
 }
 
-/// `init`: what runs.
+/// `init`: the command.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Init {
@@ -90,7 +90,7 @@ pub struct Init {
     pub kernel_args: Option<Vec<String>>,
 }
 
-/// `guest`: how large the machine is.
+/// `guest`: the size of the machine.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Guest {
@@ -122,7 +122,7 @@ pub struct Mount {
     pub size_gb_limit: Option<u64>,
 }
 
-/// `services`: what the proxy passes on.
+/// `services`: the ports that the proxy passes on.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Service {
@@ -147,7 +147,7 @@ pub enum Autostop {
     New(AutostopWord),
 }
 
-/// The words.
+/// The words of the new form.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AutostopWord {
@@ -156,7 +156,7 @@ pub enum AutostopWord {
     Suspend,
 }
 
-/// One port, or a range of them.
+/// One port, or a range of ports.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Port {
@@ -209,7 +209,7 @@ pub struct Restart {
     pub max_retries: Option<u32>,
 }
 
-/// When a program is started again that ended by itself.
+/// When a program that exited is restarted.
 #[derive(Debug, Clone, Copy, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Policy {
@@ -258,7 +258,7 @@ fn least() -> u64 {
 }
 
 impl Span {
-    /// The same in whole seconds, or none if it is no duration.
+    /// The duration in whole seconds; `None` if it is invalid.
     pub fn seconds(&self) -> Option<u64> {
         match self {
             Self::Nanoseconds(count) => Some(count.div_ceil(1_000_000_000)),
@@ -282,7 +282,7 @@ impl Span {
 }
 
 impl Config {
-    /// Reads a configuration and looks at it by itself.
+    /// Parses and checks a configuration.
     pub fn read(value: &Value) -> Result<Self, Refusal> {
         let config: Self = serde_json::from_value(value.clone())
             .map_err(|error| Refusal::malformed(400, format!("json: config: {error}")))?;
@@ -291,7 +291,7 @@ impl Config {
         })
     }
 
-    /// The restart policy; `on-failure` with ten tries if nothing is said.
+    /// The restart policy. The default is `on-failure` with ten attempts.
     pub fn policy(&self) -> (Policy, u32) {
         let restart = self.restart.as_ref();
         let retries = restart
@@ -303,7 +303,7 @@ impl Config {
         )
     }
 
-    /// The ports that are passed on as raw TCP, each with the port inside.
+    /// The public ports that carry raw TCP, each with the port in the machine.
     pub fn raw_ports(&self) -> Vec<(u16, u16)> {
         let raw = self
             .services
@@ -316,7 +316,7 @@ impl Config {
         .collect()
     }
 
-    /// What is wrong with it.
+    /// What is invalid in it.
     fn fault(&self) -> Option<String> {
         self.unplayed()
             .or_else(|| self.guest.as_ref().and_then(Guest::fault))
@@ -335,7 +335,7 @@ impl Config {
         bad.map(|(name, _)| format!("env {name} cannot be passed on"))
     }
 
-    /// What is documented, but not played here.
+    /// A documented field in it that is not implemented here.
     fn unplayed(&self) -> Option<String> {
         let odd = [
             ("schedule", self.schedule.is_some()),
@@ -359,7 +359,7 @@ impl Config {
 
 impl Guest {
     fn fault(&self) -> Option<String> {
-        // MIN_MEMORY_MB_PER_SHARED_CPU and its siblings in fly-go's machine_types.go.
+        // `MIN_MEMORY_MB_PER_SHARED_CPU` and similar constants in fly-go's machine_types.go.
         let (least, most) = match self.cpu_kind.as_str() {
             "shared" => (256, 2048),
             "performance" => (2048, 8192),

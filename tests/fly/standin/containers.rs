@@ -1,7 +1,7 @@
-//! Containers that stand for machines: podman with a storage of its own.
+//! The containers behind machines: podman with its own storage.
 //!
-//! Owns how podman is called. Containers get a bridge in the test's own network, so that a program that
-//! binds no address but its own loopback is as unreachable as it would be on the platform.
+//! Owns how podman is called. Containers get a bridge in the test's own network. A program that
+//! binds only its own loopback address is then as unreachable as on the platform.
 
 use std::fs;
 use std::io::Write as _;
@@ -34,11 +34,11 @@ pub struct Image {
 #[derive(Debug, Clone)]
 pub struct Container {
     pub id: String,
-    /// None if its program ended before that could be asked.
+    /// The container's address; `None` if its program exited before the query.
     pub address: Option<IpAddr>,
 }
 
-/// What is to run.
+/// The container to start.
 #[derive(Debug)]
 pub struct Run {
     pub name: String,
@@ -46,11 +46,11 @@ pub struct Run {
     pub entrypoint: Option<Vec<String>>,
     pub arguments: Vec<String>,
     pub env: Vec<(String, String)>,
-    /// Directories and files, each with its place inside.
+    /// Directories and files, each with its path in the container.
     pub volumes: Vec<(PathBuf, String)>,
 }
 
-/// How a command beside a program went.
+/// The result of a command next to a program.
 #[derive(Debug)]
 pub struct Ended {
     pub code: i32,
@@ -59,7 +59,7 @@ pub struct Ended {
 }
 
 impl Podman {
-    /// podman with its storage in a directory, and the token with which it pulls.
+    /// podman with its storage in a directory, and the token for pulling.
     pub fn new(directory: &Path, registry: &str, token: &str) -> Self {
         configure(directory);
         let auth = Base64::encode_string(format!("x:{token}").as_bytes());
@@ -80,12 +80,12 @@ impl Podman {
         command
     }
 
-    /// Calls podman and returns its stdout, or its stderr if it fails.
+    /// Calls podman. Returns its stdout, or its stderr if it fails.
     pub fn call(&self, arguments: &[&str]) -> Result<String, String> {
         text(&self.command(arguments).output().expect("podman starts"))
     }
 
-    /// Pulls an image from a registry that speaks plain HTTP.
+    /// Pulls an image from a registry without TLS.
     pub fn pull(&self, name: &str) -> Result<Image, String> {
         let auth = self.directory.join("auth.json").display().to_string();
         self.call(&[
@@ -147,12 +147,13 @@ impl Podman {
         })
     }
 
-    /// Waits for a container's end; none if it is removed meanwhile.
+    /// Waits until a container exits; `None` if it is removed meanwhile.
     pub fn wait(&self, id: &str) -> Option<i32> {
         self.call(&["wait", id]).ok()?.parse().ok()
     }
 
-    /// Asks a container to end, ends it after so many seconds, and removes it. Returns its exit code.
+    /// Asks a container to exit, kills it after this many seconds, and removes it. Returns its exit
+    /// code.
     pub fn stop(&self, id: &str, signal: Option<&str>, seconds: u64) -> Option<i32> {
         if let Some(signal) = signal {
             let _ = self.call(&["kill", "--signal", signal, id]);
@@ -177,17 +178,17 @@ impl Podman {
         let _ = bounded.stdin(Stdio::null()).output();
     }
 
-    /// Ends a container's program at once.
+    /// Kills a container's program.
     pub fn kill(&self, id: &str) {
         let _ = self.call(&["kill", "--signal", "KILL", id]);
     }
 
-    /// Removes a container, whatever its state is.
+    /// Removes a container in any state.
     pub fn remove(&self, id: &str) {
         let _ = self.call(&["rm", "--force", "--ignore", "--time", "0", id]);
     }
 
-    /// The ids of all containers there are.
+    /// The ids of all containers.
     pub fn list(&self) -> Vec<String> {
         let ids = self
             .call(&["ps", "--all", "--quiet", "--no-trunc"])
@@ -195,7 +196,7 @@ impl Podman {
         ids.lines().map(str::to_owned).collect()
     }
 
-    /// Runs a command in a container; none if it did not end in so many seconds.
+    /// Runs a command in a container; `None` if it did not exit within this many seconds.
     pub fn exec(&self, id: &str, command: &[String], stdin: &str, seconds: u64) -> Option<Ended> {
         let podman = self.command(&[]);
         let mut bounded = Command::new("timeout");
@@ -223,7 +224,7 @@ impl Podman {
         let output = child.wait_with_output().expect("it ends");
         let _ = feed.join();
         let code = output.status.code().unwrap_or(-1);
-        // What timeout(1) says when the time is up.
+        // The exit codes of timeout(1) when the time is up.
         (code != 124 && code != 137).then(|| Ended {
             code,
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -232,7 +233,7 @@ impl Podman {
     }
 }
 
-/// Writes a file that only its owner, or whoever `mode` says, may read.
+/// Writes a file that only its owner, or others according to `mode`, may read.
 pub fn secret_file(path: &Path, content: impl AsRef<[u8]>, mode: u32) {
     let mut options = fs::OpenOptions::new();
     let file = options

@@ -1,6 +1,6 @@
-//! Commands beside a machine's program.
+//! Commands that run next to a machine's program.
 //!
-//! Owns how a command is taken apart into words.
+//! Owns how a command line is split into words.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ struct Exec {
     machine: Option<bool>,
 }
 
-/// Runs a command and waits for its end.
+/// Runs a command and waits until it exits.
 pub fn exec(shared: &Arc<Shared>, call: &Call) -> Outcome {
     let wanted: Exec = call.json()?;
     if wanted.container.is_some_and(|name| !name.is_empty()) || wanted.machine == Some(true) {
@@ -61,7 +61,7 @@ pub fn exec(shared: &Arc<Shared>, call: &Call) -> Outcome {
     let stdin = wanted.stdin.unwrap_or_default();
     let ended = shared.podman.exec(&container.id, &command, &stdin, seconds);
     let ended = ended.ok_or_else(|| Refusal::new(408, "deadline_exceeded: command timed out"))?;
-    // What is zero or empty is left out (fly-go, MachineExecResponse: omitempty).
+    // Zero and empty fields are omitted (fly-go, MachineExecResponse: omitempty).
     let mut body = Map::new();
     if ended.code != 0 {
         body.insert("exit_code".to_owned(), ended.code.into());
@@ -74,7 +74,7 @@ pub fn exec(shared: &Arc<Shared>, call: &Call) -> Outcome {
     Ok(Answer::json(200, Value::Object(body)))
 }
 
-/// The words of a command line, with quotes as a shell has them; none if a quote is not closed.
+/// The words of a command line, with the quotes of a shell; `None` if a quote is not closed.
 fn words(line: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

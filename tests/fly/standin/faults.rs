@@ -1,22 +1,22 @@
-//! Requests that are made to fail.
+//! Injected faults.
 //!
-//! Owns the switches. A pattern is a method and a path without its query, in which `*` stands for any
-//! one part (`POST /v1/apps/*/volumes`); `*` alone stands for every request.
+//! Owns the list of faults. A pattern is a method and a path without its query, in which `*` stands
+//! for any one part (`POST /v1/apps/*/volumes`). `*` alone stands for every request.
 
 /// How a request fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
-    /// This status, and nothing is done.
+    /// It gets this status and has no effect.
     Before(u16),
-    /// This status, and it is done all the same.
+    /// It gets this status and takes effect all the same.
     After(u16),
-    /// The connection is cut, and nothing is done.
+    /// The connection is cut, and the request has no effect.
     CutBefore,
-    /// The connection is cut before the answer, and it is done all the same.
+    /// The connection is cut before the answer, and the request takes effect.
     CutAfter,
 }
 
-/// A switch: the `nth` request from now on that fits fails, the first being 1.
+/// A fault: the `nth` request from now on that fits the pattern fails. The first one is 1.
 #[derive(Debug)]
 struct Fault {
     pattern: String,
@@ -24,12 +24,12 @@ struct Fault {
     how: How,
 }
 
-/// All switches.
+/// All faults.
 #[derive(Debug, Default)]
 pub struct Faults(Vec<Fault>);
 
 impl Faults {
-    /// Sets one.
+    /// Adds a fault.
     pub fn add(&mut self, pattern: &str, nth: u64, how: How) {
         self.0.push(Fault {
             pattern: pattern.to_owned(),
@@ -38,7 +38,7 @@ impl Faults {
         });
     }
 
-    /// Counts a request, and says how it fails, if it does.
+    /// Counts a request, and returns how it fails, if it does.
     pub fn next(&mut self, method: &str, path: &str) -> Option<How> {
         let mut due = None;
         for fault in &mut self.0 {
@@ -53,13 +53,13 @@ impl Faults {
         due
     }
 
-    /// How many switches have not gone off.
+    /// How many faults have not happened yet.
     pub fn left(&self) -> usize {
         self.0.len()
     }
 }
 
-/// Tells whether a request fits a pattern.
+/// Whether a request fits a pattern.
 pub fn fits(pattern: &str, method: &str, path: &str) -> bool {
     if pattern == "*" {
         return true;

@@ -1,7 +1,7 @@
-//! The older interface, GraphQL: organisations and regions.
+//! The older API, GraphQL: organisations and regions.
 //!
-//! Owns a loose reading of queries: names, arguments that are skipped, and selections. What is asked of
-//! a field that is not documented here is a fault of the query. Errors come as GraphQL has them, with the
+//! Owns a lenient parser of queries: names, arguments that are skipped, and selections. A query for
+//! a field that is not documented here is an error. Errors have the form of GraphQL, with the
 //! status 200 (fly-go, `types.go`: `message`, `path`, `extensions.code`).
 
 use std::sync::Arc;
@@ -26,7 +26,7 @@ struct Ask {
     _operation_name: Option<String>,
 }
 
-/// A field that is asked for, with what is asked of it.
+/// A requested field, with its selection.
 #[derive(Debug)]
 struct Field {
     name: String,
@@ -51,7 +51,7 @@ pub fn answer(shared: &Arc<Shared>, call: &Call) -> Outcome {
     })
 }
 
-/// What is answered to one who is not known.
+/// The answer to an unauthenticated client.
 pub fn unknown(shared: &Arc<Shared>, refusal: Refusal) -> Refusal {
     let mut answer = *refusal.0;
     if !shared.options.graphql_401 {
@@ -65,7 +65,7 @@ pub fn unknown(shared: &Arc<Shared>, refusal: Refusal) -> Refusal {
     Refusal(Box::new(answer))
 }
 
-/// All that can be asked for.
+/// All fields that exist.
 fn known(shared: &Arc<Shared>) -> Map<String, Value> {
     let trial = shared.options.trial.is_some();
     let organizations = shared.options.organizations.iter().enumerate().map(|(number, organization)| {
@@ -93,7 +93,7 @@ fn known(shared: &Arc<Shared>) -> Map<String, Value> {
     all
 }
 
-/// Picks what is asked for.
+/// The requested fields of an object.
 fn select(fields: &[Field], from: &Value, kind: &str) -> Result<Value, String> {
     match from {
         Value::Array(all) => all.iter().map(|one| select(fields, one, kind)).collect(),
@@ -117,7 +117,7 @@ fn select(fields: &[Field], from: &Value, kind: &str) -> Result<Value, String> {
     }
 }
 
-/// Reads a query: `query Name($a: B!) { field(a: $a) { … } }`, or the braces alone.
+/// Parses a query: `query Name($a: B!) { field(a: $a) { … } }`, or the braces alone.
 fn read(query: &str, variables: Option<&Map<String, Value>>) -> Result<Vec<Field>, String> {
     let open = query.find('{').ok_or("Unexpected end of document")?;
     let head = query[..open].trim();
@@ -149,7 +149,7 @@ fn read(query: &str, variables: Option<&Map<String, Value>>) -> Result<Vec<Field
     }
 }
 
-/// Reads a selection up to the brace that closes it.
+/// Parses a selection up to its closing brace.
 fn fields<'a>(words: &mut impl Iterator<Item = &'a str>) -> Result<Vec<Field>, String> {
     let mut all: Vec<Field> = Vec::new();
     loop {
@@ -176,7 +176,7 @@ fn fields<'a>(words: &mut impl Iterator<Item = &'a str>) -> Result<Vec<Field>, S
     }
 }
 
-/// Takes a text apart into names and signs.
+/// Splits a text into names and punctuation.
 fn words(text: &str) -> Vec<String> {
     let mut all = Vec::new();
     let mut name = String::new();

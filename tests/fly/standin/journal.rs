@@ -1,23 +1,23 @@
-//! What was asked, and what was wrong with it.
+//! The record of all requests, and of what was malformed.
 //!
-//! Owns the record that tests look at. Never holds a token, nor a body.
+//! Owns the record that tests look at. Never holds a token or a body.
 
 use super::faults::fits;
 
-/// A request and how it went.
+/// A request, and its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The method.
     pub method: String,
     /// The path, with its query.
     pub path: String,
-    /// The status that was answered; 0 where the connection was cut.
+    /// The status of the answer; 0 if the connection was cut.
     pub status: u16,
-    /// Whether it was done, whatever was answered.
+    /// Whether the request took effect, whatever was answered.
     pub done: bool,
 }
 
-/// All requests in the order in which they were answered.
+/// All requests, in the order of their answers.
 #[derive(Debug, Default)]
 pub struct Journal {
     entries: Vec<Entry>,
@@ -39,14 +39,14 @@ impl Journal {
         self.entries.clone()
     }
 
-    /// Those that fit a pattern (see [`super::faults`]).
+    /// The requests that fit a pattern (see [`super::faults`]).
     pub fn matching(&self, pattern: &str) -> impl Iterator<Item = &Entry> {
         self.entries
             .iter()
             .filter(move |entry| fits(pattern, &entry.method, &entry.path))
     }
 
-    /// What was wrong with the form of requests.
+    /// The complaints about malformed requests.
     pub fn complaints(&self) -> Vec<String> {
         self.complaints.clone()
     }

@@ -1,4 +1,4 @@
-//! Leases of machines: who alone may change one for a while.
+//! Leases of machines. Only the holder of a lease may change the machine.
 //!
 //! Owns nonces.
 
@@ -14,7 +14,7 @@ use super::clock;
 use super::shared::Shared;
 use super::world::{Lease, Machine};
 
-/// How long a lease lasts if nothing is said, in seconds.
+/// How long a lease lasts by default, in seconds.
 const LASTS: u64 = 30;
 
 /// `CreateLeaseRequest`.
@@ -25,7 +25,7 @@ struct Create {
     ttl: Option<u64>,
 }
 
-/// Takes a lease, or makes one's own last longer.
+/// Takes a lease, or extends the client's own one.
 pub fn create(shared: &Arc<Shared>, call: &Call) -> Outcome {
     let wanted: Create = call.json_if_any()?;
     // The documentation has the time in the body, fly-go in the query.
@@ -41,7 +41,7 @@ pub fn create(shared: &Arc<Shared>, call: &Call) -> Outcome {
         );
         let what = format!("{what}, expires at {}", lease.expires_at);
         let mut refusal = Refusal::new(409, "");
-        // This one error has a form of its own.
+        // Only this error has this form.
         refusal.0.body = Some(json!({ "status": "error", "message": what }));
         return Err(refusal);
     }
@@ -49,7 +49,7 @@ pub fn create(shared: &Arc<Shared>, call: &Call) -> Outcome {
     Ok(Answer::json(201, show(machine)))
 }
 
-/// The lease there is.
+/// The current lease.
 pub fn get(shared: &Arc<Shared>, call: &Call) -> Outcome {
     let mut world = shared.world();
     let machine = world.machine(call.app(), call.item())?;
@@ -59,7 +59,7 @@ pub fn get(shared: &Arc<Shared>, call: &Call) -> Outcome {
     Ok(Answer::json(200, show(machine)))
 }
 
-/// Gives a lease back.
+/// Releases a lease.
 pub fn delete(shared: &Arc<Shared>, call: &Call) -> Outcome {
     let Some(nonce) = &call.nonce else {
         return Err(Refusal::malformed(
@@ -82,7 +82,7 @@ pub fn delete(shared: &Arc<Shared>, call: &Call) -> Outcome {
     ))
 }
 
-/// Checks that nobody else has the lease.
+/// Checks that no other client holds the lease.
 pub fn check(machine: &Machine, call: &Call) -> Result<(), Refusal> {
     match holding(machine) {
         Some(lease) if call.nonce.as_deref() != Some(&lease.nonce) => {
@@ -96,7 +96,7 @@ pub fn check(machine: &Machine, call: &Call) -> Result<(), Refusal> {
     }
 }
 
-/// Gives a lease of so many seconds and returns its nonce.
+/// Grants a lease of this many seconds, and returns its nonce.
 pub fn grant(machine: &mut Machine, ttl: u64, description: String) -> String {
     let nonce = holding(machine).map_or_else(|| clock::unique(12), |lease| lease.nonce.clone());
     let (expires, expires_at) = (

@@ -1,25 +1,24 @@
-//! How often something may be asked.
+//! Rate limits.
 //!
-//! Owns the rates of "Working with the Machines API": one request a second per action and identifier
-//! with a burst of 3, five with a burst of 10 for Get Machine, and 100 deletions of apps a minute.
+//! Owns the rates of "Working with the Machines API": one request a second per action and
+//! identifier with a burst of 3, five with a burst of 10 for Get Machine, and 100 deletions of apps
+//! a minute.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::answer::Refusal;
 
-/// Whether an answer 429 says when to come back; the documentation does not tell.
+/// Whether a 429 answer has a `Retry-After`. The documentation does not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryAfter {
-    /// Never.
     Never,
-    /// Always.
     Always,
-    /// Every other time, the first one without.
+    /// Every other time; the first answer has none.
     Alternating,
 }
 
-/// All buckets of tokens.
+/// All token buckets.
 #[derive(Debug)]
 pub struct Limits {
     second: Duration,
@@ -29,7 +28,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Full buckets; `second` is how long a second takes.
+    /// Full buckets. `second` is the length of a second.
     pub fn new(second: Duration, retry_after: RetryAfter) -> Self {
         Self {
             second,
@@ -39,7 +38,7 @@ impl Limits {
         }
     }
 
-    /// Takes a token for an action on something, if there is one.
+    /// Takes a token for an action on an object. Refuses if there is none.
     pub fn take(&mut self, action: &'static str, identifier: &str) -> Result<(), Refusal> {
         if action == "app_delete" {
             self.draw("app_delete_minute", "", 100.0, 100.0 / 60.0)?;

@@ -1,6 +1,7 @@
 //! Machines: "Machines resource" of the Machines API.
 //!
-//! Owns what is asked of machines and what is shown of them; what then happens is `runs.rs`.
+//! Owns the requests about machines, and how a machine is shown. `runs.rs` does what happens
+//! afterwards.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,7 +16,7 @@ use super::shared::Shared;
 use super::world::{App, Machine, State};
 use super::{clock, leases, platform};
 
-/// `StopRequest`, with the `id` that fly-go sends along.
+/// `StopRequest`, with the `id` that fly-go adds.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StopRequest {
@@ -25,7 +26,7 @@ struct StopRequest {
     timeout: Option<Span>,
 }
 
-/// Makes a machine, and starts it.
+/// Creates a machine, and starts it.
 pub fn create(shared: &Arc<Shared>, call: &Call) -> Outcome {
     let wanted: Launch = call.json()?;
     if wanted.current_version.is_some() {
@@ -89,7 +90,7 @@ pub fn create(shared: &Arc<Shared>, call: &Call) -> Outcome {
     Ok(Answer::json(200, body))
 }
 
-/// Gives a machine another configuration, with its volume kept; it is started again with it.
+/// Updates the configuration of a machine, and restarts it. The volume is kept.
 pub fn update(shared: &Arc<Shared>, call: &Call) -> Outcome {
     let wanted: Launch = call.json()?;
     let config = Config::read(&wanted.config)?;
@@ -152,7 +153,7 @@ pub fn list(shared: &Arc<Shared>, call: &Call) -> Outcome {
     ))
 }
 
-/// One machine, also one that is destroyed.
+/// One machine, even if it is destroyed.
 pub fn get(shared: &Arc<Shared>, call: &Call) -> Outcome {
     let mut world = shared.world();
     Ok(Answer::json(
@@ -161,7 +162,7 @@ pub fn get(shared: &Arc<Shared>, call: &Call) -> Outcome {
     ))
 }
 
-/// What happened to a machine, the newest first.
+/// The events of a machine, newest first.
 pub fn events(shared: &Arc<Shared>, call: &Call) -> Outcome {
     let most = usize::try_from(call.number("limit")?.unwrap_or(20)).unwrap_or(usize::MAX);
     let mut world = shared.world();
@@ -230,9 +231,9 @@ pub fn stop(shared: &Arc<Shared>, call: &Call) -> Outcome {
     Ok(Answer::ok())
 }
 
-/// Ends a machine for good, in the background; one that runs only by force.
+/// Destroys a machine, in the background. A running one is destroyed only with force.
 pub fn delete(shared: &Arc<Shared>, call: &Call) -> Outcome {
-    // The documentation says force, fly-go says kill.
+    // The documentation says `force`, fly-go says `kill`.
     let force = call.flag("force")? || call.flag("kill")?;
     let mut world = shared.world();
     let machine = world.machine(call.app(), call.item())?;
@@ -257,7 +258,7 @@ pub fn delete(shared: &Arc<Shared>, call: &Call) -> Outcome {
     Ok(Answer::ok())
 }
 
-/// The machine as the platform shows it.
+/// The machine in the platform's form.
 pub fn show(id: &str, machine: &Machine) -> Value {
     let image = &machine.image;
     json!({
@@ -272,7 +273,7 @@ pub fn show(id: &str, machine: &Machine) -> Value {
     })
 }
 
-/// What the account allows, and what the request has to have.
+/// Checks the limits of the account and the required fields.
 fn allowed(
     shared: &Arc<Shared>,
     app: &str,
@@ -306,7 +307,7 @@ fn allowed(
     Ok(())
 }
 
-/// Where a machine goes: the region it asks for, or that of its volume.
+/// The region of a new machine: the requested one, or that of its volume.
 fn place(app: &App, wanted: &Launch, config: &Config) -> Result<&'static str, Refusal> {
     let Some(mount) = config.mounts.first() else {
         return platform::region(wanted.region.as_deref());
@@ -374,7 +375,7 @@ fn no_room(volume: Option<&str>) -> Refusal {
     refusal.code("insufficient_capacity")
 }
 
-/// What an update may change, and when.
+/// Checks what an update changes, and whether the machine's state allows it.
 fn changeable(machine: &Machine, wanted: &Launch, config: &Config) -> Result<(), Refusal> {
     if machine.state.is_over() {
         return Err(Refusal::new(404, "machine not found"));

@@ -1,6 +1,6 @@
 //! Regions.
 //!
-//! Owns the few that this platform has.
+//! Owns the few regions of this platform.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
 use super::shared::Shared;
 
-/// A region: its code, its name, where it is, and whether it needs a paid plan or is deprecated.
+/// A region: its code, its name, its location, and whether it requires a paid plan or is
+/// deprecated.
 pub struct Region {
     pub code: &'static str,
     pub name: &'static str,
@@ -20,7 +21,7 @@ pub struct Region {
     pub deprecated: bool,
 }
 
-/// All regions; the first one is the nearest.
+/// All regions. The first one is the nearest.
 pub const REGIONS: [Region; 5] = [
     at("fra", "Frankfurt, Germany", (50.11, 8.68), false, false),
     at("ams", "Amsterdam, Netherlands", (52.37, 4.89), false, false),
@@ -52,7 +53,7 @@ const fn at(
     }
 }
 
-/// The region that was asked for, or the nearest.
+/// The requested region, or the nearest one.
 pub fn region(wanted: Option<&str>) -> Result<&'static str, Refusal> {
     let Some(wanted) = wanted.filter(|code| !code.is_empty()) else {
         return Ok(REGIONS[0].code);
@@ -65,7 +66,7 @@ pub fn region(wanted: Option<&str>) -> Result<&'static str, Refusal> {
         .ok_or_else(|| Refusal::new(400, format!("invalid_argument: unknown region {wanted}")))
 }
 
-/// All regions, with what room there is.
+/// All regions, with their capacity.
 pub fn regions(shared: &Arc<Shared>, call: &Call) -> Outcome {
     for name in ["memory_mb", "cpus", "gpus"] {
         call.number(name)?;
@@ -83,7 +84,7 @@ pub fn regions(shared: &Arc<Shared>, call: &Call) -> Outcome {
             })
         })
         .collect();
-    // The `OpenAPI` text has small letters; fly-go reads large ones, and small ones as well.
+    // The `OpenAPI` text has lower case. fly-go reads upper case, and lower case as well.
     let (all, nearest) = if shared.options.capital_regions {
         ("Regions", "Nearest")
     } else {

@@ -1,8 +1,8 @@
-//! The platform's proxy: public addresses, from which raw TCP goes on to machines.
+//! The platform's proxy, which passes raw TCP from public addresses on to machines.
 //!
-//! Owns listeners and connections. It listens where an app has an address of its own and a machine's
-//! services ask for raw TCP, and passes a connection on if that machine is started. Both directions end
-//! separately; an idle connection is kept.
+//! Owns listeners and connections. It listens where an app has its own address and the services of
+//! a machine ask for raw TCP. It passes a connection on if that machine is started. Each direction
+//! ends separately, and an idle connection is kept.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use super::shared::Shared;
 use super::world::State;
 
-/// How long a program may take to listen before a connection to it is given up.
+/// How long a program may take to listen before a connection to it fails.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// All listeners and connections.
@@ -31,7 +31,7 @@ struct Listener {
     thread: Option<JoinHandle<()>>,
 }
 
-/// A connection that is passed on, and to which machine.
+/// A connection that is passed on, and its machine.
 #[derive(Debug)]
 struct Live {
     machine: String,
@@ -39,7 +39,7 @@ struct Live {
 }
 
 impl Edge {
-    /// Listens where it has to, and no longer where it has not.
+    /// Opens the listeners that are needed, and closes the others.
     pub fn sync(&self, shared: &Arc<Shared>) {
         let mut listeners = hold(&self.listeners);
         let wanted = wanted(shared);
@@ -67,7 +67,7 @@ impl Edge {
         });
     }
 
-    /// Ends everything.
+    /// Closes everything.
     pub fn close(&self) {
         for (at, mut listener) in std::mem::take(&mut *hold(&self.listeners)) {
             listener.close(at);
@@ -99,7 +99,7 @@ impl Listener {
 
     fn close(&mut self, at: SocketAddr) {
         self.closing.store(true, Ordering::SeqCst);
-        // The one who waits for connections wakes up by one.
+        // A connection wakes up the thread that waits for one.
         let _ = TcpStream::connect(at);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -107,7 +107,7 @@ impl Listener {
     }
 }
 
-/// Where to listen, by what there is.
+/// The addresses at which the proxy has to listen now.
 fn wanted(shared: &Arc<Shared>) -> Vec<SocketAddr> {
     let world = shared.world();
     if world.closing {
@@ -132,7 +132,7 @@ fn wanted(shared: &Arc<Shared>) -> Vec<SocketAddr> {
     all
 }
 
-/// Passes a connection on to a machine that is started, or closes it.
+/// Passes a connection on to a started machine, or closes it.
 fn pass_on(shared: &Arc<Shared>, client: TcpStream, at: SocketAddr) {
     let Some((machine, inside)) = target(shared, at) else {
         return;
@@ -157,7 +157,7 @@ fn pass_on(shared: &Arc<Shared>, client: TcpStream, at: SocketAddr) {
     join(client, upstream);
 }
 
-/// The started machine that serves a public address, and where it listens inside.
+/// The started machine behind a public address, and the address of its program.
 fn target(shared: &Arc<Shared>, at: SocketAddr) -> Option<(String, SocketAddr)> {
     let world = shared.world();
     let of = |ip: IpAddr| {
@@ -177,7 +177,7 @@ fn target(shared: &Arc<Shared>, at: SocketAddr) -> Option<(String, SocketAddr)> 
     })
 }
 
-/// Carries bytes both ways until both have ended.
+/// Copies bytes both ways until both directions have ended.
 pub fn join(one: TcpStream, other: TcpStream) {
     let (Ok(from), Ok(to)) = (one.try_clone(), other.try_clone()) else {
         return;
@@ -187,7 +187,7 @@ pub fn join(one: TcpStream, other: TcpStream) {
     let _ = back.join();
 }
 
-/// Carries bytes one way, with the end of the stream; an error ends both ways.
+/// Copies bytes one way, including the end of the stream. An error ends both directions.
 fn carry(mut from: TcpStream, mut to: TcpStream) {
     match io::copy(&mut from, &mut to) {
         Ok(_) => drop(to.shutdown(Shutdown::Write)),
@@ -195,7 +195,7 @@ fn carry(mut from: TcpStream, mut to: TcpStream) {
     }
 }
 
-/// Ends a connection at once.
+/// Closes a connection at once.
 pub fn cut(stream: &TcpStream) {
     let _ = stream.shutdown(Shutdown::Both);
 }

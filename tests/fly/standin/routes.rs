@@ -1,6 +1,6 @@
-//! Which requests there are.
+//! The known requests.
 //!
-//! Owns the table of methods and paths: who answers, which query parameters there may be, and whether
+//! Owns the table of methods and paths: the handler, the allowed query parameters, and whether
 //! there is a body.
 
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use super::call::Call;
 use super::shared::Shared;
 use super::{addresses, apps, exec, graphql, leases, machines, platform, secrets, volumes, wait};
 
-/// Who answers.
+/// The function that answers.
 type Handler = fn(&Arc<Shared>, &Call) -> Outcome;
 
 /// A kind of request.
 pub struct Route {
-    /// What is done, as rates know it (fly-go, `flaps/actions.go`).
+    /// The action for rate limits (fly-go, `flaps/actions.go`).
     pub action: &'static str,
-    /// Who answers.
+    /// The function that answers.
     pub handler: Handler,
-    /// The query parameters there may be.
+    /// The allowed query parameters.
     pub query: &'static [&'static str],
-    /// The body there may be.
+    /// The allowed body.
     pub takes: Takes,
 }
 
-/// Which body there may be.
+/// Which body is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Takes {
     Nothing,
@@ -35,7 +35,7 @@ pub enum Takes {
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
-/// Finds who answers a request.
+/// Finds the route of a request.
 pub fn find(call: &Call) -> Result<Route, Refusal> {
     let parts: Vec<&str> = call.parts.iter().map(String::as_str).collect();
     if let Some(route) = route(&call.method, &parts) {

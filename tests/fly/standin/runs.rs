@@ -1,8 +1,10 @@
-//! What happens to a machine over time: it starts, ends by itself, is started again, stopped, replaced, destroyed.
+//! What happens to a machine over time: it starts, exits, is restarted, stopped, replaced and
+//! destroyed.
 //!
-//! Owns every change of a machine's state after it was made. Each run of a machine has a number; whoever
-//! did something for a run that counts no more undoes it. Podman is called without the world's lock, but
-//! with the machine's hands, so that one thing after the other happens to a machine.
+//! Owns every change of a machine's state after its creation. Each run of a machine has a number.
+//! Work for a run that is no longer current is undone. Podman is called without the lock on the
+//! world, but with the lock on the machine's container, so that operations on a machine happen one
+//! after the other.
 
 use std::fs;
 use std::path::PathBuf;
@@ -18,19 +20,18 @@ use super::containers::{Container, Run, secret_file};
 use super::shared::Shared;
 use super::world::{Machine, State};
 
-/// How long a program has to end after it was asked to, in seconds, if nothing is said (docs:
-/// `kill_timeout`, 5 seconds).
+/// How long a program may take to stop, in seconds, by default (docs: `kill_timeout`, 5 seconds).
 const PATIENCE: u64 = 5;
 
-/// How a program is asked to end.
+/// The signal and the time limit for stopping a program.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
     pub signal: Option<String>,
     pub seconds: Option<u64>,
 }
 
-/// Takes a machine from `created`, `stopped` or the like to `started`, in the background. The caller has
-/// given this run its number.
+/// Takes a machine from `created`, `stopped` or the like to `started`, in the background. The
+/// caller has assigned this run its number.
 pub fn start(shared: &Arc<Shared>, app: &str, id: &str, run: u64) {
     let (app, id) = (app.to_owned(), id.to_owned());
     shared.spawn(move |shared| launch(&shared, &app, &id, run));
@@ -56,7 +57,7 @@ fn launch(shared: &Arc<Shared>, app: &str, id: &str, run: u64) {
     ended(shared, app, id, run, &container, code.unwrap_or(-1));
 }
 
-/// What is to run, unless this run counts no more.
+/// What to run; `None` if this run is no longer current.
 fn prepare(shared: &Arc<Shared>, app: &str, id: &str, run: u64) -> Option<Run> {
     let mut world = shared.world();
     let closing = world.closing;
@@ -135,7 +136,7 @@ fn files(
         .collect()
 }
 
-/// The container runs, or could not be made to.
+/// Handles a container that runs, or that could not be started.
 fn arrived(
     shared: &Arc<Shared>,
     app: &str,
@@ -173,7 +174,7 @@ fn arrived(
     running
 }
 
-/// A program ended by itself, or its machine was told to end it.
+/// Handles a program that exited, by itself or because its machine was stopped.
 fn ended(shared: &Arc<Shared>, app: &str, id: &str, run: u64, container: &Container, code: i32) {
     let again = {
         let mut world = shared.world();
@@ -215,7 +216,7 @@ fn ended(shared: &Arc<Shared>, app: &str, id: &str, run: u64, container: &Contai
     }
 }
 
-/// A trial's machines are stopped after a while (docs: "Free Trial overview", 5 minutes).
+/// Stops a trial's machine after a while (docs: "Free Trial overview", 5 minutes).
 fn limit_trial(shared: &Arc<Shared>, app: &str, id: &str, run: u64) {
     let Some(after) = shared.options.trial else {
         return;
@@ -240,7 +241,7 @@ fn limit_trial(shared: &Arc<Shared>, app: &str, id: &str, run: u64) {
     });
 }
 
-/// Ends the program of a machine that is `stopping`, and waits for it.
+/// Stops the program of a machine that is `stopping`, and waits for it.
 pub fn halt(shared: &Arc<Shared>, app: &str, id: &str, run: u64, stop: &Stop) {
     let code = end_container(shared, app, id, stop);
     let mut world = shared.world();
@@ -254,7 +255,8 @@ pub fn halt(shared: &Arc<Shared>, app: &str, id: &str, run: u64, stop: &Stop) {
     shared.changed.notify_all();
 }
 
-/// Ends the program of a machine that is `replacing`, and starts the new version or leaves it stopped.
+/// Stops the program of a machine that is `replacing`. Then starts the new version, or leaves the
+/// machine stopped.
 pub fn replace(shared: &Arc<Shared>, app: &str, id: &str, run: u64, launches: bool) {
     end_container(shared, app, id, &Stop::default());
     shared.edge.sync(shared);
@@ -271,7 +273,7 @@ pub fn replace(shared: &Arc<Shared>, app: &str, id: &str, run: u64, launches: bo
     shared.changed.notify_all();
 }
 
-/// Ends a machine for good, and waits for it.
+/// Destroys a machine, and waits for that.
 pub fn destroy(shared: &Arc<Shared>, app: &str, id: &str) {
     {
         let mut world = shared.world();
@@ -316,7 +318,7 @@ pub fn destroy(shared: &Arc<Shared>, app: &str, id: &str) {
     shared.edge.sync(shared);
 }
 
-/// Ends and removes the container, if there is one, when nothing else is done to it.
+/// Stops and removes the container, if there is one, once no other operation uses it.
 fn end_container(shared: &Arc<Shared>, app: &str, id: &str, stop: &Stop) -> Option<i32> {
     let hands = hands(shared, app, id)?;
     let _held = hands.lock().unwrap_or_else(PoisonError::into_inner);
@@ -354,7 +356,7 @@ fn exit(code: i32, requested: bool, restarting: bool) -> Value {
 }
 
 impl Shared {
-    /// Lets time pass, but no longer than the stand-in is there.
+    /// Sleeps for this time, or until the stand-in shuts down.
     pub fn pause(&self, time: Duration) {
         let until = Instant::now() + time;
         let mut world = self.world();

@@ -1,7 +1,7 @@
 //! Secrets of apps.
 //!
-//! Owns their values, which go into the environment of machines that are created or updated
-//! afterwards. Never shows one.
+//! Owns their values. They are in the environment of machines that are created or updated
+//! afterwards. Never shows a value.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ struct Update {
     values: BTreeMap<String, Option<String>>,
 }
 
-/// Sets one.
+/// Sets a secret.
 pub fn create(shared: &Arc<Shared>, call: &Call) -> Outcome {
     let wanted: Set = call.json()?;
     let mut world = shared.world();
@@ -41,7 +41,7 @@ pub fn create(shared: &Arc<Shared>, call: &Call) -> Outcome {
     Ok(Answer::json(201, body))
 }
 
-/// Sets and deletes several.
+/// Sets and deletes several secrets.
 pub fn update(shared: &Arc<Shared>, call: &Call) -> Outcome {
     let wanted: Update = call.json()?;
     let mut world = shared.world();
@@ -59,7 +59,7 @@ pub fn update(shared: &Arc<Shared>, call: &Call) -> Outcome {
     ))
 }
 
-/// All, without their values.
+/// All secrets, without their values.
 pub fn list(shared: &Arc<Shared>, call: &Call) -> Outcome {
     refuse_values(call)?;
     let mut world = shared.world();
@@ -69,7 +69,7 @@ pub fn list(shared: &Arc<Shared>, call: &Call) -> Outcome {
     ))
 }
 
-/// One, without its value.
+/// One secret, without its value.
 pub fn get(shared: &Arc<Shared>, call: &Call) -> Outcome {
     refuse_values(call)?;
     let mut world = shared.world();
@@ -81,7 +81,7 @@ pub fn get(shared: &Arc<Shared>, call: &Call) -> Outcome {
     Ok(Answer::json(200, show(call.item(), secret)))
 }
 
-/// Deletes one.
+/// Deletes a secret.
 pub fn delete(shared: &Arc<Shared>, call: &Call) -> Outcome {
     let mut world = shared.world();
     let app = world.app(call.app())?;

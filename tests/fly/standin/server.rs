@@ -1,7 +1,8 @@
-//! The server: connections, who answers them, and how an answer is written.
+//! The server: connections, routing, and how an answer is written.
 //!
-//! Owns the way of a request: its authorization, its route, its rate, its fault, its handler. In front of
-//! the HTTP server stands a listener of its own that passes connections on, since only so can one be cut.
+//! Owns the path of a request: authorization, route, rate limit, injected fault, handler. A
+//! listener in front of the HTTP server passes connections on, because only that allows a test to
+//! cut one.
 
 use std::collections::HashMap;
 use std::io::Read as _;
@@ -20,13 +21,14 @@ use super::routes::{self, Takes};
 use super::shared::Shared;
 use super::{access, clock, graphql, proxy};
 
-/// How many requests can be answered at once; those that wait take their time.
+/// How many requests can be answered at once. A request that waits for a state occupies one of
+/// these threads.
 const WORKERS: usize = 16;
 
-/// The most that a body may have, in bytes.
+/// The longest body, in bytes.
 const MAX_BODY: u64 = 1 << 20;
 
-/// A server that runs until it is closed.
+/// A running server, until it is closed.
 pub struct Door {
     address: SocketAddr,
     closing: Arc<AtomicBool>,
@@ -35,11 +37,11 @@ pub struct Door {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// The connections that are passed on, each by what the HTTP server takes for its other end.
+/// The connections that are passed on, by the peer address that the HTTP server sees.
 type Passing = Arc<Mutex<HashMap<SocketAddr, TcpStream>>>;
 
 impl Door {
-    /// Opens a server on a free port of loopback.
+    /// Opens a server on a free loopback port.
     pub fn open(shared: &Arc<Shared>) -> Self {
         let inner = Arc::new(Server::http("127.0.0.1:0").expect("a server starts"));
         let outer = TcpListener::bind("127.0.0.1:0").expect("a port is free");
@@ -67,12 +69,12 @@ impl Door {
         }
     }
 
-    /// Where it is.
+    /// The server's address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Ends it.
+    /// Stops the server.
     pub fn close(&mut self) {
         self.closing.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(self.address);
@@ -88,7 +90,7 @@ impl Door {
     }
 }
 
-/// Passes connections on to the HTTP server behind.
+/// Passes connections on to the HTTP server.
 fn accept(outer: &TcpListener, behind: SocketAddr, passing: &Passing, closing: &AtomicBool) {
     while let Ok((client, _)) = outer.accept() {
         if closing.load(Ordering::SeqCst) {
@@ -168,7 +170,7 @@ fn answer(shared: &Arc<Shared>, mut request: Request, passing: &Passing) {
     }
 }
 
-/// What is answered to a request.
+/// The answer to a request.
 fn decide(shared: &Arc<Shared>, request: &Request, call: &Call) -> Answer {
     judge(shared, request, call).unwrap_or_else(|refusal| *refusal.0)
 }
@@ -200,7 +202,7 @@ fn judge(shared: &Arc<Shared>, request: &Request, call: &Call) -> Result<Answer,
     (route.handler)(shared, call)
 }
 
-/// Checks the form of a request: its query and its body.
+/// Checks the query and the body of a request.
 fn form(request: &Request, call: &Call, route: &routes::Route) -> Result<(), Refusal> {
     let known = |name: &String| {
         let labels = route.query.contains(&"metadata.") && name.starts_with("metadata.");
@@ -243,7 +245,7 @@ fn write(request: Request, answer: &Answer) {
         let header = Header::from_bytes(name.as_bytes(), value.as_bytes());
         response.add_header(header.expect("these are headers"));
     }
-    // Whoever asked may have gone.
+    // The client may have gone.
     let _ = request.respond(response);
 }
 

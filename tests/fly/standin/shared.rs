@@ -1,6 +1,6 @@
-//! What all parts of the stand-in share.
+//! The state that all parts of the stand-in share.
 //!
-//! Owns locks and threads, and the directories in which things lie.
+//! Owns locks and threads, and the directories with the data.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use super::limits::Limits;
 use super::proxy::Edge;
 use super::world::World;
 
-/// All of it.
+/// The shared state.
 pub struct Shared {
     pub options: Options,
     pub podman: Podman,
@@ -31,27 +31,27 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// What there is.
+    /// Locks the objects on the platform.
     pub fn world(&self) -> MutexGuard<'_, World> {
         hold(&self.world)
     }
 
-    /// The rates.
+    /// Locks the rate limits.
     pub fn limits(&self) -> MutexGuard<'_, Limits> {
         hold(&self.limits)
     }
 
-    /// The switches.
+    /// Locks the injected faults.
     pub fn faults(&self) -> MutexGuard<'_, Faults> {
         hold(&self.faults)
     }
 
-    /// The record.
+    /// Locks the record of requests.
     pub fn journal(&self) -> MutexGuard<'_, Journal> {
         hold(&self.journal)
     }
 
-    /// Does something in the background; the stand-in waits for it before it goes.
+    /// Does something in the background. The stand-in waits for it before it stops.
     pub fn spawn(self: &Arc<Self>, what: impl FnOnce(Arc<Self>) + Send + 'static) {
         let shared = Arc::clone(self);
         let thread = thread::spawn(move || what(shared));
@@ -60,7 +60,7 @@ impl Shared {
         threads.push(thread);
     }
 
-    /// Waits for all that happens in the background.
+    /// Waits for all background work.
     pub fn join(&self) {
         loop {
             let threads = std::mem::take(&mut *hold(&self.threads));
@@ -73,7 +73,7 @@ impl Shared {
         }
     }
 
-    /// Pulls an image, as the platform does before it makes a machine.
+    /// Pulls an image, as the platform does before it creates a machine.
     pub fn pull(&self, image: &str) -> Result<Image, Refusal> {
         if !image.starts_with(&format!("{}/", self.options.registry)) {
             let what = format!(
@@ -85,12 +85,12 @@ impl Shared {
         pulled.map_err(|what| Refusal::new(400, format!("failed to get manifest {image}: {what}")))
     }
 
-    /// Where a volume's data lies.
+    /// The directory with a volume's data.
     pub fn volume_directory(&self, id: &str) -> PathBuf {
         self.directory.join("volumes").join(id)
     }
 
-    /// Where a machine's files lie.
+    /// The directory with a machine's files.
     pub fn machine_directory(&self, id: &str) -> PathBuf {
         self.directory.join("machines").join(id)
     }

@@ -1,6 +1,6 @@
 //! Volumes: "Volumes resource" of the Machines API.
 //!
-//! Owns the directories that stand for them. A volume belongs to a region, and to one machine at most.
+//! Owns the directories behind them. A volume belongs to a region, and to at most one machine.
 
 use std::fs;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::shared::Shared;
 use super::world::Volume;
 use super::{clock, platform};
 
-/// For how many lists a volume that was deleted is still shown, as `pending_destroy`.
+/// How many lists show a deleted volume as `pending_destroy`.
 const SHOWN: u32 = 2;
 
 /// `CreateVolumeRequest`.
@@ -62,7 +62,7 @@ impl Create {
     }
 }
 
-/// Makes a volume.
+/// Creates a volume.
 pub fn create(shared: &Arc<Shared>, call: &Call) -> Outcome {
     let wanted: Create = call.json()?;
     if let Some(what) = wanted.fault() {
@@ -108,7 +108,7 @@ pub fn create(shared: &Arc<Shared>, call: &Call) -> Outcome {
     Ok(Answer::json(200, body))
 }
 
-/// The volumes of an app, those that were deleted a moment ago included.
+/// The volumes of an app, including those that were just deleted.
 pub fn list(shared: &Arc<Shared>, call: &Call) -> Outcome {
     call.flag("summary")?;
     let mut world = shared.world();
@@ -136,7 +136,7 @@ pub fn get(shared: &Arc<Shared>, call: &Call) -> Outcome {
     Ok(Answer::json(200, show(call.item(), volume)))
 }
 
-/// Deletes a volume that no machine has.
+/// Deletes a volume that no machine uses.
 pub fn delete(shared: &Arc<Shared>, call: &Call) -> Outcome {
     let mut world = shared.world();
     let volumes = &mut world.app(call.app())?.volumes;

@@ -1,6 +1,6 @@
-//! Waiting until a machine is in a state.
+//! Waits until a machine has a state.
 //!
-//! Owns the time-out, 1 to 60 seconds, after which the answer is 408.
+//! Owns the time-out of 1 to 60 seconds, after which the answer is 408.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
@@ -9,10 +9,10 @@ use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
 use super::shared::Shared;
 
-/// The states that can be waited for.
+/// The states for which a request can wait.
 const STATES: [&str; 4] = ["started", "stopped", "suspended", "destroyed"];
 
-/// Waits.
+/// Waits for a state.
 pub fn wait(shared: &Arc<Shared>, call: &Call) -> Outcome {
     let mut states = call.values("state");
     if states.is_empty() {
@@ -34,7 +34,7 @@ pub fn wait(shared: &Arc<Shared>, call: &Call) -> Outcome {
             "invalid_argument: timeout must be 1 to 60 seconds",
         ));
     };
-    // The documentation says instance_id, fly-go says version.
+    // The documentation says `instance_id`, fly-go says `version`.
     let version = call.value("instance_id")?.or(call.value("version")?);
     if states.contains(&"stopped") && version.is_none() {
         return Err(Refusal::malformed(

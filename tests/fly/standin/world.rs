@@ -1,6 +1,6 @@
-//! What there is on the platform.
+//! The objects on the platform.
 //!
-//! Owns the records of apps and whatever belongs to them. Runs nothing.
+//! Owns the records of apps and everything in them. Runs nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -13,22 +13,22 @@ use super::answer::Refusal;
 use super::config::Config;
 use super::containers::{Container, Image};
 
-/// Everything.
+/// All objects on the platform, and the switches of the stand-in.
 #[derive(Debug, Default)]
 pub struct World {
     /// The apps of this account.
     pub apps: BTreeMap<String, App>,
-    /// Apps of others, of which nothing but the name is known.
+    /// Apps of other accounts. Only the names are known.
     pub others: BTreeSet<String>,
-    /// Regions in which there is no room for volumes.
+    /// Regions that are full for volumes.
     pub full_for_volumes: BTreeSet<String>,
-    /// Regions in which there is no room for machines.
+    /// Regions that are full for machines.
     pub full_for_machines: BTreeSet<String>,
-    /// How many addresses there were ever.
+    /// How many addresses were ever assigned.
     pub addresses: u16,
-    /// Whether the token is one no more.
+    /// Whether the token is invalid.
     pub expired: bool,
-    /// Whether all of it comes to its end.
+    /// Whether the stand-in is shutting down.
     pub closing: bool,
 }
 
@@ -39,9 +39,9 @@ pub struct App {
     pub number: u64,
     pub organization: String,
     pub network: String,
-    /// How many requests still find nothing.
+    /// How many more requests do not find the app.
     pub unseen_for: u32,
-    /// From when on requests find it.
+    /// The time from which on requests find the app.
     pub seen_from: Instant,
     pub deleting: bool,
     pub secrets: BTreeMap<String, Secret>,
@@ -81,7 +81,7 @@ pub struct Volume {
     pub auto_backup_enabled: bool,
     pub attached_to: Option<String>,
     pub created_at: String,
-    /// For how many lists a volume that was deleted is still shown; none while it is not.
+    /// How many more lists show a deleted volume; `None` before the deletion.
     pub shown_for: Option<u32>,
 }
 
@@ -91,25 +91,25 @@ pub struct Machine {
     pub name: String,
     pub region: String,
     pub state: State,
-    /// The version that counts.
+    /// The id of the current version.
     pub instance: String,
     pub shown: Value,
     pub config: Config,
     pub image: Image,
     pub created_at: String,
     pub updated_at: String,
-    /// The newest first.
+    /// The events, newest first.
     pub events: Vec<Value>,
     pub lease: Option<Lease>,
     pub volume: Option<String>,
     pub skip_secrets: bool,
-    /// Whether it was made not to be started, which is the one way to stay `created`.
+    /// Whether the machine was created without being started. Only such a machine stays `created`.
     pub held: bool,
-    /// Which of its runs counts; whoever did something for another one stops.
+    /// The number of the current run. Work for another run stops.
     pub run: u64,
     pub restarts: u32,
     pub container: Option<Container>,
-    /// Held by whoever does something to its container.
+    /// Locked during every operation on the machine's container.
     pub hands: Arc<Mutex<()>>,
 }
 
@@ -122,7 +122,7 @@ pub struct Lease {
     pub expires_at: u64,
 }
 
-/// The states of "Machine states and lifecycle" that are played here.
+/// The states of "Machine states and lifecycle" that this stand-in supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     Created,
@@ -138,7 +138,7 @@ pub enum State {
 }
 
 impl State {
-    /// As the platform writes it.
+    /// The name that the platform writes.
     pub fn name(self) -> &'static str {
         match self {
             Self::Created => "created",
@@ -154,7 +154,7 @@ impl State {
         }
     }
 
-    /// Whether it has come, or comes, to its end.
+    /// Whether the machine is destroyed or being destroyed.
     pub fn is_over(self) -> bool {
         matches!(self, Self::Destroying | Self::Destroyed)
     }
@@ -173,7 +173,7 @@ impl World {
         })
     }
 
-    /// The same for a request that comes from outside, which does not find a new app for a while.
+    /// Like `app`, for a request from outside. Such a request does not find a new app for a while.
     pub fn admit(&mut self, name: &str) -> Result<(), Refusal> {
         let app = self.app(name)?;
         let unseen = app.unseen_for;

@@ -1,8 +1,8 @@
-//! As much of a client of NATS as is needed to write stdin to a subject and to print one.
+//! A minimal client of NATS, which writes stdin to a subject or prints a subject.
 //!
-//! A message has as many whole lines as have come, up to 64 KiB, so that many writers' lines can be merged. With
-//! `JetStream`, a writer has up to 64 messages that are not confirmed, and ends when all are; a reader asks
-//! for 128 messages at a time and confirms them together.
+//! A message has as many complete lines as have arrived, up to 64 KiB, so that the lines of many
+//! writers can be merged. With `JetStream`, a writer has up to 64 unconfirmed messages, and exits
+//! when all are confirmed. A reader requests 128 messages at a time and confirms them together.
 
 use std::env;
 use std::fs::File;
@@ -11,16 +11,16 @@ use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::process::Command;
 
-/// The longest message.
+/// The longest message, in bytes.
 const MESSAGE: usize = 64 << 10;
 
 /// How many messages may be on the way to `JetStream`.
 const WINDOW: usize = 64;
 
-/// How many messages are asked for at a time; twice as many may be on the way.
+/// How many messages are requested at a time. Twice as many may be on the way.
 const BATCH: usize = 128;
 
-/// With this as its first argument, the benchmark is this client.
+/// The first argument that makes the benchmark this client.
 pub const WORD: &str = "nats-client";
 
 /// `WORD HOW PORT SUBJECT [COUNT]`
@@ -31,7 +31,7 @@ pub fn command(how: &str, port: u16, subject: &str, count: Option<usize>) -> Com
     command
 }
 
-/// What [`command`] starts, with the arguments behind its word.
+/// Runs the client that [`command`] starts, with the arguments after that word.
 pub fn run(args: &[String]) -> io::Result<()> {
     let [how, port, subject, count @ ..] = args else {
         return Err(other("HOW PORT SUBJECT [COUNT]"));
@@ -51,19 +51,19 @@ pub fn run(args: &[String]) -> io::Result<()> {
     }
 }
 
-/// Where a reader of a kept subject gets its messages: how all such names of the subject begin.
+/// The prefix of the inboxes at which readers of a stored subject get its messages.
 pub fn inbox(subject: &str) -> String {
     format!("_INBOX.{subject}.")
 }
 
-/// What is kept of one subject; it is deleted with this value.
+/// The stored messages of one subject. Dropping this deletes them.
 pub struct Stream {
     connection: Connection,
     name: String,
 }
 
 impl Stream {
-    /// Keeps this subject from now on, under its own name.
+    /// Stores this subject from now on, under its own name.
     pub fn create(port: u16, subject: &str) -> io::Result<Self> {
         let mut connection = Connection::open(port)?;
         let config = format!(
@@ -141,7 +141,8 @@ fn subscribe_kept(connection: &mut Connection, subject: &str, count: usize) -> i
     })
 }
 
-/// Prints so many messages, and has each answered, by its number and reply subject, once it is printed.
+/// Prints this many messages. After printing each message, calls `answer` with its number and its
+/// reply subject.
 fn print(
     connection: &mut Connection,
     count: usize,
@@ -158,11 +159,11 @@ fn print(
     Ok(())
 }
 
-/// stdin, in pieces of whole lines.
+/// stdin, in pieces of complete lines.
 struct Lines {
     input: File,
     held: Vec<u8>,
-    /// How much of it was handed out last.
+    /// How many of its bytes were returned last.
     given: usize,
 }
 
@@ -214,7 +215,7 @@ impl Connection {
         self.stream.write_all(text.as_bytes())
     }
 
-    /// Waits until the server has taken all that was said.
+    /// Waits until the server has processed everything that was sent.
     fn ping(&mut self) -> io::Result<()> {
         self.say("PING\r\n")?;
         let mut line = String::new();
@@ -224,7 +225,7 @@ impl Connection {
         Ok(())
     }
 
-    /// The next line that the server says; an error if it complains.
+    /// The server's next line. A complaint of the server is an error.
     fn line(&mut self, line: &mut String) -> io::Result<()> {
         line.clear();
         if self.input.read_line(line)? == 0 {
@@ -251,14 +252,13 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits until `JetStream` has one more message safe.
+    /// Waits until `JetStream` has stored one more message.
     fn confirmation(&mut self) -> io::Result<()> {
         let (mut head, mut payload) = (String::new(), Vec::new());
         self.message(&mut head, &mut payload)?;
         accepted(&payload).map(drop)
     }
 
-    /// Asks `JetStream` for something.
     fn request(&mut self, what: &str, body: &str) -> io::Result<String> {
         let length = body.len();
         self.say(&format!(

@@ -387,7 +387,7 @@ fn nonsense(story: &mut Story, who: &str, kind: u8, name: &str, number: u64) {
                 order: Bytes::new(),
             },
         ),
-        10 => story.write_wanting(who, name, number, &vec![b'x'; 20_000], number << 16),
+        10 => story.write_wanting(who, name, number, &vec![b'x'; 70_000], number << 16),
         _ => {
             let program = String::new();
             let revision = u16::from(number < 3);

@@ -6,10 +6,10 @@ use tungstenite::protocol::Message;
 
 use super::*;
 
-/// Long enough for anything on one machine.
+/// More than any step takes on one machine.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A listener before something that says again all that it is told.
+/// A listener in front of a server that echoes everything.
 fn echo(limit: usize) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -36,10 +36,10 @@ fn shake(address: SocketAddr, protocol: &'static str) -> Option<WebSocket<TcpStr
     shaken.ok().map(|(socket, _)| socket)
 }
 
-/// Whether the other end closes without another word.
+/// Whether the other end closes without sending anything more.
 fn is_closed(mut stream: TcpStream) -> bool {
     let mut rest = Vec::new();
-    // A connection that is closed with something unread in it is reset.
+    // Closing a connection with unread data in it resets the connection.
     let read = stream.read_to_end(&mut rest);
     read.is_ok() || read.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionReset)
 }
@@ -85,7 +85,7 @@ fn text_and_long_messages_end_the_connection() {
     socket.send(Message::text("hello")).unwrap();
     assert!(is_closed(socket.into_inner()));
     let mut socket = shake(address, PROTOCOL).unwrap();
-    // It may be over before all of it is sent.
+    // The other end may close before everything is sent.
     let _ = socket.send(Message::binary(vec![0; 1 << 20]));
     assert!(is_closed(socket.into_inner()));
 }

@@ -1,4 +1,4 @@
-//! What can be deployed, and what is refused.
+//! Tests of what can be deployed, and what is refused.
 
 use std::fs::File;
 
@@ -7,10 +7,10 @@ use tempfile::TempDir;
 use super::*;
 use crate::provision::image::{bounded, satellite};
 
-/// A program header as tests write it: kind, and the bytes it points to.
+/// A program header in tests: its type, and the bytes that it points to.
 type Part<'a> = (u32, &'a [u8]);
 
-/// An ELF file of one's own making.
+/// Builds an ELF file.
 fn elf(kind: u16, machine: u16, parts: &[Part]) -> Vec<u8> {
     let mut bytes = vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let words = |bytes: &mut Vec<u8>, words: &[u16]| {
@@ -60,7 +60,7 @@ fn static_programs_pass() {
             None
         );
     }
-    // A static program that can be moved has a dynamic section, which names no library.
+    // A static position-independent executable has a dynamic section, which names no library.
     let relocations = dynamic(&[7, 8, 0, 1]);
     assert_eq!(
         judged(
@@ -164,7 +164,8 @@ fn every_cut_and_every_false_number_is_found() {
             "cut at {end}"
         );
     }
-    // Where the table lies, how large its entries are, how many they are; where a part lies and how long it is.
+    // The offset of the header table, the size of an entry and the number of entries; the offset
+    // and the length of a segment.
     for (at, length) in [(32, 8), (54, 2), (56, 2), (64 + 8, 8), (64 + 32, 8)] {
         for value in [u64::MAX, u64::MAX - 60, 1 << 40, 0x7fff_ffff_ffff_ffff] {
             let mut bytes = whole.clone();

@@ -1,22 +1,23 @@
-//! What a registry answers that wants a token instead of a password.
+//! The challenge of a registry that wants a token instead of a password.
 //!
-//! Owns how that is read (RFC 9110, section 11; the distribution project's `docs/spec/auth/token.md`) and how
-//! the token is asked for. Whom to ask is decided in `place.rs`.
+//! Owns how the challenge is parsed (RFC 9110, section 11; the distribution project's
+//! `docs/spec/auth/token.md`), and the query for the token. `place.rs` decides which service may be
+//! asked.
 
 use std::fmt::Write as _;
 
-/// Where there are tokens, and for what.
+/// Where to get a token, and for what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Challenge {
-    /// The URL of the service that gives them.
+    /// The URL of the token service.
     pub realm: String,
-    /// What that service calls the registry.
+    /// The registry's name at that service.
     pub service: Option<String>,
     /// What the token has to allow.
     pub scope: Option<String>,
 }
 
-/// Reads a `WWW-Authenticate` header, if it is one of this kind.
+/// Parses a `WWW-Authenticate` header; `None` if it is no valid `Bearer` challenge.
 pub fn bearer(header: &str) -> Option<Challenge> {
     let (scheme, mut rest) = header.trim().split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("bearer") {
@@ -39,7 +40,7 @@ pub fn bearer(header: &str) -> Option<Challenge> {
     })
 }
 
-/// The first `name=value` or `name="value"`, and what follows its comma.
+/// The first `name=value` or `name="value"`, and the text after its comma.
 fn parameter(text: &str) -> Option<(&str, String, &str)> {
     let (name, rest) = text.split_once('=')?;
     let rest = rest.trim_start();
@@ -60,7 +61,7 @@ fn bare(text: &str) -> (String, &str) {
     (value.trim_end().to_owned(), rest)
 }
 
-/// The text up to the closing quote, and what follows that.
+/// The text up to the closing quote, and the rest after it.
 fn unquote(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut characters = text.char_indices();
@@ -74,7 +75,7 @@ fn unquote(text: &str) -> Option<(String, &str)> {
     None
 }
 
-/// The path and query by which a token is asked for, where `path` may have a query already.
+/// The path and query for requesting a token. `path` may have a query already.
 pub fn query(path: &str, service: Option<&str>, scope: &str) -> String {
     let mut query = path.to_owned();
     let joint = if path.contains('?') { '&' } else { '?' };
@@ -89,7 +90,7 @@ pub fn query(path: &str, service: Option<&str>, scope: &str) -> String {
     query
 }
 
-/// Appends a text so that it is one value of a query (RFC 3986, section 2.3).
+/// Appends a text, encoded as one value of a query (RFC 3986, section 2.3).
 fn encode(query: &mut String, text: &str) {
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

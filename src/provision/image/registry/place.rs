@@ -1,25 +1,25 @@
-//! Where requests go.
+//! Where requests to a registry go.
 //!
-//! Owns that what proves who we are goes to the registry alone, and to the token service that it names, and
-//! never unencrypted except within this machine. Words it returns follow "the registry HOST".
+//! Owns that credentials go only to the registry and to the token service that it names, and
+//! unencrypted only within this machine. The errors are texts that follow "the registry HOST".
 
 use ureq::http::Uri;
 
 use crate::provision::http::is_loopback;
 
-/// The longest URL that is taken, in bytes.
+/// The longest URL that is accepted, in bytes.
 const MAX_URL: usize = 8 << 10;
 
-/// A server and a path there, which may have a query.
+/// A server, and a path there, which may have a query.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Realm {
     /// `https://HOST`.
     pub origin: String,
-    /// `/token`.
+    /// The path, such as `/token`.
     pub path: String,
 }
 
-/// The registry itself, if a password may be sent there. Refused with a whole sentence.
+/// The registry's own URL, if a password may be sent there. The error is a whole sentence.
 pub fn origin(base: &str) -> Result<Uri, String> {
     let refuse = |what| Err(format!("{base:?} is no registry to push to: {what}"));
     let Ok(uri) = base.parse::<Uri>() else {
@@ -39,9 +39,9 @@ pub fn origin(base: &str) -> Result<Uri, String> {
     }
 }
 
-/// A path at the registry, with its query, that a `Location` header names; `here` is what was asked.
-///
-/// Only the path is taken of it: behind a proxy, registries say `http` where they are reached by `https`.
+/// The path at the registry, with its query, that a `Location` header names. `here` is the path of
+/// the request. Only the path of the location is used: a registry behind a proxy says `http`
+/// although it is reached by `https`.
 pub fn within(base: &Uri, here: &str, location: &str) -> Result<String, String> {
     let location = location.split('#').next().unwrap_or_default();
     if location.len() > MAX_URL || !location.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -87,7 +87,8 @@ pub fn realm(base: &Uri, realm: &str) -> Result<Realm, String> {
     else {
         return Err(no_url());
     };
-    // A registry elsewhere has no business with services of this machine, encrypted or not.
+    // An unencrypted token service must be on this machine, and so must the registry that names it:
+    // only a registry on this machine may be reached by `http`.
     let is_local = base.scheme_str() == Some("http") && is_loopback(host);
     match scheme {
         "https" | "http" if has_user(&uri) => Err(no_url()),

@@ -1,4 +1,4 @@
-//! What is read of registries' headers, and where that leads.
+//! Tests of how headers of registries are parsed, and where they lead.
 
 use super::place::{Realm, origin, realm, within};
 use super::*;
@@ -50,9 +50,9 @@ fn uploads_go_to_the_registry_alone() {
         ("1?x", "/v2/app/blobs/uploads/1?x"),
         ("https://registry.example.com/u/1", "/u/1"),
         ("https://REGISTRY.example.com:443/u/1?a#b", "/u/1?a"),
-        // A registry behind a proxy; the password goes encrypted all the same.
+        // A registry behind a proxy. The password is sent encrypted all the same.
         ("http://registry.example.com/u/1", "/u/1"),
-        // Stays a path at the registry.
+        // This stays a path at the registry.
         ("//elsewhere.example.com/u/1", "//elsewhere.example.com/u/1"),
     ];
     for (location, expected) in good {

@@ -1,21 +1,21 @@
-//! What a registry says, made fit for a person's terminal.
+//! A registry's text, made safe for a terminal.
 
 use serde_json::Value;
 
 use crate::provision::http::Answer;
 
-/// The longest text of a registry's that is shown, in characters.
+/// The longest text of a registry that is shown, in characters.
 const MAX_WORDS: usize = 300;
 
-/// How many of its errors are shown.
+/// How many of a registry's errors are shown.
 const MAX_ERRORS: usize = 3;
 
-/// How much of an answer is looked at, in bytes: more than what is shown, so that whatever has to be hidden
-/// in that is seen whole.
+/// How much of an answer is looked at, in bytes. It is more than what is shown, so that a secret in
+/// the shown part is complete and can be hidden.
 const MAX_LOOK: usize = 64 << 10;
 
-/// The status, with the registry's own words where it has some: `HTTP 401 (UNAUTHORIZED: authentication required)`.
-/// `hide` takes out what nobody shall see.
+/// The status, with the registry's own text if there is any: `HTTP 401 (UNAUTHORIZED:
+/// authentication required)`. `hide` removes secrets.
 pub fn of(answer: &Answer, hide: impl Fn(&str) -> String) -> String {
     let said = errors(&answer.body).or_else(|| line(&answer.body));
     match said {
@@ -43,7 +43,7 @@ fn errors(body: &[u8]) -> Option<String> {
     (!texts.is_empty()).then(|| texts.join("; "))
 }
 
-/// The first line of a text that is no markup, nor data for programs.
+/// The first line of a text that is neither markup nor data for programs.
 fn line(body: &[u8]) -> Option<String> {
     let start = body.get(..body.len().min(MAX_LOOK))?;
     let text = String::from_utf8_lossy(start);
@@ -52,7 +52,7 @@ fn line(body: &[u8]) -> Option<String> {
     is_text.then(|| line.to_owned())
 }
 
-/// Without what could move a terminal's cursor, and not too long.
+/// The text without characters that could move a terminal's cursor, and of limited length.
 fn plain(text: &str) -> String {
     let visible = |character: char| {
         if character.is_control() {

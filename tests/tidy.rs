@@ -60,8 +60,8 @@ const UNSAFE: [&str; 9] = [
 /// What limits, sizes and times are.
 const LIMITS: [&str; 5] = [": usize =", ": u32 =", ": u64 =", ": i64 =", ": Duration ="];
 
-/// The most lines of one file. Shorten the longest file before raising this.
-const MOST_LINES: usize = 850;
+/// The most lines of one file, comments left out. Shorten the longest file before raising this.
+const MOST_LINES: usize = 800;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -184,11 +184,7 @@ fn every_limit_says_what_it_is() {
 #[test]
 fn no_file_is_too_long_to_be_held_in_mind() {
     let all = sources().chain(files("tests")).chain(files("benches"));
-    let lines = |file: &String| {
-        let text = fs::read_to_string(root().join(file)).expect("it is text");
-        text.lines().count()
-    };
-    let long: Vec<_> = all.filter(|file| lines(file) > MOST_LINES).collect();
+    let long: Vec<_> = all.filter(|file| code(file).len() > MOST_LINES).collect();
     assert_eq!(long, [""; 0]);
 }
 

@@ -168,7 +168,7 @@ pub enum Input {
     OutputFailed(String),
     /// A signal arrived.
     Signal(Signal),
-    /// [`Session::deadline`] has passed.
+    /// [`Session::deadline`](super::Session::deadline) has passed.
     Timeout,
 }
 

@@ -69,8 +69,9 @@ fn rule_16_a_listener_that_has_seen_a_thousand_streams_comes_back() {
     sky.skypipe(&["-w", "x"]).fed("after\n").printed("");
     listener.shows("after\n");
     sky.skypipe(&["--eof", "x"]).done().printed("");
-    let numbers: String = (1..=STREAMS).map(|number| format!("{number}\n")).collect();
-    listener.outcome().ended_by_eof(numbers + "after\n");
+    let numbers: Vec<_> = (1..=STREAMS).map(|number| number.to_string()).collect();
+    let all = format!("{}\nafter\n", numbers.join("\n"));
+    listener.outcome().ended_by_eof(all);
 }
 
 #[test]

@@ -9,7 +9,7 @@ mod deploy;
 use std::ffi::OsString;
 use std::time::Duration;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args as _, CommandFactory, FromArgMatches, Parser};
 use skypipe_broker::keys::public_keys::PublicKeys;
@@ -201,6 +201,9 @@ fn stop(error: &clap::Error) -> Stop {
     ) {
         return Stop::Show(error.to_string());
     }
+    if let Some(sentence) = unknown_option(error) {
+        return Stop::Usage(sentence);
+    }
     let text = error.to_string();
     let paragraph = text.split("\n\n").next().unwrap_or_default();
     let words: Vec<_> = paragraph.split_whitespace().collect();
@@ -211,6 +214,23 @@ fn stop(error: &clap::Error) -> Stop {
             .unwrap_or(&sentence)
             .to_owned(),
     )
+}
+
+/// Which option is unknown, and which one may have been meant.
+fn unknown_option(error: &clap::Error) -> Option<String> {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let option = error.get(ContextKind::InvalidArg)?;
+    if !option.to_string().starts_with('-') {
+        return None;
+    }
+    let meant = error.get(ContextKind::SuggestedArg);
+    let meant = meant.map(|meant| format!("; did you mean {meant}?"));
+    Some(format!(
+        "unknown option {option}{}",
+        meant.unwrap_or_default()
+    ))
 }
 
 /// The satellite's settings that were given on the command line, as flags.
@@ -412,7 +432,7 @@ impl Flags {
             return Some(format!("the name {name:?}"));
         }
         if self.yes && !is(&["--reset", "--revoke"]) {
-            return Some("--yes without --reset or --revoke".to_owned());
+            return Some("--yes only works with --reset and --revoke".to_owned());
         }
         let given = self.deploy.given().into_iter();
         let mut given =

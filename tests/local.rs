@@ -376,10 +376,13 @@ fn reset_without_a_terminal_wants_yes_if_something_waits() {
     let home = Environment::here();
     home.skypipe(&["x"]).fed("waits").printed("");
     let refused = home.skypipe(&["--reset"]).done();
-    refused.told(2, "1 stream with 5 bytes would be lost: with --yes");
+    refused.told(
+        2,
+        "this would delete 1 unread stream (5 bytes); to do it anyway: skypipe --reset --yes",
+    );
     home.skypipe(&["--reset"])
         .fed("y\n")
-        .told(2, "would be lost");
+        .told(2, "this would delete 1 unread stream (5 bytes)");
     home.skypipe(&["x"]).done().printed("waits");
     home.skypipe(&["x"]).fed("waits").printed("");
     home.skypipe(&["--reset", "--yes"])
@@ -396,10 +399,10 @@ fn reset_asks_on_a_terminal_if_something_waits() {
     for answer in ["n\n", "\n", "\u{4}"] {
         let terminal = Terminal::open();
         let reset = home.skypipe(&["--reset"]).on(&terminal).start();
-        terminal.shows("1 stream with 5 bytes would be lost. Stop the satellite? [y/N] ");
+        terminal.shows("this would delete 1 unread stream (5 bytes). Stop the satellite? [y/N] ");
         terminal.types(answer);
         assert_eq!(reset.outcome().code, Some(1), "{answer:?}");
-        terminal.shows("the satellite was left alone");
+        terminal.shows("the satellite is unchanged");
     }
     the_satellite(&home);
     let terminal = Terminal::open();

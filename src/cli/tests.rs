@@ -141,6 +141,13 @@ fn modes_imply_reading_and_wait_implies_writing() {
 }
 
 #[test]
+fn a_typo_is_answered_with_what_may_have_been_meant() {
+    let lst = refused("skypipe --lst");
+    assert_eq!(lst, "unknown option --lst; did you mean --list?");
+    assert_eq!(refused("skypipe --zzzz"), "unknown option --zzzz");
+}
+
+#[test]
 fn what_does_not_go_together_is_refused() {
     let lines = [
         "skypipe -r -w",

@@ -66,13 +66,15 @@ pub fn reset(reset: &Reset) -> Result<u8, Failure> {
     {
         Some(status) if status.waiting == 0 => stop(&path, || ask_to_stop(&path, false))?,
         Some(status) => {
-            let (streams, bytes) = (count(status.waiting, "stream"), count(status.bytes, "byte"));
-            confirm(&format!("{streams} with {bytes} would be lost"), reset.yes)?;
+            let streams = count(status.waiting, "unread stream");
+            let bytes = count(status.bytes, "byte");
+            let lost = format!("this would delete {streams} ({bytes})");
+            confirm(&lost, reset.yes)?;
             stop(&path, || ask_to_stop(&path, true))?;
         }
         None => {
             confirm(
-                &format!("{}, and what waits there would be lost", hung(&path)),
+                &format!("{}; this would delete its unread data", hung(&path)),
                 reset.yes,
             )?;
             stop(&path, || end(&path))?;
@@ -88,9 +90,9 @@ fn confirm(lost: &str, yes: bool) -> Result<(), Failure> {
     }
     match prompt::confirm(&format!("{lost}. Stop the satellite?")) {
         Some(true) => Ok(()),
-        Some(false) => Err(Failure::failed("the satellite was left alone")),
+        Some(false) => Err(Failure::failed("the satellite is unchanged")),
         None => Err(Failure::usage(format!(
-            "{lost}: with --yes it is done all the same"
+            "{lost}; to do it anyway: skypipe --reset --yes"
         ))),
     }
 }

@@ -45,7 +45,7 @@ fn what_waits_is_listed_discarded_and_asked_about_though_no_satellite_runs() {
     );
     kill(&home);
     let reset = home.skypipe(&["--reset"]).done();
-    reset.told(2, "1 stream with 5 bytes would be lost");
+    reset.told(2, "this would delete 1 unread stream (5 bytes)");
     kill(&home);
     let discard = home.skypipe(&["--discard", "x"]).done();
     discard.told(0, "1 stream with 5 bytes");

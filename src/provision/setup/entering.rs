@@ -177,7 +177,7 @@ fn reach(mut members: Vec<Member>, talk: &mut dyn Talk) -> Result<Member, Failur
         for at in 0..members.len() {
             match members[at].own_key() {
                 Ok(_) => {
-                    talk.done("it has the key that it should have");
+                    talk.done("identity verified");
                     return Ok(members.swap_remove(at));
                 }
                 Err(failure) => {

@@ -87,9 +87,15 @@ pub fn realm(base: &Uri, realm: &str) -> Result<Realm, String> {
     else {
         return Err(no_url());
     };
-    // An unencrypted token service must be on this machine, and so must the registry that names it:
-    // only a registry on this machine may be reached by `http`.
-    let is_local = base.scheme_str() == Some("http") && is_loopback(host);
+    // Only a registry on this machine may be reached by `http`, and only such a registry may name a token service
+    // on this machine. A remote registry must not send the password to whatever listens here.
+    let is_here = is_loopback(host);
+    let is_local = base.scheme_str() == Some("http") && is_here;
+    if is_here && !base.host().is_some_and(is_loopback) {
+        return Err(format!(
+            "wants the password to be sent to {host}, which is this machine: that is refused"
+        ));
+    }
     match scheme {
         "https" | "http" if has_user(&uri) => Err(no_url()),
         "http" if !is_local => Err(format!(

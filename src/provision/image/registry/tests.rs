@@ -100,6 +100,8 @@ fn token_services_are_asked_encrypted() {
     for bad in [
         "http://auth.example.com/token",
         "http://127.0.0.1/token",
+        "https://127.0.0.1:8443/token",
+        "https://localhost/token",
         "https://a:b@auth.example.com/",
         "/token",
         "x",

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use skypipe_broker::frame::end_monitor;
 use skypipe_broker::keys::secret::Secret;
 use skypipe_broker::keys::seed::{Seed, SigningPair};
 use skypipe_broker::keys::token::Token;
@@ -95,6 +96,14 @@ pub struct Raw {
     _layer: Option<Layer>,
     /// Its client UUID.
     pub client: Uuid,
+}
+
+impl Drop for Raw {
+    /// Ends the monitor first. Otherwise libzmq's thread, which serves all connections of this process, may wait for
+    /// ever for a listener that is gone.
+    fn drop(&mut self) {
+        end_monitor(&mut self.socket);
+    }
 }
 
 impl Raw {

@@ -42,7 +42,8 @@ fn watched(
     let run = machine.home.run(command, &arguments.join(" "));
     let run = match satellite {
         Some(satellite) => run.var("SATELLITE", satellite),
-        None => run.without("HOME"),
+        // The home directory is that of whoever runs the tests. Nothing is to start there.
+        None => run.without("HOME").var("SKYPIPE_DATA", "memory"),
     };
     let outcome = run.done();
     assert!(outcome.code.is_some_and(|code| code < 128), "{outcome}");

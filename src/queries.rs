@@ -45,7 +45,9 @@ pub fn ask(question: &Question, timeouts: Timeouts, data: Option<&Path>) -> Resu
         output::check()?;
     }
     let place = config::place_of(data)?;
-    let starts = matches!(question, Question::Eof(_)) || has_left_something()?;
+    // Only this machine's own satellite is started, so nothing here concerns another one.
+    let starts = matches!(place, Place::Here(_))
+        && (matches!(question, Question::Eof(_)) || has_left_something()?);
     let inquiry = match &place {
         Place::Here(path) if !starts && !is_running(path)? => Inquiry::of_nobody(),
         _ => inquire(question.clone(), &place, starts, timeouts)?,

@@ -471,7 +471,7 @@ impl<'a, S: Store> Rounds<'a, S> {
             Sent::Taken if report => self.tell(Input::Taken { peer }),
             Sent::Taken => {}
             Sent::Full => self.tell(Input::Congested { peer }),
-            Sent::Unreachable => self.tell(Input::Disconnected { peer }),
+            Sent::Unreachable => self.gone(peer),
         }
         Ok(())
     }

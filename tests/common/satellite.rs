@@ -9,6 +9,9 @@ use super::process::Process;
 use super::wait;
 use super::watchdog;
 
+/// The most memory that a satellite with the default budget of 64 MiB may ever have, in bytes: 64 MiB more.
+pub const PEAK: u64 = 128 << 20;
+
 /// How long a satellite may take to stop before it is killed.
 const GOODBYE: Duration = Duration::from_secs(10);
 

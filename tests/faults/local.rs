@@ -54,6 +54,14 @@ fn what_waits_is_listed_discarded_and_asked_about_though_no_satellite_runs() {
     home.skypipe(&["x"]).done().printed("new\n");
 }
 
+/// Nothing about this machine matters to who asks another one.
+#[test]
+fn a_question_to_another_satellite_needs_no_home() {
+    let sky = Environment::sky(&[]);
+    let list = sky.skypipe(&["--list"]).var("SKYPIPE_DATA", "no path");
+    list.without("HOME").done().success();
+}
+
 #[test]
 fn rule_16_who_listens_and_who_writes_go_on_with_the_next_satellite() {
     let home = Environment::here();

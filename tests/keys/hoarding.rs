@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::arena::{Sky, invite, joined, keys};
 use crate::common::Environment;
+use crate::common::satellite::PEAK;
 use crate::common::wait;
 use crate::raw::{Raw, There, word};
 
@@ -58,9 +59,6 @@ const HOARDERS: [Hoarder; 5] = [
         holds: "1 client, 9558 streams",
     },
 ];
-
-/// The most memory of a satellite with the default budget, in bytes: that and 64 MiB.
-const PEAK: u64 = 128 << 20;
 
 /// How many connections of one key send and never read.
 const DEAF: usize = 100;

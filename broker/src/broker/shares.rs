@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::upkeep::Kind;
+use super::upkeep::{KEPT, Kind};
 use super::{Broker, MAX_CURSORS};
 use crate::keys::KeyId;
 use crate::pipe::Pipe;
@@ -19,9 +19,6 @@ use crate::store::{Store, StreamKey};
 
 /// A key may have one part in this many of everything.
 pub(super) const SHARE: usize = 4;
-
-/// Keys that may manage have one part in this many to themselves.
-const KEPT: usize = 8;
 
 /// The kinds of counted things that have a UUID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

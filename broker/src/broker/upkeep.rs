@@ -5,7 +5,7 @@
 //! always have a quarter. Requests beyond the limit are refused, a little earlier for keys that may not
 //! manage. This module never counts anything: the collections know their lengths.
 
-use super::{ABSENT_KEPT, Broker, MAX_CLIENTS, MAX_LISTENERS, MAX_STREAMS};
+use super::{Broker, MAX_CLIENTS, MAX_LISTENERS, MAX_STREAMS};
 use crate::store::Store;
 
 /// Memory that does not count against the budget, in bytes.
@@ -29,7 +29,7 @@ const CURSOR: u64 = 256;
 const ABSENT: u64 = 1 << 10;
 
 /// Keys that may manage have one part in this many to themselves.
-const KEPT: u64 = 8;
+pub(super) const KEPT: usize = 8;
 
 /// A kind of thing that takes memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +89,7 @@ impl<S: Store> Broker<S> {
             + streams * STREAM
             + self.subscriptions.len() as u64 * LISTENER
             + self.effects.cursors as u64 * CURSOR
-            + self.absent.len().min(ABSENT_KEPT) as u64 * ABSENT
+            + self.absent.len() as u64 * ABSENT
     }
 
     /// The part of that memory which the budget pays for, in bytes.
@@ -103,7 +103,11 @@ impl<S: Store> Broker<S> {
     /// manage must leave the part kept for those that may.
     pub(super) fn has_memory_for(&self, kind: Kind, cursors: usize, manages: bool) -> bool {
         let most = most(self.settings.memory);
-        let most = if manages { most } else { most - most / KEPT };
+        let most = if manages {
+            most
+        } else {
+            most - most / KEPT as u64
+        };
         self.upkeep() + kind.price() + cursors as u64 * CURSOR <= most
     }
 }

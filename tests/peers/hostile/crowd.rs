@@ -14,9 +14,10 @@ use skypipe_broker::protocol::{MAGIC, MAX_CHUNK, Mode, REVISION, Request, encode
 use uuid::Uuid;
 
 use super::fuzz::words::{COMMAND, LONG, MORE, Version, frame, greeting, message};
-use super::watch::{PEAK, Watch};
-use super::{DEADLINE, most_memory, sky};
+use super::watch::Watch;
+use super::{DEADLINE, sky};
 use crate::common::Environment;
+use crate::common::satellite::PEAK;
 use crate::common::wait::until;
 
 /// The number of connections of a crowd. With those of the test itself it is below the limit of one
@@ -360,7 +361,7 @@ fn withstands(attack: &Attack) {
         drop(over);
         took
     });
-    let memory = most_memory(satellite.process().pid());
+    let memory = satellite.peak_memory();
     println!(
         "{}: at most {} MiB; a transfer took {took:?} meanwhile",
         attack.name,

@@ -6,14 +6,12 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::common::Environment;
+use crate::common::satellite::PEAK;
 use crate::common::wait::{PATIENCE, holds_within, until};
 use crate::new::New;
 
 /// The memory that an attack may leave behind, in bytes: what the allocator does not give back.
 pub const LEFT_BEHIND: u64 = 16 << 20;
-
-/// The highest memory use of a satellite with the default budget of 64 MiB, in bytes: 64 MiB more.
-pub const PEAK: u64 = 128 << 20;
 
 /// How long an ordinary client may wait until a whole stream is stored and read, on a machine with two
 /// cores that the attackers use, too.

@@ -1,15 +1,15 @@
 //! Keys: what the holder of an invitation knows, and what it derives from that.
 //!
 //! This module owns the client's identity ([`Identity`]). Its children own the keys that seal and open
-//! streams ([`keyring`]), the sealed keyrings that the satellite stores for each machine ([`boxes`]), the
+//! streams ([`keyring`]), the sealed keyrings that the satellite stores for each machine ([`sealed keyrings`]), the
 //! phrase that enrolls a machine without another one ([`phrase`], [`wrapping`]), and the attestations by
-//! which managers verify one another's invitations ([`voucher`]). It is pure: no file, prompt or socket.
+//! which managers verify one another's invitations ([`attestation`]). It is pure: no file, prompt or socket.
 
 mod aead;
-pub mod boxes;
+pub mod attestation;
 pub mod keyring;
 pub mod phrase;
-pub mod voucher;
+pub mod sealed_keyring;
 pub mod wrapping;
 
 use std::fmt;
@@ -37,19 +37,19 @@ pub struct Identity {
 pub enum Fault {
     /// The machine has an access key and was not given the phrase yet, or nobody has sealed a keyring for
     /// it.
-    NoBox,
+    NoKeyring,
     /// The sealed keyring is invalid, or no manager sealed it for this machine.
-    Box(boxes::Fault),
+    Keyring(sealed_keyring::Fault),
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoBox => f.write_str(
+            Self::NoKeyring => f.write_str(
                 "this machine has a key to the satellite, but none to what is in its pipes: \
                  skypipe --join asks for the phrase",
             ),
-            Self::Box(fault) => write!(
+            Self::Keyring(fault) => write!(
                 f,
                 "the satellite keeps no good keys for this machine: {fault}"
             ),
@@ -77,20 +77,21 @@ impl Identity {
     /// # Errors
     ///
     /// When there is no sealed keyring, or it cannot be trusted.
-    pub fn keyring(&self, boxed: Option<&[u8]>) -> Result<Keyring, Fault> {
-        match (boxed, &self.managing) {
-            (Some(boxed), Some(managing)) => {
-                boxes::open(boxed, &self.seed.boxing(), managing).map_err(Fault::Box)
+    pub fn keyring(&self, sealed_keyring: Option<&[u8]>) -> Result<Keyring, Fault> {
+        match (sealed_keyring, &self.managing) {
+            (Some(sealed_keyring), Some(managing)) => {
+                sealed_keyring::open(sealed_keyring, &self.seed.encryption(), managing)
+                    .map_err(Fault::Keyring)
             }
             (None, _) if self.is_founder => Ok(Keyring::founder(&self.seed)),
-            _ => Err(Fault::NoBox),
+            _ => Err(Fault::NoKeyring),
         }
     }
 
     /// The encryption key pair, which opens sealed keyrings for this machine.
     #[must_use]
-    pub fn boxing(&self) -> Pair {
-        self.seed.boxing()
+    pub fn encryption(&self) -> Pair {
+        self.seed.encryption()
     }
 
     /// The source of fresh secrets.

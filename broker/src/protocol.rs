@@ -31,8 +31,9 @@
 //! | offset | a number of payload bytes from the beginning of a stream; the first byte is at offset 0 |
 //! | chunk | some consecutive bytes of one stream, carried by one message |
 //! | listener | one reader of one pipe |
-//! | turn | the sequence number of what a satellite sends to one listener, from 0 |
-//! | confirm | a listener says that its output has taken everything up to some turn |
+//! | item | one message that a satellite sends to one listener: a chunk, the end of a stream, or `Done` |
+//! | seq | the sequence number of an item, from 0 for each listener |
+//! | confirm | a listener says that its output has taken everything up to some item |
 //!
 //! A client may have several streams and listeners at once. The client makes a UUID for itself, for each
 //! stream and for each listener. All of them are random (version 4). A UUID is used once: no two streams or
@@ -68,8 +69,8 @@
 //! | type | MessagePack |
 //! | --- | --- |
 //! | enum variant without fields: [`Request::Ping`], [`Mode::Tap`], [`Code::Name`] | its name, as a `str`: `"Ping"` |
-//! | enum variant with named fields: [`Request::Open`] | a `map` of one entry: the name, and a `map` of the fields |
-//! | enum variant around one value: [`How::Cut`], [`Reply::Status`] | a `map` of one entry: the name, and the value |
+//! | enum variant with named fields: [`Request::Credit`] | a `map` of one entry: the name, and a `map` of the fields |
+//! | enum variant around one value: [`How::Cut`], [`Request::Open`] | a `map` of one entry: the name, and the value |
 //! | struct: [`Limits`], [`Resume`], [`PipeInfo`] | a `map` from field name (`str`) to value |
 //! | `Option` | `nil`, or the value itself |
 //! | `Vec` | an `array` |
@@ -101,7 +102,7 @@
 //!           00                                                    0
 //!           a4 74 61 69 6c                                        str "tail"
 //!           00                                                    0
-//!           a4 77 61 6e 74                                        str "want"
+//!           a9 72 65 71 75 65 73 74 65 64                         str "requested"
 //!           cd 01 06                                              262
 //! frame 3   68 65 6c 6c 6f 0a                                 hello\n
 //! ```
@@ -139,7 +140,7 @@
 //!   |------------------------------------------>|
 //!   |    Opened{stream, next: 0, limit: 4096, …}|
 //!   |<------------------------------------------|
-//!   | Data{stream, at: 0, tail: 0, want: 262}   |
+//!   | Data{stream, at: 0, tail: 0, requested: 262}   |
 //!   |                           + hello\n       |
 //!   |------------------------------------------>|
 //!   |       Ack{stream, next: 6, limit, full: nil}
@@ -186,13 +187,13 @@
 //! - `limit`, in [`Reply::Opened`] and [`Reply::Ack`], is what all chunks since the last `Opened` may cost
 //!   together, including those that are acknowledged. The writer counts what it has spent since then, from 0.
 //!   It may send a chunk if `spent + cost <= limit`. Until the next `Opened`, `limit` only grows.
-//! - `want`, in [`Request::Data`] and [`Request::Want`], is the `limit` that would let the writer send all
+//! - `requested`, in [`Request::Data`] and [`Request::Credit`], is the `limit` that would let the writer send all
 //!   that it has in hand: `spent`, this chunk's cost included, plus the cost of the rest. The satellite gives
 //!   a writer more only if it wants more, except that a writer is always given some 4 KiB for its next line.
-//!   A writer whose `want` grows while it can send nothing says so with `Want`. After `Opened` the satellite
-//!   has forgotten the last `want`.
+//!   A writer whose `requested` grows while it can send nothing says so with `Credit`. After `Opened` the satellite
+//!   has forgotten the last `requested`.
 //! - A stream opens with [`BASE_CREDIT`] (4,096) if there is room, else with less.
-//! - A writer with more in hand may leave less than [`SCRAP`] (4,096) unused, because small chunks cost more
+//! - A writer with more in hand may leave less than [`MIN_SEND`] (4,096) unused, because small chunks cost more
 //!   than they carry.
 //! - A chunk beyond the limit is refused with [`Code::Credit`] and not taken.
 //! - `full`, in `Ack`, says what is used up while the writer waits for room. `nil` means that nothing is.
@@ -217,50 +218,50 @@
 //!   |------------------------------------------>|
 //!   |  Listening{listener, lost: false, missed: 0}
 //!   |<------------------------------------------|
-//!   | Chunk{listener, turn: 0, stream, at: 0, missed: 0}
+//!   | Chunk{listener, seq: 0, stream, at: 0, missed: 0}
 //!   |                           + hello\n       |
 //!   |<------------------------------------------|
-//!   | Confirm{listener, turns: 1, window}       |
+//!   | Confirm{listener, next_seq: 1, window}       |
 //!   |------------------------------------------>|
-//!   |  Ended{listener, turn: 1, stream, at: 6, how: End, …}
+//!   |  Ended{listener, seq: 1, stream, at: 6, how: End, …}
 //!   |<------------------------------------------|
-//!   |         Done{listener, turn: 2, …}        |
+//!   |         Done{listener, seq: 2, …}        |
 //!   |<------------------------------------------|
-//!   | Confirm{listener, turns: 3, window}       |
+//!   | Confirm{listener, next_seq: 3, window}       |
 //!   |------------------------------------------>|
 //!   |                         Closed{listener}  |
 //!   |<------------------------------------------|
 //! ```
 //!
 //! [`Request::Listen`] makes a listener; [`Mode`] says which streams it gets. After [`Reply::Listening`] come
-//! three kinds of messages, numbered together from 0 by `turn`, whatever stream they belong to:
+//! three kinds of messages, numbered together from 0 by `seq`, whatever stream they belong to:
 //!
 //! - [`Reply::Chunk`]: bytes of a stream. Chunks of several streams may alternate. The first chunk of a
 //!   stream may have an `at` above 0: others had the bytes before. From then on the chunks of a stream have
 //!   no gaps, except for taps, and after a restart or a loss (below).
 //! - [`Reply::Ended`]: a stream has finished; no more of it comes. An empty stream is an `Ended` alone.
-//! - [`Reply::Done`]: the last turn. The listener has all it came for. It comes after the last `Ended`; a
+//! - [`Reply::Done`]: the last item. The listener has all it came for. It comes after the last `Ended`; a
 //!   listener that follows never gets one, unless somebody sends [`Request::Eof`].
 //!
-//! The listener writes the bytes to its output in this order. [`Request::Confirm`] says how many turns,
-//! counted from turn 0, its output has taken: `turns: 3` confirms turns 0, 1 and 2. It is cumulative, so one
-//! `Confirm` for many turns is enough. Confirm what is written, not what is received: confirmed bytes may be
-//! gone from the satellite. `Ended` and `Done` are turns, too, and are confirmed like chunks. A `Confirm` of
-//! turns that were not sent is refused with [`Code::Order`].
+//! The listener writes the bytes to its output in this order. [`Request::Confirm`] says how many items,
+//! counted from item 0, its output has taken: `next_seq: 3` confirms items 0, 1 and 2. It is cumulative, so one
+//! `Confirm` for many items is enough. Confirm what is written, not what is received: confirmed bytes may be
+//! gone from the satellite. `Ended` and `Done` are items, too, and are confirmed like chunks. A `Confirm` of
+//! items that were not sent is refused with [`Code::Order`].
 //!
 //! After `Done`, the listener confirms everything and waits for [`Reply::Closed`]. Only then is it over. A
 //! listener that stops earlier confirms what it has written and sends [`Request::Leave`], which has no
 //! answer; the rest waits for others.
 //!
-//! **Window.** `window` is what all chunks from turn 0 on may cost together, confirmed ones included, by the
+//! **Window.** `window` is what all chunks from item 0 on may cost together, confirmed ones included, by the
 //! same [cost](#credit) as for writers. `Ended` and `Done` cost nothing. The satellite sends no chunk beyond
-//! the window, and has at most [`MAX_TURNS_OPEN`] turns unconfirmed. Each `Confirm` moves the window on: a
+//! the window, and has at most [`MAX_UNCONFIRMED`] items unconfirmed. Each `Confirm` moves the window on: a
 //! good value is the cost of everything confirmed plus 16 chunks. It must leave room for at least one chunk
 //! of [`Limits::chunk`] bytes (1,048,832 with its overhead) beyond what is confirmed, or nothing moves.
 //!
 //! **Lines.** A listener that writes several streams into one output adds a newline where it changes to
 //! another stream and the last byte was none (rule 13). The newline is the client's; it is no part of a
-//! stream and of no turn.
+//! stream and of no item.
 //!
 //! # Resuming after a lost connection
 //!
@@ -297,30 +298,30 @@
 //! ## A listener comes back
 //!
 //! 1. It sends [`Request::Listen`] with the same listener UUID, pipe and mode. If it has ever received
-//!    `Listening`, it adds [`Resume`]: how many turns have *arrived*, confirmed or not, and what they cost.
+//!    `Listening`, it adds [`Resume`]: how many items have *arrived*, confirmed or not, and what they cost.
 //!    (If the first `Listening` was lost, `resume: nil` finds the listener, too, and everything comes from
-//!    turn 0.)
+//!    item 0.)
 //! 2. After [`Reply::Listening`] it confirms again what it has written meanwhile. The satellite goes on with
-//!    the turn `Resume::turns`. A turn below that is a repeat and is dropped. A higher one is a fault.
+//!    the item `Resume::next_seq`. An item below that is a repeat and is dropped. A higher one is a fault.
 //! 3. A listener that gets [`Code::Unknown`] after `Done` has come is over: the `Closed` was lost. Any other
 //!    listener that gets it has lost its place. If it is inside no stream, it may listen anew, with `resume:
-//!    nil`; its turns begin at 0 again.
+//!    nil`; its items begin at 0 again.
 //!
 //! ## The satellite was restarted
 //!
 //! [`Reply::Welcome`] has another `satellite`. A satellite without a data directory has lost everything: its
 //! clients get [`Code::Unknown`]. A satellite with a data directory still knows the streams and listeners;
-//! clients resume as above. The numbers of turns go on, but the satellite may have missed the last
-//! confirmations, so it may send bytes again under new turns. The listener therefore remembers the next
+//! clients resume as above. The numbers of items go on, but the satellite may have missed the last
+//! confirmations, so it may send bytes again under new items. The listener therefore remembers the next
 //! offset of each stream:
 //!
 //! - Of a chunk that begins below this offset it drops the part that it has had, which may be all of it. The
-//!   turn counts and is confirmed like any other.
+//!   item counts and is confirmed like any other.
 //! - An `Ended` at or below the `at` of the stream's last `Ended` is a repeat. It is confirmed and otherwise
 //!   ignored.
 //!
 //! A listener remembers the offsets of streams that have ended, too: of the last 2,048, four times
-//! [`MAX_TURNS_OPEN`]. No more can have ended in turns that a satellite had not seen confirmed.
+//! [`MAX_UNCONFIRMED`]. No more can have ended in items that a satellite had not seen confirmed.
 //!
 //! ## The client was silent for too long
 //!
@@ -363,7 +364,7 @@
 //! Streams are sealed there. Their bytes are records that the writer sealed and listeners open, they finish
 //! with [`How::Proven`], and offsets, lengths and costs count the sealed bytes. To the satellite they are
 //! bytes like any others. The form of the records is specified in `src/seal.rs`, that of sealed keyrings
-//! ("boxes") and of what the phrase opens in `src/keys`.
+//!  and of what the phrase opens in `src/keys`.
 //!
 //! # Errors
 //!
@@ -387,9 +388,9 @@
 //! | [`MAX_CHUNK`] | 1 MiB | larger chunks are no faster and make progress coarse |
 //! | [`CHUNK_OVERHEAD`] | 256 | what a chunk's record takes in memory |
 //! | [`BASE_CREDIT`] | 4,096 | a line can go at once; ten thousand quiet writers fit the default budget |
-//! | [`SCRAP`] | 4,096 | smaller chunks cost more than they carry |
+//! | [`MIN_SEND`] | 4,096 | smaller chunks cost more than they carry |
 //! | [`FREE_FRAME`](crate::broker::FREE_FRAME) | 65,536 | every command fits |
-//! | [`MAX_TURNS_OPEN`] | 512 | ZeroMQ's queues hold more, so they never fill |
+//! | [`MAX_UNCONFIRMED`] | 512 | ZeroMQ's queues hold more, so they never fill |
 //! | [`MAX_COMMAND`] | 64 KiB | a full page of a listing fits |
 //! | [`MAX_NAME`], [`MAX_LABEL`] | 255 | a page of pipes fits a command |
 //! | [`MAX_PAGE`] | 100 pipes | the same |
@@ -397,8 +398,8 @@
 //! | [`MAX_BYTES`] | 2^60 | sums of offsets never overflow |
 //! | [`RECORD`], [`PIECE`] | 3,840; 65,280 | sealed records are cut nowhere but between two of them |
 //! | [`MAX_KEY_NAME`], [`MAX_PATTERNS`], [`MAX_PATTERN`], [`MAX_KEYS_PAGE`] | 64, 8, 255, 20 | a page of keys fits a command |
-//! | [`MAX_BOX`] | 16 KiB | the keys of 64 generations, with room to spare |
-//! | [`MAX_ORDER`], [`MAX_VOUCHER`], [`MAX_PROOF`] | 108, 32, 64 | what each holds |
+//! | [`MAX_KEYRING`] | 16 KiB | the keys of 64 generations, with room to spare |
+//! | [`MAX_ORDER`], [`MAX_ATTESTATION`], [`MAX_PROOF`] | 108, 32, 64 | what each holds |
 //!
 //! A satellite also bounds the numbers of clients, streams and listeners, by its memory. Beyond them it
 //! answers [`Code::Limit`].
@@ -432,8 +433,8 @@ use uuid::Uuid;
 use crate::text;
 
 pub use self::keys::{
-    Holds, KeyInfo, MAX_BOX, MAX_KEY_NAME, MAX_KEYS_PAGE, MAX_ORDER, MAX_PATTERN, MAX_PATTERNS,
-    MAX_PROOF, MAX_VOUCHER, NewBox, NewKey, OwnKey, Phrase, PublicKey, Rights,
+    Holds, KeyInfo, MAX_ATTESTATION, MAX_KEY_NAME, MAX_KEYRING, MAX_KEYS_PAGE, MAX_ORDER,
+    MAX_PATTERN, MAX_PATTERNS, MAX_PROOF, NewKey, NewKeyring, OwnKey, Phrase, PublicKey, Rights,
 };
 
 /// The first frame of every SKYPIPE/1 message.
@@ -458,7 +459,7 @@ pub const BASE_CREDIT: u64 = 4096;
 /// The least credit that is worth using, in bytes. A writer with more in hand may leave less than this
 /// unused, and the satellite counts less than this as none. Smaller chunks cost more than they carry. A
 /// record of a sealed stream, which cannot be cut, costs at most this.
-pub const SCRAP: u64 = 4096;
+pub const MIN_SEND: u64 = 4096;
 
 /// The length of the pieces, counted from where a chunk begins, in which a satellite may pass on a chunk that
 /// it read back from its disk. It is also the most that a satellite makes of several small chunks put
@@ -466,14 +467,14 @@ pub const SCRAP: u64 = 4096;
 /// inside a record.
 pub const PIECE: usize = 17 * RECORD;
 
-/// The length of a full record of a sealed stream, in bytes. A chunk of one such record costs [`SCRAP`].
+/// The length of a full record of a sealed stream, in bytes. A chunk of one such record costs [`MIN_SEND`].
 pub const RECORD: usize = 3840;
 
-/// The most turns of one listener that are sent and not confirmed. ZeroMQ's queues hold more messages than
+/// The most items of one listener that are sent and not confirmed. ZeroMQ's queues hold more messages than
 /// this, so they never fill. A listener confirms every 1 MiB or so anyway.
-pub const MAX_TURNS_OPEN: usize = 512;
+pub const MAX_UNCONFIRMED: usize = 512;
 
-/// The most bytes of one stream, and the most turns and cost of one listener. Nobody writes that much in a
+/// The most bytes of one stream, and the most items and cost of one listener. Nobody writes that much in a
 /// lifetime, and sums of such numbers do not overflow.
 pub const MAX_BYTES: u64 = 1 << 60;
 
@@ -557,7 +558,7 @@ pub enum Code {
     /// A pipe's name breaks the [rules for names](self#names).
     Name,
     /// A chunk does not begin at the expected offset, a `Finish` has another length than the stream, or a
-    /// `Confirm` names turns that were not sent.
+    /// `Confirm` names items that were not sent.
     Order,
     /// A chunk exceeds the writer's `limit`. It was not taken.
     Credit,
@@ -596,68 +597,25 @@ pub enum Shortage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
     /// The first message on a connection. Answered by [`Reply::Welcome`].
-    Hello {
-        /// The client's UUID, the same on each of its connections.
-        client: Uuid,
-        /// The [`REVISION`] that the client speaks.
-        revision: u16,
-        /// Program and version, such as `client.py 1.0`, for messages.
-        program: String,
-    },
+    Hello(Hello),
     /// A sign of life. Answered by [`Reply::Pong`].
     Ping,
     /// The client has finished. Its streams that are not closed are cut, and its listeners leave.
     Bye,
     /// Makes a stream, or resumes one on a new connection. Answered by [`Reply::Opened`].
-    Open {
-        /// The stream's UUID, made by the client.
-        stream: Uuid,
-        /// The pipe's name.
-        pipe: String,
-        /// The offset of the first byte that the writer can still send: 0 for a new stream, otherwise the
-        /// last `next` of an `Ack`, 0 before the first.
-        from: u64,
-        /// Whether the writer has ever received [`Reply::Opened`] for this stream. A stream that is resumed
-        /// and not known is refused with [`Code::Unknown`]; it is never begun anew.
-        resume: bool,
-        /// Whether `Finished` waits until listeners have confirmed everything.
-        wait: bool,
-        /// Whether listeners get the stream only once it has ended. If it is cut, it is dropped.
-        whole: bool,
-        /// Who writes, for people, such as `user@host`: at most [`MAX_LABEL`] bytes. Listeners get it in
-        /// [`Reply::Ended`].
-        label: String,
-    },
+    Open(Open),
     /// One chunk. The payload is the message's third frame. An [`Reply::Ack`] follows sooner or later.
-    Data {
-        /// The stream's UUID.
-        stream: Uuid,
-        /// The offset of the payload's first byte.
-        at: u64,
-        /// The length of the unfinished line at the chunk's end, in bytes; 0 after a newline
-        /// ([writing](self#writing)).
-        tail: u64,
-        /// The `limit` that would let the writer send all that it has in hand, this chunk included
-        /// ([credit](self#credit)).
-        want: u64,
-    },
+    Data(Data),
     /// Asks for credit without a chunk. An [`Reply::Ack`] follows when there is more.
-    Want {
+    Credit {
         /// The stream's UUID.
         stream: Uuid,
         /// As in `Data`.
-        want: u64,
+        requested: u64,
     },
     /// The stream has finished. Answered by [`Reply::Finished`], possibly much later. On a new connection it
     /// is sent again.
-    Finish {
-        /// The stream's UUID.
-        stream: Uuid,
-        /// How many bytes the stream has, all of which have been sent.
-        len: u64,
-        /// [`How::End`], [`How::Proven`] or [`How::Cut`].
-        how: How,
-    },
+    Finish(Finish),
     /// The writer has its answer, and the satellite may forget the UUID. Before `Finished`, it cuts the
     /// stream.
     Close {
@@ -665,28 +623,10 @@ pub enum Request {
         stream: Uuid,
     },
     /// Makes a listener, or resumes one on a new connection. Answered by [`Reply::Listening`].
-    Listen {
-        /// The listener's UUID, made by the client.
-        listener: Uuid,
-        /// The pipe's name.
-        pipe: String,
-        /// Which streams it gets.
-        mode: Mode,
-        /// What all chunks from turn 0 on may cost together ([reading](self#reading)).
-        window: u64,
-        /// `nil` for a listener that has never received [`Reply::Listening`].
-        resume: Option<Resume>,
-    },
-    /// The listener's output has taken the first `turns` turns. If `Done` is one of them, [`Reply::Closed`]
+    Listen(Listen),
+    /// The listener's output has taken the first `next_seq` items. If `Done` is one of them, [`Reply::Closed`]
     /// answers.
-    Confirm {
-        /// The listener's UUID.
-        listener: Uuid,
-        /// How many turns, counted from turn 0.
-        turns: u64,
-        /// As in `Listen`, moved on.
-        window: u64,
-    },
+    Confirm(Confirm),
     /// The listener goes before its end. What it has not confirmed waits again.
     Leave {
         /// The listener's UUID.
@@ -735,26 +675,111 @@ pub enum Request {
         /// Whether streams that it wrote and that no listener has are dropped as well.
         discard: bool,
     },
-    /// Stores a box for the holder of a key. A key that does not manage may do so once, for itself. Answered
+    /// Stores a sealed keyring for the holder of a key. A key that does not manage may do so once, for itself. Answered
     /// by [`Reply::Kept`].
-    Box(NewBox),
+    Keyring(NewKeyring),
     /// Asks for what the phrase opens. Answered by [`Reply::Phrase`].
     Phrase,
     /// Stores what a new phrase opens, or removes it. Answered by [`Reply::Kept`].
     SetPhrase {
-        /// The newest generation of keys in its box.
+        /// The newest generation of keys in its sealed keyring.
         epoch: u32,
         /// What the phrase opens; `nil` removes it.
         phrase: Option<Phrase>,
     },
 }
 
+/// The content of [`Request::Hello`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The client's UUID, the same on each of its connections.
+    pub client: Uuid,
+    /// The [`REVISION`] that the client speaks.
+    pub revision: u16,
+    /// Program and version, such as `client.py 1.0`, for messages.
+    pub program: String,
+}
+
+/// The content of [`Request::Open`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Open {
+    /// The stream's UUID, made by the client.
+    pub stream: Uuid,
+    /// The pipe's name.
+    pub pipe: String,
+    /// The offset of the first byte that the writer can still send: 0 for a new stream, otherwise the
+    /// last `next` of an `Ack`, 0 before the first.
+    pub from: u64,
+    /// Whether the writer has ever received [`Reply::Opened`] for this stream. A stream that is resumed
+    /// and not known is refused with [`Code::Unknown`]; it is never begun anew.
+    pub resume: bool,
+    /// Whether `Finished` waits until listeners have confirmed everything.
+    pub wait: bool,
+    /// Whether listeners get the stream only once it has ended. If it is cut, it is dropped.
+    pub whole: bool,
+    /// Who writes, for people, such as `user@host`: at most [`MAX_LABEL`] bytes. Listeners get it in
+    /// [`Reply::Ended`].
+    pub label: String,
+}
+
+/// The content of [`Request::Data`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Data {
+    /// The stream's UUID.
+    pub stream: Uuid,
+    /// The offset of the payload's first byte.
+    pub at: u64,
+    /// The length of the unfinished line at the chunk's end, in bytes; 0 after a newline
+    /// ([writing](self#writing)).
+    pub tail: u64,
+    /// The `limit` that would let the writer send all that it has in hand, this chunk included
+    /// ([credit](self#credit)).
+    pub requested: u64,
+}
+
+/// The content of [`Request::Finish`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finish {
+    /// The stream's UUID.
+    pub stream: Uuid,
+    /// How many bytes the stream has, all of which have been sent.
+    pub len: u64,
+    /// [`How::End`], [`How::Proven`] or [`How::Cut`].
+    pub how: How,
+}
+
+/// The content of [`Request::Listen`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listen {
+    /// The listener's UUID, made by the client.
+    pub listener: Uuid,
+    /// The pipe's name.
+    pub pipe: String,
+    /// Which streams it gets.
+    pub mode: Mode,
+    /// What all chunks from item 0 on may cost together ([reading](self#reading)).
+    pub window: u64,
+    /// `nil` for a listener that has never received [`Reply::Listening`].
+    pub resume: Option<Resume>,
+}
+
+/// The content of [`Request::Confirm`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirm {
+    /// The listener's UUID.
+    pub listener: Uuid,
+    /// How many items, counted from item 0.
+    pub next_seq: u64,
+    /// As in `Listen`, moved on.
+    pub window: u64,
+}
+
 /// Where a listener stands that comes back.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resume {
-    /// How many turns have arrived, counted from turn 0. This is the number of the turn that it expects next.
-    pub turns: u64,
-    /// What the chunks in these turns cost together.
+    /// How many items have arrived, counted from item 0. This is the number of the item that it expects next.
+    pub next_seq: u64,
+    /// What the chunks in these items cost together.
     pub cost: u64,
     /// The stream of the last byte that arrived, if that byte was no newline: the rest of its line comes
     /// first.
@@ -779,7 +804,7 @@ pub struct Progress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// The most payload bytes in a chunk: at most [`MAX_CHUNK`]. At a satellite with keys it is at least
-    /// [`SCRAP`], so that each sealed record fits.
+    /// [`MIN_SEND`], so that each sealed record fits.
     pub chunk: u64,
     /// The longest time between two messages of a client, in milliseconds: 20 to 5,000.
     pub heartbeat_ms: u64,
@@ -890,7 +915,7 @@ pub enum Reply {
         /// What became of the stream.
         outcome: Outcome,
     },
-    /// Answers [`Request::Listen`]. Turns follow.
+    /// Answers [`Request::Listen`]. Items follow.
     Listening {
         /// The listener's UUID.
         listener: Uuid,
@@ -903,8 +928,8 @@ pub enum Reply {
     Chunk {
         /// The listener's UUID.
         listener: Uuid,
-        /// The turn.
-        turn: u64,
+        /// The item.
+        seq: u64,
         /// The UUID of the stream that the bytes belong to.
         stream: Uuid,
         /// The offset of the payload's first byte.
@@ -916,8 +941,8 @@ pub enum Reply {
     Ended {
         /// The listener's UUID.
         listener: Uuid,
-        /// The turn.
-        turn: u64,
+        /// The item.
+        seq: u64,
         /// The stream's UUID.
         stream: Uuid,
         /// The length of the stream, in bytes.
@@ -932,13 +957,13 @@ pub enum Reply {
         /// For a tap: how many bytes were skipped right before the finish. 0 for others.
         missed: u64,
     },
-    /// The last turn: the listener has all it came for.
+    /// The last seq: the listener has all it came for.
     Done {
         /// The listener's UUID.
         listener: Uuid,
-        /// The turn.
-        turn: u64,
-        /// For a tap: how many bytes were skipped that no earlier turn has told of. 0 for others.
+        /// The item.
+        seq: u64,
+        /// For a tap: how many bytes were skipped that no earlier item has told of. 0 for others.
         missed: u64,
         /// The `order` of the [`Request::Eof`] that ended the listener; `nil` if none did.
         eof: Option<Bytes>,
@@ -979,19 +1004,19 @@ pub enum Reply {
         keys: Vec<KeyInfo>,
         /// Whether more keys follow after the last of these.
         more: bool,
-        /// The newest generation of keys in any box.
+        /// The newest generation of keys in any sealed keyring.
         epoch: u32,
     },
     /// Answers [`Request::Revoke`].
     Revoked,
-    /// Answers [`Request::Box`] and [`Request::SetPhrase`].
+    /// Answers [`Request::Keyring`] and [`Request::SetPhrase`].
     Kept,
     /// Answers [`Request::Phrase`]; `nil` if there is no phrase.
     Phrase(Option<Phrase>),
-    /// Tells the holder of a key of a new box, in place of the one in `Welcome`. It comes unasked.
-    Boxed {
-        /// The box.
-        boxed: Bytes,
+    /// Tells the holder of a key of a new sealed keyring, in place of the one in `Welcome`. It comes unasked.
+    Keyring {
+        /// The sealed keyring.
+        sealed_keyring: Bytes,
     },
     /// Refuses something.
     Error {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use skypipe_broker::broker::{Broker, Input, Peer, Settings};
-use skypipe_broker::protocol::{self, MAGIC, Reply, Request, v01};
+use skypipe_broker::protocol::{self, Hello, MAGIC, Reply, Request, v01};
 use skypipe_broker::store::Memory;
 use uuid::Uuid;
 
@@ -19,11 +19,11 @@ fuzz_target!(|data: &[u8]| {
     let _ = protocol::decode::<Reply>(data);
     let mut broker = Broker::new(settings(), Memory::default());
     let peer = Peer(Bytes::from_static(b"peer"));
-    let hello = Request::Hello {
+    let hello = Request::Hello(Hello {
         client: Uuid::from_u128(1),
         revision: 1,
         program: String::new(),
-    };
+    });
     let hello = vec![
         Bytes::from_static(MAGIC),
         Bytes::from(protocol::encode(&hello)),

@@ -276,14 +276,14 @@ fn enroll(
     let new = NewKey {
         name: name.to_owned(),
         public: public_keys.public,
-        boxing: public_keys.boxing,
+        encryption: public_keys.encryption,
         rights: Rights::ALL,
         pipes: Vec::new(),
         expires: None,
         quota: None,
         epoch: 0,
-        boxed: None,
-        voucher: None,
+        sealed_keyring: None,
+        attestation: None,
     };
     let enrolled = registry.invite(new, wall);
     enrolled.map_err(|fault| anyhow::Error::msg(fault.to_string()))?;

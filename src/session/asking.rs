@@ -55,7 +55,7 @@ impl Asker {
             Question::Invite(new) => Request::Invite(new),
             Question::Keys => Request::Keys { after: None },
             Question::Revoke(name, discard) => Request::Revoke { name, discard },
-            Question::Box(new) => Request::Box(new),
+            Question::Keyring(new) => Request::Keyring(new),
             Question::Phrase => Request::Phrase,
             Question::SetPhrase(epoch, phrase) => Request::SetPhrase { epoch, phrase },
         };
@@ -156,7 +156,7 @@ impl Question {
             | (Self::Own, Reply::Welcome { .. })
             | (Self::Invite(_), Reply::Invited { .. })
             | (Self::Revoke(..), Reply::Revoked)
-            | (Self::Box(_) | Self::SetPhrase(..), Reply::Kept)
+            | (Self::Keyring(_) | Self::SetPhrase(..), Reply::Kept)
             | (Self::Phrase, Reply::Phrase(_)) => true,
             _ => false,
         }

@@ -113,22 +113,27 @@ impl Seal {
         }
     }
 
-    /// The fewest wire bytes for which a part of a piece is sent. Without a seal, `scrap` is the fewest
+    /// The fewest wire bytes for which a part of a piece is sent. Without a seal, `min_send` is the fewest
     /// that are worth a message of their own.
-    fn least(&self, piece: &Piece, scrap: usize) -> usize {
+    fn least(&self, piece: &Piece, min_send: usize) -> usize {
         match (piece, self) {
-            (Piece::Read(bytes), Self::None) => bytes.len().min(scrap),
+            (Piece::Read(bytes), Self::None) => bytes.len().min(min_send),
             (Piece::Read(bytes), _) => sealed_len(bytes.len().min(MOST_PLAIN)),
-            (Piece::Sent(cargo), Self::None) => cargo.wire.len().min(scrap),
+            (Piece::Sent(cargo), Self::None) => cargo.wire.len().min(min_send),
             (Piece::Sent(cargo), _) => cargo.wire.len().min(sealed_len(MOST_PLAIN)),
         }
     }
 
     /// Splits off the front of `piece` what fits into `most` wire bytes, cut at a line end if possible.
     /// `None` if `most` is too small. Also returns whether some of the piece is left.
-    pub fn take(&mut self, piece: &mut Piece, most: usize, scrap: usize) -> Option<(Cargo, bool)> {
+    pub fn take(
+        &mut self,
+        piece: &mut Piece,
+        most: usize,
+        min_send: usize,
+    ) -> Option<(Cargo, bool)> {
         let is_able = matches!(self, Self::None | Self::With(_)) || matches!(piece, Piece::Sent(_));
-        if !is_able || most < self.least(piece, scrap) {
+        if !is_able || most < self.least(piece, min_send) {
             return None;
         }
         match piece {

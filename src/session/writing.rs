@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use skypipe_broker::protocol::{
-    CHUNK_OVERHEAD, Code, How, MAX_CHUNK, Outcome, Reply, Request, SCRAP, cost,
+    CHUNK_OVERHEAD, Code, Data, Finish, How, MAX_CHUNK, MIN_SEND, Open, Outcome, Reply, Request,
+    cost,
 };
 use skypipe_broker::text;
 
@@ -208,14 +209,14 @@ impl Writer {
     }
 
     /// Opens the stream on a new connection. A writer whose direction was inferred opens it with its first
-    /// byte only, since its stdin may turn out to be empty.
+    /// byte only, since its stdin may item out to be empty.
     pub fn attach(&mut self, common: &mut Common) {
         let has_begun = self.is_opened || self.unsent_bytes > 0 || !self.sent.is_empty();
         if self.is_asked || (self.inferred && !has_begun) {
             return;
         }
         self.is_asked = true;
-        let open = Request::Open {
+        let open = Request::Open(Open {
             stream: common.config.id,
             pipe: self.pipe.clone(),
             from: self.acked,
@@ -223,7 +224,7 @@ impl Writer {
             wait: self.wait,
             whole: self.whole,
             label: self.label.clone(),
-        };
+        });
         common.send(&open, None);
     }
 
@@ -547,13 +548,13 @@ impl Writer {
         while let Some(cargo) = self.take_piece(common) {
             self.send_chunk(common, cargo);
         }
-        let want = self.want();
-        if want > self.limit && want > self.asked {
-            self.asked = want;
+        let requested = self.want();
+        if requested > self.limit && requested > self.asked {
+            self.asked = requested;
             common.send(
-                &Request::Want {
+                &Request::Credit {
                     stream: common.config.id,
-                    want,
+                    requested,
                 },
                 None,
             );
@@ -566,15 +567,15 @@ impl Writer {
         self.sent_bytes += wire.len() as u64;
         self.most_sent = self.most_sent.max(self.sent_bytes);
         self.spent += cost(wire.len());
-        let want = self.want();
-        self.asked = self.asked.max(want);
+        let requested = self.want();
+        self.asked = self.asked.max(requested);
         self.note_sent(cargo, common.now);
-        let data = Request::Data {
+        let data = Request::Data(Data {
             stream: common.config.id,
             at,
             tail: self.tail,
-            want,
-        };
+            requested,
+        });
         common.send(&data, Some(wire));
     }
 
@@ -631,7 +632,7 @@ impl Writer {
             0
         } else {
             let expected = self.compressing.expected(self.unsent_bytes);
-            let least = (self.unsent_bytes as u64).min(SCRAP);
+            let least = (self.unsent_bytes as u64).min(MIN_SEND);
             self.spent + (expected as u64).max(least) + overhead
         }
     }
@@ -647,11 +648,11 @@ impl Writer {
                 How::End => self.seal.end(),
                 how => how.clone(),
             };
-            let finish = Request::Finish {
+            let finish = Request::Finish(Finish {
                 stream: common.config.id,
                 len,
                 how,
-            };
+            });
             common.send(&finish, None);
         }
     }

@@ -6,7 +6,6 @@
 mod common;
 
 mod arena;
-mod boxes;
 mod crashes;
 mod disk;
 mod dump;
@@ -16,6 +15,7 @@ mod lies;
 mod memory;
 mod recorder;
 mod renewals;
+mod sealed_keyring;
 mod strangers;
 mod tampering;
 mod tokens;

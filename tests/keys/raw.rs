@@ -7,7 +7,7 @@ use skypipe_broker::keys::secret::Secret;
 use skypipe_broker::keys::seed::{Seed, SigningPair};
 use skypipe_broker::keys::token::Token;
 use skypipe_broker::protocol::{
-    Code, MAGIC, NewKey, PublicKey, REVISION, Reply, Request, Rights, decode, encode,
+    Code, Data, Hello, MAGIC, NewKey, PublicKey, REVISION, Reply, Request, Rights, decode, encode,
 };
 use skypipe_broker::tls::{Ending, Layer};
 use uuid::Uuid;
@@ -67,14 +67,14 @@ pub fn new_key(name: &str, seed: &Seed, rights: Rights, pipes: &[&str]) -> NewKe
     NewKey {
         name: name.to_owned(),
         public: PublicKey(seed.identity().public),
-        boxing: PublicKey(seed.boxing().public),
+        encryption: PublicKey(seed.encryption().public),
         rights,
         pipes: pipes.iter().map(|&pipe| pipe.to_owned()).collect(),
         expires: None,
         quota: None,
         epoch: 0,
-        boxed: None,
-        voucher: None,
+        sealed_keyring: None,
+        attestation: None,
     }
 }
 
@@ -156,17 +156,17 @@ impl Raw {
 
     /// Its `Hello`.
     pub fn hello(&self) -> Request {
-        Request::Hello {
+        Request::Hello(Hello {
             client: self.client,
             revision: REVISION,
             program: "a test".to_owned(),
-        }
+        })
     }
 
     /// Sends a request, with a payload if it has one.
     pub fn say(&self, request: &Request) {
         let command = encode(request);
-        if matches!(request, Request::Data { .. }) {
+        if matches!(request, Request::Data(Data { .. })) {
             self.send(&[MAGIC, &command, b"line\n"]);
         } else {
             self.send(&[MAGIC, &command]);

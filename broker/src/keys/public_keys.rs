@@ -20,7 +20,7 @@ pub struct PublicKeys {
     /// The key with which the machine connects.
     pub public: PublicKey,
     /// The key to which keyrings for the machine are sealed.
-    pub boxing: PublicKey,
+    pub encryption: PublicKey,
 }
 
 impl PublicKeys {
@@ -29,14 +29,14 @@ impl PublicKeys {
     pub fn of(seed: &Seed) -> Self {
         Self {
             public: PublicKey(seed.identity().public),
-            boxing: PublicKey(seed.boxing().public),
+            encryption: PublicKey(seed.encryption().public),
         }
     }
 }
 
 impl fmt::Display for PublicKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let both = [self.public.0, self.boxing.0].concat();
+        let both = [self.public.0, self.encryption.0].concat();
         f.write_str(&Base64UrlUnpadded::encode_string(&both))
     }
 }
@@ -57,7 +57,7 @@ impl FromStr for PublicKeys {
         };
         Ok(Self {
             public: half(0),
-            boxing: half(LENGTH),
+            encryption: half(LENGTH),
         })
     }
 }
@@ -77,7 +77,7 @@ mod tests {
         assert_eq!(text.len(), 86);
         assert_eq!(text.parse(), Ok(public_keys));
         assert_eq!(public_keys.public.0, seed.identity().public);
-        assert_eq!(public_keys.boxing.0, seed.boxing().public);
+        assert_eq!(public_keys.encryption.0, seed.encryption().public);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use super::secret::{LENGTH, Secret};
 
 const IDENTITY: &[u8] = b"skypipe 1 identity";
-const BOXING: &[u8] = b"skypipe 1 boxing";
+const ENCRYPTION: &[u8] = b"skypipe 1 boxing";
 const MANAGING: &[u8] = b"skypipe 1 managing";
 const FIRST_PSK: &[u8] = b"skypipe 1 first psk";
 const FIRST_READING: &[u8] = b"skypipe 1 first reading";
@@ -126,8 +126,8 @@ impl Seed {
 
     /// The pair to which data for this machine alone is sealed.
     #[must_use]
-    pub fn boxing(&self) -> Pair {
-        Pair::derive(&self.0, BOXING)
+    pub fn encryption(&self) -> Pair {
+        Pair::derive(&self.0, ENCRYPTION)
     }
 
     /// The managing key, if this is the owner's seed.

@@ -1,12 +1,12 @@
 //! The types in messages about keys: who holds one, what it allows, what is stored for its holder.
 //!
 //! A key belongs to one machine, and has two public keys: one with which the machine connects, and one to
-//! which its *box* is sealed. A box is a sealed keyring: it holds the keys that open streams, of one or more
-//! generations (*epochs*). The satellite stores boxes and cannot open them. A *voucher* lets those who manage
-//! the satellite check, without trusting it, that a key's `boxing` and `rights` are what one of them said.
+//! which its *sealed keyring* is sealed. A sealed keyring is a sealed keyring: it holds the keys that open streams, of one or more
+//! generations (*epochs*). The satellite stores sealed keyrings and cannot open them. A *attestation* lets those who manage
+//! the satellite check, without trusting it, that a key's `encryption` and `rights` are what one of them said.
 //!
-//! The module owns the types and their limits. The satellite's part is in [`crate::keys`]; the form of boxes
-//! and vouchers is the clients' (`src/keys`).
+//! The module owns the types and their limits. The satellite's part is in [`crate::keys`]; the form of sealed keyrings
+//! and attestations is the clients' (`src/keys`).
 
 use std::fmt;
 
@@ -31,17 +31,17 @@ pub const MAX_PATTERN: usize = super::MAX_NAME;
 /// The most keys on one page of a list.
 pub const MAX_KEYS_PAGE: usize = 20;
 
-/// The longest box, in bytes: the keys of sixty-four generations, with room to spare.
-pub const MAX_BOX: usize = 16 << 10;
+/// The longest sealed keyring, in bytes: the keys of sixty-four generations, with room to spare.
+pub const MAX_KEYRING: usize = 16 << 10;
 
-/// The longest voucher, in bytes: an authentication code.
-pub const MAX_VOUCHER: usize = 32;
+/// The longest attestation, in bytes: an authentication code.
+pub const MAX_ATTESTATION: usize = 32;
 
 /// The longest proof of a sealed stream's end, in bytes: a record without content.
 pub const MAX_PROOF: usize = 64;
 
 /// A public key of 32 bytes, as a MessagePack `bin`: of Ed25519 where a client connects with it, of X25519
-/// where boxes are sealed to it.
+/// where sealed keyrings are sealed to it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicKey(pub [u8; 32]);
 
@@ -129,8 +129,8 @@ pub struct NewKey {
     pub name: String,
     /// The Ed25519 public key with which its holder connects.
     pub public: PublicKey,
-    /// The X25519 public key to which its box is sealed.
-    pub boxing: PublicKey,
+    /// The X25519 public key to which its sealed keyring is sealed.
+    pub encryption: PublicKey,
     /// What it allows.
     pub rights: Rights,
     /// In which pipes: at most [`MAX_PATTERNS`] patterns, in which `*` stands for any characters, or none.
@@ -140,28 +140,28 @@ pub struct NewKey {
     pub expires: Option<u64>,
     /// How many bytes that it wrote may be stored; `nil` for the share that the satellite gives each key.
     pub quota: Option<u64>,
-    /// The newest generation of keys in its box.
+    /// The newest generation of keys in its sealed keyring.
     pub epoch: u32,
-    /// The box, of at most [`MAX_BOX`] bytes; `nil` if its holder joins with the phrase.
-    pub boxed: Option<Bytes>,
-    /// The voucher, of at most [`MAX_VOUCHER`] bytes; `nil` if nobody who manages the satellite made the key.
-    pub voucher: Option<Bytes>,
+    /// The sealed keyring, of at most [`MAX_KEYRING`] bytes; `nil` if its holder joins with the phrase.
+    pub sealed_keyring: Option<Bytes>,
+    /// The attestation, of at most [`MAX_ATTESTATION`] bytes; `nil` if nobody who manages the satellite made the key.
+    pub attestation: Option<Bytes>,
 }
 
-/// A new box for the holder of a key. It replaces the stored one.
+/// A new sealed keyring for the holder of a key. It replaces the stored one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NewBox {
+pub struct NewKeyring {
     /// The key's name.
     pub name: String,
     /// The newest generation of keys in it.
     pub epoch: u32,
-    /// The UUID of the renewal that the box belongs to, if any. The satellite refuses a second renewal for
+    /// The UUID of the renewal that the sealed keyring belongs to, if any. The satellite refuses a second renewal for
     /// the same `epoch`.
     pub renewal: Option<Uuid>,
-    /// The box, of at most [`MAX_BOX`] bytes.
-    pub boxed: Bytes,
-    /// A voucher that replaces the stored one.
-    pub voucher: Option<Bytes>,
+    /// The sealed keyring, of at most [`MAX_KEYRING`] bytes.
+    pub sealed_keyring: Bytes,
+    /// An attestation that replaces the stored one.
+    pub attestation: Option<Bytes>,
 }
 
 /// How much of what the satellite bounds belongs to a key.
@@ -184,8 +184,8 @@ pub struct Holds {
 pub struct KeyInfo {
     /// Its name.
     pub name: String,
-    /// The X25519 public key to which its box is sealed.
-    pub boxing: PublicKey,
+    /// The X25519 public key to which its sealed keyring is sealed.
+    pub encryption: PublicKey,
     /// What it allows.
     pub rights: Rights,
     /// In which pipes: patterns as in [`NewKey`].
@@ -202,10 +202,10 @@ pub struct KeyInfo {
     pub used: Option<u64>,
     /// Whether its holder is connected.
     pub is_connected: bool,
-    /// Whether a box is stored for its holder.
-    pub has_box: bool,
-    /// The voucher, if there is one.
-    pub voucher: Option<Bytes>,
+    /// Whether a sealed keyring is stored for its holder.
+    pub has_keyring: bool,
+    /// The attestation, if there is one.
+    pub attestation: Option<Bytes>,
 }
 
 /// A client's own key, in [`Welcome`](super::Reply::Welcome).
@@ -217,24 +217,24 @@ pub struct OwnKey {
     pub rights: Rights,
     /// When it expires, in seconds since 1970 (UTC); `nil` for never.
     pub expires: Option<u64>,
-    /// The box that is stored for it, if any.
-    pub boxed: Option<Bytes>,
-    /// Whether a voucher is stored for it.
-    pub is_vouched: bool,
+    /// The sealed keyring that is stored for it, if any.
+    pub sealed_keyring: Option<Bytes>,
+    /// Whether an attestation is stored for it.
+    pub is_attested: bool,
     /// The `host:port` at which others reach the satellite, if it was told.
     pub address: Option<String>,
 }
 
-/// What a machine needs that has a key and knows the phrase, but has no box.
+/// What a machine needs that has a key and knows the phrase, but has no sealed keyring.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Phrase {
-    /// The seed that the phrase stands for, sealed with a key made from the phrase, of at most [`MAX_BOX`]
+    /// The seed that the phrase stands for, sealed with a key made from the phrase, of at most [`MAX_KEYRING`]
     /// bytes.
     pub wrapped: Bytes,
-    /// The X25519 public key to which `boxed` is sealed.
-    pub boxing: PublicKey,
-    /// The box for all who know the phrase, of at most [`MAX_BOX`] bytes.
-    pub boxed: Bytes,
-    /// The voucher for `boxing`, of at most [`MAX_VOUCHER`] bytes.
-    pub voucher: Bytes,
+    /// The X25519 public key to which `sealed_keyring` is sealed.
+    pub encryption: PublicKey,
+    /// The sealed keyring for all who know the phrase, of at most [`MAX_KEYRING`] bytes.
+    pub sealed_keyring: Bytes,
+    /// The attestation for `encryption`, of at most [`MAX_ATTESTATION`] bytes.
+    pub attestation: Bytes,
 }

@@ -4,22 +4,22 @@ use super::*;
 
 #[test]
 fn commands_survive_the_wire() {
-    let data = Request::Data {
+    let data = Request::Data(Data {
         stream: Uuid::from_u128(7),
         at: 3,
         tail: 0,
-        want: 9,
-    };
+        requested: 9,
+    });
     assert_eq!(decode::<Request>(&encode(&data)), Ok(data));
     assert_eq!(
         decode::<Request>(&encode(&Request::Ping)),
         Ok(Request::Ping)
     );
-    let how = Request::Finish {
+    let how = Request::Finish(Finish {
         stream: Uuid::nil(),
         len: 1,
         how: How::Cut("gone".into()),
-    };
+    });
     assert_eq!(decode::<Request>(&encode(&how)), Ok(how));
 }
 
@@ -27,14 +27,14 @@ fn commands_survive_the_wire() {
 fn the_message_in_the_specification_is_what_it_says() {
     let bytes = [
         &b"\x81\xa4Data\x84\xa6stream\xc4\x10\x6b\xa7\xb8\x10\x9d\xad\x41\xd1\x80\xb4\x00\xc0\x4f\xd4\x30\xc8"[..],
-        b"\xa2at\x00\xa4tail\x00\xa4want\xcd\x01\x06",
+        b"\xa2at\x00\xa4tail\x00\xa9requested\xcd\x01\x06",
     ];
-    let data = Request::Data {
+    let data = Request::Data(Data {
         stream: "6ba7b810-9dad-41d1-80b4-00c04fd430c8".parse().unwrap(),
         at: 0,
         tail: 0,
-        want: 262,
-    };
+        requested: 262,
+    });
     assert_eq!(encode(&data), bytes.concat());
     assert_eq!(encode(&Request::Ping), b"\xa4Ping");
     let how = How::Cut("why".to_owned());
@@ -45,12 +45,12 @@ fn the_message_in_the_specification_is_what_it_says() {
 
 #[test]
 fn a_command_frame_is_as_small_as_said() {
-    let data = Request::Data {
+    let data = Request::Data(Data {
         stream: Uuid::nil(),
         at: u64::MAX,
         tail: u64::MAX,
-        want: 0,
-    };
+        requested: 0,
+    });
     assert!(encode(&data).len() < 80, "{}", encode(&data).len());
 }
 
@@ -97,39 +97,39 @@ fn every_command_fits_a_free_frame() {
         at: u64::MAX,
         ended: true,
     };
-    let listen = Request::Listen {
+    let listen = Request::Listen(Listen {
         listener: Uuid::max(),
         pipe: "n".repeat(MAX_NAME),
         mode: Mode::Default,
         window: u64::MAX,
         resume: Some(Resume {
-            turns: u64::MAX,
+            next_seq: u64::MAX,
             cost: u64::MAX,
             line: Some(Uuid::max()),
             streams: vec![progress; MAX_PROGRESS],
         }),
-    };
+    });
     let long = |len: usize| Bytes::from(vec![0xff; len]);
     let phrase = Request::SetPhrase {
         epoch: u32::MAX,
         phrase: Some(Phrase {
-            wrapped: long(MAX_BOX),
-            boxing: PublicKey([0xff; 32]),
-            boxed: long(MAX_BOX),
-            voucher: long(MAX_VOUCHER),
+            wrapped: long(MAX_KEYRING),
+            encryption: PublicKey([0xff; 32]),
+            sealed_keyring: long(MAX_KEYRING),
+            attestation: long(MAX_ATTESTATION),
         }),
     };
     let invite = Request::Invite(NewKey {
         name: "n".repeat(MAX_KEY_NAME),
         public: PublicKey([0xff; 32]),
-        boxing: PublicKey([0xff; 32]),
+        encryption: PublicKey([0xff; 32]),
         rights: Rights::ALL,
         pipes: vec!["n".repeat(MAX_PATTERN); MAX_PATTERNS],
         expires: Some(u64::MAX),
         quota: Some(u64::MAX),
         epoch: u32::MAX,
-        boxed: Some(long(MAX_BOX)),
-        voucher: Some(long(MAX_VOUCHER)),
+        sealed_keyring: Some(long(MAX_KEYRING)),
+        attestation: Some(long(MAX_ATTESTATION)),
     });
     for command in [listen, phrase, invite] {
         let len = encode(&command).len();

@@ -120,7 +120,7 @@ mod tests {
             let new = NewKey {
                 name: String::new(),
                 public: PublicKey([number; 32]),
-                boxing: PublicKey([number; 32]),
+                encryption: PublicKey([number; 32]),
                 rights: Rights {
                     manage,
                     ..Rights::ALL
@@ -129,8 +129,8 @@ mod tests {
                 expires: None,
                 quota: None,
                 epoch: 0,
-                boxed: None,
-                voucher: None,
+                sealed_keyring: None,
+                attestation: None,
             };
             registry.invite(new, 0).expect("it is good");
         }

@@ -51,7 +51,7 @@ fn an_identity_is_that_of_rfc_8032() {
 fn derived_pairs_are_pairs() {
     let seed = seed();
     for pair in [
-        seed.boxing(),
+        seed.encryption(),
         seed.managing(),
         seed.first_reading(),
         Pair::derive(seed.secret(), b"some other label"),
@@ -81,7 +81,7 @@ fn what_derives_from_a_seed_stays() {
     let seed = seed();
     for (pair, secret_half, public) in [
         (
-            seed.boxing(),
+            seed.encryption(),
             "50c71f25f6360a0b09da21cd9ae334482926fbb72ba05b99ec7f1843d9de6261",
             "2ac76397e2a48e7c58846ac4de7a98440ea330f7fe28b224c535615791af211e",
         ),

@@ -1,7 +1,7 @@
 //! A satellite that lies about its clients' keys, or about what it accepts.
 
 use bytes::Bytes;
-use skypipe::keys::{Keyring, boxes};
+use skypipe::keys::{Keyring, sealed_keyring};
 use skypipe_broker::keys::seed::{Pair, Seed};
 use skypipe_broker::keys::token::Kind;
 use skypipe_broker::protocol::How;
@@ -53,14 +53,15 @@ impl Story {
     }
 
     /// From now on the satellite gives the guest this sealed keyring.
-    fn gives(&mut self, boxed: Option<Bytes>) {
-        self.liar.key = Some(own_key(boxed));
+    fn gives(&mut self, sealed_keyring: Option<Bytes>) {
+        self.liar.key = Some(own_key(sealed_keyring));
     }
 }
 
 fn boxed(keyring: &Keyring, to: &Seed, managing: &Pair) -> Bytes {
-    let boxed = boxes::seal(keyring, &to.boxing().public, managing, &secret());
-    boxed.expect("the keys are good").into()
+    let sealed_keyring =
+        sealed_keyring::seal(keyring, &to.encryption().public, managing, &secret());
+    sealed_keyring.expect("the keys are good").into()
 }
 
 /// The epochs for which the records of a stream claim to be sealed.
@@ -129,7 +130,7 @@ fn an_older_box_takes_nothing_back_from_who_runs() {
     let old = story.boxed(&story.founder);
     let new = story.boxed(&newer);
     story.gives(Some(new));
-    story.liar.boxed = Some(old.clone());
+    story.liar.sealed_keyring = Some(old.clone());
     let long = "a long line\n".repeat(1000);
     let stream = story.liar.written(PIPE, &long);
     assert!(stream.chunks.len() > 1);
@@ -148,8 +149,8 @@ fn a_newer_box_is_gone_over_to_and_a_made_up_one_ends_it() {
     story.gives(Some(story.boxed(&story.founder)));
     let read = story.liar.read("-r", PIPE, &script);
     read.told(1, "reading key 1, which this machine does not have");
-    let boxed = Step::Boxed(story.boxed(&newer));
-    let told = [&[boxed][..], &script].concat();
+    let sealed_keyring = Step::Boxed(story.boxed(&newer));
+    let told = [&[sealed_keyring][..], &script].concat();
     story.liar.read("-r", PIPE, &told).printed(LINE);
     let made_up = [Step::Boxed(Bytes::from_static(b"a box")), Step::Done];
     story.liar.read("-r", PIPE, &made_up).told(1, NO_GOOD);

@@ -1,4 +1,4 @@
-//! Attestations ("vouchers"), by which managers verify each other's invitations.
+//! Attestations ("attestations"), by which managers verify each other's invitations.
 //!
 //! The satellite keeps the list of authorized keys. It could add a key of its own, call somebody a manager
 //! who is none, claim that a key has not expired, or show a revoked machine under another name. So the
@@ -14,7 +14,7 @@ use skypipe_broker::keys::seed::Pair;
 use skypipe_broker::protocol::{KeyInfo, PublicKey, Rights};
 
 /// The purpose from which the attestation key is derived.
-const PURPOSE: &[u8] = b"skypipe voucher 2";
+const PURPOSE: &[u8] = b"skypipe attestation 2";
 
 /// What is attested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Claim<'a> {
     /// The key's name. It is empty for the phrase.
     pub name: &'a str,
     /// The public encryption key, for which keyrings are sealed.
-    pub boxing: PublicKey,
+    pub encryption: PublicKey,
     /// What the key allows.
     pub rights: Rights,
     /// When the key expires, in seconds since 1970 (UTC).
@@ -35,7 +35,7 @@ impl<'a> Claim<'a> {
     pub fn of(key: &'a KeyInfo) -> Self {
         Self {
             name: &key.name,
-            boxing: key.boxing,
+            encryption: key.encryption,
             rights: key.rights,
             expires: key.expires,
         }
@@ -43,10 +43,10 @@ impl<'a> Claim<'a> {
 
     /// The claim about a phrase: whoever knows it may do everything.
     #[must_use]
-    pub fn of_phrase(boxing: PublicKey) -> Self {
+    pub fn of_phrase(encryption: PublicKey) -> Self {
         Self {
             name: "",
-            boxing,
+            encryption,
             rights: Rights::ALL,
             expires: None,
         }
@@ -62,8 +62,8 @@ impl<'a> Claim<'a> {
 
     /// Whether this is a manager's attestation for this generation.
     #[must_use]
-    pub fn is_vouched(&self, managing: &Pair, epoch: u32, voucher: &[u8]) -> bool {
-        hmac::verify(&key(managing), &self.content(epoch), voucher).is_ok()
+    pub fn is_attested(&self, managing: &Pair, epoch: u32, attestation: &[u8]) -> bool {
+        hmac::verify(&key(managing), &self.content(epoch), attestation).is_ok()
     }
 
     /// The authenticated bytes. Only the name, which comes last, has a variable length.
@@ -77,7 +77,7 @@ impl<'a> Claim<'a> {
         let expires = self.expires.unwrap_or_default().to_be_bytes();
         let parts = [
             &epoch.to_be_bytes()[..],
-            &self.boxing.0,
+            &self.encryption.0,
             &flags,
             &expires,
             self.name.as_bytes(),
@@ -102,7 +102,7 @@ mod tests {
 
     const CLAIM: Claim<'_> = Claim {
         name: "tv",
-        boxing: PublicKey([7; 32]),
+        encryption: PublicKey([7; 32]),
         rights: Rights {
             read: true,
             write: false,
@@ -115,17 +115,20 @@ mod tests {
     fn a_voucher_is_for_one_machine_its_name_its_rights_its_time_and_one_generation() {
         let managing = |byte| Seed::new(Secret::new([byte; 32])).managing();
         let ours = managing(1);
-        let voucher = CLAIM.vouch(&ours, 3);
-        assert!(CLAIM.is_vouched(&ours, 3, &voucher));
-        assert!(!CLAIM.is_vouched(&ours, 2, &voucher) && !CLAIM.is_vouched(&ours, 4, &voucher));
-        assert!(!CLAIM.is_vouched(&managing(2), 3, &voucher));
+        let attestation = CLAIM.vouch(&ours, 3);
+        assert!(CLAIM.is_attested(&ours, 3, &attestation));
+        assert!(
+            !CLAIM.is_attested(&ours, 2, &attestation)
+                && !CLAIM.is_attested(&ours, 4, &attestation)
+        );
+        assert!(!CLAIM.is_attested(&managing(2), 3, &attestation));
         let others = [
             Claim {
                 name: "tv2",
                 ..CLAIM
             },
             Claim {
-                boxing: PublicKey([8; 32]),
+                encryption: PublicKey([8; 32]),
                 ..CLAIM
             },
             Claim {
@@ -142,9 +145,9 @@ mod tests {
             },
         ];
         for other in others {
-            assert!(!other.is_vouched(&ours, 3, &voucher), "{other:?}");
+            assert!(!other.is_attested(&ours, 3, &attestation), "{other:?}");
         }
-        assert!(!CLAIM.is_vouched(&ours, 3, &voucher[1..]));
-        assert!(!CLAIM.is_vouched(&ours, 3, b""));
+        assert!(!CLAIM.is_attested(&ours, 3, &attestation[1..]));
+        assert!(!CLAIM.is_attested(&ours, 3, b""));
     }
 }

@@ -1,7 +1,7 @@
-//! Sealed keyrings ("boxes"): a keyring for one machine, stored by a satellite that can neither read nor
+//! Sealed keyrings : a keyring for one machine, stored by a satellite that can neither read nor
 //! forge it.
 //!
-//! This module owns their form. [`super::keyring`] decides who gets which keys. How a box travels is not
+//! This module owns their form. [`super::keyring`] decides who gets which keys. How a sealed keyring travels is not
 //! known here.
 //!
 //! | bytes | content |
@@ -10,13 +10,13 @@
 //! | 32 | HPKE's encapsulated key, from the managing key to the machine's encryption key |
 //! | the rest | the keyring, sealed with AES-256-GCM; its last 16 bytes are the tag |
 //!
-//! The AES key is what HPKE in Auth mode exports for `skypipe box key`. It is made from fresh entropy for
-//! each box and used for this box alone, so the nonce can be zero. The first 33 bytes are authenticated
+//! The AES key is what HPKE in Auth mode exports for `skypipe sealed keyring key`. It is made from fresh entropy for
+//! each sealed keyring and used for this sealed keyring alone, so the nonce can be zero. The first 33 bytes are authenticated
 //! with the rest.
 //!
-//! A machine knows the managing key's public key from its invitation, so a box made by anyone else does not
-//! open. There are two limits. The holder of the machine's own secret can make boxes for it that look
-//! genuine, but already is that machine, in effect. And a satellite can hand out an older box instead of
+//! A machine knows the managing key's public key from its invitation, so a sealed keyring made by anyone else does not
+//! open. There are two limits. The holder of the machine's own secret can make sealed keyrings for it that look
+//! genuine, but already is that machine, in effect. And a satellite can hand out an older sealed keyring instead of
 //! the newest: a running client never goes back, but cannot know what was current before it started.
 
 use std::error::Error;
@@ -35,18 +35,18 @@ const VERSION: u8 = 1;
 /// The length of the unencrypted part, in bytes.
 const HEADER: usize = 1 + LENGTH;
 
-/// The longest box, in bytes: a manager's, with the maximum number of epochs. It is far below the 16 KiB
+/// The longest sealed keyring, in bytes: a manager's, with the maximum number of epochs. It is far below the 16 KiB
 /// that a satellite accepts.
-pub const MAX_BOX: usize = HEADER + MAX_ENCODED + aead::TAG;
+pub const MAX_KEYRING: usize = HEADER + MAX_ENCODED + aead::TAG;
 
-const _: () = assert!(MAX_BOX < 16 << 10);
+const _: () = assert!(MAX_KEYRING < 16 << 10);
 
 const PURPOSE: Purpose<'_> = Purpose {
     info: b"skypipe box 1",
     export: b"skypipe box key",
 };
 
-/// Why a box cannot be made or opened.
+/// Why a sealed keyring cannot be made or opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The public key of its recipient or sender is invalid.
@@ -63,11 +63,11 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Key => "the machine's public key is no such key",
-            Self::Version => "the box is of another version of skypipe",
+            Self::Version => "the sealed keyring is of another version of skypipe",
             Self::Seal => {
-                "the box is not from this machine's manager, not for this machine, or damaged"
+                "the sealed keyring is not from this machine's manager, not for this machine, or damaged"
             }
-            Self::Content => "what is in the box makes no sense",
+            Self::Content => "the content of the sealed keyring makes no sense",
         })
     }
 }
@@ -89,28 +89,28 @@ pub fn seal(
     let (encapsulated, key) = kem::send(to, &Proof::Sender(&managing.secret), PURPOSE, entropy)
         .map_err(|_| Fault::Key)?;
     let mut sealed = content.encode_with_room(aead::TAG);
-    let mut boxed = Vec::with_capacity(HEADER + sealed.len() + aead::TAG);
-    boxed.push(VERSION);
-    boxed.extend(encapsulated);
-    aead::seal(&key, &boxed, &mut sealed);
-    boxed.extend_from_slice(&sealed);
-    Ok(boxed)
+    let mut sealed_keyring = Vec::with_capacity(HEADER + sealed.len() + aead::TAG);
+    sealed_keyring.push(VERSION);
+    sealed_keyring.extend(encapsulated);
+    aead::seal(&key, &sealed_keyring, &mut sealed);
+    sealed_keyring.extend_from_slice(&sealed);
+    Ok(sealed_keyring)
 }
 
-/// Opens a box for the machine with the encryption key pair `own`. `managing` is the managing key's public
+/// Opens a sealed keyring for the machine with the encryption key pair `own`. `managing` is the managing key's public
 /// key, as the machine's invitation names it.
 ///
 /// # Errors
 ///
 /// Why it does not open.
-pub fn open(boxed: &[u8], own: &Pair, managing: &[u8; LENGTH]) -> Result<Keyring, Fault> {
-    let (header, sealed) = boxed.split_at_checked(HEADER).ok_or(Fault::Seal)?;
+pub fn open(sealed_keyring: &[u8], own: &Pair, managing: &[u8; LENGTH]) -> Result<Keyring, Fault> {
+    let (header, sealed) = sealed_keyring.split_at_checked(HEADER).ok_or(Fault::Seal)?;
     let (version, encapsulated) = header.split_first_chunk().ok_or(Fault::Seal)?;
     let encapsulated = encapsulated.try_into().map_err(|_| Fault::Seal)?;
     if *version != [VERSION] {
         return Err(Fault::Version);
     }
-    if boxed.len() > MAX_BOX {
+    if sealed_keyring.len() > MAX_KEYRING {
         return Err(Fault::Seal);
     }
     let key = kem::receive(&own.secret, encapsulated, &Proof::Sender(managing), PURPOSE)

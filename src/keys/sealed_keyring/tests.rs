@@ -21,7 +21,7 @@ fn founder(renewals: u8) -> (Pair, Keyring) {
     (founder.managing(), keyring)
 }
 
-/// A box that contains these bytes instead of a keyring.
+/// A sealed keyring that contains these bytes instead of a keyring.
 fn boxed(content: &[u8], to: &Pair, managing: &Pair) -> Vec<u8> {
     let (encapsulated, key) = kem::send(
         &to.public,
@@ -39,20 +39,20 @@ fn boxed(content: &[u8], to: &Pair, managing: &Pair) -> Vec<u8> {
 #[test]
 fn what_is_boxed_is_unboxed() {
     let (managing, keyring) = founder(3);
-    let own = seed(2).boxing();
+    let own = seed(2).encryption();
     for content in [
         keyring.for_writer(),
         keyring.for_reader(),
         keyring.for_manager(),
     ] {
-        let boxed = seal(&content, &own.public, &managing, &entropy()).unwrap();
-        assert_eq!(open(&boxed, &own, &managing.public), Ok(content));
+        let sealed_keyring = seal(&content, &own.public, &managing, &entropy()).unwrap();
+        assert_eq!(open(&sealed_keyring, &own, &managing.public), Ok(content));
     }
 }
 
-/// The plaintext that a machine would see in a box if it decrypted the box by itself.
-fn clear(boxed: &[u8], own: &Pair, managing: &Pair) -> Vec<u8> {
-    let (header, sealed) = boxed.split_at(HEADER);
+/// The plaintext that a machine would see in a sealed keyring if it decrypted the sealed keyring by itself.
+fn clear(sealed_keyring: &[u8], own: &Pair, managing: &Pair) -> Vec<u8> {
+    let (header, sealed) = sealed_keyring.split_at(HEADER);
     let encapsulated = header[1..].try_into().unwrap();
     let key = kem::receive(
         &own.secret,
@@ -68,10 +68,10 @@ fn clear(boxed: &[u8], own: &Pair, managing: &Pair) -> Vec<u8> {
 #[test]
 fn a_writers_box_holds_no_reading_secret() {
     let (managing, keyring) = founder(3);
-    let own = seed(2).boxing();
+    let own = seed(2).encryption();
     let contains = |content: &Keyring, key: &Secret| {
-        let boxed = seal(content, &own.public, &managing, &entropy()).unwrap();
-        let clear = clear(&boxed, &own, &managing);
+        let sealed_keyring = seal(content, &own.public, &managing, &entropy()).unwrap();
+        let clear = clear(&sealed_keyring, &own, &managing);
         clear.windows(LENGTH).any(|window| window == key.as_bytes())
     };
     for epoch in keyring.epochs() {
@@ -85,7 +85,7 @@ fn a_writers_box_holds_no_reading_secret() {
     assert!(contains(&keyring.for_manager(), &managing.secret));
 }
 
-/// Satellites keep boxes while clients are updated, so the form must not change. The bytes were computed
+/// Satellites keep sealed keyrings while clients are updated, so the form must not change. The bytes were computed
 /// apart from this code, from the texts of RFC 9180 and MessagePack.
 #[test]
 fn the_form_of_a_box_stays() {
@@ -93,10 +93,13 @@ fn the_form_of_a_box_stays() {
         u8::try_from(at).unwrap()
     })));
     let content = Keyring::founder(&founder).for_writer();
-    let own = seed(0x44).boxing();
+    let own = seed(0x44).encryption();
     let managing = founder.managing();
-    let boxed = seal(&content, &own.public, &managing, &entropy()).unwrap();
-    let hex: Vec<_> = boxed.iter().map(|byte| format!("{byte:02x}")).collect();
+    let sealed_keyring = seal(&content, &own.public, &managing, &entropy()).unwrap();
+    let hex: Vec<_> = sealed_keyring
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     assert_eq!(
         hex.concat(),
         "01a04588b74683334f6e7670db45cca1288fc2c1499d78715d9456f5d99261a8235f6196b2c\
@@ -109,10 +112,10 @@ fn the_form_of_a_box_stays() {
 #[test]
 fn every_changed_bit_is_noticed() {
     let (managing, keyring) = founder(0);
-    let own = seed(2).boxing();
-    let boxed = seal(&keyring, &own.public, &managing, &entropy()).unwrap();
-    for bit in 0..boxed.len() * 8 {
-        let mut changed = boxed.clone();
+    let own = seed(2).encryption();
+    let sealed_keyring = seal(&keyring, &own.public, &managing, &entropy()).unwrap();
+    for bit in 0..sealed_keyring.len() * 8 {
+        let mut changed = sealed_keyring.clone();
         changed[bit / 8] ^= 1 << (bit % 8);
         let fault = if bit < 8 { Fault::Version } else { Fault::Seal };
         assert_eq!(open(&changed, &own, &managing.public), Err(fault));
@@ -122,14 +125,14 @@ fn every_changed_bit_is_noticed() {
 #[test]
 fn every_missing_or_added_byte_is_noticed() {
     let (managing, keyring) = founder(0);
-    let own = seed(2).boxing();
-    let boxed = seal(&keyring, &own.public, &managing, &entropy()).unwrap();
-    for length in 0..boxed.len() {
-        let cut = open(&boxed[..length], &own, &managing.public);
+    let own = seed(2).encryption();
+    let sealed_keyring = seal(&keyring, &own.public, &managing, &entropy()).unwrap();
+    for length in 0..sealed_keyring.len() {
+        let cut = open(&sealed_keyring[..length], &own, &managing.public);
         assert_eq!(cut, Err(Fault::Seal));
     }
-    for more in [1, MAX_BOX] {
-        let longer = [&*boxed, &vec![0; more]].concat();
+    for more in [1, MAX_KEYRING] {
+        let longer = [&*sealed_keyring, &vec![0; more]].concat();
         let opened = open(&longer, &own, &managing.public);
         assert_eq!(opened, Err(Fault::Seal));
     }
@@ -138,47 +141,56 @@ fn every_missing_or_added_byte_is_noticed() {
 #[test]
 fn a_box_from_anyone_but_the_manager_is_refused() {
     let (managing, keyring) = founder(1);
-    let own = seed(2).boxing();
+    let own = seed(2).encryption();
     let impostor = seed(3).managing();
-    let boxed = seal(&keyring.for_reader(), &own.public, &impostor, &entropy()).unwrap();
-    assert_eq!(open(&boxed, &own, &managing.public), Err(Fault::Seal));
-    assert!(open(&boxed, &own, &impostor.public).is_ok());
+    let sealed_keyring = seal(&keyring.for_reader(), &own.public, &impostor, &entropy()).unwrap();
+    assert_eq!(
+        open(&sealed_keyring, &own, &managing.public),
+        Err(Fault::Seal)
+    );
+    assert!(open(&sealed_keyring, &own, &impostor.public).is_ok());
     // Claiming the manager's public key without its secret key does not help.
     let claiming = Pair {
         public: managing.public,
         secret: impostor.secret,
     };
-    let boxed = seal(&keyring.for_reader(), &own.public, &claiming, &entropy()).unwrap();
-    assert_eq!(open(&boxed, &own, &managing.public), Err(Fault::Seal));
+    let sealed_keyring = seal(&keyring.for_reader(), &own.public, &claiming, &entropy()).unwrap();
+    assert_eq!(
+        open(&sealed_keyring, &own, &managing.public),
+        Err(Fault::Seal)
+    );
 }
 
 #[test]
 fn a_box_for_another_machine_is_refused() {
     let (managing, keyring) = founder(1);
-    let other = seed(2).boxing();
-    let boxed = seal(&keyring, &other.public, &managing, &entropy()).unwrap();
-    for own in [seed(3).boxing(), seed(2).managing(), managing.clone()] {
-        assert_eq!(open(&boxed, &own, &managing.public), Err(Fault::Seal));
+    let other = seed(2).encryption();
+    let sealed_keyring = seal(&keyring, &other.public, &managing, &entropy()).unwrap();
+    for own in [seed(3).encryption(), seed(2).managing(), managing.clone()] {
+        assert_eq!(
+            open(&sealed_keyring, &own, &managing.public),
+            Err(Fault::Seal)
+        );
     }
 }
 
 #[test]
 fn keys_that_are_none_are_refused() {
     let (managing, keyring) = founder(0);
-    let own = seed(2).boxing();
+    let own = seed(2).encryption();
     let none = [0; LENGTH];
     let made = seal(&keyring, &none, &managing, &entropy());
     assert_eq!(made, Err(Fault::Key));
-    let boxed = seal(&keyring, &own.public, &managing, &entropy()).unwrap();
-    assert_eq!(open(&boxed, &own, &none), Err(Fault::Seal));
-    let without = [&[VERSION], &none[..], &boxed[HEADER..]].concat();
+    let sealed_keyring = seal(&keyring, &own.public, &managing, &entropy()).unwrap();
+    assert_eq!(open(&sealed_keyring, &own, &none), Err(Fault::Seal));
+    let without = [&[VERSION], &none[..], &sealed_keyring[HEADER..]].concat();
     assert_eq!(open(&without, &own, &managing.public), Err(Fault::Seal));
 }
 
 #[test]
-fn genuine_boxes_of_nonsense_are_refused() {
+fn genuine_sealed_keyrings_of_nonsense_are_refused() {
     let (managing, keyring) = founder(0);
-    let own = seed(2).boxing();
+    let own = seed(2).encryption();
     for content in [&b""[..], b"nonsense", &keyring.encode()[1..]] {
         let nonsense = boxed(content, &own, &managing);
         let opened = open(&nonsense, &own, &managing.public);
@@ -191,24 +203,24 @@ fn genuine_boxes_of_nonsense_are_refused() {
 #[test]
 fn a_managing_key_that_is_not_the_senders_is_refused() {
     let (managing, _) = founder(0);
-    let own = seed(2).boxing();
+    let own = seed(2).encryption();
     let foreign = Keyring::founder(&seed(3));
-    let boxed = seal(&foreign, &own.public, &managing, &entropy()).unwrap();
-    let opened = open(&boxed, &own, &managing.public);
+    let sealed_keyring = seal(&foreign, &own.public, &managing, &entropy()).unwrap();
+    let opened = open(&sealed_keyring, &own, &managing.public);
     assert_eq!(opened, Err(Fault::Content));
 }
 
 #[test]
-fn boxes_show_nothing_and_differ_with_their_entropy() {
+fn sealed_keyrings_show_nothing_and_differ_with_their_entropy() {
     let (managing, keyring) = founder(1);
-    let own = seed(2).boxing();
+    let own = seed(2).encryption();
     let one = seal(&keyring, &own.public, &managing, &entropy()).unwrap();
     let other = Secret::new([0x34; LENGTH]);
     let other = seal(&keyring, &own.public, &managing, &other).unwrap();
     let clear = keyring.encode();
     let pieces = || clear.windows(8);
-    for boxed in [&one, &other] {
-        assert!(pieces().all(|piece| boxed.windows(8).all(|window| window != piece)));
+    for sealed_keyring in [&one, &other] {
+        assert!(pieces().all(|piece| sealed_keyring.windows(8).all(|window| window != piece)));
     }
     assert!(
         one[1..]
@@ -220,20 +232,23 @@ fn boxes_show_nothing_and_differ_with_their_entropy() {
 #[test]
 fn no_box_is_longer_than_said() {
     let (managing, keyring) = founder(70);
-    let own = seed(2).boxing();
-    let boxed = seal(&keyring, &own.public, &managing, &entropy()).unwrap();
-    assert_eq!(boxed.len(), HEADER + keyring.encode().len() + aead::TAG);
-    assert_eq!(boxed.capacity(), boxed.len());
+    let own = seed(2).encryption();
+    let sealed_keyring = seal(&keyring, &own.public, &managing, &entropy()).unwrap();
+    assert_eq!(
+        sealed_keyring.len(),
+        HEADER + keyring.encode().len() + aead::TAG
+    );
+    assert_eq!(sealed_keyring.capacity(), sealed_keyring.len());
     // Only epoch numbers of five bytes would make it longer.
-    assert!(boxed.len() <= MAX_BOX && boxed.len() > MAX_BOX - 5 * 64);
-    assert_eq!(open(&boxed, &own, &managing.public), Ok(keyring));
+    assert!(sealed_keyring.len() <= MAX_KEYRING && sealed_keyring.len() > MAX_KEYRING - 5 * 64);
+    assert_eq!(open(&sealed_keyring, &own, &managing.public), Ok(keyring));
 }
 
 proptest! {
     #[test]
     fn any_bytes_are_opened_without_a_panic(mut bytes in vec(any::<u8>(), 1..300)) {
         bytes[0] = VERSION;
-        let opened = open(&bytes, &seed(2).boxing(), &seed(1).managing().public);
+        let opened = open(&bytes, &seed(2).encryption(), &seed(1).managing().public);
         prop_assert_eq!(opened, Err(Fault::Seal));
     }
 }

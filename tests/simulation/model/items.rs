@@ -1,33 +1,33 @@
-//! Which turns a listener may be sent, and which it must still get.
+//! Which items a listener may be sent, and which it must still get.
 
 use skypipe_broker::protocol::{How, Mode};
 use uuid::Uuid;
 
 use super::choices::Choices;
 use super::{Feed, Pipe};
-use crate::simulation::facts::{Facts, Turn};
+use crate::simulation::facts::{Facts, Item};
 
 impl Pipe {
-    /// Checks a turn that the satellite sends, and applies it.
+    /// Checks an item that the satellite sends, and applies it.
     ///
     /// # Errors
     ///
     /// When the rules do not give it to this listener, or not yet.
-    pub fn turn(&mut self, listener: Uuid, turn: &Turn, facts: &Facts) -> Result<(), String> {
+    pub fn item(&mut self, listener: Uuid, item: &Item, facts: &Facts) -> Result<(), String> {
         let Some(listener) = self.listener(listener) else {
-            return Err("a turn for a listener that is not there".to_owned());
+            return Err("an item for a listener that is not there".to_owned());
         };
         if self.listeners[listener].done {
-            return Err("a turn after the last".to_owned());
+            return Err("an item after the last".to_owned());
         }
         self.listeners[listener].turned = true;
-        match turn {
-            Turn::Chunk {
+        match item {
+            Item::Chunk {
                 stream,
-                seq,
+                index,
                 missed,
-            } => self.chunk(listener, *stream, *seq, *missed, facts),
-            Turn::Ended {
+            } => self.chunk(listener, *stream, *index, *missed, facts),
+            Item::Ended {
                 stream,
                 at,
                 how,
@@ -49,7 +49,7 @@ impl Pipe {
                     ))
                 }
             }
-            Turn::Done { missed } => self.done(listener, *missed, facts),
+            Item::Done { missed } => self.done(listener, *missed, facts),
         }
     }
 
@@ -57,15 +57,15 @@ impl Pipe {
         &mut self,
         listener: usize,
         id: Uuid,
-        seq: u64,
+        index: u64,
         missed: u64,
         facts: &Facts,
     ) -> Result<(), String> {
         let stream = self
-            .part(id, seq)
+            .part(id, index)
             .ok_or("a chunk of a stream that is not there")?;
         self.follow_on(listener, stream)?;
-        self.in_order(listener, stream, seq, facts)?;
+        self.in_order(listener, stream, index, facts)?;
         let tap = self.listeners[listener].mode == Mode::Tap;
         let len = self.streams[stream].len;
         let feed = self
@@ -75,19 +75,19 @@ impl Pipe {
         let skipped = facts
             .streams
             .get(&id)
-            .map_or(0, |known| known.bytes(feed.sent, seq));
-        if seq >= end || seq < feed.sent || (seq > feed.sent && !tap) {
+            .map_or(0, |known| known.bytes(feed.sent, index));
+        if index >= end || index < feed.sent || (index > feed.sent && !tap) {
             let Feed { sent, .. } = feed;
             return Err(format!(
-                "chunk {seq}, but {sent} is next and there are {end}"
+                "chunk {index}, but {sent} is next and there are {end}"
             ));
         }
         if missed != skipped && !feed.loose {
             return Err(format!(
-                "{missed} bytes missed before chunk {seq}, not {skipped}"
+                "{missed} bytes missed before chunk {index}, not {skipped}"
             ));
         }
-        feed.sent = seq + 1;
+        feed.sent = index + 1;
         Ok(())
     }
 
@@ -135,7 +135,7 @@ impl Pipe {
     fn done(&mut self, listener: usize, missed: u64, facts: &Facts) -> Result<(), String> {
         let known = &self.listeners[listener];
         if known.waits || known.accepting {
-            return Err("the last turn, but it is not at its end".to_owned());
+            return Err("the last item, but it is not at its end".to_owned());
         }
         let mut skipped = 0;
         for feed in known
@@ -150,16 +150,16 @@ impl Pipe {
                         .get(&id)
                         .map_or(0, |it| it.bytes(feed.sent, limit));
                 }
-                _ => return Err(format!("the last turn, but {feed:?} is not sent")),
+                _ => return Err(format!("the last item, but {feed:?} is not sent")),
             }
         }
         if missed != skipped && !known.feeds.iter().any(|feed| feed.loose) {
             return Err(format!(
-                "{missed} bytes missed before the last turn, not {skipped}"
+                "{missed} bytes missed before the last item, not {skipped}"
             ));
         }
         if let Some(stream) = self.next_claim(listener) {
-            return Err(format!("the last turn, but it is to get stream {stream}"));
+            return Err(format!("the last item, but it is to get stream {stream}"));
         }
         self.listeners[listener].done = true;
         Ok(())
@@ -203,7 +203,7 @@ impl Pipe {
         None
     }
 
-    /// A turn of a stream in its backlog shows that a `--follow` has claimed the stream.
+    /// An item of a stream in its backlog shows that a `--follow` has claimed the stream.
     fn follow_on(&mut self, listener: usize, stream: usize) -> Result<(), String> {
         if self.feed_of(listener, stream).is_none() && self.next_claim(listener) == Some(stream) {
             // A claim by a follower affects no tap, so there is no choice.
@@ -230,7 +230,7 @@ impl Pipe {
         &self,
         listener: usize,
         stream: usize,
-        seq: u64,
+        index: u64,
         facts: &Facts,
     ) -> Result<(), String> {
         let known = &self.listeners[listener];
@@ -245,16 +245,16 @@ impl Pipe {
             return Ok(());
         };
         let goes_on = facts.listeners[&known.id]
-            .turns
+            .items
             .iter()
             .rev()
-            .find_map(|turn| match turn {
-                Turn::Chunk {
+            .find_map(|item| match item {
+                Item::Chunk {
                     stream: id,
-                    seq: last,
+                    index: last,
                     ..
                 } => Some((*id, *last)),
-                Turn::Ended { .. } | Turn::Done { .. } => None,
+                Item::Ended { .. } | Item::Done { .. } => None,
             });
         let open_line = goes_on.is_some_and(|(id, last)| {
             let tail = facts
@@ -262,13 +262,13 @@ impl Pipe {
                 .get(&id)
                 .and_then(|it| it.chunk(last))
                 .map_or(0, |it| it.tail);
-            tail > 0 && last + 1 == seq && self.part(id, seq) == Some(stream)
+            tail > 0 && last + 1 == index && self.part(id, index) == Some(stream)
         });
         if *oldest >= stream || open_line {
             Ok(())
         } else {
             Err(format!(
-                "chunk {seq} of stream {stream} before the older stream {oldest}"
+                "chunk {index} of stream {stream} before the older stream {oldest}"
             ))
         }
     }
@@ -292,6 +292,6 @@ impl Pipe {
         }
         let surely = known.feeds.iter().filter(|feed| !feed.loose);
         let all = surely.clone().all(Feed::is_sent) || known.mode == Mode::Tap;
-        (!known.accepting && all).then(|| "its last turn".to_owned())
+        (!known.accepting && all).then(|| "its last item".to_owned())
     }
 }

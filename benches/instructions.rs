@@ -17,10 +17,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skypipe_broker::broker::{Broker, Input, Output, Peer, Settings};
-use skypipe_broker::protocol::{
+use skypipe_broker::store::Memory;
+use skypipe_protocol::{
     Confirm, Data, Finish, Hello, How, Listen, MAGIC, Mode, Open, REVISION, Request, cost, encode,
 };
-use skypipe_broker::store::Memory;
 use uuid::Uuid;
 
 /// Tells the program that Callgrind runs it, and with how many pipes.

@@ -2,7 +2,7 @@
 //!
 //! This module owns the commands about keys. A token, a phrase or a listing goes to stdout; messages about
 //! it go to stderr. The satellite can neither read nor forge what it stores for these commands
-//! ([`crate::keys`]).
+//! ([`crate::crypto`]).
 
 pub mod enroll;
 pub mod invite;
@@ -16,10 +16,10 @@ pub mod revoke;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use skypipe_broker::keys::secret::Secret;
-use skypipe_broker::keys::seed::Pair;
-use skypipe_broker::keys::token::Token;
-use skypipe_broker::protocol::{KeyInfo, NewKeyring, OwnKey, PublicKey, Reply, Rights};
+use skypipe_protocol::secret::Secret;
+use skypipe_protocol::seed::Pair;
+use skypipe_protocol::token::Token;
+use skypipe_protocol::{KeyInfo, NewKeyring, OwnKey, PublicKey, Reply, Rights};
 use skypipe_satellite::randomness;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -27,9 +27,9 @@ use zeroize::Zeroizing;
 pub use self::listing::list;
 
 use crate::config::{self, Place};
+use crate::crypto::attestation::Claim;
+use crate::crypto::{Identity, Keyring, sealed_keyring};
 use crate::exit::{DONE, Failure, UNREACHABLE};
-use crate::keys::attestation::Claim;
-use crate::keys::{Identity, Keyring, sealed_keyring};
 use crate::queries::inquire;
 use crate::report::hint;
 use crate::session::{Question, Timeouts};

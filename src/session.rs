@@ -20,10 +20,10 @@
 //! ```
 
 mod asking;
-mod cargo;
 mod compressing;
 mod interface;
 mod listening;
+mod outbox;
 mod plain;
 mod room;
 #[cfg(test)]
@@ -33,9 +33,9 @@ mod writing;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::keys::Keyring;
+use crate::crypto::Keyring;
 use bytes::Bytes;
-use skypipe_broker::protocol::{
+use skypipe_protocol::{
     Code, Hello, Limits, MAGIC, MAX_CHUNK, MIN_SEND, OwnKey, REVISION, Reply, Request, decode,
     encode,
 };

@@ -1,12 +1,12 @@
 //! A client that is a bare socket: it holds only what the protocol requires.
 
 use skypipe::config::{Place, invited};
-use skypipe_broker::keys::seed::SigningPair;
-use skypipe_broker::protocol::{
+use skypipe_protocol::seed::SigningPair;
+use skypipe_protocol::{
     Code, Confirm, Data, Finish, Hello, How, Listen, MAGIC, Mode, Open, REVISION, Reply, Request,
     Resume, decode, encode,
 };
-use skypipe_broker::tls::Layer;
+use skypipe_transport::tls::Layer;
 use uuid::Uuid;
 
 /// More bytes than a listener of these benchmarks ever receives.

@@ -46,7 +46,6 @@ use self::absent::Absent;
 use self::budget::MemoryBudget;
 use self::clients::Clients;
 use self::durability::Saving;
-pub use self::inflow::FREE_FRAME;
 use self::inflow::Inflow;
 pub use self::interface::{Input, Output, Peer, Settings};
 use self::key_admin::Unsaved;
@@ -58,12 +57,14 @@ pub use self::upkeep::most_clients;
 use self::work::Work;
 use crate::keys::{KeyId, KeyRegistry};
 use crate::pipe::{Context, Effects, ListenerKey, Pipe};
+pub use crate::protocol::FREE_FRAME;
 use crate::protocol::{
     self, Code, Confirm, Data, Finish, Hello, Limits, Listen, MAGIC, MAX_CHUNK, Open, REVISION,
-    Reply, Request, decode, encode, v01,
+    Reply, Request, decode, encode,
 };
 use crate::store::{Store, StreamKey};
 use crate::text;
+use crate::v01;
 
 /// Time since the satellite started; the loop around supplies it.
 pub type Now = Duration;

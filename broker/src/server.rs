@@ -50,7 +50,7 @@ use crate::borrowing::BorrowedIo;
 use crate::broker::{Broker, FREE_FRAME, Input, Now, Output, Peer};
 use crate::frame::{self, Sent};
 use crate::keys::KeyId;
-use crate::keys::seed::SigningPair;
+use crate::protocol::seed::SigningPair;
 use crate::protocol::{MAX_CHUNK, MAX_UNCONFIRMED};
 use crate::store::Store;
 

@@ -10,17 +10,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skypipe_broker::broker::{Broker, Settings};
-use skypipe_broker::frame::{self, Sent};
 use skypipe_broker::keys::KeyRegistry;
-use skypipe_broker::keys::secret::Secret;
-use skypipe_broker::keys::seed::SigningPair;
-use skypipe_broker::protocol::{
+use skypipe_broker::server::{Edge, Server};
+use skypipe_broker::store::Memory;
+use skypipe_protocol::secret::Secret;
+use skypipe_protocol::seed::SigningPair;
+use skypipe_protocol::{
     Data, Hello, Listen, MAGIC, MAX_CHUNK, Mode, NewKey, Open, PublicKey, REVISION, Reply, Request,
     Rights, decode, encode,
 };
-use skypipe_broker::server::{Edge, Server};
-use skypipe_broker::store::Memory;
-use skypipe_broker::tls::{Ending, Layer};
+use skypipe_transport::frame::{self, Sent};
+use skypipe_transport::tls::{Ending, Layer};
 use uuid::Uuid;
 
 /// How long a test waits for something that must happen, in milliseconds.

@@ -8,10 +8,10 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use skypipe_broker::keys::address::Address;
-use skypipe_broker::keys::public_keys::PublicKeys;
-use skypipe_broker::protocol::{KeyInfo, MAX_KEY_NAME, NewKey, PublicKey, Reply};
-use skypipe_broker::text::json;
+use skypipe_protocol::address::Address;
+use skypipe_protocol::public_keys::PublicKeys;
+use skypipe_protocol::text::json;
+use skypipe_protocol::{KeyInfo, MAX_KEY_NAME, NewKey, PublicKey, Reply};
 
 use super::{Member, wall};
 use crate::cli::Invite;
@@ -157,7 +157,7 @@ impl Enrolled {
 
 #[cfg(test)]
 mod tests {
-    use skypipe_broker::protocol::{Holds, Rights};
+    use skypipe_protocol::{Holds, Rights};
 
     use super::*;
 

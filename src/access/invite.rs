@@ -2,16 +2,16 @@
 
 use std::net::IpAddr;
 
-use skypipe_broker::keys::address::Address;
-use skypipe_broker::keys::seed::Seed;
-use skypipe_broker::keys::token::{Kind, Token};
-use skypipe_broker::protocol::{NewKey, NewKeyring, OwnKey, PublicKey, Reply};
+use skypipe_protocol::address::Address;
+use skypipe_protocol::seed::Seed;
+use skypipe_protocol::token::{Kind, Token};
+use skypipe_protocol::{NewKey, NewKeyring, OwnKey, PublicKey, Reply};
 
 use super::{Member, enroll, new_keyring, random, wall};
 use crate::cli::Invite;
+use crate::crypto::Fault;
+use crate::crypto::attestation::Claim;
 use crate::exit::{DONE, Failure};
-use crate::keys::Fault;
-use crate::keys::attestation::Claim;
 use crate::output;
 use crate::report::{hint, notice};
 use crate::session::Question;

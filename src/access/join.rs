@@ -5,18 +5,18 @@ use std::fs::{self, File};
 use std::io::{self, IsTerminal as _, Read as _};
 use std::path::Path;
 
-use skypipe_broker::keys::token::{Kind, Token};
-use skypipe_broker::protocol::{OwnKey, Reply};
+use skypipe_protocol::token::{Kind, Token};
+use skypipe_protocol::{OwnKey, Reply};
 use zeroize::Zeroizing;
 
 use super::prompt::prompt;
 use super::{Member, new_keyring};
 use crate::config::{self, Place};
+use crate::crypto::attestation::Claim;
+use crate::crypto::phrase::Phrase;
+use crate::crypto::sealed_keyring;
+use crate::crypto::wrapping::Wrapped;
 use crate::exit::{DONE, Failure};
-use crate::keys::attestation::Claim;
-use crate::keys::phrase::Phrase;
-use crate::keys::sealed_keyring;
-use crate::keys::wrapping::Wrapped;
 use crate::private_file;
 use crate::provision::record::{self, Deployed};
 use crate::report::{notice, words};

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use skypipe_broker::protocol::KeyInfo;
-use skypipe_broker::text::{cell, count, pipe_cell};
+use skypipe_protocol::KeyInfo;
+use skypipe_protocol::text::{cell, count, pipe_cell};
 
 use super::Member;
 use crate::exit::Failure;
@@ -99,7 +99,7 @@ fn time(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use skypipe_broker::protocol::{Holds, PublicKey, Rights};
+    use skypipe_protocol::{Holds, PublicKey, Rights};
 
     use super::*;
 

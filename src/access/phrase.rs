@@ -1,16 +1,16 @@
 //! `--phrase` and `--no-phrase`: whether machines can join with only an access key and a phrase.
 
 use bytes::Bytes;
-use skypipe_broker::keys::seed::{Pair, Seed};
-use skypipe_broker::protocol::{Phrase as Kept, PublicKey};
+use skypipe_protocol::seed::{Pair, Seed};
+use skypipe_protocol::{Phrase as Kept, PublicKey};
 use skypipe_satellite::randomness;
 
 use super::{Member, random};
+use crate::crypto::attestation::Claim;
+use crate::crypto::phrase::Phrase;
+use crate::crypto::wrapping::Wrapped;
+use crate::crypto::{Keyring, sealed_keyring};
 use crate::exit::{DONE, Failure};
-use crate::keys::attestation::Claim;
-use crate::keys::phrase::Phrase;
-use crate::keys::wrapping::Wrapped;
-use crate::keys::{Keyring, sealed_keyring};
 use crate::output;
 use crate::report::notice;
 use crate::session::Question;

@@ -8,9 +8,9 @@
 //! include the new key. Then come managers, so that as many as possible can continue if this machine is
 //! lost on the way. Readers follow, and writers come last: whatever is sealed with a key can then be read.
 
-use skypipe_broker::keys::seed::Pair;
-use skypipe_broker::protocol::{KeyInfo, OwnKey, Phrase, Reply};
-use skypipe_broker::text::normal;
+use skypipe_protocol::seed::Pair;
+use skypipe_protocol::text::normal;
+use skypipe_protocol::{KeyInfo, OwnKey, Phrase, Reply};
 use skypipe_satellite::randomness;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -18,9 +18,9 @@ use zeroize::Zeroizing;
 use super::phrase::seal;
 use super::prompt::confirm;
 use super::{Listed, Member, new_keyring, random, wall};
+use crate::crypto::Keyring;
+use crate::crypto::attestation::Claim;
 use crate::exit::Failure;
-use crate::keys::Keyring;
-use crate::keys::attestation::Claim;
 use crate::report::notice;
 use crate::session::Question;
 
@@ -241,7 +241,7 @@ fn in_order(mut keys: Vec<KeyInfo>) -> Vec<KeyInfo> {
 
 #[cfg(test)]
 mod tests {
-    use skypipe_broker::protocol::{Holds, PublicKey, Rights};
+    use skypipe_protocol::{Holds, PublicKey, Rights};
 
     use super::*;
 

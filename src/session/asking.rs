@@ -1,9 +1,9 @@
 //! One question and its answer. A question is never sent twice, because its action must not be repeated.
 
 use bytes::Bytes;
-use skypipe_broker::protocol::{MAX_KEYS_PAGE, MAX_NAME, MAX_PAGE, Reply, Request};
+use skypipe_protocol::{MAX_KEYS_PAGE, MAX_NAME, MAX_PAGE, Reply, Request};
 
-use crate::seal::Order;
+use crate::crypto::seal::Order;
 
 use super::{Common, Output, Question, Stage};
 

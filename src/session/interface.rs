@@ -5,11 +5,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use skypipe_broker::protocol::{Mode, NewKey, NewKeyring, Phrase, Reply};
+use skypipe_protocol::{Mode, NewKey, NewKeyring, Phrase, Reply};
 use uuid::Uuid;
 
 use super::{Compression, Plain};
-use crate::keys::Identity;
+use crate::crypto::Identity;
 
 /// What the session is for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
-use skypipe_broker::protocol::{
+use skypipe_protocol::text;
+use skypipe_protocol::{
     Code, Confirm, How, Listen, MAX_CHUNK, MAX_PROGRESS, MAX_UNCONFIRMED, Mode, Progress, Reply,
     Request, Resume, cost,
 };
-use skypipe_broker::text;
 use uuid::Uuid;
 
 use self::proof::Reader;

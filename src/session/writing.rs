@@ -7,17 +7,17 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use skypipe_broker::protocol::{
+use skypipe_protocol::text;
+use skypipe_protocol::{
     CHUNK_OVERHEAD, Code, Data, Finish, How, MAX_CHUNK, MIN_SEND, Open, Outcome, Reply, Request,
     cost,
 };
-use skypipe_broker::text;
 
-use crate::keys::Keyring;
-use crate::seal::Packer;
+use crate::crypto::Keyring;
+use crate::crypto::seal::Packer;
 
-use super::cargo::{Cargo, Piece, Seal};
 use super::compressing::{Compressing, Compression};
+use super::outbox::{Outgoing, Seal, Unsent};
 use super::room::{Pause, named, no_room};
 use super::{CommandEnd, Common, Input, LARGE, Now, Output, Signal, chunk_limit};
 
@@ -61,7 +61,7 @@ const SLOW: Duration = Duration::from_secs(2);
 /// A chunk that was sent and is not acknowledged.
 #[derive(Debug)]
 struct Sent {
-    cargo: Cargo,
+    outgoing: Outgoing,
     /// The length of the unfinished line at its end, in bytes.
     tail: u64,
     at: Now,
@@ -101,7 +101,7 @@ pub(super) struct Writer {
     /// The packer with its level, once it was needed.
     packer: Option<(i32, Packer)>,
     /// Data that was read and not sent, or has to be sent again.
-    unsent: VecDeque<Piece>,
+    unsent: VecDeque<Unsent>,
     /// The size of `unsent` in wire bytes.
     unsent_bytes: usize,
     /// Sent and unacknowledged chunks. The first begins at the offset `acked`.
@@ -197,7 +197,7 @@ impl Writer {
     pub fn is_busy(&self) -> bool {
         self.sent
             .front()
-            .is_some_and(|sent| sent.cargo.wire.len() >= LARGE)
+            .is_some_and(|sent| sent.outgoing.wire.len() >= LARGE)
     }
 
     pub fn deadline(&self) -> Option<Now> {
@@ -249,9 +249,9 @@ impl Writer {
     pub fn happened(&mut self, common: &mut Common, input: Input) {
         match input {
             Input::Read(plain) if !plain.is_empty() => {
-                let piece = Piece::Read(plain);
-                self.unsent_bytes += self.seal.wire_len(&piece);
-                self.unsent.push_back(piece);
+                let unsent = Unsent::Read(plain);
+                self.unsent_bytes += self.seal.wire_len(&unsent);
+                self.unsent.push_back(unsent);
             }
             Input::ReadEnd | Input::CommandEnded(CommandEnd::Exited(0)) => self.read_end(common),
             Input::ReadFailed(why) => {
@@ -435,22 +435,22 @@ impl Writer {
         while self.sent_bytes > next
             && let Some(mut lost) = self.sent.pop_back()
         {
-            self.held -= lost.cargo.plain.len();
-            let start = self.sent_bytes - lost.cargo.wire.len() as u64;
+            self.held -= lost.outgoing.plain.len();
+            let start = self.sent_bytes - lost.outgoing.wire.len() as u64;
             let arrived = usize::try_from(next.saturating_sub(start)).unwrap_or(usize::MAX);
-            let had = lost.cargo.split_to(arrived);
+            let had = lost.outgoing.split_to(arrived);
             if had.wire.len() != arrived {
                 return false;
             }
-            self.sent_bytes -= lost.cargo.wire.len() as u64;
-            self.unsent_bytes += lost.cargo.wire.len();
-            self.unsent.push_front(Piece::Sent(lost.cargo));
+            self.sent_bytes -= lost.outgoing.wire.len() as u64;
+            self.unsent_bytes += lost.outgoing.wire.len();
+            self.unsent.push_front(Unsent::Sent(lost.outgoing));
             if !had.is_empty() {
                 let before = self.sent.back().map_or(self.acked_tail, |sent| sent.tail);
                 let tail = had.plain.tail(before);
-                let (cargo, at) = (had, lost.at);
-                self.held += cargo.plain.len();
-                self.sent.push_back(Sent { cargo, tail, at });
+                let (outgoing, at) = (had, lost.at);
+                self.held += outgoing.plain.len();
+                self.sent.push_back(Sent { outgoing, tail, at });
             }
         }
         self.tail = self.sent.back().map_or(self.acked_tail, |sent| sent.tail);
@@ -461,31 +461,31 @@ impl Writer {
     /// valid, like [`take_back`](Self::take_back).
     fn skip_to(&mut self, next: u64, now: Now) -> bool {
         while self.sent_bytes < next {
-            let Some(Piece::Sent(mut cargo)) = self.unsent.pop_front() else {
+            let Some(Unsent::Sent(mut outgoing)) = self.unsent.pop_front() else {
                 return false;
             };
-            self.unsent_bytes -= cargo.wire.len();
+            self.unsent_bytes -= outgoing.wire.len();
             let missing = usize::try_from(next - self.sent_bytes).unwrap_or(usize::MAX);
-            if missing < cargo.wire.len() {
-                let had = cargo.split_to(missing);
-                self.unsent_bytes += cargo.wire.len();
-                self.unsent.push_front(Piece::Sent(cargo));
-                cargo = had;
+            if missing < outgoing.wire.len() {
+                let had = outgoing.split_to(missing);
+                self.unsent_bytes += outgoing.wire.len();
+                self.unsent.push_front(Unsent::Sent(outgoing));
+                outgoing = had;
             }
-            self.sent_bytes += cargo.wire.len() as u64;
-            if cargo.is_empty() {
+            self.sent_bytes += outgoing.wire.len() as u64;
+            if outgoing.is_empty() {
                 return false;
             }
-            self.note_sent(cargo, now);
+            self.note_sent(outgoing, now);
         }
         true
     }
 
-    fn note_sent(&mut self, cargo: Cargo, at: Now) {
-        self.tail = cargo.plain.tail(self.tail);
-        self.held += cargo.plain.len();
+    fn note_sent(&mut self, outgoing: Outgoing, at: Now) {
+        self.tail = outgoing.plain.tail(self.tail);
+        self.held += outgoing.plain.len();
         let tail = self.tail;
-        self.sent.push_back(Sent { cargo, tail, at });
+        self.sent.push_back(Sent { outgoing, tail, at });
     }
 
     fn acknowledged(&mut self, common: &mut Common, next: u64) {
@@ -493,18 +493,18 @@ impl Writer {
             && let Some(mut sent) = self.sent.pop_front()
         {
             let missing = usize::try_from(next - self.acked).unwrap_or(usize::MAX);
-            if missing < sent.cargo.wire.len() {
+            if missing < sent.outgoing.wire.len() {
                 // Part of a chunk is acknowledged, as after a restart.
-                let done = sent.cargo.split_to(missing);
+                let done = sent.outgoing.split_to(missing);
                 self.held -= done.plain.len();
                 self.acked += done.wire.len() as u64;
                 self.acked_tail = done.plain.tail(self.acked_tail);
                 self.sent.push_front(sent);
                 return common.progress();
             }
-            let plain = sent.cargo.plain.len();
+            let plain = sent.outgoing.plain.len();
             self.held -= plain;
-            self.acked += sent.cargo.wire.len() as u64;
+            self.acked += sent.outgoing.wire.len() as u64;
             self.acked_tail = sent.tail;
             let more = !self.unsent.is_empty();
             self.compressing.acked(common.now, self.acked, plain, more);
@@ -545,8 +545,8 @@ impl Writer {
         if !self.is_attached {
             return;
         }
-        while let Some(cargo) = self.take_piece(common) {
-            self.send_chunk(common, cargo);
+        while let Some(outgoing) = self.take_unsent(common) {
+            self.send_chunk(common, outgoing);
         }
         let requested = self.want();
         if requested > self.limit && requested > self.asked {
@@ -562,14 +562,14 @@ impl Writer {
         self.finish(common);
     }
 
-    fn send_chunk(&mut self, common: &mut Common, cargo: Cargo) {
-        let (at, wire) = (self.sent_bytes, cargo.wire.clone());
+    fn send_chunk(&mut self, common: &mut Common, outgoing: Outgoing) {
+        let (at, wire) = (self.sent_bytes, outgoing.wire.clone());
         self.sent_bytes += wire.len() as u64;
         self.most_sent = self.most_sent.max(self.sent_bytes);
         self.spent += cost(wire.len());
         let requested = self.want();
         self.asked = self.asked.max(requested);
-        self.note_sent(cargo, common.now);
+        self.note_sent(outgoing, common.now);
         let data = Request::Data(Data {
             stream: common.config.id,
             at,
@@ -581,10 +581,10 @@ impl Writer {
 
     /// Splits off the front of `unsent` what fits into `most` wire bytes. Also returns whether some of the
     /// front piece is left.
-    fn take_front(&mut self, most: usize) -> Option<(Cargo, bool)> {
+    fn take_front(&mut self, most: usize) -> Option<(Outgoing, bool)> {
         let front = self.unsent.front_mut()?;
         let packer = match (self.compressing.level(), &front) {
-            (Some(level), Piece::Read(_)) if self.seal.can_pack() => {
+            (Some(level), Unsent::Read(_)) if self.seal.can_pack() => {
                 packer_of(&mut self.packer, level)
             }
             _ => None,
@@ -603,7 +603,7 @@ impl Writer {
     }
 
     /// The next chunk, as far as credit and line ends allow.
-    fn take_piece(&mut self, common: &Common) -> Option<Cargo> {
+    fn take_unsent(&mut self, common: &Common) -> Option<Outgoing> {
         let is_held = self.held >= HELD;
         if is_held || !self.compressing.lets_go(self.sent_bytes - self.acked) {
             return None;
@@ -612,21 +612,21 @@ impl Writer {
         let most = usize::try_from(credit).unwrap_or(usize::MAX);
         let most = most.min(self.chunk).min(chunk_limit(common));
         let before = self.seal.wire_len(self.unsent.front()?);
-        let (cargo, is_left) = self.take_front(most)?;
+        let (outgoing, is_left) = self.take_front(most)?;
         self.unsent_bytes -= before;
         if is_left {
             self.unsent_bytes += self.seal.wire_len(self.unsent.front()?);
         } else {
             self.unsent.pop_front();
         }
-        Some(cargo)
+        Some(outgoing)
     }
 
     /// The limit that would allow everything buffered to be sent.
     fn want(&self) -> u64 {
         // The request covers no more than will be used: others may be waiting for idle credit. If line ends
         // make more chunks than this estimate, the rest is requested when these have been sent.
-        let chunks = |piece: &Piece| self.seal.wire_len(piece).div_ceil(self.chunk) as u64;
+        let chunks = |unsent: &Unsent| self.seal.wire_len(unsent).div_ceil(self.chunk) as u64;
         let overhead: u64 = self.unsent.iter().map(chunks).sum::<u64>() * CHUNK_OVERHEAD;
         if self.unsent_bytes == 0 {
             0

@@ -6,18 +6,18 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use skypipe::keys::Keyring;
-use skypipe::seal::Order;
-use skypipe_broker::keys::KeyId;
-use skypipe_broker::keys::address::Address;
-use skypipe_broker::keys::secret::Secret;
-use skypipe_broker::keys::seed::{Seed, SigningPair};
-use skypipe_broker::keys::token::{Kind, Token};
-use skypipe_broker::protocol::{
+use skypipe::crypto::Keyring;
+use skypipe::crypto::seal::Order;
+use skypipe_protocol::KeyId;
+use skypipe_protocol::address::Address;
+use skypipe_protocol::secret::Secret;
+use skypipe_protocol::seed::{Seed, SigningPair};
+use skypipe_protocol::token::{Kind, Token};
+use skypipe_protocol::{
     Confirm, Data, Finish, Hello, How, Limits, Listen, MAGIC, Open, Outcome as Fate, OwnKey,
     REVISION, Reply, Request, Rights, decode, encode,
 };
-use skypipe_broker::tls::Layer;
+use skypipe_transport::tls::Layer;
 use uuid::Uuid;
 
 use crate::common::Environment;

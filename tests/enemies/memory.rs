@@ -4,10 +4,10 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use skypipe::keys::Keyring;
-use skypipe_broker::keys::secret::Secret;
-use skypipe_broker::keys::seed::SigningPair;
-use skypipe_broker::keys::token::Token;
+use skypipe::crypto::Keyring;
+use skypipe_protocol::secret::Secret;
+use skypipe_protocol::seed::SigningPair;
+use skypipe_protocol::token::Token;
 
 use crate::arena::Arena;
 use crate::dump::Wanted;

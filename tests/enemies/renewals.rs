@@ -5,10 +5,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use skypipe::keys::attestation::Claim;
-use skypipe::keys::{Keyring, sealed_keyring};
-use skypipe_broker::keys::seed::{Pair, Seed};
-use skypipe_broker::protocol::{
+use skypipe::crypto::attestation::Claim;
+use skypipe::crypto::{Keyring, sealed_keyring};
+use skypipe_protocol::seed::{Pair, Seed};
+use skypipe_protocol::{
     Hello, Holds, KeyInfo, Limits, NewKeyring, PublicKey, REVISION, Reply, Request, Rights,
 };
 use uuid::Uuid;

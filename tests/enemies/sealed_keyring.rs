@@ -1,10 +1,10 @@
 //! A satellite that lies about its clients' keys, or about what it accepts.
 
 use bytes::Bytes;
-use skypipe::keys::{Keyring, sealed_keyring};
-use skypipe_broker::keys::seed::{Pair, Seed};
-use skypipe_broker::keys::token::Kind;
-use skypipe_broker::protocol::How;
+use skypipe::crypto::{Keyring, sealed_keyring};
+use skypipe_protocol::How;
+use skypipe_protocol::seed::{Pair, Seed};
+use skypipe_protocol::token::Kind;
 
 use crate::liar::{Liar, Sealed, Step, own_key, secret};
 

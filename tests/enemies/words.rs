@@ -1,7 +1,7 @@
 //! A satellite whose every text tries to harm the reader's terminal.
 
-use skypipe_broker::keys::token::Kind;
-use skypipe_broker::protocol::{
+use skypipe_protocol::token::Kind;
+use skypipe_protocol::{
     Code, Confirm, Finish, Hello, Holds, How, KeyInfo, Limits, Listen, Open, Outcome as Fate,
     OwnKey, PipeInfo, PublicKey, REVISION, Reply, Request, Rights, Status,
 };

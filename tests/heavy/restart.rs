@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use skypipe_broker::protocol::{Finish, How, Reply, Request};
+use skypipe_protocol::{Finish, How, Reply, Request};
 use uuid::Uuid;
 
 use crate::common::Environment;

@@ -1,11 +1,10 @@
-//! A member with few rights takes all it can get, or sends and never reads. Others continue, and the satellite's
-//! memory stays within bounds. A manager sees the member, revokes its key, and gets back what the key held.
+//! A member with few rights takes all it can get, or sends and never reads. Others continue, and the
+//! satellite's memory stays within bounds. A manager sees the member, revokes its key, and gets back what the
+//! key held.
 
 use bytes::Bytes;
-use skypipe_broker::keys::token::Token;
-use skypipe_broker::protocol::{
-    Data, Listen, MAGIC, MAX_CHUNK, Mode, Open, Reply, Request, encode,
-};
+use skypipe_protocol::token::Token;
+use skypipe_protocol::{Data, Listen, MAGIC, MAX_CHUNK, Mode, Open, Reply, Request, encode};
 use uuid::Uuid;
 
 use crate::arena::{Sky, invite, joined, keys};

@@ -1,7 +1,7 @@
 //! Streams and listeners belong to the client that opened them; no other key can use them.
 
-use skypipe_broker::keys::token::Token;
-use skypipe_broker::protocol::{
+use skypipe_protocol::token::Token;
+use skypipe_protocol::{
     Code, Confirm, Data, Finish, How, Listen, Mode, Open, Reply, Request, Resume, Rights,
 };
 use uuid::Uuid;

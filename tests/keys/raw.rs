@@ -2,14 +2,14 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use skypipe_broker::frame::end_monitor;
-use skypipe_broker::keys::secret::Secret;
-use skypipe_broker::keys::seed::{Seed, SigningPair};
-use skypipe_broker::keys::token::Token;
-use skypipe_broker::protocol::{
+use skypipe_protocol::secret::Secret;
+use skypipe_protocol::seed::{Seed, SigningPair};
+use skypipe_protocol::token::Token;
+use skypipe_protocol::{
     Code, Data, Hello, MAGIC, NewKey, PublicKey, REVISION, Reply, Request, Rights, decode, encode,
 };
-use skypipe_broker::tls::{Ending, Layer};
+use skypipe_transport::frame::end_monitor;
+use skypipe_transport::tls::{Ending, Layer};
 use uuid::Uuid;
 use zmq::SocketEvent;
 
@@ -99,8 +99,8 @@ pub struct Raw {
 }
 
 impl Drop for Raw {
-    /// Ends the monitor first. Otherwise libzmq's thread, which serves all connections of this process, may wait for
-    /// ever for a listener that is gone.
+    /// Ends the monitor first. Otherwise libzmq's thread, which serves all connections of this process, may
+    /// wait for ever for a listener that is gone.
     fn drop(&mut self) {
         end_monitor(&mut self.socket);
     }

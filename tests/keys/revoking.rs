@@ -4,9 +4,9 @@ use std::fs;
 use std::time::Duration;
 
 use bytes::Bytes;
-use skypipe::keys::{Keyring, sealed_keyring};
-use skypipe_broker::keys::token::Token;
-use skypipe_broker::protocol::{Listen, Mode, NewKeyring, Reply, Request};
+use skypipe::crypto::{Keyring, sealed_keyring};
+use skypipe_protocol::token::Token;
+use skypipe_protocol::{Listen, Mode, NewKeyring, Reply, Request};
 use uuid::Uuid;
 
 use crate::arena::{Sky, holding, invite, joined, keys, mode, revoke};
@@ -370,7 +370,7 @@ fn what_was_written_before_is_read_by_those_who_stay() {
 
 #[test]
 fn nothing_of_the_old_machine_opens_what_was_written_after() {
-    use skypipe::keys::Identity;
+    use skypipe::crypto::Identity;
     let sky = Sky::new();
     let laptop = sky.manager();
     let token = invite(&laptop, &["tv", "--read"]);

@@ -4,12 +4,13 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use skypipe_broker::keys::token::Token;
-use skypipe_broker::protocol::{
+use skypipe_broker::v01;
+use skypipe_protocol::token::Token;
+use skypipe_protocol::{
     Code, Confirm, Data, Finish, Holds, How, KeyInfo, Listen, Mode, NewKey, NewKeyring, Open,
-    Phrase, PublicKey, Reply, Request, Resume, Rights, v01,
+    Phrase, PublicKey, Reply, Request, Resume, Rights,
 };
-use skypipe_broker::tls::Ending;
+use skypipe_transport::tls::Ending;
 use uuid::Uuid;
 
 use crate::arena::Sky;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use skypipe_broker::protocol::{
+use skypipe_protocol::{
     Confirm, Data, Finish, Hello, How, Listen, MAGIC, Mode, Open, REVISION, Reply, Request, cost,
     decode, encode,
 };

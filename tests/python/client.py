@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A small client of SKYPIPE/1, written from the specification in broker/src/protocol.rs.
+"""A small client of SKYPIPE/1, written from the specification in broker/protocol/src/lib.rs.
 
 It shows that the specification is enough, and how little a client needs. It has no keys, so it speaks to
 satellites without keys. It needs pyzmq and msgpack (Debian: python3-zmq, python3-msgpack).

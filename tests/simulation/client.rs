@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use skypipe::keys::Identity;
+use skypipe::crypto::Identity;
 use skypipe::session::{Config, Job, Question, Session, Signal};
-use skypipe_broker::protocol::{Data, MIN_SEND, Mode, Reply, Request, cost};
+use skypipe_protocol::{Data, MIN_SEND, Mode, Reply, Request, cost};
 use uuid::Uuid;
 
 use super::check::Verdict;

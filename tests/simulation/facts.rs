@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skypipe_broker::broker::Peer;
-use skypipe_broker::protocol::{How, Mode, Outcome, cost};
+use skypipe_protocol::{How, Mode, Outcome, cost};
 use uuid::Uuid;
 
 /// After how long a closed connection means that a program on the satellite's own machine has ended.

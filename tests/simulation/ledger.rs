@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use skypipe::session::Question;
-use skypipe_broker::protocol::Mode;
+use skypipe_protocol::Mode;
 
 use super::check::Verdict;
 use super::client::{Client, Role, State};

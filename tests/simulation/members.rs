@@ -2,14 +2,14 @@
 
 use std::cell::Cell;
 
-use skypipe::keys::{Identity, Keyring, sealed_keyring};
+use skypipe::crypto::{Identity, Keyring, sealed_keyring};
 use skypipe::session::{Job, Question};
-use skypipe_broker::keys::address::Address;
-use skypipe_broker::keys::secret::Secret;
-use skypipe_broker::keys::seed::Seed;
-use skypipe_broker::keys::token::{Kind, Token};
 use skypipe_broker::keys::{KeyId, KeyRegistry};
-use skypipe_broker::protocol::{NewKey, NewKeyring, PublicKey, Rights};
+use skypipe_protocol::address::Address;
+use skypipe_protocol::secret::Secret;
+use skypipe_protocol::seed::Seed;
+use skypipe_protocol::token::{Kind, Token};
+use skypipe_protocol::{NewKey, NewKeyring, PublicKey, Rights};
 use uuid::Uuid;
 
 /// The name of the key.

@@ -14,7 +14,7 @@ pub mod parts;
 
 use std::time::Duration;
 
-use skypipe_broker::protocol::Mode;
+use skypipe_protocol::Mode;
 use uuid::Uuid;
 
 use super::facts::{Facts, Item};

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use skypipe_broker::broker::{Input, Output};
-use skypipe_broker::protocol::{Code, Confirm, MAGIC, Reply, Request, decode, encode};
+use skypipe_protocol::{Code, Confirm, MAGIC, Reply, Request, decode, encode};
 use uuid::Uuid;
 
 use super::rng::Rng;

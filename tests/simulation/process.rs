@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skypipe::session::{Input, Output};
-use skypipe_broker::protocol::{Confirm, Listen, Mode, Request, decode};
+use skypipe_protocol::{Confirm, Listen, Mode, Request, decode};
 
 use super::check::Verdict;
 use super::client::{Role, State};

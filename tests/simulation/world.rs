@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use skypipe_broker::broker::{Broker, FREE_FRAME, Input, Output, Settings};
 use skypipe_broker::keys::KeyRegistry;
-use skypipe_broker::protocol::{Finish, MAGIC, Outcome, Reply, Request, decode, encode};
+use skypipe_protocol::{Finish, MAGIC, Outcome, Reply, Request, decode, encode};
 
 use super::check::{Checker, Verdict};
 use super::client::Client;

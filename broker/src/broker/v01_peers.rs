@@ -14,9 +14,9 @@ use uuid::Uuid;
 use super::upkeep::Kind;
 use super::{Broker, OLD_IDS, Output, Peer};
 use crate::pipe::{Item, Next, Opening};
-use crate::protocol::v01::{self, Answer, Command};
 use crate::protocol::{How, MAX_CHUNK, Mode, cost};
 use crate::store::Store;
+use crate::v01::{self, Answer, Command};
 
 /// When to retry after a full send queue. Short enough for tens of megabytes per second.
 const RETRY: Duration = Duration::from_millis(5);

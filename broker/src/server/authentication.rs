@@ -15,8 +15,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use zmq::Socket;
 
-use crate::keys::seed::SigningPair;
 use crate::keys::{KeyId, KeyRegistry};
+use crate::protocol::seed::SigningPair;
 use crate::tls::{Admit, Door, Layer};
 
 /// How many connections one key may have beyond its share of clients. Some of them were refused and are being

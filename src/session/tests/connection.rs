@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use skypipe_broker::protocol::{Code, MAGIC, Mode, Reply, Request, encode};
+use skypipe_protocol::{Code, MAGIC, Mode, Reply, Request, encode};
 use uuid::Uuid;
 
 use super::talk::{A, BEAT, Talk, just_before, write_job};

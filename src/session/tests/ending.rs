@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use skypipe_broker::protocol::{Open, Outcome, Request};
+use skypipe_protocol::{Open, Outcome, Request};
 
 use super::talk::{Talk, just_before, write_job};
 use super::writing::opened_with;

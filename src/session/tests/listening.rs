@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use skypipe_broker::protocol::{
+use skypipe_protocol::{
     Code, Confirm, How, Listen, MAGIC, MAX_CHUNK, MAX_UNCONFIRMED, Mode, Progress, Reply, Request,
     Resume, cost, encode,
 };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use skypipe_broker::protocol::{Data, Finish, Hello, Open, Outcome, Request, cost};
+use skypipe_protocol::{Data, Finish, Hello, Open, Outcome, Request, cost};
 
 use super::talk::Talk;
 use crate::session::Input;

@@ -3,19 +3,19 @@
 use std::cell::Cell;
 
 use bytes::Bytes;
-use skypipe_broker::keys::address::Address;
-use skypipe_broker::keys::secret::Secret;
-use skypipe_broker::keys::seed::Seed;
-use skypipe_broker::keys::token::{Kind, Token};
-use skypipe_broker::protocol::{
+use skypipe_protocol::address::Address;
+use skypipe_protocol::secret::Secret;
+use skypipe_protocol::seed::Seed;
+use skypipe_protocol::token::{Kind, Token};
+use skypipe_protocol::{
     CHUNK_OVERHEAD, Code, Data, Finish, How, Limits, MAGIC, MAX_CHUNK, MIN_SEND, Mode, OwnKey,
     PIECE, REVISION, Reply, Request, Rights, cost, encode,
 };
 use uuid::Uuid;
 
 use super::talk::{A, B, OWN, Talk, asker, write_job};
-use crate::keys::{Identity, Keyring, sealed_keyring};
-use crate::seal::{MOST_PLAIN, Opener, Order, Sealer, Suite, sealed_len};
+use crate::crypto::seal::{MOST_PLAIN, Opener, Order, Sealer, Suite, sealed_len};
+use crate::crypto::{Identity, Keyring, sealed_keyring};
 use crate::session::{Compression, Input, Job, Question};
 
 /// More credit than any test uses.

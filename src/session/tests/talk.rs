@@ -5,7 +5,7 @@ use std::mem;
 use std::time::Duration;
 
 use bytes::Bytes;
-use skypipe_broker::protocol::{
+use skypipe_protocol::{
     Code, Confirm, Data, Finish, Hello, How, Limits, Listen, MAGIC, MAX_CHUNK, Mode, Open, Outcome,
     REVISION, Reply, Request, Resume, decode, encode,
 };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use skypipe_broker::protocol::{
+use skypipe_protocol::{
     BASE_CREDIT, Code, Data, MAX_CHUNK, Open, Outcome, Reply, Request, Shortage, cost,
 };
 
@@ -669,7 +669,7 @@ fn a_satellites_own_limit_for_chunks_is_kept() {
 }
 
 fn welcome() -> Reply {
-    let limits = skypipe_broker::protocol::Limits {
+    let limits = skypipe_protocol::Limits {
         chunk: MAX_CHUNK as u64,
         heartbeat_ms: 2500,
         writer_lost_ms: 60_000,

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use skypipe_broker::protocol::{
+use skypipe_broker::v01;
+use skypipe_protocol::{
     Code, Confirm, Data, Finish, Hello, How, Listen, Mode, Open, REVISION, Reply, Request, Resume,
-    cost, encode, v01,
+    cost, encode,
 };
 use uuid::Uuid;
 
@@ -367,7 +368,7 @@ fn a_peer_that_changes_its_protocol_back_and_forth() {
                 revision: REVISION,
                 program,
             });
-            peer.send(&[skypipe_broker::protocol::MAGIC, &encode(&hello)]);
+            peer.send(&[skypipe_protocol::MAGIC, &encode(&hello)]);
             peer.say(&Request::Bye);
         }
         assert!(

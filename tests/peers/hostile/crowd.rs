@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use skypipe_broker::protocol::{
+use skypipe_protocol::{
     Data, Hello, Listen, MAGIC, MAX_CHUNK, Mode, Open, REVISION, Request, encode,
 };
 use uuid::Uuid;

@@ -3,8 +3,8 @@
 use std::thread;
 
 use bytes::Bytes;
-use skypipe_broker::frame::{self, Sent};
-use skypipe_broker::protocol::{Finish, Hello, How, MAGIC, REVISION, Reply, Request, encode};
+use skypipe_protocol::{Finish, Hello, How, MAGIC, REVISION, Reply, Request, encode};
+use skypipe_transport::frame::{self, Sent};
 use uuid::Uuid;
 
 use crate::common::Environment;

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use skypipe_broker::protocol::{
-    Code, Data, Finish, Hello, How, Listen, MAGIC, Mode, Open, Reply, Request, encode, v01,
+use skypipe_broker::v01;
+use skypipe_protocol::{
+    Code, Data, Finish, Hello, How, Listen, MAGIC, Mode, Open, Reply, Request, encode,
 };
 use uuid::Uuid;
 

@@ -13,9 +13,7 @@ mod watch;
 use std::fs;
 use std::time::Duration;
 
-use skypipe_broker::protocol::{
-    Confirm, Data, Finish, Hello, How, Listen, Mode, Open, REVISION, Request,
-};
+use skypipe_protocol::{Confirm, Data, Finish, Hello, How, Listen, Mode, Open, REVISION, Request};
 use uuid::Uuid;
 
 use crate::common::Environment;

@@ -1,7 +1,8 @@
 //! Invalid messages, and messages from clients that have not sent `Hello`.
 
 use bytes::Bytes;
-use skypipe_broker::protocol::{Data, Hello, MAGIC, MAX_CHUNK, MAX_COMMAND, Request, encode, v01};
+use skypipe_broker::v01;
+use skypipe_protocol::{Data, Hello, MAGIC, MAX_CHUNK, MAX_COMMAND, Request, encode};
 use uuid::Uuid;
 
 use super::flood::{Kind, command, flood};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use skypipe::session::{Question, Signal};
-use skypipe_broker::protocol::How;
+use skypipe_protocol::How;
 
 use super::{Checker, Verdict};
 use crate::simulation::client::{Client, Role};
@@ -126,7 +126,7 @@ impl Checker {
     }
 
     fn told_discarded(&self, client: &Client) -> bool {
-        let discarded = skypipe_broker::protocol::Outcome::Discarded;
+        let discarded = skypipe_protocol::Outcome::Discarded;
         self.stream(client.id)
             .is_some_and(|stream| stream.outcome == Some(discarded))
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skypipe_broker::broker::{Input, Peer};
-use skypipe_broker::protocol::{
+use skypipe_protocol::{
     Confirm, Data, Finish, Hello, How, Listen, Mode, Open, Progress, Request, Resume, decode,
 };
 use uuid::Uuid;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use skypipe_broker::broker::Peer;
-use skypipe_broker::protocol::{Code, How, Limits, MAX_UNCONFIRMED, Mode, Outcome, Reply, decode};
+use skypipe_protocol::{Code, How, Limits, MAX_UNCONFIRMED, Mode, Outcome, Reply, decode};
 use uuid::Uuid;
 
 use super::{Checker, Verdict};

@@ -1,6 +1,6 @@
 //! Rule 16: clients that were lost for their silence, and come back.
 
-use skypipe_broker::protocol::Mode;
+use skypipe_protocol::Mode;
 use uuid::Uuid;
 
 use super::Pipe;

@@ -1,6 +1,6 @@
 //! Which items a listener may be sent, and which it must still get.
 
-use skypipe_broker::protocol::{How, Mode};
+use skypipe_protocol::{How, Mode};
 use uuid::Uuid;
 
 use super::choices::Choices;

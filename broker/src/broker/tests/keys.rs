@@ -9,8 +9,9 @@ use super::story::{Story, id, opening, peer};
 use crate::keys::{KeyId, KeyRegistry};
 use crate::protocol::{
     Code, Finish, Hello, How, MAGIC, Mode, NewKey, NewKeyring, OwnKey, Phrase, PublicKey, REVISION,
-    Reply, Request, Rights, encode, v01,
+    Reply, Request, Rights, encode,
 };
+use crate::v01;
 
 /// The permissions of each key of the story, by the key's name.
 const KINDS: [(&str, Rights, &[&str]); 5] = [

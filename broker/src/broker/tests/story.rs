@@ -16,9 +16,10 @@ use crate::broker::{Broker, FREE_FRAME, Input, Now, Output, Peer, Settings};
 use crate::keys::KeyId;
 use crate::protocol::{
     Code, Confirm, Data, Finish, Hello, How, MAGIC, MAX_COMMAND, Mode, REVISION, Reply, Request,
-    cost, decode, encode, v01,
+    cost, decode, encode,
 };
 use crate::store::Memory;
+use crate::v01;
 
 /// The memory budget, unless a story sets another one.
 pub const MEMORY: u64 = 4 << 20;

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use skypipe_broker::protocol::{
+use skypipe_protocol::{
     Code, Confirm, Data, Finish, Hello, Holds, How, KeyInfo, Limits, Listen, MAGIC, MAX_CHUNK,
     Open, Outcome as Fate, OwnKey, PipeInfo, PublicKey, REVISION, Reply, Request, Rights, Shortage,
     Status, decode, encode,

@@ -5,32 +5,26 @@
 //! ([`crate::crypto`]).
 
 pub mod enroll;
-pub mod invite;
 pub mod join;
-mod listing;
-pub mod phrase;
-pub(crate) mod prompt;
-mod renewal;
-pub mod revoke;
+pub(crate) mod renewal;
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use skypipe_protocol::secret::Secret;
 use skypipe_protocol::seed::Pair;
 use skypipe_protocol::token::Token;
-use skypipe_protocol::{KeyInfo, NewKeyring, OwnKey, PublicKey, Reply, Rights};
+use skypipe_protocol::{KeyInfo, NewKeyring, OwnKey, Phrase, PublicKey, Reply, Rights};
 use skypipe_satellite::randomness;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-pub use self::listing::list;
-
 use crate::config::{self, Place};
+use crate::conversation::inquire;
 use crate::crypto::attestation::Claim;
 use crate::crypto::{Identity, Keyring, sealed_keyring};
 use crate::exit::{DONE, Failure, UNREACHABLE};
-use crate::queries::inquire;
 use crate::report::hint;
 use crate::session::{Question, Timeouts};
 
@@ -57,7 +51,7 @@ pub(crate) struct Listed {
 pub(crate) struct Member {
     pub place: Place,
     pub token: Token,
-    identity: Identity,
+    pub identity: Identity,
     /// Whether it uses the access key stored next to the satellite.
     is_beside: bool,
 }
@@ -65,7 +59,7 @@ pub(crate) struct Member {
 impl Member {
     /// The member named by the environment, or by the joined invitation. With `data`, the access key of the
     /// satellite on this machine that has this data directory.
-    fn here(data: Option<&Path>) -> Result<Self, Failure> {
+    pub fn here(data: Option<&Path>) -> Result<Self, Failure> {
         match config::place_of(data)? {
             place @ Place::Invited(..) => Ok(Self {
                 is_beside: data.is_some(),
@@ -98,7 +92,7 @@ impl Member {
     }
 
     /// Sends a question to the satellite and returns its answers.
-    fn put(&self, question: Question) -> Result<Vec<Reply>, Failure> {
+    pub fn put(&self, question: Question) -> Result<Vec<Reply>, Failure> {
         let inquiry = inquire(question, &self.place, false, Timeouts::default())?;
         inquiry.hints.iter().for_each(|sentence| hint(sentence));
         if inquiry.code == DONE {
@@ -119,7 +113,7 @@ impl Member {
 
     /// Revokes the key `name` because of `fault`. The key was made just now and nobody was told of it, so
     /// no keys need to be renewed. Returns the failure to report.
-    fn take_back(&self, name: &str, fault: &Failure) -> Failure {
+    pub fn take_back(&self, name: &str, fault: &Failure) -> Failure {
         let undone = self.put(Question::Revoke(name.to_owned(), false));
         let sentence = match undone {
             Ok(_) => format!("{fault}: the key {name} was revoked again, for nobody has it"),
@@ -135,7 +129,7 @@ impl Member {
     }
 
     /// Lists all keys of the satellite.
-    fn keys(&self) -> Result<Listed, Failure> {
+    pub fn keys(&self) -> Result<Listed, Failure> {
         let mut listed = Listed {
             keys: Vec::new(),
             epoch: 0,
@@ -162,7 +156,7 @@ impl Member {
     /// What this machine, a manager, attests about itself. The holder of the managing key may do
     /// everything, whatever the satellite says. The key's expiry comes from its invitation, or else from
     /// the satellite.
-    fn claim<'a>(&self, own: &'a OwnKey) -> Claim<'a> {
+    pub fn claim<'a>(&self, own: &'a OwnKey) -> Claim<'a> {
         Claim {
             name: &own.name,
             encryption: PublicKey(self.identity.encryption().public),
@@ -174,7 +168,7 @@ impl Member {
     /// The keyring of a manager, and the managing key in it. This call also stores a sealed keyring and an
     /// attestation for this machine: without them others could not renew its keys. (The owner begins
     /// without.)
-    fn manages(&self, own: &OwnKey) -> Result<(Keyring, Pair), Failure> {
+    pub fn manages(&self, own: &OwnKey) -> Result<(Keyring, Pair), Failure> {
         let keyring = self.keyring(own)?;
         let managing = keyring.managing().ok_or_else(|| {
             Failure::failed(format!(
@@ -190,14 +184,14 @@ impl Member {
     }
 
     /// The keyring with which this machine seals and opens.
-    fn keyring(&self, own: &OwnKey) -> Result<Keyring, Failure> {
+    pub fn keyring(&self, own: &OwnKey) -> Result<Keyring, Failure> {
         let keyring = self.identity.keyring(own.sealed_keyring.as_deref());
         keyring.map_err(|fault| Failure::failed(fault.to_string()))
     }
 }
 
 /// A sealed keyring for the machine of a key, with its attestation.
-fn new_keyring(
+pub(crate) fn new_keyring(
     claim: &Claim<'_>,
     keyring: &Keyring,
     managing: &Pair,
@@ -215,6 +209,27 @@ fn new_keyring(
         renewal,
         sealed_keyring: sealed_keyring.into(),
         attestation: Some(claim.vouch(managing, epoch).into()),
+    })
+}
+
+/// What the satellite stores for those who know a phrase.
+pub(crate) fn seal_for_phrase(
+    keyring: &Keyring,
+    managing: &Pair,
+    wrapped: Bytes,
+    encryption: PublicKey,
+) -> Result<Phrase, Failure> {
+    let sealed_keyring =
+        sealed_keyring::seal(&keyring.for_manager(), &encryption.0, managing, &random());
+    let sealed_keyring = sealed_keyring.map_err(|fault| Failure::failed(fault.to_string()))?;
+    let attestation = Claim::of_phrase(encryption)
+        .vouch(managing, keyring.newest().number)
+        .into();
+    Ok(Phrase {
+        wrapped,
+        encryption,
+        sealed_keyring: sealed_keyring.into(),
+        attestation,
     })
 }
 

@@ -19,90 +19,107 @@ use skypipe_satellite::{Listen, Settings};
 
 pub use self::command::{Command, Invite, Pipe, Reset, Revoke, Setup, Stop, Way};
 pub use self::deploy::Deploy;
-use crate::session::{Compression, Question, Timeouts};
+use crate::session::{Compression, Timeouts};
 
-/// Named pipes in the sky
-///
-/// What goes in at one end, on whatever machine, comes out at the other; what nobody reads yet
-/// waits. Without -r or -w, skypipe reads if its stdin is a terminal, /dev/null or closed, and
-/// writes if it is anything else.
+/// Named pipes in the sky: what you write on one machine comes out on another
 #[derive(Debug, Parser)]
-#[command(name = "skypipe", version, after_help = AFTER_HELP)]
+#[command(
+    name = "skypipe",
+    version,
+    max_term_width = 100,
+    help_template = TEMPLATE,
+    before_help = EXAMPLES,
+    after_help = AFTER_HELP
+)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a flag; `ask` makes one choice of them"
 )]
 struct Flags {
-    /// The pipe; first use makes it, and without a name it is the default pipe
+    /// The pipe; the first use makes it. Without a name it is the default pipe
     name: Option<String>,
 
     /// Write the output of this command instead of stdin; if it fails, the stream is cut
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 
-    /// Read from the pipe, and leave stdin alone
-    #[arg(short, long, help_heading = "Reading and writing")]
+    /// Read from the pipe, whatever stdin is
+    #[arg(short, long, help_heading = "Reading")]
     read: bool,
-    /// Write stdin into the pipe, even if it is empty
-    #[arg(short, long, help_heading = "Reading and writing")]
-    write: bool,
-    /// Read exactly one stream, whole, that nobody else gets
-    #[arg(short = '1', long, help_heading = "Reading and writing")]
+    /// Read exactly one whole stream, which nobody else gets
+    #[arg(short = '1', long, help_heading = "Reading")]
     one: bool,
-    /// Read all that waits and then all that comes, without end
-    #[arg(short, long, help_heading = "Reading and writing")]
+    /// Read all unread data, then all that comes, without end
+    #[arg(short, long, help_heading = "Reading")]
     follow: bool,
     /// Watch what passes without taking any of it
-    #[arg(long, help_heading = "Reading and writing")]
+    #[arg(long, help_heading = "Reading")]
     tap: bool,
-    /// Write, and succeed only when all was read
-    #[arg(long, help_heading = "Reading and writing")]
+
+    /// Write stdin into the pipe, even if it is empty
+    #[arg(short, long, help_heading = "Writing")]
+    write: bool,
+    /// Succeed only when everything was read
+    #[arg(long, help_heading = "Writing")]
     wait: bool,
-    /// Write, let readers have it only once it has ended, and leave nothing if it is interrupted
-    #[arg(long, help_heading = "Reading and writing")]
+    /// Give the stream to readers only once it has ended; leave nothing if it is interrupted
+    #[arg(long, help_heading = "Writing")]
     whole: bool,
-    /// Write compressed (zstd): auto, where that is faster (if not said); off; or a level from 1 to 19
-    #[arg(long, value_name = "HOW", help_heading = "Reading and writing")]
+    /// Compress with zstd: auto (the default) where that is faster, off, or a level from 1 to 19
+    #[arg(long, value_name = "HOW", help_heading = "Writing")]
     compress: Option<Compression>,
-    /// Give up with exit code 124 when for so long nothing moves (10, 90s, 1h 30m)
+
+    /// Give up with exit code 124 when nothing moves for this long (10, 90s, 1h 30m)
     #[arg(long, value_name = "DURATION", value_parser = duration)]
-    #[arg(help_heading = "Reading and writing")]
+    #[arg(help_heading = "Time limits")]
     timeout: Option<Duration>,
-    /// Look so long for the satellite at the start (8s if not said)
+    /// Look for the satellite this long at the start (8s by default)
     #[arg(long, value_name = "DURATION", value_parser = duration)]
-    #[arg(help_heading = "Reading and writing")]
+    #[arg(help_heading = "Time limits")]
     connect_timeout: Option<Duration>,
 
-    /// End the readers of the pipe after what was written before
-    #[arg(long, help_heading = "Commands")]
-    eof: bool,
     /// Show the pipes in use
-    #[arg(long, help_heading = "Commands")]
+    #[arg(long, help_heading = "Pipes")]
     list: bool,
-    /// Drop what waits in the pipe; with --revoke, what the key wrote and nobody takes
-    #[arg(long, help_heading = "Commands")]
+    /// Delete the unread data of the pipe; with --revoke, the unread data that the key wrote
+    #[arg(long, help_heading = "Pipes")]
     discard: bool,
-    /// Show how the satellite is, without starting one
-    #[arg(long, help_heading = "Commands")]
-    check: bool,
-    /// End the satellite that --setup deployed, here or there, or else stop the one of this machine
+    /// End the readers of the pipe after what was written before
+    #[arg(long, help_heading = "Pipes")]
+    eof: bool,
+
+    /// Deploy a satellite, or find the one that is there; without TARGET, skypipe asks where
     #[arg(long, value_name = "TARGET", num_args = 0..=1, default_missing_value = "")]
-    #[arg(help_heading = "Commands")]
+    #[arg(help_heading = "Satellite")]
+    setup: Option<String>,
+    /// Report on the satellite, without starting one
+    #[arg(long, help_heading = "Satellite")]
+    check: bool,
+    /// Remove the satellite that --setup deployed; if there is none, stop the one of this machine
+    #[arg(long, value_name = "TARGET", num_args = 0..=1, default_missing_value = "")]
+    #[arg(help_heading = "Satellite")]
     reset: Option<String>,
-    /// Do not ask: with --reset, even if something waits and is then lost; with --revoke, even about the
-    /// satellite's own access key, and keys that the last renewal has not reached get no new reading key
-    #[arg(long, help_heading = "Commands")]
+    /// Do not ask: with --reset, even if unread data is lost; with --revoke, even for the satellite's own
+    /// access key, and machines that the last renewal has not reached get no new reading key
+    #[arg(long, help_heading = "Satellite")]
     yes: bool,
-    /// Let another machine in: print an invitation for it, with --read or --write for that alone
+    /// Run a satellite for others to reach at this port
+    #[arg(long, value_name = "[ADDRESS:]PORT", help_heading = "Satellite")]
+    satellite: Option<Listen>,
+    /// Run the satellite that starts by itself on this machine
+    #[arg(long, hide = true)]
+    local_satellite: bool,
+
+    /// Print an invitation for another machine; with --read or --write, for that alone
     #[arg(long, help_heading = "Keys")]
     invite: bool,
     /// With --invite: only for pipes of this name, in which * stands for anything; may be repeated
     #[arg(long, value_name = "PATTERN", help_heading = "Keys")]
     pipe: Vec<String>,
-    /// With --invite: only for so long (12h, 30days)
+    /// With --invite: only for this long (12h, 30days)
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Keys")]
     expires: Option<Duration>,
-    /// With --invite: so much of what it writes may wait (100MiB); by default a quarter of what the satellite
+    /// With --invite: the most unread data of its own (100MiB); by default a quarter of what the satellite
     /// can keep
     #[arg(long, value_name = "SIZE", value_parser = skypipe_satellite::quota, help_heading = "Keys")]
     quota: Option<u64>,
@@ -117,52 +134,65 @@ struct Flags {
     /// Use the satellite of an invitation, which is read from stdin or asked for
     #[arg(long, help_heading = "Keys")]
     join: bool,
-    /// Forget the satellite that was joined, and revoke the key that this machine has there
+    /// Forget the satellite that was joined, and revoke this machine's key there
     #[arg(long, help_heading = "Keys")]
     leave: bool,
-    /// Show who was invited
+    /// Show the authorized keys
     #[arg(long, help_heading = "Keys")]
     keys: bool,
-    /// End the key of this name, for good, and give everybody else a new reading key
+    /// Revoke the key of this name for good, and give everybody else a new reading key
     #[arg(long, help_heading = "Keys")]
     revoke: bool,
-    /// Make a phrase of six words with which machines join that have an access key only
+    /// Make a phrase of six words, with which machines that have only an access key join
     #[arg(long, help_heading = "Keys")]
     phrase: bool,
-    /// Let no phrase join any more
+    /// Remove the phrase
     #[arg(long, help_heading = "Keys")]
     no_phrase: bool,
-    /// Put a satellite in the sky, or find the one that is there; asks where if that is not said
-    #[arg(long, value_name = "TARGET", num_args = 0..=1, default_missing_value = "")]
-    #[arg(help_heading = "Commands")]
-    setup: Option<String>,
-    /// Be a satellite, for others to reach at this port
-    #[arg(long, value_name = "[ADDRESS:]PORT", help_heading = "Commands")]
-    satellite: Option<Listen>,
-    /// Be the satellite that starts by itself on this machine
-    #[arg(long, hide = true)]
-    local_satellite: bool,
 
     #[command(flatten, next_help_heading = "With --setup")]
     deploy: Deploy,
 
-    #[command(flatten, next_help_heading = "Satellite")]
+    #[command(flatten, next_help_heading = "With --satellite")]
     settings: Settings,
 }
 
+const TEMPLATE: &str = "\
+{about}
+
+Usage: skypipe [OPTIONS] [NAME] [-- COMMAND...]
+
+{before-help}{all-args}{after-help}";
+
+const EXAMPLES: &str = "\
+Examples:
+  echo hello | skypipe greetings      write; it waits until somebody reads it
+  skypipe greetings                   read, here or on any machine that uses the same satellite
+  tail -f app.log | skypipe logs      collect lines of many machines ...
+  skypipe -f logs                     ... and follow them in one place
+  skypipe -w built -- make            write what a command prints; if it fails, readers learn it
+  skypipe --setup ssh://me@host       put a satellite on a server, and use it from here
+  skypipe --invite laptop             print a line that lets another machine use it, too
+
+Without -r or -w, skypipe reads if its stdin is a terminal, /dev/null or closed, and writes otherwise.
+";
+
 const AFTER_HELP: &str = "\
-Exit codes: 0 done, 1 failed, 2 usage, 3 a stream was cut or came incomplete, 4 no satellite,
-124 --timeout, 129/130/143 ended by a signal. With -- COMMAND: 126 it cannot be run, 127 there is none;
-if it fails, its stream is cut and the exit code is the command's.
+Exit codes:
+  0    done                              124          --timeout
+  1    failed                            126, 127     COMMAND cannot be run, or is not there
+  2    wrong usage                       129/130/143  ended by a signal
+  3    a stream was cut or is incomplete any other    COMMAND's own, if it fails
+  4    no satellite
 
---setup and --reset take fly, ssh://user@host[:port], docker, docker+unix:///path, docker+ssh://user@host or
-docker+tcp://host:port.
+TARGET is fly, ssh://user@host[:port], docker, or one of the other forms in docs/deploying.md.
 
-SATELLITE=tcp://host:port names the satellite, SATELLITE=skypipe://... is an invitation to one; without
-it, it is the one that was joined, or else one that starts by itself on this machine. SKYPIPE_PHRASE is
-the phrase for scripts that join, SKYPIPE_PHRASE_FILE names a file that holds it.
-HTTPS_PROXY, ALL_PROXY and NO_PROXY name proxies, as for curl.
-SKYPIPE_DATA=DIR is where that one keeps what waits, SKYPIPE_DATA=memory lets it keep nothing on disk.";
+Environment:
+  SATELLITE            tcp://host:port, or an invitation; else the satellite that was joined is used, or
+                       one that starts by itself on this machine
+  SKYPIPE_DATA         where that one keeps unread data; \"memory\" keeps nothing on disk
+  SKYPIPE_PHRASE       the phrase, for scripts that join; SKYPIPE_PHRASE_FILE names a file that holds it
+  HTTPS_PROXY, ALL_PROXY, NO_PROXY       as for curl";
 
 /// The shortest and the longest lifetime that `--expires` accepts for a key.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -251,9 +281,9 @@ fn duration(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().map(Duration::from_secs);
     let duration = seconds
         .or_else(|_| humantime::parse_duration(text))
-        .map_err(|_| "it is no duration; write it like 10, 90s, 500ms or 1h 30m".to_owned())?;
+        .map_err(|_| "not a duration; write it like 10, 90s, 500ms or 1h 30m".to_owned())?;
     if duration.is_zero() {
-        return Err("there must be some time".to_owned());
+        return Err("it must be longer than nothing".to_owned());
     }
     Ok(duration)
 }
@@ -279,11 +309,8 @@ impl Flags {
             return Err(format!("{first} and {second} do not go together"));
         }
         let command = commands.first().copied();
-        if let Some(flag) = self.out_of_place(command, settings) {
-            return Err(match command {
-                Some(command) => format!("{flag} does not go together with {command}"),
-                None => format!("{flag} makes no sense here"),
-            });
+        if let Some(sentence) = self.out_of_place(command, settings) {
+            return Err(sentence);
         }
         if let Some(listen) = self.satellite {
             return Ok(Command::Satellite(listen, self.settings));
@@ -295,9 +322,9 @@ impl Flags {
         };
         let data = self.settings.data.clone();
         Ok(match command {
-            Some("--eof") => Command::Ask(Question::Eof(name), timeouts, data),
-            Some("--list") => Command::Ask(Question::List, timeouts, data),
-            Some("--discard") => Command::Ask(Question::Discard(name), timeouts, data),
+            Some("--eof") => Command::Eof(name, timeouts, data),
+            Some("--list") => Command::List(timeouts, data),
+            Some("--discard") => Command::Discard(name, timeouts, data),
             Some("--check") => Command::Check(timeouts, data),
             Some("--reset") => Command::Reset(Reset {
                 target: self.reset.filter(|target| !target.is_empty()),
@@ -311,7 +338,11 @@ impl Flags {
                 None => Command::Keys(data),
                 Some(public_keys) => Command::IsEnrolled(public_keys, data),
             },
-            Some("--revoke") if name.is_empty() => return Err("say whose key".to_owned()),
+            Some("--revoke") if name.is_empty() => {
+                return Err(
+                    "--revoke takes the name of a key; to see them: skypipe --keys".to_owned(),
+                );
+            }
             Some("--revoke") => Command::Revoke(Revoke {
                 name,
                 yes: self.yes,
@@ -350,7 +381,7 @@ impl Flags {
         }
         match self.command.first() {
             Some(word) if !writes => Err(format!(
-                "the output of {} would be written, and nothing is written here",
+                "the output of {} would be written, and this command writes nothing",
                 word.display()
             )),
             _ => Ok(()),
@@ -378,7 +409,7 @@ impl Flags {
         ])
     }
 
-    /// The first flag that `command` has no use for.
+    /// What is wrong with the first flag that `command` has no use for.
     fn out_of_place(&self, command: Option<&str>, settings: &[String]) -> Option<String> {
         let is = |names: &[&str]| command.is_some_and(|command| names.contains(&command));
         let ways = given([
@@ -394,22 +425,19 @@ impl Flags {
         let asks = ["--eof", "--list", "--discard", "--check"];
         let is_right = |way: &&str| is(&["--invite"]) && ["--read", "--write"].contains(way);
         if let Some(way) = ways.iter().find(|way| !is_right(way))
-            && command.is_some()
+            && let Some(command) = command
         {
-            return Some((*way).to_owned());
+            return Some(format!("{way} does not go together with {command}"));
         }
         if !is(&["--invite"]) {
-            if !self.pipe.is_empty() {
-                return Some("--pipe without --invite".to_owned());
-            }
-            if self.expires.is_some() {
-                return Some("--expires without --invite".to_owned());
-            }
-            if self.quota.is_some() {
-                return Some("--quota without --invite".to_owned());
-            }
-            if self.public_keys.is_some() && !is(&["--keys"]) {
-                return Some("--for without --invite".to_owned());
+            let only = given([
+                (!self.pipe.is_empty(), "--pipe"),
+                (self.expires.is_some(), "--expires"),
+                (self.quota.is_some(), "--quota"),
+                (self.public_keys.is_some() && !is(&["--keys"]), "--for"),
+            ]);
+            if let Some(flag) = only.first() {
+                return Some(format!("{flag} only works with --invite"));
             }
         }
         let waits = given([
@@ -417,20 +445,24 @@ impl Flags {
             (self.connect_timeout.is_some(), "--connect-timeout"),
         ]);
         if let Some(flag) = waits.first()
-            && command.is_some()
+            && let Some(command) = command
             && !is(&asks)
         {
-            return Some((*flag).to_owned());
+            return Some(format!("{flag} does not go together with {command}"));
         }
         if let Some(name) = &self.name
-            && command.is_some()
+            && let Some(command) = command
             && !is(&["--eof", "--discard", "--invite", "--revoke"])
         {
             if is(&["--join"]) {
                 // The argument may be a damaged invitation, so its text is not repeated.
-                return Some("an invitation on the command line".to_owned());
+                return Some(
+                    "--join takes no invitation on the command line, where others can see it: paste it \
+                     when it is asked for"
+                        .to_owned(),
+                );
             }
-            return Some(format!("the name {name:?}"));
+            return Some(format!("{command} takes no name, and {name:?} is one"));
         }
         if self.yes && !is(&["--reset", "--revoke"]) {
             return Some("--yes only works with --reset and --revoke".to_owned());
@@ -441,10 +473,10 @@ impl Flags {
         if let Some(flag) = given.next()
             && !is(&["--setup"])
         {
-            return Some(format!("{flag} without --setup"));
+            return Some(format!("{flag} only works with --setup"));
         }
         if self.deploy.json && !is(&["--setup", "--reset"]) {
-            return Some("--json".to_owned());
+            return Some("--json only works with --setup and --reset".to_owned());
         }
         let is_for = |flag: &&String| match flag.as_str() {
             "--data" => is(&asks) || is(&["--invite", "--keys", "--revoke"]),
@@ -455,7 +487,7 @@ impl Flags {
         let first = others
             .next()
             .filter(|_| !is(&["--satellite", "--local-satellite"]))?;
-        Some(format!("{first} without --satellite"))
+        Some(format!("{first} only works with --satellite"))
     }
 
     fn setup(self) -> Setup {
@@ -475,7 +507,7 @@ impl Flags {
         }
         if manage && !self.pipe.is_empty() {
             return Err(
-                "--pipe goes with --read or --write: who may invite others has all pipes"
+                "--pipe only works with --read or --write: whoever may invite others has all pipes"
                     .to_owned(),
             );
         }

@@ -19,36 +19,36 @@ use crate::{keys, size};
 /// What a satellite can be told.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Settings {
-    /// The memory for what is under way, and without --data for what waits, at least 4MiB
+    /// The memory for data on its way, and without --data for unread data; at least 4MiB
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = memory)]
     pub memory: u64,
 
-    /// Keep what waits in this directory, so that it outlives the satellite; without it, in memory
+    /// Keep unread data in this directory, so that it outlives the satellite; by default in memory
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
 
-    /// What may be used of the disk there, at least 16MiB; 90% of what is free if not said
+    /// The most disk space to use there, at least 16MiB; by default 90% of what is free
     #[arg(long, value_name = "SIZE", value_parser = disk)]
     pub disk: Option<u64>,
 
-    /// What one pipe may keep; when it is used up, its writers wait
+    /// The most unread data of one pipe; when it is reached, its writers wait
     #[arg(long, value_name = "SIZE", value_parser = quota)]
     pub pipe_limit: Option<u64>,
 
-    /// Let in only who was invited, on this machine, too; elsewhere that is so anyway
+    /// Require keys on this machine, too; other machines always need one
     #[arg(long, requires = "data")]
     pub private: bool,
 
-    /// Listen there, too: on another port, or with ws:// for WebSockets that a web server passes on
+    /// Also listen here: at another port, or with ws:// for WebSockets that a web server passes on
     #[arg(long, value_name = "[ws://][ADDRESS:]PORT", value_parser = with_websockets)]
     pub listen: Vec<Listen>,
 
-    /// Under which host and port other machines reach the satellite, for invitations; where a web server
-    /// is in front of it, behind `skypipe+tls://` or `skypipe+wss://`
+    /// The host and port at which other machines reach the satellite, for invitations; with a web server in
+    /// front of it, `skypipe+tls://HOST` or `skypipe+wss://HOST`
     #[arg(long, value_name = "HOST[:PORT]")]
     pub public: Option<Public>,
 
-    /// Let this key in first, made on another machine, instead of printing an invitation
+    /// Authorize this key first, made on another machine, instead of printing an invitation
     #[arg(
         long,
         value_name = "KEY",
@@ -58,19 +58,19 @@ pub struct Settings {
     )]
     pub founder: Option<PublicKeys>,
 
-    /// Listen where other machines can connect, without keys, so that all of them may read and write
+    /// Listen for other machines without keys, so that all of them may read and write
     #[arg(long, conflicts_with_all = ["private", "public", "founder"])]
     pub insecure: bool,
 
-    /// After how long without a sign of life a writer's stream is cut
+    /// Cut a writer's stream after this long without a sign of life
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = patience)]
     pub lost_writer: Duration,
 
-    /// After how long without a sign of life a listener loses what it has not confirmed
+    /// Give what a listener has not confirmed to others after this long without a sign of life
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = patience)]
     pub lost_listener: Duration,
 
-    /// After how long with nothing waiting and nobody connected the satellite ends
+    /// Stop after this long with no unread data and nobody connected
     #[arg(long, value_name = "DURATION", hide = true, value_parser = humantime::parse_duration)]
     pub idle: Option<Duration>,
 }

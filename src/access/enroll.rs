@@ -37,7 +37,7 @@ pub struct Enrolled {
 }
 
 /// Enrolls the machine with these public keys, and returns the exit code.
-pub(super) fn let_in(
+pub(crate) fn let_in(
     member: &Member,
     invite: &Invite,
     public_keys: PublicKeys,
@@ -55,7 +55,7 @@ pub(super) fn let_in(
 /// # Errors
 ///
 /// When this machine may not see that, or the satellite cannot be reached.
-pub fn is_in(public_keys: PublicKeys, data: Option<&Path>) -> Result<u8, Failure> {
+pub fn is_enrolled(public_keys: PublicKeys, data: Option<&Path>) -> Result<u8, Failure> {
     output::check()?;
     let member = Member::here(data)?;
     let name = name_of(&member.keys()?.keys, public_keys);
@@ -83,7 +83,7 @@ fn name_of(keys: &[KeyInfo], public_keys: PublicKeys) -> Option<String> {
 }
 
 /// The requested name, or if it is taken, a similar free one.
-pub(super) fn free_name(asked: &str, keys: &[KeyInfo]) -> String {
+pub(crate) fn free_name(asked: &str, keys: &[KeyInfo]) -> String {
     let is_free = |name: &String| !keys.iter().any(|key| key.name == *name);
     let numbered = (2..MAX_NAMES).map(|number| format!("{}-{number}", shortened(asked)));
     let mut names = std::iter::once(asked.to_owned()).chain(numbered);

@@ -15,12 +15,11 @@ use skypipe_satellite::randomness;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::phrase::seal;
-use super::prompt::confirm;
-use super::{Listed, Member, new_keyring, random, wall};
+use super::{Listed, Member, new_keyring, random, seal_for_phrase, wall};
 use crate::crypto::Keyring;
 use crate::crypto::attestation::Claim;
 use crate::exit::Failure;
+use crate::prompt::confirm;
 use crate::report::notice;
 use crate::session::Question;
 
@@ -29,7 +28,7 @@ use crate::session::Question;
 const MOST_AHEAD: u32 = 1000;
 
 /// A renewal after one key was revoked.
-pub(super) struct Renewal<'a> {
+pub(crate) struct Renewal<'a> {
     pub member: &'a Member,
     pub keyring: &'a Keyring,
     pub managing: &'a Pair,
@@ -221,7 +220,7 @@ impl Renewal<'_> {
             notice("no manager attests the phrase, so it gets no new reading key");
             return Ok(());
         }
-        let kept = seal(renewed, self.managing, kept.wrapped, kept.encryption)?;
+        let kept = seal_for_phrase(renewed, self.managing, kept.wrapped, kept.encryption)?;
         self.member
             .put(Question::SetPhrase(renewed.newest().number, Some(kept)))?;
         Ok(())

@@ -11,15 +11,19 @@ use skypipe_protocol::{Mode, Rights};
 use skypipe_satellite::{Listen, Public, Settings};
 
 use super::deploy::Deploy;
-use crate::session::{Compression, Question, Timeouts};
+use crate::session::{Compression, Timeouts};
 
 /// One parsed command.
 #[derive(Debug)]
 pub enum Command {
     /// Move bytes into or out of a pipe.
     Pipe(Pipe),
-    /// Put one question about pipes to the satellite.
-    Ask(Question, Timeouts, Option<PathBuf>),
+    /// `--list`: show the pipes in use.
+    List(Timeouts, Option<PathBuf>),
+    /// `--discard`: drop the unread data of this pipe.
+    Discard(String, Timeouts, Option<PathBuf>),
+    /// `--eof`: end the readers of this pipe.
+    Eof(String, Timeouts, Option<PathBuf>),
     /// `--check`: report how the satellite is, without starting one.
     Check(Timeouts, Option<PathBuf>),
     /// `--reset`: destroy the deployed satellite, or stop the one of this machine.

@@ -9,7 +9,7 @@ use clap::Args;
 /// How a satellite is to be deployed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
 pub struct Deploy {
-    /// The port at which the satellite is reached; 9000 if not said
+    /// The port at which the satellite is reached (9000 by default)
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub port: Option<u16>,
 
@@ -25,11 +25,11 @@ pub struct Deploy {
     #[arg(long, value_name = "CODE")]
     pub region: Option<String>,
 
-    /// Have an IPv4 address at Fly.io, too, which costs about $2 a month there
+    /// Also get an IPv4 address at Fly.io, which costs about $2 a month there
     #[arg(long)]
     pub ipv4: bool,
 
-    /// Deploy this executable instead of this program: skypipe for Linux, linked statically
+    /// Deploy this executable instead of this program: a statically linked skypipe for Linux
     #[arg(long, value_name = "PATH", conflicts_with = "image")]
     pub satellite_binary: Option<PathBuf>,
 
@@ -37,7 +37,7 @@ pub struct Deploy {
     #[arg(long, value_name = "REF")]
     pub image: Option<String>,
 
-    /// With --setup and --reset: tell each step on stdout, as a line of JSON
+    /// With --setup and --reset: print each step on stdout as a line of JSON
     #[arg(long)]
     pub json: bool,
 }

@@ -63,7 +63,7 @@ fn behind_two_dashes_stands_a_command_whose_output_is_written() {
     }
     assert!(matches!(
         read("skypipe --discard -- logs"),
-        Ok(Command::Ask(Question::Discard(name), ..)) if name == "logs"
+        Ok(Command::Discard(name, ..)) if name == "logs"
     ));
     for line in [
         "skypipe -r logs -- date",
@@ -148,6 +148,28 @@ fn a_typo_is_answered_with_what_may_have_been_meant() {
 }
 
 #[test]
+fn a_flag_at_the_wrong_command_is_refused_with_the_right_one() {
+    for (line, expected) in [
+        ("--yes", "--yes only works with --reset and --revoke"),
+        ("--expires 1h x", "--expires only works with --invite"),
+        ("--memory 64MiB", "--memory only works with --satellite"),
+        (
+            "--list --json",
+            "--json only works with --setup and --reset",
+        ),
+        ("--check --region fra", "--region only works with --setup"),
+        ("--list logs", "--list takes no name, and \"logs\" is one"),
+        ("--list -f", "--follow does not go together with --list"),
+        (
+            "--revoke",
+            "--revoke takes the name of a key; to see them: skypipe --keys",
+        ),
+    ] {
+        assert_eq!(refused(&format!("skypipe {line}")), expected, "{line}");
+    }
+}
+
+#[test]
 fn what_does_not_go_together_is_refused() {
     let lines = [
         "skypipe -r -w",
@@ -208,16 +230,18 @@ fn how_long_a_satellite_is_looked_for_can_be_said_wherever_one_is_used() {
 
 #[test]
 fn commands_take_the_default_pipe_without_a_name() {
-    let ask = |line| match read(line) {
-        Ok(Command::Ask(question, ..)) => question,
-        other => panic!("{line}: {other:?}"),
-    };
-    assert_eq!(ask("skypipe --eof"), Question::Eof(String::new()));
-    assert_eq!(
-        ask("skypipe --discard jobs"),
-        Question::Discard("jobs".to_owned())
-    );
-    assert_eq!(ask("skypipe --list --timeout 5"), Question::List);
+    assert!(matches!(
+        read("skypipe --eof"),
+        Ok(Command::Eof(name, ..)) if name.is_empty()
+    ));
+    assert!(matches!(
+        read("skypipe --discard jobs"),
+        Ok(Command::Discard(name, ..)) if name == "jobs"
+    ));
+    assert!(matches!(
+        read("skypipe --list --timeout 5"),
+        Ok(Command::List(..))
+    ));
     assert!(matches!(
         read("skypipe --reset --yes"),
         Ok(Command::Reset(Reset {
@@ -248,7 +272,12 @@ fn a_target_of_setup_may_be_said() {
 #[test]
 fn the_directory_of_a_satellite_on_this_machine_may_be_said() {
     let data = |line: &str| match read(line) {
-        Ok(Command::Check(_, data) | Command::Ask(_, _, data) | Command::Keys(data)) => data,
+        Ok(
+            Command::Check(_, data)
+            | Command::List(_, data)
+            | Command::Discard(_, _, data)
+            | Command::Keys(data),
+        ) => data,
         other => panic!("{line}: {other:?}"),
     };
     for line in ["--check", "--list", "--keys", "--discard jobs"] {

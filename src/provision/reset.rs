@@ -14,8 +14,8 @@ use super::{Found, Talk};
 use crate::access::join;
 use crate::cli::Reset;
 use crate::config::{self, Place};
+use crate::conversation::inquire;
 use crate::exit::Failure;
-use crate::queries::inquire;
 use crate::session::{Question, Timeouts};
 
 /// Destroys the satellite at a target, or the one that this machine deployed, and returns the exit

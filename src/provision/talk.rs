@@ -12,9 +12,9 @@ use skypipe_protocol::text::{self, printable};
 use zeroize::Zeroizing;
 
 use super::{Choice, Talk};
-use crate::access::prompt::prompt;
 use crate::exit::{DONE, Failure};
 use crate::output;
+use crate::prompt::prompt;
 use crate::report::{notice, words};
 
 /// The time between two pictures of the spinner.

@@ -397,10 +397,7 @@ fn an_invitation_on_the_command_line_is_refused_and_not_repeated() {
     );
     let outcome = machine.skypipe(&["--join", secret]).done();
     assert!(!outcome.stderr.contains(secret), "{}", outcome.stderr);
-    outcome.told(
-        2,
-        "an invitation on the command line does not go together with --join",
-    );
+    outcome.told(2, "--join takes no invitation on the command line");
 }
 
 #[test]

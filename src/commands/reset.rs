@@ -13,12 +13,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use skypipe_protocol::text::count;
 
 use super::check::hung;
-use super::{has_left_something, inquire, is_running};
-use crate::access::prompt;
 use crate::cli::Reset;
 use crate::config::{self, Place};
+use crate::conversation::{has_left_something, inquire, is_running};
 use crate::exit::{DONE, Failure};
 use crate::local::directory::Directory;
+use crate::prompt;
 use crate::provision::record;
 use crate::report::notice;
 use crate::session::{Question, Timeouts};

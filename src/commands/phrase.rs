@@ -1,15 +1,12 @@
 //! `--phrase` and `--no-phrase`: whether machines can join with only an access key and a phrase.
 
-use bytes::Bytes;
-use skypipe_protocol::seed::{Pair, Seed};
-use skypipe_protocol::{Phrase as Kept, PublicKey};
+use skypipe_protocol::PublicKey;
+use skypipe_protocol::seed::Seed;
 use skypipe_satellite::randomness;
 
-use super::{Member, random};
-use crate::crypto::attestation::Claim;
+use crate::access::{Member, random, seal_for_phrase};
 use crate::crypto::phrase::Phrase;
 use crate::crypto::wrapping::Wrapped;
-use crate::crypto::{Keyring, sealed_keyring};
 use crate::exit::{DONE, Failure};
 use crate::output;
 use crate::report::notice;
@@ -37,7 +34,7 @@ pub fn renew() -> Result<u8, Failure> {
     let wrapped = Wrapped::new(&phrase, salt, &seed, &managing.public)
         .map_err(|fault| Failure::failed(fault.to_string()))?;
     let wrapped = wrapped.to_bytes().into();
-    let kept = seal(
+    let kept = seal_for_phrase(
         &keyring,
         &managing,
         wrapped,
@@ -70,25 +67,4 @@ pub fn remove() -> Result<u8, Failure> {
     Member::here(None)?.put(Question::SetPhrase(0, None))?;
     notice("no phrase lets a machine in any more: only invitations do");
     Ok(DONE)
-}
-
-/// What the satellite stores for those who know a phrase.
-pub(super) fn seal(
-    keyring: &Keyring,
-    managing: &Pair,
-    wrapped: Bytes,
-    encryption: PublicKey,
-) -> Result<Kept, Failure> {
-    let sealed_keyring =
-        sealed_keyring::seal(&keyring.for_manager(), &encryption.0, managing, &random());
-    let sealed_keyring = sealed_keyring.map_err(|fault| Failure::failed(fault.to_string()))?;
-    let attestation = Claim::of_phrase(encryption)
-        .vouch(managing, keyring.newest().number)
-        .into();
-    Ok(Kept {
-        wrapped,
-        encryption,
-        sealed_keyring: sealed_keyring.into(),
-        attestation,
-    })
 }

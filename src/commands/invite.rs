@@ -7,7 +7,7 @@ use skypipe_protocol::seed::Seed;
 use skypipe_protocol::token::{Kind, Token};
 use skypipe_protocol::{NewKey, NewKeyring, OwnKey, PublicKey, Reply};
 
-use super::{Member, enroll, new_keyring, random, wall};
+use crate::access::{Member, enroll, new_keyring, random, wall};
 use crate::cli::Invite;
 use crate::crypto::Fault;
 use crate::crypto::attestation::Claim;

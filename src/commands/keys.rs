@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use skypipe_protocol::KeyInfo;
 use skypipe_protocol::text::{cell, count, pipe_cell};
 
-use super::Member;
+use crate::access::Member;
 use crate::exit::Failure;
 use crate::output::{self, padded, show};
 use crate::report::size;

@@ -7,11 +7,11 @@
 use skypipe_protocol::HOST;
 use skypipe_protocol::text::{count, normal};
 
-use super::Member;
-use super::prompt::confirm;
-use super::renewal::Renewal;
+use crate::access::Member;
+use crate::access::renewal::Renewal;
 use crate::cli::Revoke;
 use crate::exit::{DONE, Failure};
+use crate::prompt::confirm;
 use crate::report::{notice, size};
 use crate::session::Question;
 

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use skypipe_protocol::Status;
 use skypipe_protocol::text::{count, printable};
 
-use super::{inquire, is_running};
 use crate::config::{self, Place, Proxy};
+use crate::conversation::{deployed, inquire, is_running};
 use crate::exit::{Failure, UNREACHABLE};
 use crate::local::directory::Directory;
 use crate::output::{self, show};
@@ -91,7 +91,7 @@ struct RemoteStatus {
 impl RemoteStatus {
     fn of(place: &Place, latency: Option<Duration>) -> Self {
         let deployed = match place {
-            Place::Invited(_, token) => crate::deployed(token),
+            Place::Invited(_, token) => deployed(token),
             Place::Remote(_) | Place::Here(_) => None,
         };
         let proxy = match place {

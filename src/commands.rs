@@ -1,0 +1,52 @@
+//! The commands, one file each. Only `--setup` and the local satellite are elsewhere: [`crate::provision`],
+//! [`crate::local`].
+//!
+//! A command prints what was asked for on stdout, and messages on stderr. It returns the exit code.
+
+mod check;
+mod discard;
+mod eof;
+mod invite;
+mod join;
+mod keys;
+mod leave;
+mod list;
+mod phrase;
+mod pipe;
+mod reset;
+mod revoke;
+mod satellite;
+
+use crate::access::enroll;
+use crate::cli::Command;
+use crate::exit::Failure;
+use crate::{local, provision};
+
+/// Carries out one command, and returns the exit code.
+///
+/// # Errors
+///
+/// When the command fails before or instead of a conversation. What a conversation says is told already.
+pub fn carry_out(command: Command) -> Result<u8, Failure> {
+    match command {
+        Command::Pipe(pipe) => pipe::transfer(pipe),
+        Command::List(timeouts, data) => list::list(timeouts, data.as_deref()),
+        Command::Discard(name, timeouts, data) => {
+            discard::discard(&name, timeouts, data.as_deref())
+        }
+        Command::Eof(name, timeouts, data) => eof::eof(name, timeouts, data.as_deref()),
+        Command::Check(timeouts, data) => check::check(timeouts, data.as_deref()),
+        Command::Reset(reset) => reset::reset(&reset),
+        Command::Invite(invite) => invite::invite(&invite),
+        Command::Join => join::join(),
+        Command::Leave => leave::leave(),
+        Command::Keys(data) => keys::list(data.as_deref()),
+        Command::IsEnrolled(public_keys, data) => enroll::is_enrolled(public_keys, data.as_deref()),
+        Command::Revoke(revoke) => revoke::revoke(&revoke),
+        Command::Phrase(true) => phrase::renew(),
+        Command::Phrase(false) => phrase::remove(),
+        Command::Setup(setup) => provision::setup::setup(&setup),
+        Command::Satellite(listen, settings) => satellite::satellite(&listen, &settings),
+        Command::LocalSatellite(settings) => local::serve(&settings),
+    }
+}

@@ -1,0 +1,51 @@
+//! `--leave`: forgets the satellite that was joined, and revokes this machine's key there.
+
+use crate::access::Member;
+use crate::access::join::forget;
+use crate::config::{self, Place};
+use crate::exit::{DONE, Failure};
+use crate::provision::record::{self, Deployed};
+use crate::report::notice;
+use crate::session::Question;
+
+/// Revokes this machine's key at the joined satellite, forgets that satellite, and returns the exit code.
+/// If revoking fails, the reason is reported and the machine leaves all the same.
+///
+/// # Errors
+///
+/// When the invitation cannot be removed.
+pub fn leave() -> Result<u8, Failure> {
+    let deployed = record::deployed().ok().flatten();
+    // An invalid invitation can be forgotten, too.
+    let joined = config::joined_satellite();
+    let ended = joined.transpose().map(|place| end_own_key(place?));
+    if !forget()? {
+        notice("this machine has joined no satellite");
+        return Ok(DONE);
+    }
+    if let Some(Deployed { target, .. }) = deployed {
+        notice(&format!(
+            "the satellite at {target} goes on running: skypipe --reset {target} ends it"
+        ));
+    }
+    match ended {
+        Some(Ok(name)) => notice(&format!(
+            "this machine uses its own satellite again, and its key, {name}, is revoked; if somebody may have a copy \
+             of it, skypipe --revoke {name} on another machine makes a new reading key, too"
+        )),
+        Some(Err(fault)) => notice(&format!(
+            "this machine uses its own satellite again; its key lives on, for it could not be revoked ({fault}): \
+             skypipe --revoke on another machine does that"
+        )),
+        None => notice("this machine uses its own satellite again"),
+    }
+    Ok(DONE)
+}
+
+/// Asks the satellite to revoke this machine's key. Returns the key's name.
+fn end_own_key(place: Place) -> Result<String, Failure> {
+    let member = Member::at(place)?;
+    let own = member.own_key()?;
+    member.put(Question::Revoke(own.name.clone(), false))?;
+    Ok(own.name)
+}

@@ -65,6 +65,12 @@
 //! consumes the sealer, so no record comes after it. Data that has to be sent again is sent as it was
 //! sealed, and is never sealed again.
 
+#![deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros
+)]
+
 mod epoch;
 mod fault;
 pub mod kem;

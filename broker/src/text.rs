@@ -3,6 +3,12 @@
 //! This module owns what may reach a terminal unchanged, how names are written, and how things are counted in
 //! words. The client's messages and tables and the satellite's log all use it. It never prints.
 
+#![deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros
+)]
+
 use std::borrow::Cow;
 use std::fmt::Write as _;
 

@@ -17,6 +17,7 @@ pub mod outcome;
 pub mod parts;
 pub mod podman;
 pub mod process;
+pub mod relay;
 pub mod satellite;
 pub mod terminal;
 pub mod wait;

@@ -11,7 +11,6 @@ mod engine;
 mod liar;
 mod lies;
 mod memory;
-mod recorder;
 mod renewals;
 mod strangers;
 mod tampering;

@@ -24,4 +24,3 @@ mod restart;
     reason = "the simulation draws more kinds of things than are drawn here"
 )]
 mod rng;
-mod wire;

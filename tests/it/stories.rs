@@ -12,7 +12,6 @@ mod live;
 mod lost;
 mod names;
 mod network;
-mod proxy;
 mod python;
 mod queue;
 mod readme;

@@ -15,6 +15,9 @@ pub const PEAK: u64 = 128 << 20;
 /// How long a satellite may take to stop before it is killed.
 const GOODBYE: Duration = Duration::from_secs(10);
 
+/// The unit of times in `/proc/PID/stat`: Linux tells programs of 100 ticks a second.
+const TICK: Duration = Duration::from_millis(10);
+
 /// A listening `skypipe --satellite 127.0.0.1:0`.
 pub struct Satellite {
     process: Process,
@@ -84,6 +87,18 @@ impl Satellite {
     /// Its resident memory, in bytes.
     pub fn memory(&self) -> u64 {
         memory(self.process.pid(), "VmRSS:")
+    }
+
+    /// How long it has had a processor, in all its threads.
+    pub fn processor_time(&self) -> Duration {
+        let path = format!("/proc/{}/stat", self.process.pid());
+        let stat = fs::read_to_string(path).expect("the process runs");
+        // The first two fields are the pid and the name, which is in brackets.
+        let (_, fields) = stat.rsplit_once(')').expect("Linux tells");
+        let times = fields.split_whitespace().skip(14 - 3).take(2);
+        TICK * times
+            .map(|time| time.parse::<u32>().expect("a number"))
+            .sum::<u32>()
     }
 
     /// The number of its open descriptors.

@@ -3,9 +3,9 @@
 
 use crate::common::Environment;
 use crate::common::process::Run;
+use crate::common::relay::Relay;
 use crate::enemies::arena::{Arena, rerouted};
 use crate::enemies::dump::Wanted;
-use crate::enemies::recorder::Recorder;
 
 const PIPE: &str = "the-name-of-a-pipe";
 const PAYLOAD: &str = "what is written is nobody's affair\n";
@@ -28,7 +28,7 @@ fn write(run: Run) {
 
 /// The matches in the traffic since the last call. There must have been traffic both ways.
 #[track_caller]
-fn seen(recorder: &Recorder, wanted: &Wanted) -> Vec<String> {
+fn seen(recorder: &Relay, wanted: &Wanted) -> Vec<String> {
     let ways = recorder.take();
     for (way, bytes) in &ways {
         assert!(bytes.len() > 100, "nothing went {way}");
@@ -42,7 +42,7 @@ fn seen(recorder: &Recorder, wanted: &Wanted) -> Vec<String> {
 fn on_the_way_to_an_open_satellite_everything_is_seen() {
     let mut environment = Environment::here();
     let satellite = environment.satellite(&[]);
-    let recorder = Recorder::to(satellite.endpoint());
+    let recorder = Relay::recording(satellite.endpoint());
     environment.leads_to(&recorder.endpoint());
     let wanted = wanted();
     write(environment.skypipe(&["-w", PIPE]));
@@ -62,7 +62,7 @@ fn on_the_way_to_an_open_satellite_everything_is_seen() {
 #[test]
 fn on_the_way_to_a_private_satellite_nothing_is_seen() {
     let mut arena = Arena::new();
-    let recorder = Recorder::to(arena.satellite().endpoint());
+    let recorder = Relay::recording(arena.satellite().endpoint());
     let watched = rerouted(&arena.invitation, &recorder.endpoint());
     arena.environment.leads_to(&watched);
     let mut wanted = wanted();
@@ -89,7 +89,7 @@ fn on_the_way_to_a_private_satellite_nothing_is_seen() {
 #[test]
 fn a_machine_that_joins_by_phrase_shows_neither_phrase_nor_key() {
     let mut arena = Arena::new();
-    let recorder = Recorder::to(arena.satellite().endpoint());
+    let recorder = Relay::recording(arena.satellite().endpoint());
     let watched = rerouted(&arena.invitation, &recorder.endpoint());
     arena.environment.leads_to(&watched);
     let mut wanted = wanted();

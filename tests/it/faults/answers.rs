@@ -8,9 +8,9 @@ use std::thread;
 use rustix::process::Signal;
 
 use crate::common::Environment;
+use crate::common::relay::{Relay, Weather};
 use crate::common::wait;
 use crate::faults::lines::content;
-use crate::faults::wire::{Weather, Wire};
 
 const DATA: [&str; 2] = ["--data", "data"];
 
@@ -60,7 +60,7 @@ fn rule_11_an_answer_that_was_lost_with_its_satellite_is_given_again() {
         (9_000_000, true),
     ] {
         let mut sky = Environment::sky(&DATA);
-        let wire = Wire::to(sky.on_port().endpoint());
+        let wire = Relay::to(sky.on_port().endpoint());
         let stream = content(1, size);
         let writer = sky.skypipe(&["-w", "x"]).var("SATELLITE", wire.endpoint());
         let writer = writer.piped().start();
@@ -98,7 +98,7 @@ fn rule_11_an_answer_that_was_lost_with_its_satellite_is_given_again() {
 fn rule_16_a_confirmation_that_was_lost_with_its_satellite_is_given_again() {
     for mode in ["-r", "--one", "--follow"] {
         let mut sky = Environment::sky(&DATA);
-        let wire = Wire::to(sky.on_port().endpoint());
+        let wire = Relay::to(sky.on_port().endpoint());
         let stream = content(1, 300_000);
         let listener = sky.skypipe(&[mode, "x"]).var("SATELLITE", wire.endpoint());
         let listener = listener.start();

@@ -12,11 +12,11 @@ use rustix::process::Signal;
 
 use crate::common::Environment;
 use crate::common::process::Process;
+use crate::common::relay::{Relay, Weather};
 use crate::common::wait;
 use crate::faults::hosts::{Host, are_possible};
 use crate::faults::lines::content;
 use crate::faults::rng::Rng;
-use crate::faults::wire::{Weather, Wire};
 
 /// The default number of rounds, and how many run in parallel.
 const ROUNDS: u64 = 6;
@@ -255,7 +255,7 @@ fn round(round: u64, seed: u64) {
     let mut rng = Rng::new(seed + round);
     let (away, is_stopped) = (Away::draw(round, &mut rng), rng.chance(50));
     let mut sky = Environment::sky_within(&TIMES, DEADLINE);
-    let wire = Wire::to(sky.on_port().endpoint());
+    let wire = Relay::to(sky.on_port().endpoint());
     let direct = sky.on_port().endpoint().to_owned();
     sky.leads_to(&wire.endpoint());
     let everybody = Everybody::start(&sky);

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use crate::common::Environment;
 use crate::common::process::Process;
+use crate::common::relay::{Relay, Weather};
 use crate::common::wait;
 use crate::faults::hosts::{Host, are_possible};
 use crate::faults::lines::content;
-use crate::faults::wire::{Weather, Wire};
 
 const DEADLINE: Duration = Duration::from_secs(180);
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -199,7 +199,7 @@ fn rule_16_a_satellite_that_moved_is_found_by_its_name() {
 #[test]
 fn rule_16_all_goes_on_through_a_slow_network_that_stands_still_and_is_cut() {
     let mut sky = Environment::sky_within(&["--data", "data"], DEADLINE);
-    let wire = Wire::to(sky.on_port().endpoint());
+    let wire = Relay::to(sky.on_port().endpoint());
     sky.leads_to(&wire.endpoint());
     let slow = Weather {
         delay: Duration::from_millis(40),
@@ -228,7 +228,7 @@ fn rule_16_all_goes_on_through_a_slow_network_that_stands_still_and_is_cut() {
 fn rule_16_a_connection_that_died_without_a_word_is_made_anew() {
     let flags = ["--data", "data", "--lost-listener", "8s"];
     let mut sky = Environment::sky_within(&flags, DEADLINE);
-    let wire = Wire::to(sky.on_port().endpoint());
+    let wire = Relay::to(sky.on_port().endpoint());
     let direct = sky.on_port().endpoint().to_owned();
     sky.leads_to(&wire.endpoint());
     let listener = sky.skypipe(&["-r", "x"]).patient(PATIENCE).start();

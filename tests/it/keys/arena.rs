@@ -154,6 +154,12 @@ pub fn keys(manager: &Environment) -> Vec<Vec<String>> {
     table.lines().skip(1).map(cells).collect()
 }
 
+/// The names of the keys in `--keys`.
+pub fn names(manager: &Environment) -> Vec<String> {
+    let rows = keys(manager).into_iter();
+    rows.map(|mut cells| cells.remove(0)).collect()
+}
+
 /// The file in which a machine stores the invitation that it joined with.
 pub fn joined_file(machine: &Environment) -> PathBuf {
     machine.home().join(".config/skypipe/satellite")

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::common::Environment;
 use crate::common::wait;
-use crate::keys::arena::{PRIVATE, Sky, joined, keys};
+use crate::keys::arena::{PRIVATE, Sky, joined, names};
 
 fn seed(number: u8) -> Seed {
     Seed::new(Secret::from(Zeroizing::new([number; 32])))
@@ -82,11 +82,10 @@ fn a_machine_that_makes_its_keys_by_itself_is_let_in_once() {
     assert_eq!(again, told, "it is let in already");
     let other = let_in(&sky, "laptop", &PublicKeys::of(&seed(8)).to_string());
     assert_eq!(other["name"], "laptop-2");
-    let names: Vec<String> = keys(&sky.manager())
-        .into_iter()
-        .map(|row| row[0].clone())
-        .collect();
-    assert_eq!(names, ["first", "host", "laptop", "laptop-2"]);
+    assert_eq!(
+        names(&sky.manager()),
+        ["first", "host", "laptop", "laptop-2"]
+    );
 }
 
 #[test]
@@ -130,9 +129,5 @@ fn a_founder_from_elsewhere_founds_and_nothing_is_printed() {
     wait::until("the founder is let in", || {
         machine.skypipe(&["--keys"]).done().code == Some(0)
     });
-    let names: Vec<String> = keys(&machine)
-        .into_iter()
-        .map(|row| row[0].clone())
-        .collect();
-    assert_eq!(names, ["first", "host"]);
+    assert_eq!(names(&machine), ["first", "host"]);
 }

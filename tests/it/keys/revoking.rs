@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::common::terminal::Terminal;
 use crate::common::wait;
-use crate::keys::arena::{Sky, holding, invite, joined, keys, mode, revoke};
+use crate::keys::arena::{Sky, holding, invite, joined, keys, mode, names, revoke};
 use crate::keys::raw::{Raw, There};
 
 /// How soon a connected client must be out.
@@ -244,11 +244,7 @@ fn the_satellite_s_own_access_key_is_revoked_by_who_means_it_and_can_be_made_ane
     sky.restart();
     sky.host().skypipe(&beside).done().success();
     assert_eq!(mode(&sky.keys().join("host")), 0o600);
-    let names: Vec<_> = keys(&laptop)
-        .into_iter()
-        .map(|row| row[0].clone())
-        .collect();
-    assert_eq!(names, ["first", "host"]);
+    assert_eq!(names(&laptop), ["first", "host"]);
     // The key opens no pipe, as before.
     laptop.skypipe(&["x"]).fed("a line\n").printed("");
     let read = ["-r", "x"];
@@ -375,12 +371,7 @@ fn nothing_of_the_old_machine_opens_what_was_written_after() {
     let laptop = sky.manager();
     let token = invite(&laptop, &["tv", "--read"]);
     let tv = Token::parse(&token).expect("it is an invitation");
-    let raw = Raw::stranger(&There::of(&tv), Some(&tv.seed.identity()));
-    raw.say(&raw.hello());
-    let Reply::Welcome { key: Some(own), .. } = raw.hear() else {
-        panic!("a welcome with a key");
-    };
-    let old = own.boxed.expect("an invitation has a box");
+    let old = box_of(&token);
     revoke(&laptop, "tv");
     // The revoked key's data says nothing of the newer key, and opens nothing newer.
     let identity = Identity::new(&tv, skypipe::access::random);
@@ -389,12 +380,7 @@ fn nothing_of_the_old_machine_opens_what_was_written_after() {
     let managing = tv.managing().expect("it names the managing key");
     let roll = fs::read(sky.keys().join("authorized")).expect("it is there");
     let founder = Token::parse(sky.first()).expect("it is an invitation");
-    let raw = Raw::stranger(&There::of(&founder), Some(&founder.seed.identity()));
-    raw.say(&raw.hello());
-    let Reply::Welcome { key: Some(own), .. } = raw.hear() else {
-        panic!("a welcome with a key");
-    };
-    let newer: Bytes = own.boxed.expect("a renewal makes one for everybody");
+    let newer = box_of(sky.first());
     assert!(contains(&roll, &newer) && !contains(&roll, &old));
     assert!(boxes::open(&newer, &founder.seed.boxing(), &managing).is_ok());
     assert!(boxes::open(&newer, &tv.seed.boxing(), &managing).is_err());

@@ -6,24 +6,24 @@ use rustix::process::Signal;
 
 use crate::common::Environment;
 use crate::common::process::Run;
+use crate::common::relay::Relay;
 use crate::common::wait;
-use crate::stories::proxy::Proxy;
 use crate::stories::text;
 
-/// `skypipe ARGUMENTS`, which reaches its satellite through `proxy`.
-fn through(sky: &Environment, proxy: &Proxy, arguments: &[&str]) -> Run {
-    sky.skypipe(arguments).var("SATELLITE", proxy.endpoint())
+/// `skypipe ARGUMENTS`, which reaches its satellite through `relay`.
+fn through(sky: &Environment, relay: &Proxy, arguments: &[&str]) -> Run {
+    sky.skypipe(arguments).var("SATELLITE", relay.endpoint())
 }
 
 #[test]
 fn rule_16_nothing_is_lost_or_doubled_by_connections_that_break() {
     let sky = Environment::sky(&[]);
-    let proxy = Proxy::to(sky.on_port().endpoint());
+    let relay = Relay::to(sky.on_port().endpoint());
     let listeners: Vec<_> = ["-r", "--one", "--follow"]
         .iter()
         .map(|mode| {
             let name = mode.trim_start_matches('-');
-            let listener = through(&sky, &proxy, &[mode, name]).start();
+            let listener = through(&sky, &relay, &[mode, name]).start();
             sky.until_listeners(name, 1);
             (name, listener)
         })
@@ -31,17 +31,17 @@ fn rule_16_nothing_is_lost_or_doubled_by_connections_that_break() {
     let file = text(24_000_000);
     sky.put("file", &file);
     for (name, listener) in listeners {
-        let writer = through(&sky, &proxy, &["-w", name]);
+        let writer = through(&sky, &relay, &["-w", name]);
         let file_there = std::fs::File::open(sky.home().join("file")).expect("it is there");
         let writer = writer.stdin(file_there).start();
         for part in 1..=5 {
             // Each byte passes twice, and data in flight at a cut passes again.
-            let carried = proxy.carried() + file.len() / 4;
+            let carried = relay.carried() + file.len() / 4;
             wait::until("some of it is carried", || {
-                proxy.carried() >= carried || !writer.runs()
+                relay.carried() >= carried || !writer.runs()
             });
             assert!(part > 2 || writer.runs(), "there was nothing to cut");
-            proxy.cut();
+            relay.cut();
         }
         writer.outcome().printed("");
         if name == "follow" {
@@ -59,13 +59,13 @@ fn rule_16_nothing_is_lost_or_doubled_by_connections_that_break() {
 fn rule_16_a_listener_that_has_seen_a_thousand_streams_comes_back() {
     const STREAMS: usize = 1000;
     let sky = Environment::sky(&[]);
-    let proxy = Proxy::to(sky.on_port().endpoint());
-    let listener = through(&sky, &proxy, &["-f", "-r", "x"]).start();
+    let relay = Relay::to(sky.on_port().endpoint());
+    let listener = through(&sky, &relay, &["-f", "-r", "x"]).start();
     sky.until_listeners("x", 1);
     let writers = format!("for i in $(seq {STREAMS}); do echo $i | skypipe -w x || exit 1; done");
     sky.shell(&writers).done().success();
     listener.shows(&format!("\n{STREAMS}\n"));
-    proxy.cut();
+    relay.cut();
     sky.skypipe(&["-w", "x"]).fed("after\n").printed("");
     listener.shows("after\n");
     sky.skypipe(&["--eof", "x"]).done().printed("");
@@ -77,17 +77,17 @@ fn rule_16_a_listener_that_has_seen_a_thousand_streams_comes_back() {
 #[test]
 fn rule_16_clients_come_back_after_a_while_without_a_network() {
     let sky = Environment::sky(&[]);
-    let proxy = Proxy::to(sky.on_port().endpoint());
-    let listener = through(&sky, &proxy, &["x"]).start();
+    let relay = Relay::to(sky.on_port().endpoint());
+    let listener = through(&sky, &relay, &["x"]).start();
     sky.until_listeners("x", 1);
-    let writer = through(&sky, &proxy, &["x"]).piped().start();
+    let writer = through(&sky, &relay, &["x"]).piped().start();
     writer.say("before\n");
     listener.shows("before\n");
-    proxy.lead(None);
+    relay.lead(None);
     writer.say("meanwhile\n");
     let both = || listener.runs() && writer.runs();
     wait::while_passes(Duration::from_secs(1), "both look for the satellite", both);
-    proxy.lead(Some(sky.on_port().endpoint()));
+    relay.lead(Some(sky.on_port().endpoint()));
     listener.shows("meanwhile\n");
     writer.close_stdin();
     writer.outcome().printed("");
@@ -118,17 +118,17 @@ fn rule_16_a_satellite_that_halts_gives_nobody_up() {
 fn rule_16_a_satellite_without_a_data_directory_loses_all_and_its_clients_say_so() {
     let sky = Environment::sky(&[]);
     let another = sky.satellite(&[]);
-    let proxy = Proxy::to(sky.on_port().endpoint());
-    let listener = through(&sky, &proxy, &["x"]).start();
-    let writer = through(&sky, &proxy, &["x"]).piped().start();
+    let relay = Relay::to(sky.on_port().endpoint());
+    let listener = through(&sky, &relay, &["x"]).start();
+    let writer = through(&sky, &relay, &["x"]).piped().start();
     writer.say("before\n");
     listener.shows("before\n");
-    let waiting = through(&sky, &proxy, &["--wait", "y"]).piped().start();
+    let waiting = through(&sky, &relay, &["--wait", "y"]).piped().start();
     waiting.say("unread\n");
     waiting.close_stdin();
     sky.until_waiting("y", 1);
     sky.on_port().process().signal(Signal::KILL);
-    proxy.lead(Some(another.endpoint()));
+    relay.lead(Some(another.endpoint()));
     for client in [listener, writer, waiting] {
         let outcome = client.outcome();
         assert_eq!(outcome.code, Some(3), "{outcome}");

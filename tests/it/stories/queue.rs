@@ -12,14 +12,13 @@ fn rule_7_workers_share_the_jobs_out_each_to_exactly_one() {
     let sky = Environment::sky(&[]);
     let jobs: Vec<String> = (10..22).map(|number| format!("{number}.job")).collect();
     for job in &jobs {
-        sky.put(job, format!("echo {job} >> ../done\n"));
+        sky.put(job, format!("echo {job} >> done\n"));
     }
-    let work = "while skypipe --one --timeout 1m work > job; do sh ./job; done";
+    // As in the README: a file for each worker.
+    let work = "job=$(mktemp)\n\
+                while skypipe --one --timeout 1m work > \"$job\"; do sh \"$job\"; done";
     let workers: Vec<_> = (0..3)
-        .map(|worker| {
-            let script = format!("mkdir worker-{worker} && cd worker-{worker} && {work}");
-            sky.shell(&script).start()
-        })
+        .map(|_| sky.shell(work).var("TMPDIR", sky.home()).start())
         .collect();
     sky.until_listeners("work", 3);
     let hand_out = "for job in *.job; do skypipe -w work < \"$job\"; done";

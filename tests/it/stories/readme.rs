@@ -131,29 +131,6 @@ fn anchor(heading: &str) -> String {
 }
 
 #[test]
-fn workers_share_a_queue_with_a_file_each() {
-    let sky = Environment::sky(&[]);
-    for number in 1..=6 {
-        sky.put(&format!("{number}.job"), format!("echo {number} >> done\n"));
-    }
-    let hand_out = "for job in *.job; do skypipe -w work < \"$job\"; done";
-    sky.shell(hand_out).done().printed("");
-    let work = "job=$(mktemp)\n\
-                while skypipe --one --timeout 1m work > \"$job\"; do sh \"$job\"; done";
-    let _workers: Vec<_> = (0..3)
-        .map(|_| sky.shell(work).var("TMPDIR", sky.home()).start())
-        .collect();
-    let done = || String::from_utf8(sky.get("done")).expect("it is text");
-    wait::until("all is done", || {
-        sky.home().join("done").exists() && done().lines().count() == 6
-    });
-    let done = done();
-    let mut done: Vec<_> = done.lines().collect();
-    done.sort_unstable();
-    assert_eq!(done, ["1", "2", "3", "4", "5", "6"]);
-}
-
-#[test]
 fn an_artifact_is_whole_or_not_there() {
     let sky = Environment::sky(&[]);
     let release =

@@ -1,31 +1,39 @@
-//! A relay on loopback between clients and a satellite: it can delay, stall and cut connections.
+//! A TCP relay on loopback between clients and a satellite. A test can delay, stall and cut its connections, lead
+//! new ones elsewhere, and look at what passed.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use super::gathered::lock;
 
 /// The most pieces in flight in one direction, of at most [`PIECE`] bytes each.
 const PIECES: usize = 64;
 const PIECE: usize = 32 << 10;
 
 /// The relay. Dropping it cuts all connections. Its thread stays until the program ends.
-pub struct Wire {
+pub struct Relay {
     address: SocketAddr,
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    target: SocketAddr,
+    /// The satellite behind the relay. Without one, connections are closed as soon as they arrive.
+    target: Mutex<Option<SocketAddr>>,
     connections: Mutex<Vec<TcpStream>>,
     weather: Mutex<Weather>,
     changed: Condvar,
     /// How many connections have been made, and how many of these are silent.
     made: AtomicUsize,
     silenced: AtomicUsize,
+    /// How many bytes were passed on, both ways.
+    carried: AtomicUsize,
+    /// A copy of the bytes from clients, and of those to them, if the relay keeps one.
+    record: Option<[Mutex<Vec<u8>>; 2]>,
 }
 
 /// The state of the network.
@@ -45,19 +53,29 @@ enum Way {
     Down,
 }
 
-impl Wire {
+impl Relay {
     /// A relay to the satellite at `endpoint`, without delay.
     pub fn to(endpoint: &str) -> Self {
-        let target = endpoint.trim_start_matches("tcp://").parse();
+        Self::with(endpoint, None)
+    }
+
+    /// The same, with a copy of what passes.
+    pub fn recording(endpoint: &str) -> Self {
+        Self::with(endpoint, Some(Default::default()))
+    }
+
+    fn with(endpoint: &str, record: Option<[Mutex<Vec<u8>>; 2]>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
         let address = listener.local_addr().expect("it is bound");
         let shared = Arc::new(Shared {
-            target: target.expect("it is an endpoint on loopback"),
+            target: Mutex::new(Some(read(endpoint))),
             connections: Mutex::default(),
             weather: Mutex::default(),
             changed: Condvar::new(),
             made: AtomicUsize::new(0),
             silenced: AtomicUsize::new(0),
+            carried: AtomicUsize::new(0),
+            record,
         });
         let relay = Arc::clone(&shared);
         thread::spawn(move || {
@@ -93,19 +111,42 @@ impl Wire {
             let _ = connection.shutdown(Shutdown::Both);
         }
     }
+
+    /// Leads to the satellite at `endpoint` from now on, or nowhere. Existing connections are cut.
+    pub fn lead(&self, endpoint: Option<&str>) {
+        *lock(&self.shared.target) = endpoint.map(read);
+        self.cut();
+    }
+
+    /// How many bytes it has carried, both ways.
+    pub fn carried(&self) -> usize {
+        self.shared.carried.load(Ordering::Relaxed)
+    }
+
+    /// The clients' bytes and the satellite's bytes since the last call, if it keeps a copy.
+    pub fn take(&self) -> [(&'static str, Vec<u8>); 2] {
+        let [up, down] = self.shared.record.as_ref().expect("it keeps a copy");
+        let taken = |way: &Mutex<Vec<u8>>| std::mem::take(&mut *lock(way));
+        [("up", taken(up)), ("down", taken(down))]
+    }
 }
 
-impl Drop for Wire {
+impl Drop for Relay {
     fn drop(&mut self) {
         self.weather(Weather::default());
-        self.cut();
+        self.lead(None);
     }
 }
 
 impl Shared {
     fn connect(self: &Arc<Self>, client: TcpStream) -> io::Result<()> {
+        // The lock is held here, so that a cut reaches every connection to the old target.
+        let target = lock(&self.target);
+        let Some(address) = *target else {
+            return Ok(());
+        };
         let number = self.made.fetch_add(1, Ordering::Relaxed);
-        let satellite = TcpStream::connect(self.target)?;
+        let satellite = TcpStream::connect(address)?;
         for stream in [&client, &satellite] {
             stream.set_nodelay(true)?;
             lock(&self.connections).push(stream.try_clone()?);
@@ -119,19 +160,24 @@ impl Shared {
             let (pieces, there) = sync_channel(PIECES);
             let here = Arc::clone(self);
             thread::spawn(move || here.hand_on(number, way, &there, to));
-            thread::spawn(move || {
-                let (mut from, mut buffer) = (from, vec![0; PIECE]);
-                while let Ok(count @ 1..) = from.read(&mut buffer) {
-                    if pieces
-                        .send((Instant::now(), buffer[..count].to_vec()))
-                        .is_err()
-                    {
-                        break;
-                    }
-                }
-            });
+            let here = Arc::clone(self);
+            thread::spawn(move || here.take_in(way, from, &pieces));
         }
         Ok(())
+    }
+
+    /// Bytes are recorded before they are passed on.
+    fn take_in(&self, way: Way, mut from: TcpStream, pieces: &SyncSender<(Instant, Vec<u8>)>) {
+        let mut buffer = vec![0; PIECE];
+        while let Ok(count @ 1..) = from.read(&mut buffer) {
+            let piece = buffer[..count].to_vec();
+            if let Some(record) = &self.record {
+                lock(&record[way as usize]).extend_from_slice(&piece);
+            }
+            if pieces.send((Instant::now(), piece)).is_err() {
+                break;
+            }
+        }
     }
 
     fn hand_on(
@@ -149,6 +195,7 @@ impl Shared {
             if to.write_all(&piece).is_err() {
                 break;
             }
+            self.carried.fetch_add(piece.len(), Ordering::Relaxed);
         }
         if number >= self.silenced.load(Ordering::Relaxed) {
             let _ = to.shutdown(Shutdown::Both);
@@ -179,6 +226,9 @@ impl Shared {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+fn read(endpoint: &str) -> SocketAddr {
+    let address = endpoint.strip_prefix("tcp://").map(str::parse);
+    address
+        .and_then(Result::ok)
+        .expect("it is an endpoint on loopback")
 }

@@ -17,8 +17,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skypipe_broker::broker::{Broker, Input, Output, Peer, Settings};
-use skypipe_broker::protocol::{How, MAGIC, Mode, REVISION, Request, cost, encode};
 use skypipe_broker::store::Memory;
+use skypipe_protocol::{
+    Confirm, Data, Finish, Hello, How, Listen, MAGIC, Mode, Open, REVISION, Request, cost, encode,
+};
 use uuid::Uuid;
 
 /// Tells the program that Callgrind runs it, and with how many pipes.
@@ -151,7 +153,7 @@ fn phase(bench: &mut Bench, kind: Kind) {
             }
         }
     }
-    assert_eq!(bench.chunks, bench.turns, "chunks of the listener");
+    assert_eq!(bench.chunks, bench.next_seq, "chunks of the listener");
 }
 
 /// A broker with a pipe that has a writer and a listener.
@@ -167,7 +169,7 @@ struct Bench {
     /// The cost of the chunks that hold these bytes.
     spent: u64,
     /// The number of chunks that a listener has to confirm.
-    turns: u64,
+    next_seq: u64,
     /// The number of chunks that were sent to it.
     chunks: u64,
 }
@@ -184,33 +186,33 @@ impl Bench {
             listening: Uuid::new_v4(),
             at: 0,
             spent: 0,
-            turns: 0,
+            next_seq: 0,
             chunks: 0,
         };
         let (writer, listener) = (bench.writer.clone(), bench.listener.clone());
         for peer in [&writer, &listener] {
-            let hello = Request::Hello {
+            let hello = Request::Hello(Hello {
                 client: Uuid::new_v4(),
                 revision: REVISION,
                 program: "a benchmark".to_owned(),
-            };
+            });
             bench.say(peer, &hello, None);
         }
         for number in 1..pipes {
             bench.leave_a_line(&writer, &format!("pipe {number}"));
         }
-        let listen = Request::Listen {
+        let listen = Request::Listen(Listen {
             listener: bench.listening,
             pipe: "x".to_owned(),
             mode: Mode::Follow,
             window: 1 << 50,
             resume: None,
-        };
+        });
         bench.say(&listener, &listen, None);
         let stream = bench.stream;
         bench.open(&writer, stream, "x");
-        let want = cost(Kind::Chunk.payload().len());
-        bench.say(&writer, &Request::Want { stream, want }, None);
+        let requested = cost(Kind::Chunk.payload().len());
+        bench.say(&writer, &Request::Credit { stream, requested }, None);
         bench
     }
 
@@ -218,28 +220,28 @@ impl Bench {
     fn leave_a_line(&mut self, writer: &Peer, pipe: &str) {
         let stream = Uuid::new_v4();
         self.open(writer, stream, pipe);
-        let data = Request::Data {
+        let data = Request::Data(Data {
             stream,
             at: 0,
             tail: 0,
-            want: 0,
-        };
+            requested: 0,
+        });
         self.say(writer, &data, Some(Bytes::from_static(b"line\n")));
         let how = How::End;
         self.say(
             writer,
-            &Request::Finish {
+            &Request::Finish(Finish {
                 stream,
                 len: 5,
                 how,
-            },
+            }),
             None,
         );
         self.say(writer, &Request::Close { stream }, None);
     }
 
     fn open(&mut self, writer: &Peer, stream: Uuid, pipe: &str) {
-        let open = Request::Open {
+        let open = Request::Open(Open {
             stream,
             pipe: pipe.to_owned(),
             from: 0,
@@ -247,7 +249,7 @@ impl Bench {
             wait: false,
             whole: false,
             label: "a benchmark".to_owned(),
-        };
+        });
         self.say(writer, &open, None);
     }
 
@@ -267,22 +269,22 @@ impl Bench {
         let at = self.at;
         self.at += payload.len() as u64;
         self.spent += price;
-        self.turns += 1;
-        let data = Request::Data {
+        self.next_seq += 1;
+        let data = Request::Data(Data {
             stream: self.stream,
             at,
             tail: 0,
-            want: self.spent + price,
-        };
+            requested: self.spent + price,
+        });
         message(&self.writer, &data, Some(payload))
     }
 
     fn confirm(&self) -> Input {
-        let confirm = Request::Confirm {
+        let confirm = Request::Confirm(Confirm {
             listener: self.listening,
-            turns: self.turns,
+            next_seq: self.next_seq,
             window: 1 << 50,
-        };
+        });
         message(&self.listener, &confirm, None)
     }
 

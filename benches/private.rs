@@ -25,7 +25,7 @@ use common::{Satellite, end, free_port, median, pump, setting, socat_process};
 use skypipe::config::{Place, place};
 use skypipe::link::route::{Keys, Tcp};
 use skypipe::session::{Compression, Config, Job};
-use skypipe_broker::protocol::Mode;
+use skypipe_protocol::Mode;
 use uuid::Uuid;
 
 /// Tells this program to be a client that does not seal, and which one.

@@ -2,7 +2,7 @@
 //!
 //! This module owns the commands about keys. A token, a phrase or a listing goes to stdout; messages about
 //! it go to stderr. The satellite can neither read nor forge what it stores for these commands
-//! ([`crate::keys`]).
+//! ([`crate::crypto`]).
 
 pub mod enroll;
 pub mod invite;
@@ -16,10 +16,10 @@ pub mod revoke;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use skypipe_broker::keys::secret::Secret;
-use skypipe_broker::keys::seed::Pair;
-use skypipe_broker::keys::token::Token;
-use skypipe_broker::protocol::{KeyInfo, NewBox, OwnKey, PublicKey, Reply, Rights};
+use skypipe_protocol::secret::Secret;
+use skypipe_protocol::seed::Pair;
+use skypipe_protocol::token::Token;
+use skypipe_protocol::{KeyInfo, NewKeyring, OwnKey, PublicKey, Reply, Rights};
 use skypipe_satellite::randomness;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -27,9 +27,9 @@ use zeroize::Zeroizing;
 pub use self::listing::list;
 
 use crate::config::{self, Place};
+use crate::crypto::attestation::Claim;
+use crate::crypto::{Identity, Keyring, sealed_keyring};
 use crate::exit::{DONE, Failure, UNREACHABLE};
-use crate::keys::voucher::Claim;
-use crate::keys::{Identity, Keyring, boxes};
 use crate::queries::inquire;
 use crate::report::hint;
 use crate::session::{Question, Timeouts};
@@ -165,7 +165,7 @@ impl Member {
     fn claim<'a>(&self, own: &'a OwnKey) -> Claim<'a> {
         Claim {
             name: &own.name,
-            boxing: PublicKey(self.identity.boxing().public),
+            encryption: PublicKey(self.identity.encryption().public),
             rights: Rights::ALL,
             expires: self.token.expires.or(own.expires),
         }
@@ -182,38 +182,39 @@ impl Member {
                 own.name
             ))
         })?;
-        if own.boxed.is_none() || !own.is_vouched {
-            let new = new_box(&self.claim(own), &keyring, &managing, None)?;
-            self.put(Question::Box(new))?;
+        if own.sealed_keyring.is_none() || !own.is_attested {
+            let new = new_keyring(&self.claim(own), &keyring, &managing, None)?;
+            self.put(Question::Keyring(new))?;
         }
         Ok((keyring, managing))
     }
 
     /// The keyring with which this machine seals and opens.
     fn keyring(&self, own: &OwnKey) -> Result<Keyring, Failure> {
-        let keyring = self.identity.keyring(own.boxed.as_deref());
+        let keyring = self.identity.keyring(own.sealed_keyring.as_deref());
         keyring.map_err(|fault| Failure::failed(fault.to_string()))
     }
 }
 
 /// A sealed keyring for the machine of a key, with its attestation.
-fn new_box(
+fn new_keyring(
     claim: &Claim<'_>,
     keyring: &Keyring,
     managing: &Pair,
     renewal: Option<Uuid>,
-) -> Result<NewBox, Failure> {
+) -> Result<NewKeyring, Failure> {
     let share = share(keyring, claim.rights);
-    let boxed = boxes::seal(&share, &claim.boxing.0, managing, &random());
-    let boxed =
-        boxed.map_err(|fault| Failure::failed(format!("the box for {}: {fault}", claim.name)))?;
+    let sealed_keyring = sealed_keyring::seal(&share, &claim.encryption.0, managing, &random());
+    let sealed_keyring = sealed_keyring.map_err(|fault| {
+        Failure::failed(format!("the sealed keyring for {}: {fault}", claim.name))
+    })?;
     let epoch = keyring.newest().number;
-    Ok(NewBox {
+    Ok(NewKeyring {
         name: claim.name.to_owned(),
         epoch,
         renewal,
-        boxed: boxed.into(),
-        voucher: Some(claim.vouch(managing, epoch).into()),
+        sealed_keyring: sealed_keyring.into(),
+        attestation: Some(claim.vouch(managing, epoch).into()),
     })
 }
 

@@ -12,9 +12,9 @@ use std::time::Duration;
 use clap::error::{ContextKind, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args as _, CommandFactory, FromArgMatches, Parser};
-use skypipe_broker::keys::public_keys::PublicKeys;
-use skypipe_broker::protocol::{MAX_KEY_NAME, Mode, Rights, name_fault};
-use skypipe_broker::text::normal;
+use skypipe_protocol::public_keys::PublicKeys;
+use skypipe_protocol::text::normal;
+use skypipe_protocol::{MAX_KEY_NAME, Mode, Rights, name_fault};
 use skypipe_satellite::{Listen, Settings};
 
 pub use self::command::{Command, Invite, Pipe, Reset, Revoke, Setup, Stop, Way};
@@ -89,8 +89,8 @@ struct Flags {
     #[arg(long, value_name = "TARGET", num_args = 0..=1, default_missing_value = "")]
     #[arg(help_heading = "Commands")]
     reset: Option<String>,
-    /// Do not ask: with --reset, even if something waits and is then lost; with --revoke, even about the satellite's
-    /// own access key, and keys that the last renewal has not reached get no new reading key
+    /// Do not ask: with --reset, even if something waits and is then lost; with --revoke, even about the
+    /// satellite's own access key, and keys that the last renewal has not reached get no new reading key
     #[arg(long, help_heading = "Commands")]
     yes: bool,
     /// Let another machine in: print an invitation for it, with --read or --write for that alone
@@ -102,7 +102,8 @@ struct Flags {
     /// With --invite: only for so long (12h, 30days)
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Keys")]
     expires: Option<Duration>,
-    /// With --invite: so much of what it writes may wait (100MiB); by default a quarter of what the satellite can keep
+    /// With --invite: so much of what it writes may wait (100MiB); by default a quarter of what the satellite
+    /// can keep
     #[arg(long, value_name = "SIZE", value_parser = skypipe_satellite::quota, help_heading = "Keys")]
     quota: Option<u64>,
     /// With --invite and --keys: for a machine that has made its keys by itself

@@ -13,8 +13,8 @@ use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use skypipe_broker::keys::token::Token;
-use skypipe_broker::protocol::MAX_LABEL;
+use skypipe_protocol::MAX_LABEL;
+use skypipe_protocol::token::Token;
 use zeroize::Zeroizing;
 
 pub use self::endpoint::{Endpoint, Host};

@@ -1,16 +1,16 @@
 //! The client and the command line: named pipes over a broker, the satellite.
 //!
 //! This crate turns a command line into an exit code. The satellite (crate `skypipe-broker`) decides what a
-//! pipe does. On this side, [`session`] is the protocol's state machine, and [`link`] moves the bytes
-//! around it.
+//! pipe does; the two share `skypipe-protocol` and `skypipe-transport`. On this side, [`session`] is the
+//! protocol's state machine, [`crypto`] has the secrets, and [`link`] moves the bytes around them.
 
 pub mod access;
 pub mod cli;
 pub mod config;
+pub mod crypto;
 pub mod descriptors;
 pub mod direction;
 pub mod exit;
-pub mod keys;
 pub mod link;
 pub mod local;
 pub mod names;
@@ -19,22 +19,21 @@ pub mod private_file;
 pub mod provision;
 pub mod queries;
 pub mod report;
-pub mod seal;
 pub mod session;
 
 use std::env;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use skypipe_broker::keys::token::Token;
-use skypipe_broker::protocol::Mode;
+use skypipe_protocol::Mode;
+use skypipe_protocol::token::Token;
 use skypipe_satellite::{Listen, Refusal, Settings, core_dumps, randomness};
 
 use crate::cli::{Command, Pipe, Stop, Way};
 use crate::config::{PROGRAM, Place};
+use crate::crypto::Identity;
 use crate::direction::Direction;
 use crate::exit::{DONE, Failure, UNREACHABLE};
-use crate::keys::Identity;
 use crate::link::Event;
 use crate::link::program::Program;
 use crate::link::route::{Keys, Route, Tcp};

@@ -39,7 +39,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use skypipe_broker::protocol::Reply;
+use skypipe_protocol::Reply;
 use zmq::{POLLIN, PollItem};
 
 use self::connection::{Breach, Connection};

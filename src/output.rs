@@ -3,7 +3,7 @@
 //! This module decides what a failed write to stdout means. The bytes of pipes do not pass here
 //! ([`crate::link`] writes them).
 
-use skypipe_broker::text::printable;
+use skypipe_protocol::text::printable;
 use skypipe_satellite::standard::{self, NotPrinted};
 use zeroize::Zeroizing;
 

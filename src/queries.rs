@@ -11,9 +11,9 @@ mod table;
 use std::path::Path;
 use std::time::Duration;
 
-use skypipe_broker::protocol::{PipeInfo, Reply, Status};
-use skypipe_broker::store::disk::has_logs;
-use skypipe_broker::text::{self, count};
+use skypipe_protocol::text::{self, count};
+use skypipe_protocol::{PipeInfo, Reply, Status};
+use skypipe_satellite::has_logs;
 
 use crate::config::{self, Place};
 use crate::exit::{DONE, Failure};
@@ -90,13 +90,13 @@ pub(crate) fn inquire(
     Ok(inquiry)
 }
 
-/// Whether this machine's satellite runs, in the directory at `path`.
 /// Whether this machine's satellite has left something on disk, which it knows of when it runs again.
 fn has_left_something() -> Result<bool, Failure> {
     let directory = config::data()?;
     Ok(directory.is_some_and(|directory| has_logs(&directory)))
 }
 
+/// Whether this machine's satellite runs, in the directory at `path`.
 fn is_running(path: &Path) -> Result<bool, Failure> {
     let Some(directory) = Directory::open(path)? else {
         return Ok(false);

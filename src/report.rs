@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, IsTerminal, Read, Write};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use skypipe_broker::text::printable;
+use skypipe_protocol::text::printable;
 
 /// Prints `sentence` as one line.
 pub fn notice(sentence: &str) {

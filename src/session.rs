@@ -26,10 +26,10 @@
 )]
 
 mod asking;
-mod cargo;
 mod compressing;
 mod interface;
 mod listening;
+mod outbox;
 mod plain;
 mod room;
 #[cfg(test)]
@@ -39,10 +39,11 @@ mod writing;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::keys::Keyring;
+use crate::crypto::Keyring;
 use bytes::Bytes;
-use skypipe_broker::protocol::{
-    Code, Limits, MAGIC, MAX_CHUNK, OwnKey, REVISION, Reply, Request, SCRAP, decode, encode,
+use skypipe_protocol::{
+    Code, Hello, Limits, MAGIC, MAX_CHUNK, MIN_SEND, OwnKey, REVISION, Reply, Request, decode,
+    encode,
 };
 
 use self::asking::Asker;
@@ -273,11 +274,11 @@ impl Session {
         let common = &mut self.common;
         common.stage = Stage::Joining(common.now);
         common.out.push_back(Output::Connect);
-        let hello = Request::Hello {
+        let hello = Request::Hello(Hello {
             client: common.config.client,
             revision: REVISION,
             program: common.config.program.clone(),
-        };
+        });
         common.send(&hello, None);
         // Nothing need wait for the answer, except a question: it must not be asked twice.
         match &mut self.role {
@@ -335,7 +336,7 @@ impl Session {
                     asker.welcomed(&mut self.common, welcome);
                 }
             }
-            Reply::Boxed { boxed } => self.take_box(&boxed),
+            Reply::Keyring { sealed_keyring } => self.take_keyring(&sealed_keyring),
             Reply::Pong => common.attempts = 0,
             Reply::Error {
                 code: Code::Stranger,
@@ -414,8 +415,8 @@ impl Session {
             );
         };
         common.name.clone_from(&own.name);
-        match identity.keyring(own.boxed.as_deref()) {
-            Ok(_) if limits.chunk < SCRAP => {
+        match identity.keyring(own.sealed_keyring.as_deref()) {
+            Ok(_) if limits.chunk < MIN_SEND => {
                 common.fail(
                     1,
                     "the satellite takes no chunks as long as a sealed record",
@@ -429,11 +430,11 @@ impl Session {
     }
 
     /// Handles a new sealed keyring, sent after somebody's key was revoked.
-    fn take_box(&mut self, boxed: &[u8]) {
+    fn take_keyring(&mut self, sealed_keyring: &[u8]) {
         let Some(identity) = &self.common.config.identity else {
             return;
         };
-        match identity.keyring(Some(boxed)) {
+        match identity.keyring(Some(sealed_keyring)) {
             Ok(keyring) => self.renew(keyring),
             Err(fault) => self.common.fail(1, &fault.to_string()),
         }

@@ -62,7 +62,7 @@ const COMMON: [&str; 33] = [
     "queue full",
     "told that it is full",
     "slow line divided",
-    "turn sent again",
+    "item sent again",
     "finished remainder",
     "eof",
     "something discarded",

@@ -1,11 +1,12 @@
 //! A client that is a bare socket: it holds only what the protocol requires.
 
 use skypipe::config::{Place, invited};
-use skypipe_broker::keys::seed::SigningPair;
-use skypipe_broker::protocol::{
-    Code, How, MAGIC, Mode, REVISION, Reply, Request, Resume, decode, encode,
+use skypipe_protocol::seed::SigningPair;
+use skypipe_protocol::{
+    Code, Confirm, Data, Finish, Hello, How, Listen, MAGIC, Mode, Open, REVISION, Reply, Request,
+    Resume, decode, encode,
 };
-use skypipe_broker::tls::Layer;
+use skypipe_transport::tls::Layer;
 use uuid::Uuid;
 
 /// More bytes than a listener of these benchmarks ever receives.
@@ -83,11 +84,11 @@ impl Client {
     }
 
     pub fn hello(&self) {
-        self.say(&Request::Hello {
+        self.say(&Request::Hello(Hello {
             client: self.id,
             revision: REVISION,
             program: "a benchmark".to_owned(),
-        });
+        }));
     }
 
     pub fn listen(&mut self, pipe: &str) {
@@ -96,13 +97,13 @@ impl Client {
     }
 
     fn listen_again(&self, resume: Option<Resume>) {
-        self.say(&Request::Listen {
+        self.say(&Request::Listen(Listen {
             listener: self.listener,
             pipe: self.pipe.clone(),
             mode: Mode::Default,
             window: WINDOW,
             resume,
-        });
+        }));
     }
 
     /// Does what a client does after it lost its connection. libzmq has made a new one. Unanswered
@@ -115,7 +116,7 @@ impl Client {
     }
 
     pub fn open(&self, stream: Uuid, pipe: &str) {
-        self.say(&Request::Open {
+        self.say(&Request::Open(Open {
             stream,
             pipe: pipe.to_owned(),
             from: 0,
@@ -123,21 +124,21 @@ impl Client {
             wait: false,
             whole: false,
             label: "a benchmark".to_owned(),
-        });
+        }));
     }
 
     pub fn data(&self, stream: Uuid, at: u64, payload: &[u8]) {
-        let data = Request::Data {
+        let data = Request::Data(Data {
             stream,
             at,
             tail: 0,
-            want: 0,
-        };
+            requested: 0,
+        });
         self.send(&[MAGIC, &encode(&data), payload]);
     }
 
     pub fn finish(&self, stream: Uuid, len: u64, how: How) {
-        self.say(&Request::Finish { stream, len, how });
+        self.say(&Request::Finish(Finish { stream, len, how }));
     }
 
     pub fn ping(&mut self) {
@@ -145,12 +146,12 @@ impl Client {
         self.say(&Request::Ping);
     }
 
-    fn confirm(&self, turns: u64) {
-        self.say(&Request::Confirm {
+    fn confirm(&self, next_seq: u64) {
+        self.say(&Request::Confirm(Confirm {
             listener: self.listener,
-            turns,
+            next_seq,
             window: WINDOW,
-        });
+        }));
     }
 
     pub fn say(&self, request: &Request) {
@@ -173,13 +174,13 @@ impl Client {
                     self.finished += 1;
                     self.say(&Request::Close { stream });
                 }
-                Reply::Chunk { turn, .. } => {
+                Reply::Chunk { seq, .. } => {
                     self.has_line = true;
-                    self.confirm(turn + 1);
+                    self.confirm(seq + 1);
                 }
-                Reply::Done { turn, .. } => {
+                Reply::Done { seq, .. } => {
                     self.is_done = true;
-                    self.confirm(turn + 1);
+                    self.confirm(seq + 1);
                 }
                 Reply::Error {
                     code: Code::Stranger,

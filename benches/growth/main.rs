@@ -33,7 +33,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Resource, getrlimit};
-use skypipe_broker::protocol::How;
+use skypipe_protocol::How;
 use uuid::Uuid;
 
 use self::client::{Client, Door};

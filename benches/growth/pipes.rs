@@ -1,6 +1,6 @@
 //! Pipes with an unread line each.
 
-use skypipe_broker::protocol::How;
+use skypipe_protocol::How;
 use uuid::Uuid;
 
 use super::client::{Client, Door};

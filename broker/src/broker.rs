@@ -52,7 +52,6 @@ use self::absent::Absent;
 use self::budget::MemoryBudget;
 use self::clients::Clients;
 use self::durability::Saving;
-pub use self::inflow::FREE_FRAME;
 use self::inflow::Inflow;
 pub use self::interface::{Input, Output, Peer, Settings};
 use self::key_admin::Unsaved;
@@ -64,11 +63,14 @@ pub use self::upkeep::most_clients;
 use self::work::Work;
 use crate::keys::{KeyId, KeyRegistry};
 use crate::pipe::{Context, Effects, ListenerKey, Pipe};
+pub use crate::protocol::FREE_FRAME;
 use crate::protocol::{
-    self, Code, Limits, MAGIC, MAX_CHUNK, REVISION, Reply, Request, decode, encode, v01,
+    self, Code, Confirm, Data, Finish, Hello, Limits, Listen, MAGIC, MAX_CHUNK, Open, REVISION,
+    Reply, Request, decode, encode,
 };
 use crate::store::{Store, StreamKey};
 use crate::text;
+use crate::v01;
 
 /// Time since the satellite started; the loop around supplies it.
 pub type Now = Duration;
@@ -384,15 +386,15 @@ impl<S: Store> Broker<S> {
             Ok(request) => request,
             Err(error) => return self.refuse(peer, Code::Malformed, &error.to_string(), None),
         };
-        if payload.is_some() != matches!(request, Request::Data { .. }) {
+        if payload.is_some() != matches!(request, Request::Data(Data { .. })) {
             let message = "a payload belongs to Data, and to nothing else";
             return self.refuse(peer, Code::Malformed, message, None);
         }
-        if let Request::Hello {
+        if let Request::Hello(Hello {
             client,
             revision,
             program,
-        } = request
+        }) = request
         {
             return self.hello(peer, key, client, revision, &program);
         }
@@ -415,10 +417,10 @@ impl<S: Store> Broker<S> {
         payload: Option<Bytes>,
     ) {
         match request {
-            Request::Hello { .. } => {}
+            Request::Hello(Hello { .. }) => {}
             Request::Ping => self.reply(peer, &Reply::Pong),
             Request::Bye => self.goodbye(client),
-            Request::Open {
+            Request::Open(Open {
                 stream,
                 pipe,
                 from,
@@ -426,7 +428,7 @@ impl<S: Store> Broker<S> {
                 wait,
                 whole,
                 label,
-            } => {
+            }) => {
                 let opening = streams::Opening {
                     stream,
                     pipe,
@@ -438,12 +440,12 @@ impl<S: Store> Broker<S> {
                 };
                 self.open(peer, client, opening);
             }
-            Request::Data {
+            Request::Data(Data {
                 stream,
                 at,
                 tail,
-                want,
-            } => {
+                requested,
+            }) => {
                 let payload = payload.unwrap_or_default();
                 self.data(
                     peer,
@@ -452,21 +454,23 @@ impl<S: Store> Broker<S> {
                         stream,
                         at,
                         tail,
-                        want,
+                        requested,
                         payload,
                     },
                 );
             }
-            Request::Want { stream, want } => self.want(client, stream, want),
-            Request::Finish { stream, len, how } => self.finish(peer, client, stream, len, how),
+            Request::Credit { stream, requested } => self.want(client, stream, requested),
+            Request::Finish(Finish { stream, len, how }) => {
+                self.finish(peer, client, stream, len, how)
+            }
             Request::Close { stream } => self.close(client, stream),
-            Request::Listen {
+            Request::Listen(Listen {
                 listener,
                 pipe,
                 mode,
                 window,
                 resume,
-            } => {
+            }) => {
                 let joining = subscriptions::Joining {
                     listener,
                     pipe,
@@ -476,12 +480,12 @@ impl<S: Store> Broker<S> {
                 };
                 self.listen(peer, client, joining);
             }
-            Request::Confirm {
+            Request::Confirm(Confirm {
                 listener,
-                turns,
+                next_seq,
                 window,
-            } => {
-                self.confirm(peer, client, listener, turns, window);
+            }) => {
+                self.confirm(peer, client, listener, next_seq, window);
             }
             Request::Leave { listener } => self.leave(client, listener),
             Request::Eof { pipe, order } => self.eof(peer, client, &pipe, &order),
@@ -496,7 +500,7 @@ impl<S: Store> Broker<S> {
                 let manages = self.key(key).is_some_and(|key| key.rights.manage);
                 self.revoke(peer, &name, discard && manages);
             }
-            Request::Box(new) => self.keep_box(peer, key, new),
+            Request::Keyring(new) => self.store_keyring(peer, key, new),
             Request::Phrase => self.phrase(peer),
             Request::SetPhrase { epoch, phrase } => self.set_phrase(peer, epoch, phrase),
         }

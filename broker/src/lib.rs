@@ -4,13 +4,12 @@
 //! loop in `server` moves bytes between them and the one ROUTER socket, with `frame`, `borrowing` and
 //! `tls::layer` as its unsafe corners. Nothing here knows of the client, of processes or of platforms.
 
-pub mod borrowing;
 pub mod broker;
-pub mod frame;
 pub mod keys;
 pub mod pipe;
-pub mod protocol;
 pub mod server;
 pub mod store;
-pub mod text;
-pub mod tls;
+pub mod v01;
+
+use skypipe_protocol::{self as protocol, text};
+use skypipe_transport::{borrowing, frame, tls};

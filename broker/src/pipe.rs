@@ -168,7 +168,7 @@ pub enum Next {
 
 /// The error of a listener that resumes at an impossible sequence number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UnknownTurn;
+pub struct UnknownSeq;
 
 /// The streams and listeners of one name.
 #[derive(Debug, Default)]
@@ -276,10 +276,10 @@ impl Pipe {
 
     /// The number of items that a listener has confirmed.
     #[must_use]
-    pub fn confirmed_turns(&self, key: ListenerKey) -> u64 {
+    pub fn confirmed_items(&self, key: ListenerKey) -> u64 {
         self.listeners
             .get(&key)
-            .map_or(0, |listener| listener.confirmed_turns)
+            .map_or(0, |listener| listener.confirmed_items)
     }
 
     /// Whether a stream has no listeners, not counting taps.

@@ -50,8 +50,8 @@ use crate::borrowing::BorrowedIo;
 use crate::broker::{Broker, FREE_FRAME, Input, Now, Output, Peer};
 use crate::frame::{self, Sent};
 use crate::keys::KeyId;
-use crate::keys::seed::SigningPair;
-use crate::protocol::{MAX_CHUNK, MAX_TURNS_OPEN};
+use crate::protocol::seed::SigningPair;
+use crate::protocol::{MAX_CHUNK, MAX_UNCONFIRMED};
 use crate::store::Store;
 
 /// The number of messages handled before anything is sent. Many, so that sends are grouped; few, so that a
@@ -77,7 +77,7 @@ const IDLE_PAUSE: Duration = Duration::from_secs(3600);
 /// The maximum number of messages queued for one connection. It exceeds the number of unconfirmed items, with
 /// room for answers, so a SKYPIPE/1 client never reaches it. Each message is a reference to bytes that the
 /// broker counts.
-const SEND_QUEUE: usize = 2 * MAX_TURNS_OPEN;
+const SEND_QUEUE: usize = 2 * MAX_UNCONFIRMED;
 
 /// The maximum number of messages received from one connection and not yet passed to the broker. Beyond it,
 /// TCP makes the client wait, which loses nothing, so a few are enough. These bytes are outside the memory

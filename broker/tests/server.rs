@@ -10,16 +10,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skypipe_broker::broker::{Broker, Settings};
-use skypipe_broker::frame::{self, Sent};
 use skypipe_broker::keys::KeyRegistry;
-use skypipe_broker::keys::secret::Secret;
-use skypipe_broker::keys::seed::SigningPair;
-use skypipe_broker::protocol::{
-    MAGIC, MAX_CHUNK, Mode, NewKey, PublicKey, REVISION, Reply, Request, Rights, decode, encode,
-};
 use skypipe_broker::server::{Edge, Server};
 use skypipe_broker::store::Memory;
-use skypipe_broker::tls::{Ending, Layer};
+use skypipe_protocol::secret::Secret;
+use skypipe_protocol::seed::SigningPair;
+use skypipe_protocol::{
+    Data, Hello, Listen, MAGIC, MAX_CHUNK, Mode, NewKey, Open, PublicKey, REVISION, Reply, Request,
+    Rights, decode, encode,
+};
+use skypipe_transport::frame::{self, Sent};
+use skypipe_transport::tls::{Ending, Layer};
 use uuid::Uuid;
 
 /// How long a test waits for something that must happen, in milliseconds.
@@ -97,14 +98,14 @@ fn registry(known: &[[u8; 32]]) -> KeyRegistry {
         let new = NewKey {
             name: number.to_string(),
             public: PublicKey(*public),
-            boxing: PublicKey(*public),
+            encryption: PublicKey(*public),
             rights: Rights::ALL,
             pipes: Vec::new(),
             expires: None,
             quota: None,
             epoch: 0,
-            boxed: None,
-            voucher: None,
+            sealed_keyring: None,
+            attestation: None,
         };
         registry.invite(new, 0).unwrap();
     }
@@ -164,11 +165,11 @@ impl Client {
 
     fn hello(&mut self) {
         let client = Uuid::new_v4();
-        self.say(&Request::Hello {
+        self.say(&Request::Hello(Hello {
             client,
             revision: REVISION,
             program: String::new(),
-        });
+        }));
         assert!(matches!(self.hear().0, Reply::Welcome { .. }));
     }
 
@@ -202,7 +203,7 @@ impl Client {
     fn write(&mut self, pipe: &str, payload: &'static [u8]) -> Uuid {
         let (stream, pipe) = (Uuid::new_v4(), pipe.to_owned());
         let label = String::new();
-        self.say(&Request::Open {
+        self.say(&Request::Open(Open {
             stream,
             pipe,
             from: 0,
@@ -210,14 +211,14 @@ impl Client {
             wait: false,
             whole: false,
             label,
-        });
+        }));
         assert!(matches!(self.hear().0, Reply::Opened { .. }));
-        let data = Request::Data {
+        let data = Request::Data(Data {
             stream,
             at: 0,
             tail: 0,
-            want: 0,
-        };
+            requested: 0,
+        });
         self.say_with(&data, Some(Bytes::from_static(payload)));
         stream
     }
@@ -225,13 +226,13 @@ impl Client {
     fn listen(&mut self, pipe: &str) -> Uuid {
         let (listener, pipe) = (Uuid::new_v4(), pipe.to_owned());
         let window = 1 << 20;
-        self.say(&Request::Listen {
+        self.say(&Request::Listen(Listen {
             listener,
             pipe,
             mode: Mode::Default,
             window,
             resume: None,
-        });
+        }));
         assert!(matches!(self.hear().0, Reply::Listening { .. }));
         listener
     }
@@ -248,7 +249,7 @@ fn a_chunk_goes_through_at_every_kind_of_endpoint() {
             writer.write("logs", b"a line\n");
             let (reply, payload) = listener.hear();
             assert!(
-                matches!(reply, Reply::Chunk { turn: 0, at: 0, .. }),
+                matches!(reply, Reply::Chunk { seq: 0, at: 0, .. }),
                 "{reply:?}"
             );
             assert_eq!(payload.as_deref(), Some(&b"a line\n"[..]));

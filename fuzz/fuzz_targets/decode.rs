@@ -8,26 +8,24 @@ use std::time::Duration;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use skypipe_broker::broker::{Broker, Input, Peer, Settings};
-use skypipe_broker::protocol::{self, MAGIC, Reply, Request, v01};
 use skypipe_broker::store::Memory;
+use skypipe_broker::v01;
+use skypipe_protocol::{Hello, MAGIC, Reply, Request, decode, encode};
 use uuid::Uuid;
 
 const MEMORY: u64 = 1 << 20;
 
 fuzz_target!(|data: &[u8]| {
-    let _ = protocol::decode::<Request>(data);
-    let _ = protocol::decode::<Reply>(data);
+    let _ = decode::<Request>(data);
+    let _ = decode::<Reply>(data);
     let mut broker = Broker::new(settings(), Memory::default());
     let peer = Peer(Bytes::from_static(b"peer"));
-    let hello = Request::Hello {
+    let hello = Request::Hello(Hello {
         client: Uuid::from_u128(1),
         revision: 1,
         program: String::new(),
-    };
-    let hello = vec![
-        Bytes::from_static(MAGIC),
-        Bytes::from(protocol::encode(&hello)),
-    ];
+    });
+    let hello = vec![Bytes::from_static(MAGIC), Bytes::from(encode(&hello))];
     feed(&mut broker, &peer, hello);
     // 255 parts messages, 254 frames.
     for message in data.split(|byte| *byte == 255) {

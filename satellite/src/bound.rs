@@ -7,8 +7,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 
 use anyhow::Context as _;
-use skypipe_broker::keys::seed::SigningPair;
 use skypipe_broker::server::Server;
+use skypipe_protocol::seed::SigningPair;
 
 use crate::listen::Listen;
 use crate::settings::Settings;

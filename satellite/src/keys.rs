@@ -17,13 +17,13 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use skypipe_broker::keys::address::{Address, is_host};
-use skypipe_broker::keys::public_keys::PublicKeys;
-use skypipe_broker::keys::secret::Secret;
-use skypipe_broker::keys::seed::{Seed, SigningPair};
-use skypipe_broker::keys::token::{Kind, Token};
 use skypipe_broker::keys::{HOST, KeyRegistry};
-use skypipe_broker::protocol::{NewKey, Rights};
+use skypipe_protocol::address::{Address, is_host};
+use skypipe_protocol::public_keys::PublicKeys;
+use skypipe_protocol::secret::Secret;
+use skypipe_protocol::seed::{Seed, SigningPair};
+use skypipe_protocol::token::{Kind, Token};
+use skypipe_protocol::{NewKey, Rights};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::randomness;
@@ -276,14 +276,14 @@ fn enroll(
     let new = NewKey {
         name: name.to_owned(),
         public: public_keys.public,
-        boxing: public_keys.boxing,
+        encryption: public_keys.encryption,
         rights: Rights::ALL,
         pipes: Vec::new(),
         expires: None,
         quota: None,
         epoch: 0,
-        boxed: None,
-        voucher: None,
+        sealed_keyring: None,
+        attestation: None,
     };
     let enrolled = registry.invite(new, wall);
     enrolled.map_err(|fault| anyhow::Error::msg(fault.to_string()))?;
@@ -352,7 +352,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use skypipe_broker::protocol::Holds;
+    use skypipe_protocol::Holds;
 
     use super::*;
 

@@ -31,16 +31,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, bail};
 use skypipe_broker::broker::{self, Broker};
 use skypipe_broker::keys::KeyRegistry;
-use skypipe_broker::keys::address::Address;
 use skypipe_broker::server::Edge;
 use skypipe_broker::store::disk::Presence;
 use skypipe_broker::store::{Memory, Store};
+use skypipe_protocol::address::Address;
 use zeroize::Zeroizing;
 
 use crate::bound::Bound;
 use crate::keys::Keys;
 use crate::log::Log;
 use crate::watch::Watch;
+
+pub use skypipe_broker::store::disk::has_logs;
 
 pub use crate::background::Background;
 pub use crate::limits::private_files;

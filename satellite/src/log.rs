@@ -13,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{fstat, stat};
 use rustix::stdio::{dup2_stderr, stderr};
-use skypipe_broker::text::{count, printable};
+use skypipe_protocol::text::{count, printable};
 
 use crate::background::Background;
 use crate::limits::private_files;

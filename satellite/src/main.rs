@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser;
-use skypipe_broker::text::printable;
+use skypipe_protocol::text::printable;
 use skypipe_satellite::{Listen, Refusal, Settings, announce, run};
 
 /// The satellite of skypipe: where pipes are kept between those who write and those who read

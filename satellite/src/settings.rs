@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use skypipe_broker::keys::address::Address;
-use skypipe_broker::keys::public_keys::PublicKeys;
+use skypipe_protocol::address::Address;
+use skypipe_protocol::public_keys::PublicKeys;
 
 use crate::listen::{Listen, with_websockets};
 use crate::{keys, size};

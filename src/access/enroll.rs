@@ -8,10 +8,10 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use skypipe_broker::keys::address::Address;
-use skypipe_broker::keys::public_keys::PublicKeys;
-use skypipe_broker::protocol::{KeyInfo, MAX_KEY_NAME, NewKey, PublicKey, Reply};
-use skypipe_broker::text::json;
+use skypipe_protocol::address::Address;
+use skypipe_protocol::public_keys::PublicKeys;
+use skypipe_protocol::text::json;
+use skypipe_protocol::{KeyInfo, MAX_KEY_NAME, NewKey, PublicKey, Reply};
 
 use super::{Member, wall};
 use crate::cli::Invite;
@@ -78,7 +78,7 @@ fn name_of(keys: &[KeyInfo], public_keys: PublicKeys) -> Option<String> {
     let key = keys
         .iter()
         .filter(is_good)
-        .find(|key| key.boxing == public_keys.boxing);
+        .find(|key| key.encryption == public_keys.encryption);
     key.map(|key| key.name.clone())
 }
 
@@ -109,14 +109,14 @@ fn invited(
     let new = NewKey {
         name: name.to_owned(),
         public: public_keys.public,
-        boxing: public_keys.boxing,
+        encryption: public_keys.encryption,
         rights: invite.rights,
         pipes: invite.pipes.clone(),
         expires: expires.map(|span| wall().saturating_add(span.as_secs())),
         quota: invite.quota,
         epoch: 0,
-        boxed: None,
-        voucher: None,
+        sealed_keyring: None,
+        attestation: None,
     };
     let answers = member.put(Question::Invite(new))?;
     let name = answers.into_iter().find_map(|answer| match answer {
@@ -157,14 +157,14 @@ impl Enrolled {
 
 #[cfg(test)]
 mod tests {
-    use skypipe_broker::protocol::{Holds, Rights};
+    use skypipe_protocol::{Holds, Rights};
 
     use super::*;
 
     fn key(name: &str) -> KeyInfo {
         KeyInfo {
             name: name.to_owned(),
-            boxing: PublicKey([1; 32]),
+            encryption: PublicKey([1; 32]),
             rights: Rights::ALL,
             pipes: Vec::new(),
             expires: None,
@@ -173,8 +173,8 @@ mod tests {
             made: 0,
             used: None,
             is_connected: false,
-            has_box: false,
-            voucher: None,
+            has_keyring: false,
+            attestation: None,
         }
     }
 

@@ -2,16 +2,16 @@
 
 use std::net::IpAddr;
 
-use skypipe_broker::keys::address::Address;
-use skypipe_broker::keys::seed::Seed;
-use skypipe_broker::keys::token::{Kind, Token};
-use skypipe_broker::protocol::{NewBox, NewKey, OwnKey, PublicKey, Reply};
+use skypipe_protocol::address::Address;
+use skypipe_protocol::seed::Seed;
+use skypipe_protocol::token::{Kind, Token};
+use skypipe_protocol::{NewKey, NewKeyring, OwnKey, PublicKey, Reply};
 
-use super::{Member, enroll, new_box, random, wall};
+use super::{Member, enroll, new_keyring, random, wall};
 use crate::cli::Invite;
+use crate::crypto::Fault;
+use crate::crypto::attestation::Claim;
 use crate::exit::{DONE, Failure};
-use crate::keys::Fault;
-use crate::keys::voucher::Claim;
 use crate::output;
 use crate::report::{hint, notice};
 use crate::session::Question;
@@ -29,13 +29,13 @@ pub fn invite(invite: &Invite) -> Result<u8, Failure> {
     }
     let own = member.own_key()?;
     let seed = Seed::new(random());
-    let boxing = PublicKey(seed.boxing().public);
+    let encryption = PublicKey(seed.encryption().public);
     let expires = invite
         .expires
         .map(|span| wall().saturating_add(span.as_secs()));
     let mut claim = Claim {
         name: &invite.name,
-        boxing,
+        encryption,
         rights: invite.rights,
         expires,
     };
@@ -50,18 +50,20 @@ pub fn invite(invite: &Invite) -> Result<u8, Failure> {
         None => (Kind::Phrase, None),
     };
     let epoch = keys.as_ref().map_or(0, |keys| keys.epoch);
-    let (boxed, voucher) = keys.map(|keys| (keys.boxed, keys.voucher)).unzip();
+    let (sealed_keyring, attestation) = keys
+        .map(|keys| (keys.sealed_keyring, keys.attestation))
+        .unzip();
     let new = NewKey {
         name: claim.name.to_owned(),
         public: PublicKey(seed.identity().public),
-        boxing,
+        encryption,
         rights: invite.rights,
         pipes: invite.pipes.clone(),
         expires,
         quota: invite.quota,
         epoch,
-        boxed,
-        voucher: voucher.flatten(),
+        sealed_keyring,
+        attestation: attestation.flatten(),
     };
     // Every step that can fail comes first, so that no key is made in vain.
     let address = address(&member, &own)?;
@@ -120,8 +122,8 @@ fn keys_for(
     own: &OwnKey,
     invite: &Invite,
     claim: &Claim<'_>,
-) -> Result<Option<([u8; 32], NewBox)>, Failure> {
-    if let Err(Fault::NoBox) = member.identity.keyring(own.boxed.as_deref()) {
+) -> Result<Option<([u8; 32], NewKeyring)>, Failure> {
+    if let Err(Fault::NoKeyring) = member.identity.keyring(own.sealed_keyring.as_deref()) {
         let reads_all = (invite.rights.read || invite.rights.manage) && invite.pipes.is_empty();
         if !reads_all {
             return Err(Failure::usage(
@@ -132,7 +134,7 @@ fn keys_for(
         return Ok(None);
     }
     let (keyring, managing) = member.manages(own)?;
-    let new = new_box(claim, &keyring, &managing, None)?;
+    let new = new_keyring(claim, &keyring, &managing, None)?;
     Ok(Some((managing.public, new)))
 }
 

@@ -5,18 +5,18 @@ use std::fs::{self, File};
 use std::io::{self, IsTerminal as _, Read as _};
 use std::path::Path;
 
-use skypipe_broker::keys::token::{Kind, Token};
-use skypipe_broker::protocol::{OwnKey, Reply};
+use skypipe_protocol::token::{Kind, Token};
+use skypipe_protocol::{OwnKey, Reply};
 use zeroize::Zeroizing;
 
 use super::prompt::prompt;
-use super::{Member, new_box};
+use super::{Member, new_keyring};
 use crate::config::{self, Place};
+use crate::crypto::attestation::Claim;
+use crate::crypto::phrase::Phrase;
+use crate::crypto::sealed_keyring;
+use crate::crypto::wrapping::Wrapped;
 use crate::exit::{DONE, Failure};
-use crate::keys::boxes;
-use crate::keys::phrase::Phrase;
-use crate::keys::voucher::Claim;
-use crate::keys::wrapping::Wrapped;
 use crate::private_file;
 use crate::provision::record::{self, Deployed};
 use crate::report::{notice, words};
@@ -199,7 +199,7 @@ fn by_phrase(member: &Member, own: &OwnKey, ask: &mut Ask<'_>) -> Result<Kind, N
     let (seed, managing) = wrapped
         .open(&typed_phrase(ask)?)
         .map_err(|fault| failed(fault.to_string()))?;
-    let keyring = boxes::open(&kept.boxed, &seed.boxing(), &managing)
+    let keyring = sealed_keyring::open(&kept.sealed_keyring, &seed.encryption(), &managing)
         .map_err(|fault| failed(fault.to_string()))?;
     let pair = keyring
         .managing()
@@ -208,8 +208,8 @@ fn by_phrase(member: &Member, own: &OwnKey, ask: &mut Ask<'_>) -> Result<Kind, N
         rights: own.rights,
         ..member.claim(own)
     };
-    let new = new_box(&claim, &keyring, &pair, None)?;
-    member.put(Question::Box(new))?;
+    let new = new_keyring(&claim, &keyring, &pair, None)?;
+    member.put(Question::Keyring(new))?;
     Ok(Kind::Boxed { managing })
 }
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use skypipe_broker::protocol::KeyInfo;
-use skypipe_broker::text::{cell, count, pipe_cell};
+use skypipe_protocol::KeyInfo;
+use skypipe_protocol::text::{cell, count, pipe_cell};
 
 use super::Member;
 use crate::exit::Failure;
@@ -99,7 +99,7 @@ fn time(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use skypipe_broker::protocol::{Holds, PublicKey, Rights};
+    use skypipe_protocol::{Holds, PublicKey, Rights};
 
     use super::*;
 
@@ -107,7 +107,7 @@ mod tests {
     fn columns_are_aligned() {
         let key = |name: &str, rights, pipes: &[&str], expires, used, is_connected| KeyInfo {
             name: name.to_owned(),
-            boxing: PublicKey([0; 32]),
+            encryption: PublicKey([0; 32]),
             rights,
             pipes: pipes.iter().map(|&pipe| pipe.to_owned()).collect(),
             expires,
@@ -116,8 +116,8 @@ mod tests {
             made: 0,
             used,
             is_connected,
-            has_box: true,
-            voucher: None,
+            has_keyring: true,
+            attestation: None,
         };
         let write = Rights {
             read: false,

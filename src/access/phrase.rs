@@ -1,16 +1,16 @@
 //! `--phrase` and `--no-phrase`: whether machines can join with only an access key and a phrase.
 
 use bytes::Bytes;
-use skypipe_broker::keys::seed::{Pair, Seed};
-use skypipe_broker::protocol::{Phrase as Kept, PublicKey};
+use skypipe_protocol::seed::{Pair, Seed};
+use skypipe_protocol::{Phrase as Kept, PublicKey};
 use skypipe_satellite::randomness;
 
 use super::{Member, random};
+use crate::crypto::attestation::Claim;
+use crate::crypto::phrase::Phrase;
+use crate::crypto::wrapping::Wrapped;
+use crate::crypto::{Keyring, sealed_keyring};
 use crate::exit::{DONE, Failure};
-use crate::keys::phrase::Phrase;
-use crate::keys::voucher::Claim;
-use crate::keys::wrapping::Wrapped;
-use crate::keys::{Keyring, boxes};
 use crate::output;
 use crate::report::notice;
 use crate::session::Question;
@@ -41,7 +41,7 @@ pub fn renew() -> Result<u8, Failure> {
         &keyring,
         &managing,
         wrapped,
-        PublicKey(seed.boxing().public),
+        PublicKey(seed.encryption().public),
     )?;
     // The phrase is printed first: a phrase that nobody saw must not be set.
     let shown = output::hand_over(&format!("{}\n", phrase.as_str()));
@@ -77,17 +77,18 @@ pub(super) fn seal(
     keyring: &Keyring,
     managing: &Pair,
     wrapped: Bytes,
-    boxing: PublicKey,
+    encryption: PublicKey,
 ) -> Result<Kept, Failure> {
-    let boxed = boxes::seal(&keyring.for_manager(), &boxing.0, managing, &random());
-    let boxed = boxed.map_err(|fault| Failure::failed(fault.to_string()))?;
-    let voucher = Claim::of_phrase(boxing)
+    let sealed_keyring =
+        sealed_keyring::seal(&keyring.for_manager(), &encryption.0, managing, &random());
+    let sealed_keyring = sealed_keyring.map_err(|fault| Failure::failed(fault.to_string()))?;
+    let attestation = Claim::of_phrase(encryption)
         .vouch(managing, keyring.newest().number)
         .into();
     Ok(Kept {
         wrapped,
-        boxing,
-        boxed: boxed.into(),
-        voucher,
+        encryption,
+        sealed_keyring: sealed_keyring.into(),
+        attestation,
     })
 }

@@ -13,7 +13,7 @@ use rustix::termios::{
 };
 use signal_hook::consts::SIGINT;
 use signal_hook::{SigId, flag, low_level};
-use skypipe_broker::text::printable;
+use skypipe_protocol::text::printable;
 use zeroize::Zeroizing;
 
 use crate::exit::Failure;

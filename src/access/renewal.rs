@@ -8,19 +8,19 @@
 //! include the new key. Then come managers, so that as many as possible can continue if this machine is
 //! lost on the way. Readers follow, and writers come last: whatever is sealed with a key can then be read.
 
-use skypipe_broker::keys::seed::Pair;
-use skypipe_broker::protocol::{KeyInfo, OwnKey, Phrase, Reply};
-use skypipe_broker::text::normal;
+use skypipe_protocol::seed::Pair;
+use skypipe_protocol::text::normal;
+use skypipe_protocol::{KeyInfo, OwnKey, Phrase, Reply};
 use skypipe_satellite::randomness;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::phrase::seal;
 use super::prompt::confirm;
-use super::{Listed, Member, new_box, random, wall};
+use super::{Listed, Member, new_keyring, random, wall};
+use crate::crypto::Keyring;
+use crate::crypto::attestation::Claim;
 use crate::exit::Failure;
-use crate::keys::Keyring;
-use crate::keys::voucher::Claim;
 use crate::report::notice;
 use crate::session::Question;
 
@@ -51,7 +51,7 @@ enum Standing {
     /// before it.
     LeftOut,
     /// No manager attests what the satellite says.
-    Unvouched,
+    Unattested,
 }
 
 impl Renewal<'_> {
@@ -70,7 +70,7 @@ impl Renewal<'_> {
         let is_meant = |standing| match standing {
             Standing::Present => true,
             Standing::LeftOut => gives_to_all,
-            Standing::Unvouched => false,
+            Standing::Unattested => false,
         };
         let mut fresh = Zeroizing::new([0; 64]);
         let (psk, reading) = fresh.split_at_mut(32);
@@ -121,7 +121,7 @@ impl Renewal<'_> {
         let is_left_out = |key: &&KeyInfo| {
             self.is_others(key)
                 && !has_expired(key)
-                && self.standing(&Claim::of(key), key.voucher.as_deref(), epoch)
+                && self.standing(&Claim::of(key), key.attestation.as_deref(), epoch)
                     == Standing::LeftOut
         };
         let mut names: Vec<_> = keys
@@ -130,8 +130,8 @@ impl Renewal<'_> {
             .map(|key| &*key.name)
             .collect();
         if let Some(kept) = self.phrase()? {
-            let claim = Claim::of_phrase(kept.boxing);
-            if self.standing(&claim, Some(&kept.voucher), epoch) == Standing::LeftOut {
+            let claim = Claim::of_phrase(kept.encryption);
+            if self.standing(&claim, Some(&kept.attestation), epoch) == Standing::LeftOut {
                 names.push("the phrase");
             }
         }
@@ -150,9 +150,9 @@ impl Renewal<'_> {
         })
     }
 
-    fn standing(&self, claim: &Claim<'_>, voucher: Option<&[u8]>, epoch: u32) -> Standing {
-        let voucher = voucher.unwrap_or_default();
-        let is_of = |epoch| claim.is_vouched(self.managing, epoch, voucher);
+    fn standing(&self, claim: &Claim<'_>, attestation: Option<&[u8]>, epoch: u32) -> Standing {
+        let attestation = attestation.unwrap_or_default();
+        let is_of = |epoch| claim.is_attested(self.managing, epoch, attestation);
         let newest = self.keyring.newest().number;
         let oldest = self.keyring.epochs()[0].number;
         if (newest..=epoch.max(newest)).any(is_of) {
@@ -160,7 +160,7 @@ impl Renewal<'_> {
         } else if (oldest.max(newest.saturating_sub(MOST_AHEAD))..newest).any(is_of) {
             Standing::LeftOut
         } else {
-            Standing::Unvouched
+            Standing::Unattested
         }
     }
 
@@ -175,11 +175,11 @@ impl Renewal<'_> {
         if !self.is_others(key) {
             return false;
         }
-        let standing = self.standing(&Claim::of(key), key.voucher.as_deref(), epoch);
+        let standing = self.standing(&Claim::of(key), key.attestation.as_deref(), epoch);
         let why = match standing {
             // A key that opens no pipe has no sealed keyring either.
-            Standing::Unvouched if !key.has_box => return false,
-            Standing::Unvouched => "no manager vouches for",
+            Standing::Unattested if !key.has_keyring => return false,
+            Standing::Unattested => "no manager attests",
             _ if has_expired(key) => "its time is over for",
             _ if !is_meant(standing) => "the last renewal has not reached",
             _ => return true,
@@ -192,8 +192,8 @@ impl Renewal<'_> {
     }
 
     fn give(&self, claim: &Claim<'_>, renewed: &Keyring, renewal: Uuid) -> Result<(), Failure> {
-        let new = new_box(claim, renewed, self.managing, Some(renewal))?;
-        self.member.put(Question::Box(new))?;
+        let new = new_keyring(claim, renewed, self.managing, Some(renewal))?;
+        self.member.put(Question::Keyring(new))?;
         Ok(())
     }
 
@@ -216,12 +216,12 @@ impl Renewal<'_> {
         let Some(kept) = self.phrase()? else {
             return Ok(());
         };
-        let claim = Claim::of_phrase(kept.boxing);
-        if !is_meant(self.standing(&claim, Some(&kept.voucher), epoch)) {
-            notice("no manager vouches for the phrase, so it gets no new reading key");
+        let claim = Claim::of_phrase(kept.encryption);
+        if !is_meant(self.standing(&claim, Some(&kept.attestation), epoch)) {
+            notice("no manager attests the phrase, so it gets no new reading key");
             return Ok(());
         }
-        let kept = seal(renewed, self.managing, kept.wrapped, kept.boxing)?;
+        let kept = seal(renewed, self.managing, kept.wrapped, kept.encryption)?;
         self.member
             .put(Question::SetPhrase(renewed.newest().number, Some(kept)))?;
         Ok(())
@@ -241,7 +241,7 @@ fn in_order(mut keys: Vec<KeyInfo>) -> Vec<KeyInfo> {
 
 #[cfg(test)]
 mod tests {
-    use skypipe_broker::protocol::{Holds, PublicKey, Rights};
+    use skypipe_protocol::{Holds, PublicKey, Rights};
 
     use super::*;
 
@@ -249,7 +249,7 @@ mod tests {
     fn who_can_go_on_with_it_comes_first_and_writers_last() {
         let key = |name: &str, read, manage| KeyInfo {
             name: name.to_owned(),
-            boxing: PublicKey([0; 32]),
+            encryption: PublicKey([0; 32]),
             rights: Rights {
                 read,
                 write: true,
@@ -262,8 +262,8 @@ mod tests {
             made: 0,
             used: None,
             is_connected: false,
-            has_box: true,
-            voucher: None,
+            has_keyring: true,
+            attestation: None,
         };
         let keys = vec![
             key("a writer", false, false),

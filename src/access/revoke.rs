@@ -4,8 +4,8 @@
 //! off, the same command continues it: revoking a revoked key succeeds. A writer's key is no exception,
 //! because it contains the secret that all writers share.
 
-use skypipe_broker::keys::HOST;
-use skypipe_broker::text::{count, normal};
+use skypipe_protocol::HOST;
+use skypipe_protocol::text::{count, normal};
 
 use super::Member;
 use super::prompt::confirm;

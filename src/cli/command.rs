@@ -6,8 +6,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use skypipe_broker::keys::public_keys::PublicKeys;
-use skypipe_broker::protocol::{Mode, Rights};
+use skypipe_protocol::public_keys::PublicKeys;
+use skypipe_protocol::{Mode, Rights};
 use skypipe_satellite::{Listen, Public, Settings};
 
 use super::deploy::Deploy;

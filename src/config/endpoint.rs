@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::str::FromStr;
 
-use skypipe_broker::keys::address::{Address, Transport};
+use skypipe_protocol::address::{Address, Transport};
 
 use crate::names;
 

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use crate::seal::MOST_PLAIN;
+use crate::crypto::seal::MOST_PLAIN;
 use crate::session::Plain;
 
 /// The longest piece that is cut, in bytes. Once sealed, it makes exactly one chunk of maximum length.
@@ -109,7 +109,7 @@ impl Chunker {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use skypipe_broker::protocol::MAX_CHUNK;
+    use skypipe_protocol::MAX_CHUNK;
 
     use super::*;
 
@@ -126,8 +126,8 @@ mod tests {
 
     #[test]
     fn what_is_cut_makes_one_chunk_sealed_or_not() {
-        let longest = crate::seal::sealed_len(LONGEST);
-        let room = crate::seal::sealed_len(MOST_PLAIN);
+        let longest = crate::crypto::seal::sealed_len(LONGEST);
+        let room = crate::crypto::seal::sealed_len(MOST_PLAIN);
         assert!(longest <= MAX_CHUNK && longest + room > MAX_CHUNK);
     }
 

@@ -31,7 +31,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use skypipe_broker::frame;
+use skypipe_transport::frame;
 use zmq::{POLLIN, PollItem, Socket};
 
 use self::ending::Ending;

@@ -6,7 +6,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use skypipe_broker::protocol::MAX_CHUNK;
+use skypipe_protocol::MAX_CHUNK;
 
 /// Reopens a pipe for non-blocking reads. `None` if it is no pipe, or the system refuses.
 pub fn reader(pipe: impl AsFd) -> Option<OwnedFd> {

@@ -7,8 +7,8 @@
 use std::fs::File;
 use std::net::SocketAddr;
 
-use skypipe_broker::keys::address::Transport;
-use skypipe_broker::keys::seed::SigningPair;
+use skypipe_protocol::address::Transport;
+use skypipe_protocol::seed::SigningPair;
 
 use super::tunnel::{Target, Tunnel};
 use crate::config::{Endpoint, Host, Proxy};

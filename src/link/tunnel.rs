@@ -23,7 +23,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, poll};
-use skypipe_broker::keys::address::Transport;
+use skypipe_protocol::address::Transport;
 use skypipe_satellite::relay::{Outer, Progress, Relay};
 
 use self::setup::Setup;

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use skypipe_broker::keys::address::Transport;
-use skypipe_broker::keys::token::Token;
+use skypipe_protocol::address::Transport;
+use skypipe_protocol::token::Token;
 
 use super::record::Deployed;
 use super::target::Target;
@@ -198,10 +198,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use skypipe_broker::keys::address::Address;
-    use skypipe_broker::keys::secret::Secret;
-    use skypipe_broker::keys::seed::Seed;
-    use skypipe_broker::keys::token::Kind;
+    use skypipe_protocol::address::Address;
+    use skypipe_protocol::secret::Secret;
+    use skypipe_protocol::seed::Seed;
+    use skypipe_protocol::token::Kind;
     use zeroize::Zeroizing;
 
     use super::*;

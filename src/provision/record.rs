@@ -15,8 +15,8 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use skypipe_broker::keys::secret::{LENGTH, Secret};
-use skypipe_broker::keys::seed::Seed;
+use skypipe_protocol::secret::{LENGTH, Secret};
+use skypipe_protocol::seed::Seed;
 use zeroize::Zeroizing;
 
 use super::Found;

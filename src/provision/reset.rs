@@ -5,7 +5,7 @@
 //! is left.
 
 use serde_json::json;
-use skypipe_broker::text::count;
+use skypipe_protocol::text::count;
 
 use super::record::{self, Deployed, Turn};
 use super::talk::Console;

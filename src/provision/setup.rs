@@ -7,9 +7,9 @@ mod entering;
 mod joined;
 
 use serde_json::json;
-use skypipe_broker::keys::address::Transport;
-use skypipe_broker::keys::public_keys::PublicKeys;
-use skypipe_broker::keys::seed::Seed;
+use skypipe_protocol::address::Transport;
+use skypipe_protocol::public_keys::PublicKeys;
+use skypipe_protocol::seed::Seed;
 
 use self::entering::{Ready, let_in};
 use self::joined::Joined;

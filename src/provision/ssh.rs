@@ -20,7 +20,7 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use skypipe_broker::keys::address::is_host;
+use skypipe_protocol::address::is_host;
 
 use self::connection::{Connection, told};
 use self::program::{Program, Started};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use skypipe_broker::text::{self, printable};
+use skypipe_protocol::text::{self, printable};
 use zeroize::Zeroizing;
 
 use super::{Choice, Talk};

@@ -5,8 +5,8 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use skypipe_broker::protocol::Status;
-use skypipe_broker::text::{count, printable};
+use skypipe_protocol::Status;
+use skypipe_protocol::text::{count, printable};
 
 use super::{inquire, is_running};
 use crate::config::{self, Place, Proxy};

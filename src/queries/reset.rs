@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use skypipe_broker::text::count;
+use skypipe_protocol::text::count;
 
 use super::check::hung;
 use super::{has_left_something, inquire, is_running};

@@ -4,8 +4,8 @@
 
 use std::fmt::Write;
 
-use skypipe_broker::protocol::PipeInfo;
-use skypipe_broker::text::pipe_cell;
+use skypipe_protocol::PipeInfo;
+use skypipe_protocol::text::pipe_cell;
 
 use crate::output::padded;
 

@@ -1,9 +1,9 @@
 //! One question and its answer. A question is never sent twice, because its action must not be repeated.
 
 use bytes::Bytes;
-use skypipe_broker::protocol::{MAX_KEYS_PAGE, MAX_NAME, MAX_PAGE, Reply, Request};
+use skypipe_protocol::{MAX_KEYS_PAGE, MAX_NAME, MAX_PAGE, Reply, Request};
 
-use crate::seal::Order;
+use crate::crypto::seal::Order;
 
 use super::{Common, Output, Question, Stage};
 
@@ -55,7 +55,7 @@ impl Asker {
             Question::Invite(new) => Request::Invite(new),
             Question::Keys => Request::Keys { after: None },
             Question::Revoke(name, discard) => Request::Revoke { name, discard },
-            Question::Box(new) => Request::Box(new),
+            Question::Keyring(new) => Request::Keyring(new),
             Question::Phrase => Request::Phrase,
             Question::SetPhrase(epoch, phrase) => Request::SetPhrase { epoch, phrase },
         };
@@ -156,7 +156,7 @@ impl Question {
             | (Self::Own, Reply::Welcome { .. })
             | (Self::Invite(_), Reply::Invited { .. })
             | (Self::Revoke(..), Reply::Revoked)
-            | (Self::Box(_) | Self::SetPhrase(..), Reply::Kept)
+            | (Self::Keyring(_) | Self::SetPhrase(..), Reply::Kept)
             | (Self::Phrase, Reply::Phrase(_)) => true,
             _ => false,
         }

@@ -5,11 +5,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use skypipe_broker::protocol::{Mode, NewBox, NewKey, Phrase, Reply};
+use skypipe_protocol::{Mode, NewKey, NewKeyring, Phrase, Reply};
 use uuid::Uuid;
 
 use super::{Compression, Plain};
-use crate::keys::Identity;
+use crate::crypto::Identity;
 
 /// What the session is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub enum Question {
     /// Revoke the key of this name; `true` also drops the unread data that it wrote.
     Revoke(String, bool),
     /// Store a sealed keyring for the holder of a key.
-    Box(NewBox),
+    Keyring(NewKeyring),
     /// Get what the satellite stores for the phrase.
     Phrase,
     /// Store what the phrase opens, with keys up to this generation; `None` removes it.

@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
-use skypipe_broker::protocol::{
-    Code, How, MAX_CHUNK, MAX_PROGRESS, MAX_TURNS_OPEN, Mode, Progress, Reply, Request, Resume,
-    cost,
+use skypipe_protocol::text;
+use skypipe_protocol::{
+    Code, Confirm, How, Listen, MAX_CHUNK, MAX_PROGRESS, MAX_UNCONFIRMED, Mode, Progress, Reply,
+    Request, Resume, cost,
 };
-use skypipe_broker::text;
 use uuid::Uuid;
 
 use self::proof::Reader;
@@ -20,9 +20,9 @@ use super::{Common, Input, LARGE, Now, Output};
 /// The receive window, in bytes of credit: enough for a gigabit over 120 ms.
 const WINDOW: u64 = 16 * (MAX_CHUNK as u64 + 256);
 
-/// How many ended streams are remembered. A killed satellite may send its open turns again when it
+/// How many ended streams are remembered. A killed satellite may send its open items again when it
 /// restarts; this is more than the streams that can have ended in them.
-const ENDS_KEPT: usize = 4 * MAX_TURNS_OPEN;
+const ENDS_KEPT: usize = 4 * MAX_UNCONFIRMED;
 
 /// The shortest interval between two messages of a tap about missed bytes.
 const MISSED_EVERY: Duration = Duration::from_secs(1);
@@ -37,23 +37,23 @@ const LAST_WORD_HERE: Duration = Duration::from_secs(3);
 /// Something that has arrived and waits for its place in the output.
 #[derive(Debug)]
 enum Pending {
-    /// Bytes being written: those of a turn, or a newline that the listener adds.
+    /// Bytes being written: those of an item, or a newline that the listener adds.
     Write(Option<Printing>),
     /// A stream's finish.
     Ended(Ending),
-    /// A turn that brought nothing new, with its cost in credit.
+    /// An item that brought nothing new, with its cost in credit.
     Again(u64),
-    /// The last turn: the message for the user, and the lowest exit code that it allows.
+    /// The last seq: the message for the user, and the lowest exit code that it allows.
     Done { said: Option<String>, code: u8 },
 }
 
-/// The bytes of one turn that are being written to stdout.
+/// The bytes of one item that are being written to stdout.
 #[derive(Debug)]
 struct Printing {
     stream: Uuid,
     /// The offset in the stream behind these bytes.
     end: u64,
-    /// The cost of the turn in credit.
+    /// The cost of the item in credit.
     cost: u64,
 }
 
@@ -91,19 +91,19 @@ pub(super) struct Listener {
     missed_streams: u64,
     /// Whether the satellite no longer knows this listener, after it has received everything.
     is_forgotten: bool,
-    /// Whether the last turn has arrived.
-    has_all_turns: bool,
+    /// Whether the last item has arrived.
+    has_all_items: bool,
     /// Whether the listener starts anew, once everything is printed, at a satellite that does not know it.
     begins_anew: bool,
     /// Whether the last chunk was large, so that the next one may be large too.
     is_large: bool,
-    /// Turns that have arrived, and turns that have been printed.
+    /// Items that have arrived, and items that have been printed.
     arrived: u64,
     printed: u64,
-    /// The cost of the printed turns in credit.
+    /// The cost of the printed items in credit.
     consumed: u64,
     pending: VecDeque<Pending>,
-    /// How many printed turns have been confirmed to the satellite.
+    /// How many printed items have been confirmed to the satellite.
     confirmed: u64,
     /// The cost of all chunks that have arrived, and the limit that was granted for it.
     cost: u64,
@@ -139,7 +139,7 @@ impl Listener {
             was_lost: false,
             missed_streams: 0,
             is_forgotten: false,
-            has_all_turns: false,
+            has_all_items: false,
             begins_anew: false,
             is_large: false,
             arrived: 0,
@@ -184,20 +184,20 @@ impl Listener {
 
     pub fn attach(&mut self, common: &mut Common) {
         self.window = self.window.max(self.consumed + WINDOW);
-        let listen = Request::Listen {
+        let listen = Request::Listen(Listen {
             listener: common.config.id,
             pipe: self.pipe.clone(),
             mode: self.mode,
             window: self.consumed + WINDOW,
             resume: self.is_known.then(|| Resume {
-                turns: self.arrived,
+                next_seq: self.arrived,
                 cost: self.cost,
                 line: self
                     .last
                     .and_then(|(stream, ended)| (!ended).then_some(stream)),
                 streams: self.progress(),
             }),
-        };
+        });
         common.send(&listen, None);
     }
 
@@ -300,14 +300,14 @@ impl Listener {
                 }
             }
             Reply::Chunk {
-                turn,
+                seq,
                 stream,
                 at,
                 missed,
                 ..
             } => {
                 let payload = payload.unwrap_or_default();
-                if self.is_next(common, turn) {
+                if self.is_next(common, seq) {
                     self.cost += cost(payload.len());
                     if self.cost > self.window {
                         return common.fail(1, "the satellite sends more than it was asked for");
@@ -319,7 +319,7 @@ impl Listener {
                 }
             }
             Reply::Ended {
-                turn,
+                seq,
                 stream,
                 at,
                 how,
@@ -327,7 +327,7 @@ impl Listener {
                 before,
                 missed,
                 ..
-            } if self.is_next(common, turn) => {
+            } if self.is_next(common, seq) => {
                 if self.remember_end(stream, at) {
                     let Some(missed) = self.missing(common, stream, at, missed) else {
                         return;
@@ -351,8 +351,8 @@ impl Listener {
                 self.settle(common);
             }
             Reply::Done {
-                turn, missed, eof, ..
-            } if self.is_next(common, turn) => {
+                seq, missed, eof, ..
+            } if self.is_next(common, seq) => {
                 // Only a `--one` needs its stream's end: an `--eof` may finish others before or inside a
                 // stream (rule 6).
                 let is_endless = self.going_on > 0 || self.ended.len() != 1;
@@ -363,7 +363,7 @@ impl Listener {
                     return;
                 };
                 self.missed = self.missed.saturating_add(missed);
-                self.has_all_turns = true;
+                self.has_all_items = true;
                 self.pending.push_back(Pending::Done { said, code });
                 self.settle(common);
             }
@@ -380,7 +380,7 @@ impl Listener {
     }
 
     fn refused(&mut self, common: &mut Common, code: Code, message: &str) {
-        if self.has_all_turns && code == Code::Unknown {
+        if self.has_all_items && code == Code::Unknown {
             // This listener has everything, and a restarted satellite has nothing left of it.
             self.is_forgotten = true;
             return;
@@ -417,16 +417,16 @@ impl Listener {
         }
     }
 
-    /// Whether this is the expected turn. An earlier one is a repetition and is dropped; a later one is an
+    /// Whether this is the expected item. An earlier one is a repetition and is dropped; a later one is an
     /// error.
-    fn is_next(&mut self, common: &mut Common, turn: u64) -> bool {
-        if turn > self.arrived {
+    fn is_next(&mut self, common: &mut Common, seq: u64) -> bool {
+        if seq > self.arrived {
             common.fail(
                 1,
-                &format!("turn {turn} came where {} was expected", self.arrived),
+                &format!("seq {seq} came where {} was expected", self.arrived),
             );
         }
-        let is_next = turn == self.arrived;
+        let is_next = seq == self.arrived;
         self.arrived += u64::from(is_next);
         is_next
     }
@@ -568,8 +568,8 @@ impl Listener {
     }
 
     fn written(&mut self, common: &mut Common) {
-        if let Some(Pending::Write(turn)) = self.pending.pop_front()
-            && let Some(Printing { stream, end, cost }) = turn
+        if let Some(Pending::Write(seq)) = self.pending.pop_front()
+            && let Some(Printing { stream, end, cost }) = seq
         {
             self.printed += 1;
             self.consumed += cost;
@@ -666,11 +666,11 @@ impl Listener {
         if common.is_up() && self.is_attached && self.printed > self.confirmed {
             self.confirmed = self.printed;
             self.window = self.window.max(self.consumed + WINDOW);
-            let confirm = Request::Confirm {
+            let confirm = Request::Confirm(Confirm {
                 listener: common.config.id,
-                turns: self.printed,
+                next_seq: self.printed,
                 window: self.consumed + WINDOW,
-            };
+            });
             common.send(&confirm, None);
         }
     }

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use skypipe_broker::protocol::Shortage;
+use skypipe_protocol::Shortage;
 
 use super::Now;
 use crate::report::size;

@@ -7,16 +7,17 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use skypipe_broker::protocol::{
-    CHUNK_OVERHEAD, Code, How, MAX_CHUNK, Outcome, Reply, Request, SCRAP, cost,
+use skypipe_protocol::text;
+use skypipe_protocol::{
+    CHUNK_OVERHEAD, Code, Data, Finish, How, MAX_CHUNK, MIN_SEND, Open, Outcome, Reply, Request,
+    cost,
 };
-use skypipe_broker::text;
 
-use crate::keys::Keyring;
-use crate::seal::Packer;
+use crate::crypto::Keyring;
+use crate::crypto::seal::Packer;
 
-use super::cargo::{Cargo, Piece, Seal};
 use super::compressing::{Compressing, Compression};
+use super::outbox::{Outgoing, Seal, Unsent};
 use super::room::{Pause, named, no_room};
 use super::{CommandEnd, Common, Input, LARGE, Now, Output, Signal, chunk_limit};
 
@@ -60,7 +61,7 @@ const SLOW: Duration = Duration::from_secs(2);
 /// A chunk that was sent and is not acknowledged.
 #[derive(Debug)]
 struct Sent {
-    cargo: Cargo,
+    outgoing: Outgoing,
     /// The length of the unfinished line at its end, in bytes.
     tail: u64,
     at: Now,
@@ -100,7 +101,7 @@ pub(super) struct Writer {
     /// The packer with its level, once it was needed.
     packer: Option<(i32, Packer)>,
     /// Data that was read and not sent, or has to be sent again.
-    unsent: VecDeque<Piece>,
+    unsent: VecDeque<Unsent>,
     /// The size of `unsent` in wire bytes.
     unsent_bytes: usize,
     /// Sent and unacknowledged chunks. The first begins at the offset `acked`.
@@ -196,7 +197,7 @@ impl Writer {
     pub fn is_busy(&self) -> bool {
         self.sent
             .front()
-            .is_some_and(|sent| sent.cargo.wire.len() >= LARGE)
+            .is_some_and(|sent| sent.outgoing.wire.len() >= LARGE)
     }
 
     pub fn deadline(&self) -> Option<Now> {
@@ -208,14 +209,14 @@ impl Writer {
     }
 
     /// Opens the stream on a new connection. A writer whose direction was inferred opens it with its first
-    /// byte only, since its stdin may turn out to be empty.
+    /// byte only, since its stdin may item out to be empty.
     pub fn attach(&mut self, common: &mut Common) {
         let has_begun = self.is_opened || self.unsent_bytes > 0 || !self.sent.is_empty();
         if self.is_asked || (self.inferred && !has_begun) {
             return;
         }
         self.is_asked = true;
-        let open = Request::Open {
+        let open = Request::Open(Open {
             stream: common.config.id,
             pipe: self.pipe.clone(),
             from: self.acked,
@@ -223,7 +224,7 @@ impl Writer {
             wait: self.wait,
             whole: self.whole,
             label: self.label.clone(),
-        };
+        });
         common.send(&open, None);
     }
 
@@ -248,9 +249,9 @@ impl Writer {
     pub fn happened(&mut self, common: &mut Common, input: Input) {
         match input {
             Input::Read(plain) if !plain.is_empty() => {
-                let piece = Piece::Read(plain);
-                self.unsent_bytes += self.seal.wire_len(&piece);
-                self.unsent.push_back(piece);
+                let unsent = Unsent::Read(plain);
+                self.unsent_bytes += self.seal.wire_len(&unsent);
+                self.unsent.push_back(unsent);
             }
             Input::ReadEnd | Input::CommandEnded(CommandEnd::Exited(0)) => self.read_end(common),
             Input::ReadFailed(why) => {
@@ -434,22 +435,22 @@ impl Writer {
         while self.sent_bytes > next
             && let Some(mut lost) = self.sent.pop_back()
         {
-            self.held -= lost.cargo.plain.len();
-            let start = self.sent_bytes - lost.cargo.wire.len() as u64;
+            self.held -= lost.outgoing.plain.len();
+            let start = self.sent_bytes - lost.outgoing.wire.len() as u64;
             let arrived = usize::try_from(next.saturating_sub(start)).unwrap_or(usize::MAX);
-            let had = lost.cargo.split_to(arrived);
+            let had = lost.outgoing.split_to(arrived);
             if had.wire.len() != arrived {
                 return false;
             }
-            self.sent_bytes -= lost.cargo.wire.len() as u64;
-            self.unsent_bytes += lost.cargo.wire.len();
-            self.unsent.push_front(Piece::Sent(lost.cargo));
+            self.sent_bytes -= lost.outgoing.wire.len() as u64;
+            self.unsent_bytes += lost.outgoing.wire.len();
+            self.unsent.push_front(Unsent::Sent(lost.outgoing));
             if !had.is_empty() {
                 let before = self.sent.back().map_or(self.acked_tail, |sent| sent.tail);
                 let tail = had.plain.tail(before);
-                let (cargo, at) = (had, lost.at);
-                self.held += cargo.plain.len();
-                self.sent.push_back(Sent { cargo, tail, at });
+                let (outgoing, at) = (had, lost.at);
+                self.held += outgoing.plain.len();
+                self.sent.push_back(Sent { outgoing, tail, at });
             }
         }
         self.tail = self.sent.back().map_or(self.acked_tail, |sent| sent.tail);
@@ -460,31 +461,31 @@ impl Writer {
     /// valid, like [`take_back`](Self::take_back).
     fn skip_to(&mut self, next: u64, now: Now) -> bool {
         while self.sent_bytes < next {
-            let Some(Piece::Sent(mut cargo)) = self.unsent.pop_front() else {
+            let Some(Unsent::Sent(mut outgoing)) = self.unsent.pop_front() else {
                 return false;
             };
-            self.unsent_bytes -= cargo.wire.len();
+            self.unsent_bytes -= outgoing.wire.len();
             let missing = usize::try_from(next - self.sent_bytes).unwrap_or(usize::MAX);
-            if missing < cargo.wire.len() {
-                let had = cargo.split_to(missing);
-                self.unsent_bytes += cargo.wire.len();
-                self.unsent.push_front(Piece::Sent(cargo));
-                cargo = had;
+            if missing < outgoing.wire.len() {
+                let had = outgoing.split_to(missing);
+                self.unsent_bytes += outgoing.wire.len();
+                self.unsent.push_front(Unsent::Sent(outgoing));
+                outgoing = had;
             }
-            self.sent_bytes += cargo.wire.len() as u64;
-            if cargo.is_empty() {
+            self.sent_bytes += outgoing.wire.len() as u64;
+            if outgoing.is_empty() {
                 return false;
             }
-            self.note_sent(cargo, now);
+            self.note_sent(outgoing, now);
         }
         true
     }
 
-    fn note_sent(&mut self, cargo: Cargo, at: Now) {
-        self.tail = cargo.plain.tail(self.tail);
-        self.held += cargo.plain.len();
+    fn note_sent(&mut self, outgoing: Outgoing, at: Now) {
+        self.tail = outgoing.plain.tail(self.tail);
+        self.held += outgoing.plain.len();
         let tail = self.tail;
-        self.sent.push_back(Sent { cargo, tail, at });
+        self.sent.push_back(Sent { outgoing, tail, at });
     }
 
     fn acknowledged(&mut self, common: &mut Common, next: u64) {
@@ -492,18 +493,18 @@ impl Writer {
             && let Some(mut sent) = self.sent.pop_front()
         {
             let missing = usize::try_from(next - self.acked).unwrap_or(usize::MAX);
-            if missing < sent.cargo.wire.len() {
+            if missing < sent.outgoing.wire.len() {
                 // Part of a chunk is acknowledged, as after a restart.
-                let done = sent.cargo.split_to(missing);
+                let done = sent.outgoing.split_to(missing);
                 self.held -= done.plain.len();
                 self.acked += done.wire.len() as u64;
                 self.acked_tail = done.plain.tail(self.acked_tail);
                 self.sent.push_front(sent);
                 return common.progress();
             }
-            let plain = sent.cargo.plain.len();
+            let plain = sent.outgoing.plain.len();
             self.held -= plain;
-            self.acked += sent.cargo.wire.len() as u64;
+            self.acked += sent.outgoing.wire.len() as u64;
             self.acked_tail = sent.tail;
             let more = !self.unsent.is_empty();
             self.compressing.acked(common.now, self.acked, plain, more);
@@ -544,16 +545,16 @@ impl Writer {
         if !self.is_attached {
             return;
         }
-        while let Some(cargo) = self.take_piece(common) {
-            self.send_chunk(common, cargo);
+        while let Some(outgoing) = self.take_unsent(common) {
+            self.send_chunk(common, outgoing);
         }
-        let want = self.want();
-        if want > self.limit && want > self.asked {
-            self.asked = want;
+        let requested = self.want();
+        if requested > self.limit && requested > self.asked {
+            self.asked = requested;
             common.send(
-                &Request::Want {
+                &Request::Credit {
                     stream: common.config.id,
-                    want,
+                    requested,
                 },
                 None,
             );
@@ -561,29 +562,29 @@ impl Writer {
         self.finish(common);
     }
 
-    fn send_chunk(&mut self, common: &mut Common, cargo: Cargo) {
-        let (at, wire) = (self.sent_bytes, cargo.wire.clone());
+    fn send_chunk(&mut self, common: &mut Common, outgoing: Outgoing) {
+        let (at, wire) = (self.sent_bytes, outgoing.wire.clone());
         self.sent_bytes += wire.len() as u64;
         self.most_sent = self.most_sent.max(self.sent_bytes);
         self.spent += cost(wire.len());
-        let want = self.want();
-        self.asked = self.asked.max(want);
-        self.note_sent(cargo, common.now);
-        let data = Request::Data {
+        let requested = self.want();
+        self.asked = self.asked.max(requested);
+        self.note_sent(outgoing, common.now);
+        let data = Request::Data(Data {
             stream: common.config.id,
             at,
             tail: self.tail,
-            want,
-        };
+            requested,
+        });
         common.send(&data, Some(wire));
     }
 
     /// Splits off the front of `unsent` what fits into `most` wire bytes. Also returns whether some of the
     /// front piece is left.
-    fn take_front(&mut self, most: usize) -> Option<(Cargo, bool)> {
+    fn take_front(&mut self, most: usize) -> Option<(Outgoing, bool)> {
         let front = self.unsent.front_mut()?;
         let packer = match (self.compressing.level(), &front) {
-            (Some(level), Piece::Read(_)) if self.seal.can_pack() => {
+            (Some(level), Unsent::Read(_)) if self.seal.can_pack() => {
                 packer_of(&mut self.packer, level)
             }
             _ => None,
@@ -602,7 +603,7 @@ impl Writer {
     }
 
     /// The next chunk, as far as credit and line ends allow.
-    fn take_piece(&mut self, common: &Common) -> Option<Cargo> {
+    fn take_unsent(&mut self, common: &Common) -> Option<Outgoing> {
         let is_held = self.held >= HELD;
         if is_held || !self.compressing.lets_go(self.sent_bytes - self.acked) {
             return None;
@@ -611,27 +612,27 @@ impl Writer {
         let most = usize::try_from(credit).unwrap_or(usize::MAX);
         let most = most.min(self.chunk).min(chunk_limit(common));
         let before = self.seal.wire_len(self.unsent.front()?);
-        let (cargo, is_left) = self.take_front(most)?;
+        let (outgoing, is_left) = self.take_front(most)?;
         self.unsent_bytes -= before;
         if is_left {
             self.unsent_bytes += self.seal.wire_len(self.unsent.front()?);
         } else {
             self.unsent.pop_front();
         }
-        Some(cargo)
+        Some(outgoing)
     }
 
     /// The limit that would allow everything buffered to be sent.
     fn want(&self) -> u64 {
         // The request covers no more than will be used: others may be waiting for idle credit. If line ends
         // make more chunks than this estimate, the rest is requested when these have been sent.
-        let chunks = |piece: &Piece| self.seal.wire_len(piece).div_ceil(self.chunk) as u64;
+        let chunks = |unsent: &Unsent| self.seal.wire_len(unsent).div_ceil(self.chunk) as u64;
         let overhead: u64 = self.unsent.iter().map(chunks).sum::<u64>() * CHUNK_OVERHEAD;
         if self.unsent_bytes == 0 {
             0
         } else {
             let expected = self.compressing.expected(self.unsent_bytes);
-            let least = (self.unsent_bytes as u64).min(SCRAP);
+            let least = (self.unsent_bytes as u64).min(MIN_SEND);
             self.spent + (expected as u64).max(least) + overhead
         }
     }
@@ -647,11 +648,11 @@ impl Writer {
                 How::End => self.seal.end(),
                 how => how.clone(),
             };
-            let finish = Request::Finish {
+            let finish = Request::Finish(Finish {
                 stream: common.config.id,
                 len,
                 how,
-            };
+            });
             common.send(&finish, None);
         }
     }

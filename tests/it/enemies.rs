@@ -3,7 +3,6 @@
 //! and none of them stops the members.
 
 mod arena;
-mod boxes;
 mod crashes;
 mod disk;
 mod dump;
@@ -12,6 +11,7 @@ mod liar;
 mod lies;
 mod memory;
 mod renewals;
+mod sealed_keyring;
 mod strangers;
 mod tampering;
 mod tokens;

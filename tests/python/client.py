@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A small client of SKYPIPE/1, written from the specification in broker/src/protocol.rs.
+"""A small client of SKYPIPE/1, written from the specification in broker/protocol/src/lib.rs.
 
 It shows that the specification is enough, and how little a client needs. It has no keys, so it speaks to
 satellites without keys. It needs pyzmq and msgpack (Debian: python3-zmq, python3-msgpack).
@@ -28,7 +28,7 @@ import zmq
 MAGIC = b"SKYPIPE/1"
 REVISION = 2
 CHUNK_OVERHEAD = 256
-SCRAP = 4096
+MIN_SEND = 4096
 CHUNK = 64 << 10
 WINDOW = 16 * ((1 << 20) + CHUNK_OVERHEAD)
 # How many seconds a new connection has for the satellite's first word.
@@ -237,23 +237,23 @@ class Writer:
         in_hand = len(self.kept) - first
         if in_hand == 0:
             return not self.has_ended
-        want = self.spent + in_hand + CHUNK_OVERHEAD * -(-in_hand // self.connection.chunk)
+        requested = self.spent + in_hand + CHUNK_OVERHEAD * -(-in_hand // self.connection.chunk)
         length = min(in_hand, self.connection.chunk, self.limit - self.spent - CHUNK_OVERHEAD)
-        if length < min(in_hand, SCRAP - CHUNK_OVERHEAD):
-            if want > self.wanted:
-                self.wanted = want
-                self.connection.send("Want", {"stream": self.stream, "want": want})
+        if length < min(in_hand, MIN_SEND - CHUNK_OVERHEAD):
+            if requested > self.wanted:
+                self.wanted = requested
+                self.connection.send("Credit", {"stream": self.stream, "requested": requested})
             self.take(*self.connection.receive()[:2])
             return True
         payload = bytes(self.kept[first : first + length])
         newline = self.kept.rfind(b"\n", 0, first + length)
         line = self.line if newline < 0 else self.acked + newline + 1
         tail = self.sent + length - line
-        data = {"stream": self.stream, "at": self.sent, "tail": tail, "want": want}
+        data = {"stream": self.stream, "at": self.sent, "tail": tail, "requested": requested}
         self.connection.send("Data", data, payload)
         self.sent += length
         self.spent += cost(payload)
-        self.wanted = want
+        self.wanted = requested
         self.dropper.count(payload)
         return True
 
@@ -291,7 +291,7 @@ class Listener:
         self.dropper = Dropper(connection, drop_every)
         self.listener = uuid.uuid4().bytes
         self.is_known = False
-        self.turns = 0  # What has arrived. Here it is written at once.
+        self.next_seq = 0  # What has arrived. Here it is written at once.
         self.cost = 0
         self.offsets = {}  # The next byte of each stream.
         self.ends = {}  # The `at` of the last `Ended` of each stream, the latest last.
@@ -307,7 +307,7 @@ class Listener:
             for stream, at in reversed(self.offsets.items())
         ]
         resume = {
-            "turns": self.turns,
+            "next_seq": self.next_seq,
             "cost": self.cost,
             "line": line,
             "streams": streams[:PROGRESS_KEPT],
@@ -327,21 +327,21 @@ class Listener:
                     return self.code
                 if name == "Listening":
                     self.is_known = True
-                    if self.turns:
+                    if self.next_seq:
                         self.confirm()
                 elif name in ("Chunk", "Ended", "Done"):
-                    self.turn(name, fields, payload)
+                    self.seq(name, fields, payload)
         except Refused as refused:
             if refused.code == "Unknown" and self.is_done:
                 return self.code
             raise
 
-    def turn(self, name, fields, payload):
-        if fields["turn"] < self.turns:
+    def seq(self, name, fields, payload):
+        if fields["seq"] < self.next_seq:
             return
-        if fields["turn"] > self.turns:
-            raise Refused("Order", f"turn {fields['turn']} came where {self.turns} was expected")
-        self.turns += 1
+        if fields["seq"] > self.next_seq:
+            raise Refused("Order", f"seq {fields['seq']} came where {self.next_seq} was expected")
+        self.next_seq += 1
         if name == "Chunk":
             self.cost += cost(payload)
             self.chunk(fields["stream"], fields["at"], payload)
@@ -386,7 +386,7 @@ class Listener:
 
     def confirm(self):
         window = self.cost + WINDOW
-        confirm = {"listener": self.listener, "turns": self.turns, "window": window}
+        confirm = {"listener": self.listener, "next_seq": self.next_seq, "window": window}
         self.connection.send("Confirm", confirm)
 
 

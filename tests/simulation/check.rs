@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use skypipe_broker::broker::Settings;
-use skypipe_broker::protocol::Mode;
+use skypipe_protocol::Mode;
 use uuid::Uuid;
 
 use super::client::Client;

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use skypipe::keys::Identity;
+use skypipe::crypto::Identity;
 use skypipe::session::{Config, Job, Question, Session, Signal};
-use skypipe_broker::protocol::{Mode, Reply, Request, SCRAP, cost};
+use skypipe_protocol::{Data, MIN_SEND, Mode, Reply, Request, cost};
 use uuid::Uuid;
 
 use super::check::Verdict;
@@ -249,7 +249,7 @@ impl Client {
 
     /// Checks that a chunk it sends is the next piece of its stdin.
     pub fn sends(&mut self, request: &Request, payload: Option<&Bytes>) -> Verdict {
-        let Request::Data { at, tail, .. } = request else {
+        let Request::Data(Data { at, tail, .. }) = request else {
             return Ok(());
         };
         let payload = payload.ok_or("a chunk without its payload")?;
@@ -280,7 +280,7 @@ impl Client {
     /// Rule 14: checks that data is sent at once, or after 100 ms if it ends inside a line.
     pub fn hurries(&mut self, now: Duration) -> Verdict {
         let rest = self.given.len() - self.sent;
-        let price = self.spent + cost(rest) + SCRAP;
+        let price = self.spent + cost(rest) + MIN_SEND;
         if !self.runs() || !self.opened || rest == 0 || price > self.limit {
             self.idle = None;
             return Ok(());

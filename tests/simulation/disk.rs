@@ -7,11 +7,11 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 
-use skypipe_broker::protocol::cost;
 use skypipe_broker::store::record::StreamRecord;
 use skypipe_broker::store::{
     Chunk, Damaged, DiskUse, Mark, Record, Recovered, Store, StreamKey, WriteError,
 };
+use skypipe_protocol::cost;
 
 /// The memory that a saved chunk still costs, in bytes.
 const INDEX_COST: u64 = 64;

@@ -1,5 +1,5 @@
 //! What one run of the satellite has received and sent, as seen from outside: the chunks of every stream,
-//! the turns of every listener, who is connected, and when each client was last heard.
+//! the items of every listener, who is connected, and when each client was last heard.
 //!
 //! This module records facts only. [`crate::simulation::model`] derives what should follow from them.
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skypipe_broker::broker::Peer;
-use skypipe_broker::protocol::{How, Mode, Outcome, cost};
+use skypipe_protocol::{How, Mode, Outcome, cost};
 use uuid::Uuid;
 
 /// After how long a closed connection means that a program on the satellite's own machine has ended.
@@ -111,8 +111,8 @@ impl Stream {
     }
 
     /// The chunk with this number.
-    pub fn chunk(&self, seq: u64) -> Option<&Chunk> {
-        self.chunks.get(usize::try_from(seq).ok()?)
+    pub fn chunk(&self, index: u64) -> Option<&Chunk> {
+        self.chunks.get(usize::try_from(index).ok()?)
     }
 }
 
@@ -121,15 +121,15 @@ fn range(chunks: &[Chunk], from: u64, to: u64) -> &[Chunk] {
     &chunks[place(from)..place(to).max(place(from))]
 }
 
-/// One turn that a listener was sent.
+/// One item that a listener was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Turn {
+pub enum Item {
     /// A chunk.
     Chunk {
         /// The stream.
         stream: Uuid,
         /// The number of the chunk.
-        seq: u64,
+        index: u64,
         /// Bytes skipped before it (taps).
         missed: u64,
     },
@@ -146,9 +146,9 @@ pub enum Turn {
         /// Bytes skipped before it (taps).
         missed: u64,
     },
-    /// The last turn.
+    /// The last item.
     Done {
-        /// Skipped bytes that no earlier turn reported (taps).
+        /// Skipped bytes that no earlier item reported (taps).
         missed: u64,
     },
 }
@@ -162,7 +162,7 @@ pub enum Presence {
     Left,
     /// It was silent for too long.
     Lost,
-    /// It has confirmed its last turn.
+    /// It has confirmed its last item.
     Closed,
 }
 
@@ -181,21 +181,21 @@ pub struct Listener {
     pub peer: Option<Peer>,
     /// Whether its last `Listen` arrived after confirmations that are newer.
     pub is_late: bool,
-    /// The turns that it was sent.
-    pub turns: Vec<Turn>,
-    /// How many turns it has confirmed.
+    /// The items that it was sent.
+    pub items: Vec<Item>,
+    /// How many items it has confirmed.
     pub confirmed: u64,
     /// The credit limit for the total cost of its chunks.
     pub window: u64,
     /// The total cost of its chunks.
     pub cost: u64,
-    /// The total cost up to each turn.
+    /// The total cost up to each item.
     pub costs: Vec<u64>,
-    /// Its expected output if all turns are written.
+    /// Its expected output if all items are written.
     pub rendered: Vec<u8>,
-    /// The length of its output after each turn.
+    /// The length of its output after each item.
     pub ends: Vec<usize>,
-    /// How much it had printed before its first turn.
+    /// How much it had printed before its first item.
     pub base: usize,
     /// The stream of the last chunk.
     last: Option<Uuid>,
@@ -207,7 +207,7 @@ pub struct Listener {
     pub missed_streams: u64,
     /// Whether it was told that others took what it had yet to get.
     pub is_sent_away: bool,
-    /// Its report when it came back, while it has no answer: its connection, the turn that it expects, and
+    /// Its report when it came back, while it has no answer: its connection, the item that it expects, and
     /// its window.
     pub returning: Option<(Peer, u64, u64)>,
 }
@@ -222,7 +222,7 @@ impl Listener {
             presence: Presence::Here,
             peer: None,
             is_late: false,
-            turns: Vec::new(),
+            items: Vec::new(),
             confirmed: 0,
             window,
             cost: 0,
@@ -246,25 +246,25 @@ impl Listener {
         self.rendered = printed;
     }
 
-    /// It was lost and comes back: turns that were sent and had not arrived are forgotten.
-    pub fn goes_on(&mut self, peer: Peer, turns: u64, window: u64, texts: &BTreeMap<Uuid, Stream>) {
-        let place = usize::try_from(turns).expect("turns are few");
+    /// It was lost and comes back: items that were sent and had not arrived are forgotten.
+    pub fn goes_on(&mut self, peer: Peer, items: u64, window: u64, texts: &BTreeMap<Uuid, Stream>) {
+        let place = usize::try_from(items).expect("items are few");
         self.peer = Some(peer);
         self.presence = Presence::Here;
-        self.turns.truncate(place);
+        self.items.truncate(place);
         self.costs.truncate(place);
         self.ends.truncate(place);
         self.cost = self.costs.last().copied().unwrap_or(0);
         self.window = window;
-        self.confirmed = turns;
+        self.confirmed = items;
         self.is_late = false;
         self.rendered
             .truncate(self.ends.last().copied().unwrap_or(self.base));
         self.reached.clear();
         self.last = (self.base > 0).then(Uuid::nil);
-        for turn in &self.turns {
-            if let Turn::Chunk { stream, seq, .. } = turn
-                && let Some(chunk) = texts.get(stream).and_then(|it| it.chunk(*seq))
+        for item in &self.items {
+            if let Item::Chunk { stream, index, .. } = item
+                && let Some(chunk) = texts.get(stream).and_then(|it| it.chunk(*index))
             {
                 let end = chunk.start + chunk.payload.len() as u64;
                 let reached = self.reached.entry(*stream).or_insert(0);
@@ -275,16 +275,16 @@ impl Listener {
         }
     }
 
-    /// Records a turn. `payload` is empty except for a chunk, whose offset in its stream is `at`.
-    pub fn push(&mut self, turn: Turn, payload: &[u8], at: u64) {
-        if let Turn::Chunk { stream, .. } = turn {
+    /// Records an item. `payload` is empty except for a chunk, whose offset in its stream is `at`.
+    pub fn push(&mut self, item: Item, payload: &[u8], at: u64) {
+        if let Item::Chunk { stream, .. } = item {
             self.cost += cost(payload.len());
             let end = at + payload.len() as u64;
             let before = self.reached.insert(stream, end).unwrap_or(at);
             self.has_missed |= before < at && self.mode == Mode::Follow;
             if end <= before {
                 self.reached.insert(stream, before);
-                return self.note(turn);
+                return self.note(item);
             }
             let moved = self.last.is_some_and(|last| last != stream);
             let open = self.rendered.last().is_some_and(|byte| *byte != b'\n');
@@ -294,18 +294,18 @@ impl Listener {
             self.last = Some(stream);
             self.rendered.extend_from_slice(payload);
         }
-        self.note(turn);
+        self.note(item);
     }
 
-    fn note(&mut self, turn: Turn) {
+    fn note(&mut self, item: Item) {
         self.costs.push(self.cost);
         self.ends.push(self.rendered.len());
-        self.turns.push(turn);
+        self.items.push(item);
     }
 
-    /// Whether its last turn was sent.
+    /// Whether its last item was sent.
     pub fn is_done(&self) -> bool {
-        matches!(self.turns.last(), Some(Turn::Done { .. }))
+        matches!(self.items.last(), Some(Item::Done { .. }))
     }
 
     /// Whether its output contains a stream that was cut or that others had a part of, or (rule 6) one
@@ -315,20 +315,20 @@ impl Listener {
         let inside = self.mode == Mode::Default && self.is_inside();
         missed
             || inside
-            || self.turns.iter().any(|turn| match turn {
-                Turn::Ended { how, before, .. } => *how != How::End || *before > 0,
-                Turn::Chunk { .. } | Turn::Done { .. } => false,
+            || self.items.iter().any(|item| match item {
+                Item::Ended { how, before, .. } => *how != How::End || *before > 0,
+                Item::Chunk { .. } | Item::Done { .. } => false,
             })
     }
 
     /// Whether it was sent part of a stream and not the end.
     fn is_inside(&self) -> bool {
         let mut inside = BTreeSet::new();
-        for turn in &self.turns {
-            match turn {
-                Turn::Chunk { stream, .. } => inside.insert(*stream),
-                Turn::Ended { stream, .. } => inside.remove(stream),
-                Turn::Done { .. } => false,
+        for item in &self.items {
+            match item {
+                Item::Chunk { stream, .. } => inside.insert(*stream),
+                Item::Ended { stream, .. } => inside.remove(stream),
+                Item::Done { .. } => false,
             };
         }
         !inside.is_empty()
@@ -336,12 +336,12 @@ impl Listener {
 
     /// How many missed bytes were reported to it.
     pub fn missed(&self) -> u64 {
-        let missed = |turn: &Turn| match turn {
-            Turn::Chunk { missed, .. } | Turn::Ended { missed, .. } | Turn::Done { missed } => {
+        let missed = |item: &Item| match item {
+            Item::Chunk { missed, .. } | Item::Ended { missed, .. } | Item::Done { missed } => {
                 *missed
             }
         };
-        self.turns.iter().map(missed).sum()
+        self.items.iter().map(missed).sum()
     }
 }
 
@@ -363,7 +363,7 @@ pub struct Facts {
     pub now: Duration,
     /// Whether a closed connection shows that its program has ended.
     pub is_local: bool,
-    /// When a chunk, a turn or a confirmation was last received or sent.
+    /// When a chunk, an item or a confirmation was last received or sent.
     pub moved: Duration,
     /// The streams, by id.
     pub streams: BTreeMap<Uuid, Stream>,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use skypipe::session::Question;
-use skypipe_broker::protocol::Mode;
+use skypipe_protocol::Mode;
 
 use super::check::Verdict;
 use super::client::{Client, Role, State};
@@ -188,7 +188,7 @@ fn exits(clients: &[Client], lost_power: bool, absences: bool) -> Verdict {
             // The network or the satellite was away for as long as the program looked for one.
             _ if absences && code == 4 => client.welcomed.is_none(),
             // The killed satellite may or may not have processed the question before it was killed.
-            Role::Ask(ref question) if matches!(**question, Question::Box(..)) => code <= 1,
+            Role::Ask(ref question) if matches!(**question, Question::Keyring(..)) => code <= 1,
             Role::Write { .. } | Role::Ask(_) => code == 0 || (code == 3 && lost_power),
             // With seals, data lost in a power loss cannot be told from data that was read.
             Role::Listen { mode } => {

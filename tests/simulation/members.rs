@@ -2,14 +2,14 @@
 
 use std::cell::Cell;
 
-use skypipe::keys::{Identity, Keyring, boxes};
+use skypipe::crypto::{Identity, Keyring, sealed_keyring};
 use skypipe::session::{Job, Question};
-use skypipe_broker::keys::address::Address;
-use skypipe_broker::keys::secret::Secret;
-use skypipe_broker::keys::seed::Seed;
-use skypipe_broker::keys::token::{Kind, Token};
 use skypipe_broker::keys::{KeyId, KeyRegistry};
-use skypipe_broker::protocol::{NewBox, NewKey, PublicKey, Rights};
+use skypipe_protocol::address::Address;
+use skypipe_protocol::secret::Secret;
+use skypipe_protocol::seed::Seed;
+use skypipe_protocol::token::{Kind, Token};
+use skypipe_protocol::{NewKey, NewKeyring, PublicKey, Rights};
 use uuid::Uuid;
 
 /// The name of the key.
@@ -35,14 +35,14 @@ impl Members {
         let new = NewKey {
             name: NAME.to_owned(),
             public: PublicKey(seed.identity().public),
-            boxing: PublicKey(seed.boxing().public),
+            encryption: PublicKey(seed.encryption().public),
             rights: Rights::ALL,
             pipes: Vec::new(),
             expires: None,
             quota: None,
             epoch: 0,
-            boxed: None,
-            voucher: None,
+            sealed_keyring: None,
+            attestation: None,
         };
         registry.invite(new, 0).expect("it is the first");
         let keyring = Keyring::founder(&seed);
@@ -72,15 +72,16 @@ impl Members {
         random[32..].copy_from_slice(fresh().as_bytes());
         self.keyring = self.keyring.renewed(&random).expect("it is a manager's");
         let managing = self.keyring.managing().expect("it is a manager's");
-        let to = self.token.seed.boxing().public;
-        let boxed = boxes::seal(&self.keyring, &to, &managing, &fresh()).expect("the key is good");
+        let to = self.token.seed.encryption().public;
+        let sealed_keyring =
+            sealed_keyring::seal(&self.keyring, &to, &managing, &fresh()).expect("the key is good");
         let epoch = self.keyring.newest().number;
-        Job::Ask(Question::Box(NewBox {
+        Job::Ask(Question::Keyring(NewKeyring {
             name: NAME.to_owned(),
             epoch,
             renewal: Some(Uuid::from_u64_pair(0, epoch.into())),
-            boxed: boxed.into(),
-            voucher: None,
+            sealed_keyring: sealed_keyring.into(),
+            attestation: None,
         }))
     }
 }

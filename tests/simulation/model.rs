@@ -9,15 +9,15 @@
 mod asking;
 mod away;
 pub mod choices;
+mod items;
 pub mod parts;
-mod turns;
 
 use std::time::Duration;
 
-use skypipe_broker::protocol::Mode;
+use skypipe_protocol::Mode;
 use uuid::Uuid;
 
-use super::facts::{Facts, Turn};
+use super::facts::{Facts, Item};
 use choices::Choices;
 use parts::{Event, Feed, Listener, Stream};
 
@@ -50,7 +50,7 @@ impl Pipe {
             }
             Event::Reopen(id) => self.reopen(*id, facts, choices),
             Event::Join(id, mode) => self.join(*id, *mode, choices),
-            Event::Confirm(id, turn) => self.confirm(*id, turn, facts, choices),
+            Event::Confirm(id, item) => self.confirm(*id, item, facts, choices),
             Event::Leave(id) => self.leave(*id, facts, choices),
             Event::Lose(id) => self.lose(*id, facts, choices),
             Event::Return(id, said) => self.come_back(*id, said, facts, choices),
@@ -67,8 +67,8 @@ impl Pipe {
     }
 
     /// The part of a stream that contains this chunk.
-    fn part(&self, id: Uuid, seq: u64) -> Option<usize> {
-        let has = |stream: &Stream| stream.id == Some(id) && stream.base <= seq;
+    fn part(&self, id: Uuid, index: u64) -> Option<usize> {
+        let has = |stream: &Stream| stream.id == Some(id) && stream.base <= index;
         self.streams.iter().rposition(has)
     }
 
@@ -326,13 +326,13 @@ impl Pipe {
         (0..self.streams.len()).filter(whole).min_by_key(rank)
     }
 
-    fn confirm(&mut self, id: Uuid, turn: &Turn, facts: &Facts, choices: &mut Choices) {
+    fn confirm(&mut self, id: Uuid, item: &Item, facts: &Facts, choices: &mut Choices) {
         let listener = self.listener(id).expect("only present listeners confirm");
         let tap = self.listeners[listener].mode == Mode::Tap;
-        let stream = match turn {
-            Turn::Done { .. } => return self.listeners[listener].here = false,
-            Turn::Chunk { stream, seq, .. } => self.part(*stream, *seq),
-            Turn::Ended { stream, at, .. } => self.ended_part(*stream, *at, facts),
+        let stream = match item {
+            Item::Done { .. } => return self.listeners[listener].here = false,
+            Item::Chunk { stream, index, .. } => self.part(*stream, *index),
+            Item::Ended { stream, at, .. } => self.ended_part(*stream, *at, facts),
         };
         let stream = stream.or_else(|| self.sent_marker(listener));
         let stream = stream.expect("what was sent is known");
@@ -341,10 +341,10 @@ impl Pipe {
             return;
         };
         let known = &mut self.streams[stream];
-        if let Turn::Chunk { seq, .. } = turn {
-            feed.confirmed = seq + 1;
+        if let Item::Chunk { index, .. } = item {
+            feed.confirmed = index + 1;
             if !tap && known.claim.is_none() && !known.kept {
-                known.taken = known.taken.max(seq + 1);
+                known.taken = known.taken.max(index + 1);
             }
         } else {
             feed.end_confirmed = true;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skypipe_broker::broker::{FREE_FRAME, Peer};
-use skypipe_broker::protocol::cost;
+use skypipe_protocol::cost;
 
 use super::rng::Rng;
 

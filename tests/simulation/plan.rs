@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skypipe::session::{Compression, Job, Question, Signal};
-use skypipe_broker::protocol::{MAX_CHUNK, Mode};
+use skypipe_protocol::{MAX_CHUNK, Mode};
 
 use super::disk::End;
 use super::network::Weather;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use skypipe_broker::broker::{Input, Output};
-use skypipe_broker::protocol::{Code, MAGIC, Reply, Request, decode, encode};
+use skypipe_protocol::{Code, Confirm, MAGIC, Reply, Request, decode, encode};
 use uuid::Uuid;
 
 use super::rng::Rng;
@@ -86,7 +86,7 @@ impl Plant {
         if self.kind != Some(Kind::ForgetConfirm) {
             return false;
         }
-        let Ok(Request::Confirm { listener, .. }) = decode(&frames[1]) else {
+        let Ok(Request::Confirm(Confirm { listener, .. })) = decode(&frames[1]) else {
             return false;
         };
         if self.strikes() {
@@ -172,17 +172,17 @@ impl Plant {
             return Vec::new();
         }
         let forged = said.iter().filter_map(|output| {
-            let Some(Reply::Ended { listener, turn, .. }) = reply(output) else {
+            let Some(Reply::Ended { listener, seq, .. }) = reply(output) else {
                 return None;
             };
             let Output::Send { peer, .. } = output else {
                 return None;
             };
-            let confirm = Request::Confirm {
+            let confirm = Request::Confirm(Confirm {
                 listener,
-                turns: turn + 1,
+                next_seq: seq + 1,
                 window: 0,
-            };
+            });
             Some(Input::Received {
                 peer: peer.clone(),
                 key: None,

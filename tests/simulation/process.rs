@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skypipe::session::{Input, Output};
-use skypipe_broker::protocol::{Mode, Request, decode};
+use skypipe_protocol::{Confirm, Listen, Mode, Request, decode};
 
 use super::check::Verdict;
 use super::client::{Role, State};
@@ -169,8 +169,8 @@ impl World {
         let client = &mut self.clients[place];
         let request = request_in(frames).ok_or("a session sends what makes no sense")?;
         match &request {
-            Request::Confirm { turns, .. } => self.check.confirms(client, *turns)?,
-            Request::Listen { resume: None, .. } => self.check.begins(client),
+            Request::Confirm(Confirm { next_seq, .. }) => self.check.confirms(client, *next_seq)?,
+            Request::Listen(Listen { resume: None, .. }) => self.check.begins(client),
             _ => {}
         }
         client.sends(&request, frames.get(2))

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use skypipe::session::{Compression, Job, Question, Signal};
-use skypipe_broker::protocol::{Mode, Reply};
+use skypipe_protocol::{Mode, Reply};
 
 use super::check::Verdict;
 use super::client::Role;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use skypipe::session::{Job, Question, Signal};
-use skypipe_broker::protocol::{Mode, Reply};
+use skypipe_protocol::{Mode, Reply};
 
 use super::check::Verdict;
 use super::client::Role;
@@ -31,7 +31,7 @@ const MODES: [Mode; 6] = [
     Mode::Follow,
 ];
 
-/// Without a chunk, a turn or a confirmation for this long, nothing counts as moving any more.
+/// Without a chunk, an item or a confirmation for this long, nothing counts as moving any more.
 const REST: Duration = Duration::from_secs(3);
 
 /// How often that time may pass before everything must be still.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use skypipe_broker::broker::{Broker, FREE_FRAME, Input, Output, Settings};
 use skypipe_broker::keys::KeyRegistry;
-use skypipe_broker::protocol::{MAGIC, Outcome, Reply, Request, decode, encode};
+use skypipe_protocol::{Finish, MAGIC, Outcome, Reply, Request, decode, encode};
 
 use super::check::{Checker, Verdict};
 use super::client::Client;
@@ -522,7 +522,7 @@ fn early_answer(input: &Input) -> Option<Output> {
     let Input::Received { peer, frames, .. } = input else {
         return None;
     };
-    let Ok(Request::Finish { stream, .. }) = decode(frames.get(1)?) else {
+    let Ok(Request::Finish(Finish { stream, .. })) = decode(frames.get(1)?) else {
         return None;
     };
     let outcome = Outcome::Kept;

@@ -23,7 +23,7 @@
 //! - `signaler.{cpp,hpp}.patch` has a look into an empty mailbox take no system call, and
 //!   `stream_engine_base.cpp.patch` has none taken for a descriptor to become writable that already is.
 //! - What a peer may do with bytes alone, and what a machine without descriptors may do, is held by these;
-//!   the tests are in `broker/src/frame/hostile`, and a fuzzer of all of it is in
+//!   the tests are in `broker/transport/src/frame/hostile`, and a fuzzer of all of it is in
 //!   `tests/it/peers/hostile/fuzz.rs`:
 //!   - `router.cpp.patch` calls each peer by a name of the ROUTER's own. The name that a peer gives itself is
 //!     read and forgotten: one that was taken already was never served, and one that was about to be given to

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::shares::SHARE;
 use super::{Broker, Peer};
 use crate::keys::{Key, KeyId, KeyRegistry};
-use crate::protocol::{Code, OwnKey, Reply, Request};
+use crate::protocol::{Code, Confirm, Data, Finish, Hello, Listen, Open, OwnKey, Reply, Request};
 use crate::store::Store;
 use crate::text;
 
@@ -33,28 +33,28 @@ enum Need<'a> {
 
 fn need(request: &Request) -> Need<'_> {
     match request {
-        Request::Hello { .. }
+        Request::Hello(Hello { .. })
         | Request::Ping
         | Request::Bye
-        | Request::Data { .. }
-        | Request::Want { .. }
-        | Request::Finish { .. }
+        | Request::Data(Data { .. })
+        | Request::Credit { .. }
+        | Request::Finish(Finish { .. })
         | Request::Close { .. }
-        | Request::Confirm { .. }
+        | Request::Confirm(Confirm { .. })
         | Request::Leave { .. }
         | Request::List { .. }
         | Request::Status => Need::Any,
-        Request::Open { pipe, .. } => Need::Write(pipe),
+        Request::Open(Open { pipe, .. }) => Need::Write(pipe),
         // A client that may only write must not send listeners home.
         Request::Eof { pipe, .. } => Need::Both(pipe),
         // A client that may read can take all waiting data, which has the same effect as a discard.
-        Request::Listen { pipe, .. } | Request::Discard { pipe } => Need::Read(pipe),
+        Request::Listen(Listen { pipe, .. }) | Request::Discard { pipe } => Need::Read(pipe),
         Request::Stop { .. }
         | Request::Invite(_)
         | Request::Keys { .. }
         | Request::SetPhrase { .. } => Need::Manage,
         Request::Phrase => Need::ReadAll,
-        Request::Box(new) => Need::ManageOr(&new.name),
+        Request::Keyring(new) => Need::ManageOr(&new.name),
         Request::Revoke { name, .. } => Need::ManageOr(name),
     }
 }
@@ -157,8 +157,8 @@ impl<S: Store> Broker<S> {
             return true;
         };
         let about = match request {
-            Request::Open { stream, .. } => Some(*stream),
-            Request::Listen { listener, .. } => Some(*listener),
+            Request::Open(Open { stream, .. }) => Some(*stream),
+            Request::Listen(Listen { listener, .. }) => Some(*listener),
             _ => None,
         };
         self.refuse(peer, Code::Denied, &message, about);
@@ -187,8 +187,8 @@ impl<S: Store> Broker<S> {
             name: key.name.clone(),
             rights: key.rights,
             expires: key.expires(),
-            boxed: key.boxed.clone(),
-            is_vouched: key.voucher.is_some(),
+            sealed_keyring: key.sealed_keyring.clone(),
+            is_attested: key.attestation.is_some(),
             address: self.address.clone(),
         })
     }

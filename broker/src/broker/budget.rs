@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::Broker;
 use super::durability::MAX_UNSAFE;
 use super::streams::Writer;
-use crate::protocol::{BASE_CREDIT, CHUNK_OVERHEAD, MAX_CHUNK, SCRAP, Shortage, cost};
+use crate::protocol::{BASE_CREDIT, CHUNK_OVERHEAD, MAX_CHUNK, MIN_SEND, Shortage, cost};
 use crate::store::Store;
 
 /// The maximum unused credit of one writer. It is enough for a gigabit per second over 120 ms, and few enough
@@ -198,8 +198,8 @@ impl<S: Store> Broker<S> {
         let Some(writer) = self.writers.get(&id) else {
             return false;
         };
-        let in_hand = writer.want.saturating_sub(writer.limit).min(wanted);
-        let mut enough = wanted.min(SCRAP.saturating_sub(ahead).max(cost(1)));
+        let in_hand = writer.requested.saturating_sub(writer.limit).min(wanted);
+        let mut enough = wanted.min(MIN_SEND.saturating_sub(ahead).max(cost(1)));
         let share = SHARE.max(self.budget.left() / (waiting + 1));
         let most = wanted.min(share).min(own_left);
         let mut amount = most.min(self.budget.left()).min(quota);

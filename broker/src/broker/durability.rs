@@ -221,10 +221,10 @@ impl<S: Store> Broker<S> {
         if safe > writer.safe {
             writer.safe = safe.min(writer.next);
             writer.full = writer.full.filter(|full| *full != Shortage::Disk);
-            let want = writer.want;
+            let requested = writer.requested;
             self.owe(stream);
             // The writer may have reached the limit of unsafe bytes.
-            self.note_want(stream, want);
+            self.note_requested(stream, requested);
         }
     }
 

@@ -14,12 +14,9 @@ use bytes::Bytes;
 
 use super::{Broker, Peer};
 use crate::keys::KeyId;
-use crate::protocol::{MAX_COMMAND, cost, v01};
+use crate::protocol::{FREE_FRAME, cost};
 use crate::store::Store;
-
-/// Frames of up to this size need no frame credit. Every command fits: a listener that resumes has no credit, and
-/// may have to name a thousand streams.
-pub const FREE_FRAME: usize = MAX_COMMAND;
+use crate::v01;
 
 /// Smaller amounts, in bytes, are not taken back at once: a writer of single lines gets and uses credit line
 /// by line.

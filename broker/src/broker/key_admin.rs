@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::{Broker, Output, Peer};
 use crate::keys::{Fault, KeyId, KeyRegistry};
-use crate::protocol::{Code, MAX_KEYS_PAGE, NewBox, NewKey, Phrase, Reply};
+use crate::protocol::{Code, MAX_KEYS_PAGE, NewKey, NewKeyring, Phrase, Reply};
 use crate::store::Store;
 
 /// The minimum time between two saves that only record when keys were last used, in seconds. A satellite also
@@ -35,19 +35,21 @@ impl<S: Store> Broker<S> {
         });
     }
 
-    pub(super) fn keep_box(&mut self, peer: &Peer, key: Option<KeyId>, new: NewBox) {
+    pub(super) fn store_keyring(&mut self, peer: &Peer, key: Option<KeyId>, new: NewKeyring) {
         let Some(by) = key else {
             return self.refuse_keyless(peer);
         };
-        let boxed = new.boxed.clone();
+        let sealed_keyring = new.sealed_keyring.clone();
         let mut holder = None;
         self.change_registry(peer, |registry| {
-            holder = Some(registry.keep_box(new, by)?.id());
+            holder = Some(registry.store_keyring(new, by)?.id());
             Ok(Reply::Kept)
         });
         // The holder is told when the keyring is saved.
         if let Some(holder) = holder {
-            self.unsaved.boxes.push((peer.clone(), holder, boxed));
+            self.unsaved
+                .boxes
+                .push((peer.clone(), holder, sealed_keyring));
         }
     }
 
@@ -179,8 +181,8 @@ impl<S: Store> Broker<S> {
             boxes,
         } = std::mem::take(&mut self.unsaved);
         let Err(why) = saved else {
-            for (from, holder, boxed) in boxes {
-                self.tell_holders(&from, holder, boxed);
+            for (from, holder, sealed_keyring) in boxes {
+                self.tell_holders(&from, holder, sealed_keyring);
             }
             for (peer, reply) in answers {
                 self.reply(&peer, &reply);
@@ -200,8 +202,8 @@ impl<S: Store> Broker<S> {
     }
 
     /// Sends a key's new sealed keyring to the clients of that key, except to the one that made it.
-    fn tell_holders(&mut self, from: &Peer, holder: KeyId, boxed: Bytes) {
-        let news = Reply::Boxed { boxed };
+    fn tell_holders(&mut self, from: &Peer, holder: KeyId, sealed_keyring: Bytes) {
+        let news = Reply::Keyring { sealed_keyring };
         for client in self.clients.with_key(holder) {
             if self.clients.peer(client) != Some(from) {
                 self.tell(client, &news, None);

@@ -9,7 +9,7 @@ use super::upkeep::Kind;
 use super::{Broker, Peer, is_reserved};
 use crate::pipe::{self, Changed, Reopened};
 use crate::protocol::{
-    BASE_CREDIT, Code, How, MAX_BYTES, MAX_CHUNK, MAX_LABEL, MAX_PROOF, Outcome, Reply, SCRAP,
+    BASE_CREDIT, Code, How, MAX_BYTES, MAX_CHUNK, MAX_LABEL, MAX_PROOF, MIN_SEND, Outcome, Reply,
     Shortage, cost,
 };
 use crate::store::{Store, StreamKey};
@@ -54,7 +54,7 @@ pub(super) struct Writer {
     /// The limit for that cost: the credit given since the last `Opened`.
     pub limit: u64,
     /// The limit that the writer requested.
-    pub want: u64,
+    pub requested: u64,
     /// Whether the writer's answer waits until listeners have confirmed everything (`--wait`).
     pub wait: bool,
     /// Whether the writer is in the queue for credit.
@@ -97,7 +97,7 @@ impl Writer {
             len,
             received: 0,
             limit: 0,
-            want: 0,
+            requested: 0,
             wait,
             is_wanting: false,
             full: None,
@@ -120,17 +120,17 @@ impl Writer {
         } else {
             0
         };
-        self.want.max(line).saturating_sub(self.limit)
+        self.requested.max(line).saturating_sub(self.limit)
     }
 
     /// Whether the writer has credit and, according to its last request, data to send.
     pub fn will_send(&self) -> bool {
-        self.has_credit() && self.want > self.received
+        self.has_credit() && self.requested > self.received
     }
 
     /// Whether the writer has enough credit to send something.
     pub fn has_credit(&self) -> bool {
-        self.is_awaited() && self.limit - self.received >= SCRAP
+        self.is_awaited() && self.limit - self.received >= MIN_SEND
     }
 
     /// Whether bytes are still expected.
@@ -169,7 +169,7 @@ pub(super) struct Arrived {
     pub stream: Uuid,
     pub at: u64,
     pub tail: u64,
-    pub want: u64,
+    pub requested: u64,
     pub payload: Bytes,
 }
 
@@ -230,7 +230,7 @@ impl<S: Store> Broker<S> {
             0
         };
         if let Some(writer) = self.writers.get_mut(&stream) {
-            (writer.received, writer.limit, writer.want) = (0, limit, 0);
+            (writer.received, writer.limit, writer.requested) = (0, limit, 0);
             writer.connection = Some(peer.clone());
             self.inflow.give(peer, limit);
         }
@@ -372,7 +372,7 @@ impl<S: Store> Broker<S> {
             stream,
             at,
             tail,
-            want,
+            requested,
             payload,
         } = arrived;
         if !self.owns_stream(peer, client, stream) {
@@ -411,7 +411,7 @@ impl<S: Store> Broker<S> {
         self.with_pipe(&name, |pipe, ctx| pipe.append(key, payload, tail, ctx));
         self.recount(key);
         self.note_unsaved(stream);
-        self.note_want(stream, want);
+        self.note_requested(stream, requested);
         if self
             .writers
             .get(&stream)
@@ -422,21 +422,21 @@ impl<S: Store> Broker<S> {
         }
     }
 
-    pub(super) fn want(&mut self, client: Uuid, stream: Uuid, want: u64) {
+    pub(super) fn want(&mut self, client: Uuid, stream: Uuid, requested: u64) {
         if self
             .writers
             .get(&stream)
             .is_some_and(|writer| writer.client == client)
         {
-            self.note_want(stream, want);
+            self.note_requested(stream, requested);
         }
     }
 
-    pub(super) fn note_want(&mut self, stream: Uuid, want: u64) {
+    pub(super) fn note_requested(&mut self, stream: Uuid, requested: u64) {
         let Some(writer) = self.writers.get_mut(&stream) else {
             return;
         };
-        writer.want = want;
+        writer.requested = requested;
         if writer.wants() > 0 {
             if !std::mem::replace(&mut writer.is_wanting, true) {
                 self.wanting.push_back(stream);
@@ -573,7 +573,7 @@ impl<S: Store> Broker<S> {
         };
         let unused = writer.limit.saturating_sub(writer.received);
         writer.limit = writer.received;
-        writer.want = 0;
+        writer.requested = 0;
         let pipe = writer.pipe.clone();
         if let Some(connection) = &writer.connection {
             self.inflow.take_back(connection, unused);

@@ -143,13 +143,16 @@ impl<S: Store> Broker<S> {
             return self.listener_is_back(peer, listener, &away, &resume, window);
         }
         let Resume {
-            turns, cost, line, ..
+            next_seq,
+            cost,
+            line,
+            ..
         } = resume;
         let resumed = if self.subscriptions[&listener].is_of_this_run {
-            self.with_pipe(&name, |pipe, _| pipe.resume(key, turns))
+            self.with_pipe(&name, |pipe, _| pipe.resume(key, next_seq))
         } else {
             self.with_pipe(&name, |pipe, ctx| {
-                pipe.rejoin(key, turns, cost, window, line, ctx);
+                pipe.rejoin(key, next_seq, cost, window, line, ctx);
             });
             Ok(())
         };
@@ -187,7 +190,7 @@ impl<S: Store> Broker<S> {
         self.forget_parts(key, away);
         let known = resume.streams.iter().map(|it| (it.stream, *it));
         let back = Return {
-            turns: resume.turns,
+            next_seq: resume.next_seq,
             cost: resume.cost,
             window,
             line: resume.line,
@@ -251,13 +254,13 @@ impl<S: Store> Broker<S> {
         peer: &Peer,
         client: Uuid,
         listener: Uuid,
-        turns: u64,
+        next_seq: u64,
         window: u64,
     ) {
         let Some((name, key)) = self.owned_listener(peer, client, listener) else {
             return;
         };
-        let confirmed = self.with_pipe(&name, |pipe, ctx| pipe.confirm(key, turns, window, ctx));
+        let confirmed = self.with_pipe(&name, |pipe, ctx| pipe.confirm(key, next_seq, window, ctx));
         if confirmed.is_err() {
             let message = "the listener confirms more than it was sent";
             self.refuse(peer, Code::Order, message, Some(listener));
@@ -331,7 +334,7 @@ impl<S: Store> Broker<S> {
         };
         for _ in 0..FAIR_TURN {
             match self.with_pipe(&name, |pipe, ctx| pipe.next(key, ctx)) {
-                Next::Item(turn, item) => self.send_item(&peer, listener, turn, item),
+                Next::Item(seq, item) => self.send_item(&peer, listener, seq, item),
                 Next::Wait(until) => {
                     self.line_waits.insert((until, key));
                     return;
@@ -342,7 +345,7 @@ impl<S: Store> Broker<S> {
         self.wake(key);
     }
 
-    fn send_item(&mut self, peer: &Peer, listener: Uuid, turn: u64, item: Item) {
+    fn send_item(&mut self, peer: &Peer, listener: Uuid, seq: u64, item: Item) {
         match item {
             Item::Chunk {
                 stream,
@@ -352,7 +355,7 @@ impl<S: Store> Broker<S> {
             } => {
                 let chunk = Reply::Chunk {
                     listener,
-                    turn,
+                    seq,
                     stream,
                     at,
                     missed,
@@ -362,7 +365,7 @@ impl<S: Store> Broker<S> {
             Item::Ended(ended) => {
                 let reply = Reply::Ended {
                     listener,
-                    turn,
+                    seq,
                     stream: ended.stream,
                     at: ended.at,
                     how: ended.how,
@@ -375,7 +378,7 @@ impl<S: Store> Broker<S> {
             Item::Done { missed, eof } => {
                 let done = Reply::Done {
                     listener,
-                    turn,
+                    seq,
                     missed,
                     eof,
                 };

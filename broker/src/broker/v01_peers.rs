@@ -14,9 +14,9 @@ use uuid::Uuid;
 use super::upkeep::Kind;
 use super::{Broker, OLD_IDS, Output, Peer};
 use crate::pipe::{Item, Next, Opening};
-use crate::protocol::v01::{self, Answer, Command};
 use crate::protocol::{How, MAX_CHUNK, Mode, cost};
 use crate::store::Store;
+use crate::v01::{self, Answer, Command};
 
 /// When to retry after a full send queue. Short enough for tens of megabytes per second.
 const RETRY: Duration = Duration::from_millis(5);
@@ -44,7 +44,7 @@ pub(super) struct V01Peer {
 #[derive(Debug, Clone)]
 struct Sending {
     listener: Uuid,
-    turn: u64,
+    seq: u64,
     pipe: Arc<str>,
     /// The bytes that the connection has not accepted, including the piece in flight.
     rest: Bytes,
@@ -275,11 +275,11 @@ impl<S: Store> Broker<S> {
         let key = self.subscriptions.get(&listener)?.key;
         loop {
             let next = self.with_pipe(pipe, |pipe, ctx| pipe.next(key, ctx));
-            let (turn, rest) = match next {
-                Next::Item(turn, Item::Chunk { payload, .. }) => (turn, payload),
-                Next::Item(turn, Item::Done { .. }) => (turn, Bytes::new()),
-                Next::Item(turn, Item::Ended(_)) => {
-                    self.confirm_old(pipe, listener, turn);
+            let (seq, rest) = match next {
+                Next::Item(seq, Item::Chunk { payload, .. }) => (seq, payload),
+                Next::Item(seq, Item::Done { .. }) => (seq, Bytes::new()),
+                Next::Item(seq, Item::Ended(_)) => {
+                    self.confirm_old(pipe, listener, seq);
                     continue;
                 }
                 Next::Wait(until) => {
@@ -290,7 +290,7 @@ impl<S: Store> Broker<S> {
             };
             return Some(Sending {
                 listener,
-                turn,
+                seq,
                 pipe: pipe.clone(),
                 rest,
                 is_out: false,
@@ -341,11 +341,11 @@ impl<S: Store> Broker<S> {
             old.listeners.remove(&sending.pipe);
             old.spelled.remove(&sending.pipe);
         }
-        self.confirm_old(&sending.pipe, sending.listener, sending.turn);
+        self.confirm_old(&sending.pipe, sending.listener, sending.seq);
         self.serve_old(client);
     }
 
-    fn confirm_old(&mut self, pipe: &Arc<str>, listener: Uuid, turn: u64) {
+    fn confirm_old(&mut self, pipe: &Arc<str>, listener: Uuid, seq: u64) {
         let Some(key) = self
             .subscriptions
             .get(&listener)
@@ -353,8 +353,7 @@ impl<S: Store> Broker<S> {
         else {
             return;
         };
-        let confirmed =
-            self.with_pipe(pipe, |pipe, ctx| pipe.confirm(key, turn + 1, u64::MAX, ctx));
+        let confirmed = self.with_pipe(pipe, |pipe, ctx| pipe.confirm(key, seq + 1, u64::MAX, ctx));
         debug_assert!(confirmed.is_ok(), "what was sent can be confirmed");
         self.budget.touch();
     }

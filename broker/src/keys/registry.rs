@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::{KeyId, matches};
 use crate::protocol::{
-    Holds, KeyInfo, MAX_BOX, MAX_KEY_NAME, MAX_PATTERN, MAX_PATTERNS, MAX_VOUCHER, NewBox, NewKey,
-    Phrase, PublicKey, Rights,
+    Holds, KeyInfo, MAX_ATTESTATION, MAX_KEY_NAME, MAX_KEYRING, MAX_PATTERN, MAX_PATTERNS, NewKey,
+    NewKeyring, Phrase, PublicKey, Rights,
 };
 use crate::text;
 
@@ -34,7 +34,7 @@ pub struct Key {
     /// The public key with which the holder connects.
     public: PublicKey,
     /// The public key to which keyrings for the holder are sealed.
-    boxing: PublicKey,
+    encryption: PublicKey,
     /// What the key permits.
     pub rights: Rights,
     /// Patterns of the pipes that the key is for. Empty: all pipes.
@@ -49,9 +49,9 @@ pub struct Key {
     /// When the key was last used, in seconds since 1970 (UTC).
     used: Option<u64>,
     /// The sealed keyring stored for the holder.
-    pub boxed: Option<Bytes>,
+    pub sealed_keyring: Option<Bytes>,
     /// The attestation that lets managers trust the key.
-    pub voucher: Option<Bytes>,
+    pub attestation: Option<Bytes>,
 }
 
 impl Key {
@@ -237,15 +237,15 @@ impl KeyRegistry {
             id: id.0,
             name: name.clone(),
             public: new.public,
-            boxing: new.boxing,
+            encryption: new.encryption,
             rights: new.rights,
             pipes: new.pipes,
             expires: new.expires,
             quota: new.quota,
             made: wall,
             used: None,
-            boxed: new.boxed,
-            voucher: new.voucher,
+            sealed_keyring: new.sealed_keyring,
+            attestation: new.attestation,
         };
         self.keys.insert(id, key);
         Ok(name)
@@ -273,14 +273,14 @@ impl KeyRegistry {
             return Err(Fault::Malformed(fault));
         }
         if new
-            .boxed
+            .sealed_keyring
             .as_ref()
-            .is_some_and(|boxed| boxed.len() > MAX_BOX)
+            .is_some_and(|sealed_keyring| sealed_keyring.len() > MAX_KEYRING)
         {
             return Err(Fault::Malformed("the sealed keyring is too large"));
         }
-        check_voucher(new.voucher.as_ref())?;
-        if new.boxed.is_some() && new.epoch != self.epoch {
+        check_attestation(new.attestation.as_ref())?;
+        if new.sealed_keyring.is_some() && new.epoch != self.epoch {
             return Err(Fault::Old);
         }
         if self.keys.len() >= MAX_KEYS {
@@ -313,7 +313,8 @@ impl KeyRegistry {
                 .ok_or(Fault::Unknown);
         };
         // A manager without a sealed keyring has no keys to pass on.
-        let can_invite = |key: &&Key| key.rights.manage && key.boxed.is_some() && key.id() != id;
+        let can_invite =
+            |key: &&Key| key.rights.manage && key.sealed_keyring.is_some() && key.id() != id;
         if self.keys[&id].rights.manage && !self.keys.values().any(|key| can_invite(&key)) {
             return Err(Fault::Last);
         }
@@ -334,14 +335,14 @@ impl KeyRegistry {
     /// # Errors
     ///
     /// If there is no such key, if the keyring is too large or outdated, or if `by` may not store it.
-    pub fn keep_box(&mut self, new: NewBox, by: KeyId) -> Result<&Key, Fault> {
-        if new.boxed.len() > MAX_BOX {
+    pub fn store_keyring(&mut self, new: NewKeyring, by: KeyId) -> Result<&Key, Fault> {
+        if new.sealed_keyring.len() > MAX_KEYRING {
             return Err(Fault::Malformed("the sealed keyring is too large"));
         }
-        check_voucher(new.voucher.as_ref())?;
+        check_attestation(new.attestation.as_ref())?;
         let manages = self.get(by).is_some_and(|by| by.rights.manage);
         let key = self.find(&new.name).ok_or(Fault::Unknown)?;
-        let (id, is_first) = (key.id(), key.id() == by && key.boxed.is_none());
+        let (id, is_first) = (key.id(), key.id() == by && key.sealed_keyring.is_none());
         let begins = manages && new.renewal.is_some() && new.epoch > self.epoch;
         let goes_on = manages && new.renewal.is_some() && new.renewal == self.renewal;
         if begins {
@@ -350,8 +351,8 @@ impl KeyRegistry {
             return Err(Fault::Old);
         }
         let key = self.keys.get_mut(&id).ok_or(Fault::Unknown)?;
-        key.boxed = Some(new.boxed);
-        key.voucher = new.voucher.or(key.voucher.take());
+        key.sealed_keyring = Some(new.sealed_keyring);
+        key.attestation = new.attestation.or(key.attestation.take());
         Ok(key)
     }
 
@@ -361,11 +362,12 @@ impl KeyRegistry {
     ///
     /// If it is too large or outdated.
     pub fn keep_phrase(&mut self, epoch: u32, phrase: Option<Phrase>) -> Result<(), Fault> {
-        let is_large = |phrase: &Phrase| phrase.wrapped.len().max(phrase.boxed.len()) > MAX_BOX;
+        let is_large =
+            |phrase: &Phrase| phrase.wrapped.len().max(phrase.sealed_keyring.len()) > MAX_KEYRING;
         if phrase.as_ref().is_some_and(is_large) {
             return Err(Fault::Malformed("the sealed keyring is too large"));
         }
-        check_voucher(phrase.as_ref().map(|phrase| &phrase.voucher))?;
+        check_attestation(phrase.as_ref().map(|phrase| &phrase.attestation))?;
         if phrase.is_some() && epoch != self.epoch {
             return Err(Fault::Old);
         }
@@ -435,8 +437,8 @@ impl KeyRegistry {
     }
 }
 
-fn check_voucher(voucher: Option<&Bytes>) -> Result<(), Fault> {
-    if voucher.is_some_and(|voucher| voucher.len() > MAX_VOUCHER) {
+fn check_attestation(attestation: Option<&Bytes>) -> Result<(), Fault> {
+    if attestation.is_some_and(|attestation| attestation.len() > MAX_ATTESTATION) {
         return Err(Fault::Malformed("the attestation is too long"));
     }
     Ok(())
@@ -448,7 +450,7 @@ impl Key {
     pub fn info(&self, is_connected: bool, holds: Holds) -> KeyInfo {
         KeyInfo {
             name: self.name.clone(),
-            boxing: self.boxing,
+            encryption: self.encryption,
             rights: self.rights,
             pipes: self.pipes.clone(),
             expires: self.expires,
@@ -457,8 +459,8 @@ impl Key {
             made: self.made,
             used: self.used,
             is_connected,
-            has_box: self.boxed.is_some(),
-            voucher: self.voucher.clone(),
+            has_keyring: self.sealed_keyring.is_some(),
+            attestation: self.attestation.clone(),
         }
     }
 }

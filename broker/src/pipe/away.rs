@@ -48,8 +48,8 @@ struct AwayPart {
 #[derive(Debug)]
 pub struct Return<'a> {
     /// The sequence number that the listener expects next. `cost` is the cost of all earlier items.
-    pub turns: u64,
-    /// See `turns`.
+    pub next_seq: u64,
+    /// See `next_seq`.
     pub cost: u64,
     /// The listener's window: the maximum cost of all its chunks, from sequence number 0 on.
     pub window: u64,
@@ -217,7 +217,7 @@ impl Pipe {
         }
         let mut listener = Listener::new(away.mode, back.joined, back.window);
         // No honest peer gets this far. The limit keeps later additions from overflowing.
-        listener.confirmed_turns = back.turns.min(MAX_BYTES);
+        listener.confirmed_items = back.next_seq.min(MAX_BYTES);
         listener.spent = back.cost.min(MAX_BYTES);
         listener.until = away.until;
         listener.eof.clone_from(&away.eof);

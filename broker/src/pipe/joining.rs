@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::listener::Listener;
 use super::stream::{Finish, Stream};
-use super::{Changed, Context, ListenerKey, Pipe, UnknownTurn};
+use super::{Changed, Context, ListenerKey, Pipe, UnknownSeq};
 use crate::protocol::{How, Mode, Outcome};
 use crate::store::{Store, StreamKey};
 
@@ -40,7 +40,7 @@ impl Pipe {
         }
     }
 
-    /// Confirms the first `turns` items, and sets the new window.
+    /// Confirms the first `next_seq` items, and sets the new window.
     ///
     /// # Errors
     ///
@@ -48,23 +48,23 @@ impl Pipe {
     pub fn confirm<S: Store>(
         &mut self,
         key: ListenerKey,
-        turns: u64,
+        next_seq: u64,
         window: u64,
         ctx: &mut Context<'_, S>,
-    ) -> Result<(), UnknownTurn> {
+    ) -> Result<(), UnknownSeq> {
         let Some(listener) = self.listeners.get_mut(&key) else {
-            return Err(UnknownTurn);
+            return Err(UnknownSeq);
         };
-        if turns > listener.confirmed_turns + listener.resend as u64 {
-            return Err(UnknownTurn);
+        if next_seq > listener.confirmed_items + listener.resend as u64 {
+            return Err(UnknownSeq);
         }
         listener.window = listener.window.max(window);
         ctx.effects.awake.push(key);
         while let Some(listener) = self.listeners.get_mut(&key)
-            && listener.confirmed_turns < turns
+            && listener.confirmed_items < next_seq
             && let Some(sent) = listener.unconfirmed.pop_front()
         {
-            listener.confirmed_turns += 1;
+            listener.confirmed_items += 1;
             listener.resend = listener.resend.saturating_sub(1);
             if listener.is_tap() {
                 listener.held -= sent.cost;
@@ -80,15 +80,15 @@ impl Pipe {
     /// # Errors
     ///
     /// If the listener cannot be at that sequence number.
-    pub fn resume(&mut self, key: ListenerKey, arrived: u64) -> Result<(), UnknownTurn> {
-        let listener = self.listeners.get_mut(&key).ok_or(UnknownTurn)?;
+    pub fn resume(&mut self, key: ListenerKey, arrived: u64) -> Result<(), UnknownSeq> {
+        let listener = self.listeners.get_mut(&key).ok_or(UnknownSeq)?;
         let index = arrived
-            .checked_sub(listener.confirmed_turns)
-            .ok_or(UnknownTurn)?;
-        if arrived > listener.next_turn() {
-            return Err(UnknownTurn);
+            .checked_sub(listener.confirmed_items)
+            .ok_or(UnknownSeq)?;
+        if arrived > listener.next_seq() {
+            return Err(UnknownSeq);
         }
-        listener.resend = usize::try_from(index).map_err(|_| UnknownTurn)?;
+        listener.resend = usize::try_from(index).map_err(|_| UnknownSeq)?;
         Ok(())
     }
 

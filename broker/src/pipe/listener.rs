@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::protocol::{MAX_TURNS_OPEN, Mode};
+use crate::protocol::{MAX_UNCONFIRMED, Mode};
 use crate::store::record::ListenerRecord;
 use crate::store::{Chunk, StreamKey};
 
@@ -142,7 +142,7 @@ pub(super) struct Listener {
     /// Items that were sent and have not been confirmed, oldest first.
     pub unconfirmed: VecDeque<Sent>,
     /// The sequence number of the oldest unconfirmed item.
-    pub confirmed_turns: u64,
+    pub confirmed_items: u64,
     /// The index into `unconfirmed` of the next item to send again. Equal to its length if there is none.
     pub resend: usize,
     /// The total cost of everything sent, from sequence number 0 on.
@@ -171,7 +171,7 @@ impl Listener {
             ready: BTreeSet::new(),
             in_line: None,
             unconfirmed: VecDeque::new(),
-            confirmed_turns: 0,
+            confirmed_items: 0,
             resend: 0,
             spent: 0,
             window,
@@ -189,13 +189,13 @@ impl Listener {
     }
 
     /// The sequence number of the next new item.
-    pub fn next_turn(&self) -> u64 {
-        self.confirmed_turns + self.unconfirmed.len() as u64
+    pub fn next_seq(&self) -> u64 {
+        self.confirmed_items + self.unconfirmed.len() as u64
     }
 
     /// Whether the listener may be sent a new item of this cost.
     pub fn has_room(&self, cost: u64) -> bool {
-        self.unconfirmed.len() < MAX_TURNS_OPEN && self.spent + cost <= self.window
+        self.unconfirmed.len() < MAX_UNCONFIRMED && self.spent + cost <= self.window
     }
 
     /// Whether the listener has confirmed everything it was sent and has nothing more to be sent.

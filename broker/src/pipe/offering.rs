@@ -135,7 +135,7 @@ impl Pipe {
     fn idle_claim(&self) -> Option<(ListenerKey, StreamKey)> {
         let held = |one: &Listener| {
             let (held, cursor) = one.cursors.first_key_value()?;
-            let is_idle = one.mode == Mode::One && one.next_turn() == 0 && cursor.sent == 0;
+            let is_idle = one.mode == Mode::One && one.next_seq() == 0 && cursor.sent == 0;
             let is_held = self.open.contains(held) && !self.streams[held].is_restored;
             (is_idle && is_held).then_some(*held)
         };

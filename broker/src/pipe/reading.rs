@@ -112,13 +112,13 @@ impl Reads {
 
 #[cfg(test)]
 mod tests {
-    use crate::protocol::{CHUNK_OVERHEAD, RECORD, SCRAP};
+    use crate::protocol::{CHUNK_OVERHEAD, MIN_SEND, RECORD};
 
     use super::*;
 
     #[test]
     fn pieces_end_where_records_do() {
-        assert_eq!(RECORD as u64 + CHUNK_OVERHEAD, SCRAP);
+        assert_eq!(RECORD as u64 + CHUNK_OVERHEAD, MIN_SEND);
         let reads = Reads::default();
         assert_eq!(reads.piece(), usize::MAX);
         reads.0.store(MOST / 2, Ordering::Relaxed);

@@ -133,12 +133,12 @@ impl Pipe {
         }
     }
 
-    /// Resumes a listener from before the restart. It expects sequence number `turns`, and was sent chunks
+    /// Resumes a listener from before the restart. It expects sequence number `next_seq`, and was sent chunks
     /// costing `cost`. What it has not confirmed is sent again.
     pub fn rejoin<S: Store>(
         &mut self,
         key: ListenerKey,
-        turns: u64,
+        next_seq: u64,
         cost: u64,
         window: u64,
         line: Option<Uuid>,
@@ -148,8 +148,8 @@ impl Pipe {
             return;
         };
         // No honest peer gets this far. The limit keeps later additions from overflowing.
-        let (turns, cost) = (turns.min(MAX_BYTES), cost.min(MAX_BYTES));
-        listener.confirmed_turns = turns;
+        let (next_seq, cost) = (next_seq.min(MAX_BYTES), cost.min(MAX_BYTES));
+        listener.confirmed_items = next_seq;
         listener.spent = cost;
         listener.window = window;
         for stream in listener.cursors.keys().copied().collect::<Vec<_>>() {

@@ -59,8 +59,8 @@ impl Pipe {
         let Some(oldest) = self.backlog(listener) else {
             return;
         };
-        let turn = (Rank::Backlog(oldest.0), oldest);
-        if listener.ready.first().is_none_or(|first| turn < *first) {
+        let seq = (Rank::Backlog(oldest.0), oldest);
+        if listener.ready.first().is_none_or(|first| seq < *first) {
             self.claim(key, oldest, ctx);
         }
     }
@@ -136,7 +136,7 @@ impl Pipe {
                 Next::Nothing
             };
         };
-        let turn = listener.next_turn();
+        let seq = listener.next_seq();
         listener.spent += sent.cost;
         listener.unconfirmed.push_back(sent);
         listener.resend = listener.unconfirmed.len();
@@ -144,7 +144,7 @@ impl Pipe {
             stream.is_end_told = true;
         }
         self.refresh(key, stream, ctx);
-        Next::Item(turn, item)
+        Next::Item(seq, item)
     }
 
     /// The end of a draining listener that has been sent everything else.
@@ -162,7 +162,7 @@ impl Pipe {
             .filter_map(|cursor| cursor.tap.as_ref())
             .map(|tap| tap.missed)
             .sum();
-        let turn = listener.next_turn();
+        let seq = listener.next_seq();
         listener.phase = Phase::Done;
         let eof = listener.eof.clone();
         listener.unconfirmed.push_back(Sent {
@@ -173,7 +173,7 @@ impl Pipe {
             cost: 0,
         });
         listener.resend = listener.unconfirmed.len();
-        Next::Item(turn, Item::Done { missed, eof })
+        Next::Item(seq, Item::Done { missed, eof })
     }
 
     /// Updates the rank of a listener's cursor.
@@ -354,7 +354,7 @@ fn resend<S: Store>(
     streams: &BTreeMap<StreamKey, Box<Stream>>,
     ctx: &mut Context<'_, S>,
 ) -> Next {
-    let turn = listener.confirmed_turns + listener.resend as u64;
+    let seq = listener.confirmed_items + listener.resend as u64;
     let item = match &listener.unconfirmed[listener.resend].what {
         SentWhat::Chunk {
             stream,
@@ -387,7 +387,7 @@ fn resend<S: Store>(
         },
     };
     listener.resend += 1;
-    Next::Item(turn, item)
+    Next::Item(seq, item)
 }
 
 /// Replaces all items of a stream that have to be sent again, and cannot be read back, with a finish.

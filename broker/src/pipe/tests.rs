@@ -105,15 +105,15 @@ impl Story {
         got
     }
 
-    fn confirm(&mut self, key: ListenerKey, turns: u64) {
-        self.with(|pipe, ctx| pipe.confirm(key, turns, u64::MAX, ctx))
+    fn confirm(&mut self, key: ListenerKey, next_seq: u64) {
+        self.with(|pipe, ctx| pipe.confirm(key, next_seq, u64::MAX, ctx))
             .unwrap();
     }
 
     fn confirm_all(&mut self, key: ListenerKey) {
         let listener = &self.pipe.listeners[&key];
-        let turns = listener.next_turn();
-        self.confirm(key, turns);
+        let next_seq = listener.next_seq();
+        self.confirm(key, next_seq);
     }
 
     /// Gets and confirms everything.
@@ -452,7 +452,7 @@ fn rule_16_a_listener_goes_on_from_the_turn_it_has() {
     assert_eq!(story.get(reader), ".$");
     assert_eq!(
         story.with(|pipe, _| pipe.resume(reader, 4)),
-        Err(UnknownTurn)
+        Err(UnknownSeq)
     );
 }
 

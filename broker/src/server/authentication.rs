@@ -15,8 +15,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use zmq::Socket;
 
-use crate::keys::seed::SigningPair;
 use crate::keys::{KeyId, KeyRegistry};
+use crate::protocol::seed::SigningPair;
 use crate::tls::{Admit, Door, Layer};
 
 /// How many connections one key may have beyond its share of clients. Some of them were refused and are being
@@ -120,7 +120,7 @@ mod tests {
             let new = NewKey {
                 name: String::new(),
                 public: PublicKey([number; 32]),
-                boxing: PublicKey([number; 32]),
+                encryption: PublicKey([number; 32]),
                 rights: Rights {
                     manage,
                     ..Rights::ALL
@@ -129,8 +129,8 @@ mod tests {
                 expires: None,
                 quota: None,
                 epoch: 0,
-                boxed: None,
-                voucher: None,
+                sealed_keyring: None,
+                attestation: None,
             };
             registry.invite(new, 0).expect("it is good");
         }

@@ -69,7 +69,7 @@ use self::budget::{Budget, FreeSpace, free_space};
 use self::compaction::Plan;
 use self::directory::Directory;
 use self::frame::{Header, Kind, Meta, Place};
-use self::index::{Index, Lying};
+use self::index::{Index, Location};
 use self::log::{BUFFER, Log};
 use self::reading::Unread;
 use self::reserve::Reserve;
@@ -229,20 +229,20 @@ impl Store for Disk {
 
     fn mark(&self, stream: StreamKey, at: u64) -> Option<Mark> {
         Some(match self.index.find(stream, at)? {
-            Lying::Saved(entry) => entry.mark().from(at),
-            Lying::Memory(chunk) => chunk.mark.from(at),
+            Location::Saved(entry) => entry.mark().from(at),
+            Location::Memory(chunk) => chunk.mark.from(at),
         })
     }
 
     fn chunk(&self, stream: StreamKey, at: u64) -> Result<Option<Chunk>, Damaged> {
         let (whole, payload) = match self.index.find(stream, at) {
             None => return Ok(None),
-            Some(Lying::Saved(entry)) => match self.payload(stream, entry) {
+            Some(Location::Saved(entry)) => match self.payload(stream, entry) {
                 Ok(payload) => (entry.mark(), payload),
                 Err(Unread::NotNow) => return Ok(None),
                 Err(Unread::Damaged(damaged)) => return Err(damaged),
             },
-            Some(Lying::Memory(chunk)) => (chunk.mark, chunk.payload.clone()),
+            Some(Location::Memory(chunk)) => (chunk.mark, chunk.payload.clone()),
         };
         let mark = whole.from(at);
         Ok(Some(Chunk {

@@ -14,7 +14,7 @@
 
 use std::time::{Duration, Instant};
 
-use skypipe_broker::tls;
+use skypipe_transport::tls;
 use zmq::SocketEvent;
 
 /// The events that the monitor subscribes to.

@@ -9,10 +9,10 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use skypipe_broker::borrowing::BorrowedIo;
-use skypipe_broker::frame;
-use skypipe_broker::protocol::MAX_CHUNK;
-use skypipe_broker::tls::Layer;
+use skypipe_protocol::MAX_CHUNK;
+use skypipe_transport::borrowing::BorrowedIo;
+use skypipe_transport::frame;
+use skypipe_transport::tls::Layer;
 use zmq::{Context, Socket};
 
 use super::Breach;

@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 
 use bytes::{Buf as _, Bytes};
 use rustix::io::Errno;
-use skypipe_broker::protocol::MAX_CHUNK;
+use skypipe_protocol::MAX_CHUNK;
 
 use super::{FromStdout, Pieces};
 use crate::link::pipe;

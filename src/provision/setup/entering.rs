@@ -7,10 +7,10 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use skypipe_broker::keys::address::Address;
-use skypipe_broker::keys::public_keys::PublicKeys;
-use skypipe_broker::keys::seed::Seed;
-use skypipe_broker::keys::token::{Kind, Token};
+use skypipe_protocol::address::Address;
+use skypipe_protocol::public_keys::PublicKeys;
+use skypipe_protocol::seed::Seed;
+use skypipe_protocol::token::{Kind, Token};
 
 use super::joined::Joined;
 use crate::access::enroll::Enrolled;

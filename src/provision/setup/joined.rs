@@ -3,8 +3,8 @@
 //! Owns the refusals: a satellite that is not this machine's is neither used nor changed. Never
 //! launches anything.
 
-use skypipe_broker::keys::seed::Seed;
-use skypipe_broker::keys::token::Token;
+use skypipe_protocol::seed::Seed;
+use skypipe_protocol::token::Token;
 
 use super::entering::{ask_beside, is_founder};
 use crate::access::enroll::Enrolled;

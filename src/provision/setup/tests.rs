@@ -1,6 +1,6 @@
 //! Tests of what `--setup` decides to do.
 
-use skypipe_broker::keys::secret::Secret;
+use skypipe_protocol::secret::Secret;
 
 use super::entering::machine;
 use super::*;

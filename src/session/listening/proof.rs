@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use skypipe_broker::protocol::{How, Mode, Request};
-use skypipe_broker::text;
+use skypipe_protocol::text;
+use skypipe_protocol::{How, Mode, Request};
 use uuid::Uuid;
 
 use super::{Ending, Listener};
-use crate::seal::{Fault, Opener, Order};
+use crate::crypto::seal::{Fault, Opener, Order};
 use crate::session::{Common, Output};
 
 /// The largest clock difference between two machines, in seconds. An `--eof` given longer than this before

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use skypipe_broker::protocol::{
-    Code, MAX_NAME, MAX_PAGE, Outcome, PipeInfo, Reply, Request, Status,
-};
+use skypipe_protocol::{Code, MAX_NAME, MAX_PAGE, Outcome, PipeInfo, Reply, Request, Status};
 use uuid::Uuid;
 
 use super::talk::{BEAT, asker};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use skypipe_broker::protocol::{Code, MAGIC, Mode, Reply, Request, encode};
+use skypipe_protocol::{Code, MAGIC, Mode, Reply, Request, encode};
 use uuid::Uuid;
 
 use super::talk::{A, BEAT, Talk, just_before, write_job};
@@ -306,9 +306,9 @@ fn timeout_ends_a_listener_to_which_nothing_comes() {
     let mut talk = Talk::with(listen_job(), |config| config.timeout = Some(5 * SECOND));
     talk.welcome();
     talk.reply(&super::talk::LISTENING);
-    for turn in 0..3 {
+    for seq in 0..3 {
         talk.pass(4 * SECOND);
-        talk.chunk(turn, A, 2 * turn, "x\n");
+        talk.chunk(seq, A, 2 * seq, "x\n");
         talk.write_all();
         talk.reply(&Reply::Pong);
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use skypipe_broker::protocol::{Outcome, Request};
+use skypipe_protocol::{Open, Outcome, Request};
 
 use super::talk::{Talk, just_before, write_job};
 use super::writing::opened_with;
@@ -171,7 +171,7 @@ fn wait_is_asked_for_when_the_stream_is_opened() {
     });
     let opening = talk.take_sent().pop().map(|(request, _)| request);
     assert!(
-        matches!(opening, Some(Request::Open { wait: true, .. })),
+        matches!(opening, Some(Request::Open(Open { wait: true, .. }))),
         "{opening:?}"
     );
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use skypipe_broker::protocol::{
-    Code, How, MAGIC, MAX_CHUNK, MAX_TURNS_OPEN, Mode, Progress, Reply, Request, Resume, cost,
-    encode,
+use skypipe_protocol::{
+    Code, Confirm, How, Listen, MAGIC, MAX_CHUNK, MAX_UNCONFIRMED, Mode, Progress, Reply, Request,
+    Resume, cost, encode,
 };
 
 use uuid::Uuid;
@@ -112,8 +112,8 @@ fn rule_15_a_remainder_is_exit_3_and_says_how_much_others_had() {
 #[test]
 fn rule_16_a_listener_resumes_at_what_has_arrived_and_confirms_what_was_written() {
     let mut talk = Talk::listener(Mode::Default);
-    for (turn, text) in ["a", "b", "c"].iter().enumerate() {
-        talk.chunk(turn as u64, A, turn as u64, text);
+    for (seq, text) in ["a", "b", "c"].iter().enumerate() {
+        talk.chunk(seq as u64, A, seq as u64, text);
     }
     talk.write_one();
     talk.said();
@@ -147,7 +147,7 @@ fn rule_16_what_comes_twice_is_dropped() {
     assert_eq!(
         talk.said(),
         "confirm 2, confirm 4",
-        "the newline between them is no turn"
+        "the newline between them is no seq"
     );
 }
 
@@ -157,7 +157,7 @@ fn rule_16_a_gap_is_a_failure_never_skipped() {
     talk.chunk(0, A, 0, "a");
     talk.chunk(2, A, 1, "c");
     assert_eq!(talk.exit, Some(1));
-    assert_eq!(talk.notices, ["turn 2 came where 1 was expected"]);
+    assert_eq!(talk.notices, ["seq 2 came where 1 was expected"]);
 
     let mut talk = Talk::listener(Mode::Follow);
     talk.chunk(0, A, 5, "it may begin anywhere");
@@ -238,17 +238,17 @@ fn rule_16_a_listener_says_what_arrived_has_cost_and_what_is_repeated_costs_agai
     talk.pass(SECOND);
     let listen = talk.take_sent().pop().map(|(request, _)| request);
     let first = 16 * cost(MAX_CHUNK);
-    let Some(Request::Listen {
+    let Some(Request::Listen(Listen {
         window,
         resume: said,
         ..
-    }) = listen
+    })) = listen
     else {
         panic!("it listens again: {listen:?}");
     };
-    let (turns, price) = (2, cost(4) + cost(6));
+    let (next_seq, price) = (2, cost(4) + cost(6));
     let resume = Resume {
-        turns,
+        next_seq,
         cost: price,
         line: None,
         streams: vec![Progress {
@@ -258,31 +258,31 @@ fn rule_16_a_listener_says_what_arrived_has_cost_and_what_is_repeated_costs_agai
         }],
     };
     assert_eq!(said, Some(resume), "what was printed is said, too");
-    assert_eq!(window, first + cost(4), "counted from turn 0 on");
+    assert_eq!(window, first + cost(4), "counted from seq 0 on");
     talk.welcome();
     talk.reply(&super::talk::LISTENING);
     talk.chunk(2, A, 0, "one\nthree\nfour\n");
     talk.write_all();
-    let (listener, turns, window) = (OWN, 3, first + price + cost(15));
+    let (listener, next_seq, window) = (OWN, 3, first + price + cost(15));
     assert_eq!(
         talk.take_sent().pop().unwrap().0,
-        Request::Confirm {
+        Request::Confirm(Confirm {
             listener,
-            turns,
+            next_seq,
             window
-        }
+        })
     );
     assert_eq!(talk.printed(), "one\nthree\nfour\n");
     talk.break_off();
     talk.pass(SECOND);
     let listen = talk.take_sent().pop().map(|(request, _)| request);
-    let Some(Request::Listen {
+    let Some(Request::Listen(Listen {
         resume: Some(said), ..
-    }) = listen
+    })) = listen
     else {
         panic!("{listen:?}");
     };
-    assert_eq!((said.turns, said.cost), (turns, price + cost(15)));
+    assert_eq!((said.next_seq, said.cost), (next_seq, price + cost(15)));
 }
 
 #[test]
@@ -303,9 +303,9 @@ fn rule_16_what_is_repeated_is_known_as_long_as_it_may_have_been_unconfirmed() {
     let mut talk = Talk::listener(Mode::Follow);
     talk.chunk(0, A, 0, "text\n");
     talk.ended(1, A, cut(), 0);
-    let most = MAX_TURNS_OPEN as u64;
-    for turn in 2..most {
-        talk.ended(turn, Uuid::from_u128(1000 + u128::from(turn)), How::End, 0);
+    let most = MAX_UNCONFIRMED as u64;
+    for seq in 2..most {
+        talk.ended(seq, Uuid::from_u128(1000 + u128::from(seq)), How::End, 0);
     }
     talk.write_all();
     come_back(&mut talk);
@@ -319,8 +319,8 @@ fn rule_16_what_is_repeated_is_known_as_long_as_it_may_have_been_unconfirmed() {
 fn rule_16_however_much_is_repeated_of_one_stream_others_that_ended_are_known() {
     let mut talk = Talk::listener(Mode::Follow);
     let long = Uuid::from_u128(0xc);
-    let most = MAX_TURNS_OPEN as u64;
-    let text = "x".repeat(2 * MAX_TURNS_OPEN) + "\n";
+    let most = MAX_UNCONFIRMED as u64;
+    let text = "x".repeat(2 * MAX_UNCONFIRMED) + "\n";
     talk.chunk(0, long, 0, &text);
     talk.chunk(1, A, 0, "a\n");
     talk.ended(2, A, cut(), 0);
@@ -333,11 +333,11 @@ fn rule_16_however_much_is_repeated_of_one_stream_others_that_ended_are_known() 
     for at in 0..2 * most {
         talk.chunk(5 + at, long, at, "x");
     }
-    let turn = 5 + 2 * most;
-    talk.chunk(turn, A, 0, "a\n");
-    talk.ended(turn + 1, A, cut(), 0);
-    talk.chunk(turn + 2, B, 0, "b\n");
-    talk.ended(turn + 3, B, cut(), 0);
+    let seq = 5 + 2 * most;
+    talk.chunk(seq, A, 0, "a\n");
+    talk.ended(seq + 1, A, cut(), 0);
+    talk.chunk(seq + 2, B, 0, "b\n");
+    talk.ended(seq + 3, B, cut(), 0);
     talk.write_all();
     assert_eq!(&talk.printed()[text.len()..], "a\nb\n");
     assert_eq!(talk.notices.len(), 2, "{:?}", talk.notices);
@@ -361,10 +361,10 @@ fn rule_9_a_tap_counts_what_a_restarted_satellite_does_not_tell() {
 #[test]
 fn rule_9_a_tap_says_what_it_missed_at_most_once_a_second() {
     let mut talk = Talk::listener(Mode::Tap);
-    let missing = |talk: &mut Talk, turn, at, missed| {
+    let missing = |talk: &mut Talk, seq, at, missed| {
         let chunk = Reply::Chunk {
             listener: OWN,
-            turn,
+            seq,
             stream: A,
             at,
             missed,
@@ -386,7 +386,7 @@ fn rule_9_a_tap_says_what_it_missed_at_most_once_a_second() {
     );
     talk.reply(&Reply::Done {
         listener: OWN,
-        turn: 4,
+        seq: 4,
         missed: 7,
         eof: Some(Bytes::new()),
     });
@@ -495,7 +495,7 @@ fn rule_16_an_idle_listener_begins_anew_at_a_satellite_that_has_nothing_of_it() 
         talk.refuse(Code::Unknown, Some(OWN));
         let again = talk.take_sent().pop().map(|(request, _)| request);
         assert!(
-            matches!(again, Some(Request::Listen { resume: None, .. })),
+            matches!(again, Some(Request::Listen(Listen { resume: None, .. }))),
             "{mode:?}: {again:?}"
         );
         talk.reply(&super::talk::LISTENING);
@@ -516,7 +516,10 @@ fn rule_16_a_follower_between_two_streams_begins_anew_once_all_is_printed() {
     assert!(talk.take_sent().is_empty(), "not before it is printed");
     talk.write_all();
     let again = talk.take_sent().pop().map(|(request, _)| request);
-    assert!(matches!(again, Some(Request::Listen { resume: None, .. })));
+    assert!(matches!(
+        again,
+        Some(Request::Listen(Listen { resume: None, .. }))
+    ));
     talk.reply(&super::talk::LISTENING);
     talk.chunk(0, B, 0, "two\n");
     talk.write_all();
@@ -615,19 +618,19 @@ fn the_window_moves_on_with_what_was_written() {
     });
     let first = 16 * cost(MAX_CHUNK);
     let listen = talk.take_sent().pop().map(|(request, _)| request);
-    assert!(matches!(listen, Some(Request::Listen { window, .. }) if window == first));
+    assert!(matches!(listen, Some(Request::Listen(Listen { window, .. })) if window == first));
     talk.welcome();
     talk.reply(&super::talk::LISTENING);
     talk.chunk(0, A, 0, "four");
     talk.write_all();
-    let (listener, turns, window) = (OWN, 1, first + cost(4));
+    let (listener, next_seq, window) = (OWN, 1, first + cost(4));
     assert_eq!(
         talk.take_sent().pop().unwrap().0,
-        Request::Confirm {
+        Request::Confirm(Confirm {
             listener,
-            turns,
+            next_seq,
             window
-        }
+        })
     );
 }
 
@@ -666,9 +669,9 @@ fn rule_15_who_hears_that_a_rest_passed_by_does_not_exit_with_0_but_for_a_tap() 
 fn a_stream_that_ends_twice_or_beyond_all_numbers_ends_the_listener_and_no_more() {
     let mut talk = Talk::listener(Mode::Tap);
     talk.chunk(0, A, 0, "a\n");
-    let ended = |turn, at| Reply::Ended {
+    let ended = |seq, at| Reply::Ended {
         listener: OWN,
-        turn,
+        seq,
         stream: A,
         at,
         how: cut(),
@@ -689,7 +692,7 @@ fn a_stream_that_ends_twice_or_beyond_all_numbers_ends_the_listener_and_no_more(
     let mut talk = Talk::listener(Mode::Tap);
     let chunk = Reply::Chunk {
         listener: OWN,
-        turn: 0,
+        seq: 0,
         stream: A,
         at: u64::MAX - 1,
         missed: 0,

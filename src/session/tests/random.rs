@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use skypipe_broker::protocol::{Outcome, Request, cost};
+use skypipe_protocol::{Data, Finish, Hello, Open, Outcome, Request, cost};
 
 use super::talk::Talk;
 use crate::session::Input;
@@ -32,24 +32,24 @@ impl Satellite {
     /// Receives the oldest message in flight, and answers it.
     fn take_one(&mut self, talk: &mut Talk) {
         match self.on_the_way.pop_front() {
-            Some((Request::Hello { .. }, _)) => {
+            Some((Request::Hello(Hello { .. }), _)) => {
                 self.is_greeted = true;
                 talk.welcome();
             }
-            Some((Request::Open { from, .. }, _)) => {
+            Some((Request::Open(Open { from, .. }), _)) => {
                 assert!(from <= self.next(), "the writer has what is expected");
                 (self.received, self.limit) = (0, 4096);
                 talk.opened(self.next(), self.limit);
             }
-            Some((Request::Data { at, want, .. }, Some(payload))) => {
+            Some((Request::Data(Data { at, requested, .. }), Some(payload))) => {
                 assert_eq!(at, self.next(), "bytes come in order, each once");
                 self.received += cost(payload.len());
                 assert!(self.received <= self.limit, "within the credit");
                 self.text.extend_from_slice(&payload);
-                self.give(talk, want);
+                self.give(talk, requested);
             }
-            Some((Request::Want { want, .. }, _)) => self.give(talk, want),
-            Some((Request::Finish { len, .. }, _)) => {
+            Some((Request::Credit { requested, .. }, _)) => self.give(talk, requested),
+            Some((Request::Finish(Finish { len, .. }), _)) => {
                 assert_eq!(len, self.next(), "the finish comes behind all bytes");
                 self.is_finished = true;
                 talk.finished(Outcome::Kept);
@@ -59,8 +59,8 @@ impl Satellite {
         }
     }
 
-    fn give(&mut self, talk: &mut Talk, want: u64) {
-        self.limit = self.limit.max(want.min(self.received + 10_000));
+    fn give(&mut self, talk: &mut Talk, requested: u64) {
+        self.limit = self.limit.max(requested.min(self.received + 10_000));
         talk.ack(self.safe as u64, self.limit);
     }
 

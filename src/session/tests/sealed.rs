@@ -3,19 +3,19 @@
 use std::cell::Cell;
 
 use bytes::Bytes;
-use skypipe_broker::keys::address::Address;
-use skypipe_broker::keys::secret::Secret;
-use skypipe_broker::keys::seed::Seed;
-use skypipe_broker::keys::token::{Kind, Token};
-use skypipe_broker::protocol::{
-    CHUNK_OVERHEAD, Code, How, Limits, MAGIC, MAX_CHUNK, Mode, OwnKey, PIECE, REVISION, Reply,
-    Request, Rights, SCRAP, cost, encode,
+use skypipe_protocol::address::Address;
+use skypipe_protocol::secret::Secret;
+use skypipe_protocol::seed::Seed;
+use skypipe_protocol::token::{Kind, Token};
+use skypipe_protocol::{
+    CHUNK_OVERHEAD, Code, Data, Finish, How, Limits, MAGIC, MAX_CHUNK, MIN_SEND, Mode, OwnKey,
+    PIECE, REVISION, Reply, Request, Rights, cost, encode,
 };
 use uuid::Uuid;
 
 use super::talk::{A, B, OWN, Talk, asker, write_job};
-use crate::keys::{Identity, Keyring, boxes};
-use crate::seal::{MOST_PLAIN, Opener, Order, Sealer, Suite, sealed_len};
+use crate::crypto::seal::{MOST_PLAIN, Opener, Order, Sealer, Suite, sealed_len};
+use crate::crypto::{Identity, Keyring, sealed_keyring};
 use crate::session::{Compression, Input, Job, Question};
 
 /// More credit than any test uses.
@@ -57,15 +57,16 @@ fn renewed(times: u8) -> (Keyring, Bytes) {
         keyring.renewed(&[time; 64]).expect("the founder manages")
     });
     let managing = keyring.managing().expect("the founder manages");
-    let boxed = boxes::seal(&keyring, &seed().boxing().public, &managing, &fresh());
-    (keyring, boxed.expect("the key is good").into())
+    let sealed_keyring =
+        sealed_keyring::seal(&keyring, &seed().encryption().public, &managing, &fresh());
+    (keyring, sealed_keyring.expect("the key is good").into())
 }
 
-fn welcome(talk: &mut Talk, boxed: Option<Bytes>) {
-    welcome_with(talk, boxed, MAX_CHUNK as u64);
+fn welcome(talk: &mut Talk, sealed_keyring: Option<Bytes>) {
+    welcome_with(talk, sealed_keyring, MAX_CHUNK as u64);
 }
 
-fn welcome_with(talk: &mut Talk, boxed: Option<Bytes>, chunk: u64) {
+fn welcome_with(talk: &mut Talk, sealed_keyring: Option<Bytes>, chunk: u64) {
     talk.reply(&Reply::Welcome {
         satellite: Uuid::max(),
         revision: REVISION,
@@ -80,8 +81,8 @@ fn welcome_with(talk: &mut Talk, boxed: Option<Bytes>, chunk: u64) {
             name: "first".to_owned(),
             rights: Rights::ALL,
             expires: None,
-            boxed,
-            is_vouched: true,
+            sealed_keyring,
+            is_attested: true,
             address: None,
         }),
     });
@@ -112,7 +113,7 @@ fn listener(mode: Mode) -> Talk {
 /// The chunks that were sent, with their offsets.
 fn chunks(talk: &mut Talk) -> Vec<(u64, Bytes)> {
     let data = |(request, payload)| match request {
-        Request::Data { at, .. } => Some((at, payload?)),
+        Request::Data(Data { at, .. }) => Some((at, payload?)),
         _ => None,
     };
     talk.take_sent().into_iter().filter_map(data).collect()
@@ -146,10 +147,10 @@ fn sealer_at(stream: Uuid, position: u64) -> Sealer {
     sealer.expect("the key is good")
 }
 
-fn chunk(talk: &mut Talk, turn: u64, stream: Uuid, at: u64, wire: &[u8]) {
+fn chunk(talk: &mut Talk, seq: u64, stream: Uuid, at: u64, wire: &[u8]) {
     let chunk = Reply::Chunk {
         listener: OWN,
-        turn,
+        seq,
         stream,
         at,
         missed: 0,
@@ -176,11 +177,11 @@ fn rule_17_a_writer_seals_what_it_sends_and_proves_its_end() {
         .collect();
     let length: usize = wire.iter().map(Bytes::len).sum();
     let Some((
-        Request::Finish {
+        Request::Finish(Finish {
             len,
             how: How::Proven(proof),
             ..
-        },
+        }),
         None,
     )) = sent.last()
     else {
@@ -212,7 +213,7 @@ fn rule_13_tails_are_those_of_the_lines_that_were_read() {
     talk.read("half a ");
     talk.read("line\nand");
     let tail = |(request, _)| match request {
-        Request::Data { tail, .. } => Some(tail),
+        Request::Data(Data { tail, .. }) => Some(tail),
         _ => None,
     };
     let tails: Vec<_> = talk.take_sent().into_iter().filter_map(tail).collect();
@@ -221,15 +222,15 @@ fn rule_13_tails_are_those_of_the_lines_that_were_read() {
 
 #[test]
 fn a_record_fits_the_credit_that_a_satellite_always_gives() {
-    assert_eq!(sealed_len(MOST_PLAIN) as u64 + CHUNK_OVERHEAD, SCRAP);
-    let mut talk = writer(SCRAP);
+    assert_eq!(sealed_len(MOST_PLAIN) as u64 + CHUNK_OVERHEAD, MIN_SEND);
+    let mut talk = writer(MIN_SEND);
     talk.read(&"x".repeat(3 * MOST_PLAIN));
     let first = chunks(&mut talk);
     assert_eq!(first.len(), 1);
     assert_eq!(first[0].1.len(), sealed_len(MOST_PLAIN));
-    talk.ack(0, 2 * SCRAP - 1);
+    talk.ack(0, 2 * MIN_SEND - 1);
     assert_eq!(chunks(&mut talk), [], "a record is never cut");
-    talk.ack(0, 2 * SCRAP);
+    talk.ack(0, 2 * MIN_SEND);
     assert_eq!(chunks(&mut talk).len(), 1);
 }
 
@@ -265,13 +266,13 @@ fn what_is_packed_fits_a_piece_and_says_the_same() {
 
 #[test]
 fn a_packed_record_goes_with_the_credit_that_a_satellite_always_gives() {
-    let mut talk = packing_writer(SCRAP);
+    let mut talk = packing_writer(MIN_SEND);
     let log = log();
     talk.read(&log);
-    let (mut sent, mut limit) = (chunks(&mut talk), SCRAP);
+    let (mut sent, mut limit) = (chunks(&mut talk), MIN_SEND);
     while sent.len() < 5 {
         let acked: u64 = sent.iter().map(|(_, wire)| wire.len() as u64).sum();
-        limit += SCRAP;
+        limit += MIN_SEND;
         talk.ack(acked, limit);
         let next = chunks(&mut talk);
         assert!(next.len() == 1 && next[0].1.len() > 3000, "{next:?}");
@@ -337,10 +338,10 @@ fn rule_16_what_is_sent_again_is_the_same_bytes_cut_between_records() {
     assert_eq!(last[0].1.as_deref(), Some(&sent[0].1[2 * record..]));
     assert!(matches!(
         last[1].0,
-        Request::Finish {
+        Request::Finish(Finish {
             how: How::Proven(_),
             ..
-        }
+        })
     ));
 }
 
@@ -363,8 +364,8 @@ fn the_end_is_proven_again_in_the_same_way() {
     let first = talk.take_sent().pop().expect("a finish");
     talk.break_off();
     talk.pass(std::time::Duration::from_secs(1));
-    let (_, boxed) = renewed(1);
-    welcome(&mut talk, Some(boxed));
+    let (_, sealed_keyring) = renewed(1);
+    welcome(&mut talk, Some(sealed_keyring));
     let len = sealed_len(4) as u64;
     talk.opened(len, ENOUGH);
     assert_eq!(talk.take_sent().pop(), Some(first));
@@ -374,11 +375,13 @@ fn the_end_is_proven_again_in_the_same_way() {
 fn newer_keys_seal_what_is_written_from_then_on() {
     let mut talk = writer(ENOUGH);
     talk.read("old\n");
-    let (keyring, boxed) = renewed(2);
-    talk.reply(&Reply::Boxed { boxed });
+    let (keyring, sealed_keyring) = renewed(2);
+    talk.reply(&Reply::Keyring { sealed_keyring });
     talk.read("new\n");
     let (_, older) = renewed(1);
-    talk.reply(&Reply::Boxed { boxed: older });
+    talk.reply(&Reply::Keyring {
+        sealed_keyring: older,
+    });
     talk.read("newer\n");
     let sent = chunks(&mut talk);
     let epochs: Vec<_> = sent.iter().map(|(_, wire)| wire[7]).collect();
@@ -389,8 +392,8 @@ fn newer_keys_seal_what_is_written_from_then_on() {
 #[test]
 fn a_box_that_is_none_ends_it() {
     let mut talk = writer(ENOUGH);
-    talk.reply(&Reply::Boxed {
-        boxed: Bytes::from_static(b"made up"),
+    talk.reply(&Reply::Keyring {
+        sealed_keyring: Bytes::from_static(b"made up"),
     });
     assert_eq!(talk.exit, Some(1));
 }
@@ -419,7 +422,7 @@ fn a_machine_without_keys_is_told_to_join() {
 #[test]
 fn a_satellite_that_takes_no_record_or_has_no_keys_is_left() {
     let mut talk = talk(write_job(false));
-    welcome_with(&mut talk, None, SCRAP - 1);
+    welcome_with(&mut talk, None, MIN_SEND - 1);
     assert_eq!(talk.exit, Some(1));
     let mut talk = self::talk(write_job(false));
     talk.welcome();
@@ -431,7 +434,7 @@ fn a_satellite_that_takes_no_record_or_has_no_keys_is_left() {
 fn rule_17_nothing_that_is_not_sealed_is_printed_before_there_are_keys() {
     let done = Reply::Done {
         listener: OWN,
-        turn: 0,
+        seq: 0,
         missed: 0,
         eof: None,
     };
@@ -732,7 +735,7 @@ fn rule_9_a_tap_says_how_many_of_the_bytes_that_were_written_it_missed() {
     let at = (wire[0].len() + wire[1].len()) as u64;
     let chunk = Reply::Chunk {
         listener: OWN,
-        turn: 1,
+        seq: 1,
         stream: A,
         at,
         missed: wire[1].len() as u64,
@@ -779,9 +782,9 @@ fn a_satellite_sends_no_more_than_it_was_asked_for() {
     let mut talk = listener(Mode::Default);
     let mut sealer = sealer(A);
     let mut at = 0;
-    for turn in 0..40 {
+    for seq in 0..40 {
         let wire = sealer.seal(&vec![b'x'; 1_000_000]);
-        chunk(&mut talk, turn, A, at, &wire);
+        chunk(&mut talk, seq, A, at, &wire);
         at += wire.len() as u64;
         if talk.exit.is_some() {
             break;

@@ -5,9 +5,9 @@ use std::mem;
 use std::time::Duration;
 
 use bytes::Bytes;
-use skypipe_broker::protocol::{
-    Code, How, Limits, MAGIC, MAX_CHUNK, Mode, Outcome, REVISION, Reply, Request, Resume, decode,
-    encode,
+use skypipe_protocol::{
+    Code, Confirm, Data, Finish, Hello, How, Limits, Listen, MAGIC, MAX_CHUNK, Mode, Open, Outcome,
+    REVISION, Reply, Request, Resume, decode, encode,
 };
 use uuid::Uuid;
 
@@ -254,10 +254,10 @@ impl Talk {
     }
 
     /// Sends a chunk whose first byte has the offset `at` in its stream.
-    pub fn chunk(&mut self, turn: u64, stream: Uuid, at: u64, text: &str) {
+    pub fn chunk(&mut self, seq: u64, stream: Uuid, at: u64, text: &str) {
         let chunk = Reply::Chunk {
             listener: OWN,
-            turn,
+            seq,
             stream,
             at,
             missed: 0,
@@ -266,12 +266,12 @@ impl Talk {
         self.receive(&[MAGIC, &encode(&chunk), text.as_bytes()]);
     }
 
-    pub fn ended(&mut self, turn: u64, stream: Uuid, how: How, before: u64) {
+    pub fn ended(&mut self, seq: u64, stream: Uuid, how: How, before: u64) {
         let label = "ann@host pid 1".to_owned();
         let at = self.ends.get(&stream).copied().unwrap_or(0);
         self.reply(&Reply::Ended {
             listener: OWN,
-            turn,
+            seq,
             stream,
             at,
             how,
@@ -281,20 +281,20 @@ impl Talk {
         });
     }
 
-    pub fn done(&mut self, turn: u64) {
+    pub fn done(&mut self, seq: u64) {
         self.reply(&Reply::Done {
             listener: OWN,
-            turn,
+            seq,
             missed: 0,
             eof: None,
         });
     }
 
     /// Ends the listener by an `--eof`.
-    pub fn done_by_eof(&mut self, turn: u64, order: Bytes) {
+    pub fn done_by_eof(&mut self, seq: u64, order: Bytes) {
         self.reply(&Reply::Done {
             listener: OWN,
-            turn,
+            seq,
             missed: 0,
             eof: Some(order),
         });
@@ -339,32 +339,32 @@ pub fn asker(question: Question) -> Talk {
 
 fn words((request, payload): (Request, Option<Bytes>)) -> String {
     match request {
-        Request::Hello { .. } => "hello".to_owned(),
-        Request::Open { from, resume, .. } => {
+        Request::Hello(Hello { .. }) => "hello".to_owned(),
+        Request::Open(Open { from, resume, .. }) => {
             format!("{} {from}", if resume { "reopen" } else { "open" })
         }
-        Request::Data { at, .. } => {
+        Request::Data(Data { at, .. }) => {
             let payload = payload.expect("data has a payload");
             format!(
                 "{at}: {}",
                 String::from_utf8_lossy(&payload).replace('\n', "/")
             )
         }
-        Request::Want { .. } => "want".to_owned(),
-        Request::Finish {
+        Request::Credit { .. } => "want".to_owned(),
+        Request::Finish(Finish {
             len, how: How::End, ..
-        } => format!("end {len}"),
-        Request::Finish {
+        }) => format!("end {len}"),
+        Request::Finish(Finish {
             len,
             how: How::Cut(why),
             ..
-        } => format!("cut {len} ({why})"),
-        Request::Listen { resume: None, .. } => "listen".to_owned(),
-        Request::Listen {
-            resume: Some(Resume { turns, .. }),
+        }) => format!("cut {len} ({why})"),
+        Request::Listen(Listen { resume: None, .. }) => "listen".to_owned(),
+        Request::Listen(Listen {
+            resume: Some(Resume { next_seq, .. }),
             ..
-        } => format!("listen from {turns}"),
-        Request::Confirm { turns, .. } => format!("confirm {turns}"),
+        }) => format!("listen from {next_seq}"),
+        Request::Confirm(Confirm { next_seq, .. }) => format!("confirm {next_seq}"),
         other => format!("{other:?}")
             .split([' ', '{'])
             .next()

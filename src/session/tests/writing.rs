@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use skypipe_broker::protocol::{
-    BASE_CREDIT, Code, MAX_CHUNK, Outcome, Reply, Request, Shortage, cost,
+use skypipe_protocol::{
+    BASE_CREDIT, Code, Data, MAX_CHUNK, Open, Outcome, Reply, Request, Shortage, cost,
 };
 
 use super::talk::{OWN, Talk, just_before, write_job};
@@ -18,9 +18,22 @@ const ENOUGH: u64 = 1 << 30;
 /// The chunks that were sent: offset in the stream, text, unfinished line, requested credit.
 fn chunks(talk: &mut Talk) -> Vec<(u64, String, u64, u64)> {
     let chunk = |(request, payload)| match (request, payload) {
-        (Request::Data { at, tail, want, .. }, Some(payload)) => {
+        (
+            Request::Data(Data {
+                at,
+                tail,
+                requested,
+                ..
+            }),
+            Some(payload),
+        ) => {
             let payload: Bytes = payload;
-            Some((at, String::from_utf8(payload.to_vec()).unwrap(), tail, want))
+            Some((
+                at,
+                String::from_utf8(payload.to_vec()).unwrap(),
+                tail,
+                requested,
+            ))
         }
         _ => None,
     };
@@ -71,10 +84,10 @@ fn rule_13_under_small_credit_chunks_are_cut_at_line_ends() {
     talk.read(&line.repeat(10));
     let sent = chunks(&mut talk);
     assert_eq!(sent.len(), 1);
-    let (at, text, tail, want) = &sent[0];
+    let (at, text, tail, requested) = &sent[0];
     assert_eq!((*at, text.len(), *tail), (0, 3000, 0));
     assert_eq!(
-        *want,
+        *requested,
         cost(3000) + cost(7000),
         "it says what it has in hand"
     );
@@ -89,8 +102,8 @@ fn rule_13_a_line_that_does_not_fit_goes_in_parts_that_say_so() {
     talk.read(&("short\n".to_owned() + &"x".repeat(10_000) + "\nend\nrest"));
     let mut limit = BASE_CREDIT;
     let mut sent = chunks(&mut talk);
-    while let Some((at, text, _, want)) = sent.last()
-        && *want > 0
+    while let Some((at, text, _, requested)) = sent.last()
+        && *requested > 0
     {
         limit += BASE_CREDIT;
         let next = at + text.len() as u64;
@@ -124,11 +137,11 @@ fn a_scrap_of_credit_is_left_unused_while_more_is_in_hand() {
 fn credit_is_asked_for_once_and_again_when_there_is_more() {
     let mut talk = opened_with(0);
     let wants = |talk: &mut Talk| -> Vec<u64> {
-        let want = |(request, _)| match request {
-            Request::Want { want, .. } => Some(want),
+        let requested = |(request, _)| match request {
+            Request::Credit { requested, .. } => Some(requested),
             _ => None,
         };
-        talk.take_sent().into_iter().filter_map(want).collect()
+        talk.take_sent().into_iter().filter_map(requested).collect()
     };
     talk.read("one\n");
     assert_eq!(wants(&mut talk), [cost(4)]);
@@ -151,9 +164,9 @@ fn no_more_credit_is_asked_for_than_will_be_used() {
     let (request, _) = talk.take_sent().pop().expect("it asks");
     assert_eq!(
         request,
-        Request::Want {
+        Request::Credit {
             stream: OWN,
-            want: 101 * cost(5)
+            requested: 101 * cost(5)
         }
     );
 }
@@ -297,8 +310,8 @@ fn credit_is_counted_from_the_last_opening() {
     assert_eq!(talk.said(), "4: two/");
     talk.read("three\n");
     let wants = talk.take_sent().pop().map(|(request, _)| request);
-    let (stream, want) = (OWN, cost(4) + cost(6));
-    assert_eq!(wants, Some(Request::Want { stream, want }));
+    let (stream, requested) = (OWN, cost(4) + cost(6));
+    assert_eq!(wants, Some(Request::Credit { stream, requested }));
 }
 
 #[test]
@@ -333,7 +346,7 @@ fn rule_16_what_listeners_had_is_not_sent_again_however_often_the_satellite_was_
         talk.said();
         talk
     };
-    // It turns out that the listeners have all of it.
+    // It items out that the listeners have all of it.
     let mut talk = rewound();
     talk.finished(Outcome::Kept);
     assert_eq!(talk.exit, Some(0));
@@ -395,7 +408,7 @@ fn rule_16_a_stream_that_had_nothing_yet_is_opened_anew() {
     talk.refuse(Code::Unknown, Some(OWN));
     let again = talk.take_sent().pop().map(|(request, _)| request);
     assert!(
-        matches!(again, Some(Request::Open { resume: false, .. })),
+        matches!(again, Some(Request::Open(Open { resume: false, .. }))),
         "{again:?}"
     );
     assert_eq!((talk.exit, talk.notices.len()), (None, 0));
@@ -656,7 +669,7 @@ fn a_satellites_own_limit_for_chunks_is_kept() {
 }
 
 fn welcome() -> Reply {
-    let limits = skypipe_broker::protocol::Limits {
+    let limits = skypipe_protocol::Limits {
         chunk: MAX_CHUNK as u64,
         heartbeat_ms: 2500,
         writer_lost_ms: 60_000,

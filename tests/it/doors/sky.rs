@@ -1,6 +1,6 @@
 //! A private satellite with more than one address, and machines that use each of them.
 
-use skypipe_broker::keys::token::Token;
+use skypipe_protocol::token::Token;
 
 use crate::common::Environment;
 use crate::common::process::Run;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use rustix::process::{Signal, kill_process};
-use skypipe_broker::keys::token::Token;
+use skypipe_protocol::token::Token;
 
 use crate::common::Environment;
 use crate::common::process::Run;

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use serde_json::{Value, json};
-use skypipe_broker::keys::address::Address;
-use skypipe_broker::keys::token::Token;
+use skypipe_protocol::address::Address;
+use skypipe_protocol::token::Token;
 use tiny_http::{Header, Method, Response, Server};
 
 use crate::common::Environment;

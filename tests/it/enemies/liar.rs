@@ -6,17 +6,18 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use skypipe::keys::Keyring;
-use skypipe::seal::Order;
-use skypipe_broker::keys::KeyId;
-use skypipe_broker::keys::address::Address;
-use skypipe_broker::keys::secret::Secret;
-use skypipe_broker::keys::seed::{Seed, SigningPair};
-use skypipe_broker::keys::token::{Kind, Token};
-use skypipe_broker::protocol::{
-    How, Limits, MAGIC, Outcome as Fate, OwnKey, REVISION, Reply, Request, Rights, decode, encode,
+use skypipe::crypto::Keyring;
+use skypipe::crypto::seal::Order;
+use skypipe_protocol::KeyId;
+use skypipe_protocol::address::Address;
+use skypipe_protocol::secret::Secret;
+use skypipe_protocol::seed::{Seed, SigningPair};
+use skypipe_protocol::token::{Kind, Token};
+use skypipe_protocol::{
+    Confirm, Data, Finish, Hello, How, Limits, Listen, MAGIC, Open, Outcome as Fate, OwnKey,
+    REVISION, Reply, Request, Rights, decode, encode,
 };
-use skypipe_broker::tls::Layer;
+use skypipe_transport::tls::Layer;
 use uuid::Uuid;
 
 use crate::common::Environment;
@@ -49,7 +50,7 @@ pub enum Step {
     Chunk(Uuid, u64, Bytes),
     /// A stream's finish.
     Ended(Uuid, How),
-    /// A sealed keyring, which is no turn.
+    /// A sealed keyring, which is no item.
     Boxed(Bytes),
     /// The listener's end.
     Done,
@@ -78,7 +79,7 @@ pub struct Liar {
     /// How many bytes more than it has received it claims to have.
     pub boast: u64,
     /// The sealed keyring that it sends writers once it has received a chunk.
-    pub boxed: Option<Bytes>,
+    pub sealed_keyring: Option<Bytes>,
     /// Whether it never sends `Welcome`.
     pub is_mute: bool,
     /// The number of streams whose rest it claims to have given to others.
@@ -86,7 +87,7 @@ pub struct Liar {
     /// Answers that replace all others.
     pub retort: Option<Retort>,
     script: Vec<Step>,
-    turns: u64,
+    next_seq: u64,
     taken: Option<Sealed>,
 }
 
@@ -126,12 +127,12 @@ impl Liar {
             credit: CREDIT,
             expected: 0,
             boast: 0,
-            boxed: None,
+            sealed_keyring: None,
             is_mute: false,
             missed: 0,
             retort: None,
             script: Vec::new(),
-            turns: 0,
+            next_seq: 0,
             taken: None,
         };
         let founder = liar.invitation(liar.seed.clone(), Kind::Founder);
@@ -214,16 +215,16 @@ impl Liar {
 
     fn answer(&mut self, route: &[u8], request: Request, payload: Bytes) {
         match request {
-            Request::Hello { .. } if self.is_mute => {}
-            Request::Hello { .. } => self.say(route, &self.welcome()),
+            Request::Hello(Hello { .. }) if self.is_mute => {}
+            Request::Hello(Hello { .. }) => self.say(route, &self.welcome()),
             Request::Ping => self.say(route, &Reply::Pong),
-            Request::Open { stream, .. } => self.open(route, stream),
-            Request::Data { stream, at, .. } => self.take(route, stream, at, payload),
-            Request::Finish { stream, how, .. } => self.finish(route, stream, how),
-            Request::Listen { listener, .. } => self.perform(route, listener),
-            Request::Confirm {
-                listener, turns, ..
-            } if turns == self.turns => self.say(route, &Reply::Closed { listener }),
+            Request::Open(Open { stream, .. }) => self.open(route, stream),
+            Request::Data(Data { stream, at, .. }) => self.take(route, stream, at, payload),
+            Request::Finish(Finish { stream, how, .. }) => self.finish(route, stream, how),
+            Request::Listen(Listen { listener, .. }) => self.perform(route, listener),
+            Request::Confirm(Confirm {
+                listener, next_seq, ..
+            }) if next_seq == self.next_seq => self.say(route, &Reply::Closed { listener }),
             _ => {}
         }
     }
@@ -279,8 +280,8 @@ impl Liar {
             full,
         };
         self.say(route, &ack);
-        if let Some(boxed) = self.boxed.clone() {
-            self.say(route, &Reply::Boxed { boxed });
+        if let Some(sealed_keyring) = self.sealed_keyring.clone() {
+            self.say(route, &Reply::Keyring { sealed_keyring });
         }
     }
 
@@ -302,17 +303,17 @@ impl Liar {
                 missed: self.missed,
             },
         );
-        self.turns = 0;
+        self.next_seq = 0;
         let mut ends = HashMap::new();
         for step in std::mem::take(&mut self.script) {
-            let turn = self.turns;
-            self.turns += u64::from(!matches!(step, Step::Boxed(_)));
+            let seq = self.next_seq;
+            self.next_seq += u64::from(!matches!(step, Step::Boxed(_)));
             match step {
                 Step::Chunk(stream, at, payload) => {
                     ends.insert(stream, at + payload.len() as u64);
                     let chunk = Reply::Chunk {
                         listener,
-                        turn,
+                        seq,
                         stream,
                         at,
                         missed: 0,
@@ -324,7 +325,7 @@ impl Liar {
                     route,
                     &Reply::Ended {
                         listener,
-                        turn,
+                        seq,
                         stream,
                         at: ends.get(&stream).copied().unwrap_or(0),
                         how,
@@ -333,12 +334,12 @@ impl Liar {
                         missed: 0,
                     },
                 ),
-                Step::Boxed(boxed) => self.say(route, &Reply::Boxed { boxed }),
+                Step::Boxed(sealed_keyring) => self.say(route, &Reply::Keyring { sealed_keyring }),
                 Step::DoneBy(order) => self.say(
                     route,
                     &Reply::Done {
                         listener,
-                        turn,
+                        seq,
                         missed: 0,
                         eof: Some(order),
                     },
@@ -347,7 +348,7 @@ impl Liar {
                     route,
                     &Reply::Done {
                         listener,
-                        turn,
+                        seq,
                         missed: 0,
                         eof: None,
                     },
@@ -369,13 +370,13 @@ pub fn order(founder: &Seed, pipe: &str, ago: u64) -> Bytes {
 }
 
 /// A key with all rights, and this sealed keyring for its holder.
-pub fn own_key(boxed: Option<Bytes>) -> OwnKey {
+pub fn own_key(sealed_keyring: Option<Bytes>) -> OwnKey {
     OwnKey {
         name: "first".to_owned(),
         rights: Rights::ALL,
         expires: None,
-        boxed,
-        is_vouched: true,
+        sealed_keyring,
+        is_attested: true,
         address: None,
     }
 }

@@ -3,9 +3,9 @@
 //! that place.
 
 use bytes::Bytes;
-use skypipe::seal::OVERHEAD;
-use skypipe_broker::keys::seed::Seed;
-use skypipe_broker::protocol::How;
+use skypipe::crypto::seal::OVERHEAD;
+use skypipe_protocol::How;
+use skypipe_protocol::seed::Seed;
 use uuid::Uuid;
 
 use crate::enemies::liar::{Liar, Sealed, Step, in_a_row, order, secret};

@@ -4,10 +4,10 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use skypipe::keys::Keyring;
-use skypipe_broker::keys::secret::Secret;
-use skypipe_broker::keys::seed::SigningPair;
-use skypipe_broker::keys::token::Token;
+use skypipe::crypto::Keyring;
+use skypipe_protocol::secret::Secret;
+use skypipe_protocol::seed::SigningPair;
+use skypipe_protocol::token::Token;
 
 use crate::enemies::arena::Arena;
 use crate::enemies::dump::Wanted;
@@ -33,8 +33,8 @@ fn secrets_of(wanted: &mut Wanted, who: &str, invitation: &str) {
     wanted.key(&name("seed"), token.seed.secret().as_bytes());
     let identity = token.seed.identity();
     wanted.key(&name("key to connect with"), identity.secret.as_bytes());
-    let boxing = token.seed.boxing();
-    wanted.key(&name("key to open boxes"), boxing.secret.as_bytes());
+    let encryption = token.seed.encryption();
+    wanted.key(&name("key to open boxes"), encryption.secret.as_bytes());
     // Apart from the seed the invitation contains no secret, and the satellite may know the rest.
     let text = invitation.rsplit('/').next().expect("it has parts");
     wanted.bytes(&name("invitation"), &text[SEED_IN_TEXT]);

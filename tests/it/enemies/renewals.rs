@@ -5,11 +5,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use skypipe::keys::voucher::Claim;
-use skypipe::keys::{Keyring, boxes};
-use skypipe_broker::keys::seed::{Pair, Seed};
-use skypipe_broker::protocol::{
-    Holds, KeyInfo, Limits, NewBox, PublicKey, REVISION, Reply, Request, Rights,
+use skypipe::crypto::attestation::Claim;
+use skypipe::crypto::{Keyring, sealed_keyring};
+use skypipe_protocol::seed::{Pair, Seed};
+use skypipe_protocol::{
+    Hello, Holds, KeyInfo, Limits, NewKeyring, PublicKey, REVISION, Reply, Request, Rights,
 };
 use uuid::Uuid;
 
@@ -35,7 +35,7 @@ const OVER: u64 = 1_000_000_000;
 fn key(managing: &Pair, name: &str, seed: &Seed, rights: Rights, expires: Option<u64>) -> KeyInfo {
     let mut key = KeyInfo {
         name: name.to_owned(),
-        boxing: PublicKey(seed.boxing().public),
+        encryption: PublicKey(seed.encryption().public),
         rights,
         pipes: Vec::new(),
         expires,
@@ -44,18 +44,18 @@ fn key(managing: &Pair, name: &str, seed: &Seed, rights: Rights, expires: Option
         made: 0,
         used: None,
         is_connected: false,
-        has_box: true,
-        voucher: None,
+        has_keyring: true,
+        attestation: None,
     };
-    key.voucher = Some(Claim::of(&key).vouch(managing, 0).into());
+    key.attestation = Some(Claim::of(&key).vouch(managing, 0).into());
     key
 }
 
 /// The same key after another renewal has reached it.
 fn renewed(managing: &Pair, key: KeyInfo) -> KeyInfo {
-    let voucher = Claim::of(&key).vouch(managing, 1);
+    let attestation = Claim::of(&key).vouch(managing, 1);
     KeyInfo {
-        voucher: Some(voucher.into()),
+        attestation: Some(attestation.into()),
         ..key
     }
 }
@@ -63,7 +63,7 @@ fn renewed(managing: &Pair, key: KeyInfo) -> KeyInfo {
 /// A dishonest satellite, and the sealed keyrings that it has received.
 struct Story {
     liar: Liar,
-    kept: Rc<RefCell<Vec<NewBox>>>,
+    kept: Rc<RefCell<Vec<NewKeyring>>>,
 }
 
 impl Story {
@@ -89,11 +89,11 @@ impl Story {
         let keyring = (0..renewals).fold(Keyring::founder(&liar.seed), |keyring, number| {
             keyring.renewed(&[number; 64]).expect("the founder manages")
         });
-        let to = liar.seed.boxing().public;
-        let boxed = boxes::seal(&keyring, &to, &liar.seed.managing(), &secret());
-        welcome.boxed = Some(boxed.expect("the keys are good").into());
+        let to = liar.seed.encryption().public;
+        let sealed_keyring = sealed_keyring::seal(&keyring, &to, &liar.seed.managing(), &secret());
+        welcome.sealed_keyring = Some(sealed_keyring.expect("the keys are good").into());
         liar.retort = Some(Box::new(move |request| match request {
-            Request::Hello { .. } => vec![Reply::Welcome {
+            Request::Hello(Hello { .. }) => vec![Reply::Welcome {
                 satellite: Uuid::from_u128(1),
                 revision: REVISION,
                 program: "skypipe 99.0.0".to_owned(),
@@ -112,7 +112,7 @@ impl Story {
                 epoch,
             }],
             Request::Revoke { .. } => vec![Reply::Revoked],
-            Request::Box(new) => {
+            Request::Keyring(new) => {
                 // The keyring without a renewal is the owner's own: a manager stores it first.
                 noted.borrow_mut().extend(new.renewal.map(|_| new.clone()));
                 vec![Reply::Kept]
@@ -133,9 +133,9 @@ impl Story {
     fn keyring(&self, name: &str, seed: &Seed) -> Keyring {
         let kept = self.kept.borrow();
         let new = kept.iter().find(|new| new.name == name);
-        let boxed: Bytes = new.expect("it has one").boxed.clone();
+        let sealed_keyring: Bytes = new.expect("it has one").sealed_keyring.clone();
         let managing = self.liar.seed.managing().public;
-        boxes::open(&boxed, &seed.boxing(), &managing).expect("it is good")
+        sealed_keyring::open(&sealed_keyring, &seed.encryption(), &managing).expect("it is good")
     }
 }
 
@@ -156,7 +156,7 @@ fn a_renewal_goes_by_what_managers_vouched_for() {
             spys.clone(),
             KeyInfo {
                 name: "spy2".to_owned(),
-                voucher: None,
+                attestation: None,
                 ..spys
             },
             // A writer is listed as a manager, and an expired key as one without expiry.
@@ -177,7 +177,7 @@ fn a_renewal_goes_by_what_managers_vouched_for() {
     let client = story.liar.environment.skypipe(&["--revoke", "tv"]).start();
     let outcome = story.liar.serve(client);
     for name in ["tablet", "spy", "spy2", "risen", "undead"] {
-        let told = format!("no manager vouches for the key {name}, so");
+        let told = format!("no manager attests the key {name}, so");
         assert!(outcome.stderr.contains(&told), "no {told:?}: {outcome}");
     }
     assert!(

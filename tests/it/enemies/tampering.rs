@@ -2,8 +2,8 @@
 //! says so, and fails (exit 1). The tests also show what goes unnoticed.
 
 use bytes::Bytes;
-use skypipe::seal::{MOST_PLAIN, OVERHEAD};
-use skypipe_broker::protocol::How;
+use skypipe::crypto::seal::{MOST_PLAIN, OVERHEAD};
+use skypipe_protocol::How;
 use uuid::Uuid;
 
 use crate::enemies::liar::{Liar, Sealed, Step, in_a_row};

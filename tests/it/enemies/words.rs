@@ -1,9 +1,9 @@
 //! A satellite whose every text tries to harm the reader's terminal.
 
-use skypipe_broker::keys::token::Kind;
-use skypipe_broker::protocol::{
-    Code, Holds, How, KeyInfo, Limits, Outcome as Fate, OwnKey, PipeInfo, PublicKey, REVISION,
-    Reply, Request, Rights, Status,
+use skypipe_protocol::token::Kind;
+use skypipe_protocol::{
+    Code, Confirm, Finish, Hello, Holds, How, KeyInfo, Limits, Listen, Open, Outcome as Fate,
+    OwnKey, PipeInfo, PublicKey, REVISION, Reply, Request, Rights, Status,
 };
 use uuid::Uuid;
 
@@ -56,20 +56,20 @@ fn welcome() -> Reply {
 /// The requested answer, with harmful text in every text field.
 fn answers(request: &Request) -> Vec<Reply> {
     match request {
-        Request::Hello { .. } => vec![welcome()],
+        Request::Hello(Hello { .. }) => vec![welcome()],
         Request::Ping => vec![Reply::Pong],
-        Request::Open { stream, .. } => vec![Reply::Opened {
+        Request::Open(Open { stream, .. }) => vec![Reply::Opened {
             stream: *stream,
             next: 0,
             limit: 1 << 30,
             rest: false,
         }],
-        Request::Finish { stream, .. } => vec![Reply::Finished {
+        Request::Finish(Finish { stream, .. }) => vec![Reply::Finished {
             stream: *stream,
             outcome: Fate::Discarded,
         }],
-        Request::Listen { listener, .. } => performance(*listener),
-        Request::Confirm { listener, .. } => vec![Reply::Closed {
+        Request::Listen(Listen { listener, .. }) => performance(*listener),
+        Request::Confirm(Confirm { listener, .. }) => vec![Reply::Closed {
             listener: *listener,
         }],
         Request::Eof { .. } => vec![Reply::EofTaken],
@@ -96,7 +96,7 @@ fn answers(request: &Request) -> Vec<Reply> {
         }],
         Request::Invite(_) => vec![Reply::Invited { name: words() }],
         Request::Revoke { .. } => vec![Reply::Revoked],
-        Request::Box(_) | Request::SetPhrase { .. } => vec![Reply::Kept],
+        Request::Keyring(_) | Request::SetPhrase { .. } => vec![Reply::Kept],
         Request::Phrase => vec![Reply::Phrase(None)],
         _ => Vec::new(),
     }
@@ -106,7 +106,7 @@ fn answers(request: &Request) -> Vec<Reply> {
 fn performance(listener: Uuid) -> Vec<Reply> {
     let ended = Reply::Ended {
         listener,
-        turn: 0,
+        seq: 0,
         stream: Uuid::from_u128(2),
         at: 7,
         how: How::Cut(words()),
@@ -116,7 +116,7 @@ fn performance(listener: Uuid) -> Vec<Reply> {
     };
     let done = Reply::Done {
         listener,
-        turn: 1,
+        seq: 1,
         missed: 1,
         eof: None,
     };
@@ -150,7 +150,7 @@ fn status() -> Status {
 fn key() -> KeyInfo {
     KeyInfo {
         name: format!("{WORDS}2"),
-        boxing: PublicKey([1; 32]),
+        encryption: PublicKey([1; 32]),
         rights: Rights::ALL,
         pipes: vec![words(), String::new()],
         expires: None,
@@ -159,8 +159,8 @@ fn key() -> KeyInfo {
         made: 0,
         used: None,
         is_connected: false,
-        has_box: true,
-        voucher: None,
+        has_keyring: true,
+        attestation: None,
     }
 }
 
@@ -253,8 +253,8 @@ fn no_refusal_of_a_satellite_can_harm_a_terminal() {
                 about: None,
             };
             match request {
-                Request::Hello { .. } if code == Code::Revision => vec![refusal],
-                Request::Hello { .. } => vec![welcome()],
+                Request::Hello(Hello { .. }) if code == Code::Revision => vec![refusal],
+                Request::Hello(Hello { .. }) => vec![welcome()],
                 Request::Ping => vec![Reply::Pong],
                 _ => vec![refusal],
             }

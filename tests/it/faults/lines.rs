@@ -50,9 +50,9 @@ pub fn assert_same(got: &[u8], expected: &[u8]) {
         .iter()
         .zip(expected)
         .position(|(one, other)| one != other);
-    let (have, want) = (got.len(), expected.len());
+    let (have, requested) = (got.len(), expected.len());
     assert!(
         got == expected,
-        "{have} bytes of {want}, another one at {place:?}"
+        "{have} bytes of {requested}, another one at {place:?}"
     );
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use skypipe_broker::protocol::{How, Reply, Request};
+use skypipe_protocol::{Finish, How, Reply, Request};
 use uuid::Uuid;
 
 use crate::common::Environment;
@@ -47,11 +47,11 @@ fn write_some(client: &New, first: usize, number: usize) {
             client.open(stream, &name(pipe));
             client.data(stream, 0, text.as_bytes());
             let len = text.len() as u64;
-            client.say(&Request::Finish {
+            client.say(&Request::Finish(Finish {
                 stream,
                 len,
                 how: How::End,
-            });
+            }));
             stream
         })
         .collect();

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use skypipe_broker::keys::token::Token;
+use skypipe_protocol::token::Token;
 
 use crate::common::Environment;
 use crate::common::outcome::Outcome;

@@ -1,9 +1,9 @@
 //! Commands on the satellite's own machine, and enrollment of a machine that makes its own keys.
 
-use skypipe_broker::keys::public_keys::PublicKeys;
-use skypipe_broker::keys::secret::Secret;
-use skypipe_broker::keys::seed::Seed;
-use skypipe_broker::keys::token::{Kind, Token};
+use skypipe_protocol::public_keys::PublicKeys;
+use skypipe_protocol::secret::Secret;
+use skypipe_protocol::seed::Seed;
+use skypipe_protocol::token::{Kind, Token};
 use zeroize::Zeroizing;
 
 use crate::common::Environment;

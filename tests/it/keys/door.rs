@@ -175,7 +175,7 @@ fn keys_lie_in_files_for_their_user_alone() {
 #[test]
 fn the_first_invitation_is_kept_nowhere() {
     let sky = Sky::new();
-    let token = skypipe_broker::keys::token::Token::parse(sky.first()).expect("it is one");
+    let token = skypipe_protocol::token::Token::parse(sky.first()).expect("it is one");
     let secret = token.seed.secret().as_bytes();
     let mut directories = vec![sky.host().home().to_owned()];
     let mut files = 0;

@@ -1,9 +1,10 @@
-//! A member with few rights takes all it can get, or sends and never reads. Others continue, and the satellite's
-//! memory stays within bounds. A manager sees the member, revokes its key, and gets back what the key held.
+//! A member with few rights takes all it can get, or sends and never reads. Others continue, and the
+//! satellite's memory stays within bounds. A manager sees the member, revokes its key, and gets back what the
+//! key held.
 
 use bytes::Bytes;
-use skypipe_broker::keys::token::Token;
-use skypipe_broker::protocol::{MAGIC, MAX_CHUNK, Mode, Reply, Request, encode};
+use skypipe_protocol::token::Token;
+use skypipe_protocol::{Data, Listen, MAGIC, MAX_CHUNK, Mode, Open, Reply, Request, encode};
 use uuid::Uuid;
 
 use crate::common::Environment;
@@ -78,7 +79,7 @@ fn eof(number: usize) -> Request {
 }
 
 fn open(number: usize) -> Request {
-    Request::Open {
+    Request::Open(Open {
         stream: Uuid::new_v4(),
         pipe: format!("hoard {}", number % 1000),
         from: 0,
@@ -86,17 +87,17 @@ fn open(number: usize) -> Request {
         wait: false,
         whole: false,
         label: "a hoarder".to_owned(),
-    }
+    })
 }
 
 fn listen(number: usize, mode: Mode) -> Request {
-    Request::Listen {
+    Request::Listen(Listen {
         listener: Uuid::new_v4(),
         pipe: format!("hoard {}", number % 1000),
         mode,
         window: 1 << 20,
         resume: None,
-    }
+    })
 }
 
 /// Takes as much as possible. Returns the client, which holds it.
@@ -169,12 +170,12 @@ fn one_key_that_sends_and_never_reads_takes_no_memory_and_is_revoked() {
     let token = Token::parse(&invite(&laptop, &["deaf", "--write"])).expect("it is an invitation");
     let there = There::of(&token);
     let deaf: Vec<_> = (0..DEAF).map(|_| Raw::at(&there, &token.seed)).collect();
-    let data = encode(&Request::Data {
+    let data = encode(&Request::Data(Data {
         stream: Uuid::nil(),
         at: 0,
         tail: 0,
-        want: 0,
-    });
+        requested: 0,
+    }));
     let (payload, question) = (
         vec![b'x'; MAX_CHUNK],
         encode(&Request::List { after: None }),

@@ -1,7 +1,9 @@
 //! Streams and listeners belong to the client that opened them; no other key can use them.
 
-use skypipe_broker::keys::token::Token;
-use skypipe_broker::protocol::{Code, How, Mode, Reply, Request, Resume, Rights};
+use skypipe_protocol::token::Token;
+use skypipe_protocol::{
+    Code, Confirm, Data, Finish, How, Listen, Mode, Open, Reply, Request, Resume, Rights,
+};
 use uuid::Uuid;
 
 use crate::keys::arena::Sky;
@@ -60,15 +62,15 @@ impl Scene {
         self.writer.say(&data(stream, 5));
         let chunk = self.listener.hear_word("Chunk");
         assert!(
-            matches!(chunk, Reply::Chunk { turn: 1, at: 5, .. }),
+            matches!(chunk, Reply::Chunk { seq: 1, at: 5, .. }),
             "{chunk:?}"
         );
         let how = How::End;
-        self.writer.say(&Request::Finish {
+        self.writer.say(&Request::Finish(Finish {
             stream,
             len: 10,
             how: how.clone(),
-        });
+        }));
         let ended = self.listener.hear_word("Ended");
         assert!(matches!(ended, Reply::Ended { how: h, .. } if h == how));
         self.listener.hear_word("Done");
@@ -84,7 +86,7 @@ impl Scene {
 }
 
 fn open(stream: Uuid, resume: bool) -> Request {
-    Request::Open {
+    Request::Open(Open {
         stream,
         pipe: "x".to_owned(),
         from: 0,
@@ -92,35 +94,35 @@ fn open(stream: Uuid, resume: bool) -> Request {
         wait: false,
         whole: false,
         label: "a test".to_owned(),
-    }
+    })
 }
 
 fn data(stream: Uuid, at: u64) -> Request {
-    Request::Data {
+    Request::Data(Data {
         stream,
         at,
         tail: 0,
-        want: 0,
-    }
+        requested: 0,
+    })
 }
 
 fn listen(listener: Uuid, resume: Option<Resume>) -> Request {
-    Request::Listen {
+    Request::Listen(Listen {
         listener,
         pipe: "x".to_owned(),
         mode: Mode::Default,
         window: 1 << 20,
         resume,
-    }
+    })
 }
 
-fn confirm(listener: Uuid, turns: u64) -> Request {
+fn confirm(listener: Uuid, next_seq: u64) -> Request {
     let window = 1 << 20;
-    Request::Confirm {
+    Request::Confirm(Confirm {
         listener,
-        turns,
+        next_seq,
         window,
-    }
+    })
 }
 
 #[test]
@@ -134,16 +136,16 @@ fn what_belongs_to_another_client_is_not_touched_whatever_the_key() {
         let thief = Raw::at(&scene.there, &seed(number));
         for request in [
             data(stream, 5),
-            Request::Finish {
+            Request::Finish(Finish {
                 stream,
                 len: 5,
                 how: cut(),
-            },
-            Request::Finish {
+            }),
+            Request::Finish(Finish {
                 stream,
                 len: 5,
                 how: How::End,
-            },
+            }),
             open(stream, false),
             open(stream, true),
             listen(taker, resume.clone()),
@@ -154,9 +156,9 @@ fn what_belongs_to_another_client_is_not_touched_whatever_the_key() {
         // These requests never have an answer.
         for request in [
             Request::Close { stream },
-            Request::Want {
+            Request::Credit {
                 stream,
-                want: 1 << 30,
+                requested: 1 << 30,
             },
             confirm(taker, 1),
             Request::Leave { listener: taker },

@@ -2,14 +2,14 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use skypipe_broker::frame::end_monitor;
-use skypipe_broker::keys::secret::Secret;
-use skypipe_broker::keys::seed::{Seed, SigningPair};
-use skypipe_broker::keys::token::Token;
-use skypipe_broker::protocol::{
-    Code, MAGIC, NewKey, PublicKey, REVISION, Reply, Request, Rights, decode, encode,
+use skypipe_protocol::secret::Secret;
+use skypipe_protocol::seed::{Seed, SigningPair};
+use skypipe_protocol::token::Token;
+use skypipe_protocol::{
+    Code, Data, Hello, MAGIC, NewKey, PublicKey, REVISION, Reply, Request, Rights, decode, encode,
 };
-use skypipe_broker::tls::{Ending, Layer};
+use skypipe_transport::frame::end_monitor;
+use skypipe_transport::tls::{Ending, Layer};
 use uuid::Uuid;
 use zmq::SocketEvent;
 
@@ -67,14 +67,14 @@ pub fn new_key(name: &str, seed: &Seed, rights: Rights, pipes: &[&str]) -> NewKe
     NewKey {
         name: name.to_owned(),
         public: PublicKey(seed.identity().public),
-        boxing: PublicKey(seed.boxing().public),
+        encryption: PublicKey(seed.encryption().public),
         rights,
         pipes: pipes.iter().map(|&pipe| pipe.to_owned()).collect(),
         expires: None,
         quota: None,
         epoch: 0,
-        boxed: None,
-        voucher: None,
+        sealed_keyring: None,
+        attestation: None,
     }
 }
 
@@ -99,8 +99,8 @@ pub struct Raw {
 }
 
 impl Drop for Raw {
-    /// Ends the monitor first. Otherwise libzmq's thread, which serves all connections of this process, may wait for
-    /// ever for a listener that is gone.
+    /// Ends the monitor first. Otherwise libzmq's thread, which serves all connections of this process, may
+    /// wait for ever for a listener that is gone.
     fn drop(&mut self) {
         end_monitor(&mut self.socket);
     }
@@ -156,17 +156,17 @@ impl Raw {
 
     /// Its `Hello`.
     pub fn hello(&self) -> Request {
-        Request::Hello {
+        Request::Hello(Hello {
             client: self.client,
             revision: REVISION,
             program: "a test".to_owned(),
-        }
+        })
     }
 
     /// Sends a request, with a payload if it has one.
     pub fn say(&self, request: &Request) {
         let command = encode(request);
-        if matches!(request, Request::Data { .. }) {
+        if matches!(request, Request::Data(Data { .. })) {
             self.send(&[MAGIC, &command, b"line\n"]);
         } else {
             self.send(&[MAGIC, &command]);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use skypipe_broker::keys::token::Token;
+use skypipe_protocol::token::Token;
 
 use crate::common::Environment;
 use crate::keys::arena::{Sky, holding, invite, revoke};

@@ -4,9 +4,9 @@ use std::fs;
 use std::time::Duration;
 
 use bytes::Bytes;
-use skypipe::keys::{Keyring, boxes};
-use skypipe_broker::keys::token::Token;
-use skypipe_broker::protocol::{Mode, NewBox, Reply, Request};
+use skypipe::crypto::{Keyring, sealed_keyring};
+use skypipe_protocol::token::Token;
+use skypipe_protocol::{Listen, Mode, NewKeyring, Reply, Request};
 use uuid::Uuid;
 
 use crate::common::terminal::Terminal;
@@ -94,14 +94,14 @@ fn whoever_is_revoked_the_others_get_a_new_reading_key() {
 }
 
 /// The sealed keyring that the satellite stores for the holder of an invitation.
-fn box_of(invitation: &str) -> Bytes {
+fn keyring_of(invitation: &str) -> Bytes {
     let token = Token::parse(invitation).expect("it is an invitation");
     let raw = Raw::stranger(&There::of(&token), Some(&token.seed.identity()));
     raw.say(&raw.hello());
     let Reply::Welcome { key: Some(own), .. } = raw.hear() else {
         panic!("a welcome with a key");
     };
-    own.boxed.expect("an invitation has a box")
+    own.sealed_keyring.expect("an invitation has a box")
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn a_key_that_has_expired_gets_no_new_reading_key() {
     let sky = Sky::new();
     let laptop = sky.manager();
     let token = invite(&laptop, &["tv", "--read", "--expires", "3s"]);
-    let old = box_of(&token);
+    let old = keyring_of(&token);
     let tv = holding(&token);
     wait::until("it has expired", || {
         tv.skypipe(&["--list"]).done().code == Some(4)
@@ -138,12 +138,12 @@ fn a_renewal_that_was_broken_off_by_a_machine_that_is_lost_is_taken_over() {
     // The laptop begins a generation, and gets no further.
     let founder = Token::parse(sky.first()).expect("it is an invitation");
     let raw = Raw::at(&There::of(&founder), &founder.seed);
-    let kept = raw.answer(&Request::Box(NewBox {
+    let kept = raw.answer(&Request::Keyring(NewKeyring {
         name: "first".to_owned(),
         epoch: 1,
         renewal: Some(Uuid::new_v4()),
-        boxed: box_of(sky.first()),
-        voucher: None,
+        sealed_keyring: keyring_of(sky.first()),
+        attestation: None,
     }));
     assert_eq!(kept, Reply::Kept);
     let outcome = phone.skypipe(&["--revoke", "tv"]).done();
@@ -186,15 +186,15 @@ fn a_renewal_that_was_broken_off_is_gone_on_with() {
     let keyring = Keyring::founder(&founder.seed).renewed(&[7; 64]);
     let keyring = keyring.expect("the founder manages");
     let managing = founder.seed.managing();
-    let to = founder.seed.boxing().public;
-    let boxed = boxes::seal(&keyring, &to, &managing, &skypipe::access::random());
+    let to = founder.seed.encryption().public;
+    let sealed_keyring = sealed_keyring::seal(&keyring, &to, &managing, &skypipe::access::random());
     let raw = Raw::at(&There::of(&founder), &founder.seed);
-    let kept = raw.answer(&Request::Box(NewBox {
+    let kept = raw.answer(&Request::Keyring(NewKeyring {
         name: "first".to_owned(),
         epoch: 1,
         renewal: Some(Uuid::new_v4()),
-        boxed: boxed.expect("it is a good key").into(),
-        voucher: None,
+        sealed_keyring: sealed_keyring.expect("it is a good key").into(),
+        attestation: None,
     }));
     assert_eq!(kept, Reply::Kept);
     let outcome = laptop.skypipe(&["--revoke", "tv"]).done();
@@ -263,13 +263,13 @@ impl Tap {
     fn on(pipe: &str, invitation: &str) -> Self {
         let token = Token::parse(invitation).expect("it is an invitation");
         let raw = Raw::at(&There::of(&token), &token.seed);
-        raw.say(&Request::Listen {
+        raw.say(&Request::Listen(Listen {
             listener: Uuid::new_v4(),
             pipe: pipe.to_owned(),
             mode: Mode::Tap,
             window: 1 << 30,
             resume: None,
-        });
+        }));
         raw.hear_word("Listening");
         let epochs = Vec::new();
         Self { raw, epochs }
@@ -366,12 +366,12 @@ fn what_was_written_before_is_read_by_those_who_stay() {
 
 #[test]
 fn nothing_of_the_old_machine_opens_what_was_written_after() {
-    use skypipe::keys::Identity;
+    use skypipe::crypto::Identity;
     let sky = Sky::new();
     let laptop = sky.manager();
     let token = invite(&laptop, &["tv", "--read"]);
     let tv = Token::parse(&token).expect("it is an invitation");
-    let old = box_of(&token);
+    let old = keyring_of(&token);
     revoke(&laptop, "tv");
     // The revoked key's data says nothing of the newer key, and opens nothing newer.
     let identity = Identity::new(&tv, skypipe::access::random);
@@ -380,10 +380,10 @@ fn nothing_of_the_old_machine_opens_what_was_written_after() {
     let managing = tv.managing().expect("it names the managing key");
     let roll = fs::read(sky.keys().join("authorized")).expect("it is there");
     let founder = Token::parse(sky.first()).expect("it is an invitation");
-    let newer = box_of(sky.first());
+    let newer = keyring_of(sky.first());
     assert!(contains(&roll, &newer) && !contains(&roll, &old));
-    assert!(boxes::open(&newer, &founder.seed.boxing(), &managing).is_ok());
-    assert!(boxes::open(&newer, &tv.seed.boxing(), &managing).is_err());
+    assert!(sealed_keyring::open(&newer, &founder.seed.encryption(), &managing).is_ok());
+    assert!(sealed_keyring::open(&newer, &tv.seed.encryption(), &managing).is_err());
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {

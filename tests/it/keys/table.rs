@@ -4,12 +4,13 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use skypipe_broker::keys::token::Token;
-use skypipe_broker::protocol::{
-    Code, Holds, How, KeyInfo, Mode, NewBox, NewKey, Phrase, PublicKey, Reply, Request, Resume,
-    Rights, v01,
+use skypipe_broker::v01;
+use skypipe_protocol::token::Token;
+use skypipe_protocol::{
+    Code, Confirm, Data, Finish, Holds, How, KeyInfo, Listen, Mode, NewKey, NewKeyring, Open,
+    Phrase, PublicKey, Reply, Request, Resume, Rights,
 };
-use skypipe_broker::tls::Ending;
+use skypipe_transport::tls::Ending;
 use uuid::Uuid;
 
 use crate::common::wait;
@@ -93,12 +94,12 @@ impl Arena {
             _sky: sky,
         };
         // With a sealed keyring it counts as a manager that can invite, so that other keys can be revoked.
-        let own = Request::Box(NewBox {
+        let own = Request::Keyring(NewKeyring {
             name: "first".to_owned(),
             epoch: 0,
             renewal: None,
-            boxed: Bytes::from_static(b"box"),
-            voucher: None,
+            sealed_keyring: Bytes::from_static(b"box"),
+            attestation: None,
         });
         assert_eq!(word(&arena.founder.answer(&own)), "Kept");
         for (number, name) in (0..).zip(KEYS) {
@@ -190,14 +191,14 @@ fn kind(name: &str, number: u8) -> NewKey {
 fn a_phrase(number: u8) -> Phrase {
     Phrase {
         wrapped: Bytes::copy_from_slice(&[number; 9]),
-        boxing: PublicKey([number; 32]),
-        boxed: Bytes::copy_from_slice(&[number; 7]),
-        voucher: Bytes::copy_from_slice(&[number; 32]),
+        encryption: PublicKey([number; 32]),
+        sealed_keyring: Bytes::copy_from_slice(&[number; 7]),
+        attestation: Bytes::copy_from_slice(&[number; 32]),
     }
 }
 
 fn open(stream: Uuid, pipe: &str) -> Request {
-    Request::Open {
+    Request::Open(Open {
         stream,
         pipe: pipe.to_owned(),
         from: 0,
@@ -205,31 +206,31 @@ fn open(stream: Uuid, pipe: &str) -> Request {
         wait: false,
         whole: false,
         label: "a test".to_owned(),
-    }
+    })
 }
 
 fn data(stream: Uuid) -> Request {
-    Request::Data {
+    Request::Data(Data {
         stream,
         at: 0,
         tail: 0,
-        want: 0,
-    }
+        requested: 0,
+    })
 }
 
 fn finish(stream: Uuid, len: u64) -> Request {
     let how = How::End;
-    Request::Finish { stream, len, how }
+    Request::Finish(Finish { stream, len, how })
 }
 
 fn listen(pipe: &str, mode: Mode, resume: Option<Resume>) -> Request {
-    Request::Listen {
+    Request::Listen(Listen {
         listener: Uuid::new_v4(),
         pipe: pipe.to_owned(),
         mode,
         window: 1 << 20,
         resume,
-    }
+    })
 }
 
 /// The request of a table row, sent by the holder of the key `own`. `None` for a message of the original
@@ -238,22 +239,25 @@ fn request(row: &str, own: &str, hello: &Request) -> Option<Request> {
     let (verb, pipe) = row.split_once(' ').unwrap_or((row, ""));
     let (stream, listener) = (Uuid::new_v4(), Uuid::new_v4());
     let name = || pipe.to_owned();
-    let a_box = |name: &str, epoch, renewal| {
-        Request::Box(NewBox {
+    let a_keyring = |name: &str, epoch, renewal| {
+        Request::Keyring(NewKeyring {
             name: name.to_owned(),
             epoch,
             renewal,
-            boxed: Bytes::from_static(b"box"),
-            voucher: None,
+            sealed_keyring: Bytes::from_static(b"box"),
+            attestation: None,
         })
     };
     let set = |phrase| Request::SetPhrase { epoch: 0, phrase };
-    let (turns, window, cost) = (1, 1 << 20, 300);
+    let (next_seq, window, cost) = (1, 1 << 20, 300);
     Some(match (verb, pipe) {
         ("hello", _) => hello.clone(),
         ("open", _) => open(stream, pipe),
         ("data", _) => data(stream),
-        ("want", _) => Request::Want { stream, want: 9 },
+        ("want", _) => Request::Credit {
+            stream,
+            requested: 9,
+        },
         ("finish", _) => finish(stream, 0),
         ("close", _) => Request::Close { stream },
         ("listen", _) => listen(pipe, Mode::Default, None),
@@ -264,16 +268,16 @@ fn request(row: &str, own: &str, hello: &Request) -> Option<Request> {
             "logs",
             Mode::Default,
             Some(Resume {
-                turns,
+                next_seq,
                 cost,
                 ..Resume::default()
             }),
         ),
-        ("confirm", _) => Request::Confirm {
+        ("confirm", _) => Request::Confirm(Confirm {
             listener,
-            turns,
+            next_seq,
             window,
-        },
+        }),
         ("leave", _) => Request::Leave { listener },
         ("eof", _) => Request::Eof {
             pipe: name(),
@@ -294,11 +298,11 @@ fn request(row: &str, own: &str, hello: &Request) -> Option<Request> {
             name: if own == "both" { "reader" } else { "both" }.to_owned(),
             discard: false,
         },
-        ("box", "of another") => a_box("first", 1, Some(Uuid::from_u128(1))),
+        ("box", "of another") => a_keyring("first", 1, Some(Uuid::from_u128(1))),
         // For a key that may do it, this is replaced by a command without an answer.
         ("box", "of tomorrow") if own == "manager" => Request::Leave { listener },
-        ("box", "of tomorrow") => a_box(own, u32::MAX, Some(Uuid::from_u128(2))),
-        ("box", _) => a_box(own, 0, None),
+        ("box", "of tomorrow") => a_keyring(own, u32::MAX, Some(Uuid::from_u128(2))),
+        ("box", _) => a_keyring(own, 0, None),
         ("phrase", _) => Request::Phrase,
         ("set", _) => set(Some(a_phrase(2))),
         ("no", _) => set(None),

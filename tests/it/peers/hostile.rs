@@ -13,7 +13,7 @@ mod watch;
 use std::fs;
 use std::time::Duration;
 
-use skypipe_broker::protocol::{How, Mode, REVISION, Request};
+use skypipe_protocol::{Confirm, Data, Finish, Hello, How, Listen, Mode, Open, REVISION, Request};
 use uuid::Uuid;
 
 use crate::common::Environment;
@@ -34,14 +34,14 @@ fn requests(stream: Uuid, listener: Uuid, pipe: &str) -> Vec<Request> {
     let name = || pipe.to_owned();
     let (resume, wait, window) = (false, false, 1 << 20);
     vec![
-        Request::Hello {
+        Request::Hello(Hello {
             client: stream,
             revision: REVISION,
             program: name(),
-        },
+        }),
         Request::Ping,
         Request::Bye,
-        Request::Open {
+        Request::Open(Open {
             stream,
             pipe: name(),
             from: 0,
@@ -49,35 +49,35 @@ fn requests(stream: Uuid, listener: Uuid, pipe: &str) -> Vec<Request> {
             wait,
             whole: false,
             label: name(),
-        },
-        Request::Data {
+        }),
+        Request::Data(Data {
             stream,
             at: 0,
             tail: 0,
-            want: 0,
-        },
-        Request::Want {
+            requested: 0,
+        }),
+        Request::Credit {
             stream,
-            want: 1 << 40,
+            requested: 1 << 40,
         },
-        Request::Finish {
+        Request::Finish(Finish {
             stream,
             len: 0,
             how: How::End,
-        },
+        }),
         Request::Close { stream },
-        Request::Listen {
+        Request::Listen(Listen {
             listener,
             pipe: name(),
             mode: Mode::Default,
             window,
             resume: None,
-        },
-        Request::Confirm {
+        }),
+        Request::Confirm(Confirm {
             listener,
-            turns: 1,
+            next_seq: 1,
             window,
-        },
+        }),
         Request::Leave { listener },
         Request::Eof {
             pipe: name(),

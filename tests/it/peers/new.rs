@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use skypipe_broker::protocol::{How, MAGIC, Mode, REVISION, Reply, Request, cost, decode, encode};
+use skypipe_protocol::{
+    Confirm, Data, Finish, Hello, How, Listen, MAGIC, Mode, Open, REVISION, Reply, Request, cost,
+    decode, encode,
+};
 use uuid::Uuid;
 
 use crate::common::dealer::dealer;
@@ -31,11 +34,11 @@ impl New {
 
     fn hello(&self) {
         let (client, program) = (Uuid::new_v4(), "a test".to_owned());
-        self.say(&Request::Hello {
+        self.say(&Request::Hello(Hello {
             client,
             revision: REVISION,
             program,
-        });
+        }));
         let (reply, _) = self.hear();
         assert!(matches!(reply, Reply::Welcome { .. }), "{reply:?}");
     }
@@ -51,18 +54,18 @@ impl New {
     }
 
     pub fn data(&self, stream: Uuid, at: u64, bytes: &[u8]) {
-        let data = Request::Data {
+        let data = Request::Data(Data {
             stream,
             at,
             tail: 0,
-            want: 0,
-        };
+            requested: 0,
+        });
         self.send(&[MAGIC, &encode(&data), bytes]);
     }
 
     pub fn open(&self, stream: Uuid, pipe: &str) {
         let (pipe, label) = (pipe.to_owned(), "a test".to_owned());
-        self.say(&Request::Open {
+        self.say(&Request::Open(Open {
             stream,
             pipe,
             from: 0,
@@ -70,7 +73,7 @@ impl New {
             wait: false,
             whole: false,
             label,
-        });
+        }));
     }
 
     pub fn hear(&self) -> Heard {
@@ -94,29 +97,29 @@ impl New {
         let text = stream.to_string();
         self.open(stream, pipe);
         self.data(stream, 0, text.as_bytes());
-        self.say(&Request::Finish {
+        self.say(&Request::Finish(Finish {
             stream,
             len: text.len() as u64,
             how: How::End,
-        });
+        }));
         self.hear_until(|reply| matches!(reply, Reply::Finished { .. }));
         self.say(&Request::Close { stream });
         let (pipe, mode, window) = (pipe.to_owned(), Mode::Default, cost(text.len()));
-        self.say(&Request::Listen {
+        self.say(&Request::Listen(Listen {
             listener,
             pipe,
             mode,
             window,
             resume: None,
-        });
+        }));
         let (_, payload) = self.hear_until(|reply| matches!(reply, Reply::Chunk { .. }));
         assert_eq!(payload.as_deref(), Some(text.as_bytes()));
-        self.hear_until(|reply| matches!(reply, Reply::Done { turn: 2, .. }));
-        self.say(&Request::Confirm {
+        self.hear_until(|reply| matches!(reply, Reply::Done { seq: 2, .. }));
+        self.say(&Request::Confirm(Confirm {
             listener,
-            turns: 3,
+            next_seq: 3,
             window,
-        });
+        }));
         self.hear_until(|reply| matches!(reply, Reply::Closed { .. }));
     }
 

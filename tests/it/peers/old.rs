@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use skypipe_broker::protocol::v01::MAGIC;
+use skypipe_broker::v01::MAGIC;
 
 use crate::common::Environment;
 use crate::common::dealer::dealer;

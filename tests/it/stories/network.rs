@@ -11,7 +11,7 @@ use crate::common::wait;
 use crate::stories::text;
 
 /// `skypipe ARGUMENTS`, which reaches its satellite through `relay`.
-fn through(sky: &Environment, relay: &Proxy, arguments: &[&str]) -> Run {
+fn through(sky: &Environment, relay: &Relay, arguments: &[&str]) -> Run {
     sky.skypipe(arguments).var("SATELLITE", relay.endpoint())
 }
 

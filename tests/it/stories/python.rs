@@ -1,5 +1,5 @@
 //! The client in Python (`tests/python/client.py`), which was written from the specification of the wire
-//! alone (`broker/src/protocol.rs`): what it says is enough, and true.
+//! alone (`broker/protocol/src/lib.rs`): what it says is enough, and true.
 
 use std::path::Path;
 use std::process::Command;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use skypipe::session::{Question, Signal};
-use skypipe_broker::protocol::How;
+use skypipe_protocol::How;
 
 use super::{Checker, Verdict};
 use crate::simulation::client::{Client, Role};
@@ -19,7 +19,7 @@ pub fn signal_code(signal: Signal) -> u8 {
 }
 
 impl Checker {
-    /// A session hands bytes to stdout: the whole output so far must match its turns.
+    /// A session hands bytes to stdout: the whole output so far must match its items.
     pub fn prints(&self, client: &Client, fresh: usize) -> Verdict {
         let Some(listener) = self.listener(client.id) else {
             return Err("something printed by what is no listener".to_owned());
@@ -36,11 +36,11 @@ impl Checker {
     }
 
     /// A listener confirms: the confirmed bytes were written, and the write has returned.
-    pub fn confirms(&self, client: &Client, turns: u64) -> Verdict {
+    pub fn confirms(&self, client: &Client, items: u64) -> Verdict {
         let Some(listener) = self.listener(client.id) else {
             return Err("a confirmation by what is no listener".to_owned());
         };
-        let place = usize::try_from(turns).expect("turns are few");
+        let place = usize::try_from(items).expect("items are few");
         let end = match place {
             0 => Some(listener.base),
             _ => listener.ends.get(place - 1).copied(),
@@ -48,7 +48,7 @@ impl Checker {
         match end {
             Some(end) if end <= client.printed => Ok(()),
             _ => Err(format!(
-                "{turns} turns confirmed ({end:?}) with {} printed",
+                "{items} items confirmed ({end:?}) with {} printed",
                 client.printed
             )),
         }
@@ -126,7 +126,7 @@ impl Checker {
     }
 
     fn told_discarded(&self, client: &Client) -> bool {
-        let discarded = skypipe_broker::protocol::Outcome::Discarded;
+        let discarded = skypipe_protocol::Outcome::Discarded;
         self.stream(client.id)
             .is_some_and(|stream| stream.outcome == Some(discarded))
     }

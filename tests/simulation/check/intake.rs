@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skypipe_broker::broker::{Input, Peer};
-use skypipe_broker::protocol::{How, Mode, Progress, Request, Resume, decode};
+use skypipe_protocol::{
+    Confirm, Data, Finish, Hello, How, Listen, Mode, Open, Progress, Request, Resume, decode,
+};
 use uuid::Uuid;
 
 use super::{Checker, Verdict};
-use crate::simulation::facts::{Chunk, Listener, Presence, Stream, Turn};
+use crate::simulation::facts::{Chunk, Item, Listener, Presence, Stream};
 use crate::simulation::model::parts::{Event, Said};
 
 impl Checker {
@@ -56,7 +58,7 @@ impl Checker {
 
     fn received(&mut self, peer: &Peer, frames: &[Bytes]) -> Verdict {
         let request = decode(&frames[1]).map_err(|error| format!("a session sent: {error}"))?;
-        if let Request::Hello { client, .. } = request {
+        if let Request::Hello(Hello { client, .. }) = request {
             if self.facts.clients.contains_key(&client) && !self.facts.peers.contains_key(peer) {
                 self.coverage.hit("reconnection");
             }
@@ -74,51 +76,51 @@ impl Checker {
             .expect("it said hello")
             .heard = now;
         match request {
-            Request::Open {
+            Request::Open(Open {
                 stream,
                 pipe,
                 from,
                 resume,
                 wait,
                 ..
-            } => self.open(client, stream, &pipe, (from, resume), wait),
-            Request::Data {
+            }) => self.open(client, stream, &pipe, (from, resume), wait),
+            Request::Data(Data {
                 stream,
                 at,
                 tail,
-                want,
-            } => {
-                self.want(stream, want);
+                requested,
+            }) => {
+                self.want(stream, requested);
                 self.data(client, stream, at, tail, frames.get(2))
             }
-            Request::Want { stream, want } => {
-                self.want(stream, want);
+            Request::Credit { stream, requested } => {
+                self.want(stream, requested);
                 Ok(())
             }
-            Request::Finish { stream, len, how } => match self.facts.streams.get(&stream) {
+            Request::Finish(Finish { stream, len, how }) => match self.facts.streams.get(&stream) {
                 Some(known) if known.finish.is_none() && known.size() == len => {
                     self.finish(stream, how)
                 }
                 _ => Ok(()),
             },
-            Request::Listen {
+            Request::Listen(Listen {
                 listener,
                 pipe,
                 mode,
                 window,
                 resume,
-            } => self.listen(peer, client, listener, (pipe, mode), (window, resume)),
+            }) => self.listen(peer, client, listener, (pipe, mode), (window, resume)),
             Request::Close { stream } => {
                 if let Some(stream) = self.facts.streams.get_mut(&stream) {
                     stream.forgettable = true;
                 }
                 Ok(())
             }
-            Request::Confirm {
+            Request::Confirm(Confirm {
                 listener,
-                turns,
+                next_seq,
                 window,
-            } => self.confirm(listener, turns, window),
+            }) => self.confirm(listener, next_seq, window),
             Request::Leave { listener } => self.leave_if_here(listener),
             Request::Bye => self.bye(client),
             Request::Eof { pipe, .. } => {
@@ -133,9 +135,9 @@ impl Checker {
         }
     }
 
-    fn want(&mut self, stream: Uuid, want: u64) {
+    fn want(&mut self, stream: Uuid, requested: u64) {
         if let Some(stream) = self.facts.streams.get_mut(&stream) {
-            stream.wish = want;
+            stream.wish = requested;
         }
     }
 
@@ -225,19 +227,19 @@ impl Checker {
         if let Some(listener) = self.facts.listeners.get_mut(&id) {
             listener.window = listener.window.max(window);
             let Resume {
-                turns: at,
+                next_seq: at,
                 cost,
                 streams,
                 ..
             } = resume.unwrap_or_default();
-            let sent = listener.turns.len() as u64;
+            let sent = listener.items.len() as u64;
             if at > sent {
                 return Err(format!("a listener resumes at {at} of {sent}"));
             }
-            let place = usize::try_from(at).expect("turns are few");
+            let place = usize::try_from(at).expect("items are few");
             let price = place.checked_sub(1).map_or(0, |last| listener.costs[last]);
             if cost != price {
-                return Err(format!("{at} turns cost {cost}, not {price}"));
+                return Err(format!("{at} items cost {cost}, not {price}"));
             }
             if listener.presence == Presence::Lost {
                 listener.returning = Some((peer.clone(), at, window));
@@ -278,7 +280,7 @@ impl Checker {
     }
 
     /// What a returning listener has printed, in chunks.
-    fn said(&self, has_turns: bool, streams: &[Progress]) -> Said {
+    fn said(&self, has_items: bool, streams: &[Progress]) -> Said {
         let chunks = |progress: &Progress| {
             let known = self.facts.streams.get(&progress.stream)?;
             let ends = |chunk: &Chunk| chunk.start + (chunk.payload.len() as u64) <= progress.at;
@@ -290,11 +292,11 @@ impl Checker {
         });
         Said {
             printed: printed.collect(),
-            has_turns,
+            has_items,
         }
     }
 
-    fn confirm(&mut self, id: Uuid, turns: u64, window: u64) -> Verdict {
+    fn confirm(&mut self, id: Uuid, items: u64, window: u64) -> Verdict {
         let Some(listener) = self.facts.listeners.get_mut(&id) else {
             return Ok(());
         };
@@ -302,19 +304,19 @@ impl Checker {
             return Ok(());
         }
         listener.window = listener.window.max(window);
-        let (from, to) = (listener.confirmed, turns.max(listener.confirmed));
-        if to > listener.turns.len() as u64 {
+        let (from, to) = (listener.confirmed, items.max(listener.confirmed));
+        if to > listener.items.len() as u64 {
             return Err(format!(
-                "{turns} turns confirmed of {}",
-                listener.turns.len()
+                "{items} items confirmed of {}",
+                listener.items.len()
             ));
         }
         listener.confirmed = to;
         let (pipe, mode) = (listener.pipe.clone(), listener.mode);
-        let place = |turn: u64| usize::try_from(turn).expect("turns are few");
-        let confirmed = listener.turns[place(from)..place(to)].to_vec();
-        for turn in confirmed {
-            if matches!(turn, Turn::Done { .. }) {
+        let place = |item: u64| usize::try_from(item).expect("items are few");
+        let confirmed = listener.items[place(from)..place(to)].to_vec();
+        for item in confirmed {
+            if matches!(item, Item::Done { .. }) {
                 self.facts
                     .listeners
                     .get_mut(&id)
@@ -326,9 +328,9 @@ impl Checker {
                 );
             }
             if mode != Mode::Tap {
-                self.note_confirmed(&turn);
+                self.note_confirmed(&item);
             }
-            self.step(&pipe, &Event::Confirm(id, turn))?;
+            self.step(&pipe, &Event::Confirm(id, item))?;
         }
         Ok(())
     }
@@ -346,17 +348,17 @@ impl Checker {
         }
     }
 
-    fn note_confirmed(&mut self, turn: &Turn) {
-        let (Turn::Chunk { stream, .. } | Turn::Ended { stream, .. }) = turn else {
+    fn note_confirmed(&mut self, item: &Item) {
+        let (Item::Chunk { stream, .. } | Item::Ended { stream, .. }) = item else {
             return;
         };
         // The stream that an `--eof` left has no writer.
         let Some(stream) = self.facts.streams.get_mut(stream) else {
             return;
         };
-        if let Turn::Chunk { seq, .. } = turn {
-            let seq = usize::try_from(*seq).expect("chunks are few");
-            stream.chunks[seq].confirmed = true;
+        if let Item::Chunk { index, .. } = item {
+            let index = usize::try_from(*index).expect("chunks are few");
+            stream.chunks[index].confirmed = true;
         } else {
             stream.finish_confirmed = true;
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Checker, Verdict};
-use crate::simulation::facts::{Facts, Listener, Stream, Turn};
+use crate::simulation::facts::{Facts, Item, Listener, Stream};
 
 /// Lines up to this length stay whole, in bytes.
 const LONGEST: u64 = 1 << 20;
@@ -31,27 +31,27 @@ impl Checker {
 /// How many lines were divided where that is allowed.
 fn whole_lines(facts: &Facts, listener: &Listener) -> Result<u64, String> {
     let chunks: Vec<_> = listener
-        .turns
+        .items
         .iter()
-        .filter_map(|turn| match turn {
-            Turn::Chunk { stream, seq, .. } => Some((*stream, *seq)),
-            Turn::Ended { .. } | Turn::Done { .. } => None,
+        .filter_map(|item| match item {
+            Item::Chunk { stream, index, .. } => Some((*stream, *index)),
+            Item::Ended { .. } | Item::Done { .. } => None,
         })
         .collect();
     let mut split = 0;
-    for (place, (id, seq)) in chunks.iter().enumerate() {
+    for (place, (id, index)) in chunks.iter().enumerate() {
         // The next chunk of the same stream, if bytes of others come between.
         let next = chunks[place + 1..]
             .iter()
-            .position(|chunk| *chunk == (*id, seq + 1));
+            .position(|chunk| *chunk == (*id, index + 1));
         if next.is_none_or(|between| between == 0) {
             continue;
         }
         let stream = &facts.streams[id];
-        if let Some(Line { took, len }) = line_across(stream, *seq) {
+        if let Some(Line { took, len }) = line_across(stream, *index) {
             if took <= SLOWEST && len <= LONGEST {
                 return Err(format!(
-                    "a line of {len} bytes that took {took:?} is divided behind chunk {seq} of {id}"
+                    "a line of {len} bytes that took {took:?} is divided behind chunk {index} of {id}"
                 ));
             }
             split += 1;
@@ -69,8 +69,8 @@ struct Line {
 }
 
 /// The line that continues behind this chunk, if there is one and it ever got its newline.
-fn line_across(stream: &Stream, seq: u64) -> Option<Line> {
-    let place = usize::try_from(seq).ok()?;
+fn line_across(stream: &Stream, index: u64) -> Option<Line> {
+    let place = usize::try_from(index).ok()?;
     let open = stream.chunks[place].tail;
     if open == 0 {
         return None;

@@ -2,19 +2,19 @@
 
 use bytes::Bytes;
 use skypipe_broker::broker::Peer;
-use skypipe_broker::protocol::{Code, How, Limits, MAX_TURNS_OPEN, Mode, Outcome, Reply, decode};
+use skypipe_protocol::{Code, How, Limits, MAX_UNCONFIRMED, Mode, Outcome, Reply, decode};
 use uuid::Uuid;
 
 use super::{Checker, Verdict};
-use crate::simulation::facts::{Listener, Presence, Turn};
+use crate::simulation::facts::{Item, Listener, Presence};
 
 impl Checker {
     /// Checks a message from the satellite.
     pub fn reply(&mut self, peer: &Peer, frames: &[Bytes]) -> Verdict {
         let reply = decode(&frames[1]).map_err(|error| format!("the satellite sent: {error}"))?;
         let payload = frames.get(2).map_or(&[][..], |payload| payload);
-        if let Some((listener, number, turn)) = self.turn_of(&reply)? {
-            return self.turn(peer, listener, number, turn, payload);
+        if let Some((listener, number, item)) = self.item_of(&reply)? {
+            return self.item(peer, listener, number, item, payload);
         }
         match reply {
             Reply::Welcome { limits, .. } => self.limits(&limits),
@@ -174,13 +174,13 @@ impl Checker {
     fn came_back(&mut self, id: Uuid, missed: u64) -> Verdict {
         let known = self.facts.listeners.get_mut(&id);
         let known = known.ok_or("an unknown listener came back")?;
-        let Some((peer, turns, window)) = known.returning.take() else {
+        let Some((peer, items, window)) = known.returning.take() else {
             return Err("a listener goes on that was not given up".to_owned());
         };
         let all = std::mem::replace(&mut known.missed_streams, missed);
         let missed = missed.saturating_sub(all);
         known.has_missed |= missed > 0;
-        known.goes_on(peer, turns, window, &self.facts.streams);
+        known.goes_on(peer, items, window, &self.facts.streams);
         let pipe = known.pipe.clone();
         self.coverage.hit(if missed > 0 {
             "came back and had missed something"
@@ -232,77 +232,81 @@ impl Checker {
         }
     }
 
-    fn hit_turn(&mut self, turn: &Turn) {
-        match turn {
-            Turn::Chunk { missed: 1.., .. } | Turn::Done { missed: 1.. } => {
+    fn hit_item(&mut self, item: &Item) {
+        match item {
+            Item::Chunk { missed: 1.., .. } | Item::Done { missed: 1.. } => {
                 self.coverage.hit("tap missed");
             }
-            Turn::Ended { before: 1.., .. } => self.coverage.hit("finished remainder"),
+            Item::Ended { before: 1.., .. } => self.coverage.hit("finished remainder"),
             _ => {}
         }
     }
 
-    fn payload(&self, stream: Uuid, seq: u64, payload: &[u8]) -> Verdict {
+    fn payload(&self, stream: Uuid, index: u64, payload: &[u8]) -> Verdict {
         let known = self
             .facts
             .streams
             .get(&stream)
             .ok_or("a chunk of an unknown stream")?;
-        let chunk = known.chunk(seq).ok_or("a chunk that nobody wrote")?;
+        let chunk = known.chunk(index).ok_or("a chunk that nobody wrote")?;
         if chunk.payload == payload {
             Ok(())
         } else {
-            Err(format!("wrong bytes in chunk {seq}"))
+            Err(format!("wrong bytes in chunk {index}"))
         }
     }
 
-    fn turn(&mut self, peer: &Peer, id: Uuid, number: u64, turn: Turn, payload: &[u8]) -> Verdict {
+    fn item(&mut self, peer: &Peer, id: Uuid, number: u64, item: Item, payload: &[u8]) -> Verdict {
         let mut at = 0;
-        if let Turn::Chunk { stream, seq, .. } = &turn {
-            self.payload(*stream, *seq, payload)?;
-            let chunk = self.facts.streams.get(stream).and_then(|it| it.chunk(*seq));
+        if let Item::Chunk { stream, index, .. } = &item {
+            self.payload(*stream, *index, payload)?;
+            let chunk = self
+                .facts
+                .streams
+                .get(stream)
+                .and_then(|it| it.chunk(*index));
             at = chunk.map_or(0, |chunk| chunk.start);
         }
-        self.hit_turn(&turn);
+        self.hit_item(&item);
         self.facts.moved = self.facts.now;
         let known = self
             .facts
             .listeners
             .get(&id)
-            .ok_or("a turn for an unknown listener")?;
+            .ok_or("an item for an unknown listener")?;
         if self.facts.peers.get(peer) != Some(&known.client) || known.peer.as_ref() != Some(peer) {
-            return Err("a turn on a connection on which it does not listen".to_owned());
+            return Err("an item on a connection on which it does not listen".to_owned());
         }
-        let place = usize::try_from(number).expect("turns are few");
-        if let Some(before) = known.turns.get(place) {
-            self.coverage.hit("turn sent again");
-            return if *before == turn {
+        let place = usize::try_from(number).expect("items are few");
+        if let Some(before) = known.items.get(place) {
+            self.coverage.hit("item sent again");
+            return if *before == item {
                 Ok(())
             } else {
-                Err(format!("turn {number} was {before:?} and now is {turn:?}"))
+                Err(format!("item {number} was {before:?} and now is {item:?}"))
             };
         }
-        if place > known.turns.len() {
-            return Err(format!("turn {number} after {} turns", known.turns.len()));
+        if place > known.items.len() {
+            return Err(format!("item {number} after {} items", known.items.len()));
         }
         let pipe = known.pipe.clone();
         let mode = known.mode;
         self.keep(&pipe, |pipe, facts| {
-            pipe.turn(id, &turn, facts)
-                .map_err(|why| format!("{mode:?} listener {id}, turn {number} {turn:?}: {why}"))
+            pipe.item(id, &item, facts)
+                .map_err(|why| format!("{mode:?} listener {id}, item {number} {item:?}: {why}"))
         })?;
         let known = self.facts.listeners.get_mut(&id).expect("it was there");
-        known.push(turn, payload, at);
+        known.push(item, payload, at);
         if known.cost > known.window {
             return Err(format!(
                 "{} sent into a window of {}",
                 known.cost, known.window
             ));
         }
-        if known.turns.len() as u64 - known.confirmed > MAX_TURNS_OPEN as u64 {
-            return Err("too many turns unconfirmed".to_owned());
+        if known.items.len() as u64 - known.confirmed > MAX_UNCONFIRMED as u64 {
+            return Err("too many items unconfirmed".to_owned());
         }
-        if mode == Mode::Follow && known.turns.len() == 1 {
+        if mode == Mode::Follow && known.items.len() == 1 {
             self.coverage.hit("follow begins");
         }
         Ok(())
@@ -327,31 +331,31 @@ impl Checker {
         }
     }
 
-    /// The listener and the number of the turn in this reply, and the turn. A chunk must go out as it was
+    /// The listener and the number of the item in this reply, and the item. A chunk must go out as it was
     /// received.
-    fn turn_of(&self, reply: &Reply) -> Result<Option<(Uuid, u64, Turn)>, String> {
+    fn item_of(&self, reply: &Reply) -> Result<Option<(Uuid, u64, Item)>, String> {
         Ok(Some(match reply.clone() {
             Reply::Chunk {
                 listener,
-                turn,
+                seq,
                 stream,
                 at,
                 missed,
             } => {
                 let known = self.facts.streams.get(&stream);
                 let known = known.ok_or("a chunk of an unknown stream")?;
-                let seq = known.number(at);
-                let seq = seq.ok_or_else(|| format!("no chunk begins at {at}"))?;
-                let chunk = Turn::Chunk {
+                let index = known.number(at);
+                let index = index.ok_or_else(|| format!("no chunk begins at {at}"))?;
+                let chunk = Item::Chunk {
                     stream,
-                    seq,
+                    index,
                     missed,
                 };
-                (listener, turn, chunk)
+                (listener, seq, chunk)
             }
             Reply::Ended {
                 listener,
-                turn,
+                seq,
                 stream,
                 at,
                 how,
@@ -364,21 +368,21 @@ impl Checker {
                     How::Eof(_) => How::End,
                     how => how,
                 };
-                let ended = Turn::Ended {
+                let ended = Item::Ended {
                     stream,
                     at,
                     how,
                     before,
                     missed,
                 };
-                (listener, turn, ended)
+                (listener, seq, ended)
             }
             Reply::Done {
                 listener,
-                turn,
+                seq,
                 missed,
                 ..
-            } => (listener, turn, Turn::Done { missed }),
+            } => (listener, seq, Item::Done { missed }),
             _ => return Ok(None),
         }))
     }

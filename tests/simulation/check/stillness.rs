@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use skypipe_broker::protocol::{MAX_CHUNK, Mode, cost};
+use skypipe_protocol::{MAX_CHUNK, Mode, cost};
 
 use super::{Checker, Verdict};
 use crate::simulation::facts::Presence;

@@ -1,6 +1,6 @@
 //! The effect of `--eof` and `--discard` on a pipe.
 
-use skypipe_broker::protocol::Mode;
+use skypipe_protocol::Mode;
 
 use super::Pipe;
 use super::choices::Choices;

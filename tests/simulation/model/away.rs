@@ -1,6 +1,6 @@
 //! Rule 16: clients that were lost for their silence, and come back.
 
-use skypipe_broker::protocol::Mode;
+use skypipe_protocol::Mode;
 use uuid::Uuid;
 
 use super::Pipe;
@@ -61,7 +61,7 @@ impl Pipe {
         }
         let listener = &mut self.listeners[place];
         *listener = Listener::new(id, was.mode);
-        listener.turned = said.has_turns;
+        listener.turned = said.has_items;
         let loose = was.feeds.iter().any(|feed| feed.loose);
         listener.missed = (!loose).then_some(missed);
         listener.had = was.had;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use skypipe_broker::protocol::Mode;
+use skypipe_protocol::Mode;
 use uuid::Uuid;
 
-use crate::simulation::facts::Turn;
+use crate::simulation::facts::Item;
 
 /// An event in the life of a pipe.
 #[derive(Debug, Clone)]
@@ -21,8 +21,8 @@ pub enum Event {
     Reopen(Uuid),
     /// A listener joined.
     Join(Uuid, Mode),
-    /// A listener confirmed a turn.
-    Confirm(Uuid, Turn),
+    /// A listener confirmed an item.
+    Confirm(Uuid, Item),
     /// A listener left.
     Leave(Uuid),
     /// A listener was lost for its silence.
@@ -40,8 +40,8 @@ pub enum Event {
 pub struct Said {
     /// For each stream that it remembers: how many chunks its output has taken, and whether the end.
     pub printed: BTreeMap<Uuid, (u64, bool)>,
-    /// Whether any turn had arrived.
-    pub has_turns: bool,
+    /// Whether any item had arrived.
+    pub has_items: bool,
 }
 
 /// A stream, from the pipe's point of view.
@@ -151,7 +151,7 @@ pub struct Listener {
     pub backlog: Vec<(usize, bool)>,
     /// What was there when it joined, to be sent in this order: a stream and its length then.
     pub order: Vec<(usize, u64)>,
-    /// Whether its last turn was sent.
+    /// Whether its last item was sent.
     pub done: bool,
     /// Whether it was sent anything.
     pub turned: bool,

@@ -76,7 +76,7 @@ fn a_chunk_without_credit_for_it_is_refused_and_the_stream_goes_on() {
     story.meet(&["w"]);
     story.open("w", "s", "p");
     story.write("w", "s", 0, &[b'x'; 4096]);
-    story.write_wanting("w", "s", 0, b"text\n", u64::MAX);
+    story.write_requesting("w", "s", 0, b"text\n", u64::MAX);
     assert_eq!(story.told("w"), "opened 0, refused: Credit, ack 5");
 }
 
@@ -291,23 +291,23 @@ fn nonsense_about_credit_is_harmless() {
     for want in [0, 1, u64::MAX, u64::MAX - 1] {
         story.say(
             "w",
-            &Request::Want {
+            &Request::Credit {
                 stream: id("s"),
-                want,
+                requested: want,
             },
         );
         story.say(
             "x",
-            &Request::Want {
+            &Request::Credit {
                 stream: id("s"),
-                want,
+                requested: want,
             },
         );
         story.say(
             "x",
-            &Request::Want {
+            &Request::Credit {
                 stream: id("nobody's"),
-                want,
+                requested: want,
             },
         );
     }
@@ -349,7 +349,7 @@ fn rule_12_what_is_taken_from_a_full_satellite_costs_no_walk_over_all_who_wait()
         (1..=2 * ASKED_AT_ONCE).contains(&looks),
         "{looks} of {writers}"
     );
-    // Every writer still has its turn.
+    // Every writer still has its item.
     story.pass(Now::from_secs(1));
     let looks = story.broker.budget.looks - before;
     assert!(looks >= writers, "{looks} of {writers}");

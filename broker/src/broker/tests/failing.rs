@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::story::{id, listening, opening, peer};
 use super::words::words;
 use crate::broker::{Broker, Input, Now, Output, Settings};
-use crate::protocol::{How, MAGIC, Mode, REVISION, Request, decode, encode};
+use crate::protocol::{Data, Finish, Hello, How, MAGIC, Mode, REVISION, Request, decode, encode};
 use crate::store::{Chunk, Damaged, DiskUse, Mark, Memory, Record, Store, StreamKey, WriteError};
 
 /// What fails from the next call on.
@@ -169,11 +169,11 @@ impl Story {
     }
 
     fn hello(&mut self, who: &str) {
-        let hello = Request::Hello {
+        let hello = Request::Hello(Hello {
             client: id(who),
             revision: REVISION,
             program: "skypipe 1.0.0".to_owned(),
-        };
+        });
         self.say(who, &hello, None);
     }
 
@@ -184,18 +184,18 @@ impl Story {
         }
         self.say("r", &listening("r", "other", Mode::Default, None), None);
         self.say("w", &opening("s", "p"), None);
-        let data = Request::Data {
+        let data = Request::Data(Data {
             stream: id("s"),
             at: 0,
             tail: 0,
-            want: 0,
-        };
+            requested: 0,
+        });
         self.say("w", &data, Some(b"text\n"));
-        let finish = Request::Finish {
+        let finish = Request::Finish(Finish {
             stream: id("s"),
             len: 5,
             how: How::End,
-        };
+        });
         self.say("w", &finish, None);
         self.happen(Input::Timeout);
     }

@@ -2,16 +2,17 @@
 
 use super::story::{Story, id, listening, opening, reopening};
 use crate::protocol::{
-    Code, How, MAGIC, MAX_CHUNK, MAX_COMMAND, Mode, REVISION, Reply, Request, encode,
+    Code, Confirm, Data, Finish, Hello, How, MAGIC, MAX_CHUNK, MAX_COMMAND, Mode, REVISION, Reply,
+    Request, encode,
 };
 use bytes::Bytes;
 
 fn hello(client: &str, revision: u16) -> Request {
-    Request::Hello {
+    Request::Hello(Hello {
         client: id(client),
         revision,
         program: "skypipe 9.9.9".to_owned(),
-    }
+    })
 }
 
 #[test]
@@ -65,22 +66,22 @@ fn who_has_not_said_hello_is_a_stranger_whatever_it_says() {
         Request::Ping,
         Request::Bye,
         opening("s", "p"),
-        Request::Want {
+        Request::Credit {
             stream: id("s"),
-            want: 1,
+            requested: 1,
         },
-        Request::Finish {
+        Request::Finish(Finish {
             stream: id("s"),
             len: 0,
             how: How::End,
-        },
+        }),
         Request::Close { stream: id("s") },
         listening("l", "p", Mode::Default, None),
-        Request::Confirm {
+        Request::Confirm(Confirm {
             listener: id("l"),
-            turns: 1,
+            next_seq: 1,
             window: 1,
-        },
+        }),
         Request::Leave { listener: id("l") },
         Request::Eof {
             pipe: pipe(),
@@ -234,12 +235,12 @@ fn a_message_that_cannot_be_understood_is_refused_and_nothing_comes_of_it() {
     }
     story.say(
         "w",
-        &Request::Data {
+        &Request::Data(Data {
             stream: id("s"),
             at: 0,
             tail: 0,
-            want: 0,
-        },
+            requested: 0,
+        }),
     );
     assert_eq!(
         story.refusal("w").0,

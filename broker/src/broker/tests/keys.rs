@@ -8,9 +8,10 @@ use uuid::Uuid;
 use super::story::{Story, id, opening, peer};
 use crate::keys::{KeyId, KeyRegistry};
 use crate::protocol::{
-    Code, How, MAGIC, Mode, NewBox, NewKey, OwnKey, Phrase, PublicKey, REVISION, Reply, Request,
-    Rights, encode, v01,
+    Code, Finish, Hello, How, MAGIC, Mode, NewKey, NewKeyring, OwnKey, Phrase, PublicKey, REVISION,
+    Reply, Request, Rights, encode,
 };
+use crate::v01;
 
 /// The permissions of each key of the story, by the key's name.
 const KINDS: [(&str, Rights, &[&str]); 5] = [
@@ -40,24 +41,24 @@ fn new_key(name: &str, rights: Rights, pipes: &[&str], number: u8) -> NewKey {
     NewKey {
         name: name.to_owned(),
         public: PublicKey([number; 32]),
-        boxing: PublicKey([number; 32]),
+        encryption: PublicKey([number; 32]),
         rights,
         pipes: pipes.iter().map(|&pipe| pipe.to_owned()).collect(),
         expires: None,
         quota: None,
         epoch: 0,
-        boxed: Some(Bytes::copy_from_slice(name.as_bytes())),
-        voucher: None,
+        sealed_keyring: Some(Bytes::copy_from_slice(name.as_bytes())),
+        attestation: None,
     }
 }
 
-fn new_box(name: &str, epoch: u32, renewal: Option<Uuid>, boxed: &Bytes) -> Request {
-    Request::Box(NewBox {
+fn new_keyring(name: &str, epoch: u32, renewal: Option<Uuid>, sealed_keyring: &Bytes) -> Request {
+    Request::Keyring(NewKeyring {
         name: name.to_owned(),
         epoch,
         renewal,
-        boxed: boxed.clone(),
-        voucher: None,
+        sealed_keyring: sealed_keyring.clone(),
+        attestation: None,
     })
 }
 
@@ -86,7 +87,7 @@ fn guarded() -> Story {
 fn commands(pipe: &str) -> Vec<(&'static str, Request)> {
     let pipe = || pipe.to_owned();
     let (stream, listener) = (id("s"), id("l"));
-    let boxed = Bytes::from_static(b"box");
+    let sealed_keyring = Bytes::from_static(b"box");
     let new = new_key("new", READ, &[], 50);
     vec![
         ("ping", Request::Ping),
@@ -109,7 +110,13 @@ fn commands(pipe: &str) -> Vec<(&'static str, Request)> {
         ("discard", Request::Discard { pipe: pipe() }),
         ("list", Request::List { after: None }),
         ("status", Request::Status),
-        ("want", Request::Want { stream, want: 1 }),
+        (
+            "want",
+            Request::Credit {
+                stream,
+                requested: 1,
+            },
+        ),
         ("close", Request::Close { stream }),
         ("leave", Request::Leave { listener }),
         ("invite", Request::Invite(new)),
@@ -121,7 +128,10 @@ fn commands(pipe: &str) -> Vec<(&'static str, Request)> {
                 discard: false,
             },
         ),
-        ("box", new_box("spare", 1, Some(id("r")), &boxed)),
+        (
+            "box",
+            new_keyring("spare", 1, Some(id("r")), &sealed_keyring),
+        ),
         ("phrase", Request::Phrase),
         (
             "set phrase",
@@ -189,11 +199,11 @@ fn every_command_is_allowed_to_those_alone_who_may() {
 #[test]
 fn without_a_key_on_the_roll_nothing_is_answered_or_done() {
     let mut story = guarded();
-    let hello = Request::Hello {
+    let hello = Request::Hello(Hello {
         client: id("x"),
         revision: REVISION,
         program: String::new(),
-    };
+    });
     for key in [None, Some(KeyId(77))] {
         story.keys.remove(&peer("x"));
         story.keys.extend(key.map(|key| (peer("x"), key)));
@@ -246,11 +256,11 @@ fn a_client_goes_on_only_with_the_key_it_began_with() {
     story.keys.insert(peer("thief"), KeyId(4));
     story.say(
         "thief",
-        &Request::Hello {
+        &Request::Hello(Hello {
             client: id("writer"),
             revision: REVISION,
             program: String::new(),
-        },
+        }),
     );
     assert_eq!(story.refusal("thief").0, Code::Denied);
     story.say("thief", &super::story::reopening("s", "logs", 0));
@@ -417,11 +427,11 @@ fn who_comes_is_told_its_key_and_its_box() {
     let mut story = guarded();
     story.say(
         "logreader",
-        &Request::Hello {
+        &Request::Hello(Hello {
             client: id("logreader"),
             revision: REVISION,
             program: String::new(),
-        },
+        }),
     );
     let Reply::Welcome { key, .. } = story.reply("logreader") else {
         panic!("a welcome");
@@ -430,8 +440,8 @@ fn who_comes_is_told_its_key_and_its_box() {
         name: "logreader".to_owned(),
         rights: READ,
         expires: None,
-        boxed: Some(Bytes::from_static(b"logreader")),
-        is_vouched: false,
+        sealed_keyring: Some(Bytes::from_static(b"logreader")),
+        is_attested: false,
         address: Some("sky:9000".to_owned()),
     };
     assert_eq!(key, Some(expected));
@@ -440,24 +450,36 @@ fn who_comes_is_told_its_key_and_its_box() {
 #[test]
 fn a_new_box_reaches_its_holder_once_it_is_saved() {
     let mut story = guarded();
-    let (boxed, ours, theirs) = (Bytes::from_static(b"fresh"), id("ours"), id("theirs"));
+    let (sealed_keyring, ours, theirs) = (Bytes::from_static(b"fresh"), id("ours"), id("theirs"));
     story.disk_fault = Some("no space".to_owned());
-    story.say("manager", &new_box("reader", 1, Some(ours), &boxed));
+    story.say(
+        "manager",
+        &new_keyring("reader", 1, Some(ours), &sealed_keyring),
+    );
     assert_eq!(story.refusal("manager").0, Code::Disk);
     assert_eq!(story.told("reader"), "");
     story.disk_fault = None;
-    story.say("manager", &new_box("reader", 1, Some(ours), &boxed));
+    story.say(
+        "manager",
+        &new_keyring("reader", 1, Some(ours), &sealed_keyring),
+    );
     assert_eq!(story.reply("manager"), Reply::Kept);
-    let news = Reply::Boxed {
-        boxed: boxed.clone(),
+    let news = Reply::Keyring {
+        sealed_keyring: sealed_keyring.clone(),
     };
     assert_eq!(story.reply("reader"), news);
     assert_eq!(story.told("writer"), "");
     // The same renewal continues. No other renewal may create this epoch again.
-    story.say("manager", &new_box("writer", 1, Some(ours), &boxed));
+    story.say(
+        "manager",
+        &new_keyring("writer", 1, Some(ours), &sealed_keyring),
+    );
     assert_eq!(story.reply("manager"), Reply::Kept);
     for (epoch, renewal) in [(1, Some(theirs)), (1, None), (0, Some(ours)), (2, None)] {
-        story.say("manager", &new_box("reader", epoch, renewal, &boxed));
+        story.say(
+            "manager",
+            &new_keyring("reader", epoch, renewal, &sealed_keyring),
+        );
         assert_eq!(
             story.refusal("manager").0,
             Code::Denied,
@@ -469,23 +491,26 @@ fn a_new_box_reaches_its_holder_once_it_is_saved() {
 #[test]
 fn who_does_not_manage_gives_himself_one_box_and_begins_no_generation() {
     let mut story = guarded();
-    let boxed = Bytes::from_static(b"own");
-    story.say("writer", &new_box("writer", 0, None, &boxed));
+    let sealed_keyring = Bytes::from_static(b"own");
+    story.say("writer", &new_keyring("writer", 0, None, &sealed_keyring));
     assert_eq!(story.refusal("writer").0, Code::Denied, "there is one");
     let mut new = new_key("guest", READ, &[], 60);
-    new.boxed = None;
+    new.sealed_keyring = None;
     story.say("manager", &Request::Invite(new));
     story.hear("manager");
     let key = story.broker.admit(&[60; 32]).expect("it is new");
     story.keys.insert(peer("guest"), key);
     story.hello("guest", "guest");
     for (epoch, renewal) in [(u32::MAX, None), (1, Some(id("r")))] {
-        story.say("guest", &new_box("guest", epoch, renewal, &boxed));
+        story.say(
+            "guest",
+            &new_keyring("guest", epoch, renewal, &sealed_keyring),
+        );
         assert_eq!(story.refusal("guest").0, Code::Denied);
     }
-    story.say("guest", &new_box("guest", 0, None, &boxed));
+    story.say("guest", &new_keyring("guest", 0, None, &sealed_keyring));
     assert_eq!(story.reply("guest"), Reply::Kept);
-    story.say("guest", &new_box("guest", 0, None, &boxed));
+    story.say("guest", &new_keyring("guest", 0, None, &sealed_keyring));
     assert_eq!(story.refusal("guest").0, Code::Denied, "once");
     story.say("manager", &Request::Invite(new_key("later", READ, &[], 61)));
     assert!(matches!(story.reply("manager"), Reply::Invited { .. }));
@@ -547,9 +572,9 @@ fn what_the_phrase_opens_is_kept_and_let_go() {
     let mut story = guarded();
     let phrase = Phrase {
         wrapped: Bytes::from_static(b"wrapped"),
-        boxing: PublicKey([1; 32]),
-        boxed: Bytes::from_static(b"box"),
-        voucher: Bytes::from_static(b"voucher"),
+        encryption: PublicKey([1; 32]),
+        sealed_keyring: Bytes::from_static(b"box"),
+        attestation: Bytes::from_static(b"attestation"),
     };
     for kept in [Some(phrase), None] {
         story.say(
@@ -652,10 +677,12 @@ fn the_proof_of_an_end_goes_to_whoever_listens() {
     let mut story = guarded();
     story.listen("reader", "l", "logs", Mode::Default);
     story.open("writer", "s", "logs");
-    let finish = |proof: usize| Request::Finish {
-        stream: id("s"),
-        len: 0,
-        how: How::Proven(vec![7; proof].into()),
+    let finish = |proof: usize| {
+        Request::Finish(Finish {
+            stream: id("s"),
+            len: 0,
+            how: How::Proven(vec![7; proof].into()),
+        })
     };
     story.hear("writer");
     story.send("writer", &[MAGIC, &encode(&finish(65))]);

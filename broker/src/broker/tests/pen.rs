@@ -1,8 +1,9 @@
 //! Two honest clients: a writer that respects its credit, and a listener that confirms what it received.
 
-use super::story::{Story, id, listening, opening, turn};
+use super::story::{Story, id, listening, opening, seq};
 use crate::protocol::{
-    CHUNK_OVERHEAD, MAGIC, MAX_CHUNK, Mode, Outcome, Reply, Request, SCRAP, Shortage, cost, encode,
+    CHUNK_OVERHEAD, Data, MAGIC, MAX_CHUNK, MIN_SEND, Mode, Outcome, Reply, Request, Shortage,
+    cost, encode,
 };
 
 /// A writer. Its peer, its client and its stream have the same name.
@@ -67,12 +68,12 @@ impl Pen {
 
     /// Requests credit for this many more bytes.
     pub fn want(&mut self, story: &mut Story, len: usize) {
-        let want = self.spent + cost(len);
+        let requested = self.spent + cost(len);
         story.say(
             &self.name,
-            &Request::Want {
+            &Request::Credit {
                 stream: id(&self.name),
-                want,
+                requested,
             },
         );
         self.take_in(story);
@@ -96,7 +97,7 @@ impl Pen {
                 .in_hand
                 .min(MAX_CHUNK)
                 .min(usize::try_from(credit).unwrap());
-            if self.in_hand > piece && cost(piece) < SCRAP {
+            if self.in_hand > piece && cost(piece) < MIN_SEND {
                 return;
             }
             self.send(story, piece);
@@ -104,12 +105,12 @@ impl Pen {
     }
 
     fn send(&mut self, story: &mut Story, len: usize) {
-        let data = Request::Data {
+        let data = Request::Data(Data {
             stream: id(&self.name),
             at: self.next,
             tail: 0,
-            want: 0,
-        };
+            requested: 0,
+        });
         self.spent += cost(len);
         self.next += len as u64;
         self.in_hand -= len;
@@ -159,8 +160,8 @@ impl Ear {
     /// Processes all replies, and checks that sequence numbers have no gaps.
     pub fn take_in(&mut self, story: &mut Story) {
         for (reply, payload) in story.hear(&self.name) {
-            if let Some(turn) = turn(&reply) {
-                assert_eq!(turn, self.arrived, "turns come in order");
+            if let Some(seq) = seq(&reply) {
+                assert_eq!(seq, self.arrived, "next_seq come in order");
                 self.arrived += 1;
                 self.bytes += payload.map_or(0, |payload| payload.len());
             }

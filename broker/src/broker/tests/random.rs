@@ -8,7 +8,10 @@ use proptest::prelude::*;
 
 use super::pen::{Ear, Pen, flow};
 use super::story::{MEMORY, Story, id, listening, reopening};
-use crate::protocol::{CHUNK_OVERHEAD, How, MAX_CHUNK, Mode, Reply, Request, Resume, cost};
+use crate::protocol::{
+    CHUNK_OVERHEAD, Confirm, Finish, Hello, How, Listen, MAX_CHUNK, Mode, Reply, Request, Resume,
+    cost,
+};
 
 /// The maximum of used bytes: the budget, its reserve of a quarter, and two chunks for taps.
 const MOST: u64 = MEMORY + MEMORY / 4 + 2 * (MAX_CHUNK as u64 + CHUNK_OVERHEAD);
@@ -324,28 +327,28 @@ fn nonsense(story: &mut Story, who: &str, kind: u8, name: &str, number: u64) {
     match kind {
         0 => story.open(who, name, "p"),
         1 => story.say(who, &reopening(name, "p", number)),
-        2 => story.write_wanting(who, name, number, b"x\n", number),
+        2 => story.write_requesting(who, name, number, b"x\n", number),
         3 => story.say(
             who,
-            &Request::Want {
+            &Request::Credit {
                 stream: id(name),
-                want: number,
+                requested: number,
             },
         ),
         4 => story.say(
             who,
-            &Request::Finish {
+            &Request::Finish(Finish {
                 stream: id(name),
                 len: number,
                 how: How::End,
-            },
+            }),
         ),
         5 => story.say(who, &Request::Close { stream: id(name) }),
         6 => {
             let (listener, resume) = (
                 id(&format!("l{name}")),
                 number.is_multiple_of(2).then_some(Resume {
-                    turns: number,
+                    next_seq: number,
                     cost: number,
                     line: None,
                     streams: Vec::new(),
@@ -354,24 +357,24 @@ fn nonsense(story: &mut Story, who: &str, kind: u8, name: &str, number: u64) {
             let window = number.saturating_mul(cost(2));
             story.say(
                 who,
-                &Request::Listen {
+                &Request::Listen(Listen {
                     listener,
                     pipe: pipe(),
                     mode,
                     window,
                     resume,
-                },
+                }),
             );
         }
         7 => {
             let listener = id(&format!("l{name}"));
             story.say(
                 who,
-                &Request::Confirm {
+                &Request::Confirm(Confirm {
                     listener,
-                    turns: number,
+                    next_seq: number,
                     window: number,
-                },
+                }),
             );
         }
         8 => story.say(
@@ -387,17 +390,17 @@ fn nonsense(story: &mut Story, who: &str, kind: u8, name: &str, number: u64) {
                 order: Bytes::new(),
             },
         ),
-        10 => story.write_wanting(who, name, number, &vec![b'x'; 70_000], number << 16),
+        10 => story.write_requesting(who, name, number, &vec![b'x'; 70_000], number << 16),
         _ => {
             let program = String::new();
             let revision = u16::from(number < 3);
             story.say(
                 who,
-                &Request::Hello {
+                &Request::Hello(Hello {
                     client: id(who),
                     revision,
                     program,
-                },
+                }),
             );
         }
     }

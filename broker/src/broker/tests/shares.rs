@@ -6,7 +6,7 @@ use super::story::{MEMORY, Story, id, opening, peer};
 use crate::broker::{MAX_LISTENERS, MAX_STREAMS};
 use crate::keys::{KeyId, KeyRegistry};
 use crate::protocol::{
-    Code, Holds, Mode, NewKey, PublicKey, REVISION, Reply, Request, Rights, Shortage,
+    Code, Hello, Holds, Mode, NewKey, PublicKey, REVISION, Reply, Request, Rights, Shortage,
 };
 
 const WRITE: Rights = Rights {
@@ -50,14 +50,14 @@ fn shared_within(memory: u64) -> Story {
         let new = NewKey {
             name: name.to_owned(),
             public: PublicKey([number; 32]),
-            boxing: PublicKey([number; 32]),
+            encryption: PublicKey([number; 32]),
             rights,
             pipes: Vec::new(),
             expires: None,
             quota,
             epoch: 0,
-            boxed: None,
-            voucher: None,
+            sealed_keyring: None,
+            attestation: None,
         };
         registry.invite(new, 0).expect("the kinds are good");
     }
@@ -70,11 +70,11 @@ fn shared_within(memory: u64) -> Story {
 /// A client connects with a key. Returns what it is told.
 fn come(story: &mut Story, who: &str, key: &str) -> Reply {
     story.keys.insert(peer(who), number(key));
-    let hello = Request::Hello {
+    let hello = Request::Hello(Hello {
         client: id(who),
         revision: REVISION,
         program: "skypipe 1.0.0".to_owned(),
-    };
+    });
     story.say(who, &hello);
     last(story, who)
 }
@@ -203,9 +203,9 @@ fn what_a_key_wrote_waits_up_to_its_quota_and_no_further() {
     };
     let text = "x".repeat(1000);
     while full.is_none() {
-        let want = (at + 1) * 1256;
-        if want <= limit {
-            story.write_wanting("w", "s", at * 1000, text.as_bytes(), want + 1256);
+        let requested = (at + 1) * 1256;
+        if requested <= limit {
+            story.write_requesting("w", "s", at * 1000, text.as_bytes(), requested + 1256);
             at += 1;
         }
         if let Some((
@@ -250,9 +250,9 @@ fn many_writers_of_one_key_have_its_quota_together() {
         story.open("w", &name, &name);
         story.say(
             "w",
-            &Request::Want {
+            &Request::Credit {
                 stream: id(&name),
-                want: 1 << 20,
+                requested: 1 << 20,
             },
         );
     }

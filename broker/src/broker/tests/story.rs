@@ -9,15 +9,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
-pub use super::words::{listening, opening, reopening, turn};
+pub use super::words::{listening, opening, reopening, seq};
 
 use super::words::words;
 use crate::broker::{Broker, FREE_FRAME, Input, Now, Output, Peer, Settings};
 use crate::keys::KeyId;
 use crate::protocol::{
-    Code, How, MAGIC, MAX_COMMAND, Mode, REVISION, Reply, Request, cost, decode, encode, v01,
+    Code, Confirm, Data, Finish, Hello, How, MAGIC, MAX_COMMAND, Mode, REVISION, Reply, Request,
+    cost, decode, encode,
 };
 use crate::store::Memory;
+use crate::v01;
 
 /// The memory budget, unless a story sets another one.
 pub const MEMORY: u64 = 4 << 20;
@@ -307,11 +309,11 @@ impl Story {
         let program = "skypipe 1.0.0".to_owned();
         self.say(
             from,
-            &Request::Hello {
+            &Request::Hello(Hello {
                 client: id(client),
                 revision: REVISION,
                 program,
-            },
+            }),
         );
         let told = self.told(from);
         assert!(told.ends_with("welcome"), "{told}");
@@ -330,32 +332,39 @@ impl Story {
 
     /// Sends a chunk with the offset `at`.
     pub fn write(&mut self, from: &str, stream: &str, at: u64, bytes: &[u8]) {
-        self.write_wanting(from, stream, at, bytes, 0);
+        self.write_requesting(from, stream, at, bytes, 0);
     }
 
-    pub fn write_wanting(&mut self, from: &str, stream: &str, at: u64, bytes: &[u8], want: u64) {
+    pub fn write_requesting(
+        &mut self,
+        from: &str,
+        stream: &str,
+        at: u64,
+        bytes: &[u8],
+        requested: u64,
+    ) {
         let tail = bytes.len()
             - bytes
                 .iter()
                 .rposition(|b| *b == b'\n')
                 .map_or(0, |at| at + 1);
-        let data = Request::Data {
+        let data = Request::Data(Data {
             stream: id(stream),
             at,
             tail: tail as u64,
-            want,
-        };
+            requested,
+        });
         self.send(from, &[MAGIC, &encode(&data), bytes]);
     }
 
     pub fn finish(&mut self, from: &str, stream: &str, len: u64) {
         self.say(
             from,
-            &Request::Finish {
+            &Request::Finish(Finish {
                 stream: id(stream),
                 len,
                 how: How::End,
-            },
+            }),
         );
     }
 
@@ -373,20 +382,20 @@ impl Story {
         self.say(from, &listening(listener, pipe, mode, None));
     }
 
-    pub fn confirm(&mut self, from: &str, listener: &str, turns: u64) {
+    pub fn confirm(&mut self, from: &str, listener: &str, next_seq: u64) {
         self.say(
             from,
-            &Request::Confirm {
+            &Request::Confirm(Confirm {
                 listener: id(listener),
-                turns,
+                next_seq,
                 window: u64::MAX,
-            },
+            }),
         );
     }
 
-    /// Confirms the first `turns` items, then drains.
-    pub fn drain_from(&mut self, from: &str, listener: &str, turns: u64) -> String {
-        self.confirm(from, listener, turns);
+    /// Confirms the first `next_seq` items, then drains.
+    pub fn drain_from(&mut self, from: &str, listener: &str, next_seq: u64) -> String {
+        self.confirm(from, listener, next_seq);
         self.drain(from, listener)
     }
 
@@ -398,7 +407,7 @@ impl Story {
             if heard.is_empty() {
                 return all;
             }
-            let turns = heard.iter().filter_map(|(reply, _)| turn(reply)).max();
+            let next_seq = heard.iter().filter_map(|(reply, _)| seq(reply)).max();
             for reply in heard {
                 let _ = write!(
                     all,
@@ -407,8 +416,8 @@ impl Story {
                     words(reply)
                 );
             }
-            if let Some(turn) = turns {
-                self.confirm(from, listener, turn + 1);
+            if let Some(seq) = next_seq {
+                self.confirm(from, listener, seq + 1);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::story::{Story, id, opening, reopening};
 use crate::protocol::{
-    BASE_CREDIT, Code, How, MAX_CHUNK, MAX_LABEL, MAX_NAME, Mode, Reply, Request,
+    BASE_CREDIT, Code, Finish, How, MAX_CHUNK, MAX_LABEL, MAX_NAME, Mode, Open, Reply, Request,
 };
 use bytes::Bytes;
 
@@ -15,18 +15,18 @@ fn story_with_writer() -> Story {
 }
 
 fn waiting(stream: &str, pipe: &str) -> Request {
-    let Request::Open {
+    let Request::Open(Open {
         stream,
         pipe,
         from,
         resume,
         label,
         ..
-    } = opening(stream, pipe)
+    }) = opening(stream, pipe)
     else {
         unreachable!("an opening is an Open");
     };
-    Request::Open {
+    Request::Open(Open {
         stream,
         pipe,
         from,
@@ -34,7 +34,7 @@ fn waiting(stream: &str, pipe: &str) -> Request {
         wait: true,
         whole: false,
         label,
-    }
+    })
 }
 
 #[test]
@@ -48,9 +48,9 @@ fn chunks_that_came_at_once_are_acknowledged_at_once() {
         "w",
         &[
             Request::Ping,
-            Request::Want {
+            Request::Credit {
                 stream: id("s"),
-                want: 9000,
+                requested: 9000,
             },
         ],
     );
@@ -164,9 +164,9 @@ fn a_stream_is_its_clients_alone() {
     story.finish("x", "s", 0);
     story.say(
         "x",
-        &Request::Want {
+        &Request::Credit {
             stream: id("s"),
-            want: u64::MAX,
+            requested: u64::MAX,
         },
     );
     story.say("x", &Request::Close { stream: id("s") });
@@ -206,7 +206,7 @@ fn names_and_labels_that_break_the_rules_are_refused() {
     let stream = id("u");
     story.say(
         "w",
-        &Request::Open {
+        &Request::Open(Open {
             stream,
             pipe,
             from: 0,
@@ -214,7 +214,7 @@ fn names_and_labels_that_break_the_rules_are_refused() {
             wait: false,
             whole: false,
             label,
-        },
+        }),
     );
     assert_eq!(story.told("w"), "refused: Malformed");
 }
@@ -320,9 +320,9 @@ fn an_answered_stream_has_no_credit_to_come_back_to() {
     assert_eq!(story.broker.used(), 0);
     story.say(
         "w",
-        &Request::Want {
+        &Request::Credit {
             stream: id("s"),
-            want: BASE_CREDIT,
+            requested: BASE_CREDIT,
         },
     );
     assert_eq!(story.told("w"), "");
@@ -331,10 +331,12 @@ fn an_answered_stream_has_no_credit_to_come_back_to() {
 #[test]
 fn the_reason_of_a_cut_is_as_short_as_a_label() {
     let mut story = story_with_writer();
-    let cut = |len| Request::Finish {
-        stream: id("s"),
-        len: 0,
-        how: How::Cut("y".repeat(len)),
+    let cut = |len| {
+        Request::Finish(Finish {
+            stream: id("s"),
+            len: 0,
+            how: How::Cut("y".repeat(len)),
+        })
     };
     story.say("w", &cut(MAX_LABEL + 1));
     assert_eq!(story.told("w"), "refused: Malformed");

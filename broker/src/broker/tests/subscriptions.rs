@@ -1,7 +1,7 @@
 //! Listeners: what they are sent and when, and how they come back.
 
 use super::story::{Story, id, listening, peer};
-use crate::protocol::{Code, MAX_TURNS_OPEN, Mode, Reply, Request, cost};
+use crate::protocol::{Code, Confirm, Hello, Listen, MAX_UNCONFIRMED, Mode, Reply, Request, cost};
 
 /// A listener that was sent two chunks and the end of a stored stream, and has confirmed nothing.
 fn story_with_listener() -> Story {
@@ -82,8 +82,8 @@ fn rule_16_an_unknown_listener_or_position_is_refused() {
 #[test]
 fn a_confirmation_of_what_was_not_sent_is_refused_and_changes_nothing() {
     let mut story = story_with_listener();
-    for turns in [5, u64::MAX] {
-        story.confirm("r", "l", turns);
+    for next_seq in [5, u64::MAX] {
+        story.confirm("r", "l", next_seq);
         assert_eq!(story.told("r"), "refused: Order");
     }
     story.confirm("r", "l", 2);
@@ -114,11 +114,11 @@ fn after_a_new_connection_only_what_was_sent_on_it_can_be_confirmed() {
 /// A new connection whose queue is full at once, so that nothing arrives through it.
 fn resume_unheard(story: &mut Story) -> String {
     let program = String::new();
-    let hello = Request::Hello {
+    let hello = Request::Hello(Hello {
         client: id("r"),
         revision: 1,
         program,
-    };
+    });
     story.say("again", &hello);
     story.say("again", &listening("l", "p", Mode::Default, Some(1)));
     story.told("again")
@@ -147,13 +147,13 @@ fn a_listener_is_sent_no_more_than_its_window() {
     let (pipe, mode) = ("p".to_owned(), Mode::Follow);
     story.say(
         "r",
-        &Request::Listen {
+        &Request::Listen(Listen {
             listener,
             pipe,
             mode,
             window,
             resume: None,
-        },
+        }),
     );
     story.open("w", "s", "p");
     for line in 0..4 {
@@ -162,30 +162,30 @@ fn a_listener_is_sent_no_more_than_its_window() {
     assert_eq!(story.told("r"), "listening, x/, x/");
     story.say(
         "r",
-        &Request::Confirm {
+        &Request::Confirm(Confirm {
             listener,
-            turns: 2,
+            next_seq: 2,
             window,
-        },
+        }),
     );
-    assert_eq!(story.told("r"), "", "the window is counted from turn 0 on");
+    assert_eq!(story.told("r"), "", "the window is counted from seq 0 on");
     story.say(
         "r",
-        &Request::Confirm {
+        &Request::Confirm(Confirm {
             listener,
-            turns: 2,
+            next_seq: 2,
             window: 3 * cost(2),
-        },
+        }),
     );
     assert_eq!(story.told("r"), "x/");
     story.finish("w", "s", 8);
     story.say(
         "r",
-        &Request::Confirm {
+        &Request::Confirm(Confirm {
             listener,
-            turns: 3,
+            next_seq: 3,
             window: 4 * cost(2),
-        },
+        }),
     );
     assert_eq!(story.told("r"), "x/, end", "a finish costs nothing");
 }
@@ -195,12 +195,12 @@ fn a_listener_has_a_bounded_number_of_turns_open() {
     let mut story = Story::new();
     story.meet(&["w", "r"]);
     story.listen("r", "l", "p", Mode::Follow);
-    for stream in 0..MAX_TURNS_OPEN {
+    for stream in 0..MAX_UNCONFIRMED {
         story.store("w", &format!("s{stream}"), "p", "x");
     }
     assert_eq!(
         story.hear("r").len(),
-        1 + MAX_TURNS_OPEN,
+        1 + MAX_UNCONFIRMED,
         "half of the chunks and ends"
     );
     story.confirm("r", "l", 10);
@@ -258,21 +258,21 @@ fn what_a_listener_is_told_names_its_streams_and_turns() {
     story.say("again", &listening("l", "p", Mode::Default, Some(0)));
     let heard = story.hear("again");
     let (listener, stream) = (id("l"), id("s"));
-    let chunk = |turn, at| Reply::Chunk {
+    let chunk = |seq, at| Reply::Chunk {
         listener,
-        turn,
+        seq,
         stream,
         at,
         missed: 0,
     };
     assert_eq!(heard[1].0, chunk(0, 0));
     assert_eq!(heard[2].0, chunk(1, 2));
-    assert!(matches!(&heard[3].0, Reply::Ended { turn: 2, label, .. } if label == "writer s"));
+    assert!(matches!(&heard[3].0, Reply::Ended { seq: 2, label, .. } if label == "writer s"));
     assert_eq!(
         heard[4].0,
         Reply::Done {
             listener,
-            turn: 3,
+            seq: 3,
             missed: 0,
             eof: None,
         }

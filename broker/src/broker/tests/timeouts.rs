@@ -7,7 +7,7 @@ use super::story::{
 };
 use super::words::returning;
 use crate::broker::{Input, Now};
-use crate::protocol::{Mode, Request};
+use crate::protocol::{Mode, Open, Request};
 
 const MILLI: Duration = Duration::from_millis(1);
 
@@ -275,7 +275,7 @@ fn rule_15_a_writer_that_goes_before_its_first_byte_leaves_nothing() {
 /// A `--whole` stream.
 fn whole(stream: &str, pipe: &str) -> Request {
     let mut request = opening(stream, pipe);
-    if let Request::Open { whole, .. } = &mut request {
+    if let Request::Open(Open { whole, .. }) = &mut request {
         *whole = true;
     }
     request
@@ -316,7 +316,7 @@ fn a_stream_that_comes_whole_leaves_nothing_behind_when_it_is_cut() {
     assert_eq!(story.broker.used(), 0);
     story.hello("lost2", "lost");
     let mut again = reopening("lost", "p", 5);
-    if let Request::Open { whole, .. } = &mut again {
+    if let Request::Open(Open { whole, .. }) = &mut again {
         *whole = true;
     }
     story.say("lost2", &again);

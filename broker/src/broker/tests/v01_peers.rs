@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::story::{MEMORY, Story, peer};
 use crate::broker::{FREE_FRAME, Input};
-use crate::protocol::v01::MAX_PIECE;
 use crate::protocol::{Mode, Request};
+use crate::v01::MAX_PIECE;
 
 const RETRY: Duration = Duration::from_millis(5);
 

@@ -1,12 +1,12 @@
 //! Messages of honest clients, and replies as text.
 
-use crate::protocol::{How, Mode, Progress, Reply, Request, Resume};
+use crate::protocol::{How, Listen, Mode, Open, Progress, Reply, Request, Resume};
 
 use super::story::{Heard, id};
 
 /// Opens a new stream.
 pub fn opening(stream: &str, pipe: &str) -> Request {
-    Request::Open {
+    Request::Open(Open {
         stream: id(stream),
         pipe: pipe.to_owned(),
         from: 0,
@@ -14,12 +14,12 @@ pub fn opening(stream: &str, pipe: &str) -> Request {
         wait: false,
         whole: false,
         label: format!("writer {stream}"),
-    }
+    })
 }
 
 /// Resumes a stream. `from` is the first byte that the writer still has.
 pub fn reopening(stream: &str, pipe: &str, from: u64) -> Request {
-    Request::Open {
+    Request::Open(Open {
         stream: id(stream),
         pipe: pipe.to_owned(),
         from,
@@ -27,22 +27,22 @@ pub fn reopening(stream: &str, pipe: &str, from: u64) -> Request {
         wait: false,
         whole: false,
         label: format!("writer {stream}"),
-    }
+    })
 }
 
 /// Joins, or resumes after `arrived` items. The cost is 0, because a satellite that was not restarted does
 /// not use it.
 pub fn listening(listener: &str, pipe: &str, mode: Mode, arrived: Option<u64>) -> Request {
-    Request::Listen {
+    Request::Listen(Listen {
         listener: id(listener),
         pipe: pipe.to_owned(),
         mode,
         window: u64::MAX,
-        resume: arrived.map(|turns| Resume {
-            turns,
+        resume: arrived.map(|next_seq| Resume {
+            next_seq,
             ..Resume::default()
         }),
-    }
+    })
 }
 
 /// Resumes a listener that has printed some of a stream.
@@ -50,7 +50,7 @@ pub fn returning(
     listener: &str,
     pipe: &str,
     mode: Mode,
-    turns: u64,
+    next_seq: u64,
     printed: &[(&str, u64)],
 ) -> Request {
     let progress = |(stream, at): &(&str, u64)| Progress {
@@ -58,26 +58,24 @@ pub fn returning(
         at: *at,
         ended: false,
     };
-    Request::Listen {
+    Request::Listen(Listen {
         listener: id(listener),
         pipe: pipe.to_owned(),
         mode,
         window: u64::MAX,
         resume: Some(Resume {
-            turns,
+            next_seq,
             cost: 0,
             line: None,
             streams: printed.iter().map(progress).collect(),
         }),
-    }
+    })
 }
 
 /// The sequence number of a reply, if it has one.
-pub fn turn(reply: &Reply) -> Option<u64> {
+pub fn seq(reply: &Reply) -> Option<u64> {
     match reply {
-        Reply::Chunk { turn, .. } | Reply::Ended { turn, .. } | Reply::Done { turn, .. } => {
-            Some(*turn)
-        }
+        Reply::Chunk { seq, .. } | Reply::Ended { seq, .. } | Reply::Done { seq, .. } => Some(*seq),
         _ => None,
     }
 }

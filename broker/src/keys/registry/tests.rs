@@ -6,7 +6,7 @@ fn key(name: &str, number: u8) -> NewKey {
     NewKey {
         name: name.to_owned(),
         public: PublicKey([number; 32]),
-        boxing: PublicKey([number; 32]),
+        encryption: PublicKey([number; 32]),
         rights: Rights {
             read: true,
             write: false,
@@ -16,8 +16,8 @@ fn key(name: &str, number: u8) -> NewKey {
         expires: Some(100),
         quota: None,
         epoch: 0,
-        boxed: Some(Bytes::from_static(b"box")),
-        voucher: None,
+        sealed_keyring: Some(Bytes::from_static(b"box")),
+        attestation: None,
     }
 }
 
@@ -105,7 +105,7 @@ fn what_breaks_a_rule_is_refused() {
             ..key("a", 1)
         },
         NewKey {
-            boxed: Some(vec![0; MAX_BOX + 1].into()),
+            sealed_keyring: Some(vec![0; MAX_KEYRING + 1].into()),
             ..key("a", 1)
         },
     ];
@@ -139,11 +139,11 @@ fn somebody_can_always_invite() {
     let mut registry = KeyRegistry::default();
     registry.invite(manager("m", 1), 0).expect("it is good");
     assert_eq!(registry.revoke("m"), Err(Fault::Last));
-    let boxless = NewKey {
-        boxed: None,
+    let without_keyring = NewKey {
+        sealed_keyring: None,
         ..manager("n", 2)
     };
-    registry.invite(boxless, 0).expect("it is good");
+    registry.invite(without_keyring, 0).expect("it is good");
     assert_eq!(
         registry.revoke("m"),
         Err(Fault::Last),
@@ -154,31 +154,34 @@ fn somebody_can_always_invite() {
 }
 
 #[test]
-fn boxes_of_older_keys_are_refused() {
+fn sealed_keyrings_of_older_keys_are_refused() {
     let mut registry = KeyRegistry::default();
     registry.invite(manager("m", 1), 0).expect("it is good");
-    let boxed = Bytes::from_static(b"new");
-    let new = |name: &str, epoch| NewBox {
+    let sealed_keyring = Bytes::from_static(b"new");
+    let new = |name: &str, epoch| NewKeyring {
         name: name.to_owned(),
         epoch,
         renewal: Some(Uuid::nil()),
-        boxed: boxed.clone(),
-        voucher: Some(boxed.clone()),
+        sealed_keyring: sealed_keyring.clone(),
+        attestation: Some(sealed_keyring.clone()),
     };
     let by = KeyId(0);
-    assert!(registry.keep_box(new("m", 2), by).is_ok());
+    assert!(registry.store_keyring(new("m", 2), by).is_ok());
     assert_eq!(registry.epoch(), 2);
-    assert_eq!(registry.keep_box(new("m", 1), by).err(), Some(Fault::Old));
+    assert_eq!(
+        registry.store_keyring(new("m", 1), by).err(),
+        Some(Fault::Old)
+    );
     assert_eq!(registry.invite(key("b", 2), 0), Err(Fault::Old));
     assert_eq!(
-        registry.keep_box(new("b", 2), by).err(),
+        registry.store_keyring(new("b", 2), by).err(),
         Some(Fault::Unknown)
     );
     let phrase = Phrase {
-        wrapped: boxed.clone(),
-        boxing: PublicKey([0; 32]),
-        boxed: boxed.clone(),
-        voucher: boxed,
+        wrapped: sealed_keyring.clone(),
+        encryption: PublicKey([0; 32]),
+        sealed_keyring: sealed_keyring.clone(),
+        attestation: sealed_keyring,
     };
     for epoch in [1, 3] {
         assert_eq!(
@@ -200,26 +203,29 @@ fn a_renewal_that_was_broken_off_is_taken_over_by_another_manager() {
     let mut registry = KeyRegistry::default();
     registry.invite(manager("lost", 1), 0).expect("it is good");
     registry.invite(manager("m", 2), 0).expect("it is good");
-    let new = |name: &str, epoch, renewal| NewBox {
+    let new = |name: &str, epoch, renewal| NewKeyring {
         name: name.to_owned(),
         epoch,
         renewal: Some(Uuid::from_u128(renewal)),
-        boxed: Bytes::from_static(b"new"),
-        voucher: None,
+        sealed_keyring: Bytes::from_static(b"new"),
+        attestation: None,
     };
     let (lost, m) = (KeyId(0), KeyId(1));
-    assert!(registry.keep_box(new("lost", 1, 7), lost).is_ok());
+    assert!(registry.store_keyring(new("lost", 1, 7), lost).is_ok());
     // The same epoch would exist in two versions, so the other manager skips it.
-    assert_eq!(registry.keep_box(new("m", 1, 8), m).err(), Some(Fault::Old));
-    assert!(registry.keep_box(new("m", 2, 8), m).is_ok());
+    assert_eq!(
+        registry.store_keyring(new("m", 1, 8), m).err(),
+        Some(Fault::Old)
+    );
+    assert!(registry.store_keyring(new("m", 2, 8), m).is_ok());
     assert_eq!(registry.epoch(), 2);
     // The lost request arrives too late.
     assert_eq!(
-        registry.keep_box(new("m", 1, 7), lost).err(),
+        registry.store_keyring(new("m", 1, 7), lost).err(),
         Some(Fault::Old)
     );
     assert_eq!(
-        registry.keep_box(new("m", 2, 7), lost).err(),
+        registry.store_keyring(new("m", 2, 7), lost).err(),
         Some(Fault::Old)
     );
 }

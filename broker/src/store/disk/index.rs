@@ -92,7 +92,7 @@ impl Entry {
 
 /// The location of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lying<'a> {
+pub enum Location<'a> {
     /// In the log.
     Saved(Entry),
     /// In memory.
@@ -178,16 +178,16 @@ impl Index {
 
     /// The location of the chunk that contains the byte at `at`.
     #[must_use]
-    pub fn find(&self, stream: StreamKey, at: u64) -> Option<Lying<'_>> {
+    pub fn find(&self, stream: StreamKey, at: u64) -> Option<Location<'_>> {
         let kept = self.streams.get(&stream)?;
         if at < kept.saved_end() {
             let after = kept.saved.partition_point(|entry| entry.at <= at);
             let entry = kept.saved.get(after.checked_sub(1)?)?;
-            (at < entry.end()).then_some(Lying::Saved(*entry))
+            (at < entry.end()).then_some(Location::Saved(*entry))
         } else {
             let after = kept.memory.partition_point(|chunk| chunk.mark.at <= at);
             let chunk = kept.memory.get(after.checked_sub(1)?)?;
-            (at < chunk.mark.end()).then_some(Lying::Memory(chunk))
+            (at < chunk.mark.end()).then_some(Location::Memory(chunk))
         }
     }
 

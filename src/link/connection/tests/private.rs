@@ -4,10 +4,10 @@ use std::io::{PipeWriter, Read as _, pipe};
 use std::os::fd::AsRawFd as _;
 use std::thread::JoinHandle;
 
-use skypipe_broker::keys::KeyId;
-use skypipe_broker::keys::secret::Secret;
-use skypipe_broker::keys::seed::SigningPair;
-use skypipe_broker::tls::Layer;
+use skypipe_protocol::KeyId;
+use skypipe_protocol::secret::Secret;
+use skypipe_protocol::seed::SigningPair;
+use skypipe_transport::tls::Layer;
 
 use super::*;
 use crate::link::route::Keys;

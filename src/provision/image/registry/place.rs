@@ -87,8 +87,8 @@ pub fn realm(base: &Uri, realm: &str) -> Result<Realm, String> {
     else {
         return Err(no_url());
     };
-    // Only a registry on this machine may be reached by `http`, and only such a registry may name a token service
-    // on this machine. A remote registry must not send the password to whatever listens here.
+    // Only a registry on this machine may be reached by `http`, and only such a registry may name a token
+    // service on this machine. A remote registry must not send the password to whatever listens here.
     let is_here = is_loopback(host);
     let is_local = base.scheme_str() == Some("http") && is_here;
     if is_here && !base.host().is_some_and(is_loopback) {

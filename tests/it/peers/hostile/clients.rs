@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use skypipe_broker::protocol::{
-    Code, How, Mode, REVISION, Reply, Request, Resume, cost, encode, v01,
+use skypipe_broker::v01;
+use skypipe_protocol::{
+    Code, Confirm, Data, Finish, Hello, How, Listen, Mode, Open, REVISION, Reply, Request, Resume,
+    cost, encode,
 };
 use uuid::Uuid;
 
@@ -40,11 +42,11 @@ fn mode(chance: &mut Chance) -> Mode {
 
 fn hello(chance: &mut Chance, _: u64) -> Vec<Bytes> {
     let client = Uuid::from_u128(0xc11e << 64 | chance.below(3) as u128);
-    command(&Request::Hello {
+    command(&Request::Hello(Hello {
         client,
         revision: REVISION,
         program: name(chance),
-    })
+    }))
 }
 
 fn ping(_: &mut Chance, _: u64) -> Vec<Bytes> {
@@ -59,7 +61,7 @@ fn open(chance: &mut Chance, _: u64) -> Vec<Bytes> {
     };
     let (stream, pipe, label) = (mine(chance), name(chance), name(chance));
     let (resume, wait) = (chance.below(2) == 0, chance.below(2) == 0);
-    command(&Request::Open {
+    command(&Request::Open(Open {
         stream,
         pipe,
         from,
@@ -67,18 +69,18 @@ fn open(chance: &mut Chance, _: u64) -> Vec<Bytes> {
         wait,
         whole: false,
         label,
-    })
+    }))
 }
 
 fn data(chance: &mut Chance, _: u64) -> Vec<Bytes> {
     let (stream, at) = (mine(chance), number(chance));
-    let (tail, want) = (number(chance), number(chance));
-    let mut frames = command(&Request::Data {
+    let (tail, requested) = (number(chance), number(chance));
+    let mut frames = command(&Request::Data(Data {
         stream,
         at,
         tail,
-        want,
-    });
+        requested,
+    }));
     frames.push(Bytes::from_static(b"a line\n"));
     frames
 }
@@ -87,19 +89,19 @@ fn data(chance: &mut Chance, _: u64) -> Vec<Bytes> {
 fn beyond_credit(chance: &mut Chance, _: u64) -> Vec<Bytes> {
     static MUCH: [u8; 8192] = [0; 8192];
     let (stream, at) = (mine(chance), number(chance));
-    let mut frames = command(&Request::Data {
+    let mut frames = command(&Request::Data(Data {
         stream,
         at,
         tail: 0,
-        want: 0,
-    });
+        requested: 0,
+    }));
     frames.push(Bytes::from_static(&MUCH));
     frames
 }
 
-fn want(chance: &mut Chance, _: u64) -> Vec<Bytes> {
-    let (stream, want) = (mine(chance), number(chance));
-    command(&Request::Want { stream, want })
+fn credit(chance: &mut Chance, _: u64) -> Vec<Bytes> {
+    let (stream, requested) = (mine(chance), number(chance));
+    command(&Request::Credit { stream, requested })
 }
 
 fn finish(chance: &mut Chance, _: u64) -> Vec<Bytes> {
@@ -109,7 +111,7 @@ fn finish(chance: &mut Chance, _: u64) -> Vec<Bytes> {
     } else {
         How::Cut(name(chance))
     };
-    command(&Request::Finish { stream, len, how })
+    command(&Request::Finish(Finish { stream, len, how }))
 }
 
 fn close(chance: &mut Chance, _: u64) -> Vec<Bytes> {
@@ -120,27 +122,27 @@ fn close(chance: &mut Chance, _: u64) -> Vec<Bytes> {
 fn listen(chance: &mut Chance, _: u64) -> Vec<Bytes> {
     let (listener, pipe, mode) = (mine(chance), name(chance), mode(chance));
     let resume = (chance.below(2) == 0).then(|| Resume {
-        turns: number(chance),
+        next_seq: number(chance),
         cost: number(chance),
         ..Resume::default()
     });
     let window = number(chance);
-    command(&Request::Listen {
+    command(&Request::Listen(Listen {
         listener,
         pipe,
         mode,
         window,
         resume,
-    })
+    }))
 }
 
 fn confirm(chance: &mut Chance, _: u64) -> Vec<Bytes> {
-    let (listener, turns, window) = (mine(chance), number(chance), number(chance));
-    command(&Request::Confirm {
+    let (listener, next_seq, window) = (mine(chance), number(chance), number(chance));
+    command(&Request::Confirm(Confirm {
         listener,
-        turns,
+        next_seq,
         window,
-    })
+    }))
 }
 
 fn leave(chance: &mut Chance, _: u64) -> Vec<Bytes> {
@@ -185,7 +187,7 @@ fn unknown_uuids(chance: &mut Chance, _: u64) -> Vec<Bytes> {
     // Data, Want, Finish, Close, Confirm, Leave.
     let request = &requests[[4, 5, 6, 7, 9, 10][chance.below(6)]];
     let mut frames = command(request);
-    if matches!(request, Request::Data { .. }) {
+    if matches!(request, Request::Data(Data { .. })) {
         frames.push(Bytes::from_static(b"nobody's\n"));
     }
     frames
@@ -210,7 +212,7 @@ fn everything(chance: &mut Chance, count: u64) -> Vec<Bytes> {
         open,
         data,
         data,
-        want,
+        credit,
         finish,
         close,
         listen,
@@ -237,7 +239,7 @@ fn every_request_with_chance_in_every_field() {
             Kind::new("open", open),
             Kind::new("data", data),
             Kind::new("beyond credit", beyond_credit),
-            Kind::new("want", want),
+            Kind::new("credit", credit),
             Kind::new("finish", finish),
             Kind::new("close", close),
             Kind::new("listen", listen),
@@ -286,11 +288,11 @@ fn chunks_out_of_order_and_beyond_the_credit_of_an_open_stream() {
     }
     client.data(stream, 0, b"in order\n");
     client.hear_until(|reply| matches!(reply, Reply::Ack { next: 9, .. }));
-    client.say(&Request::Finish {
+    client.say(&Request::Finish(Finish {
         stream,
         len: 9,
         how: How::End,
-    });
+    }));
     client.hear_until(|reply| matches!(reply, Reply::Finished { .. }));
     environment
         .skypipe(&["-r", "p"])
@@ -311,13 +313,13 @@ fn what_belongs_to_others() {
     let (pipe, mode, window) = ("p".to_owned(), Mode::Follow, cost(100));
     victim.open(stream, "p");
     victim.hear_until(|reply| matches!(reply, Reply::Opened { .. }));
-    victim.say(&Request::Listen {
+    victim.say(&Request::Listen(Listen {
         listener,
         pipe,
         mode,
         window,
         resume: None,
-    });
+    }));
     victim.hear_until(|reply| matches!(reply, Reply::Listening { .. }));
     for round in 0..2000 {
         let requests = super::requests(stream, listener, "p");
@@ -361,12 +363,12 @@ fn a_peer_that_changes_its_protocol_back_and_forth() {
             peer.send(&[v01::MAGIC, b"LISTEN", b"p"]);
             peer.send(&[v01::MAGIC, b"DATA", b"q", b"half"]);
             let (client, program) = (Uuid::new_v4(), String::new());
-            let hello = Request::Hello {
+            let hello = Request::Hello(Hello {
                 client,
                 revision: REVISION,
                 program,
-            };
-            peer.send(&[skypipe_broker::protocol::MAGIC, &encode(&hello)]);
+            });
+            peer.send(&[skypipe_protocol::MAGIC, &encode(&hello)]);
             peer.say(&Request::Bye);
         }
         assert!(

@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use skypipe_broker::protocol::{MAGIC, MAX_CHUNK, Mode, REVISION, Request, encode};
+use skypipe_protocol::{
+    Data, Hello, Listen, MAGIC, MAX_CHUNK, Mode, Open, REVISION, Request, encode,
+};
 use uuid::Uuid;
 
 use super::fuzz::words::{COMMAND, LONG, MORE, Version, frame, greeting, message};
@@ -161,7 +163,7 @@ fn request(request: &Request) -> Vec<u8> {
 }
 
 fn open(number: usize) -> Vec<u8> {
-    request(&Request::Open {
+    request(&Request::Open(Open {
         stream: Uuid::new_v4(),
         pipe: format!("hoard {}", number % 1000),
         from: 0,
@@ -169,17 +171,17 @@ fn open(number: usize) -> Vec<u8> {
         wait: false,
         whole: false,
         label: "a stranger".to_owned(),
-    })
+    }))
 }
 
 fn listen(number: usize) -> Vec<u8> {
-    request(&Request::Listen {
+    request(&Request::Listen(Listen {
         listener: Uuid::new_v4(),
         pipe: format!("hoard {}", number % 1000),
         mode: Mode::Tap,
         window: 1 << 20,
         resume: None,
-    })
+    }))
 }
 
 fn ask(number: usize) -> Vec<u8> {
@@ -189,12 +191,12 @@ fn ask(number: usize) -> Vec<u8> {
 
 /// A chunk of a stream that nobody has opened.
 fn long(_: usize) -> Vec<u8> {
-    let data = Request::Data {
+    let data = Request::Data(Data {
         stream: Uuid::nil(),
         at: 0,
         tail: 0,
-        want: 0,
-    };
+        requested: 0,
+    });
     let frames = [MAGIC.to_vec(), encode(&data), vec![b'x'; MAX_CHUNK]];
     message(Version::V31, &frames)
 }
@@ -232,11 +234,11 @@ impl Stranger {
             // The satellite's handshake has the same length.
             let mut answer = vec![0; welcome.len()];
             stream.read_exact(&mut answer).expect("it answers");
-            saying.extend(request(&Request::Hello {
+            saying.extend(request(&Request::Hello(Hello {
                 client: Uuid::new_v4(),
                 revision: REVISION,
                 program: "a stranger".to_owned(),
-            }));
+            })));
         }
         stream.set_nonblocking(true).expect("an option");
         Self {

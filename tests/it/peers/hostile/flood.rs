@@ -3,8 +3,8 @@
 use std::thread;
 
 use bytes::Bytes;
-use skypipe_broker::frame::{self, Sent};
-use skypipe_broker::protocol::{How, MAGIC, REVISION, Reply, Request, encode};
+use skypipe_protocol::{Finish, Hello, How, MAGIC, REVISION, Reply, Request, encode};
+use skypipe_transport::frame::{self, Sent};
 use uuid::Uuid;
 
 use crate::common::Environment;
@@ -98,16 +98,16 @@ impl Flooder {
     /// everything sent before has been read.
     pub fn is_read(&mut self) -> bool {
         let (client, stream, program) = (Uuid::new_v4(), Uuid::new_v4(), String::new());
-        self.send(&command(&Request::Hello {
+        self.send(&command(&Request::Hello(Hello {
             client,
             revision: REVISION,
             program,
-        }));
-        self.send(&command(&Request::Finish {
+        })));
+        self.send(&command(&Request::Finish(Finish {
             stream,
             len: 0,
             how: How::End,
-        }));
+        })));
         while self.socket.poll(zmq::POLLIN, 200) == Ok(1) {
             let frames = self.socket.recv_multipart(0).expect("a message is there");
             if frames.first().is_some_and(|magic| magic == MAGIC)

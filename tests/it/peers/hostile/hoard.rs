@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use skypipe_broker::protocol::{Code, How, MAGIC, Mode, Reply, Request, encode, v01};
+use skypipe_broker::v01;
+use skypipe_protocol::{
+    Code, Data, Finish, Hello, How, Listen, MAGIC, Mode, Open, Reply, Request, encode,
+};
 use uuid::Uuid;
 
 use super::flood::{Flooder, MESSAGES, command};
@@ -30,7 +33,7 @@ fn open_until_refused(client: &New) -> u64 {
         for number in 0..1000 {
             let (pipe, stream, label) = (name(opened + number), Uuid::new_v4(), "l".repeat(255));
             let (resume, wait) = (false, false);
-            client.say(&Request::Open {
+            client.say(&Request::Open(Open {
                 stream,
                 pipe,
                 from: 0,
@@ -38,7 +41,7 @@ fn open_until_refused(client: &New) -> u64 {
                 wait,
                 whole: false,
                 label,
-            });
+            }));
         }
         for _ in 0..1000 {
             match client.hear().0 {
@@ -144,23 +147,23 @@ fn answers_that_nobody_reads() {
     for number in 0..100 {
         let listener = Uuid::new_v4();
         let (pipe, mode, window) = (name(number), Mode::Follow, 0);
-        lister.say(&Request::Listen {
+        lister.say(&Request::Listen(Listen {
             listener,
             pipe,
             mode,
             window,
             resume: None,
-        });
+        }));
         lister.hear_until(|reply| matches!(reply, Reply::Listening { .. }));
     }
     let watch = Watch::over(&environment);
     let deaf = deaf(endpoint);
     let program = String::new();
-    let hello = Request::Hello {
+    let hello = Request::Hello(Hello {
         client: Uuid::new_v4(),
         revision: 1,
         program,
-    };
+    });
     let flood = [
         Request::Ping,
         Request::List { after: None },
@@ -189,21 +192,21 @@ fn listeners_without_number() {
     let watch = Watch::alone_over(&environment);
     let (mut new, mut old) = (Flooder::at(endpoint, 1), Flooder::at(endpoint, 2));
     let (client, program) = (Uuid::new_v4(), String::new());
-    new.send(&command(&Request::Hello {
+    new.send(&command(&Request::Hello(Hello {
         client,
         revision: 1,
         program,
-    }));
+    })));
     for number in 0..MESSAGES {
         let (listener, pipe) = (Uuid::new_v4(), name(number));
         let (mode, window) = (Mode::Follow, 1 << 20);
-        new.send(&command(&Request::Listen {
+        new.send(&command(&Request::Listen(Listen {
             listener,
             pipe,
             mode,
             window,
             resume: None,
-        }));
+        })));
         let listen = [v01::MAGIC, b"LISTEN", name(number).as_bytes()].map(Bytes::copy_from_slice);
         old.send(&listen);
     }
@@ -234,11 +237,11 @@ fn ends_without_number(flags: &[&str]) {
     twice(&watch, || {
         let mut flooder = Flooder::at(endpoint, 1);
         let (client, program) = (Uuid::new_v4(), String::new());
-        flooder.send(&command(&Request::Hello {
+        flooder.send(&command(&Request::Hello(Hello {
             client,
             revision: 1,
             program,
-        }));
+        })));
         for number in 0..MESSAGES + 1000 {
             flooder.send(&command(&Request::Eof {
                 pipe: name(number),
@@ -274,11 +277,11 @@ fn bytes_one_by_one(flags: &[&str], before: u64) {
     let client = New::at(endpoint);
     let stream = Uuid::new_v4();
     client.open(stream, "p");
-    let want = Request::Want {
+    let requested = Request::Credit {
         stream,
-        want: u64::MAX,
+        requested: u64::MAX,
     };
-    client.say(&want);
+    client.say(&requested);
     let (mut sent, mut paid, mut is_full) = (0, 0, false);
     while !is_full {
         let limit = match client.hear().0 {
@@ -295,12 +298,12 @@ fn bytes_one_by_one(flags: &[&str], before: u64) {
             if paid + len + 256 > limit {
                 break;
             }
-            let data = Request::Data {
+            let data = Request::Data(Data {
                 stream,
                 at: sent,
                 tail: len,
-                want: u64::MAX,
-            };
+                requested: u64::MAX,
+            });
             client.send(&[MAGIC, &encode(&data), chunk]);
             sent += len;
             paid += len + 256;
@@ -308,11 +311,11 @@ fn bytes_one_by_one(flags: &[&str], before: u64) {
     }
     let more = watch.more_memory();
     assert!(more < 32 << 20, "{sent} bytes, one by one, take {more}");
-    client.say(&Request::Finish {
+    client.say(&Request::Finish(Finish {
         stream,
         len: sent,
         how: How::End,
-    });
+    }));
     client.hear_until(|reply| matches!(reply, Reply::Finished { .. }));
     drop(client);
     environment

@@ -1,7 +1,8 @@
 //! Invalid messages, and messages from clients that have not sent `Hello`.
 
 use bytes::Bytes;
-use skypipe_broker::protocol::{MAGIC, MAX_CHUNK, MAX_COMMAND, Request, encode, v01};
+use skypipe_broker::v01;
+use skypipe_protocol::{Data, Hello, MAGIC, MAX_CHUNK, MAX_COMMAND, Request, encode};
 use uuid::Uuid;
 
 use super::flood::{Kind, command, flood};
@@ -110,11 +111,11 @@ fn wrong_version(chance: &mut Chance, _: u64) -> Vec<Bytes> {
 fn wrong_revision(chance: &mut Chance, number: u64) -> Vec<Bytes> {
     let revision = [0, 2, 7, u16::MAX][chance.below(4)];
     let client = Uuid::from_u64_pair(1, number);
-    command(&Request::Hello {
+    command(&Request::Hello(Hello {
         client,
         revision,
         program: "\u{1b}[2Jx".to_owned(),
-    })
+    }))
 }
 
 fn payload_where_none_belongs(chance: &mut Chance, _: u64) -> Vec<Bytes> {
@@ -159,7 +160,7 @@ fn request_of_a_stranger(chance: &mut Chance, number: u64) -> Vec<Bytes> {
     let index = usize::try_from(number).expect("it fits") % (requests.len() - 1);
     let request = &requests[1 + index];
     let mut frames = command(request);
-    if matches!(request, Request::Data { .. }) {
+    if matches!(request, Request::Data(Data { .. })) {
         frames.push(Bytes::from_static(b"a stranger's\n"));
     }
     frames

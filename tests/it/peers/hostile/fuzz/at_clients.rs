@@ -39,12 +39,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{PidfdFlags, Signal, pidfd_open};
 use rustls::ServerConfig;
-use skypipe::keys::Keyring;
-use skypipe_broker::keys::address::Address;
-use skypipe_broker::keys::secret::Secret;
-use skypipe_broker::keys::seed::{Seed, SigningPair};
-use skypipe_broker::keys::token::{Kind, Token};
-use skypipe_broker::protocol::MAX_CHUNK;
+use skypipe::crypto::Keyring;
+use skypipe_protocol::MAX_CHUNK;
+use skypipe_protocol::address::Address;
+use skypipe_protocol::secret::Secret;
+use skypipe_protocol::seed::{Seed, SigningPair};
+use skypipe_protocol::token::{Kind, Token};
 
 use self::client::{Client, SECRET};
 use self::replies::{Said, Satellite, Told};

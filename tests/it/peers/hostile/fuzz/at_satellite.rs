@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use skypipe_broker::keys::token::Token;
+use skypipe_protocol::token::Token;
 
 use super::change::change;
 use super::line::{Line, Way, tls_with};

@@ -15,7 +15,7 @@ use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
     ServerConnection, SignatureScheme, StreamOwned,
 };
-use skypipe_broker::keys::seed::SigningPair;
+use skypipe_protocol::seed::SigningPair;
 
 use crate::common::wait::PATIENCE;
 

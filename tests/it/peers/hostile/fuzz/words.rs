@@ -1,6 +1,7 @@
 //! The valid data of a connection: greetings, handshakes and framed messages of ZMTP.
 
-use skypipe_broker::protocol::{MAGIC, encode, v01};
+use skypipe_broker::v01;
+use skypipe_protocol::{MAGIC, encode};
 use uuid::Uuid;
 
 use crate::common::chance::Chance;

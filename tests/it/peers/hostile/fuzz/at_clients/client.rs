@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use skypipe_broker::protocol::MAX_CHUNK;
+use skypipe_protocol::MAX_CHUNK;
 
 use crate::peers::hostile::fuzz::line::Line;
 use crate::peers::hostile::fuzz::words::{COMMAND, LONG, MORE, Version, frame};

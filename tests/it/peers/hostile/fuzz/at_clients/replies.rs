@@ -4,9 +4,10 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use skypipe_broker::protocol::{
-    Code, Holds, How, KeyInfo, Limits, MAGIC, MAX_CHUNK, Outcome as Fate, OwnKey, PipeInfo,
-    PublicKey, REVISION, Reply, Request, Rights, Shortage, Status, decode, encode,
+use skypipe_protocol::{
+    Code, Confirm, Data, Finish, Hello, Holds, How, KeyInfo, Limits, Listen, MAGIC, MAX_CHUNK,
+    Open, Outcome as Fate, OwnKey, PipeInfo, PublicKey, REVISION, Reply, Request, Rights, Shortage,
+    Status, decode, encode,
 };
 use uuid::Uuid;
 
@@ -53,7 +54,7 @@ pub struct Satellite<'a> {
     is_private: bool,
     /// The client's stream or listener.
     id: Uuid,
-    turn: u64,
+    seq: u64,
     /// The number of streams that it was sent.
     shown: usize,
     answers: VecDeque<Answer>,
@@ -69,7 +70,7 @@ impl<'a> Satellite<'a> {
             streams,
             is_private,
             id: Uuid::nil(),
-            turn: 0,
+            seq: 0,
             shown: 0,
             answers: VecDeque::new(),
             told: Told::default(),
@@ -196,9 +197,9 @@ impl<'a> Satellite<'a> {
     fn answer(&mut self, request: Request, len: u64) -> Vec<Answer> {
         let one = |reply| vec![(reply, None)];
         match request {
-            Request::Hello { .. } => one(self.welcome()),
+            Request::Hello(Hello { .. }) => one(self.welcome()),
             Request::Ping => one(Reply::Pong),
-            Request::Open { stream, from, .. } => {
+            Request::Open(Open { stream, from, .. }) => {
                 self.id = stream;
                 one(Reply::Opened {
                     stream,
@@ -207,19 +208,23 @@ impl<'a> Satellite<'a> {
                     rest: self.chance.below(8) == 0,
                 })
             }
-            Request::Want { want, .. } => one(self.ack(0, want)),
-            Request::Data { at, want, .. } => one(self.ack(at + len, want.saturating_mul(2))),
-            Request::Finish { stream, .. } if self.chance.below(2) == 0 => one(Reply::Finished {
-                stream,
-                outcome: self
-                    .chance
-                    .of_these(&[Fate::Kept, Fate::Taken, Fate::Discarded]),
-            }),
-            Request::Listen {
+            Request::Credit { requested, .. } => one(self.ack(0, requested)),
+            Request::Data(Data { at, requested, .. }) => {
+                one(self.ack(at + len, requested.saturating_mul(2)))
+            }
+            Request::Finish(Finish { stream, .. }) if self.chance.below(2) == 0 => {
+                one(Reply::Finished {
+                    stream,
+                    outcome: self
+                        .chance
+                        .of_these(&[Fate::Kept, Fate::Taken, Fate::Discarded]),
+                })
+            }
+            Request::Listen(Listen {
                 listener, resume, ..
-            } => {
+            }) => {
                 self.id = listener;
-                self.turn = resume.map_or(0, |resume| resume.turns);
+                self.seq = resume.map_or(0, |resume| resume.next_seq);
                 let mut answers = vec![(self.listening(), None)];
                 for _ in 0..self.chance.below(4) {
                     answers.extend(self.stream());
@@ -227,7 +232,7 @@ impl<'a> Satellite<'a> {
                 answers.extend(self.end());
                 answers
             }
-            Request::Confirm { turns, .. } if turns == self.turn => {
+            Request::Confirm(Confirm { next_seq, .. }) if next_seq == self.seq => {
                 one(Reply::Closed { listener: self.id })
             }
             Request::Eof { .. } => one(Reply::EofTaken),
@@ -240,7 +245,7 @@ impl<'a> Satellite<'a> {
             Request::Keys { .. } => one(self.keys()),
             Request::Invite(new) => one(Reply::Invited { name: new.name }),
             Request::Revoke { .. } => one(Reply::Revoked),
-            Request::Box(_) | Request::SetPhrase { .. } => one(Reply::Kept),
+            Request::Keyring(_) | Request::SetPhrase { .. } => one(Reply::Kept),
             Request::Phrase => one(Reply::Phrase(None)),
             _ => Vec::new(),
         }
@@ -253,9 +258,9 @@ impl<'a> Satellite<'a> {
             _ if self.id.is_nil() => Reply::Pong,
             0 => self.listening(),
             1 => self.ack(0, 1 << 16),
-            2 if self.turn > 0 => return self.chunk(0),
-            3 if self.is_private && self.chance.below(256) < self.heat => Reply::Boxed {
-                boxed: self.some_bytes().into(),
+            2 if self.seq > 0 => return self.chunk(0),
+            3 if self.is_private && self.chance.below(256) < self.heat => Reply::Keyring {
+                sealed_keyring: self.some_bytes().into(),
             },
             _ => Reply::Pong,
         };
@@ -287,9 +292,9 @@ impl<'a> Satellite<'a> {
         }
     }
 
-    fn next_turn(&mut self) -> u64 {
-        self.turn += 1;
-        self.turn - 1
+    fn next_seq(&mut self) -> u64 {
+        self.seq += 1;
+        self.seq - 1
     }
 
     /// Sends the next stream, correctly or almost so.
@@ -329,7 +334,7 @@ impl<'a> Satellite<'a> {
                 let (id, how) = (stream.id, How::Cut("once".to_owned()));
                 let ended = Reply::Ended {
                     listener: self.id,
-                    turn: self.next_turn(),
+                    seq: self.next_seq(),
                     stream: id,
                     at: place as u64,
                     how,
@@ -345,7 +350,7 @@ impl<'a> Satellite<'a> {
         for (at, part) in parts {
             let chunk = Reply::Chunk {
                 listener: self.id,
-                turn: self.next_turn(),
+                seq: self.next_seq(),
                 stream: stream.id,
                 at,
                 missed: 0,
@@ -354,7 +359,7 @@ impl<'a> Satellite<'a> {
         }
         let ended = Reply::Ended {
             listener: self.id,
-            turn: self.next_turn(),
+            seq: self.next_seq(),
             stream: stream.id,
             at,
             how,
@@ -389,7 +394,7 @@ impl<'a> Satellite<'a> {
         };
         let done = Reply::Done {
             listener: self.id,
-            turn: self.next_turn(),
+            seq: self.next_seq(),
             missed: 0,
             eof: eof.map(Into::into),
         };
@@ -399,7 +404,7 @@ impl<'a> Satellite<'a> {
     fn ended(&mut self, how: How) -> Reply {
         Reply::Ended {
             listener: self.id,
-            turn: self.next_turn(),
+            seq: self.next_seq(),
             stream: self.chance.uuid(),
             at: 0,
             how,
@@ -410,12 +415,12 @@ impl<'a> Satellite<'a> {
     }
 
     /// A chunk with a sequence number that was used, or one that may be next.
-    fn chunk(&mut self, turn: u64) -> Answer {
+    fn chunk(&mut self, seq: u64) -> Answer {
         let stream = &self.streams.all[self.chance.below(self.streams.all.len())];
         let part = self.chance.below(stream.parts.len());
         let chunk = Reply::Chunk {
             listener: self.id,
-            turn,
+            seq,
             stream: stream.id,
             at: 0,
             missed: 0,
@@ -445,8 +450,8 @@ impl<'a> Satellite<'a> {
             name: "first".to_owned(),
             rights: Rights::ALL,
             expires: None,
-            boxed: is_odd.then(|| chance.bytes(300).into()),
-            is_vouched: true,
+            sealed_keyring: is_odd.then(|| chance.bytes(300).into()),
+            is_attested: true,
             address: None,
         });
         Reply::Welcome {
@@ -501,7 +506,7 @@ impl<'a> Satellite<'a> {
         let chance = &mut self.chance;
         let key = |_| KeyInfo {
             name: text(chance),
-            boxing: PublicKey([7; 32]),
+            encryption: PublicKey([7; 32]),
             rights: Rights::ALL,
             pipes: vec![text(chance)],
             expires: Some(number(chance)),
@@ -514,8 +519,8 @@ impl<'a> Satellite<'a> {
             made: number(chance),
             used: Some(number(chance)),
             is_connected: false,
-            has_box: true,
-            voucher: Some(chance.bytes(32).into()),
+            has_keyring: true,
+            attestation: Some(chance.bytes(32).into()),
         };
         let keys = (0..3).map(key).collect();
         let (more, epoch) = (self.chance.below(4) == 0, 0);
@@ -546,8 +551,8 @@ impl<'a> Satellite<'a> {
         ];
         let chance = &mut self.chance;
         let [first, second, third] = [number(chance), number(chance), number(chance)];
-        let turn = if chance.below(2) == 0 {
-            self.turn
+        let seq = if chance.below(2) == 0 {
+            self.seq
         } else {
             first
         };
@@ -577,7 +582,7 @@ impl<'a> Satellite<'a> {
             4 => {
                 let chunk = Reply::Chunk {
                     listener: id,
-                    turn,
+                    seq,
                     stream,
                     at: second,
                     missed: third,
@@ -587,7 +592,7 @@ impl<'a> Satellite<'a> {
             }
             5 => Reply::Ended {
                 listener: id,
-                turn,
+                seq,
                 stream,
                 at: second,
                 how: How::Cut(text(chance)),
@@ -597,7 +602,7 @@ impl<'a> Satellite<'a> {
             },
             6 => Reply::Done {
                 listener: id,
-                turn,
+                seq,
                 missed: second,
                 eof: flag.then(|| chance.bytes(60).into()),
             },
@@ -615,8 +620,8 @@ impl<'a> Satellite<'a> {
             15 => Reply::Revoked,
             16 => Reply::Kept,
             17 => Reply::Phrase(None),
-            18 => Reply::Boxed {
-                boxed: self.some_bytes().into(),
+            18 => Reply::Keyring {
+                sealed_keyring: self.some_bytes().into(),
             },
             _ => Reply::Error {
                 code: chance.of_these(&codes),

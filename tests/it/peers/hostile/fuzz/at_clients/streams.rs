@@ -5,10 +5,10 @@
 
 use std::collections::HashMap;
 
-use skypipe::keys::Keyring;
-use skypipe::seal::{Order, Sealer, Suite};
-use skypipe_broker::keys::secret::Secret;
-use skypipe_broker::protocol::How;
+use skypipe::crypto::Keyring;
+use skypipe::crypto::seal::{Order, Sealer, Suite};
+use skypipe_protocol::How;
+use skypipe_protocol::secret::Secret;
 use uuid::Uuid;
 
 use crate::common::chance::Chance;

@@ -7,6 +7,12 @@
 //! It is pure: no file, prompt, socket or clock. How keys derive from a seed is part of the protocol
 //! ([`skypipe_protocol::seed`]).
 
+#![deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros
+)]
+
 mod aead;
 pub mod attestation;
 pub mod identity;

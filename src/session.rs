@@ -19,6 +19,12 @@
 //!        └───────────────┴───────────────────────────────────────────────────────────────────┘
 //! ```
 
+#![deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros
+)]
+
 mod asking;
 mod compressing;
 mod interface;

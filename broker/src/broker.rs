@@ -13,6 +13,12 @@
 //! 3. Sleep until an event arrives or `deadline()` passes, then pass in [`Input::Timeout`]. Pass in all
 //!    messages that have arrived before the timeout: a peer whose message is still unread has not timed out.
 
+#![deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros
+)]
+
 mod absent;
 mod authorization;
 mod budget;

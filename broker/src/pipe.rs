@@ -22,6 +22,12 @@
 //! or when an `--eof` arrives. It is `Done` once the last item of its last cursor has been sent. Its
 //! confirmation of that ends it.
 
+#![deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros
+)]
+
 mod away;
 mod ending;
 mod joining;

@@ -3,7 +3,7 @@
 //! glibc looks names up in the services that `/etc/nsswitch.conf` lists, and loads a library for each, even
 //! into a static program. Two need no library: `files` (`/etc/hosts`, `/etc/passwd` and the like) and `dns`
 //! have been inside glibc since 2.34. This module tells glibc that there are no others. A test watches
-//! which files are opened (`tests/names`).
+//! which files are opened (`tests/it/names`).
 
 /// Prevents the loading of modules for look-ups of any kind. Call it before the first look-up. Repeated
 /// calls are harmless.

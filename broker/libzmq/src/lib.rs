@@ -24,7 +24,7 @@
 //!   `stream_engine_base.cpp.patch` has none taken for a descriptor to become writable that already is.
 //! - What a peer may do with bytes alone, and what a machine without descriptors may do, is held by these;
 //!   the tests are in `broker/transport/src/frame/hostile`, and a fuzzer of all of it is in
-//!   `tests/peers/hostile/fuzz.rs`:
+//!   `tests/it/peers/hostile/fuzz.rs`:
 //!   - `router.cpp.patch` calls each peer by a name of the ROUTER's own. The name that a peer gives itself is
 //!     read and forgotten: one that was taken already was never served, and one that was about to be given to
 //!     somebody else ended the program by an assertion. (libzmq draws the first such name from a `rand` that

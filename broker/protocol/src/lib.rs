@@ -423,6 +423,12 @@
 //! - Over TCP the satellite's libzmq sends ZMTP heartbeats every 5 seconds and closes a connection that does
 //!   not answer one within 15. libzmq (4.2 and later) answers by itself.
 
+#![deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros
+)]
+
 pub mod address;
 mod keys;
 pub mod public_keys;

@@ -16,7 +16,7 @@ const FREE: u64 = 8 << 20;
 const CONNECTION: u64 = 40 << 10;
 
 /// The price of a stream, in bytes, with its own pipe, its own writer and names of full length: a kibibyte
-/// (measured by `cargo test --test heavy`) plus the names.
+/// (measured by `cargo test --test it heavy`) plus the names.
 const STREAM: u64 = 1536;
 
 /// The price of a listener with its own pipe, in bytes.

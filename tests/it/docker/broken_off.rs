@@ -1,0 +1,102 @@
+//! Launches and upgrades that lose the engine after each of their requests.
+
+use skypipe::provision::{Provider, State};
+
+use crate::docker::cut::{Cut, Proxy};
+use crate::docker::engine::Engine;
+use crate::docker::parts;
+use crate::docker::program::Programs;
+use crate::docker::quiet::Quiet;
+use crate::docker::{docker, find, founder, launch, listens, plan};
+
+#[test]
+fn an_upgrade_killed_at_any_step_is_put_right_by_the_next() {
+    if !parts::are_there() {
+        return;
+    }
+    upgrades_with(Cut::ForGood, 0);
+}
+
+#[test]
+fn an_upgrade_that_loses_any_one_answer_ends_well() {
+    if !parts::are_there() {
+        return;
+    }
+    upgrades_with(Cut::Once, 1);
+}
+
+/// Upgrades back and forth between two programs. Each time the connection is cut two requests
+/// later, until an upgrade needs no more requests than that. After each cut, the next launch must
+/// repair everything.
+fn upgrades_with(how: Cut, first: usize) {
+    let engine = Engine::start();
+    let programs = Programs::get();
+    let plans = [
+        plan(&programs.first, "1.0.0"),
+        plan(&programs.second, "1.1.0"),
+    ];
+    let mut docker = docker(engine.socket());
+    let mut found = launch(&mut docker, &plans[0]).expect("it can be launched");
+    engine.mark();
+    let mut cuts = first;
+    loop {
+        let wanted = &plans[(cuts / 2 + 1) % 2];
+        let proxy = Proxy::start(engine.directory(), engine.socket(), how, cuts);
+        let result = super::docker(proxy.socket()).launch(wanted, Some(&found), &mut Quiet);
+        let was_cut = proxy.end();
+        let after =
+            find(&mut docker).unwrap_or_else(|| panic!("after {cuts} requests nothing is found"));
+        assert_eq!(after.founder, Some(founder('A')), "after {cuts} requests");
+        found = launch(&mut docker, wanted)
+            .unwrap_or_else(|failure| panic!("after {cuts} requests and {result:?}: {failure}"));
+        assert_eq!(found.state, State::Running);
+        assert_eq!(
+            find(&mut docker).as_ref(),
+            Some(&found),
+            "after {cuts} requests"
+        );
+        assert_eq!(engine.count(), 1, "after {cuts} requests");
+        assert_eq!(engine.images().lines().count(), 1, "after {cuts} requests");
+        assert!(engine.is_marked(), "after {cuts} requests");
+        docker.beside(&found, &["--check"]).expect("it works");
+        if !was_cut {
+            break;
+        }
+        cuts += 2;
+    }
+    assert!(cuts > 15, "an upgrade has more steps than {cuts}");
+}
+
+#[test]
+fn a_first_launch_killed_at_any_step_is_gone_on_with_or_ended() {
+    if !parts::are_there() {
+        return;
+    }
+    let engine = Engine::start();
+    let programs = Programs::get();
+    let plan = plan(&programs.first, "1.0.0");
+    let mut docker = docker(engine.socket());
+    for cuts in 0.. {
+        let proxy = Proxy::start(engine.directory(), engine.socket(), Cut::ForGood, cuts);
+        let result = super::docker(proxy.socket()).launch(&plan, None, &mut Quiet);
+        if !proxy.end() {
+            assert!(cuts > 10, "a launch has more steps than {cuts}");
+            break;
+        }
+        let Some(found) = find(&mut docker) else {
+            assert_eq!(engine.left(), "", "after {cuts} requests");
+            continue;
+        };
+        // In half of the cases a launch continues before the satellite is destroyed.
+        if cuts % 2 == 0 {
+            docker
+                .launch(&plan, Some(&found), &mut Quiet)
+                .unwrap_or_else(|failure| {
+                    panic!("after {cuts} requests and {result:?}: {failure}")
+                });
+            assert!(listens(9000));
+        }
+        docker.destroy(&found, &mut Quiet).expect("it can be ended");
+        assert_eq!(engine.left(), "", "after {cuts} requests");
+    }
+}

@@ -1,0 +1,196 @@
+//! The complete use, with the real program: from `--setup` to `--reset`.
+
+use std::fs;
+
+use crate::common::Environment;
+use crate::common::deployed::{Platform, Sky, machine};
+use crate::common::outcome::Outcome;
+use crate::docker::engine::Engine;
+use crate::docker::parts;
+use crate::docker::sshd::Sshd;
+
+impl Platform for Engine {
+    fn has_one(&self) {
+        assert_eq!(self.count(), 1, "{}", self.podman(&["ps", "-a"]));
+        assert_eq!(self.volumes().lines().count(), 1);
+        assert_eq!(self.images().lines().count(), 1);
+    }
+
+    fn has_none(&self) {
+        assert_eq!(self.left(), "");
+    }
+}
+
+fn sky(target: String) -> Sky {
+    Sky {
+        target,
+        vars: Vec::new(),
+        endpoint: "tcp://127.0.0.1:9000".to_owned(),
+    }
+}
+
+#[test]
+fn an_engine_on_this_machine() {
+    if !parts::are_there() {
+        return;
+    }
+    let engine = Engine::start();
+    sky(format!("docker+unix://{}", engine.socket().display())).whole_story(&engine);
+}
+
+#[test]
+fn an_engine_on_another_machine_through_ssh() {
+    if !parts::are_there() {
+        return;
+    }
+    let engine = Engine::start();
+    let sshd = Sshd::start(engine.directory());
+    let mut sky = sky(format!("docker+ssh://sky{}", engine.socket().display()));
+    let program = sshd.program().display().to_string();
+    sky.vars.push(("SKYPIPE_SSH", program));
+    sky.whole_story(&engine);
+}
+
+/// The satellite moves to another port. A machine that knows the old one finds the new one once the
+/// old one no longer answers.
+#[test]
+fn a_satellite_that_has_moved_is_found_again() {
+    if !parts::are_there() {
+        return;
+    }
+    let engine = Engine::start();
+    let mut sky = sky(format!("docker+unix://{}", engine.socket().display()));
+    let first = sky.first();
+    first.skypipe(&["-w", "files"]).fed("kept").success();
+    let phrase = first.skypipe(&["--phrase"]).done();
+    let phrase = String::from_utf8(phrase.told(0, "write these six words down")).unwrap();
+    let second = machine();
+    let joined = sky.setup(&second, &[]).var("SKYPIPE_PHRASE", phrase.trim());
+    assert_eq!(joined.done().code, Some(0));
+
+    sky.endpoint = "tcp://127.0.0.1:9100".to_owned();
+    let moved = sky.setup(&first, &["--port", "9100"]).done();
+    sky.assert_ready(&moved, "first");
+    engine.has_one();
+    assert!(kept(&second).contains(":9000/"), "it knows the old one");
+    second.skypipe(&["-r", "files"]).done().printed("kept");
+    assert!(kept(&second).contains(":9100/"), "it remembers the new one");
+    // A known address is not queried: without the engine a pipe works as before.
+    fs::rename(engine.socket(), engine.socket().with_extension("away")).expect("it is ours");
+    second.skypipe(&["-w", "files"]).fed("more").success();
+    first.skypipe(&["-r", "files"]).done().printed("more");
+}
+
+/// A satellite that replaced the one a machine uses is neither used, nor changed, nor destroyed.
+/// Nobody gets a new satellite that this machine could not use.
+#[test]
+fn what_is_not_ours_is_left_alone() {
+    if !parts::are_there() {
+        return;
+    }
+    let engine = Engine::start();
+    let sky = sky(format!("docker+unix://{}", engine.socket().display()));
+    let first = sky.first();
+    let other = machine();
+    let told = |outcome: &Outcome, code, words: &str| {
+        assert_eq!(outcome.code, Some(code), "{outcome}");
+        assert!(outcome.stderr.contains(words), "no {words:?}: {outcome}");
+    };
+    // A machine that does not use the satellite destroys it, because the target is named.
+    let ended = other.skypipe(&["--reset", &sky.target]).done();
+    told(&ended, 2, "this machine does not use it");
+    engine.has_one();
+    let ended = other.skypipe(&["--reset", &sky.target, "--yes"]).done();
+    told(&ended, 0, "the satellite is gone");
+    engine.has_none();
+    told(
+        &sky.setup(&first, &[]).done(),
+        1,
+        "is not at docker+unix://",
+    );
+    engine.has_none();
+
+    // Another satellite is deployed in its place.
+    sky.assert_ready(&sky.setup(&other, &[]).done(), "first");
+    let container = engine.container();
+    told(
+        &sky.setup(&first, &["--port", "9300"]).done(),
+        1,
+        "another one is there",
+    );
+    let reset = first.skypipe(&["--reset", "--yes"]).done();
+    told(&reset, 0, "is left alone");
+    assert_eq!(engine.container(), container);
+    other.skypipe(&["-w", "sky"]).fed("mine").success();
+    other.skypipe(&["-r", "sky"]).done().printed("mine");
+
+    // An invitation to one satellite is of no use at another.
+    let guest = machine();
+    let line = other.skypipe(&["--invite", "guest"]).done().stdout;
+    guest.skypipe(&["--join"]).fed(&line).told(0, "now uses");
+    sky.assert_ready(&sky.setup(&guest, &[]).done(), "guest");
+    let away = format!("{}.other", sky.target);
+    told(
+        &guest.skypipe(&["--setup", &away]).done(),
+        1,
+        "skypipe --leave",
+    );
+}
+
+/// The remains of a satellite still belong to this machine, after an interrupted upgrade and after
+/// somebody removed its container. They are repaired, with the unread data.
+#[test]
+fn what_was_broken_off_is_put_right() {
+    if !parts::are_there() {
+        return;
+    }
+    let engine = Engine::start();
+    let sky = sky(format!("docker+unix://{}", engine.socket().display()));
+    let first = sky.first();
+    first.skypipe(&["-w", "files"]).fed("kept").success();
+    engine.podman(&["stop", "skypipe-satellite"]);
+    engine.podman(&["rename", "skypipe-satellite", "skypipe-satellite-old"]);
+    sky.assert_ready(&sky.setup(&first, &[]).done(), "first");
+    engine.has_one();
+    engine.podman(&["rm", "--force", "skypipe-satellite"]);
+    sky.assert_ready(&sky.setup(&first, &[]).done(), "first");
+    engine.has_one();
+    first.skypipe(&["-r", "files"]).done().printed("kept");
+    engine.podman(&["rm", "--force", "skypipe-satellite"]);
+    let ended = first.skypipe(&["--reset", "--yes"]).done();
+    assert_eq!(ended.code, Some(0), "{ended}");
+    engine.has_none();
+}
+
+/// A revoked key cannot be restored. The machine gets another one, by the phrase.
+#[test]
+fn a_machine_whose_key_was_revoked_gets_another_one_by_the_phrase() {
+    if !parts::are_there() {
+        return;
+    }
+    let engine = Engine::start();
+    let sky = sky(format!("docker+unix://{}", engine.socket().display()));
+    let first = sky.first();
+    let phrase = first.skypipe(&["--phrase"]).done();
+    let phrase = String::from_utf8(phrase.told(0, "write these six words down")).unwrap();
+    let line = first.skypipe(&["--invite", "second"]).done().stdout;
+    let second = machine();
+    second.skypipe(&["--join"]).fed(&line).told(0, "now uses");
+    sky.assert_ready(&sky.setup(&second, &[]).done(), "second");
+    let revoked = first.skypipe(&["--revoke", "second"]).done();
+    assert_eq!(revoked.code, Some(0), "{revoked}");
+    assert_eq!(second.skypipe(&["-w", "sky"]).fed("no").code, Some(4));
+    let without = sky.setup(&second, &[]).done();
+    assert_eq!(without.code, Some(2), "{without}");
+    let again = sky.setup(&second, &[]).var("SKYPIPE_PHRASE", phrase.trim());
+    let again = again.done();
+    assert_eq!(again.code, Some(0), "{again}");
+    assert!(again.stderr.contains("key has ended there"), "{again}");
+    second.skypipe(&["-w", "sky"]).fed("yes").success();
+    first.skypipe(&["-r", "sky"]).done().printed("yes");
+}
+
+/// The invitation that a machine stores.
+fn kept(machine: &Environment) -> String {
+    fs::read_to_string(machine.home().join(".config/skypipe/satellite")).expect("it has one")
+}

@@ -1,0 +1,170 @@
+//! Tests of commands next to a satellite, and of destroying it.
+
+use serde_json::json;
+use skypipe::provision::{Found, Provider, State};
+
+use crate::fly_api::person::{Person, Run, plan};
+use crate::fly_api::platform::{Platform, Verdict};
+
+fn launched(run: &Run<'_>) -> Found {
+    run.fly()
+        .launch(&plan(), None, &mut Person::default())
+        .expect("a launch")
+}
+
+#[test]
+fn a_command_runs_beside_it() {
+    let platform = Platform::start();
+    let run = Run::new(&platform);
+    let found = launched(&run);
+    let output = run
+        .fly()
+        .beside(&found, &["--invite", "a b; c", "--for", "key"])
+        .expect("an output");
+    assert_eq!(output, "done\n");
+    assert_eq!(
+        platform.last("POST", "/exec"),
+        json!({ "command": ["/skypipe", "--invite", "a b; c", "--for", "key", "--data", "/data"], "timeout": 30 })
+    );
+}
+
+#[test]
+fn a_command_that_fails_is_told_with_its_words() {
+    let platform = Platform::start();
+    let run = Run::new(&platform);
+    let found = launched(&run);
+    platform.state().exec = json!({ "exit_code": 2, "stderr": "no such flag\n" });
+    let failure = run
+        .fly()
+        .beside(&found, &["--nonsense"])
+        .expect_err("a failure");
+    assert!(
+        failure.sentence.contains("ended with 2: no such flag"),
+        "{failure}"
+    );
+    platform.state().exec = json!({ "exit_signal": 9, "stdout": "half" });
+    run.fly()
+        .beside(&found, &["--invite"])
+        .expect_err("it was killed");
+}
+
+#[test]
+fn a_command_is_never_made_twice() {
+    let platform = Platform::start();
+    let run = Run::new(&platform);
+    let found = launched(&run);
+    platform.judge(|_, seen, _| {
+        if seen.path.ends_with("/exec") {
+            Verdict::Lose
+        } else {
+            Verdict::Serve
+        }
+    });
+    run.fly()
+        .beside(&found, &["--invite"])
+        .expect_err("a lost answer");
+    assert_eq!(platform.count("POST", "/exec"), 1);
+}
+
+#[test]
+fn nothing_runs_beside_one_that_is_stopped_or_gone() {
+    let platform = Platform::start();
+    let run = Run::new(&platform);
+    let found = launched(&run);
+    platform
+        .state()
+        .apps
+        .get_mut(&found.name)
+        .expect("an app")
+        .machines[0]["state"] = json!("stopped");
+    let failure = run.fly().beside(&found, &["--check"]).expect_err("stopped");
+    assert!(
+        failure.sentence.contains("is stopped") && failure.sentence.contains("--setup fly"),
+        "{failure}"
+    );
+    platform
+        .state()
+        .apps
+        .get_mut(&found.name)
+        .expect("an app")
+        .machines
+        .clear();
+    let failure = run.fly().beside(&found, &["--check"]).expect_err("gone");
+    assert!(failure.sentence.contains("has no satellite"), "{failure}");
+    assert_eq!(platform.count("POST", "/exec"), 0);
+}
+
+#[test]
+fn the_end_is_waited_for() {
+    let platform = Platform::start();
+    let run = Run::new(&platform);
+    let found = launched(&run);
+    platform.state().lasting = 5;
+    run.fly()
+        .destroy(&found, &mut Person::default())
+        .expect("an end");
+    assert!(platform.state().apps.is_empty());
+    assert_eq!(
+        run.fly().find(&mut Person::default()).expect("an answer"),
+        None
+    );
+    run.fly()
+        .destroy(&found, &mut Person::default())
+        .expect("gone already");
+}
+
+#[test]
+fn what_is_left_is_told() {
+    let platform = Platform::start();
+    let run = Run::new(&platform);
+    let found = launched(&run);
+    platform.state().lasting = 1000;
+    let failure = run
+        .fly()
+        .destroy(&found, &mut Person::default())
+        .expect_err("it stays");
+    assert!(failure.sentence.contains(&found.name), "{failure}");
+    platform.judge(|_, seen, _| {
+        let refused = seen.method == "DELETE";
+        if refused {
+            Verdict::Answer(403, json!({ "error": "not yours" }))
+        } else {
+            Verdict::Serve
+        }
+    });
+    let failure = run
+        .fly()
+        .destroy(&found, &mut Person::default())
+        .expect_err("refused");
+    assert!(failure.sentence.contains("not yours"), "{failure}");
+}
+
+#[test]
+fn an_app_without_addresses_is_told_of() {
+    let platform = Platform::start();
+    let run = Run::new(&platform);
+    let found = launched(&run);
+    let shared =
+        json!([{ "ip": "66.241.1.1", "shared": true }, { "ip": "fdaa:0:1::3", "shared": false }]);
+    platform
+        .state()
+        .apps
+        .get_mut(&found.name)
+        .expect("an app")
+        .ips = shared.as_array().expect("a list").clone();
+    let failure = run.fly().endpoint(&found).expect_err("none that is of use");
+    assert!(failure.sentence.contains("no public address"), "{failure}");
+    assert_eq!(found.state, State::Running);
+}
+
+#[test]
+fn a_launch_that_is_ended_at_once_is_not_waited_for_as_if_it_came() {
+    let platform = Platform::start();
+    let run = Run::new(&platform);
+    let mut fly = run.fly();
+    let found = fly
+        .launch(&plan(), None, &mut Person::default())
+        .expect("a launch");
+    fly.destroy(&found, &mut Person::default()).expect("an end");
+    assert!(run.sleeps.borrow().is_empty());
+}

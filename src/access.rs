@@ -9,16 +9,12 @@ pub mod join;
 pub(crate) mod renewal;
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use skypipe_protocol::secret::Secret;
 use skypipe_protocol::seed::Pair;
 use skypipe_protocol::token::Token;
 use skypipe_protocol::{KeyInfo, NewKeyring, OwnKey, Phrase, PublicKey, Reply, Rights};
-use skypipe_satellite::randomness;
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 use crate::config::{self, Place};
 use crate::conversation::inquire;
@@ -27,18 +23,7 @@ use crate::crypto::{Identity, Keyring, sealed_keyring};
 use crate::exit::{DONE, Failure, UNREACHABLE};
 use crate::report::hint;
 use crate::session::{Question, Timeouts};
-
-/// 32 fresh random bytes.
-///
-/// # Panics
-///
-/// When the system gives no randomness, without which nothing here is safe.
-#[must_use]
-pub fn random() -> Secret {
-    let mut bytes = Zeroizing::new([0; 32]);
-    randomness::fill(&mut *bytes).expect("the system gave randomness at the start");
-    Secret::from(bytes)
-}
+use crate::system::random;
 
 /// The satellite's list of authorized keys.
 pub(crate) struct Listed {
@@ -240,11 +225,4 @@ fn share(keyring: &Keyring, rights: Rights) -> Keyring {
         Rights { read: true, .. } => keyring.for_reader(),
         Rights { .. } => keyring.for_writer(),
     }
-}
-
-/// The wall-clock time, in seconds since 1970 (UTC).
-#[must_use]
-pub fn wall() -> u64 {
-    let time = SystemTime::now().duration_since(UNIX_EPOCH);
-    time.unwrap_or_default().as_secs()
 }

@@ -11,7 +11,6 @@ use skypipe_protocol::token::Token;
 use skypipe_protocol::{PipeInfo, Reply, Status};
 use skypipe_satellite::{has_logs, randomness};
 
-use crate::access;
 use crate::config::{self, PROGRAM, Place};
 use crate::crypto::Identity;
 use crate::exit::{DONE, Failure, UNREACHABLE};
@@ -24,6 +23,7 @@ use crate::provision::finding::Finding;
 use crate::provision::record::{self, Deployed};
 use crate::report::{hint, notice, words};
 use crate::session::{Config, Job, Question, Timeouts};
+use crate::system;
 
 /// The result of a question.
 pub(crate) struct Inquiry {
@@ -101,7 +101,7 @@ pub(crate) fn converse(
         program: PROGRAM.to_owned(),
         endpoint: place.to_string(),
         identity,
-        wall: access::wall(),
+        wall: system::unix_time(),
     };
     let route: Arc<dyn Route> = match place {
         Place::Remote(endpoint) => {
@@ -146,7 +146,7 @@ fn identity(place: &Place) -> Result<Option<Identity>, Failure> {
     let Place::Invited(_, token) = place else {
         return Ok(None);
     };
-    if token.expires.is_some_and(|end| end <= access::wall()) {
+    if token.expires.is_some_and(|end| end <= system::unix_time()) {
         return Err(Failure {
             code: UNREACHABLE,
             sentence: format!(
@@ -154,7 +154,7 @@ fn identity(place: &Place) -> Result<Option<Identity>, Failure> {
             ),
         });
     }
-    Ok(Some(Identity::new(token, access::random)))
+    Ok(Some(Identity::new(token, system::random)))
 }
 
 /// Whether this machine's satellite has left something on disk, which it knows of when it runs again.

@@ -13,6 +13,7 @@ pub mod crypto;
 pub mod descriptors;
 pub mod direction;
 pub mod exit;
+mod joined;
 pub mod link;
 pub mod local;
 pub mod names;
@@ -22,6 +23,7 @@ mod prompt;
 pub mod provision;
 pub mod report;
 pub mod session;
+mod system;
 
 use std::env;
 use std::process::ExitCode;

@@ -13,12 +13,13 @@ use skypipe_protocol::public_keys::PublicKeys;
 use skypipe_protocol::text::json;
 use skypipe_protocol::{KeyInfo, MAX_KEY_NAME, NewKey, PublicKey, Reply};
 
-use super::{Member, wall};
+use super::Member;
 use crate::cli::Invite;
 use crate::config::PROGRAM;
 use crate::exit::{DONE, Failure};
 use crate::output;
 use crate::session::Question;
+use crate::system::unix_time;
 
 /// The most names that are tried for one machine.
 const MAX_NAMES: usize = 1000;
@@ -74,7 +75,7 @@ fn tell(member: &Member, name: Option<String>) -> Result<u8, Failure> {
 }
 
 fn name_of(keys: &[KeyInfo], public_keys: PublicKeys) -> Option<String> {
-    let is_good = |key: &&KeyInfo| key.expires.is_none_or(|end| end > wall());
+    let is_good = |key: &&KeyInfo| key.expires.is_none_or(|end| end > unix_time());
     let key = keys
         .iter()
         .filter(is_good)
@@ -112,7 +113,7 @@ fn invited(
         encryption: public_keys.encryption,
         rights: invite.rights,
         pipes: invite.pipes.clone(),
-        expires: expires.map(|span| wall().saturating_add(span.as_secs())),
+        expires: expires.map(|span| unix_time().saturating_add(span.as_secs())),
         quota: invite.quota,
         epoch: 0,
         sealed_keyring: None,

@@ -5,19 +5,16 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use skypipe_protocol::token::{Kind, Token};
+use skypipe_protocol::token::Kind;
 use skypipe_protocol::{OwnKey, Reply};
 use zeroize::Zeroizing;
 
 use super::{Member, new_keyring};
-use crate::config::{self};
 use crate::crypto::attestation::Claim;
 use crate::crypto::phrase::Phrase;
 use crate::crypto::sealed_keyring;
 use crate::crypto::wrapping::Wrapped;
 use crate::exit::Failure;
-use crate::private_file;
-use crate::provision::record::{self};
 use crate::report::words;
 use crate::session::Question;
 
@@ -65,22 +62,6 @@ pub(crate) fn come_in(member: &mut Member, ask: &mut Ask<'_>) -> Result<OwnKey, 
         member.keyring(&own)?;
     }
     Ok(own)
-}
-
-/// Stores the invitation where every later use finds it.
-pub(crate) fn keep(token: &Token) -> Result<(), Failure> {
-    let path = config::joined()?;
-    private_file::replace(&path, token.encode().as_bytes())
-        .map_err(|error| Failure::failed(format!("{}: {}", path.display(), words(&error))))
-}
-
-/// Removes the stored invitation, so that this machine uses its own satellite again. Returns whether there
-/// was one.
-pub(crate) fn forget() -> Result<bool, Failure> {
-    record::forget()?;
-    let path = config::joined()?;
-    private_file::remove(&path)
-        .map_err(|error| Failure::failed(format!("{}: {}", path.display(), words(&error))))
 }
 
 /// Opens with the phrase what the satellite stores for it, and stores a sealed keyring for this machine.

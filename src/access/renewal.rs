@@ -15,13 +15,14 @@ use skypipe_satellite::randomness;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Listed, Member, new_keyring, random, seal_for_phrase, wall};
+use super::{Listed, Member, new_keyring, seal_for_phrase};
 use crate::crypto::Keyring;
 use crate::crypto::attestation::Claim;
 use crate::exit::Failure;
 use crate::prompt::confirm;
 use crate::report::notice;
 use crate::session::Question;
+use crate::system::{random, unix_time};
 
 /// By how many generations the satellite may be ahead of this machine. Each one is an interrupted renewal.
 /// A number far away would use up the numbers for later renewals.
@@ -229,7 +230,7 @@ impl Renewal<'_> {
 
 /// Whether a key has expired, by this machine's clock.
 fn has_expired(key: &KeyInfo) -> bool {
-    key.expires.is_some_and(|end| end <= wall())
+    key.expires.is_some_and(|end| end <= unix_time())
 }
 
 /// Managers first, then readers, then writers.

@@ -7,7 +7,7 @@ use skypipe_protocol::seed::Seed;
 use skypipe_protocol::token::{Kind, Token};
 use skypipe_protocol::{NewKey, NewKeyring, OwnKey, PublicKey, Reply};
 
-use crate::access::{Member, enroll, new_keyring, random, wall};
+use crate::access::{Member, enroll, new_keyring};
 use crate::cli::Invite;
 use crate::crypto::Fault;
 use crate::crypto::attestation::Claim;
@@ -15,6 +15,7 @@ use crate::exit::{DONE, Failure};
 use crate::output;
 use crate::report::{hint, notice};
 use crate::session::Question;
+use crate::system::{random, unix_time};
 
 /// Prints an invitation, and returns the exit code.
 ///
@@ -32,7 +33,7 @@ pub fn invite(invite: &Invite) -> Result<u8, Failure> {
     let encryption = PublicKey(seed.encryption().public);
     let expires = invite
         .expires
-        .map(|span| wall().saturating_add(span.as_secs()));
+        .map(|span| unix_time().saturating_add(span.as_secs()));
     let mut claim = Claim {
         name: &invite.name,
         encryption,

@@ -7,9 +7,10 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use crate::access::Member;
-use crate::access::join::{MAX_TEXT, come_in, keep};
+use crate::access::join::{MAX_TEXT, come_in};
 use crate::config::{self, Place};
 use crate::exit::{DONE, Failure};
+use crate::joined::keep;
 use crate::prompt::prompt;
 use crate::provision::record;
 use crate::report::{notice, words};

@@ -1,9 +1,9 @@
 //! `--leave`: forgets the satellite that was joined, and revokes this machine's key there.
 
 use crate::access::Member;
-use crate::access::join::forget;
 use crate::config::{self, Place};
 use crate::exit::{DONE, Failure};
+use crate::joined::forget;
 use crate::provision::record::{self, Deployed};
 use crate::report::notice;
 use crate::session::Question;

@@ -4,13 +4,14 @@ use skypipe_protocol::PublicKey;
 use skypipe_protocol::seed::Seed;
 use skypipe_satellite::randomness;
 
-use crate::access::{Member, random, seal_for_phrase};
+use crate::access::{Member, seal_for_phrase};
 use crate::crypto::phrase::Phrase;
 use crate::crypto::wrapping::Wrapped;
 use crate::exit::{DONE, Failure};
 use crate::output;
 use crate::report::notice;
 use crate::session::Question;
+use crate::system::random;
 
 /// Makes a phrase that replaces the previous one, prints it, and returns the exit code.
 ///

@@ -17,9 +17,9 @@ use skypipe_protocol::token::Token;
 use super::record::Deployed;
 use super::target::Target;
 use super::{Found, State};
-use crate::access::join;
 use crate::cli::Deploy;
 use crate::config::{self, Endpoint, Place};
+use crate::joined;
 use crate::link::route::{Keys, Route, Tcp, Way};
 
 /// The shortest time between two queries to the platform.
@@ -146,7 +146,7 @@ impl Known {
             Ok(Some(Place::Invited(_, joined))) if joined.seed == token.seed);
         if is_ours {
             // If saving fails, the next use queries the platform again.
-            let _ = join::keep(&token);
+            let _ = joined::keep(&token);
         }
     }
 }

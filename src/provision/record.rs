@@ -20,9 +20,9 @@ use skypipe_protocol::seed::Seed;
 use zeroize::Zeroizing;
 
 use super::Found;
-use crate::access::random;
 use crate::exit::Failure;
 use crate::report::words;
+use crate::system::random;
 use crate::{config, private_file};
 
 /// The longest file of either kind, in bytes.

@@ -11,11 +11,11 @@ use super::record::{self, Deployed, Turn};
 use super::talk::Console;
 use super::target::Target;
 use super::{Found, Talk};
-use crate::access::join;
 use crate::cli::Reset;
 use crate::config::{self, Place};
 use crate::conversation::inquire;
 use crate::exit::Failure;
+use crate::joined;
 use crate::session::{Question, Timeouts};
 
 /// Destroys the satellite at a target, or the one that this machine deployed, and returns the exit
@@ -94,7 +94,7 @@ fn forget_gone(known: &Deployed, talk: &mut Console) -> Result<(), Failure> {
 
 /// Makes this machine use its own satellite again.
 fn forget(ours: &Deployed, talk: &mut Console) -> Result<(), Failure> {
-    join::forget()?;
+    joined::forget()?;
     record::forget_seed(&ours.target)?;
     talk.say("the satellite is gone, and this machine uses its own again");
     talk.finish("gone", json!({"target": ours.target, "name": ours.name}));

@@ -18,6 +18,7 @@ use crate::access::join::NotIn;
 use crate::access::{Member, join};
 use crate::config::{self, Place};
 use crate::exit::Failure;
+use crate::joined;
 use crate::provision::record::{self, Deployed};
 use crate::provision::target::Target;
 use crate::provision::{Found, Provider, Talk};
@@ -109,7 +110,7 @@ pub(super) fn let_in(
         name: found.name.clone(),
         founder: found.founder.clone(),
     })?;
-    join::keep(&member.token)?;
+    joined::keep(&member.token)?;
     let version = told.program.rsplit(' ').next().unwrap_or_default();
     Ok(Ready {
         place: member.place,

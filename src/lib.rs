@@ -23,7 +23,7 @@ mod prompt;
 pub mod provision;
 pub mod report;
 pub mod session;
-mod system;
+pub mod system;
 
 use std::env;
 use std::process::ExitCode;

@@ -187,7 +187,7 @@ fn a_renewal_that_was_broken_off_is_gone_on_with() {
     let keyring = keyring.expect("the founder manages");
     let managing = founder.seed.managing();
     let to = founder.seed.encryption().public;
-    let sealed_keyring = sealed_keyring::seal(&keyring, &to, &managing, &skypipe::access::random());
+    let sealed_keyring = sealed_keyring::seal(&keyring, &to, &managing, &skypipe::system::random());
     let raw = Raw::at(&There::of(&founder), &founder.seed);
     let kept = raw.answer(&Request::Keyring(NewKeyring {
         name: "first".to_owned(),
@@ -374,7 +374,7 @@ fn nothing_of_the_old_machine_opens_what_was_written_after() {
     let old = keyring_of(&token);
     revoke(&laptop, "tv");
     // The revoked key's data says nothing of the newer key, and opens nothing newer.
-    let identity = Identity::new(&tv, skypipe::access::random);
+    let identity = Identity::new(&tv, skypipe::system::random);
     let keyring = identity.keyring(Some(&old)).expect("it was good");
     assert_eq!(keyring.newest().number, 0);
     let managing = tv.managing().expect("it names the managing key");

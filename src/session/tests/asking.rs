@@ -5,6 +5,7 @@ use std::time::Duration;
 use skypipe_protocol::{Code, MAX_NAME, MAX_PAGE, Outcome, PipeInfo, Reply, Request, Status};
 use uuid::Uuid;
 
+use super::sealed::welcome;
 use super::talk::{BEAT, asker};
 use crate::session::Question;
 
@@ -196,4 +197,14 @@ fn a_connection_that_breaks_before_the_question_is_made_again() {
     assert_eq!(talk.said(), "hello");
     talk.welcome();
     assert_eq!(talk.said(), "status");
+}
+
+#[test]
+fn the_own_key_is_what_the_welcome_says() {
+    let mut talk = asker(Question::Own);
+    welcome(&mut talk, None);
+    assert!(
+        matches!(&talk.answers[..], [Reply::Welcome { key: Some(key), .. }] if key.name == "first")
+    );
+    assert_eq!(talk.exit, Some(0));
 }

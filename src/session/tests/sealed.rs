@@ -13,7 +13,7 @@ use skypipe_protocol::{
 };
 use uuid::Uuid;
 
-use super::talk::{A, B, OWN, Talk, asker, write_job};
+use super::talk::{A, B, OWN, Talk, write_job};
 use crate::crypto::seal::{MOST_PLAIN, Opener, Order, Sealer, Suite, sealed_len};
 use crate::crypto::{Identity, Keyring, sealed_keyring};
 use crate::session::{Compression, Input, Job, Question};
@@ -62,7 +62,7 @@ fn renewed(times: u8) -> (Keyring, Bytes) {
     (keyring, sealed_keyring.expect("the key is good").into())
 }
 
-fn welcome(talk: &mut Talk, sealed_keyring: Option<Bytes>) {
+pub(super) fn welcome(talk: &mut Talk, sealed_keyring: Option<Bytes>) {
     welcome_with(talk, sealed_keyring, MAX_CHUNK as u64);
 }
 
@@ -807,14 +807,4 @@ fn who_is_refused_exits_at_once() {
     let mut talk = writer(ENOUGH);
     talk.refuse(Code::Denied, None);
     assert_eq!(talk.exit, Some(1));
-}
-
-#[test]
-fn the_own_key_is_what_the_welcome_says() {
-    let mut talk = asker(Question::Own);
-    welcome(&mut talk, None);
-    assert!(
-        matches!(&talk.answers[..], [Reply::Welcome { key: Some(key), .. }] if key.name == "first")
-    );
-    assert_eq!(talk.exit, Some(0));
 }

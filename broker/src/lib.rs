@@ -7,6 +7,7 @@
 pub mod borrowing;
 pub mod broker;
 pub mod frame;
+pub mod interface;
 pub mod keys;
 pub mod pipe;
 pub mod protocol;
@@ -14,3 +15,4 @@ pub mod server;
 pub mod store;
 pub mod text;
 pub mod tls;
+mod v01;

@@ -3,21 +3,21 @@
 
 use super::listener::{Cursor, Listener, Rank, Sent, SentWhat};
 use super::schedule::{note_line, send_ended};
-use super::{Effects, Ended, Item, ListenerKey, Pipe};
+use super::{Context, Ended, Item, ListenerKey, Pipe};
 use crate::protocol::cost;
-use crate::store::{Chunk, StreamKey};
+use crate::store::{Chunk, Store, StreamKey};
 
 /// The maximum backlog of one tap, in bytes of cost: enough for a few full chunks.
 const TAP_ROOM: u64 = 4 << 20;
 
 impl Pipe {
     /// Shows a new chunk to a tap. If the tap is too far behind, the chunk counts as missed (rule 9).
-    pub(super) fn show_tap(
+    pub(super) fn show_tap<S: Store>(
         &mut self,
         key: ListenerKey,
         stream: StreamKey,
         chunk: &Chunk,
-        effects: &mut Effects,
+        ctx: &mut Context<'_, S>,
     ) {
         let Some(listener) = self.listeners.get_mut(&key) else {
             return;
@@ -29,9 +29,9 @@ impl Pipe {
         let Some(tap) = cursor.tap.as_mut().filter(|_| cursor.limit.is_none()) else {
             return;
         };
-        let fits = effects.taps + price <= effects.taps_limit;
+        let fits = ctx.totals.taps + price <= ctx.totals.taps_limit;
         if fits && listener.held + price <= TAP_ROOM {
-            effects.taps += price;
+            ctx.totals.taps += price;
             listener.held += price;
             tap.chunks
                 .push_back((chunk.clone(), std::mem::take(&mut tap.missed)));

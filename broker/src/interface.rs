@@ -76,7 +76,7 @@ pub enum Output {
     /// Write the keys to disk and sync them, replacing the old file atomically. Report [`Input::KeysSaved`]
     /// before any other event.
     SaveKeys(Bytes),
-    /// Change the number of bytes that a connection may send in frames of more than [`super::FREE_FRAME`] bytes. A
+    /// Change the number of bytes that a connection may send in frames of more than [`crate::broker::FREE_FRAME`] bytes. A
     /// negative amount takes credit back. Each frame costs [`crate::protocol::cost`]. The loop passes in a frame
     /// beyond the credit as an empty frame. Ignored for a connection that is gone.
     Credit {

@@ -538,6 +538,12 @@ impl<S: Store> Broker<S> {
                 key: None,
             };
             match step {
+                Step::Ask(Request::Open(open)) => {
+                    let stream = open.stream;
+                    self.open(from, open);
+                    // Its protocol has no credit.
+                    self.streams.disconnect(&mut self.base, stream);
+                }
                 Step::Ask(request) => self.obey(from, request, None),
                 Step::Push { stream, payload } => {
                     let len = payload.len();
@@ -660,12 +666,12 @@ impl<S: Store> Broker<S> {
             }
             match self.base.out.next()? {
                 Outgoing::Other(output) => return Some(output),
-                Outgoing::Reply(peer, reply, payload) if self.v01.knows(&peer) => {
+                Outgoing::Reply(peer, reply, payload) => {
+                    if !self.v01.takes(&peer, &reply) {
+                        return Some(encoded(peer, &reply, payload));
+                    }
                     self.v01.reply(&peer, reply, payload);
                     self.settle();
-                }
-                Outgoing::Reply(peer, reply, payload) => {
-                    return Some(encoded(peer, &reply, payload));
                 }
             }
         }

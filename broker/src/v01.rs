@@ -242,6 +242,13 @@ impl V01 {
 
 /// What peers are sent.
 impl V01 {
+    /// Whether a reply is for a v0.1 peer. An error about nothing answers a message of SKYPIPE/1, and goes
+    /// out as it is.
+    #[must_use]
+    pub fn takes(&self, peer: &Peer, reply: &Reply) -> bool {
+        self.knows(peer) && !matches!(reply, Reply::Error { about: None, .. })
+    }
+
     /// Takes in what the broker tells a peer.
     pub fn reply(&mut self, peer: &Peer, reply: Reply, payload: Option<Bytes>) {
         match reply {

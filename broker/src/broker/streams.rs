@@ -365,7 +365,8 @@ impl Streams {
         base.run(&place.pipe, |pipe, ctx| pipe.cut_short(key, at, why, ctx));
     }
 
-    /// Takes credit back from a writer whose connection carries no more data.
+    /// Takes credit back from a writer whose connection carries no more data, or whose protocol has no
+    /// credit. It is given no more until it resumes.
     pub fn disconnect<S: Store>(&mut self, base: &mut Base<S>, stream: Uuid) {
         if let Some(writer) = self.writers.get_mut(&stream) {
             withdraw(writer, base);

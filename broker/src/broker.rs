@@ -34,6 +34,8 @@ mod access;
 mod base;
 mod budget;
 mod durability;
+mod edge;
+mod handshake;
 mod outbox;
 mod peers;
 mod pipes;
@@ -52,7 +54,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use self::access::{Validity, farewell};
 use self::base::Base;
 pub use self::budget::inflow::FREE_FRAME;
 use self::budget::shares::SHARE;
@@ -65,15 +66,11 @@ use self::streams::Streams;
 use self::subscriptions::Subscriptions;
 pub use crate::interface::{Input, Output, Peer, Settings};
 use crate::keys::{KeyId, KeyRegistry};
-pub use crate::pipe::Now;
 use crate::pipe::Effect;
-use crate::protocol::{
-    Code, Hello, Holds, Limits, Listen, MAGIC, MAX_CHUNK, Open, REVISION, Reply, Request,
-    decode, v01,
-};
+pub use crate::pipe::Now;
+use crate::protocol::{Code, Holds, Listen, MAGIC, Open, Reply, Request, decode, v01};
 use crate::store::Store;
-use crate::text;
-use crate::v01::{Step, V01};
+use crate::v01::V01;
 
 /// The upper half of the UUIDs that the broker makes itself, for v0.1 peers and for a waiting `--eof`, which
 /// bring no UUID. Clients may not use such UUIDs. The bytes spell "skypipe0".
@@ -171,7 +168,9 @@ impl<S: Store> Broker<S> {
                 self.base.inflow.settle(&peer, &frames);
             }
             Input::Disconnected { peer } => self.disconnected(&peer),
-            Input::Congested { peer } if self.v01.knows(&peer) => self.v01.congested(peer, self.base.now),
+            Input::Congested { peer } if self.v01.knows(&peer) => {
+                self.v01.congested(peer, self.base.now);
+            }
             // Credit keeps the queues of clients far from full, so a client whose queue is full does not read
             // what it asked for and counts as gone.
             Input::Congested { peer } => {
@@ -241,7 +240,7 @@ impl<S: Store> Broker<S> {
             return self.refuse(peer, Code::Malformed, message);
         }
         if let Request::Hello(hello) = request {
-            return self.hello(peer, key, hello);
+            return self.hello(peer, key, &hello);
         }
         let heard = self.base.peers.heard(peer, self.base.now);
         let Some(client) = heard.filter(|_| !self.v01.knows(peer)) else {
@@ -291,8 +290,7 @@ impl<S: Store> Broker<S> {
     }
 
     fn open(&mut self, from: Sender<'_>, open: Open) {
-        let is_used = self.is_reserved_from(open.stream, from)
-            || self.subscriptions.knows(open.stream);
+        let is_used = is_reserved_from(open.stream, from) || self.subscriptions.knows(open.stream);
         let needs_room = self.streams.may_begin(open.stream);
         let room = if needs_room {
             self.room_for(from.client, Kind::Streams, &open.pipe)
@@ -304,7 +302,7 @@ impl<S: Store> Broker<S> {
 
     fn listen(&mut self, from: Sender<'_>, listen: Listen) {
         let listener = listen.listener;
-        let is_used = self.is_reserved_from(listener, from) || self.streams.knows(listener);
+        let is_used = is_reserved_from(listener, from) || self.streams.knows(listener);
         let room = if self.subscriptions.knows(listener) {
             Ok(())
         } else {
@@ -324,240 +322,8 @@ impl<S: Store> Broker<S> {
         queries::eof(&mut self.base, from, pipe, order, room);
     }
 
-    /// Whether only the broker makes such UUIDs. It does so for clients with such a UUID.
-    fn is_reserved_from(&self, id: Uuid, from: Sender<'_>) -> bool {
-        is_reserved(id) && !is_reserved(from.client)
-    }
-
     fn refuse(&mut self, peer: &Peer, code: Code, message: &str) {
         self.base.out.refuse(peer, code, message, None);
-    }
-}
-
-/// The handshake and keys.
-impl<S: Store> Broker<S> {
-    fn hello(&mut self, peer: &Peer, key: Option<KeyId>, hello: Hello) {
-        let client = hello.client;
-        if let Err((code, why)) = self.may_come(key, &hello) {
-            return self.refuse(peer, code, &why);
-        }
-        let before = self.base.peers.peer(client);
-        if before.is_some_and(|before| before != peer) {
-            self.withdraw_from(client);
-        }
-        let earlier = self.base.peers.connect(client, peer, self.base.now);
-        if let Some(earlier) = earlier {
-            self.v01.forget(peer);
-            self.out_of_reach(earlier);
-        }
-        let base = &mut self.base;
-        base.peers.set_key(client, key);
-        base.access.note_use(key);
-        base.peers.schedule_check(client);
-        let welcome = Reply::Welcome {
-            satellite: base.settings.satellite,
-            revision: REVISION,
-            program: base.settings.program.clone(),
-            limits: limits(&base.settings),
-            key: base.access.own_key(key),
-        };
-        base.out.reply(peer, welcome);
-    }
-
-    /// Whether a client may come, or come back. If not, the reason.
-    fn may_come(&self, key: Option<KeyId>, hello: &Hello) -> Result<(), (Code, String)> {
-        let Hello {
-            client,
-            revision,
-            program,
-        } = hello;
-        let Base {
-            settings, peers, ..
-        } = &self.base;
-        if *revision != REVISION {
-            let message = format!(
-                "this satellite ({}) speaks revision {REVISION} of SKYPIPE/1 and {program} speaks \
-                 {revision}: upgrade the older of the two",
-                settings.program
-            );
-            return Err((Code::Revision, message));
-        }
-        if is_reserved(*client) {
-            return Err((Code::Malformed, "that UUID is reserved".to_owned()));
-        }
-        if !peers.is_its_key(*client, key) {
-            return Err((Code::Denied, "that client has another key".to_owned()));
-        }
-        if !peers.knows(*client) && peers.present() >= settings.clients {
-            let clients = text::count(settings.clients as u64, "client");
-            let message = format!("this satellite is full: it serves at most {clients} at a time");
-            return Err((Code::Limit, message));
-        }
-        if peers.is_present(*client) {
-            return Ok(());
-        }
-        self.client_may_come(key).map_err(|why| (Code::Limit, why))
-    }
-
-    /// Whether the key of a connection is still valid. If not, the client is told.
-    fn has_valid_key(&mut self, peer: &Peer, key: Option<KeyId>) -> bool {
-        let (id, why) = match self.base.access.validity(key) {
-            Validity::Valid => return true,
-            Validity::NoKey => return false,
-            Validity::Ended(id, why) => (id, why),
-        };
-        // If the key's end was noticed at the time, the client was told then.
-        if self.base.peers.at(peer).is_some() {
-            self.expel(id, why, None);
-        }
-        self.refuse(peer, Code::Denied, &farewell(why));
-        false
-    }
-
-    fn keys_saved(&mut self, saved: Result<(), String>) {
-        let base = &mut self.base;
-        if let Err(why) = saved {
-            return base.access.not_saved(&why, &mut base.out);
-        }
-        let (news, answers) = base.access.saved();
-        for news in news {
-            for client in base.peers.with_key(news.holder) {
-                if base.peers.peer(client) != Some(&news.from) {
-                    let sealed_keyring = news.sealed_keyring.clone();
-                    base.tell(client, Reply::Keyring { sealed_keyring });
-                }
-            }
-        }
-        for (peer, reply) in answers {
-            base.out.reply(&peer, reply);
-        }
-    }
-
-    fn revoke(&mut self, from: Sender<'_>, name: &str, discard: bool) {
-        let base = &mut self.base;
-        // A client that revokes its own key, without the right to manage, must not discard data that others
-        // are to get.
-        let discard = discard && base.access.has_manage(from.key);
-        let revoked = base.access.revoke(from.peer, name, &mut base.out);
-        let Some(revoked) = revoked else {
-            return;
-        };
-        if revoked.is_new {
-            self.expel(revoked.key, "its key was revoked", Some(from.peer));
-        }
-        self.let_go_of(revoked.key, discard);
-    }
-
-    /// Forgets everything that the clients of a revoked key could come back for. With `discard`, also drops
-    /// streams written with the key that nobody takes.
-    fn let_go_of(&mut self, key: KeyId, discard: bool) {
-        let base = &mut self.base;
-        for id in base.shares.things_of(key) {
-            match self.subscriptions.client_of(id) {
-                Some(client) => self.subscriptions.leave(base, client, id),
-                None => self.streams.cut(base, id, "its key was revoked"),
-            }
-        }
-        // What follows from that may end some of the streams.
-        self.settle();
-        if !discard {
-            return;
-        }
-        for stream in self.base.shares.written_by(key) {
-            if let Some(place) = self.base.pipes.place(stream).cloned() {
-                self.base
-                    .run(&place.pipe, |pipe, ctx| pipe.discard_one(stream, ctx));
-            }
-        }
-    }
-
-    /// Ends everything that the clients of a key have here, except for the client at `asker`. That client
-    /// still gets its answer and is refused with its next command.
-    fn expel(&mut self, key: KeyId, why: &str, asker: Option<&Peer>) {
-        for client in self.base.peers.with_key(key) {
-            let peer = self.base.peers.peer(client).cloned();
-            if asker.is_some() && peer.as_ref() == asker {
-                continue;
-            }
-            if let Some(peer) = peer {
-                self.refuse(&peer, Code::Denied, &farewell(why));
-            }
-            self.forget(client, why);
-        }
-    }
-}
-
-/// Peers of the original protocol.
-impl<S: Store> Broker<S> {
-    fn v01_message(&mut self, peer: &Peer, frames: &[Bytes]) {
-        if let Some(command) = V01::command(frames)
-            && self.v01_client(peer).is_some()
-        {
-            let id = self.new_id();
-            let payload = frames.last().cloned().unwrap_or_default();
-            self.v01.obey(peer, command, payload, id);
-        }
-    }
-
-    fn v01_oversent(&mut self, peer: &Peer, frames: &[Bytes]) {
-        if let Some(v01::Command::Data { pipe }) = V01::command(frames)
-            && self.v01_client(peer).is_some()
-        {
-            self.v01.oversent(peer, pipe);
-        }
-    }
-
-    /// The client that stands for a v0.1 peer. It is created at the peer's first message. None if there is no
-    /// room for the peer, or it speaks SKYPIPE/1, or the satellite has keys: the protocol has neither
-    /// permissions nor encryption.
-    fn v01_client(&mut self, peer: &Peer) -> Option<Uuid> {
-        if let Some(client) = self.base.peers.heard(peer, self.base.now) {
-            return self.v01.knows(peer).then_some(client);
-        }
-        let is_full = self.base.peers.present() >= self.base.settings.clients;
-        if self.base.access.has_keys() || is_full || !self.v01.has_room() {
-            return None;
-        }
-        let id = self.new_id();
-        self.base.peers.connect(id, peer, self.base.now);
-        self.base.peers.bind_to_connection(id);
-        self.base.inflow.let_all_in(peer);
-        self.v01.add(peer);
-        Some(id)
-    }
-
-    /// Does what v0.1 peers ask.
-    fn obey_v01(&mut self) {
-        while let Some((peer, step)) = self.v01.next_step() {
-            let Some(client) = self.base.peers.at(&peer) else {
-                continue;
-            };
-            let from = Sender {
-                peer: &peer,
-                client,
-                key: None,
-            };
-            match step {
-                Step::Ask(Request::Open(open)) => {
-                    let stream = open.stream;
-                    self.open(from, open);
-                    // Its protocol has no credit.
-                    self.streams.disconnect(&mut self.base, stream);
-                }
-                Step::Ask(request) => self.obey(from, request, None),
-                Step::Push { stream, payload } => {
-                    let len = payload.len();
-                    if !self.streams.push(&mut self.base, stream, payload) {
-                        self.v01.is_full(&peer, stream, len);
-                    }
-                }
-            }
-        }
-    }
-
-    /// A UUID that nobody has used.
-    fn new_id(&mut self) -> Uuid {
-        Uuid::from_u64_pair(OLD_IDS, self.base.pipes.new_key())
     }
 }
 
@@ -636,7 +402,7 @@ impl<S: Store> Broker<S> {
     }
 
     fn next(&mut self) -> Option<Output> {
-        if let Some(keys) = self.base.access.to_save() {
+        if let Some(keys) = self.base.access.next_save() {
             return Some(Output::SaveKeys(keys));
         }
         loop {
@@ -670,7 +436,7 @@ impl<S: Store> Broker<S> {
                     if !self.v01.takes(&peer, &reply) {
                         return Some(encoded(peer, &reply, payload));
                     }
-                    self.v01.reply(&peer, reply, payload);
+                    self.v01.reply(&peer, &reply, payload);
                     self.settle();
                 }
             }
@@ -717,19 +483,12 @@ impl<S: Store> Broker<S> {
     }
 }
 
-fn limits(settings: &Settings) -> Limits {
-    let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-    let shorter = settings.writer_lost.min(settings.listener_lost);
-    Limits {
-        chunk: MAX_CHUNK as u64,
-        // A peer can send four heartbeats within the shorter timeout.
-        heartbeat_ms: ms(shorter / 4).clamp(20, 5_000),
-        writer_lost_ms: ms(settings.writer_lost),
-        listener_lost_ms: ms(settings.listener_lost),
-    }
-}
-
 /// Whether only the broker makes such UUIDs.
 fn is_reserved(id: Uuid) -> bool {
     id.as_u64_pair().0 == OLD_IDS
+}
+
+/// Whether a client may not use such a UUID. Clients with such a UUID may: the broker made both.
+fn is_reserved_from(id: Uuid, from: Sender<'_>) -> bool {
+    is_reserved(id) && !is_reserved(from.client)
 }

@@ -106,7 +106,7 @@ pub enum Effect {
     /// Bytes of a stream below this offset were released, because all its listeners confirmed them.
     Released(StreamKey, u64),
     /// A stream cannot be read back from this offset on, for this reason.
-    Damaged(StreamKey, u64, Damaged),
+    Damaged(StreamKey, u64, Box<Damaged>),
     /// A stream is over.
     Gone(StreamKey, Outcome),
     /// A listener has confirmed its end.

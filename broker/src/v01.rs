@@ -19,7 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use self::peer::{Item, V01Peer};
+use self::peer::{Item, Stream, V01Peer};
 use crate::interface::{Output, Peer};
 use crate::pipe::Now;
 use crate::protocol::v01::{self, Answer, Command};
@@ -140,9 +140,9 @@ impl V01 {
         };
         let is_end = payload.is_empty();
         let stream = match known.stream(pipe) {
-            Some(Some(stream)) => stream,
+            Some(Stream::Open { stream, .. }) => stream,
             // The stream was cut. All data up to its end still belongs to it.
-            Some(None) => {
+            Some(Stream::Cut) => {
                 if is_end {
                     known.end_stream(pipe);
                 }
@@ -250,8 +250,8 @@ impl V01 {
     }
 
     /// Takes in what the broker tells a peer.
-    pub fn reply(&mut self, peer: &Peer, reply: Reply, payload: Option<Bytes>) {
-        match reply {
+    pub fn reply(&mut self, peer: &Peer, reply: &Reply, payload: Option<Bytes>) {
+        match *reply {
             Reply::Chunk { listener, seq, .. } => {
                 let payload = payload.unwrap_or_default();
                 self.queue(peer, listener, seq, Item::Chunk(payload));
@@ -279,7 +279,11 @@ impl V01 {
             return;
         };
         if let Some(pipe) = known.pipe_of(about) {
-            self.note_cut(peer, &pipe, "this satellite has all the streams it can keep");
+            self.note_cut(
+                peer,
+                &pipe,
+                "this satellite has all the streams it can keep",
+            );
         } else {
             known.forget_listener(about);
         }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use self::keys::Unsaved;
 use crate::keys::{Key, KeyId, KeyRegistry};
-use crate::protocol::{Data, Finish, Hello, Listen, Open, Confirm, OwnKey, Request};
+use crate::protocol::{Confirm, Data, Finish, Hello, Listen, Open, OwnKey, Request};
 use crate::text;
 
 /// The permission that a command needs.

@@ -15,10 +15,10 @@ use super::budget::MemoryBudget;
 use super::budget::inflow::Inflow;
 use super::budget::shares::{SHARE, Shares};
 use super::durability::Durability;
-use crate::interface::{Peer, Settings};
 use super::outbox::Outbox;
 use super::peers::Peers;
 use super::pipes::Pipes;
+use crate::interface::{Peer, Settings};
 use crate::keys::KeyId;
 use crate::pipe::{Context, Effect, Now, Pipe};
 use crate::protocol::{self, BASE_CREDIT, Code, Holds, Reply};
@@ -77,7 +77,10 @@ impl<S: Store> Base<S> {
                 Effect::Changed(changed) => self.durability.note_changed(changed),
                 Effect::Released(stream, _) => {
                     self.recount(stream);
-                    self.effects.push_back(effect);
+                    // Where nothing is saved, everything was safe before.
+                    if self.durability.is_durable() {
+                        self.effects.push_back(effect);
+                    }
                 }
                 _ => self.effects.push_back(effect),
             }

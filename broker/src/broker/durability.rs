@@ -188,7 +188,11 @@ impl Durability {
 
     /// Moves everything that a stream has in memory to the log. Returns the freed cost, and the error if the
     /// disk had no room for all of it.
-    pub fn save<S: Store>(&mut self, stream: StreamKey, store: &mut S) -> (u64, Option<WriteError>) {
+    pub fn save<S: Store>(
+        &mut self,
+        stream: StreamKey,
+        store: &mut S,
+    ) -> (u64, Option<WriteError>) {
         let mut freed = 0;
         loop {
             match store.save(stream) {

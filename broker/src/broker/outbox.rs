@@ -29,13 +29,15 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
+    #[inline]
     pub fn reply(&mut self, peer: &Peer, reply: Reply) {
         self.send(peer, reply, None);
     }
 
+    #[inline]
     pub fn send(&mut self, peer: &Peer, reply: Reply, payload: Option<Bytes>) {
-        let outgoing = Outgoing::Reply(peer.clone(), reply, payload);
-        self.queue.push_back(outgoing);
+        self.queue
+            .push_back(Outgoing::Reply(peer.clone(), reply, payload));
     }
 
     /// Answers with an error, about a stream or a listener if one is named.
@@ -62,6 +64,7 @@ impl Outbox {
         self.queue.is_empty()
     }
 
+    #[inline]
     pub fn next(&mut self) -> Option<Outgoing> {
         self.queue.pop_front()
     }
@@ -69,10 +72,7 @@ impl Outbox {
     /// The next output that does not depend on unsaved state. Logs and shutdown do not.
     pub fn next_independent(&mut self) -> Option<Output> {
         let is_free = |outgoing: &Outgoing| {
-            matches!(
-                outgoing,
-                Outgoing::Other(Output::Log(_) | Output::Stop)
-            )
+            matches!(outgoing, Outgoing::Other(Output::Log(_) | Output::Stop))
         };
         let place = self.queue.iter().position(is_free)?;
         match self.queue.remove(place)? {

@@ -10,10 +10,10 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use self::work::{Waiting, Work};
+use super::OLD_IDS;
 use super::base::Base;
 use super::peers::Sender;
 use super::streams::Streams;
-use super::OLD_IDS;
 use crate::interface::Peer;
 use crate::keys::{Key, KeyId};
 use crate::pipe::{Now, Pipe};
@@ -131,11 +131,7 @@ fn status<S: Store>(base: &Base<S>, key: Option<KeyId>, inherited: &[String]) ->
         clients: 0,
     };
     // The rest of the status is only for keys that may manage.
-    if base
-        .access
-        .key(key)
-        .is_some_and(|key| !key.rights.manage)
-    {
+    if base.access.key(key).is_some_and(|key| !key.rights.manage) {
         return public;
     }
     let store = base.pipes.store();

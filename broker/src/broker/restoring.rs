@@ -18,8 +18,7 @@ impl<S: Store> Broker<S> {
     pub fn restore(settings: Settings, store: S, recovered: Recovered) -> Self {
         let mut broker = Self::new(settings, store);
         let base = &mut broker.base;
-        base.pipes
-            .continue_from(recovered.keys, recovered.arrivals);
+        base.pipes.continue_from(recovered.keys, recovered.arrivals);
         for note in recovered.notes {
             base.out.log(note);
         }

@@ -61,8 +61,7 @@ impl<S: Store> Broker<S> {
 
     fn has_memory_for(&self, kind: Kind, cursors: usize, manages: bool) -> bool {
         let memory = self.base.settings.memory;
-        self.census()
-            .has_memory_for(kind, cursors, manages, memory)
+        self.census().has_memory_for(kind, cursors, manages, memory)
     }
 
     fn census(&self) -> Census {

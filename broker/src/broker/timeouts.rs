@@ -30,7 +30,11 @@ impl<S: Store> Broker<S> {
 
     /// Takes credit back from all writers of a client whose connection carries no more data.
     pub(super) fn withdraw_from(&mut self, id: Uuid) {
-        let streams = self.base.peers.belongings(id).map(|its| its.streams.clone());
+        let streams = self
+            .base
+            .peers
+            .belongings(id)
+            .map(|its| its.streams.clone());
         for stream in streams.unwrap_or_default() {
             self.streams.disconnect(&mut self.base, stream);
         }

@@ -29,7 +29,12 @@ impl Pipe {
     }
 
     /// Notes that a listener has had a finished stream, if this stream has finished.
-    pub(super) fn note_had<S: Store>(&mut self, key: ListenerKey, stream: StreamKey, ctx: &mut Context<'_, S>) {
+    pub(super) fn note_had<S: Store>(
+        &mut self,
+        key: ListenerKey,
+        stream: StreamKey,
+        ctx: &mut Context<'_, S>,
+    ) {
         if !self.open.contains(&stream)
             && let Some(listener) = self.listeners.get_mut(&key)
             && !std::mem::replace(&mut listener.has_had, true)
@@ -39,7 +44,12 @@ impl Pipe {
     }
 
     /// Makes a live listener stop at the current end of each unfinished stream (`--eof`).
-    pub(super) fn limit_cursors<S: Store>(&mut self, key: ListenerKey, order: &Bytes, ctx: &mut Context<'_, S>) {
+    pub(super) fn limit_cursors<S: Store>(
+        &mut self,
+        key: ListenerKey,
+        order: &Bytes,
+        ctx: &mut Context<'_, S>,
+    ) {
         let Some(listener) = self.listeners.get_mut(&key) else {
             return;
         };

@@ -70,7 +70,12 @@ impl Pipe {
         }
     }
 
-    pub(super) fn add_tap<S: Store>(&mut self, listener: ListenerKey, key: StreamKey, ctx: &mut Context<'_, S>) {
+    pub(super) fn add_tap<S: Store>(
+        &mut self,
+        listener: ListenerKey,
+        key: StreamKey,
+        ctx: &mut Context<'_, S>,
+    ) {
         let stream = self
             .streams
             .get_mut(&key)

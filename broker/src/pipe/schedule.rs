@@ -16,9 +16,6 @@ use super::{Context, Effect, Ended, Item, ListenerKey, Next, Now, Pipe};
 use crate::protocol::{How, Mode, cost};
 use crate::store::{Store, StreamKey};
 
-/// The longest line, in bytes, that is kept whole where streams are merged (rule 13).
-const LINE_KEPT_WHOLE: u64 = 1 << 20;
-
 /// How long other streams wait for the end of a line (rule 13).
 const LINE_PATIENCE: Now = Now::from_secs(1);
 
@@ -258,7 +255,8 @@ fn read<S: Store>(
         Read::Chunk(chunk) if chunk.mark.len == len => Ok(chunk.payload),
         Read::Chunk(_) | Read::NotNow => Err(Unsent::Later),
         Read::Damaged(damaged) => {
-            ctx.effects.push(Effect::Damaged(key, at, damaged));
+            ctx.effects
+                .push(Effect::Damaged(key, at, Box::new(damaged)));
             Err(Unsent::Nothing)
         }
     }
@@ -286,7 +284,7 @@ fn send_from_store<S: Store>(
             before,
             missed: 0,
         };
-        return send_ended(listener, key, ended).ok_or(Unsent::Nothing);
+        return listener.send_ended(key, ended).ok_or(Unsent::Nothing);
     }
     let limit = cursor.limit;
     let mut mark = ctx.store.mark(key, at).ok_or(Unsent::Nothing)?;
@@ -305,7 +303,7 @@ fn send_from_store<S: Store>(
     let cursor = listener.cursors.get_mut(&key).ok_or(Unsent::Nothing)?;
     cursor.sent = mark.end();
     cursor.complete = cursor.limit == Some(cursor.sent);
-    note_line(listener, key, mark.tail);
+    listener.note_line(key, mark.tail);
     let what = SentWhat::Chunk {
         stream: key,
         id: stream.id,
@@ -322,28 +320,6 @@ fn send_from_store<S: Store>(
     };
     let cost = cost(mark.len);
     Ok((Sent { what, cost }, item))
-}
-
-pub(super) fn send_ended(
-    listener: &mut Listener,
-    key: StreamKey,
-    ended: Ended,
-) -> Option<(Sent, Item)> {
-    if !listener.has_room(0) {
-        return None;
-    }
-    listener.cursors.get_mut(&key)?.complete = true;
-    note_line(listener, key, 0);
-    let what = SentWhat::Ended {
-        stream: key,
-        ended: ended.clone(),
-    };
-    Some((Sent { what, cost: 0 }, Item::Ended(ended)))
-}
-
-/// Notes whether the output now ends inside a line of this stream.
-pub(super) fn note_line(listener: &mut Listener, key: StreamKey, tail: u64) {
-    listener.in_line = (1..=LINE_KEPT_WHOLE).contains(&tail).then_some(key);
 }
 
 /// Sends an item again that was lost with an earlier connection.

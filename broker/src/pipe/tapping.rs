@@ -2,7 +2,6 @@
 //! skips what it has no room for (rule 9).
 
 use super::listener::{Cursor, Listener, Rank, Sent, SentWhat};
-use super::schedule::{note_line, send_ended};
 use super::{Context, Ended, Item, ListenerKey, Pipe};
 use crate::protocol::cost;
 use crate::store::{Chunk, Store, StreamKey};
@@ -97,7 +96,7 @@ pub(super) fn send_to_tap(listener: &mut Listener, key: StreamKey) -> Option<(Se
     else {
         let (_, mut ended) = tap.ended.clone()?;
         ended.missed += tap.missed;
-        let sent = send_ended(listener, key, ended)?;
+        let sent = listener.send_ended(key, ended)?;
         if let Some(tap) = listener
             .cursors
             .get_mut(&key)
@@ -115,7 +114,7 @@ pub(super) fn send_to_tap(listener: &mut Listener, key: StreamKey) -> Option<(Se
     let (chunk, missed) = tap.chunks.pop_front()?;
     let id = tap.id;
     cursor.complete = cursor.limit.is_some() && tap.chunks.is_empty();
-    note_line(listener, key, chunk.mark.tail);
+    listener.note_line(key, chunk.mark.tail);
     let own = Some(chunk.payload.clone());
     let what = SentWhat::Chunk {
         stream: key,

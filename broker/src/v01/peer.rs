@@ -11,7 +11,7 @@ use crate::protocol::{Confirm, MAX_CHUNK, Request, cost};
 
 /// A peer's stream in a pipe.
 #[derive(Debug, Clone, Copy)]
-enum Stream {
+pub(super) enum Stream {
     /// The stream is open, and so many bytes of it were pushed.
     Open { stream: Uuid, len: u64 },
     /// The stream was cut, and its end has not arrived.
@@ -21,7 +21,7 @@ enum Stream {
 /// A peer's listener in a pipe.
 #[derive(Debug)]
 struct Listener {
-    listener: Uuid,
+    id: Uuid,
     /// The peer's own spelling of the pipe's name.
     spelled: String,
     /// The cost of everything that the peer has taken.
@@ -62,12 +62,9 @@ pub(super) struct V01Peer {
 
 /// Streams.
 impl V01Peer {
-    /// The stream in a pipe, if there is one. A stream that was cut has no UUID.
-    pub fn stream(&self, pipe: &str) -> Option<Option<Uuid>> {
-        self.streams.get(pipe).map(|it| match it {
-            Stream::Open { stream, .. } => Some(*stream),
-            Stream::Cut => None,
-        })
+    /// The stream in a pipe, if there is one.
+    pub fn stream(&self, pipe: &str) -> Option<Stream> {
+        self.streams.get(pipe).copied()
     }
 
     pub fn streams(&self) -> usize {
@@ -127,7 +124,7 @@ impl V01Peer {
 
     pub fn add_listener(&mut self, pipe: &Arc<str>, listener: Uuid, spelled: String) {
         let listener = Listener {
-            listener,
+            id: listener,
             spelled,
             taken: 0,
         };
@@ -137,7 +134,7 @@ impl V01Peer {
     /// Forgets the listener in a pipe, and what waits for it. Returns the listener, and whether one of its
     /// items was being sent.
     pub fn drop_listener(&mut self, pipe: &str) -> Option<(Uuid, bool)> {
-        let Listener { listener, .. } = self.listeners.remove(pipe)?;
+        let Listener { id: listener, .. } = self.listeners.remove(pipe)?;
         let first = self.queue.front();
         let was_sending = self.is_out && first.is_some_and(|it| it.listener == listener);
         if was_sending {
@@ -148,12 +145,12 @@ impl V01Peer {
     }
 
     pub fn forget_listener(&mut self, listener: Uuid) {
-        self.listeners.retain(|_, it| it.listener != listener);
+        self.listeners.retain(|_, it| it.id != listener);
     }
 
     fn listener(&mut self, listener: Uuid) -> Option<&mut Listener> {
         let mut listeners = self.listeners.values_mut();
-        listeners.find(|it| it.listener == listener)
+        listeners.find(|it| it.id == listener)
     }
 }
 

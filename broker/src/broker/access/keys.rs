@@ -78,7 +78,13 @@ impl Access {
         }
     }
 
-    pub fn set_phrase(&mut self, peer: &Peer, epoch: u32, phrase: Option<Phrase>, out: &mut Outbox) {
+    pub fn set_phrase(
+        &mut self,
+        peer: &Peer,
+        epoch: u32,
+        phrase: Option<Phrase>,
+        out: &mut Outbox,
+    ) {
         self.change(peer, out, |registry| {
             registry.keep_phrase(epoch, phrase)?;
             Ok(Reply::Kept)
@@ -161,7 +167,7 @@ impl Access {
     }
 
     /// The encoded keys, if they have to be saved now.
-    pub fn to_save(&mut self) -> Option<Bytes> {
+    pub fn next_save(&mut self) -> Option<Bytes> {
         let registry = self.registry.as_ref()?;
         self.unsaved.before.as_ref()?;
         self.saved_at = Some(self.unix_time);

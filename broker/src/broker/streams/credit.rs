@@ -101,10 +101,7 @@ impl Streams {
         let lacking = demand.lacking(quota, base);
         if let Some(writer) = self.writers.get_mut(&id) {
             // A writer with no data to send may still wait until the disk has room for what it sent.
-            let unsaved = writer
-                .credit
-                .full
-                .filter(|full| *full == Shortage::Disk);
+            let unsaved = writer.credit.full.filter(|full| *full == Shortage::Disk);
             let full = if demand.in_hand > 0 {
                 Some(lacking)
             } else {

@@ -15,12 +15,12 @@ use crate::store::{Store, StreamKey};
 
 /// A stream that opens, with its pipe and its writer.
 #[derive(Debug)]
-pub(in crate::broker) struct Opening {
-    pub client: Uuid,
-    pub pipe: Arc<str>,
-    pub stream: pipe::Opening,
+struct Opening {
+    client: Uuid,
+    pipe: Arc<str>,
+    stream: pipe::Opening,
     /// Whether the writer's answer waits until listeners have confirmed everything (`--wait`).
-    pub wait: bool,
+    wait: bool,
 }
 
 impl Streams {
@@ -62,7 +62,9 @@ impl Streams {
         };
         if open.label.len() > MAX_LABEL || is_used {
             let message = "a label has at most 255 bytes, and a UUID can only be used once";
-            return base.out.refuse(peer, Code::Malformed, message, Some(stream));
+            return base
+                .out
+                .refuse(peer, Code::Malformed, message, Some(stream));
         }
         if let Err(why) = room {
             return base.out.refuse(peer, Code::Limit, &why, Some(stream));
@@ -86,7 +88,7 @@ impl Streams {
     }
 
     /// Creates a stream and its writer.
-    pub fn begin<S: Store>(&mut self, base: &mut Base<S>, opening: Opening) {
+    fn begin<S: Store>(&mut self, base: &mut Base<S>, opening: Opening) {
         let Opening {
             client,
             pipe,
@@ -138,7 +140,13 @@ impl Streams {
     }
 
     /// Resumes a writer, perhaps on another connection.
-    fn reopen<S: Store>(&mut self, base: &mut Base<S>, sender: Sender<'_>, stream: Uuid, from: u64) {
+    fn reopen<S: Store>(
+        &mut self,
+        base: &mut Base<S>,
+        sender: Sender<'_>,
+        stream: Uuid,
+        from: u64,
+    ) {
         let Some(writer) = self.writers.get_mut(&stream) else {
             return;
         };

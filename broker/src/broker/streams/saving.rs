@@ -12,9 +12,6 @@ impl Streams {
     /// Handles bytes of a stream that were released because all its listeners confirmed them. These bytes are
     /// safe.
     pub fn released<S: Store>(&mut self, base: &mut Base<S>, key: StreamKey, needed: u64) {
-        if !base.durability.is_durable() {
-            return;
-        }
         let Some(place) = base.pipes.place(key) else {
             return;
         };
@@ -39,7 +36,8 @@ impl Streams {
         if !base.durability.is_durable() {
             return;
         }
-        base.durability.sync_if_due(base.pipes.store_mut(), base.now);
+        base.durability
+            .sync_if_due(base.pipes.store_mut(), base.now);
         if base.durability.is_waiting(base.now) {
             return;
         }

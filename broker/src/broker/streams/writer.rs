@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::interface::Peer;
 use super::super::peers::Sender;
+use crate::interface::Peer;
 use crate::protocol::{
     BASE_CREDIT, CHUNK_OVERHEAD, Code, MAX_BYTES, MAX_CHUNK, MIN_SEND, Outcome, Shortage,
 };
@@ -23,7 +23,7 @@ const MAX_UNSAFE: u64 = 48 << 20;
 
 /// The state of a writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::broker) enum Stage {
+pub(super) enum Stage {
     /// The writer's stream is open.
     Open,
     /// The stream has finished, but the promise that the writer asked for does not hold yet.
@@ -36,7 +36,7 @@ pub(in crate::broker) enum Stage {
 
 /// What a writer's answer waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::broker) enum Promise {
+pub(super) enum Promise {
     /// Everything is safe.
     Safe,
     /// Listeners have confirmed everything (`--wait`).
@@ -45,7 +45,7 @@ pub(in crate::broker) enum Promise {
 
 /// The finish of a writer's stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::broker) struct Finished {
+pub(super) struct Finished {
     /// The total number of bytes. After the satellite restarted, some of them may have to be sent again.
     pub len: u64,
     /// Whether the finish is safe.
@@ -54,7 +54,7 @@ pub(in crate::broker) struct Finished {
 
 /// What a writer that opens is or was.
 #[derive(Debug)]
-pub(in crate::broker) struct Origin {
+pub(super) struct Origin {
     pub stream: Uuid,
     /// The client that the writer belongs to.
     pub client: Uuid,
@@ -67,7 +67,7 @@ pub(in crate::broker) struct Origin {
 
 /// The credit of a writer on its connection.
 #[derive(Debug, Default)]
-pub(in crate::broker) struct Credit {
+pub(super) struct Credit {
     /// The connection that was told the credit.
     pub connection: Option<Peer>,
     /// The cost of the writer's chunks since the last `Opened`.
@@ -86,7 +86,7 @@ pub(in crate::broker) struct Credit {
     clippy::struct_excessive_bools,
     reason = "what is noted about it is independent of one another"
 )]
-pub(in crate::broker) struct Writer {
+pub(super) struct Writer {
     pub origin: Origin,
     pub stage: Stage,
     /// The offset of the next expected byte.
@@ -225,10 +225,7 @@ impl Writer {
     }
 
     /// Whether the writer belongs to the sender's client. If not, the reason.
-    pub fn is_of(
-        writer: Option<&Self>,
-        from: Sender<'_>,
-    ) -> Result<(), (Code, &'static str)> {
+    pub fn is_of(writer: Option<&Self>, from: Sender<'_>) -> Result<(), (Code, &'static str)> {
         match writer {
             Some(writer) if writer.origin.client == from.client => Ok(()),
             Some(_) => Err((Code::Denied, "that stream is another client's")),

@@ -389,7 +389,12 @@ fn an_expired_key_is_out_at_its_next_sign_of_life() {
     new.expires = Some(START + 30);
     story.say("manager", &Request::Invite(new));
     assert!(matches!(story.reply("manager"), Reply::Invited { .. }));
-    let key = story.broker.base.access.admit(&[60; 32]).expect("it is new");
+    let key = story
+        .broker
+        .base
+        .access
+        .admit(&[60; 32])
+        .expect("it is new");
     story.keys.insert(peer("guest"), key);
     story.hello("guest", "guest");
     story.listen("guest", "l", "logs", Mode::Follow);
@@ -497,7 +502,12 @@ fn who_does_not_manage_gives_himself_one_box_and_begins_no_generation() {
     new.sealed_keyring = None;
     story.say("manager", &Request::Invite(new));
     story.hear("manager");
-    let key = story.broker.base.access.admit(&[60; 32]).expect("it is new");
+    let key = story
+        .broker
+        .base
+        .access
+        .admit(&[60; 32])
+        .expect("it is new");
     story.keys.insert(peer("guest"), key);
     story.hello("guest", "guest");
     for (epoch, renewal) in [(u32::MAX, None), (1, Some(id("r")))] {

@@ -44,6 +44,7 @@ mod tests;
 mod writing;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -54,9 +55,11 @@ pub use self::reading::Reads;
 pub use self::recording::Changed;
 use self::stream::Stream;
 pub use self::writing::{Opening, Reopened};
-use crate::broker::Now;
 use crate::protocol::{How, Outcome, PipeInfo};
 use crate::store::{Damaged, StreamKey};
+
+/// Time since the satellite started; the loop around supplies it.
+pub type Now = Duration;
 
 /// Identifies a listener inside the satellite. Listeners that joined later have higher numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,49 +71,54 @@ pub struct Context<'a, S> {
     pub now: Now,
     /// The store that holds the bytes.
     pub store: &'a mut S,
-    /// The effects of the work.
-    pub effects: &'a mut Effects,
+    /// What all pipes count together.
+    pub totals: &'a mut Totals,
+    /// The answer of the work: its effects, in order. The buffer is reused.
+    pub effects: &'a mut Vec<Effect>,
 }
 
-/// The effects of work on pipes, for the broker to act on.
+impl<S> Context<'_, S> {
+    fn change(&mut self, changed: Changed) {
+        if self.totals.is_recorded {
+            self.effects.push(Effect::Changed(changed));
+        }
+    }
+}
+
+/// What all pipes of a satellite count together.
 #[derive(Debug, Default)]
-pub struct Effects {
-    /// The total number of chunks and finishes that have arrived at this satellite.
+pub struct Totals {
+    /// The number of chunks and finishes that have arrived at this satellite.
     pub arrivals: u64,
-    /// The cost of chunks that the store has released.
-    pub freed: u64,
     /// The current number of listener cursors.
     pub cursors: usize,
     /// The current cost of everything that taps hold.
     pub taps: u64,
-    /// The maximum for `taps`.
+    /// The maximum for `taps`. It never changes.
     pub taps_limit: u64,
-    /// Streams that are over, each with its outcome.
-    pub gone: Vec<(StreamKey, Outcome)>,
-    /// Listeners that may have something to receive.
-    pub awake: Vec<ListenerKey>,
-    /// Listeners that confirmed their end.
-    pub ended: Vec<ListenerKey>,
-    /// Whether changes are noted in `changed`.
+    /// Whether changes are answered as [`Effect::Changed`]. It never changes.
     pub is_recorded: bool,
     /// The memory of bytes that were read back from disk and are still being sent.
     pub reads: Reads,
-    /// Whether a read from disk was just put off.
-    pub is_short: bool,
-    /// Streams that cannot be read back from an offset on, with the reason.
-    pub damaged: Vec<(StreamKey, u64, Damaged)>,
-    /// What has to be recorded.
-    pub changed: Vec<Changed>,
-    /// Streams of which bytes were released, and the offset below which they were.
-    pub released: Vec<(StreamKey, u64)>,
 }
 
-impl Effects {
-    fn change(&mut self, changed: Changed) {
-        if self.is_recorded {
-            self.changed.push(changed);
-        }
-    }
+/// One effect of work on a pipe, for the broker to act on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// The store has released chunks of this cost.
+    Freed(u64),
+    /// This has to be recorded.
+    Changed(Changed),
+    /// Bytes of a stream below this offset were released, because all its listeners confirmed them.
+    Released(StreamKey, u64),
+    /// A stream cannot be read back from this offset on, for this reason.
+    Damaged(StreamKey, u64, Box<Damaged>),
+    /// A stream is over.
+    Gone(StreamKey, Outcome),
+    /// A listener has confirmed its end.
+    Ended(ListenerKey),
+    /// A listener may have something to receive.
+    Awake(ListenerKey),
 }
 
 /// How a stream finished, as a listener is told.

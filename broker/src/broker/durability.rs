@@ -6,17 +6,16 @@
 //! them is sent.
 //!
 //! A store that is not durable makes all bytes count as safe on arrival.
+//!
+//! This module owns the order of saves, records and syncs. It never decides what a record says, or what a
+//! writer is told.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use bytes::Bytes;
 use uuid::Uuid;
 
-use super::streams::Stage;
-use super::{Broker, Now, Output, Peer};
-use crate::pipe::Changed;
-use crate::protocol::{Code, MAGIC, Outcome, Reply, Shortage, encode};
+use crate::pipe::{Changed, Now};
 use crate::store::{Store, StreamKey, WriteError};
 
 /// How long listeners may take to confirm a byte before the byte is saved.
@@ -32,76 +31,74 @@ const SYNC_AFTER: Duration = Duration::from_secs(1);
 /// How long to wait before writing to a full disk again.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 
-/// The maximum number of unsafe bytes of one stream. Its writer keeps these bytes until they are safe.
-pub(super) const MAX_UNSAFE: u64 = 48 << 20;
-
 /// What becomes safe once the log is synced up to a position.
-#[derive(Debug)]
-struct Pending {
-    /// The position in the log. `u64::MAX` until the next records are written.
-    written: u64,
-    stream: Uuid,
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Awaited {
+    pub stream: Uuid,
     /// Bytes of the stream below this offset are saved by then.
-    saved: u64,
+    pub saved: u64,
     /// Whether the stream's finish is recorded by then.
-    is_finished: bool,
+    pub is_finished: bool,
 }
 
 /// What has to be saved, recorded and synced.
-#[derive(Debug, Default)]
-pub(super) struct Saving {
+#[derive(Debug)]
+pub(super) struct Durability {
+    /// Whether the store is durable. It never changes.
+    is_durable: bool,
     /// Streams with bytes in memory, by the time at which they must be saved.
     due: BTreeSet<(Now, StreamKey)>,
     times: HashMap<StreamKey, Now>,
     /// Streams that were saved because their listeners did not confirm in time and have not confirmed since.
     stalled: HashSet<StreamKey>,
     /// What has changed since the last records.
-    pub changed: BTreeSet<Changed>,
-    /// What waits for a sync, in log order.
-    pending: VecDeque<Pending>,
+    changed: BTreeSet<Changed>,
+    /// What is safe directly behind the next records, which include the streams' finishes.
+    unwritten: Vec<Awaited>,
+    /// What waits for a sync up to a position in the log, in log order.
+    written: VecDeque<(u64, Awaited)>,
     /// Whether a sync has finished, so that the store has work to do.
-    pub is_touched: bool,
+    is_touched: bool,
     /// When to sync data that nobody waits for.
     sync_at: Option<Now>,
     /// No write is attempted on a full disk before this time.
     full_until: Option<Now>,
     /// Why the disk is full. None if it is not.
-    pub full: Option<String>,
-    /// The outputs that remain after the disk has failed. Nothing else is done from then on.
-    pub last_words: Option<VecDeque<Output>>,
+    full: Option<String>,
 }
 
-impl Saving {
-    /// Forgets a stream that is gone.
-    pub fn forget(&mut self, stream: StreamKey) {
-        self.nothing_due(stream);
-        self.stalled.remove(&stream);
-    }
-
-    /// Notes that a stream has nothing to save.
-    fn nothing_due(&mut self, stream: StreamKey) {
-        if let Some(due) = self.times.remove(&stream) {
-            self.due.remove(&(due, stream));
+impl Durability {
+    pub fn new(is_durable: bool) -> Self {
+        Self {
+            is_durable,
+            due: BTreeSet::new(),
+            times: HashMap::new(),
+            stalled: HashSet::new(),
+            changed: BTreeSet::new(),
+            unwritten: Vec::new(),
+            written: VecDeque::new(),
+            is_touched: false,
+            sync_at: None,
+            full_until: None,
+            full: None,
         }
     }
 
-    /// Schedules a stream to be saved by this time, or earlier if an earlier time was set before.
-    fn save_by(&mut self, stream: StreamKey, due: Now) {
-        match self.times.get(&stream) {
-            Some(before) if *before <= due => return,
-            Some(before) => {
-                self.due.remove(&(*before, stream));
-            }
-            None => {}
-        }
-        self.times.insert(stream, due);
-        self.due.insert((due, stream));
+    /// Whether bytes become safe by being saved and synced. If not, they are safe on arrival.
+    pub fn is_durable(&self) -> bool {
+        self.is_durable
     }
 
-    /// Whether something has to be recorded.
-    pub fn is_behind(&self) -> bool {
-        let is_unplaced = |pending: &Pending| pending.written == u64::MAX;
-        self.is_touched || !self.changed.is_empty() || self.pending.back().is_some_and(is_unplaced)
+    /// Notes that something has to be recorded.
+    pub fn note_changed(&mut self, changed: Changed) {
+        if self.is_durable {
+            self.changed.insert(changed);
+        }
+    }
+
+    /// Notes that a sync has finished.
+    pub fn note_synced(&mut self) {
+        self.is_touched = true;
     }
 
     /// When the next save, sync or retry is due.
@@ -119,332 +116,190 @@ impl Saving {
     }
 }
 
-impl<S: Store> Broker<S> {
-    /// Notes that something has to be recorded.
-    pub(super) fn note_changed(&mut self, changed: Changed) {
-        if self.store.is_durable() {
-            self.saving.changed.insert(changed);
-        }
-    }
-
-    /// Notes that bytes of a stream arrived.
-    pub(super) fn note_unsaved(&mut self, stream: Uuid) {
-        let Some(writer) = self.writers.get_mut(&stream) else {
-            return;
-        };
-        if !self.store.is_durable() {
-            writer.safe = writer.next;
-            self.owe(stream);
-            return self.answer_if_safe(stream);
-        }
-        let key = writer.key;
-        let is_late = self.is_late(key);
+/// Which streams are saved when.
+impl Durability {
+    /// Notes that bytes of a stream arrived. `is_late` says that no listener is about to confirm them.
+    pub fn save_soon(&mut self, stream: StreamKey, is_late: bool, now: Now) {
         let wait = if is_late { Duration::ZERO } else { SAVE_AFTER };
-        self.saving.save_by(key, self.now + wait);
+        self.save_by(stream, now + wait);
     }
 
-    /// Whether a stream has no listeners, or its listeners have stopped confirming.
-    fn is_late(&self, key: StreamKey) -> bool {
-        let known = self.streams.get(&key);
-        let pipe = known.and_then(|(_, name)| self.pipes.get(name));
-        self.saving.stalled.contains(&key) || pipe.is_none_or(|pipe| pipe.is_free(key))
-    }
-
-    /// Notes that a writer has finished its stream.
-    pub(super) fn note_finished(&mut self, stream: Uuid) {
-        let Some(writer) = self.writers.get_mut(&stream) else {
-            return;
-        };
-        let (key, is_answered) = (writer.key, matches!(writer.stage, Stage::Answered(_)));
-        if is_answered {
-            return;
-        }
-        if !self.store.is_durable() {
-            writer.is_finish_safe = true;
-            writer.safe = writer.next;
-            return self.answer_if_safe(stream);
-        }
-        if self.saving.full.is_some() && !self.has_unsaved(key) {
-            // A finish needs no room, so it does not wait for others that do.
-            self.saving.nothing_due(key);
-            return self.expect_sync(key);
-        }
-        let wait = if self.is_late(key) {
+    /// Notes that a stream has finished. Also needed with nothing in memory: the finish itself has to be
+    /// synced.
+    pub fn save_last_soon(&mut self, stream: StreamKey, is_late: bool, now: Now) {
+        let wait = if is_late {
             Duration::ZERO
         } else {
             SAVE_LAST_AFTER
         };
-        // Also needed with nothing in memory: the finish itself has to be synced.
-        self.saving.save_by(key, self.now + wait);
+        self.save_by(stream, now + wait);
     }
 
-    /// Notes that bytes of a stream were released because all its listeners confirmed them. These bytes are
-    /// safe.
-    pub(super) fn note_released(&mut self, key: StreamKey, needed: u64) {
-        if !self.store.is_durable() {
-            return;
-        }
-        let Some((stream, _)) = self.streams.get(&key) else {
-            return;
-        };
-        let stream = *stream;
-        self.make_safe(stream, needed);
-        let is_open = self
-            .writers
-            .get(&stream)
-            .is_none_or(|writer| writer.stage == Stage::Open);
-        if is_open {
-            // The listeners confirm again, so bytes in memory get a new deadline.
-            self.saving.forget(key);
-            if self.has_unsaved(key) {
-                self.saving.save_by(key, self.now + SAVE_AFTER);
+    /// Schedules a stream to be saved by this time, or earlier if an earlier time was set before.
+    fn save_by(&mut self, stream: StreamKey, due: Now) {
+        match self.times.get(&stream) {
+            Some(before) if *before <= due => return,
+            Some(before) => {
+                self.due.remove(&(*before, stream));
             }
+            None => {}
+        }
+        self.times.insert(stream, due);
+        self.due.insert((due, stream));
+    }
+
+    /// Whether a stream's listeners did not confirm in time and have not confirmed since.
+    pub fn is_stalled(&self, stream: StreamKey) -> bool {
+        self.stalled.contains(&stream)
+    }
+
+    /// Forgets a stream that is gone, or whose listeners have confirmed.
+    pub fn forget(&mut self, stream: StreamKey) {
+        self.nothing_due(stream);
+        self.stalled.remove(&stream);
+    }
+
+    /// Notes that a stream has nothing to save.
+    pub fn nothing_due(&mut self, stream: StreamKey) {
+        if let Some(due) = self.times.remove(&stream) {
+            self.due.remove(&(due, stream));
         }
     }
 
-    fn has_unsaved(&self, key: StreamKey) -> bool {
-        let known = self.streams.get(&key);
-        let end = known.and_then(|(_, name)| self.pipes.get(name)?.end(key));
-        self.store.saved(key).is_some_and(|saved| Some(saved) < end)
+    /// The stream that has to be saved first.
+    pub fn next_to_save(&self) -> Option<StreamKey> {
+        self.due.first().map(|(_, stream)| *stream)
     }
 
-    pub(super) fn make_safe(&mut self, stream: Uuid, safe: u64) {
-        let Some(writer) = self.writers.get_mut(&stream) else {
-            return;
-        };
-        // Nothing counts as safe before the end of the stream's earlier part.
-        let safe = if writer.safe < writer.begins {
-            safe.min(writer.begins)
-        } else {
-            safe
-        };
-        if safe > writer.safe {
-            writer.safe = safe.min(writer.next);
-            writer.full = writer.full.filter(|full| *full != Shortage::Disk);
-            let requested = writer.requested;
-            self.owe(stream);
-            // The writer may have reached the limit of unsafe bytes.
-            self.note_requested(stream, requested);
-        }
+    /// The stream that has to be saved first, if it is due. It counts as stalled from now on.
+    pub fn next_due(&mut self, now: Now) -> Option<StreamKey> {
+        let (due, stream) = *self.due.first()?;
+        (due <= now).then(|| {
+            self.stalled.insert(stream);
+            stream
+        })
     }
 
-    /// Answers a writer if everything it waits for has happened.
-    pub(super) fn answer_if_safe(&mut self, stream: Uuid) {
-        let is_due = self.writers.get(&stream).is_some_and(|writer| {
-            !writer.wait && writer.stage == Stage::Finished && writer.is_safe()
-        });
-        if is_due {
-            self.answer(stream, Outcome::Kept);
-        }
+    /// All streams that are due to be saved.
+    pub fn all_due(&self, now: Now) -> Vec<StreamKey> {
+        let due = self.due.iter().take_while(|(due, _)| *due <= now);
+        due.map(|(_, stream)| *stream).collect()
     }
 
-    /// Saves everything that is due.
-    pub(super) fn save_due(&mut self) {
-        if self
-            .saving
-            .sync_at
-            .take_if(|due| *due <= self.now)
-            .is_some()
-        {
-            self.store.sync();
-        }
-        if self.saving.full_until.is_some_and(|until| until > self.now) {
-            return;
-        }
-        if self.saving.full_until.take().is_some() {
-            self.budget.touch();
-        }
-        while let Some((due, key)) = self.saving.due.first().copied()
-            && due <= self.now
-        {
-            self.saving.stalled.insert(key);
-            if !self.save(key) {
-                return;
-            }
-        }
-    }
-
-    /// Saves everything that a stream has in memory. Returns whether the disk had room.
-    pub(super) fn save(&mut self, key: StreamKey) -> bool {
+    /// Moves everything that a stream has in memory to the log. Returns the freed cost, and the error if the
+    /// disk had no room for all of it.
+    pub fn save<S: Store>(
+        &mut self,
+        stream: StreamKey,
+        store: &mut S,
+    ) -> (u64, Option<WriteError>) {
+        let mut freed = 0;
         loop {
-            match self.store.save(key) {
+            match store.save(stream) {
                 Ok(0) => break,
-                Ok(freed) => self.budget.free(freed),
-                Err(error) => {
-                    self.not_written(error);
-                    self.expect_sync(key);
-                    return false;
-                }
+                Ok(more) => freed += more,
+                Err(error) => return (freed, Some(error)),
             }
         }
-        self.saving.nothing_due(key);
-        self.expect_sync(key);
-        true
-    }
-
-    fn expect_sync(&mut self, key: StreamKey) {
-        let Some((stream, _)) = self.streams.get(&key) else {
-            return;
-        };
-        let Some(writer) = self.writers.get(stream) else {
-            return;
-        };
-        // Earlier parts of what the writer wrote are streams of their own.
-        let most = if writer.key == key {
-            writer.next
-        } else {
-            writer.begins
-        };
-        let saved = self.store.saved(key).unwrap_or(most).min(most);
-        self.saving.pending.push_back(Pending {
-            // Directly behind the next records, which include the stream's finish.
-            written: u64::MAX,
-            stream: *stream,
-            saved,
-            is_finished: writer.stage == Stage::Finished,
-        });
-    }
-
-    /// Handles a failed write.
-    pub(super) fn not_written(&mut self, error: WriteError) {
-        match error {
-            WriteError::Full(why) => self.disk_is_full(&why),
-            WriteError::Failed(why) => self.disk_has_failed(why),
-        }
-    }
-
-    fn disk_is_full(&mut self, why: &str) {
-        self.saving.full_until = Some(self.now + TRY_AGAIN);
-        if self.saving.full.replace(why.to_owned()).is_none() {
-            self.out
-                .push_back(Output::Log(format!("writers wait: {why}")));
-        }
-        let due = self
-            .saving
-            .due
-            .iter()
-            .take_while(|(due, _)| *due <= self.now);
-        let waiting = due.filter_map(|(_, key)| Some(self.streams.get(key)?.0));
-        for stream in waiting.collect::<Vec<_>>() {
-            self.note_full(stream, Some(Shortage::Disk));
-        }
-    }
-
-    /// Nobody knows what is on the disk, so no pending reply may be sent. The satellite only reports the
-    /// reason and ends. Clients that reconnect to the next satellite get answers from what is really there.
-    fn disk_has_failed(&mut self, why: String) {
-        if self.saving.last_words.is_some() {
-            return;
-        }
-        let mut words: VecDeque<_> = self.out.drain(..).collect();
-        words.retain(|output| matches!(output, Output::Log(_)));
-        for (peer, key) in self.clients.on_connections() {
-            let is_told_all = self.key(key).is_none_or(|key| key.rights.manage);
-            let message = if is_told_all { &why } else { "its disk failed" };
-            words.push_back(to_peer(peer, Code::Failed, message));
-        }
-        words.push_back(Output::Fail(why));
-        self.saving.last_words = Some(words);
-    }
-
-    /// Saves everything in memory, as far as there is room, because the satellite is about to end.
-    pub(super) fn save_all(&mut self) {
-        while let Some((_, key)) = self.saving.due.first().copied() {
-            if !self.save(key) {
-                return;
-            }
-        }
-    }
-
-    /// Saves streams, those with the earliest deadline first, until enough memory is free.
-    pub(super) fn make_room(&mut self) {
-        if !self.store.is_durable() || self.saving.full_until.is_some() {
-            return;
-        }
-        while self.budget.is_short()
-            && let Some((_, key)) = self.saving.due.first().copied()
-        {
-            if !self.save(key) {
-                return;
-            }
-        }
-    }
-
-    /// Records all decisions before any reply that depends on them is sent. Returns whether that was
-    /// possible.
-    pub(super) fn record(&mut self) -> bool {
-        if self.saving.last_words.is_some() {
-            return false;
-        }
-        if !self.store.is_durable() || !self.saving.is_behind() {
-            return true;
-        }
-        self.saving.is_touched = false;
-        self.put_changed();
-        if self.store.wants_checkpoint() {
-            self.checkpoint();
-        }
-        if let Err(error) = self.store.flush() {
-            self.saving.is_touched = true;
-            self.not_written(error);
-            return false;
-        }
-        let written = self.store.written();
-        let fresh = self.saving.pending.iter_mut().rev();
-        for pending in fresh.take_while(|pending| pending.written == u64::MAX) {
-            pending.written = written;
-        }
-        if self.saving.full_until.is_none() {
-            self.saving.full = None;
-        }
-        self.go_on_syncing();
-        if self.saving.pending.is_empty() && self.store.written() > self.store.synced() {
-            self.saving.sync_at.get_or_insert(self.now + SYNC_AFTER);
-        }
-        true
-    }
-
-    /// Notes what the last sync made safe, and starts the next sync if needed.
-    pub(super) fn go_on_syncing(&mut self) {
-        if self.saving.pending.is_empty() {
-            return;
-        }
-        let synced = self.store.synced();
-        while let Some(Pending {
-            stream,
-            saved,
-            is_finished,
-            ..
-        }) = self
-            .saving
-            .pending
-            .front()
-            .filter(|pending| pending.written <= synced)
-        {
-            let (stream, saved, is_finished) = (*stream, *saved, *is_finished);
-            self.saving.pending.pop_front();
-            self.make_safe(stream, saved);
-            if let Some(writer) = self.writers.get_mut(&stream) {
-                writer.is_finish_safe |= is_finished;
-            }
-            self.answer_if_safe(stream);
-        }
-        if !self.saving.pending.is_empty() {
-            self.store.sync();
-        }
+        self.nothing_due(stream);
+        (freed, None)
     }
 }
 
-/// An error for a connection that does not answer any request.
-fn to_peer(peer: Peer, code: Code, message: &str) -> Output {
-    let reply = Reply::Error {
-        code,
-        message: message.to_owned(),
-        about: None,
-    };
-    Output::Send {
-        peer,
-        frames: vec![Bytes::from_static(MAGIC), Bytes::from(encode(&reply))],
-        report: false,
+/// A full disk.
+impl Durability {
+    /// Notes that the disk is full. Returns whether it was not full before.
+    pub fn note_full(&mut self, why: &str, now: Now) -> bool {
+        self.full_until = Some(now + TRY_AGAIN);
+        self.full.replace(why.to_owned()).is_none()
+    }
+
+    /// Why the disk is full. None if it is not.
+    pub fn full(&self) -> Option<&String> {
+        self.full.as_ref()
+    }
+
+    /// Whether no write is to be attempted now.
+    pub fn is_waiting(&self, now: Now) -> bool {
+        self.full_until.is_some_and(|until| until > now)
+    }
+
+    /// Whether the last write found a full disk, and none was attempted since.
+    pub fn was_full(&self) -> bool {
+        self.full_until.is_some()
+    }
+
+    /// Notes that writes are attempted again. Returns whether the disk was full.
+    pub fn try_again(&mut self) -> bool {
+        self.full_until.take().is_some()
+    }
+}
+
+/// Records and syncs.
+impl Durability {
+    /// Notes what becomes safe with the next sync behind the next records.
+    pub fn expect_sync(&mut self, awaited: Awaited) {
+        self.unwritten.push(awaited);
+    }
+
+    /// Starts a sync of data that nobody waits for, if it is due.
+    pub fn sync_if_due<S: Store>(&mut self, store: &mut S, now: Now) {
+        if self.sync_at.take_if(|due| *due <= now).is_some() {
+            store.sync();
+        }
+    }
+
+    /// Whether something has to be recorded.
+    pub fn is_behind(&self) -> bool {
+        self.is_touched || !self.changed.is_empty() || !self.unwritten.is_empty()
+    }
+
+    /// What has to be recorded.
+    pub fn take_changed(&mut self) -> BTreeSet<Changed> {
+        self.is_touched = false;
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Passes all records to the operating system.
+    ///
+    /// # Errors
+    ///
+    /// If the disk is full or has failed.
+    pub fn flush<S: Store>(&mut self, store: &mut S) -> Result<(), WriteError> {
+        if let Err(error) = store.flush() {
+            self.is_touched = true;
+            return Err(error);
+        }
+        let written = store.written();
+        let fresh = self.unwritten.drain(..);
+        self.written.extend(fresh.map(|awaited| (written, awaited)));
+        if self.full_until.is_none() {
+            self.full = None;
+        }
+        Ok(())
+    }
+
+    /// What is next to be safe by the last sync.
+    pub fn next_safe<S: Store>(&mut self, store: &S) -> Option<Awaited> {
+        let (written, _) = *self.written.front()?;
+        if written > store.synced() {
+            return None;
+        }
+        self.written.pop_front().map(|(_, awaited)| awaited)
+    }
+
+    /// Starts the next sync if something waits for it.
+    pub fn go_on_syncing<S: Store>(&self, store: &mut S) {
+        if !self.written.is_empty() || !self.unwritten.is_empty() {
+            store.sync();
+        }
+    }
+
+    /// Schedules a sync of data that nobody waits for.
+    pub fn sync_later<S: Store>(&mut self, store: &S, now: Now) {
+        let is_awaited = !self.written.is_empty() || !self.unwritten.is_empty();
+        if !is_awaited && store.written() > store.synced() {
+            self.sync_at.get_or_insert(now + SYNC_AFTER);
+        }
     }
 }

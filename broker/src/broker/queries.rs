@@ -1,162 +1,225 @@
-//! Queries and commands about pipes and the satellite: list, discard, eof, status, stop.
+//! Queries and commands about pipes and the satellite: list, discard, eof, status, keys, stop.
+//!
+//! This module owns the queries that wait for their turn. It changes no other part.
+
+mod work;
 
 use std::collections::HashSet;
 
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::upkeep::Kind;
-use super::{Broker, OLD_IDS, Output, Peer};
-use crate::keys::KeyId;
-use crate::pipe::Pipe;
-use crate::protocol::{Code, MAX_ORDER, MAX_PAGE, PipeInfo, Reply, Status};
+use self::work::{Waiting, Work};
+use super::OLD_IDS;
+use super::base::Base;
+use super::peers::Sender;
+use super::streams::Streams;
+use crate::interface::Peer;
+use crate::keys::{Key, KeyId};
+use crate::pipe::{Now, Pipe};
+use crate::protocol::{Code, MAX_ORDER, MAX_PAGE, PipeInfo, Reply, Request, Status};
 use crate::store::{Store, StreamKey};
 use crate::text::count;
 
-impl<S: Store> Broker<S> {
-    /// Sets the restrictions that the process could not drop, for its status ([`Status::inherited`]).
-    #[must_use]
-    pub fn limited_by(self, inherited: Vec<String>) -> Self {
-        Self { inherited, ..self }
+/// Queries that wait, and what a status tells besides.
+#[derive(Debug, Default)]
+pub(super) struct Queries {
+    work: Work,
+    /// Restrictions that the process could not drop.
+    inherited: Vec<String>,
+}
+
+impl Queries {
+    pub fn set_inherited(&mut self, inherited: Vec<String>) {
+        self.inherited = inherited;
     }
 
-    pub(super) fn eof(&mut self, peer: &Peer, client: Uuid, name: &str, order: &Bytes) {
-        let Some(name) = self.name(peer, name, None) else {
-            return;
+    /// When the first waiting query is due.
+    pub fn deadline(&self) -> Option<Now> {
+        self.work.deadline()
+    }
+
+    /// Forgets a connection that is gone, and its queries.
+    pub fn forget(&mut self, peer: &Peer) {
+        self.work.forget(peer);
+    }
+
+    /// Answers a query now or when its turn comes.
+    pub fn ask<S: Store>(
+        &mut self,
+        base: &mut Base<S>,
+        streams: &Streams,
+        from: Sender<'_>,
+        question: Request,
+    ) {
+        let waiting = Waiting::new(from, question);
+        match self.work.admit(waiting, base.now) {
+            Ok(Some(due)) => self.answer(base, streams, due),
+            Ok(None) => {}
+            Err(message) => base.out.refuse(from.peer, Code::Limit, message, None),
+        }
+    }
+
+    /// The number of queries that wait.
+    pub fn waiting(&self) -> usize {
+        self.work.len()
+    }
+
+    /// The next query whose turn has come, among the first `most`. Those that still wait go to the end.
+    pub fn next_due(&mut self, most: &mut usize, now: Now) -> Option<Waiting> {
+        self.work.next_due(most, now)
+    }
+
+    /// Answers a query, for which its asker pays.
+    pub fn answer<S: Store>(&mut self, base: &mut Base<S>, streams: &Streams, due: Waiting) {
+        let looks = match due.question() {
+            Request::List { after } => list(base, streams, &due, after.as_deref()),
+            _ => self.status(base, &due),
         };
-        if order.len() > MAX_ORDER {
-            let message = "the signed order of an --eof is too long";
-            return self.refuse(peer, Code::Malformed, message, None);
-        }
-        let marker = StreamKey(self.new_key());
-        if !self.pipes.get(&name).is_some_and(Pipe::is_live) {
-            if let Err(why) = self.has_room_for(client, Kind::Streams, &name) {
-                return self.refuse(peer, Code::Limit, &why, None);
-            }
-            self.streams.insert(
-                marker,
-                (Uuid::from_u64_pair(OLD_IDS, marker.0), name.clone()),
-            );
-            let owner = self.clients.key_of(client);
-            self.shares.stream_comes(marker, owner);
-        }
-        self.with_pipe(&name, |pipe, ctx| pipe.eof(marker, order, ctx));
-        self.reply(peer, &Reply::EofTaken);
-    }
-
-    /// Answers with one page of pipes. Returns the work done: the number of pipes, streams and writers
-    /// examined.
-    pub(super) fn list(&mut self, peer: &Peer, key: Option<KeyId>, after: Option<&str>) -> usize {
-        let mut looks = self.wanting.len();
-        let behind = self.pipes.after(after).inspect(|_| looks += 1);
-        let seen = behind.filter(|(name, _)| self.sees(key, name));
-        let page: Vec<_> = seen.take(MAX_PAGE + 1).collect();
-        looks += page.iter().map(|(_, pipe)| pipe.streams()).sum::<usize>();
-        let infos = page.iter().map(|(name, pipe)| pipe.info(name));
-        let mut pipes: Vec<PipeInfo> = infos.collect();
-        let more = pipes.len() > MAX_PAGE;
-        pipes.truncate(MAX_PAGE);
-        let in_want = self.wanting.iter().filter_map(|id| self.writers.get(id));
-        let full: HashSet<&str> = in_want
-            .filter(|writer| writer.full.is_some())
-            .map(|writer| &*writer.pipe)
-            .collect();
-        for info in &mut pipes {
-            info.full = full.contains(info.name.as_str());
-        }
-        self.reply(peer, &Reply::Pipes { pipes, more });
-        looks
-    }
-
-    pub(super) fn discard(&mut self, peer: &Peer, name: &str) {
-        let Some(name) = self.name(peer, name, None) else {
-            return;
-        };
-        let (streams, bytes) = self.with_pipe(&name, Pipe::discard);
-        self.reply(peer, &Reply::Discarded { streams, bytes });
+        self.work.pay(due, base.now, looks);
     }
 
     /// Answers with the satellite's status. Returns the work done: the number of pipes and streams examined.
-    pub(super) fn status(&mut self, peer: &Peer, key: Option<KeyId>) -> usize {
-        let status = self.how_it_is(key);
-        self.reply(peer, &Reply::Status(status));
-        self.pipes.len() + self.streams.len()
+    fn status<S: Store>(&self, base: &mut Base<S>, due: &Waiting) -> usize {
+        let status = status(base, due.key(), &self.inherited);
+        base.out.reply(due.peer(), Reply::Status(status));
+        base.pipes.len() + base.pipes.streams()
     }
+}
 
-    /// Counts only pipes that the key may see.
-    fn how_it_is(&self, key: Option<KeyId>) -> Status {
-        let seen = self.pipes.iter().filter(|(name, _)| self.sees(key, name));
-        let sum = |(pipes, streams, bytes), (_, pipe): (_, &Pipe)| {
-            let (more_streams, more_bytes) = pipe.waiting();
-            (pipes + 1, streams + more_streams, bytes + more_bytes)
-        };
-        let (pipes, waiting, bytes) = seen.fold((0, 0, 0), sum);
-        // The rest of the status is only for keys that may manage.
-        let is_hidden = self.key(key).is_some_and(|key| !key.rights.manage);
-        if is_hidden {
-            return Status {
-                program: self.settings.program.clone(),
-                since: self.settings.since,
-                pid: 0,
-                kept: String::new(),
-                memory: 0,
-                used: 0,
-                disk: None,
-                trouble: None,
-                inherited: Vec::new(),
-                pipes,
-                waiting,
-                bytes,
-                clients: 0,
-            };
-        }
-        Status {
-            program: self.settings.program.clone(),
-            since: self.settings.since,
-            pid: self.settings.pid,
-            kept: self.store.kept(),
-            memory: self.settings.memory,
-            used: self.budget.used(),
-            disk: self.store.disk().map(|disk| (disk.used, disk.budget)),
-            trouble: self.saving.full.clone(),
-            inherited: self.inherited.clone(),
-            pipes,
-            waiting,
-            bytes,
-            clients: self.clients.connected() as u64,
-        }
+/// Answers with one page of pipes. Returns the work done: the number of pipes, streams and writers examined.
+fn list<S: Store>(
+    base: &mut Base<S>,
+    streams: &Streams,
+    due: &Waiting,
+    after: Option<&str>,
+) -> usize {
+    let mut looks = streams.wanting();
+    let behind = base.pipes.after(after).inspect(|_| looks += 1);
+    let seen = behind.filter(|(name, _)| base.access.sees(due.key(), name));
+    let page: Vec<_> = seen.take(MAX_PAGE + 1).collect();
+    looks += page.iter().map(|(_, pipe)| pipe.streams()).sum::<usize>();
+    let infos = page.iter().map(|(name, pipe)| pipe.info(name));
+    let mut pipes: Vec<PipeInfo> = infos.collect();
+    let more = pipes.len() > MAX_PAGE;
+    pipes.truncate(MAX_PAGE);
+    let full: HashSet<&str> = streams.full_pipes().collect();
+    for info in &mut pipes {
+        info.full = full.contains(info.name.as_str());
     }
+    base.out.reply(due.peer(), Reply::Pipes { pipes, more });
+    looks
+}
 
-    /// Drops all streams and sends all clients away, so that nothing comes back at the next satellite.
-    fn drop_all(&mut self) {
-        let asking: Vec<_> = self.clients.all().collect();
-        for client in asking {
-            self.end_all_of(client, "the satellite was reset");
-        }
-        for name in self.pipes.names().cloned().collect::<Vec<_>>() {
-            self.with_pipe(&name, Pipe::discard);
-        }
+/// Counts only pipes that the key may see.
+fn status<S: Store>(base: &Base<S>, key: Option<KeyId>, inherited: &[String]) -> Status {
+    let (pipes, waiting, bytes) = waiting(base, key);
+    let settings = &base.settings;
+    let public = Status {
+        program: settings.program.clone(),
+        since: settings.since,
+        pid: 0,
+        kept: String::new(),
+        memory: 0,
+        used: 0,
+        disk: None,
+        trouble: None,
+        inherited: Vec::new(),
+        pipes,
+        waiting,
+        bytes,
+        clients: 0,
+    };
+    // The rest of the status is only for keys that may manage.
+    if base.access.key(key).is_some_and(|key| !key.rights.manage) {
+        return public;
     }
+    let store = base.pipes.store();
+    Status {
+        pid: settings.pid,
+        kept: store.kept(),
+        memory: settings.memory,
+        used: base.budget.used(),
+        disk: store.disk().map(|disk| (disk.used, disk.budget)),
+        trouble: base.durability.full().cloned(),
+        inherited: inherited.to_vec(),
+        clients: base.peers.connected() as u64,
+        ..public
+    }
+}
 
-    pub(super) fn stop(&mut self, peer: &Peer, force: bool) {
-        if !self.settings.stoppable {
-            let message = "this satellite can only be stopped on the machine where it was started";
-            return self.refuse(peer, Code::Denied, message, None);
+/// The numbers of pipes, of streams with unconfirmed data, and of their unconfirmed bytes, as far as the key
+/// may see the pipes.
+fn waiting<S: Store>(base: &Base<S>, key: Option<KeyId>) -> (u64, u64, u64) {
+    let seen = base
+        .pipes
+        .iter()
+        .filter(|(name, _)| base.access.sees(key, name));
+    let sum = |(pipes, streams, bytes), (_, pipe): (_, &Pipe)| {
+        let (more_streams, more_bytes) = pipe.waiting();
+        (pipes + 1, streams + more_streams, bytes + more_bytes)
+    };
+    seen.fold((0, 0, 0), sum)
+}
+
+/// Whether the satellite may stop. If not, the reason.
+pub(super) fn may_stop<S: Store>(base: &Base<S>, force: bool) -> Result<(), (Code, String)> {
+    if !base.settings.stoppable {
+        let message = "this satellite can only be stopped on the machine where it was started";
+        return Err((Code::Denied, message.to_owned()));
+    }
+    let (_, streams, bytes) = waiting(base, None);
+    if streams == 0 || force {
+        return Ok(());
+    }
+    let wait = if streams == 1 { "waits" } else { "wait" };
+    let (streams, bytes) = (count(streams, "stream"), count(bytes, "byte"));
+    Err((Code::Waiting, format!("{streams} with {bytes} {wait}")))
+}
+
+/// Ends the live listeners of a pipe. `room` says whether there is room for one more stream, which waits if
+/// there are no listeners.
+pub(super) fn eof<S: Store>(
+    base: &mut Base<S>,
+    from: Sender<'_>,
+    name: &str,
+    order: &Bytes,
+    room: Result<(), String>,
+) {
+    let Some(name) = base.name(from.peer, name, None) else {
+        return;
+    };
+    if order.len() > MAX_ORDER {
+        let message = "the signed order of an --eof is too long";
+        return base.out.refuse(from.peer, Code::Malformed, message, None);
+    }
+    let marker = StreamKey(base.pipes.new_key());
+    if !base.pipes.get(&name).is_some_and(Pipe::is_live) {
+        if let Err(why) = room {
+            return base.out.refuse(from.peer, Code::Limit, &why, None);
         }
-        let status = self.how_it_is(None);
-        if status.waiting > 0 && !force {
-            let (streams, bytes) = (count(status.waiting, "stream"), count(status.bytes, "byte"));
-            let wait = if status.waiting == 1 { "waits" } else { "wait" };
-            let message = format!("{streams} with {bytes} {wait}");
-            return self.refuse(peer, Code::Waiting, &message, None);
-        }
-        if force {
-            self.drop_all();
-        }
-        self.save_all();
-        self.reply(peer, &Reply::Stopping);
-        self.out
-            .push_back(Output::Log("a client asked to stop".to_owned()));
-        self.out.push_back(Output::Stop);
+        let id = Uuid::from_u64_pair(OLD_IDS, marker.0);
+        base.pipes.add_stream(marker, id, &name);
+        let owner = base.peers.key_of(from.client);
+        base.shares.stream_comes(marker, owner);
+    }
+    base.run(&name, |pipe, ctx| pipe.eof(marker, order, ctx));
+    base.out.reply(from.peer, Reply::EofTaken);
+}
+
+/// Drops what waits in a pipe.
+pub(super) fn discard<S: Store>(base: &mut Base<S>, peer: &Peer, name: &str) {
+    if let Some(name) = base.name(peer, name, None) {
+        let (streams, bytes) = base.run(&name, Pipe::discard);
+        base.out.reply(peer, Reply::Discarded { streams, bytes });
+    }
+}
+
+/// Answers with one page of keys.
+pub(super) fn keys<S: Store>(base: &mut Base<S>, peer: &Peer, after: Option<&str>) {
+    let info = |key: &&Key| key.info(base.peers.has_key(key.id()), base.holds(key.id()));
+    match base.access.keys(after, info) {
+        Ok(keys) => base.out.reply(peer, keys),
+        Err((code, message)) => base.out.refuse(peer, code, message, None),
     }
 }

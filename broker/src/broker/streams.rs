@@ -1,460 +1,262 @@
 //! Writers: opening and resuming streams, taking chunks in, acknowledging and answering.
+//!
+//! This module owns every writer, and the queues of writers that want credit or are due an acknowledgement.
+//! It never decides who gets a stream.
 
+mod credit;
+mod ending;
+mod opening;
+mod saving;
+mod writer;
+
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::upkeep::Kind;
-use super::{Broker, Peer, is_reserved};
-use crate::pipe::{self, Changed, Reopened};
+use self::ending::end_writing;
+use self::writer::{Credit, Origin, Promise, Stage, Writer};
+use super::base::Base;
+use super::budget::MemoryBudget;
+use super::peers::Sender;
+use crate::pipe::Changed;
 use crate::protocol::{
-    BASE_CREDIT, Code, How, MAX_BYTES, MAX_CHUNK, MAX_LABEL, MAX_PROOF, MIN_SEND, Outcome, Reply,
-    Shortage, cost,
+    Code, Data, Finish, How, MAX_CHUNK, MAX_LABEL, MAX_PROOF, Outcome, Reply, Shortage, cost,
 };
+use crate::store::record::WriterRecord;
 use crate::store::{Store, StreamKey};
 use crate::text;
 
-/// The state of a writer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// The writer's stream is open.
-    Open,
-    /// The stream has finished, but the promise that the writer asked for does not hold yet.
-    Finished,
-    /// This answer is due or was sent.
-    Answered(Outcome),
-    /// The writer timed out and its stream was cut. The writer may come back (rule 16).
-    Lost,
+/// All writers.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    /// Writers by the UUID of their stream. A writer is removed when it has confirmed its answer.
+    writers: HashMap<Uuid, Writer>,
+    queues: Queues,
 }
 
-/// A writer. It exists until its client has confirmed the answer.
-#[derive(Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "what it asked for and what is noted about it are independent of one another"
-)]
-pub(super) struct Writer {
-    /// The client that the writer belongs to.
-    pub client: Uuid,
-    /// The connection that was told the writer's credit.
-    pub connection: Option<Peer>,
-    pub pipe: Arc<str>,
-    pub key: StreamKey,
-    pub stage: Stage,
-    /// The offset of the next expected byte.
-    pub next: u64,
-    /// Bytes below this offset are known to be safe.
-    pub safe: u64,
-    /// The total number of bytes, once the writer has finished. After the satellite restarted, some of them
-    /// may have to be sent again.
-    pub len: Option<u64>,
-    /// The cost of the writer's chunks since the last `Opened`.
-    pub received: u64,
-    /// The limit for that cost: the credit given since the last `Opened`.
-    pub limit: u64,
-    /// The limit that the writer requested.
-    pub requested: u64,
-    /// Whether the writer's answer waits until listeners have confirmed everything (`--wait`).
-    pub wait: bool,
-    /// Whether the writer is in the queue for credit.
-    pub is_wanting: bool,
-    /// The resource that the writer waits for. None if it waits for none.
-    pub full: Option<Shortage>,
-    /// Whether an acknowledgement is due.
-    is_owed: bool,
-    /// Whether the stream's finish is safe.
-    pub is_finish_safe: bool,
-    /// Whether the writer was restored from the log of an earlier run.
-    pub is_restored: bool,
-    /// The offset at which the stream begins. It is not 0 if the stream is the rest of a cut stream.
-    pub begins: u64,
-    /// Streams that hold earlier, cut parts of the writer's data, while they exist.
-    pub earlier: Vec<StreamKey>,
-    /// Whether data of an earlier part was discarded.
-    pub has_discarded: bool,
+/// Writers that wait for something.
+#[derive(Debug, Default)]
+struct Queues {
+    /// Writers that want credit, in round-robin order. Each is in the queue at most once.
+    wanting: VecDeque<Uuid>,
+    /// Streams whose writers are due an acknowledgement.
+    unacknowledged: Vec<Uuid>,
 }
 
-impl Writer {
-    /// A writer whose stream has arrived up to `next`.
-    pub fn new(
-        client: Uuid,
-        pipe: Arc<str>,
-        key: StreamKey,
-        wait: bool,
-        stage: Stage,
-        next: u64,
-        len: Option<u64>,
-    ) -> Self {
-        Self {
-            client,
-            connection: None,
-            pipe,
-            key,
-            stage,
-            next,
-            safe: 0,
-            len,
-            received: 0,
-            limit: 0,
-            requested: 0,
-            wait,
-            is_wanting: false,
-            full: None,
-            is_owed: false,
-            is_finish_safe: false,
-            is_restored: false,
-            begins: 0,
-            earlier: Vec::new(),
-            has_discarded: false,
+impl Queues {
+    /// Notes that an acknowledgement is due. It is sent once all input is handled.
+    fn owe(&mut self, writer: &mut Writer) {
+        if !std::mem::replace(&mut writer.is_owed, true) {
+            self.unacknowledged.push(writer.origin.stream);
         }
     }
 
-    /// How much more credit the writer wants: the requested credit, and enough for one line in any case.
-    pub fn wants(&self) -> u64 {
-        if !self.is_awaited() {
-            return 0;
-        }
-        let line = if self.limit < self.received + BASE_CREDIT / 2 {
-            self.received + BASE_CREDIT
-        } else {
-            0
-        };
-        self.requested.max(line).saturating_sub(self.limit)
-    }
-
-    /// Whether the writer has credit and, according to its last request, data to send.
-    pub fn will_send(&self) -> bool {
-        self.has_credit() && self.requested > self.received
-    }
-
-    /// Whether the writer has enough credit to send something.
-    pub fn has_credit(&self) -> bool {
-        self.is_awaited() && self.limit - self.received >= MIN_SEND
-    }
-
-    /// Whether bytes are still expected.
-    pub fn is_awaited(&self) -> bool {
-        match self.stage {
-            Stage::Open => true,
-            Stage::Finished => self.next < self.most(),
-            Stage::Answered(_) | Stage::Lost => false,
+    /// Tells a writer what resource it waits for, if that has changed.
+    fn note_full(&mut self, writer: &mut Writer, full: Option<Shortage>) {
+        if std::mem::replace(&mut writer.credit.full, full) != full {
+            self.owe(writer);
         }
     }
 
-    /// The maximum length of the stream.
-    pub fn most(&self) -> u64 {
-        self.len.unwrap_or(MAX_BYTES)
+    /// Notes how much credit a writer requests.
+    fn note_requested(&mut self, writer: &mut Writer, requested: u64, budget: &mut MemoryBudget) {
+        writer.credit.requested = requested;
+        if writer.wants() > 0 {
+            if !std::mem::replace(&mut writer.is_wanting, true) {
+                self.wanting.push_back(writer.origin.stream);
+            }
+            budget.touch();
+        }
+    }
+}
+
+/// What others ask about writers.
+impl Streams {
+    /// The number of writers.
+    pub fn len(&self) -> usize {
+        self.writers.len()
     }
 
-    /// Whether everything that the writer wrote is safe, including the finish.
-    pub fn is_safe(&self) -> bool {
-        self.is_finish_safe && self.len.is_some_and(|len| self.safe >= len)
+    pub fn knows(&self, stream: Uuid) -> bool {
+        self.writers.contains_key(&stream)
     }
-}
 
-/// The fields of `Open`.
-pub(super) struct Opening {
-    pub stream: Uuid,
-    pub pipe: String,
-    pub from: u64,
-    pub resume: bool,
-    pub wait: bool,
-    pub whole: bool,
-    pub label: String,
-}
+    fn stage(&self, stream: Uuid) -> Option<Stage> {
+        self.writers.get(&stream).map(|writer| writer.stage)
+    }
 
-/// The fields of `Data`, with its payload.
-pub(super) struct Arrived {
-    pub stream: Uuid,
-    pub at: u64,
-    pub tail: u64,
-    pub requested: u64,
-    pub payload: Bytes,
-}
+    /// Whether `Open` with this UUID may begin a stream: a new one, or the rest of a cut one.
+    pub fn may_begin(&self, stream: Uuid) -> bool {
+        matches!(self.stage(stream), None | Some(Stage::Lost))
+    }
 
-impl<S: Store> Broker<S> {
-    pub(super) fn open(&mut self, peer: &Peer, client: Uuid, opening: Opening) {
-        let Opening {
+    /// The client that a writer belongs to.
+    pub fn client_of(&self, stream: Uuid) -> Option<Uuid> {
+        self.writers.get(&stream).map(|it| it.origin.client)
+    }
+
+    /// The stream that a writer writes now.
+    pub fn key_of(&self, stream: Uuid) -> Option<StreamKey> {
+        self.writers.get(&stream).map(|it| it.origin.key)
+    }
+
+    /// All writers, in no particular order.
+    pub fn ids(&self) -> impl Iterator<Item = Uuid> {
+        self.writers.keys().copied()
+    }
+
+    /// The number of writers that want credit.
+    pub fn wanting(&self) -> usize {
+        self.queues.wanting.len()
+    }
+
+    /// The pipes of all writers that wait for a resource.
+    pub fn full_pipes(&self) -> impl Iterator<Item = &str> {
+        let wanting = self.queues.wanting.iter();
+        let writers = wanting.filter_map(|id| self.writers.get(id));
+        writers
+            .filter(|writer| writer.credit.full.is_some())
+            .map(|writer| &*writer.origin.pipe)
+    }
+
+    /// Whether no acknowledgement is due.
+    pub fn is_quiet(&self) -> bool {
+        self.queues.unacknowledged.is_empty()
+    }
+
+    /// The record of a writer. None if the writer is gone.
+    pub fn record(&self, stream: Uuid) -> Option<WriterRecord> {
+        let writer = self.writers.get(&stream)?;
+        Some(WriterRecord {
             stream,
-            pipe,
-            from,
-            resume,
-            wait,
-            whole,
-            label,
-        } = opening;
-        if let Some(writer) = self.writers.get(&stream) {
-            return match writer.stage {
-                Stage::Lost => self.writer_is_back(peer, client, stream, from, (label, whole)),
-                _ => self.reopen(peer, client, stream, from),
-            };
-        }
-        if resume || from > 0 {
-            let message = "this satellite does not know the stream: it was restarted, and what it \
-                           had of it is lost";
-            return self.refuse(peer, Code::Unknown, message, Some(stream));
-        }
-        let Some(name) = self.name(peer, &pipe, Some(stream)) else {
-            return;
-        };
-        if label.len() > MAX_LABEL
-            || is_reserved(stream)
-            || self.subscriptions.contains_key(&stream)
-        {
-            let message = "a label has at most 255 bytes, and a UUID can only be used once";
-            return self.refuse(peer, Code::Malformed, message, Some(stream));
-        }
-        if let Err(why) = self.has_room_for(client, Kind::Streams, &name) {
-            return self.refuse(peer, Code::Limit, &why, Some(stream));
-        }
-        let opening = pipe::Opening {
-            id: stream,
-            label,
-            begins: 0,
-            is_hidden: whole,
-        };
-        self.begin(client, &name, opening, wait);
-        self.opened(peer, stream);
+            key: writer.origin.key.0,
+            client: writer.origin.client,
+            // `recording` fills this in.
+            owner: None,
+            pipe: writer.origin.pipe.to_string(),
+            wait: writer.origin.promise == Promise::Taken,
+            outcome: match writer.stage {
+                Stage::Answered(outcome) => Some(outcome),
+                Stage::Open | Stage::Finished | Stage::Lost => None,
+            },
+            len: writer.len(),
+            begins: writer.origin.begins,
+            earlier: writer.earlier.iter().map(|key| key.0).collect(),
+            lost_at: (writer.stage == Stage::Lost).then_some(writer.next),
+        })
     }
 
-    /// Answers `Open` with the first credit.
-    fn opened(&mut self, peer: &Peer, stream: Uuid) {
-        let Some(writer) = self.writers.get(&stream) else {
-            return;
-        };
-        let (name, next, rest) = (writer.pipe.clone(), writer.next, writer.begins > 0);
-        let limit = if writer.is_awaited() {
-            self.first_credit(&name, stream)
-        } else {
-            0
-        };
-        if let Some(writer) = self.writers.get_mut(&stream) {
-            (writer.received, writer.limit, writer.requested) = (0, limit, 0);
-            writer.connection = Some(peer.clone());
-            self.inflow.give(peer, limit);
-        }
-        let reply = Reply::Opened {
-            stream,
-            next,
-            limit,
-            rest,
-        };
-        self.reply(peer, &reply);
+    /// Each connection that a writer has credit on, with the amount.
+    #[cfg(test)]
+    pub fn unused_credit(&self) -> impl Iterator<Item = (Option<&super::Peer>, u64)> {
+        let writers = self.writers.values();
+        writers.map(|it| (it.credit.connection.as_ref(), it.unused()))
     }
+}
 
-    /// Creates a stream and its writer.
-    pub(super) fn begin(
+/// What writers send.
+impl Streams {
+    /// Takes a chunk in.
+    pub fn data<S: Store>(
         &mut self,
-        client: Uuid,
-        name: &Arc<str>,
-        opening: pipe::Opening,
-        wait: bool,
+        base: &mut Base<S>,
+        from: Sender<'_>,
+        data: &Data,
+        payload: Bytes,
     ) {
-        let key = StreamKey(self.new_key());
-        let (stream, begins) = (opening.id, opening.begins);
-        let mut writer = Writer::new(client, name.clone(), key, wait, Stage::Open, begins, None);
-        writer.begins = begins;
-        self.writers.insert(stream, writer);
-        self.streams.insert(key, (stream, name.clone()));
-        let owner = self.clients.key_of(client);
-        self.shares.stream_comes(key, owner);
-        self.shares.writer_comes(stream, owner);
-        self.note_changed(Changed::Writer(stream));
-        if let Some(owner) = self.clients.get_mut(client) {
-            owner.streams.insert(stream);
+        let found = self.writers.get_mut(&data.stream);
+        if let Err((code, message)) = Writer::is_of(found.as_deref(), from) {
+            return base.out.refuse(from.peer, code, message, Some(data.stream));
         }
-        self.schedule_check(client);
-        self.with_pipe(name, |pipe, ctx| pipe.open(key, opening, ctx));
-    }
-
-    /// Resumes a writer, perhaps on another connection.
-    fn reopen(&mut self, peer: &Peer, client: Uuid, stream: Uuid, from: u64) {
-        if !self.owns_stream(peer, client, stream) {
-            return;
-        }
-        self.withdraw(stream);
-        self.skip_to(stream, from);
-        if from > self.writers[&stream].next {
-            let message = "the writer no longer has what this satellite expects";
-            return self.refuse(peer, Code::Unknown, message, Some(stream));
-        }
-        if from < self.writers[&stream].safe {
-            self.owe(stream);
-        }
-        self.opened(peer, stream);
-    }
-
-    /// Resumes a writer that had timed out (rule 16). If nobody was told of the cut, the stream continues.
-    /// Otherwise, what the writer still has becomes the rest of the stream.
-    fn writer_is_back(
-        &mut self,
-        peer: &Peer,
-        client: Uuid,
-        stream: Uuid,
-        from: u64,
-        (label, whole): (String, bool),
-    ) {
-        if !self.owns_stream(peer, client, stream) {
-            return;
-        }
-        let writer = &self.writers[&stream];
-        let (name, key, end) = (writer.pipe.clone(), writer.key, writer.next);
-        if from > end || (whole && end > 0) {
-            let message = "the satellite dropped what it had of this stream, for it had not heard of \
-                           its writer for too long";
-            return self.refuse(peer, Code::Unknown, message, Some(stream));
-        }
-        let goes_on = self.with_pipe(&name, |pipe, ctx| pipe.reopen(key, ctx)) == Reopened::GoesOn;
-        let room = self.has_room_for(client, Kind::Streams, &name);
-        if !goes_on && (room.is_err() || !self.save_earlier(key)) {
-            let message = "this satellite has no room for the rest of the stream";
-            return self.refuse(peer, Code::Limit, message, Some(stream));
-        }
-        if !goes_on {
-            let opening = pipe::Opening {
-                id: stream,
-                label,
-                begins: end,
-                is_hidden: whole,
-            };
-            self.go_on_with_rest(client, &name, opening);
-        }
-        let there = self
-            .pipes
-            .get(&name)
-            .and_then(|pipe| pipe.end(self.writers[&stream].key));
-        if let Some(writer) = self.writers.get_mut(&stream) {
-            (writer.stage, writer.len) = (Stage::Open, None);
-            writer.next = there.unwrap_or(writer.next);
-        }
-        self.note_changed(Changed::Writer(stream));
-        self.is_back(client, stream);
-        if from < self.writers[&stream].safe {
-            self.owe(stream);
-        }
-        self.opened(peer, stream);
-    }
-
-    /// Opens the rest of a cut stream for the same writer.
-    fn go_on_with_rest(&mut self, client: Uuid, name: &Arc<str>, opening: pipe::Opening) {
-        let stream = opening.id;
-        let Some(before) = self.writers.remove(&stream) else {
-            return;
-        };
-        self.begin(client, name, opening, before.wait);
-        let is_there = self.streams.contains_key(&before.key);
-        if let Some(writer) = self.writers.get_mut(&stream) {
-            // If the earlier part is gone, it was taken or discarded.
-            writer.safe = if is_there { before.safe } else { before.next };
-            writer.has_discarded = before.has_discarded;
-            writer.earlier = before.earlier;
-            writer.earlier.extend(is_there.then_some(before.key));
-        }
-    }
-
-    /// Skips bytes that a writer knows were safe, although a satellite that lost power does not have them.
-    /// Listeners had confirmed these bytes, or the log would contain them.
-    fn skip_to(&mut self, stream: Uuid, from: u64) {
-        let Some(writer) = self.writers.get_mut(&stream) else {
-            return;
-        };
-        if !writer.is_restored || from <= writer.next || from > writer.most() {
-            return;
-        }
-        (writer.next, writer.safe) = (from, from);
-        let (name, key) = (writer.pipe.clone(), writer.key);
-        self.with_pipe(&name, |pipe, ctx| pipe.skip_to(key, from, ctx));
-    }
-
-    pub(super) fn data(&mut self, peer: &Peer, client: Uuid, arrived: Arrived) {
-        let Arrived {
-            stream,
-            at,
-            tail,
-            requested,
-            payload,
-        } = arrived;
-        if !self.owns_stream(peer, client, stream) {
-            return;
-        }
-        let Some(writer) = self.writers.get_mut(&stream) else {
+        let Some(writer) = found else {
             return;
         };
         let price = cost(payload.len());
-        let end = at.saturating_add(payload.len() as u64);
-        if !writer.is_awaited() || (at < writer.next && end <= writer.next) {
-            return self.owe(stream);
+        let end = data.at.saturating_add(payload.len() as u64);
+        if !writer.is_awaited() || (data.at < writer.next && end <= writer.next) {
+            return self.queues.owe(writer);
         }
-        if payload.is_empty() || payload.len() > MAX_CHUNK {
-            let message = "a chunk has 1 byte to 1 MiB, and its writer needs credit for it";
-            return self.refuse(peer, Code::Malformed, message, Some(stream));
+        if let Err((code, message)) = writer.check(data.at, payload.len(), price) {
+            return base
+                .out
+                .refuse(from.peer, code, &message, Some(data.stream));
         }
-        if at != writer.next || end > writer.most() {
-            let message = format!(
-                "the chunk begins at byte {at}, but byte {} was expected",
-                writer.next
-            );
-            return self.refuse(peer, Code::Order, &message, Some(stream));
-        }
-        if writer.received + price > writer.limit {
-            let message = "the chunk exceeds the writer's credit";
-            return self.refuse(peer, Code::Credit, message, Some(stream));
-        }
-        writer.received += price;
+        writer.credit.received += price;
         writer.next = end;
-        let (name, key) = (writer.pipe.clone(), writer.key);
-        self.inflow.took(peer, &payload);
-        self.budget.hold(price, true);
-        self.settle_credit(&name, price);
-        self.shares.settle(stream, price);
-        self.with_pipe(&name, |pipe, ctx| pipe.append(key, payload, tail, ctx));
-        self.recount(key);
-        self.note_unsaved(stream);
-        self.note_requested(stream, requested);
-        if self
-            .writers
-            .get(&stream)
-            .is_some_and(|writer| writer.stage == Stage::Finished && !writer.is_awaited())
-        {
-            self.withdraw(stream);
-            self.note_finished(stream);
+        let Origin { pipe, key, .. } = &writer.origin;
+        base.spend_credit(from.peer, pipe, data.stream, &payload, price);
+        base.run(pipe, |pipe, ctx| pipe.append(*key, payload, data.tail, ctx));
+        base.recount(*key);
+        note_arrived(writer, &mut self.queues, base);
+        self.queues
+            .note_requested(writer, data.requested, &mut base.budget);
+        // After a restart, the last bytes may arrive after the finish.
+        if writer.stage == Stage::Finished && !writer.is_awaited() {
+            withdraw(writer, base);
+            note_finished(writer, base);
         }
     }
 
-    pub(super) fn want(&mut self, client: Uuid, stream: Uuid, requested: u64) {
-        if self
-            .writers
-            .get(&stream)
-            .is_some_and(|writer| writer.client == client)
-        {
-            self.note_requested(stream, requested);
+    /// Takes in bytes for which nobody gave credit. Returns false if there is no room for them. Bytes for a
+    /// stream that is gone are dropped.
+    pub fn push<S: Store>(&mut self, base: &mut Base<S>, stream: Uuid, mut payload: Bytes) -> bool {
+        let price = cost(payload.len());
+        if base.budget.left() < price {
+            self.make_room(base);
         }
-    }
-
-    pub(super) fn note_requested(&mut self, stream: Uuid, requested: u64) {
         let Some(writer) = self.writers.get_mut(&stream) else {
+            return true;
+        };
+        let Origin { pipe, key, .. } = &writer.origin;
+        let (pipe, key) = (pipe.clone(), *key);
+        if base.budget.left().min(base.quota_left(&pipe)) < price {
+            return false;
+        }
+        while !payload.is_empty() {
+            let chunk = payload.split_to(payload.len().min(MAX_CHUNK));
+            writer.next += chunk.len() as u64;
+            base.budget.hold(cost(chunk.len()), false);
+            // Such a writer sends whole lines.
+            base.run(&pipe, |pipe, ctx| pipe.append(key, chunk, 0, ctx));
+            note_arrived(writer, &mut self.queues, base);
+        }
+        true
+    }
+
+    /// Takes note of the credit that a writer requests.
+    pub fn request_credit<S>(
+        &mut self,
+        base: &mut Base<S>,
+        from: Sender<'_>,
+        stream: Uuid,
+        requested: u64,
+    ) {
+        if let Some(writer) = self.writers.get_mut(&stream)
+            && writer.origin.client == from.client
+        {
+            self.queues
+                .note_requested(writer, requested, &mut base.budget);
+        }
+    }
+
+    /// Finishes a stream.
+    pub fn finish<S: Store>(&mut self, base: &mut Base<S>, from: Sender<'_>, finish: Finish) {
+        let Finish { stream, len, how } = finish;
+        let found = self.writers.get_mut(&stream);
+        if let Err((code, message)) = Writer::is_of(found.as_deref(), from) {
+            return base.out.refuse(from.peer, code, message, Some(stream));
+        }
+        let Some(writer) = found else {
             return;
         };
-        writer.requested = requested;
-        if writer.wants() > 0 {
-            if !std::mem::replace(&mut writer.is_wanting, true) {
-                self.wanting.push_back(stream);
-            }
-            self.budget.touch();
-        }
-    }
-
-    pub(super) fn finish(&mut self, peer: &Peer, client: Uuid, stream: Uuid, len: u64, how: How) {
-        if !self.owns_stream(peer, client, stream) {
-            return;
-        }
-        let writer = &self.writers[&stream];
         match writer.stage {
             Stage::Open => {}
-            Stage::Finished => return self.answer_if_safe(stream),
+            Stage::Finished => return answer_if_safe(writer, base),
             Stage::Answered(outcome) => {
-                return self.reply(peer, &Reply::Finished { stream, outcome });
+                let finished = Reply::Finished { stream, outcome };
+                return base.out.reply(from.peer, finished);
             }
             Stage::Lost => return,
         }
@@ -464,170 +266,143 @@ impl<S: Store> Broker<S> {
                 text::count(len, "byte"),
                 text::count(writer.next, "byte")
             );
-            return self.refuse(peer, Code::Order, &message, Some(stream));
+            return base
+                .out
+                .refuse(from.peer, Code::Order, &message, Some(stream));
         }
-        let is_long = match &how {
-            How::End => false,
-            How::Eof(_) => true,
-            How::Proven(proof) => proof.len() > MAX_PROOF,
-            How::Cut(why) => why.len() > MAX_LABEL,
-        };
-        if is_long {
+        if is_long(&how) {
             let message = "a stream ends, with a proof of at most 64 bytes, or is cut, with a reason of at most 255 bytes";
-            return self.refuse(peer, Code::Malformed, message, Some(stream));
+            return base
+                .out
+                .refuse(from.peer, Code::Malformed, message, Some(stream));
         }
-        if let Some((name, key)) = self.end_writing(stream) {
-            self.with_pipe(&name, |pipe, ctx| pipe.finish(key, how, ctx));
-        }
-        self.note_finished(stream);
-    }
-
-    /// Ends the writing of an open stream: no more chunks and no more credit. Returns its pipe and key.
-    pub(super) fn end_writing(&mut self, stream: Uuid) -> Option<(Arc<str>, StreamKey)> {
-        let writer = self.writers.get_mut(&stream)?;
-        if writer.stage != Stage::Open {
-            return None;
-        }
-        writer.stage = Stage::Finished;
-        writer.len = Some(writer.next);
-        writer.full = None;
-        let place = (writer.pipe.clone(), writer.key);
-        self.withdraw(stream);
-        Some(place)
+        end_writing(writer, base);
+        let Origin { pipe, key, .. } = &writer.origin;
+        base.run(pipe, |pipe, ctx| pipe.finish(*key, how, ctx));
+        note_finished(writer, base);
     }
 
     /// Handles a writer that has its answer or does not want one.
-    pub(super) fn close(&mut self, client: Uuid, stream: Uuid) {
-        if self
-            .writers
-            .get(&stream)
-            .is_some_and(|writer| writer.client == client)
-        {
-            self.cut(stream, "it left before its end");
+    pub fn close<S: Store>(&mut self, base: &mut Base<S>, from: Sender<'_>, stream: Uuid) {
+        if self.client_of(stream) == Some(from.client) {
+            self.cut(base, stream, "it left before its end");
         }
     }
+}
 
-    pub(super) fn forget_writer(&mut self, stream: Uuid) {
-        self.withdraw(stream);
-        let Some(writer) = self.writers.remove(&stream) else {
-            return;
-        };
-        self.shares.goes(stream);
-        self.note_changed(Changed::Writer(stream));
-        if let Some(client) = self.clients.get_mut(writer.client) {
-            client.streams.remove(&stream);
-            client.absent.remove(&stream);
-        }
-    }
-
-    /// Handles the end of a stream. Its writer may be waiting for that, or need not wait for the disk any
-    /// more.
-    pub(super) fn stream_gone(&mut self, key: StreamKey, outcome: Outcome) {
-        self.saving.forget(key);
-        let Some((stream, _)) = self.streams.remove(&key) else {
-            return;
-        };
-        self.shares.stream_goes(key);
-        let Some(writer) = self.writers.get_mut(&stream) else {
-            return;
-        };
-        writer.earlier.retain(|earlier| *earlier != key);
-        let begins = writer.begins;
-        let are_earlier_gone = writer.earlier.is_empty() && writer.safe < begins;
-        writer.has_discarded |= outcome == Outcome::Discarded;
-        let is_over = !self.streams.contains_key(&writer.key);
-        if are_earlier_gone {
-            self.make_safe(stream, begins);
-        }
-        let Some(writer) = self.writers.get(&stream) else {
-            return;
-        };
-        if writer.stage != Stage::Finished || !is_over {
-            return;
-        }
-        match (writer.wait, writer.has_discarded) {
-            (false, _) => self.answer(stream, Outcome::Kept),
-            (true, _) if !writer.earlier.is_empty() => {}
-            (true, true) => self.answer(stream, Outcome::Discarded),
-            (true, false) => self.answer(stream, Outcome::Taken),
-        }
-    }
-
-    pub(super) fn answer(&mut self, stream: Uuid, outcome: Outcome) {
-        let Some(writer) = self.writers.get_mut(&stream) else {
-            return;
-        };
-        writer.stage = Stage::Answered(outcome);
-        // After a restart, listeners may have confirmed bytes that the writer has not sent again.
-        writer.next = writer.len.unwrap_or(writer.next);
-        writer.safe = writer.next;
-        let client = writer.client;
-        self.note_changed(Changed::Writer(stream));
-        self.tell(client, &Reply::Finished { stream, outcome }, None);
-    }
-
-    /// Takes back unused credit.
-    pub(super) fn withdraw(&mut self, stream: Uuid) {
-        let Some(writer) = self.writers.get_mut(&stream) else {
-            return;
-        };
-        let unused = writer.limit.saturating_sub(writer.received);
-        writer.limit = writer.received;
-        writer.requested = 0;
-        let pipe = writer.pipe.clone();
-        if let Some(connection) = &writer.connection {
-            self.inflow.take_back(connection, unused);
-        }
-        self.budget.withdraw(unused);
-        self.settle_credit(&pipe, unused);
-        self.shares.settle(stream, unused);
-    }
-
-    /// Notes that an acknowledgement is due. It is sent once all input is handled.
-    pub(super) fn owe(&mut self, stream: Uuid) {
-        if let Some(writer) = self.writers.get_mut(&stream)
-            && !std::mem::replace(&mut writer.is_owed, true)
-        {
-            self.unacknowledged.push(stream);
-        }
-    }
-
+/// What writers are told.
+impl Streams {
     /// Sends all due acknowledgements.
-    pub(super) fn acknowledge(&mut self) {
-        for stream in std::mem::take(&mut self.unacknowledged) {
+    pub fn acknowledge<S: Store>(&mut self, base: &mut Base<S>) {
+        let mut unacknowledged = std::mem::take(&mut self.queues.unacknowledged);
+        for stream in unacknowledged.drain(..) {
             let Some(writer) = self.writers.get_mut(&stream) else {
                 continue;
             };
             writer.is_owed = false;
-            let (client, next, limit, full) =
-                (writer.client, writer.safe, writer.limit, writer.full);
+            let (limit, full) = (writer.credit.limit, writer.credit.full);
             // A writer whose bytes have all arrived may still wait for room on the disk.
             if writer.is_awaited() || (writer.stage == Stage::Finished && full.is_some()) {
-                self.tell(
-                    client,
-                    &Reply::Ack {
-                        stream,
-                        next,
-                        limit,
-                        full,
-                    },
-                    None,
-                );
+                let next = writer.safe;
+                let ack = Reply::Ack {
+                    stream,
+                    next,
+                    limit,
+                    full,
+                };
+                base.tell(writer.origin.client, ack);
             }
         }
+        self.queues.unacknowledged = unacknowledged;
     }
+}
 
-    /// Whether a stream belongs to this client. If not, the client is told.
-    fn owns_stream(&mut self, peer: &Peer, client: Uuid, stream: Uuid) -> bool {
-        let owner = self.writers.get(&stream).map(|writer| writer.client);
-        if owner == Some(client) {
-            return true;
-        }
-        let (code, message) = match owner {
-            Some(_) => (Code::Denied, "that stream is another client's"),
-            None => (Code::Unknown, "this satellite does not know the stream"),
-        };
-        self.refuse(peer, code, message, Some(stream));
-        false
+/// Whether a finish says more than it may.
+fn is_long(how: &How) -> bool {
+    match how {
+        How::End => false,
+        How::Eof(_) => true,
+        How::Proven(proof) => proof.len() > MAX_PROOF,
+        How::Cut(why) => why.len() > MAX_LABEL,
     }
+}
+
+fn answer<S: Store>(writer: &mut Writer, base: &mut Base<S>, outcome: Outcome) {
+    writer.stage = Stage::Answered(outcome);
+    // After a restart, listeners may have confirmed bytes that the writer has not sent again.
+    writer.next = writer.len().unwrap_or(writer.next);
+    writer.safe = writer.next;
+    let stream = writer.origin.stream;
+    base.durability.note_changed(Changed::Writer(stream));
+    let finished = Reply::Finished { stream, outcome };
+    base.tell(writer.origin.client, finished);
+}
+
+/// Answers a writer if everything it waits for has happened.
+fn answer_if_safe<S: Store>(writer: &mut Writer, base: &mut Base<S>) {
+    if writer.is_answer_due() {
+        answer(writer, base, Outcome::Kept);
+    }
+}
+
+/// Takes back unused credit.
+fn withdraw<S: Store>(writer: &mut Writer, base: &mut Base<S>) {
+    let unused = writer.unused();
+    let Credit {
+        connection,
+        received,
+        limit,
+        requested,
+        ..
+    } = &mut writer.credit;
+    (*limit, *requested) = (*received, 0);
+    let Origin { pipe, stream, .. } = &writer.origin;
+    base.withdraw_credit(connection.as_ref(), pipe, *stream, unused);
+}
+
+/// Notes that bytes of a stream arrived.
+fn note_arrived<S: Store>(writer: &mut Writer, queues: &mut Queues, base: &mut Base<S>) {
+    if base.durability.is_durable() {
+        let is_late = is_late(writer, base);
+        base.durability
+            .save_soon(writer.origin.key, is_late, base.now);
+        return;
+    }
+    writer.safe = writer.next;
+    queues.owe(writer);
+    answer_if_safe(writer, base);
+}
+
+/// Whether a stream has no listeners, or its listeners have stopped confirming.
+fn is_late<S: Store>(writer: &Writer, base: &Base<S>) -> bool {
+    let Origin { pipe, key, .. } = &writer.origin;
+    let pipe = base.pipes.get(pipe);
+    base.durability.is_stalled(*key) || pipe.is_none_or(|pipe| pipe.is_free(*key))
+}
+
+/// Notes that a writer has finished its stream.
+fn note_finished<S: Store>(writer: &mut Writer, base: &mut Base<S>) {
+    if matches!(writer.stage, Stage::Answered(_)) {
+        return;
+    }
+    if !base.durability.is_durable() {
+        if let Some(finished) = &mut writer.finished {
+            finished.is_safe = true;
+        }
+        writer.safe = writer.next;
+        return answer_if_safe(writer, base);
+    }
+    let key = writer.origin.key;
+    if base.durability.full().is_some() && !saving::has_unsaved(key, base) {
+        // A finish needs no room, so it does not wait for others that do.
+        base.durability.nothing_due(key);
+        return saving::expect_sync(writer, key, base);
+    }
+    let is_late = is_late(writer, base);
+    base.durability.save_last_soon(key, is_late, base.now);
+}
+
+/// The name of a pipe that a stream is in, as records spell it.
+fn name_of(pipe: &str) -> Arc<str> {
+    Arc::from(text::normal(pipe))
 }

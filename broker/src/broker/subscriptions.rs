@@ -1,410 +1,396 @@
-//! Listeners: joining and resuming, what they are sent, and what they confirm.
+//! Listeners: joining and leaving, what they are sent, and what they confirm.
+//!
+//! This module owns every subscription, the queue of listeners that may have something to receive, and the
+//! times at which they look again. It never decides which stream a listener gets.
 
-use std::collections::HashMap;
+mod resuming;
+mod serving;
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::upkeep::Kind;
-use super::{Broker, FAIR_TURN, Peer, is_reserved};
-use crate::pipe::{Away, Changed, Item, ListenerKey, Next, Return};
-use crate::protocol::{Code, Mode, Reply, Resume};
+use super::base::Base;
+use super::peers::Sender;
+use crate::interface::Peer;
+use crate::pipe::{Away, Changed, ListenerKey, Now};
+use crate::protocol::{Code, Confirm, Listen, Mode, Reply};
+use crate::store::record::Record;
 use crate::store::{Store, StreamKey};
+
+/// Where a listener is.
+#[derive(Debug)]
+enum Presence {
+    /// The listener subscribed on this connection. If its client moves to another connection, the listener is
+    /// sent nothing until it has resumed there.
+    Here(Option<Peer>),
+    /// The listener is known only from the log, and has not connected in this run of the satellite.
+    Restored,
+    /// The listener timed out. This is its position.
+    Away(Away),
+}
 
 /// The subscription of one listener.
 #[derive(Debug)]
-pub(super) struct Subscription {
+struct Subscription {
     /// The client that the listener belongs to.
-    pub client: Uuid,
-    pub pipe: Arc<str>,
-    pub key: ListenerKey,
-    /// The connection on which the listener subscribed. If its client moves to another connection, the
-    /// listener is sent nothing until it has resumed there.
-    pub peer: Option<Peer>,
-    /// Whether the listener has connected in this run of the satellite. False for one known only from the
-    /// log.
-    pub is_of_this_run: bool,
-    /// The listener's position when it timed out. None while it is present.
-    pub away: Option<Away>,
-    /// Whether the listener ever timed out and came back, and, in `missed`, how many streams it lost the rest
-    /// of. Every connection is told, because an earlier connection may have broken before it heard.
-    pub was_lost: bool,
-    pub missed: u64,
+    client: Uuid,
+    pipe: Arc<str>,
+    key: ListenerKey,
+    presence: Presence,
+    /// How many streams the listener lost the rest of, if it ever timed out and came back. Every connection
+    /// is told, because an earlier connection may have broken before it heard.
+    missed: Option<u64>,
     /// The stream that last got a window from the reserve because of this listener.
-    pub promised: Option<Uuid>,
+    promised: Option<Uuid>,
 }
 
-/// The fields of `Listen`.
+/// A listener that joins.
+#[derive(Debug)]
 pub(super) struct Joining {
+    pub client: Uuid,
     pub listener: Uuid,
-    pub pipe: String,
+    pub pipe: Arc<str>,
     pub mode: Mode,
     pub window: u64,
-    pub resume: Option<Resume>,
 }
 
-impl<S: Store> Broker<S> {
-    pub(super) fn listen(&mut self, peer: &Peer, client: Uuid, joining: Joining) {
+/// All listeners.
+#[derive(Debug, Default)]
+pub(super) struct Subscriptions {
+    by_id: HashMap<Uuid, Subscription>,
+    by_key: HashMap<ListenerKey, Uuid>,
+    /// Listeners that may have something to receive. Each is in the queue at most once.
+    awake: VecDeque<ListenerKey>,
+    awake_set: HashSet<ListenerKey>,
+    /// Listeners that wait for the end of a line, by the time at which they stop waiting.
+    line_waits: BTreeSet<(Now, ListenerKey)>,
+}
+
+/// What others ask about listeners.
+impl Subscriptions {
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub fn knows(&self, listener: Uuid) -> bool {
+        self.by_id.contains_key(&listener)
+    }
+
+    /// The client that a listener belongs to.
+    pub fn client_of(&self, listener: Uuid) -> Option<Uuid> {
+        self.by_id.get(&listener).map(|it| it.client)
+    }
+
+    /// All listeners, each with its client, in no particular order.
+    pub fn all(&self) -> impl Iterator<Item = (Uuid, Uuid)> {
+        self.by_id.iter().map(|(id, it)| (*id, it.client))
+    }
+
+    /// Everything that a checkpoint records of listeners: themselves, and their cursors while they are away.
+    pub fn changes(&self) -> impl Iterator<Item = Changed> {
+        let listeners = self.by_key.keys().map(|key| Changed::Listener(*key));
+        let away = self.by_id.values().filter_map(|it| match &it.presence {
+            Presence::Away(away) => Some((it.key, away)),
+            _ => None,
+        });
+        let parts =
+            away.flat_map(|(key, away)| away.streams().map(move |it| Changed::Part(key, it)));
+        listeners.chain(parts)
+    }
+
+    /// The record of a listener. `of_pipe` makes the record of one that is not away. None if the listener is
+    /// gone.
+    pub fn record(
+        &self,
+        key: ListenerKey,
+        of_pipe: impl FnOnce(Uuid, Uuid, &Arc<str>) -> Option<Record>,
+    ) -> Option<Record> {
+        let id = *self.by_key.get(&key)?;
+        let Subscription {
+            client,
+            pipe,
+            presence,
+            ..
+        } = self.by_id.get(&id)?;
+        match presence {
+            Presence::Away(away) => Some(away.listener_record(key, id, *client, pipe)),
+            Presence::Here(_) | Presence::Restored => of_pipe(id, *client, pipe),
+        }
+    }
+
+    /// The record of a listener's cursor in a stream. `of_pipe` makes the record of one that is not away.
+    /// None if the cursor is gone.
+    pub fn part_record(
+        &self,
+        key: ListenerKey,
+        stream: StreamKey,
+        of_pipe: impl FnOnce(&str) -> Option<Record>,
+    ) -> Option<Record> {
+        let subscription = self.by_id.get(self.by_key.get(&key)?)?;
+        match &subscription.presence {
+            Presence::Away(away) => away.part_record(key, stream),
+            Presence::Here(_) | Presence::Restored => of_pipe(&subscription.pipe),
+        }
+    }
+
+    /// Promises a window from the reserve to a stream, on behalf of its listeners. Each listener gives a
+    /// window to only one stream at a time: `uses` says whether another one uses its window. Returns whether
+    /// the stream gets the window.
+    pub fn promise(
+        &mut self,
+        listeners: &[ListenerKey],
+        stream: Uuid,
+        uses: impl Fn(Uuid) -> bool,
+    ) -> bool {
+        let is_promised = |listener: &ListenerKey| {
+            let uuid = self.by_key.get(listener);
+            let promised = uuid.and_then(|uuid| self.by_id.get(uuid)?.promised);
+            promised.is_some_and(|other| other != stream && uses(other))
+        };
+        if listeners.iter().any(is_promised) {
+            return false;
+        }
+        for listener in listeners {
+            if let Some(uuid) = self.by_key.get(listener)
+                && let Some(subscription) = self.by_id.get_mut(uuid)
+            {
+                subscription.promised = Some(stream);
+            }
+        }
+        true
+    }
+
+    /// The number of cursors kept for absent listeners.
+    #[cfg(test)]
+    pub fn kept_parts(&self) -> usize {
+        let away = self.by_id.values().filter_map(|it| match &it.presence {
+            Presence::Away(away) => Some(away.breadth()),
+            _ => None,
+        });
+        away.sum()
+    }
+
+    /// Whether all listeners are away.
+    #[cfg(test)]
+    pub fn are_all_away(&self) -> bool {
+        let mut all = self.by_id.values();
+        all.all(|it| matches!(it.presence, Presence::Away(_)))
+    }
+}
+
+/// What listeners send.
+impl Subscriptions {
+    /// Subscribes, or resumes a listener, perhaps on another connection. `is_used` says that the UUID may not
+    /// be used for a new listener. `room` says whether there is room for one more listener.
+    pub fn listen<S: Store>(
+        &mut self,
+        base: &mut Base<S>,
+        from: Sender<'_>,
+        listen: Listen,
+        is_used: bool,
+        room: Result<(), String>,
+    ) {
+        let (peer, listener) = (from.peer, listen.listener);
+        if self.knows(listener) {
+            return self.listen_again(base, from, listen);
+        }
+        if listen.resume.is_some() {
+            let message = "this satellite does not know the listener: it was restarted";
+            return base
+                .out
+                .refuse(peer, Code::Unknown, message, Some(listener));
+        }
+        let Some(pipe) = base.name(peer, &listen.pipe, Some(listener)) else {
+            return;
+        };
+        if is_used {
+            let message = "that UUID is in use";
+            return base
+                .out
+                .refuse(peer, Code::Malformed, message, Some(listener));
+        }
+        if let Err(why) = room {
+            return base.out.refuse(peer, Code::Limit, &why, Some(listener));
+        }
+        self.listening(base, peer, listener);
+        self.join(
+            base,
+            Joining {
+                client: from.client,
+                listener,
+                pipe,
+                mode: listen.mode,
+                window: listen.window,
+            },
+        );
+    }
+
+    /// Answers `Listen`.
+    fn listening<S>(&self, base: &mut Base<S>, peer: &Peer, listener: Uuid) {
+        let missed = self.by_id.get(&listener).and_then(|it| it.missed);
+        let reply = Reply::Listening {
+            listener,
+            lost: missed.is_some(),
+            missed: missed.unwrap_or(0),
+        };
+        base.out.reply(peer, reply);
+    }
+
+    /// Creates a listener.
+    pub fn join<S: Store>(&mut self, base: &mut Base<S>, joining: Joining) {
         let Joining {
+            client,
             listener,
             pipe,
             mode,
             window,
-            resume,
         } = joining;
-        if self.subscriptions.contains_key(&listener) {
-            return self.listen_again(peer, client, listener, resume, window);
-        }
-        if resume.is_some() {
-            let message = "this satellite does not know the listener: it was restarted";
-            return self.refuse(peer, Code::Unknown, message, Some(listener));
-        }
-        let Some(name) = self.name(peer, &pipe, Some(listener)) else {
-            return;
-        };
-        if is_reserved(listener) || self.writers.contains_key(&listener) {
-            return self.refuse(peer, Code::Malformed, "that UUID is in use", Some(listener));
-        }
-        if let Err(why) = self.has_room_for(client, Kind::Listeners, &name) {
-            return self.refuse(peer, Code::Limit, &why, Some(listener));
-        }
-        self.listening(peer, listener);
-        self.join(client, listener, &name, mode, window);
-    }
-
-    /// Answers `Listen`.
-    fn listening(&mut self, peer: &Peer, listener: Uuid) {
-        let known = self.subscriptions.get(&listener);
-        let reply = Reply::Listening {
-            listener,
-            lost: known.is_some_and(|subscription| subscription.was_lost),
-            missed: known.map_or(0, |subscription| subscription.missed),
-        };
-        self.reply(peer, &reply);
-    }
-
-    /// Creates a listener.
-    pub(super) fn join(
-        &mut self,
-        client: Uuid,
-        listener: Uuid,
-        name: &Arc<str>,
-        mode: Mode,
-        window: u64,
-    ) {
-        let place = self.new_key();
+        let place = base.pipes.new_key();
         let key = ListenerKey(place);
-        let peer = self.clients.peer(client).cloned();
-        self.subscriptions.insert(
-            listener,
-            Subscription {
-                client,
-                pipe: name.clone(),
-                key,
-                peer,
-                is_of_this_run: true,
-                away: None,
-                was_lost: false,
-                missed: 0,
-                promised: None,
-            },
-        );
-        self.listeners.insert(key, listener);
-        let owner = self.clients.key_of(client);
-        self.shares.listener_comes(listener, owner);
-        if let Some(owner) = self.clients.get_mut(client) {
-            owner.listeners.insert(listener);
-        }
-        self.schedule_check(client);
-        self.budget.touch();
-        self.with_pipe(name, |pipe, ctx| {
+        let peer = base.peers.peer(client).cloned();
+        let subscription = Subscription {
+            client,
+            pipe: pipe.clone(),
+            key,
+            presence: Presence::Here(peer),
+            missed: None,
+            promised: None,
+        };
+        self.by_id.insert(listener, subscription);
+        self.by_key.insert(key, listener);
+        let owner = base.peers.key_of(client);
+        base.shares.listener_comes(listener, owner);
+        base.peers.add_listener(client, listener);
+        base.budget.touch();
+        base.run(&pipe, |pipe, ctx| {
             pipe.join(key, mode, window, StreamKey(place), ctx);
         });
     }
 
-    /// Resumes a listener, perhaps on another connection.
-    fn listen_again(
-        &mut self,
-        peer: &Peer,
-        client: Uuid,
-        listener: Uuid,
-        resume: Option<Resume>,
-        window: u64,
-    ) {
-        let Some((name, key)) = self.owned_listener(peer, client, listener) else {
-            return;
-        };
-        let resume = resume.unwrap_or_default();
-        if let Some(away) = self
-            .subscriptions
-            .get_mut(&listener)
-            .and_then(|it| it.away.take())
-        {
-            return self.listener_is_back(peer, listener, &away, &resume, window);
-        }
-        let Resume {
+    /// Takes in what a listener has confirmed.
+    pub fn confirm<S: Store>(&mut self, base: &mut Base<S>, from: Sender<'_>, confirm: &Confirm) {
+        let Confirm {
+            listener,
             next_seq,
-            cost,
-            line,
-            ..
-        } = resume;
-        let resumed = if self.subscriptions[&listener].is_of_this_run {
-            self.with_pipe(&name, |pipe, _| pipe.resume(key, next_seq))
-        } else {
-            self.with_pipe(&name, |pipe, ctx| {
-                pipe.rejoin(key, next_seq, cost, window, line, ctx);
-            });
-            Ok(())
-        };
-        if resumed.is_err() {
-            let message = "the listener cannot have reached that position";
-            return self.refuse(peer, Code::Unknown, message, Some(listener));
-        }
-        if let Some(subscription) = self.subscriptions.get_mut(&listener) {
-            subscription.peer = Some(peer.clone());
-            subscription.is_of_this_run = true;
-        }
-        self.listening(peer, listener);
-        self.wake(key);
-    }
-
-    /// Resumes a listener that had timed out (rule 16).
-    fn listener_is_back(
-        &mut self,
-        peer: &Peer,
-        listener: Uuid,
-        away: &Away,
-        resume: &Resume,
-        window: u64,
-    ) {
-        let joined = StreamKey(self.new_key());
-        let Some(subscription) = self.subscriptions.get_mut(&listener) else {
+            window,
+        } = *confirm;
+        let Some(subscription) = self.owned(base, from, listener) else {
             return;
         };
-        (subscription.peer, subscription.is_of_this_run) = (Some(peer.clone()), true);
-        let (name, key, client) = (
-            subscription.pipe.clone(),
-            subscription.key,
-            subscription.client,
-        );
-        self.forget_parts(key, away);
-        let known = resume.streams.iter().map(|it| (it.stream, *it));
-        let back = Return {
-            next_seq: resume.next_seq,
-            cost: resume.cost,
-            window,
-            line: resume.line,
-            progress: &known.collect::<HashMap<_, _>>(),
-            joined,
-        };
-        let found = self.with_pipe(&name, |pipe, ctx| pipe.come_back(key, away, &back, ctx));
-        self.budget.touch();
-        self.is_back(client, listener);
-        if let Ok(missed) = found {
-            if let Some(subscription) = self.subscriptions.get_mut(&listener) {
-                subscription.was_lost = true;
-                subscription.missed += missed;
-            }
-            self.listening(peer, listener);
-            return self.wake(key);
+        let key = subscription.key;
+        let confirmed = base.run(&subscription.pipe, |pipe, ctx| {
+            pipe.confirm(key, next_seq, window, ctx)
+        });
+        if confirmed.is_err() {
+            let message = "the listener confirms more than it was sent";
+            let about = Some(listener);
+            base.out.refuse(from.peer, Code::Order, message, about);
         }
-        self.drop_taker(key);
-        self.note_changed(Changed::Listener(key));
-        let message = "others took what this listener was still to get, while the satellite heard \
-                       nothing of it";
-        self.refuse(peer, Code::Lost, message, Some(listener));
+        // A listener that has confirmed everything may give its writers a window from the reserve.
+        base.budget.touch();
     }
 
-    /// Drops the cursors that were kept while a listener was away.
-    pub(super) fn forget_parts(&mut self, key: ListenerKey, away: &Away) {
-        self.effects.cursors -= away.breadth();
-        for stream in away.streams() {
-            self.note_changed(Changed::Part(key, stream));
+    /// Removes a listener before its end, if it belongs to this client.
+    pub fn leave<S: Store>(&mut self, base: &mut Base<S>, client: Uuid, listener: Uuid) {
+        if self.client_of(listener) != Some(client) {
+            return;
         }
+        let Some(subscription) = self.remove(base, listener) else {
+            return;
+        };
+        let Subscription {
+            pipe,
+            key,
+            presence,
+            ..
+        } = subscription;
+        if let Presence::Away(away) = presence {
+            base.absent.remove(|absent| absent == listener);
+            base.durability.note_changed(Changed::Listener(key));
+            return forget_parts(base, key, &away);
+        }
+        base.budget.touch();
+        base.run(&pipe, |pipe, ctx| pipe.leave(key, ctx));
+    }
+
+    /// A listener of the sender's client. Any other sender is told.
+    fn owned<S>(
+        &self,
+        base: &mut Base<S>,
+        from: Sender<'_>,
+        listener: Uuid,
+    ) -> Option<&Subscription> {
+        let found = self.by_id.get(&listener);
+        if let Some(subscription) = found
+            && subscription.client == from.client
+        {
+            return found;
+        }
+        let (code, message) = match found {
+            Some(_) => (Code::Denied, "that listener is another client's"),
+            None => (Code::Unknown, "this satellite does not know the listener"),
+        };
+        base.out.refuse(from.peer, code, message, Some(listener));
+        None
+    }
+}
+
+/// The end of listeners.
+impl Subscriptions {
+    /// Removes a listener that has confirmed its end.
+    pub fn ended<S>(&mut self, base: &mut Base<S>, key: ListenerKey)
+    where
+        S: Store,
+    {
+        let Some(listener) = self.by_key.get(&key).copied() else {
+            return;
+        };
+        if let Some(subscription) = self.remove(base, listener) {
+            base.tell(subscription.client, Reply::Closed { listener });
+        }
+    }
+
+    fn remove<S>(&mut self, base: &mut Base<S>, listener: Uuid) -> Option<Subscription> {
+        let subscription = self.by_id.remove(&listener)?;
+        let key = subscription.key;
+        self.by_key.remove(&key);
+        base.shares.goes(listener);
+        self.line_waits.retain(|(_, waiting)| *waiting != key);
+        base.peers.drop_listener(subscription.client, listener);
+        Some(subscription)
     }
 
     /// Gives up a listener that timed out. Others may take what it had not confirmed, and its position is
     /// kept.
-    pub(super) fn lose_listener(&mut self, listener: Uuid) {
-        let Some(subscription) = self
-            .subscriptions
-            .get(&listener)
-            .filter(|it| it.away.is_none())
-        else {
+    pub fn lose<S: Store>(&mut self, base: &mut Base<S>, listener: Uuid) {
+        let Some(subscription) = self.by_id.get_mut(&listener) else {
             return;
         };
-        let (name, key) = (subscription.pipe.clone(), subscription.key);
+        if matches!(subscription.presence, Presence::Away(_)) {
+            return;
+        }
+        let key = subscription.key;
         self.line_waits.retain(|(_, waiting)| *waiting != key);
-        // The records of the following steps already say that the listener is away.
-        let away = self.with_pipe(&name, |pipe, ctx| pipe.give_up_listener(key, ctx));
+        let away = base.run(&subscription.pipe, |pipe, ctx| {
+            pipe.give_up_listener(key, ctx)
+        });
         let Some(away) = away else {
             return;
         };
-        self.effects.cursors += away.breadth();
-        self.note_changed(Changed::Listener(key));
-        if let Some(subscription) = self.subscriptions.get_mut(&listener) {
-            (subscription.peer, subscription.away) = (None, Some(away));
-        }
-        self.remember_absent(listener);
-        self.budget.touch();
+        base.pipes.add_cursors(away.breadth());
+        base.durability.note_changed(Changed::Listener(key));
+        subscription.presence = Presence::Away(away);
+        base.set_absent(subscription.client, listener);
+        base.budget.touch();
     }
+}
 
-    pub(super) fn confirm(
-        &mut self,
-        peer: &Peer,
-        client: Uuid,
-        listener: Uuid,
-        next_seq: u64,
-        window: u64,
-    ) {
-        let Some((name, key)) = self.owned_listener(peer, client, listener) else {
-            return;
-        };
-        let confirmed = self.with_pipe(&name, |pipe, ctx| pipe.confirm(key, next_seq, window, ctx));
-        if confirmed.is_err() {
-            let message = "the listener confirms more than it was sent";
-            self.refuse(peer, Code::Order, message, Some(listener));
-        }
-        // A listener that has confirmed everything may give its writers a window from the reserve.
-        self.budget.touch();
-    }
-
-    /// Removes a listener before its end.
-    pub(super) fn leave(&mut self, client: Uuid, listener: Uuid) {
-        let Some(subscription) = self.subscriptions.get(&listener) else {
-            return;
-        };
-        if subscription.client != client {
-            return;
-        }
-        let (name, key) = (subscription.pipe.clone(), subscription.key);
-        if let Some(subscription) = self.subscriptions.get_mut(&listener)
-            && let Some(away) = subscription.away.take()
-        {
-            self.absent.remove(|absent| absent == listener);
-            self.drop_taker(key);
-            self.note_changed(Changed::Listener(key));
-            return self.forget_parts(key, &away);
-        }
-        self.drop_taker(key);
-        self.budget.touch();
-        self.with_pipe(&name, |pipe, ctx| pipe.leave(key, ctx));
-    }
-
-    /// Removes a listener that has confirmed its end.
-    pub(super) fn listener_ended(&mut self, key: ListenerKey) {
-        if let Some((client, listener)) = self.drop_taker(key) {
-            self.tell(client, &Reply::Closed { listener }, None);
-        }
-    }
-
-    fn drop_taker(&mut self, key: ListenerKey) -> Option<(Uuid, Uuid)> {
-        let listener = self.listeners.remove(&key)?;
-        let subscription = self.subscriptions.remove(&listener)?;
-        self.shares.goes(listener);
-        self.line_waits.retain(|(_, waiting)| *waiting != key);
-        if let Some(client) = self.clients.get_mut(subscription.client) {
-            client.listeners.remove(&listener);
-            client.absent.remove(&listener);
-        }
-        Some((subscription.client, listener))
-    }
-
-    /// Sends a listener what it may have now.
-    pub(super) fn serve(&mut self, key: ListenerKey) {
-        let Some(listener) = self.listeners.get(&key).copied() else {
-            return;
-        };
-        let Some(subscription) = self.subscriptions.get(&listener) else {
-            return;
-        };
-        let (name, owner) = (subscription.pipe.clone(), subscription.client);
-        let Some(client) = self.clients.get(owner) else {
-            return;
-        };
-        if client.old.is_some() {
-            return self.serve_old(owner);
-        }
-        let Some(peer) = subscription
-            .peer
-            .clone()
-            .filter(|peer| client.peer.as_ref() == Some(peer))
-        else {
-            return;
-        };
-        for _ in 0..FAIR_TURN {
-            match self.with_pipe(&name, |pipe, ctx| pipe.next(key, ctx)) {
-                Next::Item(seq, item) => self.send_item(&peer, listener, seq, item),
-                Next::Wait(until) => {
-                    self.line_waits.insert((until, key));
-                    return;
-                }
-                Next::Nothing => return,
-            }
-        }
-        self.wake(key);
-    }
-
-    fn send_item(&mut self, peer: &Peer, listener: Uuid, seq: u64, item: Item) {
-        match item {
-            Item::Chunk {
-                stream,
-                at,
-                missed,
-                payload,
-            } => {
-                let chunk = Reply::Chunk {
-                    listener,
-                    seq,
-                    stream,
-                    at,
-                    missed,
-                };
-                self.send(peer, &chunk, Some(payload));
-            }
-            Item::Ended(ended) => {
-                let reply = Reply::Ended {
-                    listener,
-                    seq,
-                    stream: ended.stream,
-                    at: ended.at,
-                    how: ended.how,
-                    label: ended.label,
-                    before: ended.before,
-                    missed: ended.missed,
-                };
-                self.reply(peer, &reply);
-            }
-            Item::Done { missed, eof } => {
-                let done = Reply::Done {
-                    listener,
-                    seq,
-                    missed,
-                    eof,
-                };
-                self.reply(peer, &done);
-            }
-        }
-    }
-
-    /// The pipe and key of a listener, if it belongs to this client. If not, the client is told.
-    fn owned_listener(
-        &mut self,
-        peer: &Peer,
-        client: Uuid,
-        listener: Uuid,
-    ) -> Option<(Arc<str>, ListenerKey)> {
-        let subscription = self.subscriptions.get(&listener);
-        if let Some(subscription) = subscription
-            && subscription.client == client
-        {
-            return Some((subscription.pipe.clone(), subscription.key));
-        }
-        let (code, message) = match subscription {
-            Some(_) => (Code::Denied, "that listener is another client's"),
-            None => (Code::Unknown, "this satellite does not know the listener"),
-        };
-        self.refuse(peer, code, message, Some(listener));
-        None
+/// Drops the cursors that were kept while a listener was away.
+fn forget_parts<S: Store>(base: &mut Base<S>, key: ListenerKey, away: &Away) {
+    base.pipes.drop_cursors(away.breadth());
+    for stream in away.streams() {
+        base.durability.note_changed(Changed::Part(key, stream));
     }
 }

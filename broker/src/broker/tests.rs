@@ -13,6 +13,6 @@ mod story;
 mod streams;
 mod subscriptions;
 mod timeouts;
-mod v01_peers;
+mod v01;
 mod words;
 mod work;

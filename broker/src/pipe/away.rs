@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::listener::{Cursor, Listener, Phase};
 use super::stream::Takers;
-use super::{Changed, Context, ListenerKey, Pipe};
+use super::{Changed, Context, Effect, ListenerKey, Pipe};
 use crate::protocol::{MAX_BYTES, Mode, Progress};
 use crate::store::record::{AwayRecord, ListenerRecord, PartRecord, Record};
 use crate::store::{Store, StreamKey};
@@ -227,7 +227,7 @@ impl Pipe {
             phase => phase,
         };
         self.listeners.insert(key, Box::new(listener));
-        ctx.effects.change(Changed::Listener(key));
+        ctx.change(Changed::Listener(key));
         let is_idle = away.parts.is_empty() && !away.has_had;
         match away.phase {
             Phase::Queued => self.join_one(key, ctx),
@@ -240,7 +240,7 @@ impl Pipe {
                 self.go_on_in_line(key, back.line);
             }
         }
-        ctx.effects.awake.push(key);
+        ctx.effects.push(Effect::Awake(key));
         Ok(missed)
     }
 
@@ -292,7 +292,7 @@ impl Pipe {
             // A tap takes nothing from the pipe.
             Left::Printed { .. } if self.is_tap(key) => {}
             Left::Printed { at, has_end } => self.take_printed(stream, *at, *has_end, ctx),
-            Left::From(_) if self.is_tap(key) => self.add_tap(key, stream, ctx.effects),
+            Left::From(_) if self.is_tap(key) => self.add_tap(key, stream, ctx),
             Left::From(at) => self.share_again(key, stream, part, *at, ctx),
         }
     }
@@ -314,7 +314,7 @@ impl Pipe {
         stream.taken = stream.taken.max(at.min(stream.next));
         if has_end {
             stream.finish_taken = true;
-            ctx.effects.change(Changed::Stream(key));
+            ctx.change(Changed::Stream(key));
         }
         self.trim(key, ctx);
         self.settle(key, ctx);
@@ -335,7 +335,7 @@ impl Pipe {
         let is_claim = part.is_claim && stream.is_free();
         if is_claim {
             stream.subscriptions = Takers::Claimed(key);
-            ctx.effects.change(Changed::Stream(stream_key));
+            ctx.change(Changed::Stream(stream_key));
         } else {
             stream.add_taker(key);
         }
@@ -354,9 +354,9 @@ impl Pipe {
         if let Some(listener) = self.listeners.get_mut(&key)
             && listener.cursors.insert(stream_key, cursor).is_none()
         {
-            ctx.effects.cursors += 1;
+            ctx.totals.cursors += 1;
         }
-        ctx.effects.change(Changed::Part(key, stream_key));
+        ctx.change(Changed::Part(key, stream_key));
         self.confirm_chunk(key, stream_key, at, ctx);
         self.refresh(key, stream_key, ctx);
     }
@@ -384,7 +384,7 @@ impl Pipe {
             );
             match mode {
                 _ if is_claimed => {}
-                Mode::Tap => self.add_tap(key, stream, ctx.effects),
+                Mode::Tap => self.add_tap(key, stream, ctx),
                 _ => self.share(key, stream, backlog, ctx),
             }
         }
@@ -398,7 +398,7 @@ impl Pipe {
         let ends = matches!(listener.mode, Mode::Default | Mode::Tap);
         if ends && listener.phase == Phase::Draining && listener.until.is_none() {
             listener.phase = Phase::Live;
-            ctx.effects.change(Changed::Listener(key));
+            ctx.change(Changed::Listener(key));
             self.go_on_live(key, ctx);
         }
     }

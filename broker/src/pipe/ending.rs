@@ -4,13 +4,13 @@
 use bytes::Bytes;
 
 use super::listener::{Cursor, Phase, SentWhat};
-use super::{Changed, Context, Effects, ListenerKey, Pipe};
+use super::{Changed, Context, Effect, ListenerKey, Pipe};
 use crate::protocol::{Mode, Outcome};
 use crate::store::{Store, StreamKey};
 
 impl Pipe {
     /// Ends a default listener or a tap if all its streams have finished (rule 5).
-    pub(super) fn end_if_over(&mut self, key: ListenerKey, effects: &mut Effects) {
+    pub(super) fn end_if_over<S: Store>(&mut self, key: ListenerKey, ctx: &mut Context<'_, S>) {
         let Some(listener) = self.listeners.get_mut(&key) else {
             return;
         };
@@ -24,34 +24,44 @@ impl Pipe {
                 .any(|stream| self.open.contains(stream))
         {
             listener.phase = Phase::Draining;
-            effects.change(Changed::Listener(key));
+            ctx.change(Changed::Listener(key));
         }
     }
 
     /// Notes that a listener has had a finished stream, if this stream has finished.
-    pub(super) fn note_had(&mut self, key: ListenerKey, stream: StreamKey, effects: &mut Effects) {
+    pub(super) fn note_had<S: Store>(
+        &mut self,
+        key: ListenerKey,
+        stream: StreamKey,
+        ctx: &mut Context<'_, S>,
+    ) {
         if !self.open.contains(&stream)
             && let Some(listener) = self.listeners.get_mut(&key)
             && !std::mem::replace(&mut listener.has_had, true)
         {
-            effects.change(Changed::Listener(key));
+            ctx.change(Changed::Listener(key));
         }
     }
 
     /// Makes a live listener stop at the current end of each unfinished stream (`--eof`).
-    pub(super) fn limit_cursors(&mut self, key: ListenerKey, order: &Bytes, effects: &mut Effects) {
+    pub(super) fn limit_cursors<S: Store>(
+        &mut self,
+        key: ListenerKey,
+        order: &Bytes,
+        ctx: &mut Context<'_, S>,
+    ) {
         let Some(listener) = self.listeners.get_mut(&key) else {
             return;
         };
         listener.phase = Phase::Draining;
-        listener.until = Some(effects.arrivals);
+        listener.until = Some(ctx.totals.arrivals);
         listener.eof = Some(order.clone());
-        effects.change(Changed::Listener(key));
+        ctx.change(Changed::Listener(key));
         for (stream, cursor) in &mut listener.cursors {
             if self.open.contains(stream) {
                 let next = self.streams[stream].next;
                 cursor.limit = Some(next);
-                effects.change(Changed::Part(key, *stream));
+                ctx.change(Changed::Part(key, *stream));
                 cursor.complete = match &cursor.tap {
                     Some(tap) => tap.chunks.is_empty(),
                     None => cursor.sent >= next,
@@ -96,7 +106,7 @@ impl Pipe {
                     && !is_tap
                 {
                     stream.finish_taken = true;
-                    ctx.effects.change(Changed::Stream(key_of));
+                    ctx.change(Changed::Stream(key_of));
                     let next = stream.next;
                     self.take(key_of, next);
                 }
@@ -104,7 +114,7 @@ impl Pipe {
             }
             SentWhat::Done { .. } => {
                 self.leave(key, ctx);
-                ctx.effects.ended.push(key);
+                ctx.effects.push(Effect::Ended(key));
             }
         }
     }
@@ -157,13 +167,14 @@ impl Pipe {
             return;
         };
         let needed = stream.needed();
-        ctx.effects.change(Changed::Progress(key));
+        ctx.change(Changed::Progress(key));
         if needed > stream.released {
             let kept = stream.kept();
             stream.released = needed;
             self.kept -= kept - stream.kept();
-            ctx.effects.freed += ctx.store.release(key, needed);
-            ctx.effects.released.push((key, needed));
+            let freed = ctx.store.release(key, needed);
+            ctx.effects.push(Effect::Freed(freed));
+            ctx.effects.push(Effect::Released(key, needed));
         }
     }
 
@@ -187,11 +198,11 @@ impl Pipe {
         cursor: &Cursor,
         ctx: &mut Context<'_, S>,
     ) {
-        ctx.effects.cursors -= 1;
-        ctx.effects.change(Changed::Part(key, stream));
+        ctx.totals.cursors -= 1;
+        ctx.change(Changed::Part(key, stream));
         if let Some(left) = self.streams.get_mut(&stream) {
             if left.is_claimed() {
-                ctx.effects.change(Changed::Stream(stream));
+                ctx.change(Changed::Stream(stream));
             }
             left.taps.remove(&key);
             left.drop_taker(key, cursor.confirmed);
@@ -234,9 +245,10 @@ impl Pipe {
         for tap in taps.unwrap_or_default() {
             self.refresh(tap, key, ctx);
         }
-        ctx.effects.freed += ctx.store.remove(key);
-        ctx.effects.gone.push((key, outcome));
-        ctx.effects.change(Changed::Stream(key));
+        let freed = ctx.store.remove(key);
+        ctx.effects.push(Effect::Freed(freed));
+        ctx.effects.push(Effect::Gone(key, outcome));
+        ctx.change(Changed::Stream(key));
         self.open.remove(&key);
         self.free.remove(&key);
         self.hidden.remove(&key);

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::listener::Listener;
 use super::stream::{Finish, Stream};
-use super::{Changed, Context, ListenerKey, Pipe, UnknownSeq};
+use super::{Changed, Context, Effect, ListenerKey, Pipe, UnknownSeq};
 use crate::protocol::{How, Mode, Outcome};
 use crate::store::{Store, StreamKey};
 
@@ -22,16 +22,16 @@ impl Pipe {
     ) {
         let listener = Listener::new(mode, joined, window);
         self.listeners.insert(key, Box::new(listener));
-        ctx.effects.change(Changed::Listener(key));
+        ctx.change(Changed::Listener(key));
         self.find_streams(key, ctx);
-        ctx.effects.awake.push(key);
+        ctx.effects.push(Effect::Awake(key));
     }
 
     /// Gives a new listener the streams that it gets at once (rules 3, 7, 8, 9).
     pub(super) fn find_streams<S: Store>(&mut self, key: ListenerKey, ctx: &mut Context<'_, S>) {
         match self.listeners[&key].mode {
             Mode::One => self.join_one(key, ctx),
-            Mode::Tap => self.join_tap(key, ctx.effects),
+            Mode::Tap => self.join_tap(key, ctx),
             Mode::Follow => self.join_live(key, ctx),
             Mode::Default => match self.oldest_waiting() {
                 Some(stream) if !self.open.contains(&stream) => self.claim(key, stream, ctx),
@@ -59,7 +59,7 @@ impl Pipe {
             return Err(UnknownSeq);
         }
         listener.window = listener.window.max(window);
-        ctx.effects.awake.push(key);
+        ctx.effects.push(Effect::Awake(key));
         while let Some(listener) = self.listeners.get_mut(&key)
             && listener.confirmed_items < next_seq
             && let Some(sent) = listener.unconfirmed.pop_front()
@@ -68,7 +68,7 @@ impl Pipe {
             listener.resend = listener.resend.saturating_sub(1);
             if listener.is_tap() {
                 listener.held -= sent.cost;
-                ctx.effects.taps = ctx.effects.taps.saturating_sub(sent.cost);
+                ctx.totals.taps = ctx.totals.taps.saturating_sub(sent.cost);
             }
             self.confirm_one(key, &sent.what, ctx);
         }
@@ -98,8 +98,8 @@ impl Pipe {
         let Some(mut listener) = self.listeners.remove(&key) else {
             return;
         };
-        ctx.effects.change(Changed::Listener(key));
-        ctx.effects.taps = ctx.effects.taps.saturating_sub(listener.held);
+        ctx.change(Changed::Listener(key));
+        ctx.totals.taps = ctx.totals.taps.saturating_sub(listener.held);
         for (stream, cursor) in std::mem::take(&mut listener.cursors) {
             self.end_part(key, stream, &cursor, ctx);
         }
@@ -115,8 +115,8 @@ impl Pipe {
             .filter(|(_, listener)| listener.is_accepting());
         let accepting: Vec<_> = accepting.map(|(key, _)| *key).collect();
         for key in &accepting {
-            self.limit_cursors(*key, order, ctx.effects);
-            ctx.effects.awake.push(*key);
+            self.limit_cursors(*key, order, ctx);
+            ctx.effects.push(Effect::Awake(*key));
         }
         for key in accepting {
             self.close_limited(key, ctx);
@@ -126,12 +126,12 @@ impl Pipe {
             stream.marker = true;
             stream.finish = Some(Finish {
                 how: How::Eof(order.clone()),
-                arrival: ctx.effects.arrivals,
+                arrival: ctx.totals.arrivals,
                 len: 0,
             });
-            ctx.effects.arrivals += 1;
+            ctx.totals.arrivals += 1;
             self.streams.insert(marker, Box::new(stream));
-            ctx.effects.change(Changed::Stream(marker));
+            ctx.change(Changed::Stream(marker));
             self.free.insert(marker);
         }
     }
@@ -167,7 +167,7 @@ impl Pipe {
                 streams += 1;
                 bytes += stream.untaken();
                 stream.discarded = true;
-                ctx.effects.change(Changed::Stream(key));
+                ctx.change(Changed::Stream(key));
                 let next = stream.next;
                 self.take(key, next);
                 self.trim(key, ctx);

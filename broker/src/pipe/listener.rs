@@ -7,9 +7,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::{Ended, Item};
 use crate::protocol::{MAX_UNCONFIRMED, Mode};
 use crate::store::record::ListenerRecord;
 use crate::store::{Chunk, StreamKey};
+
+/// The longest line, in bytes, that is kept whole where streams are merged (rule 13).
+const LINE_KEPT_WHOLE: u64 = 1 << 20;
 
 /// The phase of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +60,7 @@ pub(super) struct TapQueue {
     /// Bytes skipped since the last chunk.
     pub missed: u64,
     /// The finish, with its arrival number.
-    pub ended: Option<(u64, super::Ended)>,
+    pub ended: Option<(u64, Ended)>,
 }
 
 impl TapQueue {
@@ -113,10 +117,7 @@ pub(super) enum SentWhat {
         own: Option<Bytes>,
     },
     /// A stream's finish, as it was sent.
-    Ended {
-        stream: StreamKey,
-        ended: super::Ended,
-    },
+    Ended { stream: StreamKey, ended: Ended },
     /// The end, with the bytes that a tap missed and was not told of, and the order of the `--eof` that
     /// caused the end.
     Done { missed: u64, eof: Option<Bytes> },
@@ -218,6 +219,25 @@ impl Listener {
         if let Some(new) = rank {
             self.ready.insert((new, stream));
         }
+    }
+
+    /// Sends a stream's finish, if there is room. What is sent counts in no window.
+    pub fn send_ended(&mut self, stream: StreamKey, ended: Ended) -> Option<(Sent, Item)> {
+        if !self.has_room(0) {
+            return None;
+        }
+        self.cursors.get_mut(&stream)?.complete = true;
+        self.note_line(stream, 0);
+        let what = SentWhat::Ended {
+            stream,
+            ended: ended.clone(),
+        };
+        Some((Sent { what, cost: 0 }, Item::Ended(ended)))
+    }
+
+    /// Notes whether the output now ends inside a line of this stream.
+    pub fn note_line(&mut self, stream: StreamKey, tail: u64) {
+        self.in_line = (1..=LINE_KEPT_WHOLE).contains(&tail).then_some(stream);
     }
 
     pub fn drop_cursor(&mut self, stream: StreamKey) -> Option<Cursor> {

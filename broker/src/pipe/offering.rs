@@ -3,7 +3,7 @@
 
 use super::listener::{Cursor, Listener, Phase, TapQueue};
 use super::stream::Takers;
-use super::{Changed, Context, Effects, ListenerKey, Pipe};
+use super::{Changed, Context, ListenerKey, Pipe};
 use crate::protocol::Mode;
 use crate::store::{Store, StreamKey};
 
@@ -51,26 +51,31 @@ impl Pipe {
         }
     }
 
-    pub(super) fn join_tap(&mut self, key: ListenerKey, effects: &mut Effects) {
+    pub(super) fn join_tap<S: Store>(&mut self, key: ListenerKey, ctx: &mut Context<'_, S>) {
         for stream in self.open.clone() {
             if !self.streams[&stream].is_claimed() {
-                self.add_tap(key, stream, effects);
+                self.add_tap(key, stream, ctx);
             }
         }
     }
 
     /// Shows a new stream to all taps.
-    pub(super) fn watch(&mut self, key: StreamKey, effects: &mut Effects) {
+    pub(super) fn watch<S: Store>(&mut self, key: StreamKey, ctx: &mut Context<'_, S>) {
         let taps = self
             .listeners
             .iter()
             .filter(|(_, one)| one.is_tap() && one.is_accepting());
         for tap in taps.map(|(key, _)| *key).collect::<Vec<_>>() {
-            self.add_tap(tap, key, effects);
+            self.add_tap(tap, key, ctx);
         }
     }
 
-    pub(super) fn add_tap(&mut self, listener: ListenerKey, key: StreamKey, effects: &mut Effects) {
+    pub(super) fn add_tap<S: Store>(
+        &mut self,
+        listener: ListenerKey,
+        key: StreamKey,
+        ctx: &mut Context<'_, S>,
+    ) {
         let stream = self
             .streams
             .get_mut(&key)
@@ -92,8 +97,8 @@ impl Pipe {
             .get_mut(&listener)
             .expect("a tap is a listener");
         tap.cursors.insert(key, cursor);
-        effects.cursors += 1;
-        effects.change(Changed::Part(listener, key));
+        ctx.totals.cursors += 1;
+        ctx.change(Changed::Part(listener, key));
     }
 
     /// Offers a stream without listeners. A whole stream goes to the `--one` that has waited longest.
@@ -121,8 +126,8 @@ impl Pipe {
             .filter(|(_, one)| one.is_accepting() && !one.is_tap());
         for listener in live.map(|(key, _)| *key).collect::<Vec<_>>() {
             self.share(listener, key, 0, ctx);
-            self.note_had(listener, key, ctx.effects);
-            self.end_if_over(listener, ctx.effects);
+            self.note_had(listener, key, ctx);
+            self.end_if_over(listener, ctx);
         }
         let stream = &self.streams[&key];
         if stream.is_free() && stream.finish.is_some() {
@@ -186,8 +191,8 @@ impl Pipe {
             .get_mut(&key)
             .expect("a stream that is claimed is there");
         stream.subscriptions = Takers::Claimed(listener);
-        ctx.effects.change(Changed::Stream(key));
-        ctx.effects.change(Changed::Listener(listener));
+        ctx.change(Changed::Stream(key));
+        ctx.change(Changed::Listener(listener));
         let claimant = self
             .listeners
             .get_mut(&listener)
@@ -221,9 +226,9 @@ impl Pipe {
         if let Some(subscription) = self.listeners.get_mut(&listener)
             && subscription.cursors.insert(key, cursor).is_none()
         {
-            ctx.effects.cursors += 1;
+            ctx.totals.cursors += 1;
         }
-        ctx.effects.change(Changed::Part(listener, key));
+        ctx.change(Changed::Part(listener, key));
         self.refresh(listener, key, ctx);
     }
 }

@@ -4,7 +4,7 @@
 
 use super::listener::{Cursor, Listener, Phase, TapQueue};
 use super::stream::{Finish, Stream, Takers};
-use super::{Changed, Context, ListenerKey, Pipe};
+use super::{Changed, Context, Effect, ListenerKey, Pipe};
 use crate::protocol::{How, MAX_BYTES, Outcome};
 use crate::store::record::{ListenerRecord, PartRecord, StreamRecord};
 use crate::store::{Store, StreamKey};
@@ -224,14 +224,14 @@ impl Pipe {
                 .and_then(|subscription| subscription.drop_cursor(key))
                 .is_some()
             {
-                ctx.effects.cursors -= 1;
-                ctx.effects.change(Changed::Part(*listener, key));
+                ctx.totals.cursors -= 1;
+                ctx.change(Changed::Part(*listener, key));
             }
         }
         for listener in subscriptions.into_iter().chain(taps) {
-            self.note_had(listener, key, ctx.effects);
-            self.end_if_over(listener, ctx.effects);
-            ctx.effects.awake.push(listener);
+            self.note_had(listener, key, ctx);
+            self.end_if_over(listener, ctx);
+            ctx.effects.push(Effect::Awake(listener));
         }
     }
 
@@ -257,7 +257,7 @@ impl Pipe {
         let subscriptions: Vec<_> = stream.subscriptions().into_iter().chain(taps).collect();
         let is_free = stream.is_free();
         self.end_taps(key);
-        ctx.effects.change(Changed::Stream(key));
+        ctx.change(Changed::Stream(key));
         for listener in subscriptions {
             self.refresh(listener, key, ctx);
         }

@@ -12,13 +12,9 @@ use super::listener::{Cursor, Listener, Phase, Rank, Sent, SentWhat};
 use super::reading::{Read, Reads};
 use super::stream::Stream;
 use super::tapping::{send_to_tap, tap_rank};
-use super::{Context, Ended, Item, ListenerKey, Next, Pipe};
-use crate::broker::Now;
+use super::{Context, Effect, Ended, Item, ListenerKey, Next, Now, Pipe};
 use crate::protocol::{How, Mode, cost};
 use crate::store::{Store, StreamKey};
-
-/// The longest line, in bytes, that is kept whole where streams are merged (rule 13).
-const LINE_KEPT_WHOLE: u64 = 1 << 20;
 
 /// How long other streams wait for the end of a line (rule 13).
 const LINE_PATIENCE: Now = Now::from_secs(1);
@@ -30,6 +26,14 @@ const READ_AGAIN: Now = Now::from_millis(5);
 enum Pick {
     Stream(StreamKey),
     Wait(Now),
+    Nothing,
+}
+
+/// Why a listener is not sent the next item of a stream.
+enum Unsent {
+    /// The bytes cannot be read now.
+    Later,
+    /// There is no room or no such item, until something happens.
     Nothing,
 }
 
@@ -125,16 +129,14 @@ impl Pipe {
             return Next::Nothing;
         };
         let sent = match self.streams.get(&stream) {
-            _ if listener.is_tap() => send_to_tap(listener, stream),
+            _ if listener.is_tap() => send_to_tap(listener, stream).ok_or(Unsent::Nothing),
             Some(source) => send_from_store(listener, stream, source, ctx),
-            None => None,
+            None => Err(Unsent::Nothing),
         };
-        let Some((sent, item)) = sent else {
-            return if std::mem::take(&mut ctx.effects.is_short) {
-                Next::Wait(ctx.now + READ_AGAIN)
-            } else {
-                Next::Nothing
-            };
+        let (sent, item) = match sent {
+            Ok(sent) => sent,
+            Err(Unsent::Later) => return Next::Wait(ctx.now + READ_AGAIN),
+            Err(Unsent::Nothing) => return Next::Nothing,
         };
         let seq = listener.next_seq();
         listener.spent += sent.cost;
@@ -195,7 +197,7 @@ impl Pipe {
             (None, None) => None,
         };
         listener.set_rank(stream, rank);
-        ctx.effects.awake.push(key);
+        ctx.effects.push(Effect::Awake(key));
     }
 
     /// Updates the ranks of all cursors in a stream that has grown.
@@ -241,23 +243,21 @@ fn rank<S: Store>(key: StreamKey, stream: &Stream, cursor: &Cursor, store: &S) -
         .map(|finish| Rank::Live(finish.arrival))
 }
 
-/// Bytes of one chunk. None if they cannot be read now.
+/// Bytes of one chunk.
 fn read<S: Store>(
     key: StreamKey,
     at: u64,
     len: usize,
     is_idle: bool,
     ctx: &mut Context<'_, S>,
-) -> Option<Bytes> {
-    match ctx.effects.reads.read(ctx.store, key, at, len, is_idle) {
-        Read::Chunk(chunk) if chunk.mark.len == len => Some(chunk.payload),
-        Read::Chunk(_) | Read::NotNow => {
-            ctx.effects.is_short = true;
-            None
-        }
+) -> Result<Bytes, Unsent> {
+    match ctx.totals.reads.read(ctx.store, key, at, len, is_idle) {
+        Read::Chunk(chunk) if chunk.mark.len == len => Ok(chunk.payload),
+        Read::Chunk(_) | Read::NotNow => Err(Unsent::Later),
         Read::Damaged(damaged) => {
-            ctx.effects.damaged.push((key, at, damaged));
-            None
+            ctx.effects
+                .push(Effect::Damaged(key, at, Box::new(damaged)));
+            Err(Unsent::Nothing)
         }
     }
 }
@@ -268,11 +268,12 @@ fn send_from_store<S: Store>(
     key: StreamKey,
     stream: &Stream,
     ctx: &mut Context<'_, S>,
-) -> Option<(Sent, Item)> {
-    let cursor = listener.cursors.get(&key)?;
+) -> Result<(Sent, Item), Unsent> {
+    let cursor = listener.cursors.get(&key).ok_or(Unsent::Nothing)?;
     let at = cursor.sent;
     if at >= stream.next {
-        let finish = stream.finish.as_ref().filter(|finish| at >= finish.len)?;
+        let finish = stream.finish.as_ref().filter(|finish| at >= finish.len);
+        let finish = finish.ok_or(Unsent::Nothing)?;
         let before = cursor.before;
         let (how, label) = (finish.how.clone(), stream.label.clone());
         let ended = Ended {
@@ -283,26 +284,26 @@ fn send_from_store<S: Store>(
             before,
             missed: 0,
         };
-        return send_ended(listener, key, ended);
+        return listener.send_ended(key, ended).ok_or(Unsent::Nothing);
     }
     let limit = cursor.limit;
-    let mut mark = ctx.store.mark(key, at)?;
+    let mut mark = ctx.store.mark(key, at).ok_or(Unsent::Nothing)?;
     if let Some(limit) = limit {
         // A store may have merged several chunks into one.
         let most = usize::try_from(limit.saturating_sub(at)).unwrap_or(usize::MAX);
         mark.len = mark.len.min(most);
     }
     if Reads::is_read_back(ctx.store, key, at) {
-        mark = mark.first(ctx.effects.reads.piece());
+        mark = mark.first(ctx.totals.reads.piece());
     }
     if !listener.has_room(cost(mark.len)) {
-        return None;
+        return Err(Unsent::Nothing);
     }
     let payload = read(key, at, mark.len, listener.unconfirmed.is_empty(), ctx)?;
-    let cursor = listener.cursors.get_mut(&key)?;
+    let cursor = listener.cursors.get_mut(&key).ok_or(Unsent::Nothing)?;
     cursor.sent = mark.end();
     cursor.complete = cursor.limit == Some(cursor.sent);
-    note_line(listener, key, mark.tail);
+    listener.note_line(key, mark.tail);
     let what = SentWhat::Chunk {
         stream: key,
         id: stream.id,
@@ -317,35 +318,8 @@ fn send_from_store<S: Store>(
         missed: 0,
         payload,
     };
-    Some((
-        Sent {
-            what,
-            cost: cost(mark.len),
-        },
-        item,
-    ))
-}
-
-pub(super) fn send_ended(
-    listener: &mut Listener,
-    key: StreamKey,
-    ended: Ended,
-) -> Option<(Sent, Item)> {
-    if !listener.has_room(0) {
-        return None;
-    }
-    listener.cursors.get_mut(&key)?.complete = true;
-    note_line(listener, key, 0);
-    let what = SentWhat::Ended {
-        stream: key,
-        ended: ended.clone(),
-    };
-    Some((Sent { what, cost: 0 }, Item::Ended(ended)))
-}
-
-/// Notes whether the output now ends inside a line of this stream.
-pub(super) fn note_line(listener: &mut Listener, key: StreamKey, tail: u64) {
-    listener.in_line = (1..=LINE_KEPT_WHOLE).contains(&tail).then_some(key);
+    let cost = cost(mark.len);
+    Ok((Sent { what, cost }, item))
 }
 
 /// Sends an item again that was lost with an earlier connection.
@@ -365,19 +339,22 @@ fn resend<S: Store>(
             own,
         } => {
             let stream = *stream;
-            let kept = own.clone().or_else(|| read(stream, *at, *len, true, ctx));
-            if let Some(payload) = kept {
-                Item::Chunk {
+            let kept = match own {
+                Some(own) => Ok(own.clone()),
+                None => read(stream, *at, *len, true, ctx),
+            };
+            match kept {
+                Ok(payload) => Item::Chunk {
                     stream: *id,
                     at: *at,
                     missed: *missed,
                     payload,
+                },
+                Err(Unsent::Later) => return Next::Wait(ctx.now + READ_AGAIN),
+                Err(Unsent::Nothing) => {
+                    let label = streams.get(&stream).map(|stream| stream.label.clone());
+                    Item::Ended(end_damaged(listener, stream, label.unwrap_or_default()))
                 }
-            } else if std::mem::take(&mut ctx.effects.is_short) {
-                return Next::Wait(ctx.now + READ_AGAIN);
-            } else {
-                let label = streams.get(&stream).map(|stream| stream.label.clone());
-                Item::Ended(end_damaged(listener, stream, label.unwrap_or_default()))
             }
         }
         SentWhat::Ended { ended, .. } => Item::Ended(ended.clone()),

@@ -6,8 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::ListenerKey;
-use crate::broker::Now;
+use super::{ListenerKey, Now};
 use crate::protocol::How;
 
 /// The listeners of a stream, not counting taps.

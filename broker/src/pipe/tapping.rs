@@ -2,22 +2,21 @@
 //! skips what it has no room for (rule 9).
 
 use super::listener::{Cursor, Listener, Rank, Sent, SentWhat};
-use super::schedule::{note_line, send_ended};
-use super::{Effects, Ended, Item, ListenerKey, Pipe};
+use super::{Context, Ended, Item, ListenerKey, Pipe};
 use crate::protocol::cost;
-use crate::store::{Chunk, StreamKey};
+use crate::store::{Chunk, Store, StreamKey};
 
 /// The maximum backlog of one tap, in bytes of cost: enough for a few full chunks.
 const TAP_ROOM: u64 = 4 << 20;
 
 impl Pipe {
     /// Shows a new chunk to a tap. If the tap is too far behind, the chunk counts as missed (rule 9).
-    pub(super) fn show_tap(
+    pub(super) fn show_tap<S: Store>(
         &mut self,
         key: ListenerKey,
         stream: StreamKey,
         chunk: &Chunk,
-        effects: &mut Effects,
+        ctx: &mut Context<'_, S>,
     ) {
         let Some(listener) = self.listeners.get_mut(&key) else {
             return;
@@ -29,9 +28,9 @@ impl Pipe {
         let Some(tap) = cursor.tap.as_mut().filter(|_| cursor.limit.is_none()) else {
             return;
         };
-        let fits = effects.taps + price <= effects.taps_limit;
+        let fits = ctx.totals.taps + price <= ctx.totals.taps_limit;
         if fits && listener.held + price <= TAP_ROOM {
-            effects.taps += price;
+            ctx.totals.taps += price;
             listener.held += price;
             tap.chunks
                 .push_back((chunk.clone(), std::mem::take(&mut tap.missed)));
@@ -97,7 +96,7 @@ pub(super) fn send_to_tap(listener: &mut Listener, key: StreamKey) -> Option<(Se
     else {
         let (_, mut ended) = tap.ended.clone()?;
         ended.missed += tap.missed;
-        let sent = send_ended(listener, key, ended)?;
+        let sent = listener.send_ended(key, ended)?;
         if let Some(tap) = listener
             .cursors
             .get_mut(&key)
@@ -115,7 +114,7 @@ pub(super) fn send_to_tap(listener: &mut Listener, key: StreamKey) -> Option<(Se
     let (chunk, missed) = tap.chunks.pop_front()?;
     let id = tap.id;
     cursor.complete = cursor.limit.is_some() && tap.chunks.is_empty();
-    note_line(listener, key, chunk.mark.tail);
+    listener.note_line(key, chunk.mark.tail);
     let own = Some(chunk.payload.clone());
     let what = SentWhat::Chunk {
         stream: key,

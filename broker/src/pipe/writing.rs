@@ -4,7 +4,7 @@
 
 use super::listener::Phase;
 use super::stream::{Finish, Stream, Takers};
-use super::{Changed, Context, ListenerKey, Pipe};
+use super::{Changed, Context, Effect, ListenerKey, Pipe};
 use crate::protocol::{How, Mode, Outcome};
 use crate::store::{Chunk, Mark, Store, StreamKey};
 use bytes::Bytes;
@@ -44,7 +44,7 @@ impl Pipe {
         (stream.next, stream.taken, stream.released) =
             (opening.begins, opening.begins, opening.begins);
         self.streams.insert(key, Box::new(stream));
-        ctx.effects.change(Changed::Stream(key));
+        ctx.change(Changed::Stream(key));
         if opening.is_hidden {
             self.hidden.insert(key);
             return;
@@ -52,7 +52,7 @@ impl Pipe {
         self.open.insert(key);
         self.offer(key, ctx);
         if !self.streams[&key].is_claimed() {
-            self.watch(key, ctx.effects);
+            self.watch(key, ctx);
         }
     }
 
@@ -69,11 +69,11 @@ impl Pipe {
         };
         let mark = Mark {
             tail,
-            arrival: ctx.effects.arrivals,
+            arrival: ctx.totals.arrivals,
             at: stream.next,
             len: payload.len(),
         };
-        ctx.effects.arrivals += 1;
+        ctx.totals.arrivals += 1;
         if tail <= payload.len() as u64 {
             stream.line_since = ctx.now;
         }
@@ -82,7 +82,7 @@ impl Pipe {
         self.kept += stream.kept() - kept;
         let chunk = Chunk { payload, mark };
         for tap in stream.taps.clone() {
-            self.show_tap(tap, key, &chunk, ctx.effects);
+            self.show_tap(tap, key, &chunk, ctx);
         }
         ctx.store.append(key, chunk);
         // After a restart, the last bytes may arrive again after the finish.
@@ -102,8 +102,8 @@ impl Pipe {
         if is_cut && stream.next == stream.begins && !stream.is_restored {
             return self.vanish(key, ctx);
         }
-        let arrival = ctx.effects.arrivals;
-        ctx.effects.arrivals += 1;
+        let arrival = ctx.totals.arrivals;
+        ctx.totals.arrivals += 1;
         self.open.remove(&key);
         let (taps, subscriptions) = (stream.taps.clone(), stream.subscriptions());
         let is_untouched =
@@ -112,13 +112,13 @@ impl Pipe {
             let len = stream.next;
             stream.finish = Some(Finish { how, arrival, len });
             stream.is_kept_whole = is_untouched && !stream.is_restored;
-            ctx.effects.change(Changed::Stream(key));
+            ctx.change(Changed::Stream(key));
         }
         self.end_taps(key);
         for listener in subscriptions.into_iter().chain(taps) {
             self.refresh(listener, key, ctx);
-            self.note_had(listener, key, ctx.effects);
-            self.end_if_over(listener, ctx.effects);
+            self.note_had(listener, key, ctx);
+            self.end_if_over(listener, ctx);
         }
         self.settle(key, ctx);
     }
@@ -144,16 +144,16 @@ impl Pipe {
                 continue;
             };
             if subscription.drop_cursor(key).is_some() {
-                ctx.effects.cursors -= 1;
-                ctx.effects.change(Changed::Part(listener, key));
+                ctx.totals.cursors -= 1;
+                ctx.change(Changed::Part(listener, key));
             }
             if is_claimed && subscription.mode == Mode::One {
                 subscription.phase = Phase::Queued;
-                ctx.effects.change(Changed::Listener(listener));
+                ctx.change(Changed::Listener(listener));
                 self.join_one(listener, ctx);
             }
-            self.end_if_over(listener, ctx.effects);
-            ctx.effects.awake.push(listener);
+            self.end_if_over(listener, ctx);
+            ctx.effects.push(Effect::Awake(listener));
         }
     }
 
@@ -179,7 +179,7 @@ impl Pipe {
         );
         self.free.remove(&key);
         self.open.insert(key);
-        ctx.effects.change(Changed::Stream(key));
+        ctx.change(Changed::Stream(key));
         for listener in subscriptions.iter().chain(&taps).copied() {
             if let Some(confirmed) = self.take_end_back(listener, key)
                 && was_whole

@@ -35,6 +35,7 @@
 mod budget;
 mod compaction;
 mod directory;
+mod entry;
 mod error;
 mod frame;
 mod index;
@@ -60,8 +61,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use self::directory::has_logs;
+pub use self::entry::INDEX_COST;
 pub use self::error::OpenError;
-pub use self::index::INDEX_COST;
 pub use self::presence::Presence;
 pub use self::settings::Settings;
 

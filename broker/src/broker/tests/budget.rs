@@ -342,16 +342,16 @@ fn rule_12_what_is_taken_from_a_full_satellite_costs_no_walk_over_all_who_wait()
     let mut ear = Ear::listen(&mut story, "r", "waiting", Mode::Default);
     ear.take_in(&mut story);
     story.pass(Now::from_secs(1));
-    let before = story.broker.budget.looks;
+    let before = story.broker.base.budget.looks();
     story.confirm("r", "r", 1);
-    let looks = story.broker.budget.looks - before;
+    let looks = story.broker.base.budget.looks() - before;
     assert!(
         (1..=2 * ASKED_AT_ONCE).contains(&looks),
         "{looks} of {writers}"
     );
     // Every writer still has its item.
     story.pass(Now::from_secs(1));
-    let looks = story.broker.budget.looks - before;
+    let looks = story.broker.base.budget.looks() - before;
     assert!(looks >= writers, "{looks} of {writers}");
 }
 

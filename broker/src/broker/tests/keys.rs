@@ -333,7 +333,7 @@ fn a_revoked_key_is_out_at_once_with_all_it_had() {
     assert!(story.drain("manager", "l3").contains("job"));
     story.say("manager", &Request::Status);
     assert!(matches!(story.reply("manager"), Reply::Status(status) if status.waiting == 1));
-    assert_eq!(story.broker.admit(&[1; 32]), None);
+    assert_eq!(story.broker.base.access.admit(&[1; 32]), None);
 }
 
 #[test]
@@ -390,7 +390,12 @@ fn an_expired_key_is_out_at_its_next_sign_of_life() {
     new.expires = Some(START + 30);
     story.say("manager", &Request::Invite(new));
     assert!(matches!(story.reply("manager"), Reply::Invited { .. }));
-    let key = story.broker.admit(&[60; 32]).expect("it is new");
+    let key = story
+        .broker
+        .base
+        .access
+        .admit(&[60; 32])
+        .expect("it is new");
     story.keys.insert(peer("guest"), key);
     story.hello("guest", "guest");
     story.listen("guest", "l", "logs", Mode::Follow);
@@ -400,7 +405,7 @@ fn an_expired_key_is_out_at_its_next_sign_of_life() {
     assert_eq!(story.reply("guest"), Reply::Pong);
     story.now += Duration::from_secs(1);
     story.broker.tell_time(START + 30);
-    assert_eq!(story.broker.admit(&[60; 32]), None);
+    assert_eq!(story.broker.base.access.admit(&[60; 32]), None);
     story.say("guest", &Request::Ping);
     let heard = story.hear("guest");
     assert!(!heard.is_empty());
@@ -498,7 +503,12 @@ fn who_does_not_manage_gives_himself_one_box_and_begins_no_generation() {
     new.sealed_keyring = None;
     story.say("manager", &Request::Invite(new));
     story.hear("manager");
-    let key = story.broker.admit(&[60; 32]).expect("it is new");
+    let key = story
+        .broker
+        .base
+        .access
+        .admit(&[60; 32])
+        .expect("it is new");
     story.keys.insert(peer("guest"), key);
     story.hello("guest", "guest");
     for (epoch, renewal) in [(u32::MAX, None), (1, Some(id("r")))] {
@@ -532,7 +542,7 @@ fn what_was_said_at_once_is_saved_at_once_or_not_at_all() {
         );
         for number in [51, 52] {
             assert_eq!(
-                story.broker.admit(&[number; 32]).is_none(),
+                story.broker.base.access.admit(&[number; 32]).is_none(),
                 refused,
                 "{told}"
             );
@@ -550,8 +560,8 @@ fn a_key_that_was_revoked_does_not_come_back_with_a_roll_that_was_not_saved() {
     };
     story.disk_fault = Some("no space".to_owned());
     story.say_at_once("manager", &[invite, revoke]);
-    assert_eq!(story.broker.admit(&[1; 32]), None);
-    assert_eq!(story.broker.admit(&[50; 32]), None);
+    assert_eq!(story.broker.base.access.admit(&[1; 32]), None);
+    assert_eq!(story.broker.base.access.admit(&[50; 32]), None);
 }
 
 #[test]
@@ -598,7 +608,7 @@ fn nothing_of_keys_is_promised_before_it_is_saved() {
     let (code, message) = story.refusal("manager");
     assert_eq!(code, Code::Disk);
     assert!(message.contains("no space"), "{message}");
-    assert_eq!(story.broker.admit(&[50; 32]), None);
+    assert_eq!(story.broker.base.access.admit(&[50; 32]), None);
     // But the revoked key stays out.
     story.say(
         "manager",
@@ -608,7 +618,7 @@ fn nothing_of_keys_is_promised_before_it_is_saved() {
         },
     );
     assert_eq!(story.refusal("manager").0, Code::Disk);
-    assert_eq!(story.broker.admit(&[1; 32]), None);
+    assert_eq!(story.broker.base.access.admit(&[1; 32]), None);
     story.disk_fault = None;
     story.say("manager", &Request::Invite(new_key("new", READ, &[], 50)));
     assert!(matches!(story.reply("manager"), Reply::Invited { name } if name == "new"));

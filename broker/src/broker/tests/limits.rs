@@ -1,9 +1,9 @@
 //! Limits: streams, listeners, waiting ends and the length of messages.
 
 use super::story::{Story, id, opening};
-use crate::broker::v01_peers::MAX_PIPES;
-use crate::broker::{MAX_CURSORS, MAX_LISTENERS, MAX_STREAMS};
+use crate::broker::budget::upkeep::{MAX_CURSORS, MAX_LISTENERS, MAX_STREAMS};
 use crate::protocol::{Code, Mode, Reply, Request};
+use crate::v01::MAX_PIPES;
 use bytes::Bytes;
 
 /// The last of many replies to a peer.
@@ -228,7 +228,7 @@ fn rule_4_a_pipe_of_many_listeners_and_writers_is_bounded_in_both() {
     story.open("w", "one more", "p");
     assert!(matches!(last(&mut story, "w"), Reply::Opened { .. }));
     story.say("w", &Request::Bye);
-    assert_eq!(story.broker.effects.cursors, 0);
+    assert_eq!(story.broker.base.pipes.cursors(), 0);
 }
 
 /// Memory that is not for payloads is limited by the budget, for all kinds of things together.

@@ -228,16 +228,13 @@ impl History {
             }
         }
         assert_eq!(self.story.broker.used(), 0, "nothing is left behind");
-        assert!(self.story.broker.pipes.iter().next().is_none());
-        assert!(self.story.broker.streams.is_empty());
-        let mut subscriptions = self.story.broker.subscriptions.values();
-        assert!(
-            subscriptions.all(|subscription| subscription.away.is_some()),
-            "who may come back is kept"
-        );
+        assert!(self.story.broker.base.pipes.iter().next().is_none());
+        assert_eq!(self.story.broker.base.pipes.streams(), 0);
+        let subscriptions = &self.story.broker.subscriptions;
+        assert!(subscriptions.are_all_away(), "who may come back is kept");
         assert_eq!(
-            self.story.broker.effects.cursors,
-            self.story.broker.kept_parts()
+            self.story.broker.base.pipes.cursors(),
+            subscriptions.kept_parts()
         );
     }
 

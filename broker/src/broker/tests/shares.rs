@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::story::{MEMORY, Story, id, opening, peer};
-use crate::broker::{MAX_LISTENERS, MAX_STREAMS};
+use crate::broker::budget::upkeep::{MAX_LISTENERS, MAX_STREAMS};
 use crate::keys::{KeyId, KeyRegistry};
 use crate::protocol::{
     Code, Hello, Holds, Mode, NewKey, PublicKey, REVISION, Reply, Request, Rights, Shortage,

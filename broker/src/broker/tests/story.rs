@@ -190,22 +190,17 @@ impl Story {
     #[track_caller]
     pub fn assert_frame_credit(&self) {
         let mut may_send = HashMap::<&Peer, i64>::new();
-        for writer in self.broker.writers.values() {
-            let left = i64::try_from(writer.limit - writer.received).expect("it is bounded");
-            match &writer.connection {
+        for (connection, unused) in self.broker.streams.unused_credit() {
+            let left = i64::try_from(unused).expect("it is bounded");
+            match connection {
                 Some(peer) => *may_send.entry(peer).or_default() += left,
                 None => assert_eq!(left, 0),
             }
         }
         for (peer, credit) in &self.frame_credit {
-            let untold = self.broker.inflow.untold(peer);
+            let untold = self.broker.base.inflow.untold(peer);
             let may = may_send.remove(peer).unwrap_or(0);
-            if self
-                .broker
-                .clients
-                .at(peer)
-                .is_some_and(|it| self.broker.clients.is_v01(it))
-            {
+            if self.broker.v01.knows(peer) {
                 continue;
             }
             assert_eq!(credit + untold, may, "{peer:?}");

@@ -9,8 +9,8 @@ use std::fs::File;
 use std::sync::Arc;
 
 use super::Disk;
+use super::entry::INDEX_COST;
 use super::frame::{Header, Kind, LONG, Meta};
-use super::index::INDEX_COST;
 use super::log::BUFFER;
 use super::scan::{Found, Scanner};
 use crate::store::{Mark, StreamKey, WriteError};

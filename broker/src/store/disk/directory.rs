@@ -11,7 +11,9 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::OpenError;
 use super::presence::Presence;
-use super::reserve::RESERVE;
+
+/// The name of the file that reserves space.
+const RESERVE: &str = "reserve";
 
 /// The name of the lock file.
 const LOCK: &str = "lock";

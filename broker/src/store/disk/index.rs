@@ -6,89 +6,17 @@
 use std::collections::hash_map::Entry as Slot;
 use std::collections::{HashMap, VecDeque};
 
-use super::frame::{LONG, Place};
+use super::entry::Entry;
+use super::frame::Place;
 use super::segments::Segments;
 use crate::protocol::{PIECE, cost};
 use crate::store::{Chunk, Mark, StreamKey};
-
-/// The cost of a saved chunk: the size of its index entry, including spare capacity of the list.
-pub const INDEX_COST: u64 = 64;
 
 /// Chunks shorter than this, in bytes, are worth merging.
 pub const SMALL: usize = 4 << 10;
 
 /// The number of consecutive small chunks that are merged. Fewer are merged if they fill a [`PIECE`].
 pub const RUN: usize = 256;
-
-/// A saved chunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
-    at: u64,
-    tail: u64,
-    arrival: u64,
-    position: u64,
-    segment: u32,
-    /// The chunk's length. The highest bit says whether the entry's cost was charged.
-    len: u32,
-}
-
-/// The bit of [`Entry::len`] that says that its room was paid for. No chunk is that long.
-const PAID: u32 = 1 << 31;
-
-impl Entry {
-    /// A chunk saved at `place`. A chunk found by recovery was not charged to anybody.
-    #[must_use]
-    pub fn new(mark: Mark, place: Place, is_paid: bool) -> Self {
-        // Bodies are at most `MAX_BODY` long.
-        let len = u32::try_from(mark.len).unwrap_or(PAID - 1) & !PAID;
-        Self {
-            at: mark.at,
-            tail: mark.tail,
-            arrival: mark.arrival,
-            position: place.position,
-            segment: place.segment,
-            len: if is_paid { len | PAID } else { len },
-        }
-    }
-
-    /// The chunk's metadata.
-    #[must_use]
-    pub fn mark(&self) -> Mark {
-        Mark {
-            tail: self.tail,
-            arrival: self.arrival,
-            at: self.at,
-            len: (self.len & !PAID) as usize,
-        }
-    }
-
-    /// The position of the chunk's entry in the log.
-    #[must_use]
-    pub fn place(&self) -> Place {
-        Place {
-            segment: self.segment,
-            position: self.position,
-        }
-    }
-
-    /// The offset just after the chunk.
-    #[must_use]
-    pub fn end(&self) -> u64 {
-        self.at + u64::from(self.len & !PAID)
-    }
-
-    /// The size of the chunk's entry in the log.
-    #[must_use]
-    pub fn size(&self) -> u64 {
-        LONG as u64 + u64::from(self.len & !PAID)
-    }
-
-    /// The cost that was charged for the entry and will be freed.
-    #[must_use]
-    pub fn charge(&self) -> u64 {
-        if self.len & PAID == 0 { 0 } else { INDEX_COST }
-    }
-}
 
 /// The location of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,7 +109,7 @@ impl Index {
     pub fn find(&self, stream: StreamKey, at: u64) -> Option<Location<'_>> {
         let kept = self.streams.get(&stream)?;
         if at < kept.saved_end() {
-            let after = kept.saved.partition_point(|entry| entry.at <= at);
+            let after = kept.saved.partition_point(|entry| entry.at() <= at);
             let entry = kept.saved.get(after.checked_sub(1)?)?;
             (at < entry.end()).then_some(Location::Saved(*entry))
         } else {
@@ -260,7 +188,7 @@ impl Index {
             .range(kept.saved.len() - run..)
             .copied()
             .collect();
-        let is_whole = entries.windows(2).all(|two| two[0].end() == two[1].at);
+        let is_whole = entries.windows(2).all(|two| two[0].end() == two[1].at());
         is_whole.then_some(entries)
     }
 
@@ -301,8 +229,7 @@ impl Index {
             return;
         };
         segments.release(entry);
-        entry.segment = to.segment;
-        entry.position = to.position;
+        entry.move_to(to);
         segments.keep(entry);
     }
 
@@ -314,10 +241,7 @@ impl Index {
 
     fn exact(&mut self, stream: StreamKey, at: u64, place: Place) -> Option<&mut Entry> {
         let kept = self.streams.get_mut(&stream)?;
-        let index = kept
-            .saved
-            .binary_search_by_key(&at, |entry| entry.at)
-            .ok()?;
+        let index = kept.saved.binary_search_by_key(&at, Entry::at).ok()?;
         let entry = kept.saved.get_mut(index)?;
         (entry.place() == place).then_some(entry)
     }
@@ -325,12 +249,12 @@ impl Index {
     /// Adds a chunk found in the log. It replaces all earlier chunks that it covers.
     pub fn find_again(&mut self, stream: StreamKey, entry: Entry) {
         let kept = self.streams.entry(stream).or_default();
-        if kept.saved_end() <= entry.at {
+        if kept.saved_end() <= entry.at() {
             kept.push(entry);
             return;
         }
-        let from = kept.saved.partition_point(|old| old.at < entry.at);
-        let to = kept.saved.partition_point(|old| old.at < entry.end());
+        let from = kept.saved.partition_point(|old| old.at() < entry.at());
+        let to = kept.saved.partition_point(|old| old.at() < entry.end());
         let before = from.checked_sub(1).and_then(|index| kept.saved.get(index));
         if before.is_some_and(|before| before.end() >= entry.end()) {
             // An earlier chunk contains all of this one, and a stream's bytes never change.
@@ -369,13 +293,13 @@ impl Index {
         let mut end = needed;
         let mut whole = 0;
         for entry in &kept.saved {
-            if entry.at > end {
+            if entry.at() > end {
                 break;
             }
             end = entry.end();
             whole += 1;
         }
-        let behind = kept.saved.get(whole).map(|entry| entry.at);
+        let behind = kept.saved.get(whole).map(Entry::at);
         kept.saved.truncate(whole);
         kept.saved.shrink_to_fit();
         for entry in &kept.saved {

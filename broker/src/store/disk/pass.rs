@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 
+use super::entry::Entry;
 use super::frame::{FILE_HEADER, FileHeader, FileKind, Header, Kind, Meta, Place};
-use super::index::{Entry, Index};
+use super::index::Index;
 use super::scan::{Found, Scanner};
 use super::state::{decode_record, header};
 use crate::store::{Mark, Record, Recovered, StreamKey};

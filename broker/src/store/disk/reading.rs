@@ -7,9 +7,9 @@ use std::os::unix::fs::FileExt;
 use bytes::Bytes;
 
 use super::Disk;
+use super::entry::Entry;
 use super::error::is_shortage;
 use super::frame::{Header, Kind, LONG};
-use super::index::Entry;
 use crate::store::{Damaged, StreamKey};
 
 /// Why a payload could not be read.

@@ -12,9 +12,6 @@ use rustix::fs::{FallocateFlags, fallocate};
 
 use super::directory::create;
 
-/// The name of the file.
-pub const RESERVE: &str = "reserve";
-
 /// The maximum size, unless a segment is longer.
 const MOST: u64 = 16 << 20;
 

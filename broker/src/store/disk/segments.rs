@@ -9,7 +9,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::directory::Directory;
-use super::index::Entry;
+use super::entry::Entry;
 
 /// The maximum number of segments kept open for reading.
 const OPEN: usize = 8;

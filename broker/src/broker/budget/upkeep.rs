@@ -5,8 +5,22 @@
 //! always have a quarter. Requests beyond the limit are refused, a little earlier for keys that may not
 //! manage. This module never counts anything: the collections know their lengths.
 
-use super::{Broker, MAX_CLIENTS, MAX_LISTENERS, MAX_STREAMS};
-use crate::store::Store;
+use crate::interface::Settings;
+
+/// The maximum number of clients, however large the memory budget. The event loop's fairness relies on this
+/// limit.
+const MAX_CLIENTS: usize = 10_000;
+
+/// The maximum number of streams that are open or waiting, however large the memory budget.
+pub(in crate::broker) const MAX_STREAMS: usize = 100_000;
+
+/// The maximum number of listeners, however large the memory budget. It is twice the maximum number of
+/// clients, and most clients have one listener.
+pub(in crate::broker) const MAX_LISTENERS: usize = 20_000;
+
+/// The maximum number of listener cursors, however large the memory budget. A listener has one cursor per
+/// stream: a thousand listeners of two hundred writers' streams reach this limit.
+pub(in crate::broker) const MAX_CURSORS: usize = 200_000;
 
 /// Memory that does not count against the budget, in bytes.
 const FREE: u64 = 8 << 20;
@@ -29,11 +43,11 @@ const CURSOR: u64 = 256;
 const ABSENT: u64 = 1 << 10;
 
 /// Keys that may manage have one part in this many to themselves.
-pub(super) const KEPT: usize = 8;
+pub(in crate::broker) const KEPT: usize = 8;
 
 /// A kind of thing that takes memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::broker) enum Kind {
     Clients,
     Listeners,
     Streams,
@@ -72,43 +86,63 @@ fn at_most(budget: u64, kind: Kind, most_ever: usize) -> usize {
     usize::try_from(most(budget) / kind.price()).map_or(most_ever, |most| most.min(most_ever))
 }
 
-impl<S: Store> Broker<S> {
-    /// The maximum number of things of one kind, if there is nothing else.
-    pub(super) fn most(&self, kind: Kind) -> usize {
+/// The numbers of all things that take memory.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::broker) struct Census {
+    /// Connections.
+    pub connected: usize,
+    /// Clients that are not away.
+    pub present: usize,
+    /// Streams, or their writers if there are more of them.
+    pub streams: usize,
+    pub listeners: usize,
+    pub cursors: usize,
+    pub absent: usize,
+}
+
+impl Census {
+    /// The number of things of one kind.
+    pub fn number_of(&self, kind: Kind) -> usize {
         match kind {
-            Kind::Clients => self.settings.clients,
-            Kind::Listeners => at_most(self.settings.memory, kind, MAX_LISTENERS),
-            Kind::Streams => at_most(self.settings.memory, kind, MAX_STREAMS),
+            Kind::Clients => self.present,
+            Kind::Listeners => self.listeners,
+            Kind::Streams => self.streams,
         }
     }
 
-    /// The memory used by everything except payloads, in bytes.
+    /// The memory used by all of them, in bytes.
     fn upkeep(&self) -> u64 {
-        let streams = self.streams.len().max(self.writers.len()) as u64;
-        self.clients.connected() as u64 * CONNECTION
-            + streams * STREAM
-            + self.subscriptions.len() as u64 * LISTENER
-            + self.effects.cursors as u64 * CURSOR
-            + self.absent.len() as u64 * ABSENT
+        self.connected as u64 * CONNECTION
+            + self.streams as u64 * STREAM
+            + self.listeners as u64 * LISTENER
+            + self.cursors as u64 * CURSOR
+            + self.absent as u64 * ABSENT
     }
 
-    /// The part of that memory which the budget pays for, in bytes.
-    pub(super) fn upkeep_of_budget(&self) -> u64 {
-        self.upkeep()
-            .saturating_sub(FREE)
-            .min(self.settings.memory / 4 * 3)
+    /// The part of that memory which a budget of this many bytes pays for, in bytes.
+    pub fn upkeep_of_budget(&self, budget: u64) -> u64 {
+        self.upkeep().saturating_sub(FREE).min(budget / 4 * 3)
     }
 
-    /// Whether there is memory for one more thing of this kind and this many cursors. A key that may not
-    /// manage must leave the part kept for those that may.
-    pub(super) fn has_memory_for(&self, kind: Kind, cursors: usize, manages: bool) -> bool {
-        let most = most(self.settings.memory);
+    /// Whether a budget of this many bytes has memory for one more thing of this kind and this many cursors.
+    /// A key that may not manage must leave the part kept for those that may.
+    pub fn has_memory_for(&self, kind: Kind, cursors: usize, manages: bool, budget: u64) -> bool {
+        let most = most(budget);
         let most = if manages {
             most
         } else {
             most - most / KEPT as u64
         };
         self.upkeep() + kind.price() + cursors as u64 * CURSOR <= most
+    }
+}
+
+/// The maximum number of things of one kind, if there is nothing else.
+pub(in crate::broker) fn most_of(kind: Kind, settings: &Settings) -> usize {
+    match kind {
+        Kind::Clients => settings.clients,
+        Kind::Listeners => at_most(settings.memory, kind, MAX_LISTENERS),
+        Kind::Streams => at_most(settings.memory, kind, MAX_STREAMS),
     }
 }
 

@@ -4,13 +4,13 @@
 //! one that a client claims. Every command is checked when it arrives. A revoked key is therefore useless
 //! from the next command on, heartbeats included.
 
+mod keys;
+
 use uuid::Uuid;
 
-use super::shares::SHARE;
-use super::{Broker, Peer};
+use self::keys::Unsaved;
 use crate::keys::{Key, KeyId, KeyRegistry};
-use crate::protocol::{Code, Confirm, Data, Finish, Hello, Listen, Open, OwnKey, Reply, Request};
-use crate::store::Store;
+use crate::protocol::{Confirm, Data, Finish, Hello, Listen, Open, OwnKey, Request};
 use crate::text;
 
 /// The permission that a command needs.
@@ -88,101 +88,131 @@ fn fault(key: &Key, need: &Need<'_>) -> Option<String> {
 }
 
 /// The message to a client whose key was revoked or has expired.
-fn farewell(why: &str) -> String {
+pub(super) fn farewell(why: &str) -> String {
     format!("{}: ask for a new invitation", why.replace("its", "your"))
 }
 
-impl<S: Store> Broker<S> {
-    /// Admits only clients with an authorized key. `address` is the `host:port` under which others reach the
-    /// satellite, if known.
-    #[must_use]
-    pub fn guarded_by(mut self, registry: KeyRegistry, address: Option<String>) -> Self {
-        self.registry = Some(registry);
-        self.has_registry_changed = true;
-        self.address = address;
-        self
+/// Whether the key of a connection may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Validity {
+    /// The key is authorized, or the satellite has no keys.
+    Valid,
+    /// The connection has no key, although the satellite has keys.
+    NoKey,
+    /// The key was revoked or has expired, for this reason.
+    Ended(KeyId, &'static str),
+}
+
+/// The authorized keys.
+#[derive(Debug)]
+pub(super) struct Access {
+    /// None at a satellite without keys, where everybody may do everything.
+    registry: Option<KeyRegistry>,
+    /// Whether the authorized keys have changed since `changed` was last called.
+    has_changed: bool,
+    /// Wall-clock time, in seconds since 1970 (UTC).
+    unix_time: u64,
+    /// The `host:port` under which others reach the satellite, for invitations.
+    address: Option<String>,
+    /// When the authorized keys were last saved, in seconds since 1970 (UTC).
+    saved_at: Option<u64>,
+    /// Changes to the authorized keys since the last save.
+    unsaved: Unsaved,
+}
+
+impl Access {
+    /// Access for everybody.
+    pub fn new(unix_time: u64) -> Self {
+        Self {
+            registry: None,
+            has_changed: false,
+            unix_time,
+            address: None,
+            saved_at: None,
+            unsaved: Unsaved::default(),
+        }
     }
 
-    /// The authorized keys, if they have changed since the last call, and how many clients a key without the
-    /// right to manage may have.
-    pub fn changed_registry(&mut self) -> Option<(&KeyRegistry, usize)> {
-        let has_changed = std::mem::take(&mut self.has_registry_changed);
-        let share = self.settings.clients.div_ceil(SHARE);
-        let registry = self.registry.as_ref().filter(|_| has_changed)?;
-        Some((registry, share))
+    /// Admits only clients with an authorized key.
+    pub fn guard(&mut self, registry: KeyRegistry, address: Option<String>) {
+        self.registry = Some(registry);
+        self.has_changed = true;
+        self.address = address;
+    }
+
+    /// The authorized keys, if they have changed since the last call.
+    pub fn changed(&mut self) -> Option<&KeyRegistry> {
+        let has_changed = std::mem::take(&mut self.has_changed);
+        self.registry.as_ref().filter(|_| has_changed)
     }
 
     /// The id of the key with this public key, if its holder may connect.
     #[cfg(test)]
-    pub(super) fn admit(&self, public: &[u8; 32]) -> Option<KeyId> {
+    pub fn admit(&self, public: &[u8; 32]) -> Option<KeyId> {
         self.registry.as_ref()?.admit(public, self.unix_time)
     }
 
-    /// Sets the unix_time-clock time by which keys expire, in seconds since 1970 (UTC). The broker's own time
-    /// stands still while the machine sleeps.
+    /// Sets the time by which keys expire.
     pub fn tell_time(&mut self, unix_time: u64) {
         self.unix_time = unix_time;
     }
 
-    /// Whether the key of a connection is still valid. If not, the client is told.
-    pub(super) fn has_valid_key(&mut self, peer: &Peer, key: Option<KeyId>) -> bool {
+    /// Whether the satellite has keys.
+    pub fn has_keys(&self) -> bool {
+        self.registry.is_some()
+    }
+
+    /// Whether the key of a connection may be used now.
+    pub fn validity(&self, key: Option<KeyId>) -> Validity {
         let Some(registry) = &self.registry else {
-            return true;
+            return Validity::Valid;
         };
         let Some(id) = key else {
-            return false;
+            return Validity::NoKey;
         };
-        let why = match registry.get(id) {
-            None => "its key was revoked",
-            Some(key) if key.has_expired(self.unix_time) => "its key has expired",
-            Some(_) => return true,
-        };
-        // If the key's end was noticed at the time, the client was told then.
-        if self.clients.at(peer).is_some() {
-            self.expel(id, why, None);
+        match registry.get(id) {
+            None => Validity::Ended(id, "its key was revoked"),
+            Some(key) if key.has_expired(self.unix_time) => {
+                Validity::Ended(id, "its key has expired")
+            }
+            Some(_) => Validity::Valid,
         }
-        self.refuse(peer, Code::Denied, &farewell(why), None);
-        false
     }
 
-    /// Whether the key of a connection permits a command. If not, the client is told.
-    pub(super) fn is_allowed(
-        &mut self,
-        peer: &Peer,
-        key: Option<KeyId>,
-        request: &Request,
-    ) -> bool {
-        let fault = self.key(key).and_then(|key| fault(key, &need(request)));
-        let Some(message) = fault else {
-            return true;
-        };
+    /// Why a key does not permit a command, and the stream or listener that the command is about. None if the
+    /// key permits it.
+    pub fn fault(&self, key: Option<KeyId>, request: &Request) -> Option<(String, Option<Uuid>)> {
+        let message = fault(self.key(key)?, &need(request))?;
         let about = match request {
-            Request::Open(Open { stream, .. }) => Some(*stream),
-            Request::Listen(Listen { listener, .. }) => Some(*listener),
+            Request::Open(open) => Some(open.stream),
+            Request::Listen(listen) => Some(listen.listener),
             _ => None,
         };
-        self.refuse(peer, Code::Denied, &message, about);
-        false
-    }
-
-    /// Whether a client may use this key: a client always keeps its first key. A client from before a restart
-    /// has not yet shown its key and may use any.
-    pub(super) fn is_clients_key(&self, client: Uuid, key: Option<KeyId>) -> bool {
-        let known = self.clients.key_of(client);
-        known.is_none() || known == key
+        Some((message, about))
     }
 
     /// Whether the holder of a key may see a pipe.
-    pub(super) fn sees(&self, key: Option<KeyId>, pipe: &str) -> bool {
+    pub fn sees(&self, key: Option<KeyId>, pipe: &str) -> bool {
         self.key(key).is_none_or(|key| key.covers(pipe))
     }
 
-    pub(super) fn key(&self, key: Option<KeyId>) -> Option<&Key> {
+    /// The key, if the satellite has keys and this is one of them.
+    pub fn key(&self, key: Option<KeyId>) -> Option<&Key> {
         self.registry.as_ref()?.get(key?)
     }
 
+    /// Whether a key has the right to manage.
+    pub fn has_manage(&self, key: Option<KeyId>) -> bool {
+        self.key(key).is_some_and(|key| key.rights.manage)
+    }
+
+    /// Whether a key may use what is kept for keys that manage. At a satellite without keys everybody may.
+    pub fn manages(&self, key: Option<KeyId>) -> bool {
+        self.registry.is_none() || self.has_manage(key)
+    }
+
     /// What the handshake tells a client about its own key.
-    pub(super) fn own_key(&self, key: Option<KeyId>) -> Option<OwnKey> {
+    pub fn own_key(&self, key: Option<KeyId>) -> Option<OwnKey> {
         self.key(key).map(|key| OwnKey {
             name: key.name.clone(),
             rights: key.rights,
@@ -191,21 +221,5 @@ impl<S: Store> Broker<S> {
             is_attested: key.attestation.is_some(),
             address: self.address.clone(),
         })
-    }
-
-    /// Ends everything that the clients of a key have here, except for the client at `asker`. That client
-    /// still gets its answer and is refused with its next command.
-    pub(super) fn expel(&mut self, key: KeyId, why: &str, asker: Option<&Peer>) {
-        let error = Reply::Error {
-            code: Code::Denied,
-            message: farewell(why),
-            about: None,
-        };
-        for client in self.clients.with_key(key) {
-            if asker.is_none() || self.clients.peer(client) != asker {
-                self.tell(client, &error, None);
-                self.forget(client, why);
-            }
-        }
     }
 }

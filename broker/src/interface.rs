@@ -2,6 +2,12 @@
 //!
 //! This module owns the types of the broker's interface. It never decides anything.
 
+#![deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros
+)]
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -76,7 +82,7 @@ pub enum Output {
     /// Write the keys to disk and sync them, replacing the old file atomically. Report [`Input::KeysSaved`]
     /// before any other event.
     SaveKeys(Bytes),
-    /// Change the number of bytes that a connection may send in frames of more than [`super::FREE_FRAME`]
+    /// Change the number of bytes that a connection may send in frames of more than [`crate::protocol::FREE_FRAME`]
     /// bytes. A negative amount takes credit back. Each frame costs [`crate::protocol::cost`]. The loop
     /// passes in a frame beyond the credit as an empty frame. Ignored for a connection that is gone.
     Credit {

@@ -10,15 +10,12 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::upkeep::{KEPT, Kind};
-use super::{Broker, MAX_CURSORS};
 use crate::keys::KeyId;
-use crate::pipe::Pipe;
 use crate::protocol::Holds;
-use crate::store::{Store, StreamKey};
+use crate::store::StreamKey;
 
 /// A key may have one part in this many of everything.
-pub(super) const SHARE: usize = 4;
+pub(in crate::broker) const SHARE: usize = 4;
 
 /// The kinds of counted things that have a UUID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +26,7 @@ enum Thing {
 
 /// What each key holds.
 #[derive(Debug, Default)]
-pub(super) struct Shares {
+pub(in crate::broker) struct Shares {
     by_key: HashMap<KeyId, Holds>,
     /// Unused credit of the writers of each key.
     granted: HashMap<KeyId, u64>,
@@ -65,7 +62,7 @@ impl Shares {
     }
 
     /// The held bytes of a key's streams plus the unused credit of its writers.
-    fn promised(&self, key: KeyId) -> u64 {
+    pub fn promised(&self, key: KeyId) -> u64 {
         self.of(key).bytes + self.granted.get(&key).copied().unwrap_or(0)
     }
 
@@ -163,153 +160,6 @@ fn count(holds: &mut Holds, thing: Thing) -> &mut u64 {
     match thing {
         Thing::Writer => &mut holds.writers,
         Thing::Listener => &mut holds.listeners,
-    }
-}
-
-fn used_up(kind: Kind) -> String {
-    let what = kind.name();
-    format!("this satellite has reached its limit of {what}")
-}
-
-impl<S: Store> Broker<S> {
-    /// Whether a client may have one more of something in a pipe, leaving some for others. If not, the
-    /// reason.
-    pub(super) fn has_room_for(
-        &mut self,
-        client: Uuid,
-        kind: Kind,
-        pipe: &str,
-    ) -> Result<(), String> {
-        let owner = self.clients.key_of(client);
-        match owner {
-            Some(owner) => self.key_has_share(owner, kind)?,
-            None if self.registry.is_some() => {}
-            None => self.client_has_share(client, kind)?,
-        }
-        let parts = match kind {
-            Kind::Clients => |_: &Pipe| 0,
-            Kind::Listeners => Pipe::open_streams,
-            Kind::Streams => Pipe::listeners,
-        };
-        let cursors = self.pipes.get(pipe).map_or(0, parts);
-        let manages = self.manages(owner);
-        // Present clients take precedence over absent ones.
-        while !self.can_have(kind, cursors, manages) && self.forget_one_absent() {}
-        if self.can_have(kind, cursors, manages) {
-            Ok(())
-        } else {
-            Err(used_up(kind))
-        }
-    }
-
-    fn can_have(&self, kind: Kind, cursors: usize, manages: bool) -> bool {
-        self.number_of(kind) < self.most(kind)
-            && self.effects.cursors + cursors <= MAX_CURSORS
-            && self.has_memory_for(kind, cursors, manages)
-    }
-
-    /// Whether a key may use the part kept for managing keys. At a satellite without keys everybody may.
-    fn manages(&self, owner: Option<KeyId>) -> bool {
-        self.registry.is_none() || self.key(owner).is_some_and(|key| key.rights.manage)
-    }
-
-    fn number_of(&self, kind: Kind) -> usize {
-        match kind {
-            Kind::Clients => self.clients.present(),
-            Kind::Listeners => self.subscriptions.len(),
-            Kind::Streams => self.streams.len().max(self.writers.len()),
-        }
-    }
-
-    /// Whether one more client with this key may connect. If not, the reason.
-    pub(super) fn client_may_come(&self, owner: Option<KeyId>) -> Result<(), String> {
-        if let Some(owner) = owner {
-            self.key_has_share(owner, Kind::Clients)?;
-        }
-        if self.has_memory_for(Kind::Clients, 0, self.manages(owner)) {
-            Ok(())
-        } else {
-            Err(used_up(Kind::Clients))
-        }
-    }
-
-    fn key_has_share(&self, owner: KeyId, kind: Kind) -> Result<(), String> {
-        let Some(key) = self.key(Some(owner)).filter(|key| !key.rights.manage) else {
-            return Ok(());
-        };
-        let holds = self.holds(owner);
-        let has = match kind {
-            Kind::Clients => holds.clients,
-            Kind::Listeners => holds.listeners,
-            Kind::Streams => holds.streams.max(holds.writers),
-        };
-        let most = self.most(kind);
-        let share = most.div_ceil(SHARE) as u64;
-        if has >= share {
-            let (name, what) = (&key.name, kind.name());
-            return Err(format!(
-                "your key, {name}, has its share of this satellite's {what}: {share}"
-            ));
-        }
-        if self.number_of(kind) >= most - most / KEPT {
-            return Err(used_up(kind));
-        }
-        Ok(())
-    }
-
-    fn client_has_share(&self, client: Uuid, kind: Kind) -> Result<(), String> {
-        let Some(client) = self.clients.get(client) else {
-            return Ok(());
-        };
-        let has = match kind {
-            Kind::Clients => return Ok(()),
-            Kind::Listeners => client.listeners.len(),
-            Kind::Streams => client.streams.len(),
-        };
-        let (what, share) = (kind.name(), self.most(kind).div_ceil(SHARE));
-        if has < share {
-            Ok(())
-        } else {
-            Err(format!("one client has at most {share} {what} here"))
-        }
-    }
-
-    /// What a key holds, including its connections.
-    pub fn holds(&self, key: KeyId) -> Holds {
-        Holds {
-            clients: self.clients.present_with(key) as u64,
-            ..self.shares.of(key)
-        }
-    }
-
-    /// How many bytes a key's streams may hold: the quota of its invitation, or a quarter of the room. None
-    /// for a key that may manage, unless its invitation sets a quota.
-    pub(super) fn key_quota(&self, owner: KeyId) -> Option<u64> {
-        let key = self.key(Some(owner))?;
-        let room = match self.store.disk() {
-            Some(disk) => disk.budget,
-            None => self.settings.memory,
-        };
-        let share = (!key.rights.manage).then_some(room / SHARE as u64);
-        key.quota.or(share)
-    }
-
-    /// How much more credit the key of a writer may get, and the key's quota.
-    pub(super) fn key_left(&self, writer: Uuid) -> Option<(u64, u64)> {
-        let owner = self.shares.owner_of(writer)?;
-        let quota = self.key_quota(owner)?;
-        let promised = self.shares.promised(owner);
-        Some((quota.saturating_sub(promised), quota))
-    }
-
-    /// Updates the number of held bytes of a stream.
-    pub(super) fn recount(&mut self, stream: StreamKey) {
-        if self.shares.owner_of_stream(stream).is_none() {
-            return;
-        }
-        let known = self.streams.get(&stream);
-        let kept = known.and_then(|(_, name)| self.pipes.get(name)?.kept_of(stream));
-        self.shares.stream_keeps(stream, kept.unwrap_or(0));
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A frame takes memory when it arrives, before anyone knows its purpose. So libzmq accepts a frame of more
 //! than [`FREE_FRAME`] bytes only if its connection has *frame credit* for it. Otherwise libzmq skips the
-//! frame and the loop passes in an empty one ([`Output::Credit`](super::Output::Credit)). The frame credit of
+//! frame and the loop passes in an empty one ([`Output::Credit`](crate::broker::Output::Credit)). The frame credit of
 //! a connection is what its writers may still send, so the memory budget covers all of it.
 //!
 //! This module owns the changes that the event loop has not been told yet. It never decides how much a writer
@@ -12,11 +12,8 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use super::{Broker, Peer};
-use crate::keys::KeyId;
+use crate::interface::Peer;
 use crate::protocol::{FREE_FRAME, cost};
-use crate::store::Store;
-use crate::v01;
 
 /// Smaller amounts, in bytes, are not taken back at once: a writer of single lines gets and uses credit line
 /// by line.
@@ -27,7 +24,7 @@ const UNLIMITED: i64 = i64::MAX / 2;
 
 /// Changes of frame credit that the event loop has not been told yet.
 #[derive(Debug, Default)]
-pub(super) struct Inflow {
+pub(in crate::broker) struct Inflow {
     /// The untold change for each connection. It may be negative.
     untold: HashMap<Peer, i64>,
     /// Connections whose change is due to be told.
@@ -90,35 +87,21 @@ impl Inflow {
             self.take_back(peer, cost(payload.len()));
         }
     }
-}
 
-impl<S: Store> Broker<S> {
     /// Gives the frame credit of a message back, unless a stream paid for the message.
-    pub(super) fn settle_frames(&mut self, peer: &Peer, frames: &[Bytes]) {
-        if std::mem::take(&mut self.inflow.is_taken) {
+    pub fn settle(&mut self, peer: &Peer, frames: &[Bytes]) {
+        if std::mem::take(&mut self.is_taken) {
             return;
         }
         let large = frames
             .iter()
             .map(Bytes::len)
             .filter(|len| *len > FREE_FRAME);
-        self.inflow.give(peer, large.map(cost).sum());
+        self.give(peer, large.map(cost).sum());
     }
 
-    /// Handles a message without enough frame credit. A chunk that lost its payload is refused like a chunk
-    /// sent without one.
-    pub(super) fn oversent(&mut self, peer: &Peer, key: Option<KeyId>, frames: &[Bytes]) {
-        match frames {
-            [magic, rest @ ..] if magic == v01::MAGIC && self.registry.is_none() => {
-                self.old_oversent(peer, rest);
-            }
-            _ => self.received(peer, key, frames),
-        }
-        self.settle_frames(peer, frames);
-    }
-
-    /// Gives a v0.1 connection unlimited frame credit.
-    pub(super) fn let_all_in(&mut self, peer: &Peer) {
-        self.inflow.change(peer, UNLIMITED);
+    /// Gives a connection unlimited frame credit.
+    pub fn let_all_in(&mut self, peer: &Peer) {
+        self.change(peer, UNLIMITED);
     }
 }

@@ -8,10 +8,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use super::{Broker, Now, Peer};
+use super::super::peers::Sender;
+use crate::interface::Peer;
 use crate::keys::KeyId;
-use crate::protocol::{Code, Request};
-use crate::store::Store;
+use crate::pipe::Now;
+use crate::protocol::Request;
 
 /// The pause for one examined pipe or stream. Examining one takes a tenth of a microsecond (measured with a
 /// hundred thousand).
@@ -33,11 +34,38 @@ enum Payer {
 
 /// A query that waits for its turn.
 #[derive(Debug)]
-struct Waiting {
+pub(in crate::broker) struct Waiting {
     payer: Payer,
     peer: Peer,
     key: Option<KeyId>,
     question: Request,
+}
+
+impl Waiting {
+    pub fn new(from: Sender<'_>, question: Request) -> Self {
+        let payer = match from.key {
+            Some(key) => Payer::Key(key),
+            None => Payer::Connection(from.peer.clone()),
+        };
+        Self {
+            payer,
+            peer: from.peer.clone(),
+            key: from.key,
+            question,
+        }
+    }
+
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    pub fn key(&self) -> Option<KeyId> {
+        self.key
+    }
+
+    pub fn question(&self) -> &Request {
+        &self.question
+    }
 }
 
 /// Who has to wait, and the waiting queries.
@@ -61,6 +89,41 @@ impl Work {
         self.paid.remove(&Payer::Connection(peer.clone()));
     }
 
+    /// Takes a query in. Returns the query if it is to be answered now.
+    ///
+    /// # Errors
+    ///
+    /// If too many queries wait.
+    pub fn admit(&mut self, query: Waiting, now: Now) -> Result<Option<Waiting>, &'static str> {
+        let its = self.waiting.iter().filter(|it| it.payer == query.payer);
+        let its = its.count();
+        if its == 0 && self.is_free(&query.payer, now) {
+            return Ok(Some(query));
+        }
+        if its >= WAITING || self.waiting.len() >= ALL_WAITING {
+            return Err("too many expensive queries are waiting: try again later");
+        }
+        self.waiting.push_back(query);
+        Ok(None)
+    }
+
+    /// The next query whose turn has come, among the first `most`. Those that still wait go to the end.
+    pub fn next_due(&mut self, most: &mut usize, now: Now) -> Option<Waiting> {
+        while *most > 0 {
+            *most -= 1;
+            let next = self.waiting.pop_front()?;
+            if self.is_free(&next.payer, now) {
+                return Some(next);
+            }
+            self.waiting.push_back(next);
+        }
+        None
+    }
+
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     fn is_free(&mut self, payer: &Payer, now: Now) -> bool {
         let is_over = self.paid.get(payer).is_none_or(|until| *until <= now);
         if is_over {
@@ -69,66 +132,11 @@ impl Work {
         is_over
     }
 
-    fn pay(&mut self, payer: Payer, now: Now, looks: usize) {
+    /// Makes the asker of an answered query pay for this many looks.
+    pub fn pay(&mut self, query: Waiting, now: Now, looks: usize) {
         if looks > FREE {
             let looks = u32::try_from(looks).unwrap_or(u32::MAX);
-            self.paid.insert(payer, now + LOOK * looks);
-        }
-    }
-}
-
-impl<S: Store> Broker<S> {
-    /// Answers a query now or when its turn comes.
-    pub(super) fn question(&mut self, peer: &Peer, key: Option<KeyId>, question: Request) {
-        let payer = match key {
-            Some(key) => Payer::Key(key),
-            None => Payer::Connection(peer.clone()),
-        };
-        let its = self.work.waiting.iter().filter(|it| it.payer == payer);
-        let its = its.count();
-        if its == 0 && self.work.is_free(&payer, self.now) {
-            return self.answer_question(payer, peer, key, &question);
-        }
-        if its >= WAITING || self.work.waiting.len() >= ALL_WAITING {
-            let message = "too many expensive queries are waiting: try again later";
-            return self.refuse(peer, Code::Limit, message, None);
-        }
-        self.work.waiting.push_back(Waiting {
-            payer,
-            peer: peer.clone(),
-            key,
-            question,
-        });
-    }
-
-    fn answer_question(
-        &mut self,
-        payer: Payer,
-        peer: &Peer,
-        key: Option<KeyId>,
-        question: &Request,
-    ) {
-        let looks = match question {
-            Request::List { after } => self.list(peer, key, after.as_deref()),
-            _ => self.status(peer, key),
-        };
-        self.work.pay(payer, self.now, looks);
-    }
-
-    /// Answers the queries whose turn has come.
-    pub(super) fn go_on_answering(&mut self) {
-        for _ in 0..self.work.waiting.len() {
-            let Some(next) = self.work.waiting.pop_front() else {
-                return;
-            };
-            if !self.work.is_free(&next.payer, self.now) {
-                self.work.waiting.push_back(next);
-                continue;
-            }
-            // The key may have been revoked, or the client gone, in the meantime.
-            if self.clients.at(&next.peer).is_some() && self.has_valid_key(&next.peer, next.key) {
-                self.answer_question(next.payer, &next.peer, next.key, &next.question);
-            }
+            self.paid.insert(query.payer, now + LOOK * looks);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Tests of satellites on a real engine: Podman, over its Docker API, in the test's own network.
+//! Tests of satellites on a real engine: Podman, by its own command, in the test's own network.
+//! `SKYPIPE_TEST_DOCKER=/path/to/docker` runs them with Docker's command, over Podman's service.
 //!
 //! They need root, podman with runc, sshd, ssh and iproute2.
 
@@ -14,8 +15,6 @@ mod engine;
 mod program;
 #[path = "docker/quiet.rs"]
 mod quiet;
-#[path = "docker/remote.rs"]
-mod remote;
 #[path = "docker/sshd.rs"]
 mod sshd;
 #[path = "docker/story.rs"]
@@ -50,10 +49,8 @@ fn plan(binary: &Path, version: &str) -> Plan {
     }
 }
 
-fn docker(socket: &Path) -> Docker {
-    Docker::new(Target::Unix(
-        socket.to_str().expect("the path is text").to_owned(),
-    ))
+fn docker(command: &Path) -> Docker {
+    Docker::with_command(Target::Default, command.to_owned())
 }
 
 fn find(docker: &mut Docker) -> Option<Found> {
@@ -76,7 +73,7 @@ fn a_satellite_from_its_launch_to_its_end() {
     }
     let engine = Engine::start();
     let programs = Programs::get();
-    let mut docker = docker(engine.socket());
+    let mut docker = docker(&engine.command());
     assert_eq!(find(&mut docker), None);
 
     let made = launch(&mut docker, &plan(&programs.first, "1.0.0")).expect("it can be launched");
@@ -87,7 +84,7 @@ fn a_satellite_from_its_launch_to_its_end() {
     assert!(listens(9000));
     assert_eq!(docker.endpoint(&made), Ok("127.0.0.1:9000".to_owned()));
 
-    let mut second = self::docker(engine.socket());
+    let mut second = self::docker(&engine.command());
     let found = find(&mut second).expect("another machine finds it");
     assert_eq!(found, made);
     assert_eq!(found.version.as_deref(), Some("1.0.0"));
@@ -121,12 +118,15 @@ fn the_container_is_locked_up() {
     }
     let engine = Engine::start();
     let programs = Programs::get();
-    let mut docker = docker(engine.socket());
+    let mut docker = docker(&engine.command());
     launch(&mut docker, &plan(&programs.first, "1.0.0")).expect("it can be launched");
     let format = "{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.SecurityOpt}} {{.EffectiveCaps}} \
-        {{.HostConfig.LogConfig.Size}} {{.HostConfig.RestartPolicy.Name}}";
+        {{.HostConfig.LogConfig.Size}} {{.HostConfig.RestartPolicy.Name}} {{.Config.Healthcheck.Test}}";
     let shown = engine.podman(&["inspect", "skypipe-satellite", "--format", format]);
-    assert_eq!(shown.trim(), "true [no-new-privileges] [] 10MB always");
+    assert_eq!(
+        shown.trim(),
+        "true [no-new-privileges] [] 10MB always [CMD /skypipe --check --data /data]"
+    );
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn an_upgrade_keeps_data_founder_and_address() {
     }
     let engine = Engine::start();
     let programs = Programs::get();
-    let mut docker = docker(engine.socket());
+    let mut docker = docker(&engine.command());
     let first = Plan {
         port: Some(9100),
         public: Some("sky.example".to_owned()),
@@ -195,7 +195,7 @@ fn one_that_was_stopped_is_started_again() {
     }
     let engine = Engine::start();
     let programs = Programs::get();
-    let mut docker = docker(engine.socket());
+    let mut docker = docker(&engine.command());
     let plan = plan(&programs.first, "1.0.0");
     launch(&mut docker, &plan).expect("it can be launched");
     let container = engine.container();
@@ -215,7 +215,7 @@ fn a_program_that_fails_leaves_no_container() {
     }
     let engine = Engine::start();
     let programs = Programs::get();
-    let mut docker = docker(engine.socket());
+    let mut docker = docker(&engine.command());
     let failure = launch(&mut docker, &plan(&programs.failing, "1.0.0"));
     let failure = failure.expect_err("it ends at once");
     assert!(failure.sentence.contains("this program fails"), "{failure}");
@@ -239,7 +239,7 @@ fn an_upgrade_that_fails_is_rolled_back() {
     }
     let engine = Engine::start();
     let programs = Programs::get();
-    let mut docker = docker(engine.socket());
+    let mut docker = docker(&engine.command());
     launch(&mut docker, &plan(&programs.first, "1.0.0")).expect("it can be launched");
     engine.mark();
     let container = engine.container();
@@ -271,7 +271,7 @@ fn a_port_that_is_taken_is_told() {
     }
     let engine = Engine::start();
     let programs = Programs::get();
-    let mut docker = docker(engine.socket());
+    let mut docker = docker(&engine.command());
     let taken = TcpListener::bind("0.0.0.0:9000").expect("it is free here");
     let failure = launch(&mut docker, &plan(&programs.first, "1.0.0")).expect_err("it is taken");
     assert!(
@@ -290,7 +290,7 @@ fn what_is_somebody_elses_is_left_alone() {
     }
     let engine = Engine::start();
     let programs = Programs::get();
-    let mut docker = docker(engine.socket());
+    let mut docker = docker(&engine.command());
     let wanted = plan(&programs.first, "1.0.0");
     launch(&mut docker, &wanted).expect("it can be launched");
     let image = engine.images();
@@ -345,7 +345,7 @@ fn another_founder_is_not_overtaken() {
     }
     let engine = Engine::start();
     let programs = Programs::get();
-    let mut docker = docker(engine.socket());
+    let mut docker = docker(&engine.command());
     launch(&mut docker, &plan(&programs.first, "1.0.0")).expect("it can be launched");
     let container = engine.container();
     let late = Plan {
@@ -366,7 +366,7 @@ fn an_image_from_a_registry_is_deployed() {
     }
     let engine = Engine::start();
     let programs = Programs::get();
-    let mut docker = docker(engine.socket());
+    let mut docker = docker(&engine.command());
     let _registry = engine.registry();
     launch(&mut docker, &plan(&programs.first, "1.0.0")).expect("it can be launched");
     let image = engine.images();
@@ -380,7 +380,7 @@ fn an_image_from_a_registry_is_deployed() {
     assert!(
         failure
             .sentence
-            .contains("cannot pull 127.0.0.1:5000/sky/none:7"),
+            .contains("cannot pull 127.0.0.1:5000/sky/none:7: docker image pull: "),
         "{failure}"
     );
     let found = launch(&mut docker, &from("127.0.0.1:5000/sky/satellite:7"));
@@ -390,34 +390,56 @@ fn an_image_from_a_registry_is_deployed() {
     assert_eq!(engine.left(), "");
 }
 
+/// The command's own words reach the user, with advice where there is some.
 #[test]
-fn an_engine_that_is_none_is_told() {
+fn a_command_that_fails_is_told() {
     if !parts::are_there() {
         return;
     }
-    let directory = tempfile::tempdir().expect("there is room");
-    let path = directory.path().join("s");
-    let told = |docker: &mut Docker| docker.find(&mut Quiet).expect_err("there is none").sentence;
-    let words = told(&mut docker(&path));
+    let engine = Engine::start();
+    let programs = Programs::get();
+    let wanted = plan(&programs.first, "1.0.0");
+    let at = |step: &str, says: &str| {
+        let real = engine.command();
+        let real = real.display();
+        let script = format!(
+            "case \"$1 $2\" in '{step}'*) echo '{says}' >&2; exit 1;; esac; exec {real} \"$@\""
+        );
+        let mut docker = docker(&engine.script("failing", &script));
+        let failure = docker.launch(&wanted, None, &mut Quiet);
+        failure.expect_err("the step fails").sentence
+    };
+    let daemon = "Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?";
+    let words = at("version", daemon);
     assert!(
-        words.contains("there is no container engine at it"),
+        words.contains(daemon) && words.contains("start Docker"),
         "{words}"
     );
-    let listener = std::os::unix::net::UnixListener::bind(&path).expect("the path is short");
-    drop(listener);
-    let words = told(&mut docker(&path));
-    assert!(words.contains("start Docker or Podman"), "{words}");
+    let denied = "permission denied while trying to connect to the Docker daemon socket";
+    let words = at("version", denied);
+    assert!(
+        words.contains(denied) && words.contains("usermod"),
+        "{words}"
+    );
+    let full = "Error response from daemon: write /layer.tar: no space left on device";
+    let words = at("image load", full);
+    assert!(words.contains("image load: write /layer.tar"), "{words}");
+    assert!(words.contains("the disk is full"), "{words}");
 
-    let server = tiny_http::Server::http("127.0.0.1:0").expect("there is a port");
-    let address = server.server_addr().to_ip().expect("it is one of IP");
-    let target = Target::parse(&format!("docker+tcp://{address}")).expect("it is one");
-    let answers = std::thread::spawn(move || {
-        let request = server.recv().expect("somebody asks");
-        request
-            .respond(tiny_http::Response::from_string("hello"))
-            .expect("it can be answered");
-    });
-    let words = told(&mut Docker::new(target));
-    assert!(words.contains("is no container engine"), "{words}");
-    answers.join().expect("it was asked");
+    let words = docker(Path::new("/nowhere/docker")).find(&mut Quiet);
+    let words = words.expect_err("there is none").sentence;
+    assert!(words.contains("/nowhere/docker cannot be run"), "{words}");
+    let silent = engine.script("silent", "exit 3");
+    let words = docker(&silent)
+        .find(&mut Quiet)
+        .expect_err("it fails")
+        .sentence;
+    assert!(words.contains("exit status: 3"), "{words}");
+    let odd = engine.script("odd", "echo hello");
+    let words = docker(&odd)
+        .find(&mut Quiet)
+        .expect_err("it is odd")
+        .sentence;
+    assert!(words.contains("not understood: \"hello\""), "{words}");
+    assert_eq!(engine.count(), 0);
 }

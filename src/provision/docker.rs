@@ -1,29 +1,26 @@
-//! Satellites in containers of Docker or Podman, over the Engine API.
+//! Satellites in containers of Docker or Podman, by the user's own `docker` or `podman` command.
 //!
 //! Owns which objects belong to a satellite: one container, one volume and one image. Each of them
 //! is recognised by both the label and a name in `names`. Objects without both are never touched:
 //! images built on ours inherit its label, and a copy of the volume may have the label too.
 
-mod containers;
 mod engine;
 mod images;
 mod launch;
 mod names;
-mod stream;
+mod program;
 pub mod target;
-mod tunnel;
 mod wanted;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use self::containers::{Listed, Volume};
-use self::engine::Engine;
-use self::names::{CONTAINER, DATA, FOUNDER, FROM, INSIDE, PROGRAM, REPLACED, VERSION, VOLUME};
+use self::engine::{Container, Engine, Kind, Volume};
+use self::names::{
+    CONTAINER, DATA, FOUNDER, FROM, INSIDE, LABEL, PROGRAM, REPLACED, VERSION, VOLUME,
+};
 use self::target::Target;
-use self::tunnel::Tunnel;
-use super::ssh_program::ssh_program;
 use super::{Found, Plan, Provider, State, Talk, bracketed};
 use crate::exit::Failure;
 
@@ -34,16 +31,9 @@ const BESIDE: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub struct Docker {
     target: Target,
-    /// The program to use as `ssh`; `None` means the user's own.
-    ssh: Option<PathBuf>,
-    connected: Option<Connected>,
-}
-
-/// A connection to an engine, with the ssh tunnel that carries it if there is one.
-#[derive(Debug)]
-struct Connected {
-    engine: Engine,
-    tunnel: Option<Tunnel>,
+    /// The command to use in place of the user's own `docker` or `podman`.
+    command: Option<PathBuf>,
+    engine: Option<Engine>,
 }
 
 impl Docker {
@@ -52,73 +42,46 @@ impl Docker {
     pub fn new(target: Target) -> Self {
         Self {
             target,
-            ssh: None,
-            connected: None,
+            command: None,
+            engine: None,
         }
     }
 
-    /// Like `new`, with another program in place of `ssh`. That program must take ssh's arguments.
+    /// Like `new`, with this command in place of the user's own `docker` or `podman`.
     #[must_use]
-    pub fn through(target: Target, ssh: PathBuf) -> Self {
+    pub fn with_command(target: Target, command: PathBuf) -> Self {
         Self {
-            target,
-            ssh: Some(ssh),
-            connected: None,
+            command: Some(command),
+            ..Self::new(target)
         }
-    }
-
-    fn connected(&mut self) -> Result<&Connected, Failure> {
-        let connected = match self.connected.take() {
-            Some(connected) => connected,
-            None => connect(&self.target, self.ssh.as_deref())?,
-        };
-        Ok(self.connected.insert(connected))
     }
 
     fn engine(&mut self) -> Result<&Engine, Failure> {
-        Ok(&self.connected()?.engine)
+        let engine = match self.engine.take() {
+            Some(engine) => engine,
+            None => Engine::connect(&self.target, self.command.clone())?,
+        };
+        Ok(self.engine.insert(engine))
     }
 }
 
-fn connect(target: &Target, ssh: Option<&Path>) -> Result<Connected, Failure> {
-    let place = target.to_string();
-    let (engine, tunnel) = match target {
-        Target::Unix(path) => (Engine::at_path(Path::new(path), path)?, None),
-        Target::Tcp(host, port) => (Engine::at_port(host, *port, &place)?, None),
-        Target::Ssh(login) => {
-            let ssh = ssh.map_or_else(ssh_program, |ssh| Ok(ssh.to_owned()))?;
-            let tunnel = Tunnel::open(login, ssh.as_os_str()).map_err(Failure::failed)?;
-            (Engine::at_path(tunnel.socket(), &place)?, Some(tunnel))
-        }
-    };
-    Ok(Connected { engine, tunnel })
-}
-
-/// The host under which other machines reach the engine's machine.
-fn outside(target: &Target, tunnel: Option<&Tunnel>) -> String {
-    match (target, tunnel) {
-        (_, Some(tunnel)) => tunnel.host().to_owned(),
-        (Target::Tcp(host, _), _) => host.clone(),
-        _ => rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned(),
-    }
+/// The name of this machine, by which others may know it.
+fn own_name() -> String {
+    let system = rustix::system::uname();
+    system.nodename().to_string_lossy().into_owned()
 }
 
 impl Provider for Docker {
     fn find(&mut self, _talk: &mut dyn Talk) -> Result<Option<Found>, Failure> {
         let engine = self.engine()?;
-        let mut listed = containers(engine)?;
-        listed.sort_by_key(|container| (rank(container), name(container)));
-        if let Some(first) = listed.first() {
-            return Ok(Some(found(first, &listed)));
+        if let Some(found) = found(&containers(engine)?) {
+            return Ok(Some(found));
         }
         Ok(volume(engine)?.map(|volume| Found {
             version: None,
             founder: volume.labels.get(FOUNDER).cloned(),
             state: State::Unfinished,
-            name: volume.name,
+            name: VOLUME.to_owned(),
         }))
     }
 
@@ -128,51 +91,42 @@ impl Provider for Docker {
         found: Option<&Found>,
         talk: &mut dyn Talk,
     ) -> Result<Found, Failure> {
-        let target = self.target.clone();
-        let Connected { engine, tunnel } = self.connected()?;
-        let host = outside(&target, tunnel.as_ref());
+        let engine = self.engine()?;
+        let host = engine.host()?.unwrap_or_else(own_name);
         launch::launch(engine, &host, plan, found, talk)
     }
 
     fn endpoint(&mut self, found: &Found) -> Result<String, Failure> {
-        let local = matches!(self.target, Target::Unix(_));
-        let target = self.target.clone();
-        let Connected { engine, tunnel } = self.connected()?;
+        let engine = self.engine()?;
         let container = engine.container(&found.name)?;
         let port = container
             .and_then(|container| container.port(INSIDE))
             .ok_or_else(|| {
                 Failure::failed(format!("{} has no port at {}", found.name, engine.place()))
             })?;
-        let host = if local {
-            "127.0.0.1".to_owned()
-        } else {
-            outside(&target, tunnel.as_ref())
-        };
+        let host = engine.host()?.unwrap_or_else(|| "127.0.0.1".to_owned());
         Ok(format!("{}:{port}", bracketed(&host)))
     }
 
     fn beside(&mut self, found: &Found, arguments: &[&str]) -> Result<String, Failure> {
         let command = [&[PROGRAM], arguments, &["--data", DATA]].concat();
-        let (code, output) = self.engine()?.run(&found.name, &command, BESIDE)?;
-        if code != 0 {
-            let said = stream::words(&output.stderr);
-            let said = said.strip_prefix("skypipe: ").unwrap_or(&said);
-            return Err(Failure::failed(format!(
-                "the program beside the satellite failed with exit code {code}: {said}"
-            )));
-        }
-        String::from_utf8(output.stdout)
-            .map_err(|_| Failure::failed("the program beside the satellite wrote no text"))
+        let said = self.engine()?.exec(&found.name, &command, BESIDE);
+        said.map_err(|why| {
+            Failure::failed(format!(
+                "the program beside the satellite failed with {why}"
+            ))
+        })
     }
 
     fn destroy(&mut self, found: &Found, talk: &mut dyn Talk) -> Result<(), Failure> {
         let engine = self.engine()?;
         talk.begin("remove the container, its image and its data");
         let (containers, volume) = (containers(engine)?, volume(engine)?);
-        let labels = containers.iter().map(|container| &container.labels);
-        let mut labels = labels.chain(volume.iter().map(|volume| &volume.labels));
-        if labels.any(|labels| is_of_another(labels, found)) {
+        let labels = containers.iter().map(|container| &container.config.labels);
+        let mut all = labels
+            .clone()
+            .chain(volume.iter().map(|volume| &volume.labels));
+        if all.any(|labels| is_of_another(labels, found)) {
             return Err(Failure::failed(format!(
                 "another satellite has taken the place of {} at {} meanwhile: nothing was removed",
                 found.name,
@@ -180,18 +134,17 @@ impl Provider for Docker {
             )));
         }
         for container in &containers {
-            engine.remove(&container.id)?;
+            engine.remove(Kind::Container, container.name())?;
+        }
+        // Something else may use the image. What is left of it is looked for at the end.
+        let pulled = labels.filter_map(|labels| labels.get(FROM).cloned());
+        for image in images::ours(engine)?.into_iter().chain(pulled) {
+            let _ = engine.remove(Kind::Image, &image);
         }
         // The volume with the data goes last: while it exists, the next call still finds the
         // satellite.
-        for image in images::ours(engine)?
-            .iter()
-            .chain(containers.iter().filter_map(|one| one.labels.get(FROM)))
-        {
-            images::remove(engine, image)?;
-        }
-        if let Some(volume) = volume {
-            engine.remove_volume(&volume.name)?;
+        if volume.is_some() {
+            engine.remove(Kind::Volume, VOLUME)?;
         }
         let left = left(engine)?;
         if left.is_empty() {
@@ -206,17 +159,27 @@ impl Provider for Docker {
     }
 }
 
+fn is_labelled(labels: &BTreeMap<String, String>) -> bool {
+    labels.get(LABEL).is_some_and(|value| value == "1")
+}
+
 /// The containers that a satellite may have. There are two during an upgrade.
-fn containers(engine: &Engine) -> Result<Vec<Listed>, Failure> {
-    let is_ours = |container: &Listed| [CONTAINER, REPLACED].contains(&&*name(container));
-    let mut listed = engine.labelled()?;
-    listed.retain(is_ours);
-    Ok(listed)
+fn containers(engine: &Engine) -> Result<Vec<Container>, Failure> {
+    let names = engine.names(Kind::Container)?;
+    let names = [CONTAINER, REPLACED]
+        .into_iter()
+        .filter(|own| names.iter().any(|name| name == own));
+    let mut containers = Vec::new();
+    for name in names {
+        containers.extend(engine.container(name)?);
+    }
+    containers.retain(|container| is_labelled(&container.config.labels));
+    Ok(containers)
 }
 
 fn volume(engine: &Engine) -> Result<Option<Volume>, Failure> {
-    let mut labelled = engine.labelled_volumes()?.into_iter();
-    Ok(labelled.find(|volume| volume.name == VOLUME))
+    let volume = engine.volume(VOLUME)?;
+    Ok(volume.filter(|volume| is_labelled(&volume.labels)))
 }
 
 /// Whether something with these labels belongs to another satellite than the one that was found.
@@ -228,89 +191,72 @@ fn is_of_another(labels: &BTreeMap<String, String>, found: &Found) -> bool {
 
 /// The parts of a satellite that still exist, as text for people.
 fn left(engine: &Engine) -> Result<Vec<String>, Failure> {
-    let containers = containers(engine)?
-        .into_iter()
-        .map(|one| format!("the container {}", name(&one)));
-    let volume = volume(engine)?.map(|one| format!("the volume {}", one.name));
-    let images = images::ours(engine)?
-        .into_iter()
-        .map(|one| format!("the image {one}"));
+    let containers = containers(engine)?;
+    let containers = containers
+        .iter()
+        .map(|one| format!("the container {}", one.name()));
+    let volume = volume(engine)?.map(|_| format!("the volume {VOLUME}"));
+    let images = images::ours(engine)?;
+    let images = images.iter().map(|one| format!("the image {one}"));
     Ok(containers.chain(volume).chain(images).collect())
 }
 
-/// The order in which containers are preferred: a running one first, then the one with the regular
-/// name, then the one that was to be replaced.
-fn rank(container: &Listed) -> (bool, usize) {
-    let own = name(container);
-    let place = [CONTAINER, REPLACED].iter().position(|known| *known == own);
-    (container.state != "running", place.unwrap_or(usize::MAX))
-}
-
-fn name(container: &Listed) -> String {
-    let name = container.names.first().unwrap_or(&container.id);
-    name.trim_start_matches('/').to_owned()
-}
-
-fn found(container: &Listed, all: &[Listed]) -> Found {
-    let name = name(container);
-    let label = |name: &str| container.labels.get(name).cloned();
-    let broken_off = name == REPLACED || all.iter().any(|other| self::name(other) == REPLACED);
-    let state = match container.state.as_str() {
-        _ if broken_off => State::Unfinished,
-        "created" | "configured" | "initialized" => State::Unfinished,
-        "running" => State::Running,
+/// The satellite of these containers: the running one first, then the one with the regular name,
+/// then the one that was to be replaced.
+fn found(containers: &[Container]) -> Option<Found> {
+    let order = |container: &&Container| {
+        let is_replaced = container.name() == REPLACED;
+        (!container.state.is_running(), is_replaced)
+    };
+    let first = containers.iter().min_by_key(order)?;
+    let label = |name: &str| first.config.labels.get(name).cloned();
+    let is_broken_off = containers
+        .iter()
+        .any(|container| container.name() == REPLACED);
+    let state = match &first.state {
+        state if is_broken_off || state.is_new() => State::Unfinished,
+        state if state.is_running() => State::Running,
         _ => State::Stopped,
     };
-    Found {
+    Some(Found {
+        name: first.name().to_owned(),
         version: label(VERSION),
         founder: label(FOUNDER),
         state,
-        name,
-    }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn listed(name: &str, state: &str, version: &str) -> Listed {
-        let labels = [(VERSION, version), (FOUNDER, "f")];
-        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Listed {
-            id: "0".to_owned(),
-            names: vec![format!("/{name}")],
-            labels: BTreeMap::from(labels),
-            state: state.to_owned(),
-        }
-    }
-
-    fn pick(mut all: Vec<Listed>) -> (String, State) {
-        all.sort_by_key(|container| (rank(container), name(container)));
-        let found = found(&all[0], &all);
-        (found.version.unwrap_or_default(), found.state)
+    fn container(name: &str, state: &str, version: &str) -> Container {
+        let text = format!(
+            r#"{{"Name": "/{name}", "Image": "0", "State": {{"Status": "{state}"}}, "HostConfig": {{}},
+                "Config": {{"Labels": {{"{VERSION}": "{version}", "{FOUNDER}": "f"}}}}}}"#
+        );
+        serde_json::from_str(&text).expect("it is one")
     }
 
     #[test]
     fn the_one_that_runs_counts() {
-        let old = |state| listed(REPLACED, state, "1");
-        let new = |state| listed(CONTAINER, state, "2");
-        let is = |version: &str, state| (version.to_owned(), state);
-        assert_eq!(pick(vec![new("running")]), is("2", State::Running));
-        assert_eq!(pick(vec![new("exited")]), is("2", State::Stopped));
-        assert_eq!(pick(vec![new("restarting")]), is("2", State::Stopped));
-        assert_eq!(pick(vec![new("created")]), is("2", State::Unfinished));
-        assert_eq!(pick(vec![old("exited")]), is("1", State::Unfinished));
-        assert_eq!(
-            pick(vec![old("exited"), new("running")]),
-            is("2", State::Unfinished)
-        );
-        assert_eq!(
-            pick(vec![old("running"), new("created")]),
-            is("1", State::Unfinished)
-        );
-        assert_eq!(
-            pick(vec![old("exited"), new("created")]),
-            is("2", State::Unfinished)
-        );
+        let old = |state| container(REPLACED, state, "1");
+        let new = |state| container(CONTAINER, state, "2");
+        let assert = |containers: &[Container], version: &str, state| {
+            let found = found(containers).expect("there is one");
+            assert_eq!(
+                (found.version.as_deref(), found.state),
+                (Some(version), state)
+            );
+        };
+        assert_eq!(found(&[]), None);
+        assert(&[new("running")], "2", State::Running);
+        assert(&[new("exited")], "2", State::Stopped);
+        assert(&[new("restarting")], "2", State::Stopped);
+        assert(&[new("created")], "2", State::Unfinished);
+        assert(&[old("exited")], "1", State::Unfinished);
+        assert(&[new("running"), old("exited")], "2", State::Unfinished);
+        assert(&[new("created"), old("running")], "1", State::Unfinished);
+        assert(&[new("created"), old("exited")], "2", State::Unfinished);
     }
 }

@@ -4,12 +4,10 @@
 //! means. Never logs a header, because headers hold tokens.
 
 mod resolver;
-mod unix;
 
 use std::fmt;
 use std::io::Read;
 use std::net::IpAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use ureq::http::{Request, Response, Uri};
@@ -57,8 +55,6 @@ fn is_here(base: &str) -> bool {
 pub struct Http {
     agent: Agent,
     base: String,
-    /// The server's name in messages.
-    name: String,
 }
 
 /// The body of a request.
@@ -113,28 +109,7 @@ impl Http {
         let connector = DefaultConnector::default();
         Self {
             agent: Agent::with_parts(config, connector, resolver::HostNames),
-            name: base.clone(),
             base,
-        }
-    }
-
-    /// A server that listens on a Unix socket of this machine.
-    #[must_use]
-    pub fn unix(path: &Path) -> Self {
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_idle_connections(0)
-            .proxy(None)
-            .timeout_connect(Some(CONNECT))
-            .timeout_global(Some(PATIENCE))
-            .build();
-        let connector = unix::PathConnector::new(path.to_owned());
-        Self {
-            agent: Agent::with_parts(config, connector, unix::NoResolver),
-            // A request has to name a host, even on a Unix socket.
-            base: "http://localhost".to_owned(),
-            name: path.display().to_string(),
         }
     }
 
@@ -218,7 +193,7 @@ impl Http {
         let text = error.to_string();
         let words = text.split(" (os error").next().unwrap_or_default();
         let words = words.strip_prefix("io: ").unwrap_or(words);
-        format!("{} cannot be asked: {words}", self.name)
+        format!("{} cannot be asked: {words}", self.base)
     }
 }
 

@@ -45,6 +45,15 @@ pub struct Ssh {
     connection: Option<Connection>,
 }
 
+/// The host's name or address, according to the configuration of the user's ssh program.
+///
+/// # Errors
+///
+/// When there is no ssh program, or it does not understand its configuration.
+pub fn hostname(target: &Target) -> Result<String, Failure> {
+    Connection::new(ssh_program()?, target.clone())?.hostname()
+}
+
 impl Ssh {
     /// Creates a provider for this host, with the user's own ssh program.
     #[must_use]

@@ -50,8 +50,8 @@ impl Target {
                 docker::Target::parse(text).map(Self::Docker)
             }
             _ => Err(format!(
-                "--setup {text} makes no sense: it takes fly, ssh://user@host, docker, docker+unix://PATH, \
-                 docker+ssh://user@host or docker+tcp://host:port"
+                "--setup {text} makes no sense: it takes fly, ssh://user@host, docker, docker+context://name, \
+                 docker+unix://PATH, docker+ssh://user@host or docker+tcp://host:port"
             )),
         }
     }
@@ -133,7 +133,11 @@ impl Target {
     /// Whether a program, such as ssh, asks something at the terminal, such as a password.
     #[must_use]
     pub fn asks_at_the_terminal(&self) -> bool {
-        matches!(self, Self::Ssh(_) | Self::Docker(docker::Target::Ssh(_)))
+        match self {
+            Self::Fly => false,
+            Self::Ssh(_) => true,
+            Self::Docker(target) => target.is_elsewhere(),
+        }
     }
 
     /// Whether the platform can report the satellite's address without asking a person anything,
@@ -143,7 +147,7 @@ impl Target {
         match self {
             Self::Fly => true,
             Self::Ssh(_) => false,
-            Self::Docker(target) => !matches!(target, docker::Target::Ssh(_)),
+            Self::Docker(target) => !target.is_elsewhere(),
         }
     }
 }

@@ -13,15 +13,14 @@
 //!
 //! The data stays in the volume all the time. No step removes the volume.
 
-use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::containers::Container;
-use super::engine::{Engine, Fault};
+use super::engine::{Container, Engine, Kind};
 use super::images::{self, Present};
+use super::is_labelled;
 use super::names::{CONTAINER, DATA, FOUNDER, FROM, LABEL, PROGRAM, REPLACED, VERSION, VOLUME};
-use super::wanted::{Wanted, owned};
+use super::wanted::Wanted;
 use crate::exit::Failure;
 use crate::provision::{Found, Plan, State, Talk};
 
@@ -31,8 +30,8 @@ const BEGINNING: Duration = Duration::from_secs(60);
 /// The time limit of one check.
 const CHECK: Duration = Duration::from_secs(20);
 
-/// The first and the longest pause between two checks. Podman keeps a process for minutes after
-/// each check.
+/// The first and the longest pause between two checks. No command waits for a satellite that
+/// works, and Podman keeps a process for minutes after each check.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(3));
 
 /// The containers that exist when a launch begins.
@@ -71,7 +70,7 @@ pub fn launch(
         Some(current) if wanted.is(current) => go_on(engine, wanted.port)?,
         Some(current) if !current.state.is_new() => replace(engine, &wanted)?,
         Some(_) => {
-            engine.remove(CONTAINER)?;
+            engine.remove(Kind::Container, CONTAINER)?;
             begin_or_remove(engine, &wanted)?;
         }
         None => begin_or_remove(engine, &wanted)?,
@@ -115,10 +114,6 @@ fn own_container(engine: &Engine, name: &str) -> Result<Option<Container>, Failu
     Ok(container)
 }
 
-fn is_labelled(labels: &BTreeMap<String, String>) -> bool {
-    labels.get(LABEL).is_some_and(|value| value == "1")
-}
-
 /// Makes the volume if there is none, and returns the satellite's founder. The founder stays the
 /// same for as long as any part of the satellite exists.
 fn founder(
@@ -151,7 +146,7 @@ fn founder(
     }
     if volume.is_none() {
         let labels = [(LABEL, "1"), (FOUNDER, &founder)];
-        engine.create_volume(VOLUME, &owned(&labels))?;
+        engine.create_volume(VOLUME, &labels)?;
     }
     Ok(founder)
 }
@@ -163,10 +158,10 @@ fn settle(engine: &Engine, remains: Remains) -> Result<Option<Container>, Failur
     };
     if let Some(current) = remains.current {
         if current.state.is_running() && wait_until_it_works(engine).is_ok() {
-            engine.remove(REPLACED)?;
+            engine.remove(Kind::Container, REPLACED)?;
             return Ok(Some(current));
         }
-        engine.remove(CONTAINER)?;
+        engine.remove(Kind::Container, CONTAINER)?;
     }
     engine.rename(REPLACED, CONTAINER)?;
     // The old container serves while the image is sent. If it cannot start, its replacement still
@@ -174,12 +169,12 @@ fn settle(engine: &Engine, remains: Remains) -> Result<Option<Container>, Failur
     if !replaced.state.is_new() {
         let _ = engine.start(CONTAINER);
     }
-    Ok(engine.container(CONTAINER)?)
+    engine.container(CONTAINER)
 }
 
 /// Makes and starts a container, and waits until it works.
 fn begin(engine: &Engine, wanted: &Wanted) -> Result<(), Failure> {
-    engine.create(CONTAINER, &wanted.body(engine.is_podman))?;
+    engine.create(CONTAINER, &wanted.options(engine.is_podman))?;
     go_on(engine, wanted.port)
 }
 
@@ -187,14 +182,14 @@ fn begin(engine: &Engine, wanted: &Wanted) -> Result<(), Failure> {
 fn go_on(engine: &Engine, port: u16) -> Result<(), Failure> {
     engine
         .start(CONTAINER)
-        .map_err(|fault| cannot_start(engine, port, &fault))?;
+        .map_err(|failure| cannot_start(engine, port, &failure))?;
     wait_until_it_works(engine)
 }
 
-fn cannot_start(engine: &Engine, port: u16, fault: &Fault) -> Failure {
+fn cannot_start(engine: &Engine, port: u16, failure: &Failure) -> Failure {
     // The text of Docker, and that of the system, which Podman passes on.
     let taken = ["port is already allocated", "address already in use"];
-    let words = fault.to_string();
+    let words = &failure.sentence;
     if taken.iter().any(|mark| words.contains(mark)) {
         return Failure::failed(format!(
             "port {port} is taken at {}: end what has it, or choose another port ({words})",
@@ -219,10 +214,8 @@ fn wait_until_it_works(engine: &Engine) -> Result<(), Failure> {
             return Err(ended(engine, &container));
         }
         let command = [PROGRAM, "--check", "--data", DATA];
-        let why = match engine.run(CONTAINER, &command, CHECK) {
-            Ok((0, _)) => return Ok(()),
-            Ok((_, output)) => super::stream::words(&output.stderr),
-            Err(fault) => fault.to_string(),
+        let Err(why) = engine.exec(CONTAINER, &command, CHECK) else {
+            return Ok(());
         };
         if Instant::now() > deadline {
             return Err(Failure::failed(format!(
@@ -257,7 +250,7 @@ fn ended(engine: &Engine, container: &Container) -> Failure {
 fn begin_or_remove(engine: &Engine, wanted: &Wanted) -> Result<(), Failure> {
     begin(engine, wanted).inspect_err(|_| {
         // The failure is reported already, and the next launch removes the container as well.
-        let _ = engine.remove(CONTAINER);
+        let _ = engine.remove(Kind::Container, CONTAINER);
     })
 }
 
@@ -268,7 +261,7 @@ fn replace(engine: &Engine, wanted: &Wanted) -> Result<(), Failure> {
     begin(engine, wanted).map_err(|failure| {
         let again = match bring_back(engine) {
             Ok(()) => "the one that was there before is back".to_owned(),
-            Err(fault) => format!("the one before it is not back yet: try again ({fault})"),
+            Err(why) => format!("the one before it is not back yet: try again ({why})"),
         };
         Failure {
             sentence: format!("{failure}; {again}"),
@@ -277,8 +270,8 @@ fn replace(engine: &Engine, wanted: &Wanted) -> Result<(), Failure> {
     })
 }
 
-fn bring_back(engine: &Engine) -> Result<(), Fault> {
-    engine.remove(CONTAINER)?;
+fn bring_back(engine: &Engine) -> Result<(), Failure> {
+    engine.remove(Kind::Container, CONTAINER)?;
     engine.rename(REPLACED, CONTAINER)?;
     engine.start(CONTAINER)
 }
@@ -287,14 +280,15 @@ fn bring_back(engine: &Engine) -> Result<(), Fault> {
 fn tidy(engine: &Engine, image: &Present) -> Result<(), Failure> {
     let mut images = images::ours(engine)?;
     if let Some(replaced) = own_container(engine, REPLACED)? {
-        engine.remove(REPLACED)?;
+        engine.remove(Kind::Container, REPLACED)?;
         images.push(replaced.image);
     }
     for name in images
         .iter()
         .filter(|name| **name != image.name && **name != image.id)
     {
-        images::remove(engine, name)?;
+        // An image that something else uses stays. It harms no satellite.
+        let _ = engine.remove(Kind::Image, name);
     }
     Ok(())
 }

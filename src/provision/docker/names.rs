@@ -31,5 +31,5 @@ pub const PROGRAM: &str = "/skypipe";
 pub const DATA: &str = "/data";
 /// The address at which the satellite listens in the container.
 pub const LISTEN: &str = "0.0.0.0:9000";
-/// The port of that address, as the Engine API writes it.
+/// The port of that address, as engines write it.
 pub const INSIDE: &str = "9000/tcp";

@@ -1,13 +1,11 @@
 //! The container that a satellite should have.
 //!
-//! Owns the body of the request that creates the container, and the comparison with an existing
-//! container. Sends nothing.
+//! Owns the options with which the container is created, and the comparison with an existing
+//! container. Runs nothing.
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
-
-use super::containers::Container;
+use super::engine::Container;
 use super::images::Present;
 use super::names::{
     DATA, FOUNDER, FROM, INSIDE, LABEL, LISTEN, OUTSIDE, PROGRAM, PUBLIC, VERSION, VOLUME,
@@ -23,15 +21,6 @@ pub struct Wanted {
     pub port: u16,
     labels: BTreeMap<String, String>,
     arguments: Vec<String>,
-}
-
-/// Labels in the type that the API needs.
-#[must_use]
-pub fn owned(labels: &[(&str, &str)]) -> BTreeMap<String, String> {
-    labels
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect()
 }
 
 impl Wanted {
@@ -54,14 +43,15 @@ impl Wanted {
             .as_ref()
             .or(label(PUBLIC))
             .map_or(host, String::as_str);
-        let labels = owned(&[
+        let labels = [
             (LABEL, "1"),
             (VERSION, &plan.version),
             (FOUNDER, founder),
             (OUTSIDE, &port.to_string()),
             (PUBLIC, public),
             (FROM, &image.name),
-        ]);
+        ];
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let plan = Plan {
             founder: founder.to_owned(),
             ..plan.clone()
@@ -71,7 +61,7 @@ impl Wanted {
         Self {
             image,
             port,
-            labels,
+            labels: BTreeMap::from(labels),
             arguments,
         }
     }
@@ -88,38 +78,34 @@ impl Wanted {
             && self.labels.iter().all(has)
     }
 
-    /// The body of the request that creates the container.
+    /// The options, the image and the arguments with which the container is created. The image
+    /// brings the health check: the `docker` command can only name one that needs a shell.
     #[must_use]
-    pub fn body(&self, is_podman: bool) -> Value {
+    pub fn options(&self, is_podman: bool) -> Vec<String> {
         // Podman's unit that starts containers with the machine knows only `always`.
         let restart = if is_podman {
             "always"
         } else {
             "unless-stopped"
         };
-        // The API takes nanoseconds.
-        let seconds = |count: u64| count * 1_000_000_000;
-        json!({
-            "Image": self.image.name,
-            "Entrypoint": [PROGRAM],
-            "Cmd": self.arguments,
-            "Labels": self.labels,
-            "ExposedPorts": {INSIDE: {}},
-            "Healthcheck": {
-                "Test": ["CMD", PROGRAM, "--check", "--data", DATA],
-                "Interval": seconds(60), "Timeout": seconds(20), "StartPeriod": seconds(60), "Retries": 3,
-            },
-            "HostConfig": {
-                "Mounts": [{"Type": "volume", "Source": VOLUME, "Target": DATA}],
-                "PortBindings": {INSIDE: [{"HostPort": self.port.to_string()}]},
-                "RestartPolicy": {"Name": restart},
-                "ReadonlyRootfs": true,
-                "CapDrop": ["ALL"],
-                "SecurityOpt": ["no-new-privileges"],
-                // Both engines have this driver, whatever their default is, and both limit its
-                // size.
-                "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m"}},
-            },
-        })
+        let fixed = [
+            "--pull=never",
+            &format!("--entrypoint={PROGRAM}"),
+            &format!("--publish={}:{INSIDE}", self.port),
+            &format!("--mount=type=volume,source={VOLUME},target={DATA}"),
+            &format!("--restart={restart}"),
+            "--read-only",
+            "--cap-drop=ALL",
+            "--security-opt=no-new-privileges",
+            // Both engines have this driver, whatever their default is, and both limit its size.
+            "--log-driver=json-file",
+            "--log-opt=max-size=10m",
+        ];
+        let fixed = fixed.map(str::to_owned).into_iter();
+        let labels = self.labels.iter();
+        let labels = labels.map(|(name, value)| format!("--label={name}={value}"));
+        let image = [self.image.name.clone()];
+        let program = image.into_iter().chain(self.arguments.iter().cloned());
+        fixed.chain(labels).chain(program).collect()
     }
 }

@@ -154,8 +154,8 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 a stream was cut or came incomplete, 4 
 124 --timeout, 129/130/143 ended by a signal. With -- COMMAND: 126 it cannot be run, 127 there is none;
 if it fails, its stream is cut and the exit code is the command's.
 
---setup and --reset take fly, ssh://user@host[:port], docker, docker+unix:///path, docker+ssh://user@host or
-docker+tcp://host:port.
+--setup and --reset take fly, ssh://user@host[:port], docker, docker+context://name, docker+unix:///path,
+docker+ssh://user@host or docker+tcp://host:port.
 
 SATELLITE=tcp://host:port names the satellite, SATELLITE=skypipe://... is an invitation to one; without
 it, it is the one that was joined, or else one that starts by itself on this machine. SKYPIPE_PHRASE is

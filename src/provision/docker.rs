@@ -12,14 +12,11 @@ mod program;
 pub mod target;
 mod wanted;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use self::engine::{Container, Engine, Kind, Volume};
-use self::names::{
-    CONTAINER, DATA, FOUNDER, FROM, INSIDE, LABEL, PROGRAM, REPLACED, VERSION, VOLUME,
-};
+use self::engine::{Container, Engine, Kind, Labels};
+use self::names::{CONTAINER, DATA, FOUNDER, FROM, LABEL, PROGRAM, REPLACED, VERSION, VOLUME};
 use self::target::Target;
 use super::{Found, Plan, Provider, State, Talk, bracketed};
 use crate::exit::Failure;
@@ -79,7 +76,7 @@ impl Provider for Docker {
         }
         Ok(volume(engine)?.map(|volume| Found {
             version: None,
-            founder: volume.labels.get(FOUNDER).cloned(),
+            founder: volume.get(FOUNDER).cloned(),
             state: State::Unfinished,
             name: VOLUME.to_owned(),
         }))
@@ -100,7 +97,7 @@ impl Provider for Docker {
         let engine = self.engine()?;
         let container = engine.container(&found.name)?;
         let port = container
-            .and_then(|container| container.port(INSIDE))
+            .and_then(|container| container.port)
             .ok_or_else(|| {
                 Failure::failed(format!("{} has no port at {}", found.name, engine.place()))
             })?;
@@ -122,10 +119,8 @@ impl Provider for Docker {
         let engine = self.engine()?;
         talk.begin("remove the container, its image and its data");
         let (containers, volume) = (containers(engine)?, volume(engine)?);
-        let labels = containers.iter().map(|container| &container.config.labels);
-        let mut all = labels
-            .clone()
-            .chain(volume.iter().map(|volume| &volume.labels));
+        let labels = containers.iter().map(|container| &container.labels);
+        let mut all = labels.clone().chain(volume.iter());
         if all.any(|labels| is_of_another(labels, found)) {
             return Err(Failure::failed(format!(
                 "another satellite has taken the place of {} at {} meanwhile: nothing was removed",
@@ -134,7 +129,7 @@ impl Provider for Docker {
             )));
         }
         for container in &containers {
-            engine.remove(Kind::Container, container.name())?;
+            engine.remove(Kind::Container, &container.name)?;
         }
         // Something else may use the image. What is left of it is looked for at the end.
         let pulled = labels.filter_map(|labels| labels.get(FROM).cloned());
@@ -159,7 +154,7 @@ impl Provider for Docker {
     }
 }
 
-fn is_labelled(labels: &BTreeMap<String, String>) -> bool {
+fn is_labelled(labels: &Labels) -> bool {
     labels.get(LABEL).is_some_and(|value| value == "1")
 }
 
@@ -173,18 +168,18 @@ fn containers(engine: &Engine) -> Result<Vec<Container>, Failure> {
     for name in names {
         containers.extend(engine.container(name)?);
     }
-    containers.retain(|container| is_labelled(&container.config.labels));
+    containers.retain(|container| is_labelled(&container.labels));
     Ok(containers)
 }
 
-fn volume(engine: &Engine) -> Result<Option<Volume>, Failure> {
+fn volume(engine: &Engine) -> Result<Option<Labels>, Failure> {
     let volume = engine.volume(VOLUME)?;
-    Ok(volume.filter(|volume| is_labelled(&volume.labels)))
+    Ok(volume.filter(is_labelled))
 }
 
 /// Whether something with these labels belongs to another satellite than the one that was found.
 /// Another founder means another satellite.
-fn is_of_another(labels: &BTreeMap<String, String>, found: &Found) -> bool {
+fn is_of_another(labels: &Labels, found: &Found) -> bool {
     let founders = labels.get(FOUNDER).zip(found.founder.as_ref());
     founders.is_some_and(|(theirs, ours)| theirs != ours)
 }
@@ -194,7 +189,7 @@ fn left(engine: &Engine) -> Result<Vec<String>, Failure> {
     let containers = containers(engine)?;
     let containers = containers
         .iter()
-        .map(|one| format!("the container {}", one.name()));
+        .map(|one| format!("the container {}", one.name));
     let volume = volume(engine)?.map(|_| format!("the volume {VOLUME}"));
     let images = images::ours(engine)?;
     let images = images.iter().map(|one| format!("the image {one}"));
@@ -205,21 +200,21 @@ fn left(engine: &Engine) -> Result<Vec<String>, Failure> {
 /// then the one that was to be replaced.
 fn found(containers: &[Container]) -> Option<Found> {
     let order = |container: &&Container| {
-        let is_replaced = container.name() == REPLACED;
-        (!container.state.is_running(), is_replaced)
+        let is_replaced = container.name == REPLACED;
+        (!container.is_running(), is_replaced)
     };
     let first = containers.iter().min_by_key(order)?;
-    let label = |name: &str| first.config.labels.get(name).cloned();
+    let label = |name: &str| first.labels.get(name).cloned();
     let is_broken_off = containers
         .iter()
-        .any(|container| container.name() == REPLACED);
-    let state = match &first.state {
-        state if is_broken_off || state.is_new() => State::Unfinished,
-        state if state.is_running() => State::Running,
+        .any(|container| container.name == REPLACED);
+    let state = match first {
+        first if is_broken_off || first.is_new() => State::Unfinished,
+        first if first.is_running() => State::Running,
         _ => State::Stopped,
     };
     Some(Found {
-        name: first.name().to_owned(),
+        name: first.name.clone(),
         version: label(VERSION),
         founder: label(FOUNDER),
         state,
@@ -235,7 +230,7 @@ mod tests {
             r#"{{"Name": "/{name}", "Image": "0", "State": {{"Status": "{state}"}}, "HostConfig": {{}},
                 "Config": {{"Labels": {{"{VERSION}": "{version}", "{FOUNDER}": "f"}}}}}}"#
         );
-        serde_json::from_str(&text).expect("it is one")
+        Container::read(&serde_json::from_str(&text).expect("it is JSON"))
     }
 
     #[test]

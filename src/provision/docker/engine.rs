@@ -10,13 +10,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
+use super::names::INSIDE;
 use super::program::{Program, STEP, words};
-use super::target::{Address, Target};
+use super::target::{self, Target};
 use crate::exit::Failure;
-use crate::provision::ssh;
 
 /// How long sending an image to an engine, or pulling one, may take.
 const TRANSFER: Duration = Duration::from_secs(1800);
@@ -54,114 +53,67 @@ pub enum Kind {
     Image,
 }
 
+/// The labels of an object.
+pub type Labels = BTreeMap<String, String>;
+
 /// A container.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone)]
 pub struct Container {
-    name: String,
+    /// The container's name, without the slash that Docker writes in front.
+    pub name: String,
     /// The id of the container's image.
     pub image: String,
-    /// Whether the container runs.
-    pub state: Condition,
-    /// How often the engine has restarted the container.
-    #[serde(default)]
-    pub restart_count: i64,
-    /// The configuration from which the container was created.
-    pub config: Config,
-    host_config: HostConfig,
-}
-
-/// The state of a container.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Condition {
-    status: String,
-    /// The last exit code.
-    #[serde(default)]
-    pub exit_code: i64,
-}
-
-/// The configuration from which a container was created.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Config {
-    /// The container's labels.
-    #[serde(default, deserialize_with = "or_default")]
-    pub labels: BTreeMap<String, String>,
+    /// The labels of the container and its image.
+    pub labels: Labels,
     /// The arguments of the program in the container.
-    #[serde(default, deserialize_with = "or_default")]
-    pub cmd: Vec<String>,
+    pub arguments: Vec<String>,
+    /// The port of the engine's machine that leads to the satellite.
+    pub port: Option<u16>,
+    /// How often the engine has restarted the container.
+    pub restarts: i64,
+    /// The last exit code.
+    pub exit_code: i64,
+    status: String,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct HostConfig {
-    #[serde(default, deserialize_with = "or_default")]
-    port_bindings: BTreeMap<String, Option<Vec<Binding>>>,
-}
+impl Container {
+    /// Reads what `container inspect` says. Both engines write `null` for an empty object.
+    pub fn read(from: &Value) -> Self {
+        let text = |path: &str| {
+            from.pointer(path)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
+        let number = |path: &str| {
+            from.pointer(path)
+                .and_then(Value::as_i64)
+                .unwrap_or_default()
+        };
+        let words = from["Config"]["Cmd"].as_array().into_iter().flatten();
+        let port = &from["HostConfig"]["PortBindings"][INSIDE][0]["HostPort"];
+        Self {
+            name: text("/Name").trim_start_matches('/').to_owned(),
+            image: text("/Image").to_owned(),
+            labels: labels(&from["Config"]["Labels"]),
+            arguments: words.filter_map(Value::as_str).map(str::to_owned).collect(),
+            port: port.as_str().and_then(|port| port.parse().ok()),
+            restarts: number("/RestartCount"),
+            exit_code: number("/State/ExitCode"),
+            status: text("/State/Status").to_owned(),
+        }
+    }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Binding {
-    host_port: String,
-}
-
-/// A volume.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Volume {
-    /// The volume's labels.
-    #[serde(default, deserialize_with = "or_default")]
-    pub labels: BTreeMap<String, String>,
-}
-
-/// The answer to `version`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Versions {
-    client: Option<Version>,
-    server: Option<Version>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Version {
-    /// Docker's form, such as `amd64`.
-    arch: Option<String>,
-    /// Podman's form, such as `linux/amd64`.
-    os_arch: Option<String>,
-    #[serde(default)]
-    components: Vec<Component>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Component {
-    name: String,
-}
-
-/// Reads `null`, which engines write for an empty object, as an empty one.
-fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
-    from: D,
-) -> Result<T, D::Error> {
-    Ok(Option::deserialize(from)?.unwrap_or_default())
-}
-
-impl Condition {
     /// Whether the container runs. One that waits for its restart does not.
-    #[must_use]
     pub fn is_running(&self) -> bool {
         self.status == "running"
     }
 
     /// Whether the container has exited and is not about to be restarted.
-    #[must_use]
     pub fn has_ended(&self) -> bool {
         matches!(self.status.as_str(), "exited" | "dead" | "stopped")
     }
 
     /// Whether the container was created and never started.
-    #[must_use]
     pub fn is_new(&self) -> bool {
         matches!(
             self.status.as_str(),
@@ -170,21 +122,10 @@ impl Condition {
     }
 }
 
-impl Container {
-    /// The container's name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        // Docker writes a slash in front.
-        self.name.trim_start_matches('/')
-    }
-
-    /// The port of the engine's machine that leads to this port of the container, such as
-    /// `9000/tcp`.
-    #[must_use]
-    pub fn port(&self, inside: &str) -> Option<u16> {
-        let bindings = self.host_config.port_bindings.get(inside)?.as_ref()?;
-        bindings.first()?.host_port.parse().ok()
-    }
+fn labels(from: &Value) -> Labels {
+    let labels = from.as_object().into_iter().flatten();
+    let text = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
+    labels.filter_map(text).collect()
 }
 
 impl Kind {
@@ -200,31 +141,22 @@ impl Kind {
 impl Engine {
     /// Asks the engine at this target what it is. `command` is used in place of the user's own
     /// `docker` or `podman`.
-    ///
-    /// # Errors
-    ///
-    /// When there is no command, no engine, or this user may not use it.
     pub fn connect(target: &Target, command: Option<PathBuf>) -> Result<Self, Failure> {
         let program = Program::find(target, command)?;
         let answer = program.call(STEP, &["version", "--format", "{{json .}}"], Vec::new());
-        let answer = answer.map_err(|failure| at(target, &failure))?;
-        let Versions { client, server } = read(&answer)?;
-        let is_service = server.is_some();
-        let engine = server.or(client.filter(|_| program.is_podman));
-        let engine = engine
-            .ok_or_else(|| Failure::failed(format!("{target}: there is no container engine")))?;
-        let both = engine
-            .os_arch
-            .as_deref()
+        let versions = read(&answer.map_err(|failure| at(target, &failure))?)?;
+        let is_service = versions["Server"].is_object();
+        let version = &versions[if is_service { "Server" } else { "Client" }];
+        // Docker says `amd64`, and Podman `linux/amd64`.
+        let both = version["OsArch"]
+            .as_str()
             .and_then(|both| both.split_once('/'));
-        let architecture = engine
-            .arch
-            .as_deref()
-            .or(both.map(|(_, architecture)| architecture));
-        let of_podman = |part: &Component| part.name.starts_with("Podman");
+        let architecture = version["Arch"].as_str().or(both.map(|(_, one)| one));
+        let parts = version["Components"].as_array().into_iter().flatten();
+        let mut names = parts.filter_map(|part| part["Name"].as_str());
         Ok(Self {
             architecture: architecture.unwrap_or_default().to_owned(),
-            is_podman: program.is_podman || engine.components.iter().any(of_podman),
+            is_podman: program.is_podman || names.any(|name| name.starts_with("Podman")),
             is_service,
             target: target.clone(),
             program,
@@ -232,32 +164,21 @@ impl Engine {
     }
 
     /// The engine's name in messages.
-    #[must_use]
     pub fn place(&self) -> String {
         self.target.to_string()
     }
 
     /// The host of the engine's machine; `None` if it is this machine.
-    ///
-    /// # Errors
-    ///
-    /// When the command, or ssh, does not say it.
     pub fn host(&self) -> Result<Option<String>, Failure> {
-        let address = match &self.target {
-            Target::At(address) => Some(address.clone()),
-            Target::Context(name) => self.configured(Some(name))?,
-            Target::Default => self.configured(None)?,
-        };
-        match address {
-            None | Some(Address::Unix(_)) => Ok(None),
-            Some(Address::Tcp(host, _)) => Ok(Some(host)),
-            Some(Address::Ssh(login, _)) => ssh::hostname(&login).map(Some),
+        match &self.target {
+            Target::At(address) => target::host(address),
+            Target::Context(name) => target::host(&self.configured(Some(name))?),
+            Target::Default => target::host(&self.configured(None)?),
         }
     }
 
-    /// The engine's address in the command's own configuration; `None` for an engine of this
-    /// machine.
-    fn configured(&self, name: Option<&str>) -> Result<Option<Address>, Failure> {
+    /// The engine's address in the command's own configuration; empty for Podman without a service.
+    fn configured(&self, name: Option<&str>) -> Result<String, Failure> {
         let url = if !self.program.is_podman {
             let format = "{{.Endpoints.docker.Host}}";
             self.step(&["context", "inspect", "--format", format])?
@@ -278,9 +199,7 @@ impl Engine {
         } else {
             String::new()
         };
-        Address::parse(url.trim())
-            .transpose()
-            .map_err(Failure::failed)
+        Ok(url.trim().to_owned())
     }
 
     /// Runs one step.
@@ -289,10 +208,6 @@ impl Engine {
     }
 
     /// The names of all objects of a kind. Those of images have a tag.
-    ///
-    /// # Errors
-    ///
-    /// When the engine does not answer.
     pub fn names(&self, kind: Kind) -> Result<Vec<String>, Failure> {
         let arguments: &[&str] = match kind {
             Kind::Container => &["--all", "--format", "{{.Names}}"],
@@ -308,53 +223,34 @@ impl Engine {
         Ok(self.names(kind)?.iter().any(|listed| listed == name))
     }
 
-    fn inspect<T: DeserializeOwned>(&self, kind: Kind, name: &str) -> Result<Option<T>, Failure> {
+    fn inspect(&self, kind: Kind, name: &str) -> Result<Option<Value>, Failure> {
         match self.step(&[kind.word(), "inspect", name]) {
-            Ok(answer) => Ok(read::<Vec<T>>(&answer)?.pop()),
+            Ok(answer) => Ok(read(&answer)?.get(0).cloned()),
             Err(failure) if self.has(kind, name)? => Err(failure),
             Err(_) => Ok(None),
         }
     }
 
     /// The container with this name; `None` if there is none.
-    ///
-    /// # Errors
-    ///
-    /// When the engine does not answer.
     pub fn container(&self, name: &str) -> Result<Option<Container>, Failure> {
-        self.inspect(Kind::Container, name)
+        let seen = self.inspect(Kind::Container, name)?;
+        Ok(seen.as_ref().map(Container::read))
     }
 
-    /// The volume with this name; `None` if there is none.
-    ///
-    /// # Errors
-    ///
-    /// When the engine does not answer.
-    pub fn volume(&self, name: &str) -> Result<Option<Volume>, Failure> {
-        self.inspect(Kind::Volume, name)
+    /// The labels of the volume with this name; `None` if there is none.
+    pub fn volume(&self, name: &str) -> Result<Option<Labels>, Failure> {
+        let seen = self.inspect(Kind::Volume, name)?;
+        Ok(seen.map(|seen| labels(&seen["Labels"])))
     }
 
     /// The id of the image with this name; `None` if there is none.
-    ///
-    /// # Errors
-    ///
-    /// When the engine does not answer.
     pub fn image(&self, name: &str) -> Result<Option<String>, Failure> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Image {
-            id: String,
-        }
-        let image = self.inspect::<Image>(Kind::Image, name)?;
-        Ok(image.map(|image| image.id))
+        let seen = self.inspect(Kind::Image, name)?;
+        Ok(seen.and_then(|seen| seen["Id"].as_str().map(str::to_owned)))
     }
 
     /// Removes an object. Removing one that does not exist succeeds. A container may run; its
     /// unnamed volumes go with it.
-    ///
-    /// # Errors
-    ///
-    /// When the object is still there.
     pub fn remove(&self, kind: Kind, name: &str) -> Result<(), Failure> {
         let flags: &[&str] = match kind {
             Kind::Container => &["--force", "--volumes"],
@@ -367,10 +263,6 @@ impl Engine {
     }
 
     /// Creates a volume.
-    ///
-    /// # Errors
-    ///
-    /// When the engine refuses.
     pub fn create_volume(&self, name: &str, labels: &[(&str, &str)]) -> Result<(), Failure> {
         let labels: Vec<String> = labels
             .iter()
@@ -382,10 +274,6 @@ impl Engine {
     }
 
     /// Creates a container. `arguments` are its options, its image and its program's arguments.
-    ///
-    /// # Errors
-    ///
-    /// When the engine refuses.
     pub fn create(&self, name: &str, arguments: &[String]) -> Result<(), Failure> {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let create = ["container", "create", "--name", name];
@@ -393,39 +281,23 @@ impl Engine {
     }
 
     /// Starts a container. Starting a running container succeeds.
-    ///
-    /// # Errors
-    ///
-    /// When the container does not start.
     pub fn start(&self, name: &str) -> Result<(), Failure> {
         self.step(&["container", "start", name]).map(drop)
     }
 
     /// Stops a container in an orderly way. Stopping a stopped container succeeds.
-    ///
-    /// # Errors
-    ///
-    /// When the engine refuses.
     pub fn stop(&self, name: &str) -> Result<(), Failure> {
         self.step(&["container", "stop", "--time", STOPPING, name])
             .map(drop)
     }
 
     /// Renames a container.
-    ///
-    /// # Errors
-    ///
-    /// When the engine refuses.
     pub fn rename(&self, name: &str, new: &str) -> Result<(), Failure> {
         self.step(&["container", "rename", name, new]).map(drop)
     }
 
     /// The exit code of a container that has ended. [`Engine::container`] may report an outdated
     /// one: it reads 0 until Podman has processed the exit.
-    ///
-    /// # Errors
-    ///
-    /// When the engine does not say it.
     pub fn exit_code(&self, name: &str) -> Result<i64, Failure> {
         let code = self
             .program
@@ -434,7 +306,6 @@ impl Engine {
     }
 
     /// The last lines that a container wrote, for people. Empty if the engine does not return them.
-    #[must_use]
     pub fn last_words(&self, name: &str) -> String {
         let arguments = ["container", "logs", "--tail", LAST_LINES, name];
         let output = self.program.output(STEP, &arguments, Vec::new());
@@ -444,11 +315,6 @@ impl Engine {
     }
 
     /// Runs a command in a running container, and returns its stdout.
-    ///
-    /// # Errors
-    ///
-    /// When the command fails: its exit code, and what it wrote to stderr in one line. A command
-    /// that cannot be run has no exit code of its own, but one of the engine's.
     pub fn exec(&self, name: &str, command: &[&str], limit: Duration) -> Result<String, Failure> {
         let arguments = [&["container", "exec", name], command].concat();
         let output = self.program.output(limit, &arguments, Vec::new())?;
@@ -462,20 +328,12 @@ impl Engine {
     }
 
     /// Loads an image from an archive.
-    ///
-    /// # Errors
-    ///
-    /// When the engine does not take it.
     pub fn load(&self, archive: Vec<u8>) -> Result<(), Failure> {
         let arguments = ["image", "load", "--quiet"];
         self.program.call(TRANSFER, &arguments, archive).map(drop)
     }
 
     /// Pulls an image from a registry.
-    ///
-    /// # Errors
-    ///
-    /// When the engine does not get it.
     pub fn pull(&self, reference: &str) -> Result<(), Failure> {
         let arguments = ["image", "pull", "--quiet", reference];
         self.program
@@ -484,7 +342,7 @@ impl Engine {
     }
 }
 
-fn read<T: DeserializeOwned>(answer: &str) -> Result<T, Failure> {
+fn read(answer: &str) -> Result<Value, Failure> {
     serde_json::from_str(answer).map_err(|_| not_understood(answer))
 }
 
@@ -507,21 +365,23 @@ fn at(target: &Target, failure: &Failure) -> Failure {
 mod tests {
     use super::*;
 
+    fn read(text: &str) -> Container {
+        Container::read(&serde_json::from_str(text).expect("it is JSON"))
+    }
+
     #[test]
-    fn a_container_is_read_from_both_commands_answers() {
-        let docker = r#"{"Name": "/a", "Image": "sha256:b", "State": {"Status": "running"},
+    fn a_container_is_read_from_what_an_engine_says() {
+        let container = read(
+            r#"{"Name": "/a", "Image": "sha256:b", "State": {"Status": "running"},
             "Config": {"Labels": null, "Cmd": null},
-            "HostConfig": {"PortBindings": {"1/tcp": null, "9000/tcp": [{"HostIp": "", "HostPort": "9123"}]}}}"#;
-        let container: Container = serde_json::from_str(docker).expect("it is one");
-        assert_eq!(container.name(), "a");
-        assert_eq!(container.port("9000/tcp"), Some(9123));
-        assert_eq!(container.port("1/tcp"), None);
-        assert_eq!(container.port("2/tcp"), None);
-        assert!(container.state.is_running());
-        assert!(container.config.labels.is_empty());
+            "HostConfig": {"PortBindings": {"1/tcp": null, "9000/tcp": [{"HostPort": "9123"}]}}}"#,
+        );
+        assert_eq!((container.name.as_str(), container.port), ("a", Some(9123)));
+        assert!(container.is_running());
+        assert!(container.labels.is_empty() && container.arguments.is_empty());
         // A container that waits for its restart does not run, and has not ended.
-        let state: Condition =
-            serde_json::from_str(r#"{"Status": "restarting", "ExitCode": 1}"#).expect("it is one");
-        assert!(!state.is_running() && !state.is_new() && !state.has_ended());
+        let container = read(r#"{"State": {"Status": "restarting", "ExitCode": 1}}"#);
+        assert!(!container.is_running() && !container.is_new() && !container.has_ended());
+        assert_eq!((container.exit_code, container.port), (1, None));
     }
 }

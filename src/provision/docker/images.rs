@@ -23,11 +23,6 @@ pub struct Present {
 }
 
 /// Makes sure that the engine has the image to deploy.
-///
-/// # Errors
-///
-/// When there is no program for the engine's processor, or the engine does not accept or get the
-/// image.
 pub fn provide(engine: &Engine, plan: &Plan, talk: &mut dyn Talk) -> Result<Present, Failure> {
     match &plan.image {
         Some(reference) => pull(engine, reference, talk),
@@ -130,10 +125,6 @@ fn bare(name: &str) -> &str {
 }
 
 /// The names of all images of ours on the engine.
-///
-/// # Errors
-///
-/// When the engine cannot be queried.
 pub fn ours(engine: &Engine) -> Result<Vec<String>, Failure> {
     let mut names = engine.names(Kind::Image)?;
     names.retain(|name| is_ours(name));

@@ -68,7 +68,7 @@ pub fn launch(
     talk.begin("start the satellite");
     match &current {
         Some(current) if wanted.is(current) => go_on(engine, wanted.port)?,
-        Some(current) if !current.state.is_new() => replace(engine, &wanted)?,
+        Some(current) if !current.is_new() => replace(engine, &wanted)?,
         Some(_) => {
             engine.remove(Kind::Container, CONTAINER)?;
             begin_or_remove(engine, &wanted)?;
@@ -88,7 +88,7 @@ pub fn launch(
 /// The container's image, if it can stay: the plan names none, and the version is the same. An
 /// image named once stays, and a restart need not pack anything.
 fn kept(current: &Container, plan: &Plan) -> Option<Present> {
-    let label = |name: &str| current.config.labels.get(name);
+    let label = |name: &str| current.labels.get(name);
     let names_none = plan.image.is_none() && plan.binary.is_none();
     let is_same = label(VERSION) == Some(&plan.version);
     let name = label(FROM).filter(|_| names_none && is_same)?;
@@ -104,7 +104,7 @@ fn own_container(engine: &Engine, name: &str) -> Result<Option<Container>, Failu
     let container = engine.container(name)?;
     if container
         .as_ref()
-        .is_some_and(|found| !is_labelled(&found.config.labels))
+        .is_some_and(|found| !is_labelled(&found.labels))
     {
         return Err(Failure::failed(format!(
             "{} has a container named {name} that is not skypipe's: rename or remove it, and try again",
@@ -123,19 +123,16 @@ fn founder(
     found: Option<&Found>,
 ) -> Result<String, Failure> {
     let volume = engine.volume(VOLUME)?;
-    if volume
-        .as_ref()
-        .is_some_and(|found| !is_labelled(&found.labels))
-    {
+    if volume.as_ref().is_some_and(|found| !is_labelled(found)) {
         return Err(Failure::failed(format!(
             "{} has a volume named {VOLUME} that is not skypipe's: remove it, and try again",
             engine.place()
         )));
     }
     let containers = [&remains.current, &remains.replaced].into_iter().flatten();
-    let labels = containers.map(|container| &container.config.labels);
+    let labels = containers.map(|container| &container.labels);
     let known = labels
-        .chain(volume.as_ref().map(|volume| &volume.labels))
+        .chain(volume.as_ref())
         .find_map(|labels| labels.get(FOUNDER));
     let founder = known.unwrap_or(&plan.founder).clone();
     if found.is_none() && founder != plan.founder {
@@ -157,7 +154,7 @@ fn settle(engine: &Engine, remains: Remains) -> Result<Option<Container>, Failur
         return Ok(remains.current);
     };
     if let Some(current) = remains.current {
-        if current.state.is_running() && wait_until_it_works(engine).is_ok() {
+        if current.is_running() && wait_until_it_works(engine).is_ok() {
             engine.remove(Kind::Container, REPLACED)?;
             return Ok(Some(current));
         }
@@ -166,7 +163,7 @@ fn settle(engine: &Engine, remains: Remains) -> Result<Option<Container>, Failur
     engine.rename(REPLACED, CONTAINER)?;
     // The old container serves while the image is sent. If it cannot start, its replacement still
     // might.
-    if !replaced.state.is_new() {
+    if !replaced.is_new() {
         let _ = engine.start(CONTAINER);
     }
     engine.container(CONTAINER)
@@ -209,8 +206,8 @@ fn wait_until_it_works(engine: &Engine) -> Result<(), Failure> {
         let container = engine.container(CONTAINER)?;
         let container =
             container.ok_or_else(|| Failure::failed("the container was removed just now"))?;
-        let before = *restarts.get_or_insert(container.restart_count);
-        if !container.state.is_running() || container.restart_count != before {
+        let before = *restarts.get_or_insert(container.restarts);
+        if !container.is_running() || container.restarts != before {
             return Err(ended(engine, &container));
         }
         let command = [PROGRAM, "--check", "--data", DATA];
@@ -229,8 +226,8 @@ fn wait_until_it_works(engine: &Engine) -> Result<(), Failure> {
 }
 
 fn ended(engine: &Engine, container: &Container) -> Failure {
-    let told = container.state.exit_code;
-    let code = if container.state.has_ended() {
+    let told = container.exit_code;
+    let code = if container.has_ended() {
         engine.exit_code(CONTAINER).unwrap_or(told)
     } else {
         told

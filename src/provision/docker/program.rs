@@ -64,10 +64,6 @@ pub struct Program {
 impl Program {
     /// Finds the command for this target: `named`, else the one that `SKYPIPE_DOCKER` names, else
     /// the `docker` on the path, else the `podman` there.
-    ///
-    /// # Errors
-    ///
-    /// When there is none, or it cannot be run.
     pub fn find(target: &Target, named: Option<PathBuf>) -> Result<Self, Failure> {
         let mut program = Self {
             path: named.map_or_else(on_this_machine, Ok)?,
@@ -82,10 +78,6 @@ impl Program {
     }
 
     /// Runs the command and returns its stdout.
-    ///
-    /// # Errors
-    ///
-    /// When the command cannot be run, fails, or takes longer than `limit`.
     pub fn call(
         &self,
         limit: Duration,
@@ -106,10 +98,6 @@ impl Program {
     }
 
     /// Runs the command and returns all that it wrote, and its exit code.
-    ///
-    /// # Errors
-    ///
-    /// When the command cannot be run, or takes longer than `limit`.
     pub fn output(
         &self,
         limit: Duration,
@@ -164,18 +152,15 @@ fn finish(mut child: Child, input: Vec<u8>, limit: Duration) -> Result<Output, S
     }
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || sender.send(child.wait_with_output()));
-    match receiver.recv_timeout(limit) {
-        Ok(result) => result.map_err(|error| error.to_string()),
-        Err(_) => {
-            let _ = kill_process(pid, Signal::TERM);
-            Err(format!("no answer within {} seconds", limit.as_secs()))
-        }
-    }
+    let Ok(result) = receiver.recv_timeout(limit) else {
+        let _ = kill_process(pid, Signal::TERM);
+        return Err(format!("no answer within {} seconds", limit.as_secs()));
+    };
+    result.map_err(|error| error.to_string())
 }
 
 /// A program's stderr as one line: limited in length, without characters that a terminal would act
 /// upon, and without what only repeats that it is an error.
-#[must_use]
 pub fn words(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
     let lines = text.lines().map(|line| {

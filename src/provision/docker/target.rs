@@ -7,6 +7,7 @@ use std::{env, fmt};
 
 use ureq::http::uri::Authority;
 
+use crate::exit::Failure;
 use crate::provision::{bracketed, ssh};
 
 /// The port of an engine that listens without TLS.
@@ -20,19 +21,8 @@ pub enum Target {
     /// The engine that is known to the command by this name: a context of `docker`, a connection of
     /// `podman`.
     Context(String),
-    /// The engine at this address.
-    At(Address),
-}
-
-/// The address of an engine, as `DOCKER_HOST` has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
-    /// A socket of this machine, by its path.
-    Unix(String),
-    /// Another machine, through ssh, and the path of the socket there, which may be empty.
-    Ssh(ssh::Target, String),
-    /// A host (an IPv6 address without brackets) and a port.
-    Tcp(String, u16),
+    /// The engine at this URL, as `DOCKER_HOST` has it.
+    At(String),
 }
 
 impl Target {
@@ -51,27 +41,19 @@ impl Target {
         if text == "docker" {
             return Ok(Self::of_variables(variable));
         }
-        let wrong = || {
-            "an engine is named as docker, docker+context://NAME, docker+unix:///PATH, \
-             docker+ssh://[USER@]HOST[:PORT][/PATH] or docker+tcp://HOST:PORT"
-                .to_owned()
-        };
-        let address = text.strip_prefix("docker+").ok_or_else(wrong)?;
-        match address.strip_prefix("context://") {
+        let named = text.strip_prefix("docker+").unwrap_or_default();
+        match named.strip_prefix("context://") {
             Some(name) if is_name(name) => Ok(Self::Context(name.to_owned())),
             Some(name) => Err(format!("{name:?} is no name of a context")),
-            None => Address::parse(address)
-                .unwrap_or_else(|| Err(wrong()))
-                .map(Self::At),
+            None => address(named).map(Self::At),
         }
     }
 
     fn of_variables(variable: &dyn Fn(&str) -> Option<String>) -> Self {
         let value = |name| variable(name).filter(|value| !value.is_empty());
-        let address = |host: String| Address::parse(&host).and_then(Result::ok).map(Self::At);
         match (value("DOCKER_HOST"), value("DOCKER_CONTEXT")) {
             // An address of a kind that is not known here is left to the command.
-            (Some(host), _) => address(host).unwrap_or(Self::Default),
+            (Some(host), _) => address(&host).map_or(Self::Default, Self::At),
             (None, Some(name)) if is_name(&name) => Self::Context(name),
             _ => Self::Default,
         }
@@ -80,7 +62,11 @@ impl Target {
     /// Whether the way to this engine may need a person, as ssh does.
     #[must_use]
     pub fn is_elsewhere(&self) -> bool {
-        matches!(self, Self::Context(_) | Self::At(Address::Ssh(..)))
+        match self {
+            Self::Default => false,
+            Self::Context(_) => true,
+            Self::At(url) => url.starts_with("ssh://"),
+        }
     }
 
     /// The flags that lead the command to this engine.
@@ -90,59 +76,75 @@ impl Target {
             Self::Default => Vec::new(),
             Self::Context(name) if is_podman => vec![format!("--connection={name}")],
             Self::Context(name) => vec![format!("--context={name}")],
-            Self::At(address) if is_podman => vec![format!("--url={address}")],
-            Self::At(address) => vec![format!("--host={address}")],
+            Self::At(url) if is_podman => vec![format!("--url={url}")],
+            Self::At(url) => vec![format!("--host={url}")],
         }
     }
 }
 
-impl Address {
-    /// Parses a URL such as the value of `DOCKER_HOST`; `None` if its scheme is another one.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Result<Self, String>> {
-        let (scheme, rest) = text.split_once("://")?;
-        match scheme {
-            "unix" => Some(unix(rest)),
-            "ssh" => Some(ssh(rest)),
-            "tcp" => Some(tcp(rest)),
-            _ => None,
+/// Checks a URL such as the value of `DOCKER_HOST`.
+fn address(text: &str) -> Result<String, String> {
+    let (scheme, rest) = text.split_once("://").unwrap_or_default();
+    match scheme {
+        "unix" if is_path(rest) => Ok(text.to_owned()),
+        "unix" => Err("a socket is named by its whole path, as unix:///run/docker.sock".to_owned()),
+        "ssh" => {
+            let (login, path) = divided(rest);
+            let login = ssh::Target::parse(&format!("ssh://{login}"));
+            let login = login.map_err(|why| why.sentence)?;
+            match path {
+                "" | "/" => Ok(login.to_string()),
+                path if is_path(path) => Ok(format!("{login}{path}")),
+                _ => Err(format!("{path:?} is no path of a socket")),
+            }
         }
+        "tcp" => {
+            let (host, port) = host_and_port(rest)
+                .ok_or_else(|| format!("{rest:?} is no host, nor a host and a port"))?;
+            Ok(format!("tcp://{}:{port}", bracketed(&host)))
+        }
+        _ => Err(
+            "an engine is named as docker, docker+context://NAME, docker+unix:///PATH, \
+             docker+ssh://[USER@]HOST[:PORT][/PATH] or docker+tcp://HOST:PORT"
+                .to_owned(),
+        ),
     }
 }
 
-fn unix(path: &str) -> Result<Address, String> {
-    if !path.starts_with('/') || path.ends_with('/') || path.contains(char::is_control) {
-        return Err(
-            "a socket is named by its whole path, as unix:///var/run/docker.sock".to_owned(),
-        );
+/// The host of the machine where the engine at this URL is; `None` if it is this machine.
+///
+/// # Errors
+///
+/// When ssh does not say which machine it is.
+pub fn host(url: &str) -> Result<Option<String>, Failure> {
+    match url.split_once("://") {
+        Some(("ssh", rest)) => {
+            let login = ssh::Target::parse(&format!("ssh://{}", divided(rest).0))?;
+            ssh::hostname(&login).map(Some)
+        }
+        Some(("tcp", rest)) => Ok(host_and_port(rest).map(|(host, _)| host)),
+        _ => Ok(None),
     }
-    Ok(Address::Unix(path.to_owned()))
 }
 
-fn ssh(rest: &str) -> Result<Address, String> {
-    let (login, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let login = ssh::Target::parse(&format!("ssh://{login}")).map_err(|why| why.sentence)?;
-    let path = if path == "/" { "" } else { path };
-    let fits = |letter: char| letter.is_ascii_alphanumeric() || "/._-+@=".contains(letter);
-    if !path.chars().all(fits) || path.ends_with('/') {
-        return Err("the socket's path may only have letters, digits and /._-+@= in it".to_owned());
-    }
-    Ok(Address::Ssh(login, path.to_owned()))
+/// What is in front of the first slash, and the rest.
+fn divided(text: &str) -> (&str, &str) {
+    text.split_at(text.find('/').unwrap_or(text.len()))
 }
 
-fn tcp(rest: &str) -> Result<Address, String> {
-    let wrong = || format!("{rest:?} is no host, nor a host and a port");
-    let authority: Authority = rest.trim_end_matches('/').parse().map_err(|_| wrong())?;
+fn host_and_port(text: &str) -> Option<(String, u16)> {
+    let authority: Authority = text.trim_end_matches('/').parse().ok()?;
     let host = authority.host().trim_matches(['[', ']']);
-    let port = authority
-        .port()
-        .map_or(Ok(TCP_PORT), |port| port.as_str().parse());
-    let port = port.map_err(|_| wrong())?;
+    let port = match authority.port() {
+        Some(port) => port.as_str().parse().ok()?,
+        None => TCP_PORT,
+    };
     let is_alone = !authority.as_str().contains('@') && !authority.as_str().ends_with(':');
-    if host.is_empty() || port == 0 || !is_alone {
-        return Err(wrong());
-    }
-    Ok(Address::Tcp(host.to_owned(), port))
+    (!host.is_empty() && port != 0 && is_alone).then(|| (host.to_owned(), port))
+}
+
+fn is_path(text: &str) -> bool {
+    text.starts_with('/') && !text.ends_with('/') && !text.contains(char::is_control)
 }
 
 /// Whether `docker context create` accepts this name.
@@ -151,22 +153,12 @@ fn is_name(text: &str) -> bool {
     text.starts_with(|letter: char| letter.is_ascii_alphanumeric()) && text.chars().all(fits)
 }
 
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unix(path) => write!(f, "unix://{path}"),
-            Self::Ssh(login, path) => write!(f, "{login}{path}"),
-            Self::Tcp(host, port) => write!(f, "tcp://{}:{port}", bracketed(host)),
-        }
-    }
-}
-
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("docker"),
             Self::Context(name) => write!(f, "docker+context://{name}"),
-            Self::At(address) => write!(f, "docker+{address}"),
+            Self::At(url) => write!(f, "docker+{url}"),
         }
     }
 }
@@ -235,7 +227,7 @@ mod tests {
             "docker+ssh://me@-host",
             "docker+ssh://-lroot@host",
             "docker+ssh://host:0",
-            "docker+ssh://host/$(touch)",
+            "docker+ssh://host/a/",
             "docker+ssh://fe80::1",
             "docker+tcp://",
             "docker+tcp://me@host",

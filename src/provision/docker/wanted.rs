@@ -27,7 +27,6 @@ impl Wanted {
     /// Describes the container. Unless the plan names another address, the address of the existing
     /// container `current` is kept. `host` is where others reach the engine's machine if neither
     /// the plan nor `current` says.
-    #[must_use]
     pub fn new(
         plan: &Plan,
         host: &str,
@@ -35,7 +34,7 @@ impl Wanted {
         current: Option<&Container>,
         image: Present,
     ) -> Self {
-        let label = |name: &str| current.and_then(|current| current.config.labels.get(name));
+        let label = |name: &str| current.and_then(|current| current.labels.get(name));
         let kept = label(OUTSIDE).and_then(|port| port.parse().ok());
         let port = plan.port.or(kept).unwrap_or(PORT);
         let public = plan
@@ -67,20 +66,18 @@ impl Wanted {
     }
 
     /// Whether a container is as wanted.
-    #[must_use]
     pub fn is(&self, container: &Container) -> bool {
         // A container also shows the labels of its image, so that more labels than wanted are
         // allowed.
-        let has = |(name, value)| container.config.labels.get(name) == Some(value);
+        let has = |(name, value)| container.labels.get(name) == Some(value);
         container.image == self.image.id
-            && container.config.cmd == self.arguments
-            && container.port(INSIDE) == Some(self.port)
+            && container.arguments == self.arguments
+            && container.port == Some(self.port)
             && self.labels.iter().all(has)
     }
 
     /// The options, the image and the arguments with which the container is created. The image
     /// brings the health check: the `docker` command can only name one that needs a shell.
-    #[must_use]
     pub fn options(&self, is_podman: bool) -> Vec<String> {
         // Podman's unit that starts containers with the machine knows only `always`.
         let restart = if is_podman {

@@ -23,10 +23,11 @@ mod story;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
+use crate::common::launch::Launch as _;
 use skypipe::exit::Failure;
 use skypipe::provision::docker::Docker;
 use skypipe::provision::docker::target::Target;
-use skypipe::provision::{Found, Plan, Provider, State};
+use skypipe::provision::{Found, Host, Plan, State};
 
 use crate::common::{network, parts};
 use crate::engine::Engine;
@@ -34,14 +35,14 @@ use crate::program::Programs;
 use crate::quiet::Quiet;
 
 /// Public keys that belong to nobody.
-fn founder(first: char) -> String {
+fn owner(first: char) -> String {
     format!("{first}{}", "A".repeat(85))
 }
 
 fn plan(binary: &Path, version: &str) -> Plan {
     Plan {
         version: version.to_owned(),
-        founder: founder('A'),
+        owner: owner('A'),
         port: None,
         public: None,
         binary: Some(binary.to_owned()),
@@ -88,26 +89,26 @@ fn a_satellite_from_its_launch_to_its_end() {
     let found = find(&mut second).expect("another machine finds it");
     assert_eq!(found, made);
     assert_eq!(found.version.as_deref(), Some("1.0.0"));
-    assert_eq!(found.founder, Some(founder('A')));
+    assert_eq!(found.owner, Some(owner('A')));
 
-    let said = second.beside(&found, &["--check"]).expect("it works");
+    let said = second.exec(&found, &["--check"]).expect("it works");
     assert!(!said.contains("unexpected"), "{said}");
-    let token = ["--invite", "laptop", "--for", &founder('C')];
+    let token = ["--invite", "laptop", "--for", &owner('C')];
     second
-        .beside(&found, &token)
+        .exec(&found, &token)
         .expect("it can be told to let a key in");
     let failure = second
-        .beside(&found, &["--no-such-flag"])
+        .exec(&found, &["--no-such-flag"])
         .expect_err("there is no such flag");
     assert!(failure.sentence.contains("no-such-flag"), "{failure}");
     assert!(failure.sentence.contains("exit code 2"), "{failure}");
 
-    second.destroy(&found, &mut Quiet).expect("it can be ended");
+    second.remove(&found, &mut Quiet).expect("it can be ended");
     assert_eq!(engine.left(), "");
     assert!(!listens(9000));
     assert_eq!(find(&mut docker), None);
     docker
-        .destroy(&found, &mut Quiet)
+        .remove(&found, &mut Quiet)
         .expect("what is gone is no failure");
 }
 
@@ -130,7 +131,7 @@ fn the_container_is_locked_up() {
 }
 
 #[test]
-fn an_upgrade_keeps_data_founder_and_address() {
+fn an_upgrade_keeps_data_owner_and_address() {
     if !parts::are_there() {
         return;
     }
@@ -158,16 +159,16 @@ fn an_upgrade_keeps_data_founder_and_address() {
     assert_eq!(engine.container(), container, "nothing was replaced");
 
     let upgrade = Plan {
-        founder: founder('B'),
+        owner: owner('B'),
         ..plan(&programs.second, "1.1.0")
     };
     let found = launch(&mut docker, &upgrade).expect("it can be upgraded");
     assert_eq!(find(&mut docker), Some(found.clone()));
     assert_eq!(found.version.as_deref(), Some("1.1.0"));
     assert_eq!(
-        found.founder,
-        Some(founder('A')),
-        "whoever founded it stays its founder"
+        found.owner,
+        Some(owner('A')),
+        "whoever founded it stays its owner"
     );
     assert!(engine.is_marked());
     assert_eq!(engine.count(), 1);
@@ -177,7 +178,7 @@ fn an_upgrade_keeps_data_founder_and_address() {
     assert!(listens(9100));
     let command = engine.podman(&["inspect", "skypipe-satellite", "--format", "{{.Args}}"]);
     assert!(command.contains("--public sky.example:9100"), "{command}");
-    assert!(command.contains(&founder('A')), "{command}");
+    assert!(command.contains(&owner('A')), "{command}");
 
     let moved = Plan {
         port: Some(9200),
@@ -202,7 +203,7 @@ fn one_that_was_stopped_is_started_again() {
     engine.podman(&["stop", "skypipe-satellite"]);
     let found = find(&mut docker).expect("it is there");
     assert_eq!(found.state, State::Stopped);
-    assert!(docker.beside(&found, &["--check"]).is_err());
+    assert!(docker.exec(&found, &["--check"]).is_err());
     launch(&mut docker, &plan).expect("it can be started");
     assert!(listens(9000));
     assert_eq!(engine.container(), container);
@@ -223,12 +224,12 @@ fn a_program_that_fails_leaves_no_container() {
     assert_eq!(engine.count(), 0);
     let found = find(&mut docker).expect("the volume is left");
     assert_eq!(
-        (found.state, found.founder.clone()),
-        (State::Unfinished, Some(founder('A')))
+        (found.state, found.owner.clone()),
+        (State::Unfinished, Some(owner('A')))
     );
     launch(&mut docker, &plan(&programs.first, "1.0.0")).expect("it is gone on with");
     assert!(listens(9000));
-    docker.destroy(&found, &mut Quiet).expect("it can be ended");
+    docker.remove(&found, &mut Quiet).expect("it can be ended");
     assert_eq!(engine.left(), "");
 }
 
@@ -246,7 +247,7 @@ fn an_upgrade_that_fails_is_rolled_back() {
     let failure = launch(&mut docker, &plan(&programs.failing, "2.0.0"));
     let failure = failure.expect_err("it ends at once");
     assert!(failure.sentence.contains("this program fails"), "{failure}");
-    assert!(failure.sentence.contains("is back"), "{failure}");
+    assert!(failure.sentence.contains("was put back"), "{failure}");
     assert_eq!(engine.container(), container);
     assert_eq!(engine.count(), 1);
     let found = find(&mut docker).expect("it is there");
@@ -254,7 +255,7 @@ fn an_upgrade_that_fails_is_rolled_back() {
         (found.version.as_deref(), found.state),
         (Some("1.0.0"), State::Running)
     );
-    docker.beside(&found, &["--check"]).expect("it works again");
+    docker.exec(&found, &["--check"]).expect("it works again");
     assert!(engine.is_marked());
     launch(&mut docker, &plan(&programs.second, "2.0.1")).expect("a better one can follow");
     assert_eq!(
@@ -312,7 +313,7 @@ fn what_is_somebody_elses_is_left_alone() {
     engine.podman(&["rm", "skypipe-satellite-old"]);
     engine.podman(&["tag", image, "localhost/elsewhere:1"]);
     let found = find(&mut docker).expect("it is there");
-    docker.destroy(&found, &mut Quiet).expect("it can be ended");
+    docker.remove(&found, &mut Quiet).expect("it can be ended");
 
     engine.podman(&[
         "create",
@@ -326,20 +327,20 @@ fn what_is_somebody_elses_is_left_alone() {
     let failure = launch(&mut docker, &wanted).expect_err("the name is taken");
     assert!(failure.sentence.contains("not skypipe's"), "{failure}");
     docker
-        .destroy(&found, &mut Quiet)
+        .remove(&found, &mut Quiet)
         .expect("there is nothing to be done");
     assert_eq!(engine.count(), 1);
     engine.podman(&["rm", "skypipe-satellite"]);
     let failure = launch(&mut docker, &wanted).expect_err("the volume is taken");
     assert!(failure.sentence.contains("volume"), "{failure}");
     docker
-        .destroy(&found, &mut Quiet)
+        .remove(&found, &mut Quiet)
         .expect("there is nothing to be done");
     assert_eq!(engine.volumes().trim(), "skypipe-satellite-data");
 }
 
 #[test]
-fn another_founder_is_not_overtaken() {
+fn another_owner_is_not_overtaken() {
     if !parts::are_there() {
         return;
     }
@@ -349,7 +350,7 @@ fn another_founder_is_not_overtaken() {
     launch(&mut docker, &plan(&programs.first, "1.0.0")).expect("it can be launched");
     let container = engine.container();
     let late = Plan {
-        founder: founder('B'),
+        owner: owner('B'),
         ..plan(&programs.second, "1.1.0")
     };
     let failure = docker
@@ -385,8 +386,8 @@ fn an_image_from_a_registry_is_deployed() {
     );
     let found = launch(&mut docker, &from("127.0.0.1:5000/sky/satellite:7"));
     let found = found.expect("it can be deployed");
-    docker.beside(&found, &["--check"]).expect("it works");
-    docker.destroy(&found, &mut Quiet).expect("it can be ended");
+    docker.exec(&found, &["--check"]).expect("it works");
+    docker.remove(&found, &mut Quiet).expect("it can be ended");
     assert_eq!(engine.left(), "");
 }
 

@@ -1,5 +1,8 @@
 //! Tests of satellites at Fly.io, against a small Fly.io on loopback.
 
+#[path = "common/mod.rs"]
+mod common;
+
 mod fly_api {
     pub mod executable;
     pub mod person;

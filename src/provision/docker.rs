@@ -6,23 +6,30 @@
 
 mod engine;
 mod images;
-mod launch;
 mod names;
 mod program;
+mod spec;
+mod start;
 pub mod target;
-mod wanted;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use self::engine::{Container, Engine, Kind, Labels};
-use self::names::{CONTAINER, DATA, FOUNDER, FROM, LABEL, PROGRAM, REPLACED, VERSION, VOLUME};
+use self::images::Present;
+use self::names::{
+    CONTAINER, DATA, FROM, LABEL, OUTSIDE, OWNER, PROGRAM, PUBLIC, REPLACED, VERSION, VOLUME,
+};
+use self::spec::Spec;
 use self::target::Target;
-use super::{Found, Plan, Provider, State, Talk, bracketed};
+use super::host::{Existing, Found, Host, RunError, State};
+use super::image::Architecture;
+use super::launch::{Program, Settings};
+use super::{Console, PORT, bracketed};
 use crate::exit::Failure;
 
 /// The time limit of a command that runs next to the satellite.
-const BESIDE: Duration = Duration::from_secs(120);
+const EXEC: Duration = Duration::from_secs(120);
 
 /// An engine of Docker or Podman, as a platform.
 #[derive(Debug)]
@@ -31,16 +38,28 @@ pub struct Docker {
     /// The command to use in place of the user's own `docker` or `podman`.
     command: Option<PathBuf>,
     engine: Option<Engine>,
+    parts: Parts,
+}
+
+/// What exists of a satellite during a launch.
+#[derive(Debug, Default)]
+struct Parts {
+    has_volume: bool,
+    /// The container as it was before the launch.
+    container: Option<Container>,
+    /// The image that was put there.
+    image: Option<Present>,
 }
 
 impl Docker {
-    /// Creates a provider for this engine. Nothing is sent to the engine yet.
+    /// Creates a host for this engine. Nothing is sent to the engine yet.
     #[must_use]
     pub fn new(target: Target) -> Self {
         Self {
             target,
             command: None,
             engine: None,
+            parts: Parts::default(),
         }
     }
 
@@ -68,29 +87,103 @@ fn own_name() -> String {
     system.nodename().to_string_lossy().into_owned()
 }
 
-impl Provider for Docker {
-    fn find(&mut self, _talk: &mut dyn Talk) -> Result<Option<Found>, Failure> {
+impl Host for Docker {
+    fn find(&mut self, _talk: &mut dyn Console) -> Result<Option<Found>, Failure> {
         let engine = self.engine()?;
         if let Some(found) = found(&containers(engine)?) {
             return Ok(Some(found));
         }
         Ok(volume(engine)?.map(|volume| Found {
             version: None,
-            founder: volume.get(FOUNDER).cloned(),
+            owner: volume.get(OWNER).cloned(),
             state: State::Unfinished,
             name: VOLUME.to_owned(),
         }))
     }
 
-    fn launch(
+    fn inspect(&mut self, _found: Option<&Found>) -> Result<Existing, Failure> {
+        let engine = self.engine()?;
+        let current = own_container(engine, CONTAINER)?;
+        let replaced = own_container(engine, REPLACED)?;
+        let volume = own_volume(engine)?;
+        let containers = current.iter().chain(&replaced);
+        let labels = containers.map(|container| &container.labels);
+        let mut labels = labels.chain(&volume);
+        let owner = labels.find_map(|labels| labels.get(OWNER)).cloned();
+        let container = start::repair(engine, current, replaced)?;
+        let settings = container.as_ref().filter(|container| !container.is_new());
+        let settings = settings.and_then(settings_of);
+        self.parts = Parts {
+            has_volume: volume.is_some(),
+            container,
+            image: None,
+        };
+        Ok(Existing { owner, settings })
+    }
+
+    fn architecture(&mut self) -> Result<Architecture, Failure> {
+        let engine = self.engine()?;
+        Architecture::read(&engine.architecture).ok_or_else(|| {
+            Failure::failed(format!(
+                "{} runs on {}, for which there is no satellite: name an image with --image",
+                engine.place(),
+                engine.architecture
+            ))
+        })
+    }
+
+    /// Makes the volume, with the owner in its labels. From here on `find` finds a satellite.
+    fn prepare(
         &mut self,
-        plan: &Plan,
-        found: Option<&Found>,
-        talk: &mut dyn Talk,
-    ) -> Result<Found, Failure> {
+        settings: &Settings,
+        _console: &mut dyn Console,
+    ) -> Result<String, Failure> {
+        if !self.parts.has_volume {
+            let labels = [(LABEL, "1"), (OWNER, settings.owner.as_str())];
+            self.engine()?.create_volume(VOLUME, &labels)?;
+            self.parts.has_volume = true;
+        }
+        Ok(CONTAINER.to_owned())
+    }
+
+    fn put(
+        &mut self,
+        program: &Program,
+        version: &str,
+        console: &mut dyn Console,
+    ) -> Result<String, Failure> {
+        let image = images::provide(self.engine()?, program, version, console)?;
+        let name = image.name.clone();
+        self.parts.image = Some(image);
+        Ok(name)
+    }
+
+    fn run(&mut self, settings: &Settings, _console: &mut dyn Console) -> Result<(), RunError> {
+        let image = self.parts.image.clone();
+        let container = self.parts.container.clone();
+        let kept = container.as_ref().map(|container| Present {
+            name: settings.program.clone(),
+            id: container.image.clone(),
+        });
+        let image = image.or(kept);
+        let image = image.ok_or_else(|| Failure::failed("there is no image to run"))?;
         let engine = self.engine()?;
         let host = engine.host()?.unwrap_or_else(own_name);
-        launch::launch(engine, &host, plan, found, talk)
+        let spec = Spec::new(settings, &host, image);
+        match &container {
+            Some(container) if spec.is(container) => start::go_on(engine, spec.port)?,
+            Some(container) if !container.is_new() => start::replace(engine, &spec)?,
+            Some(_) => {
+                engine.remove(Kind::Container, CONTAINER)?;
+                start::begin_or_remove(engine, &spec)?;
+            }
+            None => start::begin_or_remove(engine, &spec)?,
+        }
+        Ok(start::tidy(engine, &spec.image)?)
+    }
+
+    fn restore(&mut self, _console: &mut dyn Console) -> Result<(), Failure> {
+        start::bring_back(self.engine()?)
     }
 
     fn endpoint(&mut self, found: &Found) -> Result<String, Failure> {
@@ -105,19 +198,19 @@ impl Provider for Docker {
         Ok(format!("{}:{port}", bracketed(&host)))
     }
 
-    fn beside(&mut self, found: &Found, arguments: &[&str]) -> Result<String, Failure> {
+    fn exec(&mut self, found: &Found, arguments: &[&str]) -> Result<String, Failure> {
         let command = [&[PROGRAM], arguments, &["--data", DATA]].concat();
-        let said = self.engine()?.exec(&found.name, &command, BESIDE);
+        let said = self.engine()?.exec(&found.name, &command, EXEC);
         said.map_err(|why| {
             Failure::failed(format!(
-                "the program beside the satellite failed with {why}"
+                "the program next to the satellite failed with {why}"
             ))
         })
     }
 
-    fn destroy(&mut self, found: &Found, talk: &mut dyn Talk) -> Result<(), Failure> {
+    fn remove(&mut self, found: &Found, console: &mut dyn Console) -> Result<(), Failure> {
         let engine = self.engine()?;
-        talk.begin("remove the container, its image and its data");
+        console.begin("remove the container, its image and its data");
         let (containers, volume) = (containers(engine)?, volume(engine)?);
         let labels = containers.iter().map(|container| &container.labels);
         let mut all = labels.clone().chain(volume.iter());
@@ -143,7 +236,7 @@ impl Provider for Docker {
         }
         let left = left(engine)?;
         if left.is_empty() {
-            talk.done("");
+            console.done("");
             return Ok(());
         }
         Err(Failure::failed(format!(
@@ -152,6 +245,48 @@ impl Provider for Docker {
             left.join(", ")
         )))
     }
+}
+
+/// The container with this name, if there is one. A container without our label belongs to somebody
+/// else, which is an error.
+fn own_container(engine: &Engine, name: &str) -> Result<Option<Container>, Failure> {
+    let container = engine.container(name)?;
+    if container
+        .as_ref()
+        .is_some_and(|found| !is_labelled(&found.labels))
+    {
+        return Err(Failure::failed(format!(
+            "{} has a container named {name} that is not skypipe's: rename or remove it, and try again",
+            engine.place()
+        )));
+    }
+    Ok(container)
+}
+
+/// The labels of the volume, if there is one. A volume without our label is an error.
+fn own_volume(engine: &Engine) -> Result<Option<Labels>, Failure> {
+    let volume = engine.volume(VOLUME)?;
+    if volume.as_ref().is_some_and(|found| !is_labelled(found)) {
+        return Err(Failure::failed(format!(
+            "{} has a volume named {VOLUME} that is not skypipe's: remove it, and try again",
+            engine.place()
+        )));
+    }
+    Ok(volume)
+}
+
+/// The settings in a container's labels; `None` if they are incomplete.
+fn settings_of(container: &Container) -> Option<Settings> {
+    let label = |name: &str| container.labels.get(name).cloned();
+    Some(Settings {
+        version: label(VERSION)?,
+        owner: label(OWNER)?,
+        port: label(OUTSIDE)
+            .and_then(|port| port.parse().ok())
+            .unwrap_or(PORT),
+        public: label(PUBLIC),
+        program: label(FROM)?,
+    })
 }
 
 fn is_labelled(labels: &Labels) -> bool {
@@ -178,10 +313,10 @@ fn volume(engine: &Engine) -> Result<Option<Labels>, Failure> {
 }
 
 /// Whether something with these labels belongs to another satellite than the one that was found.
-/// Another founder means another satellite.
+/// Another owner means another satellite.
 fn is_of_another(labels: &Labels, found: &Found) -> bool {
-    let founders = labels.get(FOUNDER).zip(found.founder.as_ref());
-    founders.is_some_and(|(theirs, ours)| theirs != ours)
+    let owners = labels.get(OWNER).zip(found.owner.as_ref());
+    owners.is_some_and(|(theirs, ours)| theirs != ours)
 }
 
 /// The parts of a satellite that still exist, as text for people.
@@ -216,7 +351,7 @@ fn found(containers: &[Container]) -> Option<Found> {
     Some(Found {
         name: first.name.clone(),
         version: label(VERSION),
-        founder: label(FOUNDER),
+        owner: label(OWNER),
         state,
     })
 }
@@ -228,7 +363,7 @@ mod tests {
     fn container(name: &str, state: &str, version: &str) -> Container {
         let text = format!(
             r#"{{"Name": "/{name}", "Image": "0", "State": {{"Status": "{state}"}}, "HostConfig": {{}},
-                "Config": {{"Labels": {{"{VERSION}": "{version}", "{FOUNDER}": "f"}}}}}}"#
+                "Config": {{"Labels": {{"{VERSION}": "{version}", "{OWNER}": "f"}}}}}}"#
         );
         Container::read(&serde_json::from_str(&text).expect("it is JSON"))
     }

@@ -21,7 +21,7 @@ const MAX_ANSWER: u64 = 16 << 20;
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// The time limit of one exchange, unless the caller gives another.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Whether a host is this machine. Only the name or address is looked at, without a name server.
 #[must_use]
@@ -100,7 +100,7 @@ impl Http {
             .http_status_as_error(false)
             .max_redirects(0)
             .timeout_connect(Some(CONNECT))
-            .timeout_global(Some(PATIENCE));
+            .timeout_global(Some(TIMEOUT));
         if is_here(base) {
             config = config.proxy(None);
         }
@@ -125,7 +125,7 @@ impl Http {
         headers: &[(&str, &str)],
         body: Body<'_>,
     ) -> Result<Answer, String> {
-        self.send_within(PATIENCE, method, path, headers, body)
+        self.send_within(TIMEOUT, method, path, headers, body)
     }
 
     /// Like [`Http::send`], with another time limit.
@@ -135,7 +135,7 @@ impl Http {
     /// As [`Http::send`].
     pub fn send_within(
         &self,
-        patience: Duration,
+        timeout: Duration,
         method: &str,
         path: &str,
         headers: &[(&str, &str)],
@@ -160,9 +160,9 @@ impl Http {
         let has_body = kind.is_some() || !matches!(method, "GET" | "HEAD" | "DELETE");
         let response = if has_body {
             let body = SendBody::from_owned_reader(std::io::Cursor::new(bytes));
-            self.run(request.body(body), patience)?
+            self.run(request.body(body), timeout)?
         } else {
-            self.run(request.body(()), patience)?
+            self.run(request.body(()), timeout)?
         };
         let (parts, body) = response.into_parts();
         let mut bytes = Vec::new();
@@ -179,11 +179,11 @@ impl Http {
     fn run<B: AsSendBody>(
         &self,
         request: ureq::http::Result<Request<B>>,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Response<Received>, String> {
         let request = request.map_err(|error| self.cannot(&error))?;
         let request = self.agent.configure_request(request);
-        let request = request.timeout_global(Some(patience)).build();
+        let request = request.timeout_global(Some(timeout)).build();
         let response = self.agent.run(request);
         response.map_err(|error| self.cannot(&error))
     }

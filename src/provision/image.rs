@@ -107,7 +107,7 @@ pub fn satellite(binary: Option<&Path>, target: Architecture) -> Result<Vec<u8>,
         }
     };
     let bytes = read.map_err(|error| refuse(&format!("cannot be read ({error})")))?;
-    match elf::obstacle(&elf::read(&bytes), target) {
+    match elf::obstacle(&bytes, target) {
         None => Ok(bytes),
         Some(obstacle) => Err(refuse(&obstacle)),
     }

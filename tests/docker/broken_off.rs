@@ -1,13 +1,14 @@
 //! Launches and upgrades that break off after each of their commands.
 
-use skypipe::provision::{Provider, State};
+use crate::common::launch::Launch as _;
+use skypipe::provision::{Host, State};
 
 use crate::cut::{Broken, Cut};
 use crate::engine::Engine;
 use crate::parts;
 use crate::program::Programs;
 use crate::quiet::Quiet;
-use crate::{docker, find, founder, launch, listens, plan};
+use crate::{docker, find, launch, listens, owner, plan};
 
 #[test]
 fn an_upgrade_killed_at_any_step_is_put_right_by_the_next() {
@@ -45,7 +46,7 @@ fn upgrades_with(how: Cut, first: usize) {
         let result = crate::docker(broken.path()).launch(wanted, Some(&found), &mut Quiet);
         let after =
             find(&mut docker).unwrap_or_else(|| panic!("after {cuts} commands nothing is found"));
-        assert_eq!(after.founder, Some(founder('A')), "after {cuts} commands");
+        assert_eq!(after.owner, Some(owner('A')), "after {cuts} commands");
         found = launch(&mut docker, wanted)
             .unwrap_or_else(|failure| panic!("after {cuts} commands and {result:?}: {failure}"));
         assert_eq!(found.state, State::Running);
@@ -57,7 +58,7 @@ fn upgrades_with(how: Cut, first: usize) {
         assert_eq!(engine.count(), 1, "after {cuts} commands");
         assert_eq!(engine.images().lines().count(), 1, "after {cuts} commands");
         assert!(engine.is_marked(), "after {cuts} commands");
-        docker.beside(&found, &["--check"]).expect("it works");
+        docker.exec(&found, &["--check"]).expect("it works");
         if !broken.was_cut() {
             break;
         }
@@ -95,7 +96,7 @@ fn a_first_launch_killed_at_any_step_is_gone_on_with_or_ended() {
                 });
             assert!(listens(9000));
         }
-        docker.destroy(&found, &mut Quiet).expect("it can be ended");
+        docker.remove(&found, &mut Quiet).expect("it can be ended");
         assert_eq!(engine.left(), "", "after {cuts} commands");
     }
 }

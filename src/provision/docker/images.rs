@@ -7,8 +7,8 @@
 use super::engine::{Engine, Kind};
 use super::names::IMAGE;
 use crate::exit::Failure;
-use crate::provision::image::{Architecture, Image, satellite};
-use crate::provision::{Plan, Talk, megabytes};
+use crate::provision::image::Image;
+use crate::provision::{Console, Program, megabytes};
 
 /// How many digits of the digest an image's name has.
 const DIGITS: usize = 12;
@@ -23,51 +23,53 @@ pub struct Present {
 }
 
 /// Makes sure that the engine has the image to deploy.
-pub fn provide(engine: &Engine, plan: &Plan, talk: &mut dyn Talk) -> Result<Present, Failure> {
-    match &plan.image {
-        Some(reference) => pull(engine, reference, talk),
-        None => send(engine, plan, talk),
+pub fn provide(
+    engine: &Engine,
+    program: &Program,
+    version: &str,
+    console: &mut dyn Console,
+) -> Result<Present, Failure> {
+    match program {
+        Program::Image(reference) => pull(engine, reference, console),
+        Program::Executable(bytes, architecture) => {
+            console.begin("pack the image");
+            let image = Image::pack(bytes, *architecture);
+            console.done("");
+            send(engine, &image, version, console)
+        }
     }
 }
 
-/// Packs the program and sends the image, unless the engine has it already.
-fn send(engine: &Engine, plan: &Plan, talk: &mut dyn Talk) -> Result<Present, Failure> {
-    let architecture = Architecture::read(&engine.architecture).ok_or_else(|| {
-        Failure::failed(format!(
-            "{} runs on {}, for which there is no satellite: name an image with --image",
-            engine.place(),
-            engine.architecture
-        ))
-    })?;
-    talk.begin("pack the image");
-    let image = Image::pack(
-        &satellite(plan.binary.as_deref(), architecture)?,
-        architecture,
-    );
-    let name = format!("{IMAGE}:{}", tag(&plan.version, &image.digest()));
-    talk.done("");
-    talk.begin("load the image");
+/// Sends the image, unless the engine has it already.
+fn send(
+    engine: &Engine,
+    image: &Image,
+    version: &str,
+    console: &mut dyn Console,
+) -> Result<Present, Failure> {
+    let name = format!("{IMAGE}:{}", tag(version, &image.digest()));
+    console.begin("load the image");
     if let Some(present) = present(engine, &name)? {
-        talk.done("it is there already");
+        console.done("it is there already");
         return Ok(present);
     }
     let archive = image.docker_archive(&name);
     let size = megabytes(archive.len());
     engine.load(archive)?;
-    talk.done(&size);
+    console.done(&size);
     present(engine, &name)?.ok_or_else(|| is_missing(&name))
 }
 
 /// Makes the engine pull an image from a registry.
-fn pull(engine: &Engine, reference: &str, talk: &mut dyn Talk) -> Result<Present, Failure> {
+fn pull(engine: &Engine, reference: &str, console: &mut dyn Console) -> Result<Present, Failure> {
     if !is_reference(reference) {
         return Err(Failure::usage(format!("{reference:?} names no image")));
     }
-    talk.begin("pull the image");
+    console.begin("pull the image");
     engine
         .pull(reference)
         .map_err(|why| Failure::failed(format!("cannot pull {reference}: {why}")))?;
-    talk.done("");
+    console.done("");
     let id = engine.image(reference)?;
     let id = id.ok_or_else(|| is_missing(reference))?;
     let name = reference.to_owned();

@@ -7,8 +7,8 @@
 pub const LABEL: &str = "org.skypipe.satellite";
 /// The label with the version of the program.
 pub const VERSION: &str = "org.skypipe.version";
-/// The label with the public keys of the founder.
-pub const FOUNDER: &str = "org.skypipe.founder";
+/// The label with the public keys of the owner.
+pub const OWNER: &str = "org.skypipe.owner";
 /// The label with the port at which others reach the satellite.
 pub const OUTSIDE: &str = "org.skypipe.port";
 /// The label with the host at which others reach the satellite.

@@ -134,13 +134,14 @@ fn divided(text: &str) -> (&str, &str) {
 
 fn host_and_port(text: &str) -> Option<(String, u16)> {
     let authority: Authority = text.trim_end_matches('/').parse().ok()?;
-    let host = authority.host().trim_matches(['[', ']']);
-    let port = match authority.port() {
-        Some(port) => port.as_str().parse().ok()?,
-        None => TCP_PORT,
+    let host = authority.host();
+    // A user in front of the host leaves something that is no port.
+    let port = match authority.as_str().strip_prefix(host)? {
+        "" => TCP_PORT,
+        rest => rest.strip_prefix(':')?.parse().ok()?,
     };
-    let is_alone = !authority.as_str().contains('@') && !authority.as_str().ends_with(':');
-    (!host.is_empty() && port != 0 && is_alone).then(|| (host.to_owned(), port))
+    let host = host.trim_matches(['[', ']']);
+    (!host.is_empty() && port != 0).then(|| (host.to_owned(), port))
 }
 
 fn is_path(text: &str) -> bool {

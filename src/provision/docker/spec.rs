@@ -1,4 +1,4 @@
-//! The container that a satellite should have.
+//! How a satellite's container is created.
 //!
 //! Owns the options with which the container is created, and the comparison with an existing
 //! container. Runs nothing.
@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use super::engine::Container;
 use super::images::Present;
 use super::names::{
-    DATA, FOUNDER, FROM, INSIDE, LABEL, LISTEN, OUTSIDE, PROGRAM, PUBLIC, VERSION, VOLUME,
+    DATA, FROM, INSIDE, LABEL, LISTEN, OUTSIDE, OWNER, PROGRAM, PUBLIC, VERSION, VOLUME,
 };
-use crate::provision::{PORT, Plan, bracketed};
+use crate::provision::Settings;
 
-/// The container to create.
+/// The container that a satellite should have.
 #[derive(Debug)]
-pub struct Wanted {
+pub struct Spec {
     /// The image to run.
     pub image: Present,
     /// The published port of the engine's machine.
@@ -23,51 +23,32 @@ pub struct Wanted {
     arguments: Vec<String>,
 }
 
-impl Wanted {
-    /// Describes the container. Unless the plan names another address, the address of the existing
-    /// container `current` is kept. `host` is where others reach the engine's machine if neither
-    /// the plan nor `current` says.
-    pub fn new(
-        plan: &Plan,
-        host: &str,
-        founder: &str,
-        current: Option<&Container>,
-        image: Present,
-    ) -> Self {
-        let label = |name: &str| current.and_then(|current| current.labels.get(name));
-        let kept = label(OUTSIDE).and_then(|port| port.parse().ok());
-        let port = plan.port.or(kept).unwrap_or(PORT);
-        let public = plan
-            .public
-            .as_ref()
-            .or(label(PUBLIC))
-            .map_or(host, String::as_str);
+impl Spec {
+    /// Describes the container. `host` is where others reach the engine's machine if the settings do
+    /// not say.
+    pub fn new(settings: &Settings, host: &str, image: Present) -> Self {
+        let port = settings.port;
+        let public = settings.public.as_deref().unwrap_or(host);
         let labels = [
             (LABEL, "1"),
-            (VERSION, &plan.version),
-            (FOUNDER, founder),
+            (VERSION, &settings.version),
+            (OWNER, &settings.owner),
             (OUTSIDE, &port.to_string()),
             (PUBLIC, public),
             (FROM, &image.name),
         ];
         let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let plan = Plan {
-            founder: founder.to_owned(),
-            ..plan.clone()
-        };
-        let address = format!("{}:{port}", bracketed(public));
-        let arguments = plan.arguments(LISTEN, DATA, &address);
         Self {
             image,
             port,
             labels: BTreeMap::from(labels),
-            arguments,
+            arguments: settings.arguments(LISTEN, DATA, public),
         }
     }
 
-    /// Whether a container is as wanted.
+    /// Whether a container is like this.
     pub fn is(&self, container: &Container) -> bool {
-        // A container also shows the labels of its image, so that more labels than wanted are
+        // A container also shows the labels of its image, so that further labels are
         // allowed.
         let has = |(name, value)| container.labels.get(name) == Some(value);
         container.image == self.image.id

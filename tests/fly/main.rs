@@ -3,9 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-mod itself;
 mod registry;
-mod stage;
 mod standin;
 mod story;
 mod troubles;

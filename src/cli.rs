@@ -185,7 +185,8 @@ Exit codes:
   3    a stream was cut or is incomplete any other    COMMAND's own, if it fails
   4    no satellite
 
-TARGET is fly, ssh://user@host[:port], docker, or one of the other forms in docs/deploying.md.
+TARGET is fly, ssh://user@host[:port] or docker; docs/deploying.md has more forms, such as
+docker+context://name.
 
 Environment:
   SATELLITE            tcp://host:port, or an invitation; else the satellite that was joined is used, or

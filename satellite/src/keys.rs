@@ -135,12 +135,12 @@ impl Keys {
     /// this machine's access key.
     pub(crate) fn found_by(
         &self,
-        founder: &PublicKeys,
+        owner: &PublicKeys,
         bound: SocketAddr,
         wall: u64,
     ) -> anyhow::Result<KeyRegistry> {
         let mut registry = self.begin_registry(bound, wall)?;
-        enroll(&mut registry, FIRST, founder, wall)?;
+        enroll(&mut registry, FIRST, owner, wall)?;
         self.save(&registry.encode())
             .context("cannot keep the keys")?;
         Ok(registry)
@@ -157,8 +157,8 @@ impl Keys {
         tell: impl FnOnce(&str) -> Result<(), NotPrinted>,
     ) -> anyhow::Result<KeyRegistry> {
         let mut registry = self.begin_registry(bound, wall)?;
-        let founder = self.member(&mut registry, FIRST, Kind::Founder, address, wall)?;
-        tell(&founder.encode()).context("cannot print the first invitation")?;
+        let owner = self.member(&mut registry, FIRST, Kind::Founder, address, wall)?;
+        tell(&owner.encode()).context("cannot print the first invitation")?;
         self.save(&registry.encode())
             .context("cannot keep the keys")?;
         Ok(registry)
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn a_founder_from_elsewhere_is_let_in_and_no_secret_of_his_is_there() {
+    fn an_owner_from_elsewhere_is_enrolled_and_no_secret_of_theirs_is_there() {
         let data = tempfile::tempdir().unwrap();
         let keys = Keys::open(data.path()).unwrap();
         let seed = Seed::new(Secret::from(random().unwrap()));
@@ -429,8 +429,8 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let keys = Keys::open(data.path()).unwrap();
         let bound = "127.0.0.1:9000".parse().unwrap();
-        let founder = Seed::new(Secret::from(random().unwrap()));
-        let mut registry = keys.found_by(&PublicKeys::of(&founder), bound, 7).unwrap();
+        let owner = Seed::new(Secret::from(random().unwrap()));
+        let mut registry = keys.found_by(&PublicKeys::of(&owner), bound, 7).unwrap();
         let file = data.path().join("keys/host");
         let key = || Token::parse(&fs::read_to_string(&file).unwrap()).unwrap();
         let names = |registry: &KeyRegistry| -> Vec<String> {

@@ -137,8 +137,8 @@ fn registry(
         keys.lead_host(first)?;
         return Ok((registry, address));
     }
-    if let Some(founder) = &settings.founder {
-        return Ok((keys.found_by(founder, first, since)?, address));
+    if let Some(owner) = &settings.owner {
+        return Ok((keys.found_by(owner, first, since)?, address));
     }
     let reached_at = address.clone().unwrap_or_else(|| keys::reached_at(open));
     let registry = keys.found(first, &reached_at, since, |invitation| {

@@ -56,10 +56,10 @@ pub struct Settings {
         requires = "data",
         allow_hyphen_values = true
     )]
-    pub founder: Option<PublicKeys>,
+    pub owner: Option<PublicKeys>,
 
     /// Listen for other machines without keys, so that all of them may read and write
-    #[arg(long, conflicts_with_all = ["private", "public", "founder"])]
+    #[arg(long, conflicts_with_all = ["private", "public", "owner"])]
     pub insecure: bool,
 
     /// Cut a writer's stream after this long without a sign of life
@@ -111,7 +111,7 @@ impl Settings {
     /// Like [`Self::is_private`], for a satellite that listens only at this address.
     fn is_private_at(&self, listen: &Listen) -> Result<bool, Refusal> {
         let has_keys = self.data.as_deref().is_some_and(keys::are_in);
-        let must_have = has_keys || self.founder.is_some();
+        let must_have = has_keys || self.owner.is_some();
         match &self.data {
             Some(data) if has_keys && self.insecure => Err(Refusal(format!(
                 "what {} keeps is sealed for those who have keys: --insecure needs another directory",

@@ -1,178 +1,220 @@
-//! Satellites in containers of Docker or Podman, over the Engine API.
+//! Satellites in containers of Docker or Podman, by the user's own `docker` or `podman` command.
 //!
 //! Owns which objects belong to a satellite: one container, one volume and one image. Each of them
 //! is recognised by both the label and a name in `names`. Objects without both are never touched:
 //! images built on ours inherit its label, and a copy of the volume may have the label too.
 
-mod containers;
 mod engine;
 mod images;
-mod launch;
 mod names;
-mod stream;
+mod program;
+mod spec;
+mod start;
 pub mod target;
-mod tunnel;
-mod wanted;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use self::containers::{Listed, Volume};
-use self::engine::Engine;
-use self::names::{CONTAINER, DATA, FOUNDER, FROM, INSIDE, PROGRAM, REPLACED, VERSION, VOLUME};
+use self::engine::{Container, Engine, Kind, Labels};
+use self::images::Present;
+use self::names::{
+    CONTAINER, DATA, FROM, LABEL, OUTSIDE, OWNER, PROGRAM, PUBLIC, REPLACED, VERSION, VOLUME,
+};
+use self::spec::Spec;
 use self::target::Target;
-use self::tunnel::Tunnel;
-use super::ssh_program::ssh_program;
-use super::{Found, Plan, Provider, State, Talk, bracketed};
+use super::host::{Existing, Found, Host, RunError, State};
+use super::image::Architecture;
+use super::launch::{Program, Settings};
+use super::{Console, PORT, bracketed};
 use crate::exit::Failure;
 
 /// The time limit of a command that runs next to the satellite.
-const BESIDE: Duration = Duration::from_secs(120);
+const EXEC: Duration = Duration::from_secs(120);
 
 /// An engine of Docker or Podman, as a platform.
 #[derive(Debug)]
 pub struct Docker {
     target: Target,
-    /// The program to use as `ssh`; `None` means the user's own.
-    ssh: Option<PathBuf>,
-    connected: Option<Connected>,
+    /// The command to use in place of the user's own `docker` or `podman`.
+    command: Option<PathBuf>,
+    engine: Option<Engine>,
+    parts: Parts,
 }
 
-/// A connection to an engine, with the ssh tunnel that carries it if there is one.
-#[derive(Debug)]
-struct Connected {
-    engine: Engine,
-    tunnel: Option<Tunnel>,
+/// What exists of a satellite during a launch.
+#[derive(Debug, Default)]
+struct Parts {
+    has_volume: bool,
+    /// The container as it was before the launch.
+    container: Option<Container>,
+    /// The image that was put there.
+    image: Option<Present>,
 }
 
 impl Docker {
-    /// Creates a provider for this engine. Nothing is sent to the engine yet.
+    /// Creates a host for this engine. Nothing is sent to the engine yet.
     #[must_use]
     pub fn new(target: Target) -> Self {
         Self {
             target,
-            ssh: None,
-            connected: None,
+            command: None,
+            engine: None,
+            parts: Parts::default(),
         }
     }
 
-    /// Like `new`, with another program in place of `ssh`. That program must take ssh's arguments.
+    /// Like `new`, with this command in place of the user's own `docker` or `podman`.
     #[must_use]
-    pub fn through(target: Target, ssh: PathBuf) -> Self {
+    pub fn with_command(target: Target, command: PathBuf) -> Self {
         Self {
-            target,
-            ssh: Some(ssh),
-            connected: None,
+            command: Some(command),
+            ..Self::new(target)
         }
-    }
-
-    fn connected(&mut self) -> Result<&Connected, Failure> {
-        let connected = match self.connected.take() {
-            Some(connected) => connected,
-            None => connect(&self.target, self.ssh.as_deref())?,
-        };
-        Ok(self.connected.insert(connected))
     }
 
     fn engine(&mut self) -> Result<&Engine, Failure> {
-        Ok(&self.connected()?.engine)
+        let engine = match self.engine.take() {
+            Some(engine) => engine,
+            None => Engine::connect(&self.target, self.command.clone())?,
+        };
+        Ok(self.engine.insert(engine))
     }
 }
 
-fn connect(target: &Target, ssh: Option<&Path>) -> Result<Connected, Failure> {
-    let place = target.to_string();
-    let (engine, tunnel) = match target {
-        Target::Unix(path) => (Engine::at_path(Path::new(path), path)?, None),
-        Target::Tcp(host, port) => (Engine::at_port(host, *port, &place)?, None),
-        Target::Ssh(login) => {
-            let ssh = ssh.map_or_else(ssh_program, |ssh| Ok(ssh.to_owned()))?;
-            let tunnel = Tunnel::open(login, ssh.as_os_str()).map_err(Failure::failed)?;
-            (Engine::at_path(tunnel.socket(), &place)?, Some(tunnel))
-        }
-    };
-    Ok(Connected { engine, tunnel })
+/// The name of this machine, by which others may know it.
+fn own_name() -> String {
+    let system = rustix::system::uname();
+    system.nodename().to_string_lossy().into_owned()
 }
 
-/// The host under which other machines reach the engine's machine.
-fn outside(target: &Target, tunnel: Option<&Tunnel>) -> String {
-    match (target, tunnel) {
-        (_, Some(tunnel)) => tunnel.host().to_owned(),
-        (Target::Tcp(host, _), _) => host.clone(),
-        _ => rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned(),
-    }
-}
-
-impl Provider for Docker {
-    fn find(&mut self, _talk: &mut dyn Talk) -> Result<Option<Found>, Failure> {
+impl Host for Docker {
+    fn find(&mut self, _talk: &mut dyn Console) -> Result<Option<Found>, Failure> {
         let engine = self.engine()?;
-        let mut listed = containers(engine)?;
-        listed.sort_by_key(|container| (rank(container), name(container)));
-        if let Some(first) = listed.first() {
-            return Ok(Some(found(first, &listed)));
+        if let Some(found) = found(&containers(engine)?) {
+            return Ok(Some(found));
         }
         Ok(volume(engine)?.map(|volume| Found {
             version: None,
-            founder: volume.labels.get(FOUNDER).cloned(),
+            owner: volume.get(OWNER).cloned(),
             state: State::Unfinished,
-            name: volume.name,
+            name: VOLUME.to_owned(),
         }))
     }
 
-    fn launch(
+    fn inspect(&mut self, _found: Option<&Found>) -> Result<Existing, Failure> {
+        let engine = self.engine()?;
+        let current = own_container(engine, CONTAINER)?;
+        let replaced = own_container(engine, REPLACED)?;
+        let volume = own_volume(engine)?;
+        let containers = current.iter().chain(&replaced);
+        let labels = containers.map(|container| &container.labels);
+        let mut labels = labels.chain(&volume);
+        let owner = labels.find_map(|labels| labels.get(OWNER)).cloned();
+        let container = start::repair(engine, current, replaced)?;
+        let settings = container.as_ref().filter(|container| !container.is_new());
+        let settings = settings.and_then(settings_of);
+        self.parts = Parts {
+            has_volume: volume.is_some(),
+            container,
+            image: None,
+        };
+        Ok(Existing { owner, settings })
+    }
+
+    fn architecture(&mut self) -> Result<Architecture, Failure> {
+        let engine = self.engine()?;
+        Architecture::read(&engine.architecture).ok_or_else(|| {
+            Failure::failed(format!(
+                "{} runs on {}, for which there is no satellite: name an image with --image",
+                engine.place(),
+                engine.architecture
+            ))
+        })
+    }
+
+    /// Makes the volume, with the owner in its labels. From here on `find` finds a satellite.
+    fn prepare(
         &mut self,
-        plan: &Plan,
-        found: Option<&Found>,
-        talk: &mut dyn Talk,
-    ) -> Result<Found, Failure> {
-        let target = self.target.clone();
-        let Connected { engine, tunnel } = self.connected()?;
-        let host = outside(&target, tunnel.as_ref());
-        launch::launch(engine, &host, plan, found, talk)
+        settings: &Settings,
+        _console: &mut dyn Console,
+    ) -> Result<String, Failure> {
+        if !self.parts.has_volume {
+            let labels = [(LABEL, "1"), (OWNER, settings.owner.as_str())];
+            self.engine()?.create_volume(VOLUME, &labels)?;
+            self.parts.has_volume = true;
+        }
+        Ok(CONTAINER.to_owned())
+    }
+
+    fn put(
+        &mut self,
+        program: &Program,
+        version: &str,
+        console: &mut dyn Console,
+    ) -> Result<String, Failure> {
+        let image = images::provide(self.engine()?, program, version, console)?;
+        let name = image.name.clone();
+        self.parts.image = Some(image);
+        Ok(name)
+    }
+
+    fn run(&mut self, settings: &Settings, _console: &mut dyn Console) -> Result<(), RunError> {
+        let image = self.parts.image.clone();
+        let container = self.parts.container.clone();
+        let kept = container.as_ref().map(|container| Present {
+            name: settings.program.clone(),
+            id: container.image.clone(),
+        });
+        let image = image.or(kept);
+        let image = image.ok_or_else(|| Failure::failed("there is no image to run"))?;
+        let engine = self.engine()?;
+        let host = engine.host()?.unwrap_or_else(own_name);
+        let spec = Spec::new(settings, &host, image);
+        match &container {
+            Some(container) if spec.is(container) => start::go_on(engine, spec.port)?,
+            Some(container) if !container.is_new() => start::replace(engine, &spec)?,
+            Some(_) => {
+                engine.remove(Kind::Container, CONTAINER)?;
+                start::begin_or_remove(engine, &spec)?;
+            }
+            None => start::begin_or_remove(engine, &spec)?,
+        }
+        Ok(start::tidy(engine, &spec.image)?)
+    }
+
+    fn restore(&mut self, _console: &mut dyn Console) -> Result<(), Failure> {
+        start::bring_back(self.engine()?)
     }
 
     fn endpoint(&mut self, found: &Found) -> Result<String, Failure> {
-        let local = matches!(self.target, Target::Unix(_));
-        let target = self.target.clone();
-        let Connected { engine, tunnel } = self.connected()?;
+        let engine = self.engine()?;
         let container = engine.container(&found.name)?;
         let port = container
-            .and_then(|container| container.port(INSIDE))
+            .and_then(|container| container.port)
             .ok_or_else(|| {
                 Failure::failed(format!("{} has no port at {}", found.name, engine.place()))
             })?;
-        let host = if local {
-            "127.0.0.1".to_owned()
-        } else {
-            outside(&target, tunnel.as_ref())
-        };
+        let host = engine.host()?.unwrap_or_else(|| "127.0.0.1".to_owned());
         Ok(format!("{}:{port}", bracketed(&host)))
     }
 
-    fn beside(&mut self, found: &Found, arguments: &[&str]) -> Result<String, Failure> {
+    fn exec(&mut self, found: &Found, arguments: &[&str]) -> Result<String, Failure> {
         let command = [&[PROGRAM], arguments, &["--data", DATA]].concat();
-        let (code, output) = self.engine()?.run(&found.name, &command, BESIDE)?;
-        if code != 0 {
-            let said = stream::words(&output.stderr);
-            let said = said.strip_prefix("skypipe: ").unwrap_or(&said);
-            return Err(Failure::failed(format!(
-                "the program beside the satellite failed with exit code {code}: {said}"
-            )));
-        }
-        String::from_utf8(output.stdout)
-            .map_err(|_| Failure::failed("the program beside the satellite wrote no text"))
+        let said = self.engine()?.exec(&found.name, &command, EXEC);
+        said.map_err(|why| {
+            Failure::failed(format!(
+                "the program next to the satellite failed with {why}"
+            ))
+        })
     }
 
-    fn destroy(&mut self, found: &Found, talk: &mut dyn Talk) -> Result<(), Failure> {
+    fn remove(&mut self, found: &Found, console: &mut dyn Console) -> Result<(), Failure> {
         let engine = self.engine()?;
-        talk.begin("remove the container, its image and its data");
+        console.begin("remove the container, its image and its data");
         let (containers, volume) = (containers(engine)?, volume(engine)?);
         let labels = containers.iter().map(|container| &container.labels);
-        let mut labels = labels.chain(volume.iter().map(|volume| &volume.labels));
-        if labels.any(|labels| is_of_another(labels, found)) {
+        let mut all = labels.clone().chain(volume.iter());
+        if all.any(|labels| is_of_another(labels, found)) {
             return Err(Failure::failed(format!(
                 "another satellite has taken the place of {} at {} meanwhile: nothing was removed",
                 found.name,
@@ -180,22 +222,21 @@ impl Provider for Docker {
             )));
         }
         for container in &containers {
-            engine.remove(&container.id)?;
+            engine.remove(Kind::Container, &container.name)?;
+        }
+        // Something else may use the image. What is left of it is looked for at the end.
+        let pulled = labels.filter_map(|labels| labels.get(FROM).cloned());
+        for image in images::ours(engine)?.into_iter().chain(pulled) {
+            let _ = engine.remove(Kind::Image, &image);
         }
         // The volume with the data goes last: while it exists, the next call still finds the
         // satellite.
-        for image in images::ours(engine)?
-            .iter()
-            .chain(containers.iter().filter_map(|one| one.labels.get(FROM)))
-        {
-            images::remove(engine, image)?;
-        }
-        if let Some(volume) = volume {
-            engine.remove_volume(&volume.name)?;
+        if volume.is_some() {
+            engine.remove(Kind::Volume, VOLUME)?;
         }
         let left = left(engine)?;
         if left.is_empty() {
-            talk.done("");
+            console.done("");
             return Ok(());
         }
         Err(Failure::failed(format!(
@@ -206,111 +247,146 @@ impl Provider for Docker {
     }
 }
 
-/// The containers that a satellite may have. There are two during an upgrade.
-fn containers(engine: &Engine) -> Result<Vec<Listed>, Failure> {
-    let is_ours = |container: &Listed| [CONTAINER, REPLACED].contains(&&*name(container));
-    let mut listed = engine.labelled()?;
-    listed.retain(is_ours);
-    Ok(listed)
+/// The container with this name, if there is one. A container without our label belongs to somebody
+/// else, which is an error.
+fn own_container(engine: &Engine, name: &str) -> Result<Option<Container>, Failure> {
+    let container = engine.container(name)?;
+    if container
+        .as_ref()
+        .is_some_and(|found| !is_labelled(&found.labels))
+    {
+        return Err(Failure::failed(format!(
+            "{} has a container named {name} that is not skypipe's: rename or remove it, and try again",
+            engine.place()
+        )));
+    }
+    Ok(container)
 }
 
-fn volume(engine: &Engine) -> Result<Option<Volume>, Failure> {
-    let mut labelled = engine.labelled_volumes()?.into_iter();
-    Ok(labelled.find(|volume| volume.name == VOLUME))
+/// The labels of the volume, if there is one. A volume without our label is an error.
+fn own_volume(engine: &Engine) -> Result<Option<Labels>, Failure> {
+    let volume = engine.volume(VOLUME)?;
+    if volume.as_ref().is_some_and(|found| !is_labelled(found)) {
+        return Err(Failure::failed(format!(
+            "{} has a volume named {VOLUME} that is not skypipe's: remove it, and try again",
+            engine.place()
+        )));
+    }
+    Ok(volume)
+}
+
+/// The settings in a container's labels; `None` if they are incomplete.
+fn settings_of(container: &Container) -> Option<Settings> {
+    let label = |name: &str| container.labels.get(name).cloned();
+    Some(Settings {
+        version: label(VERSION)?,
+        owner: label(OWNER)?,
+        port: label(OUTSIDE)
+            .and_then(|port| port.parse().ok())
+            .unwrap_or(PORT),
+        public: label(PUBLIC),
+        program: label(FROM)?,
+    })
+}
+
+fn is_labelled(labels: &Labels) -> bool {
+    labels.get(LABEL).is_some_and(|value| value == "1")
+}
+
+/// The containers that a satellite may have. There are two during an upgrade.
+fn containers(engine: &Engine) -> Result<Vec<Container>, Failure> {
+    let names = engine.names(Kind::Container)?;
+    let names = [CONTAINER, REPLACED]
+        .into_iter()
+        .filter(|own| names.iter().any(|name| name == own));
+    let mut containers = Vec::new();
+    for name in names {
+        containers.extend(engine.container(name)?);
+    }
+    containers.retain(|container| is_labelled(&container.labels));
+    Ok(containers)
+}
+
+fn volume(engine: &Engine) -> Result<Option<Labels>, Failure> {
+    let volume = engine.volume(VOLUME)?;
+    Ok(volume.filter(is_labelled))
 }
 
 /// Whether something with these labels belongs to another satellite than the one that was found.
-/// Another founder means another satellite.
-fn is_of_another(labels: &BTreeMap<String, String>, found: &Found) -> bool {
-    let founders = labels.get(FOUNDER).zip(found.founder.as_ref());
-    founders.is_some_and(|(theirs, ours)| theirs != ours)
+/// Another owner means another satellite.
+fn is_of_another(labels: &Labels, found: &Found) -> bool {
+    let owners = labels.get(OWNER).zip(found.owner.as_ref());
+    owners.is_some_and(|(theirs, ours)| theirs != ours)
 }
 
 /// The parts of a satellite that still exist, as text for people.
 fn left(engine: &Engine) -> Result<Vec<String>, Failure> {
-    let containers = containers(engine)?
-        .into_iter()
-        .map(|one| format!("the container {}", name(&one)));
-    let volume = volume(engine)?.map(|one| format!("the volume {}", one.name));
-    let images = images::ours(engine)?
-        .into_iter()
-        .map(|one| format!("the image {one}"));
+    let containers = containers(engine)?;
+    let containers = containers
+        .iter()
+        .map(|one| format!("the container {}", one.name));
+    let volume = volume(engine)?.map(|_| format!("the volume {VOLUME}"));
+    let images = images::ours(engine)?;
+    let images = images.iter().map(|one| format!("the image {one}"));
     Ok(containers.chain(volume).chain(images).collect())
 }
 
-/// The order in which containers are preferred: a running one first, then the one with the regular
-/// name, then the one that was to be replaced.
-fn rank(container: &Listed) -> (bool, usize) {
-    let own = name(container);
-    let place = [CONTAINER, REPLACED].iter().position(|known| *known == own);
-    (container.state != "running", place.unwrap_or(usize::MAX))
-}
-
-fn name(container: &Listed) -> String {
-    let name = container.names.first().unwrap_or(&container.id);
-    name.trim_start_matches('/').to_owned()
-}
-
-fn found(container: &Listed, all: &[Listed]) -> Found {
-    let name = name(container);
-    let label = |name: &str| container.labels.get(name).cloned();
-    let broken_off = name == REPLACED || all.iter().any(|other| self::name(other) == REPLACED);
-    let state = match container.state.as_str() {
-        _ if broken_off => State::Unfinished,
-        "created" | "configured" | "initialized" => State::Unfinished,
-        "running" => State::Running,
+/// The satellite of these containers: the running one first, then the one with the regular name,
+/// then the one that was to be replaced.
+fn found(containers: &[Container]) -> Option<Found> {
+    let order = |container: &&Container| {
+        let is_replaced = container.name == REPLACED;
+        (!container.is_running(), is_replaced)
+    };
+    let first = containers.iter().min_by_key(order)?;
+    let label = |name: &str| first.labels.get(name).cloned();
+    let is_broken_off = containers
+        .iter()
+        .any(|container| container.name == REPLACED);
+    let state = match first {
+        first if is_broken_off || first.is_new() => State::Unfinished,
+        first if first.is_running() => State::Running,
         _ => State::Stopped,
     };
-    Found {
+    Some(Found {
+        name: first.name.clone(),
         version: label(VERSION),
-        founder: label(FOUNDER),
+        owner: label(OWNER),
         state,
-        name,
-    }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn listed(name: &str, state: &str, version: &str) -> Listed {
-        let labels = [(VERSION, version), (FOUNDER, "f")];
-        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Listed {
-            id: "0".to_owned(),
-            names: vec![format!("/{name}")],
-            labels: BTreeMap::from(labels),
-            state: state.to_owned(),
-        }
-    }
-
-    fn pick(mut all: Vec<Listed>) -> (String, State) {
-        all.sort_by_key(|container| (rank(container), name(container)));
-        let found = found(&all[0], &all);
-        (found.version.unwrap_or_default(), found.state)
+    fn container(name: &str, state: &str, version: &str) -> Container {
+        let text = format!(
+            r#"{{"Name": "/{name}", "Image": "0", "State": {{"Status": "{state}"}}, "HostConfig": {{}},
+                "Config": {{"Labels": {{"{VERSION}": "{version}", "{OWNER}": "f"}}}}}}"#
+        );
+        Container::read(&serde_json::from_str(&text).expect("it is JSON"))
     }
 
     #[test]
     fn the_one_that_runs_counts() {
-        let old = |state| listed(REPLACED, state, "1");
-        let new = |state| listed(CONTAINER, state, "2");
-        let is = |version: &str, state| (version.to_owned(), state);
-        assert_eq!(pick(vec![new("running")]), is("2", State::Running));
-        assert_eq!(pick(vec![new("exited")]), is("2", State::Stopped));
-        assert_eq!(pick(vec![new("restarting")]), is("2", State::Stopped));
-        assert_eq!(pick(vec![new("created")]), is("2", State::Unfinished));
-        assert_eq!(pick(vec![old("exited")]), is("1", State::Unfinished));
-        assert_eq!(
-            pick(vec![old("exited"), new("running")]),
-            is("2", State::Unfinished)
-        );
-        assert_eq!(
-            pick(vec![old("running"), new("created")]),
-            is("1", State::Unfinished)
-        );
-        assert_eq!(
-            pick(vec![old("exited"), new("created")]),
-            is("2", State::Unfinished)
-        );
+        let old = |state| container(REPLACED, state, "1");
+        let new = |state| container(CONTAINER, state, "2");
+        let assert = |containers: &[Container], version: &str, state| {
+            let found = found(containers).expect("there is one");
+            assert_eq!(
+                (found.version.as_deref(), found.state),
+                (Some(version), state)
+            );
+        };
+        assert_eq!(found(&[]), None);
+        assert(&[new("running")], "2", State::Running);
+        assert(&[new("exited")], "2", State::Stopped);
+        assert(&[new("restarting")], "2", State::Stopped);
+        assert(&[new("created")], "2", State::Unfinished);
+        assert(&[old("exited")], "1", State::Unfinished);
+        assert(&[new("running"), old("exited")], "2", State::Unfinished);
+        assert(&[new("created"), old("running")], "1", State::Unfinished);
+        assert(&[new("created"), old("exited")], "2", State::Unfinished);
     }
 }

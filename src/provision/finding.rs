@@ -116,14 +116,14 @@ impl Known {
             return None;
         }
         let name = Some(self.deployed.name.as_str());
-        let mut provider = target.provider(&Deploy::default(), name).ok()?;
+        let mut host = target.host(&Deploy::default(), name).ok()?;
         let found = Found {
             name: self.deployed.name.clone(),
             version: None,
-            founder: None,
+            owner: None,
             state: State::Running,
         };
-        let told = provider.endpoint(&found).ok()?;
+        let told = host.endpoint(&found).ok()?;
         format!("tcp://{told}").parse().ok()
     }
 
@@ -222,7 +222,7 @@ mod tests {
         let deployed = Deployed {
             target: "docker+unix:///nowhere/engine".to_owned(),
             name: "sky".to_owned(),
-            founder: None,
+            owner: None,
         };
         let endpoint = endpoint.parse().expect("it is one");
         Finding::new(deployed, endpoint, token, keys)

@@ -4,12 +4,10 @@
 //! means. Never logs a header, because headers hold tokens.
 
 mod resolver;
-mod unix;
 
 use std::fmt;
 use std::io::Read;
 use std::net::IpAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use ureq::http::{Request, Response, Uri};
@@ -23,7 +21,7 @@ const MAX_ANSWER: u64 = 16 << 20;
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// The time limit of one exchange, unless the caller gives another.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Whether a host is this machine. Only the name or address is looked at, without a name server.
 #[must_use]
@@ -57,8 +55,6 @@ fn is_here(base: &str) -> bool {
 pub struct Http {
     agent: Agent,
     base: String,
-    /// The server's name in messages.
-    name: String,
 }
 
 /// The body of a request.
@@ -104,7 +100,7 @@ impl Http {
             .http_status_as_error(false)
             .max_redirects(0)
             .timeout_connect(Some(CONNECT))
-            .timeout_global(Some(PATIENCE));
+            .timeout_global(Some(TIMEOUT));
         if is_here(base) {
             config = config.proxy(None);
         }
@@ -113,28 +109,7 @@ impl Http {
         let connector = DefaultConnector::default();
         Self {
             agent: Agent::with_parts(config, connector, resolver::HostNames),
-            name: base.clone(),
             base,
-        }
-    }
-
-    /// A server that listens on a Unix socket of this machine.
-    #[must_use]
-    pub fn unix(path: &Path) -> Self {
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_idle_connections(0)
-            .proxy(None)
-            .timeout_connect(Some(CONNECT))
-            .timeout_global(Some(PATIENCE))
-            .build();
-        let connector = unix::PathConnector::new(path.to_owned());
-        Self {
-            agent: Agent::with_parts(config, connector, unix::NoResolver),
-            // A request has to name a host, even on a Unix socket.
-            base: "http://localhost".to_owned(),
-            name: path.display().to_string(),
         }
     }
 
@@ -150,7 +125,7 @@ impl Http {
         headers: &[(&str, &str)],
         body: Body<'_>,
     ) -> Result<Answer, String> {
-        self.send_within(PATIENCE, method, path, headers, body)
+        self.send_within(TIMEOUT, method, path, headers, body)
     }
 
     /// Like [`Http::send`], with another time limit.
@@ -160,7 +135,7 @@ impl Http {
     /// As [`Http::send`].
     pub fn send_within(
         &self,
-        patience: Duration,
+        timeout: Duration,
         method: &str,
         path: &str,
         headers: &[(&str, &str)],
@@ -185,9 +160,9 @@ impl Http {
         let has_body = kind.is_some() || !matches!(method, "GET" | "HEAD" | "DELETE");
         let response = if has_body {
             let body = SendBody::from_owned_reader(std::io::Cursor::new(bytes));
-            self.run(request.body(body), patience)?
+            self.run(request.body(body), timeout)?
         } else {
-            self.run(request.body(()), patience)?
+            self.run(request.body(()), timeout)?
         };
         let (parts, body) = response.into_parts();
         let mut bytes = Vec::new();
@@ -204,11 +179,11 @@ impl Http {
     fn run<B: AsSendBody>(
         &self,
         request: ureq::http::Result<Request<B>>,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Response<Received>, String> {
         let request = request.map_err(|error| self.cannot(&error))?;
         let request = self.agent.configure_request(request);
-        let request = request.timeout_global(Some(patience)).build();
+        let request = request.timeout_global(Some(timeout)).build();
         let response = self.agent.run(request);
         response.map_err(|error| self.cannot(&error))
     }
@@ -218,7 +193,7 @@ impl Http {
         let text = error.to_string();
         let words = text.split(" (os error").next().unwrap_or_default();
         let words = words.strip_prefix("io: ").unwrap_or(words);
-        format!("{} cannot be asked: {words}", self.name)
+        format!("{} cannot be asked: {words}", self.base)
     }
 }
 

@@ -107,7 +107,7 @@ pub fn satellite(binary: Option<&Path>, target: Architecture) -> Result<Vec<u8>,
         }
     };
     let bytes = read.map_err(|error| refuse(&format!("cannot be read ({error})")))?;
-    match elf::obstacle(&elf::read(&bytes), target) {
+    match elf::obstacle(&bytes, target) {
         None => Ok(bytes),
         Some(obstacle) => Err(refuse(&obstacle)),
     }
@@ -189,7 +189,7 @@ impl Image {
         self.packed.len() + self.config.len() + self.manifest.len()
     }
 
-    /// The image as a docker-archive for `POST /images/load`. `name` is the image's name, such as
+    /// The image as a docker-archive, as `docker load` reads it. `name` is the image's name, such as
     /// `skypipe-satellite:1.0.0`.
     #[must_use]
     pub fn docker_archive(&self, name: &str) -> Vec<u8> {
@@ -217,6 +217,8 @@ impl Image {
 /// volume: wherever none is mounted, the engine would make a declared volume without a name, and
 /// the data in it would be lost unnoticed with the container.
 fn config(diff_id: &str, architecture: Architecture) -> String {
+    // The specification counts nanoseconds.
+    let second: u64 = 1_000_000_000;
     let config = json!({
         "architecture": architecture.in_images(),
         "os": "linux",
@@ -225,6 +227,10 @@ fn config(diff_id: &str, architecture: Architecture) -> String {
             "Entrypoint": ["/skypipe"],
             "ExposedPorts": { format!("{}/tcp", super::PORT): {} },
             "WorkingDir": "/",
+            "Healthcheck": {
+                "Test": ["CMD", "/skypipe", "--check", "--data", "/data"],
+                "Interval": 60 * second, "Timeout": 20 * second, "StartPeriod": 60 * second, "Retries": 3,
+            },
             "Labels": { "org.opencontainers.image.title": "skypipe satellite" },
         },
         "rootfs": { "type": "layers", "diff_ids": [diff_id] },

@@ -3,8 +3,8 @@
 //! Owns two files below the home directory. `deployed` says where the satellite that this machine
 //! uses was deployed; it holds no secret. `seeds` holds, for each target, the seed of this
 //! machine's key. The seed is kept from before the satellite gets its key until the machine is
-//! enrolled. So an interrupted set-up continues with the same key, and the founder of a satellite
-//! stays its founder.
+//! enrolled. So an interrupted set-up continues with the same key, and the owner of a satellite
+//! stays its owner.
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File};
@@ -35,18 +35,18 @@ pub struct Deployed {
     pub target: String,
     /// The satellite's name on its platform.
     pub name: String,
-    /// The founder in the satellite's metadata. No other satellite at that target has the same
-    /// founder.
-    pub founder: Option<String>,
+    /// The owner in the satellite's metadata. No other satellite at that target has the same
+    /// owner.
+    pub owner: Option<String>,
 }
 
 impl Deployed {
-    /// Whether `found` is this satellite and not another one in its place. The founder decides,
-    /// because nobody founds two satellites with one key. If no founder is known, as when a launch
+    /// Whether `found` is this satellite and not another one in its place. The owner decides,
+    /// because nobody founds two satellites with one key. If no owner is known, as when a launch
     /// has just begun, the name decides.
     #[must_use]
     pub fn is(&self, found: &Found) -> bool {
-        match (&self.founder, &found.founder) {
+        match (&self.owner, &found.owner) {
             (Some(ours), Some(theirs)) => ours == theirs,
             _ => self.name == found.name,
         }

@@ -7,10 +7,10 @@
 use serde_json::json;
 use skypipe_protocol::text::count;
 
+use super::Found;
+use super::console::{Console as _, StdioConsole};
 use super::record::{self, Deployed, Turn};
-use super::talk::Console;
 use super::target::Target;
-use super::{Found, Talk};
 use crate::cli::Reset;
 use crate::config::{self, Place};
 use crate::conversation::inquire;
@@ -25,10 +25,10 @@ use crate::session::{Question, Timeouts};
 ///
 /// When the satellite must not be destroyed, or part of it is left.
 pub fn reset(reset: &Reset) -> Result<u8, Failure> {
-    Console::over(reset.deploy.json, |talk| end(reset, talk))
+    StdioConsole::over(reset.deploy.json, |console| end(reset, console))
 }
 
-fn end(reset: &Reset, talk: &mut Console) -> Result<(), Failure> {
+fn end(reset: &Reset, console: &mut StdioConsole) -> Result<(), Failure> {
     let _turn = Turn::take()?;
     let deployed = record::deployed()?;
     let said = reset.target.as_deref();
@@ -38,38 +38,38 @@ fn end(reset: &Reset, talk: &mut Console) -> Result<(), Failure> {
     let target = said.or(deployed.as_ref().map(|deployed| deployed.target.as_str()));
     let target = Target::parse(target.unwrap_or_default()).map_err(Failure::usage)?;
     if target.asks_at_the_terminal() {
-        talk.keep_still();
+        console.keep_still();
     }
     let known = deployed.as_ref();
     let known = known.filter(|deployed| deployed.target == target.to_string());
     let name = known.map(|known| known.name.as_str());
-    let mut provider = target.provider(&reset.deploy, name)?;
-    talk.begin(&format!("look for the satellite at {target}"));
-    let found = provider.find(talk)?;
+    let mut host = target.host(&reset.deploy, name)?;
+    console.begin(&format!("look for the satellite at {target}"));
+    let found = host.find(console)?;
     let Some(found) = found else {
-        talk.done("there is none");
+        console.done("there is none");
         if let Some(known) = known {
-            return forget_gone(known, talk);
+            return forget_gone(known, console);
         }
-        talk.finish("gone", json!({"target": target.to_string(), "name": null}));
+        console.finish("gone", json!({"target": target.to_string(), "name": null}));
         return Ok(());
     };
     let ours = deployed.as_ref().filter(|deployed| deployed.is(&found));
-    talk.done(&found.name);
+    console.done(&found.name);
     if let (None, None, Some(known)) = (said, ours, known) {
-        talk.say(&format!(
+        console.say(&format!(
             "that is another satellite than this machine uses, and is left alone: skypipe --reset {target} \
              ends it"
         ));
-        return forget_gone(known, talk);
+        return forget_gone(known, console);
     }
-    confirm(&found, &target, ours.is_some(), reset.yes, talk)?;
-    provider.destroy(&found, talk)?;
+    confirm(&found, &target, ours.is_some(), reset.yes, console)?;
+    host.remove(&found, console)?;
     if let Some(ours) = ours {
-        return forget(ours, talk);
+        return forget(ours, console);
     }
-    talk.say("the satellite is gone");
-    talk.finish(
+    console.say("the satellite is gone");
+    console.finish(
         "gone",
         json!({"target": target.to_string(), "name": found.name}),
     );
@@ -78,10 +78,10 @@ fn end(reset: &Reset, talk: &mut Console) -> Result<(), Failure> {
 
 /// Forgets a satellite that the platform reports as gone, unless it still answers: the target may
 /// now lead to another place.
-fn forget_gone(known: &Deployed, talk: &mut Console) -> Result<(), Failure> {
-    talk.begin("look whether the satellite answers all the same");
+fn forget_gone(known: &Deployed, console: &mut StdioConsole) -> Result<(), Failure> {
+    console.begin("look whether the satellite answers all the same");
     let answers = waiting().is_some();
-    talk.done("");
+    console.done("");
     if answers {
         return Err(Failure::failed(format!(
             "the satellite that this machine uses is not at {}, and answers all the same: nothing was ended or \
@@ -89,15 +89,15 @@ fn forget_gone(known: &Deployed, talk: &mut Console) -> Result<(), Failure> {
             known.target
         )));
     }
-    forget(known, talk)
+    forget(known, console)
 }
 
 /// Makes this machine use its own satellite again.
-fn forget(ours: &Deployed, talk: &mut Console) -> Result<(), Failure> {
+fn forget(ours: &Deployed, console: &mut StdioConsole) -> Result<(), Failure> {
     joined::forget()?;
     record::forget_seed(&ours.target)?;
-    talk.say("the satellite is gone, and this machine uses its own again");
-    talk.finish("gone", json!({"target": ours.target, "name": ours.name}));
+    console.say("the satellite is gone, and this machine uses its own again");
+    console.finish("gone", json!({"target": ours.target, "name": ours.name}));
     Ok(())
 }
 
@@ -106,15 +106,15 @@ fn confirm(
     target: &Target,
     is_ours: bool,
     yes: bool,
-    talk: &mut Console,
+    console: &mut StdioConsole,
 ) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }
     let lost = if is_ours {
-        talk.begin("ask the satellite what waits there");
+        console.begin("ask the satellite what waits there");
         let lost = lost();
-        talk.done("");
+        console.done("");
         lost
     } else {
         "this machine does not use it, so what waits there cannot be told, and would be lost"
@@ -123,7 +123,7 @@ fn confirm(
     let name = &found.name;
     let what =
         format!("this ends the satellite {name} at {target} for all machines that use it; {lost}");
-    match talk.confirm(&format!("{what}. End it?"))? {
+    match console.confirm(&format!("{what}. End it?"))? {
         Some(true) => Ok(()),
         Some(false) => Err(Failure::failed("the satellite was left alone")),
         None => Err(Failure::usage(format!("{what}: with --yes it is done"))),

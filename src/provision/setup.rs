@@ -3,7 +3,7 @@
 //! Owns the order of the steps: look, launch what is missing, enroll, prove the key, remember. Any
 //! step can be interrupted; the next `--setup` continues there. Never destroys a satellite.
 
-mod entering;
+mod enroll;
 mod joined;
 
 use serde_json::json;
@@ -11,12 +11,12 @@ use skypipe_protocol::address::Transport;
 use skypipe_protocol::public_keys::PublicKeys;
 use skypipe_protocol::seed::Seed;
 
-use self::entering::{Ready, let_in};
+use self::enroll::{Ready, enroll};
 use self::joined::Joined;
+use super::console::StdioConsole;
 use super::record::{self, Turn};
-use super::talk::Console;
 use super::target::Target;
-use super::{Found, Plan, Provider, State, Talk};
+use super::{Console, Found, Host, Plan, State, launch};
 use crate::cli::{Deploy, Setup};
 use crate::config;
 use crate::exit::Failure;
@@ -30,10 +30,10 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 ///
 /// When a step failed. The error says what to do.
 pub fn setup(setup: &Setup) -> Result<u8, Failure> {
-    Console::over(setup.deploy.json, |talk| set_up(setup, talk))
+    StdioConsole::over(setup.deploy.json, |console| set_up(setup, console))
 }
 
-fn set_up(setup: &Setup, talk: &mut Console) -> Result<(), Failure> {
+fn set_up(setup: &Setup, console: &mut StdioConsole) -> Result<(), Failure> {
     let _turn = Turn::take()?;
     // Invalid settings are reported before anything is done.
     let named = config::named_satellite()?;
@@ -42,24 +42,24 @@ fn set_up(setup: &Setup, talk: &mut Console) -> Result<(), Failure> {
         (Some(text), _) => Target::parse(text).map_err(Failure::usage)?,
         (None, Joined::Deployed(deployed, _)) => Target::parse(&deployed.target)
             .map_err(|why| Failure::failed(format!("{}: {why}", deployed.target)))?,
-        (None, _) => Target::choose(talk)?,
+        (None, _) => Target::choose(console)?,
     };
     joined.refuse_another(&target, setup.deploy.app.as_deref())?;
     if target.asks_at_the_terminal() {
-        talk.keep_still();
+        console.keep_still();
     }
-    let mut provider = target.provider(&setup.deploy, joined.name())?;
-    let found = look(provider.as_mut(), &target, talk)?;
-    joined.refuse_what_is_not_ours(found.as_ref(), &target, provider.as_mut())?;
+    let mut host = target.host(&setup.deploy, joined.name())?;
+    let found = look(host.as_mut(), &target, console)?;
+    joined.refuse_what_is_not_ours(found.as_ref(), &target, host.as_mut())?;
     let seed = joined.seed(&target)?;
-    let found = launch(provider.as_mut(), found, setup, &joined, &seed, talk)?;
-    let ready = let_in(provider.as_mut(), &found, &seed, &joined, &target, talk)?;
+    let found = ensure(host.as_mut(), found, setup, &joined, &seed, console)?;
+    let ready = enroll(host.as_mut(), &found, &seed, &joined, &target, console)?;
     record::forget_seed(&target.to_string())?;
-    say_ready(&ready, talk);
+    say_ready(&ready, console);
     if named.is_some() {
-        talk.say("but where SATELLITE is set, as it is here, that one is used");
+        console.say("but where SATELLITE is set, as it is here, that one is used");
     }
-    talk.finish(
+    console.finish(
         "ready",
         json!({
             "target": target.to_string(),
@@ -72,28 +72,28 @@ fn set_up(setup: &Setup, talk: &mut Console) -> Result<(), Failure> {
     Ok(())
 }
 
-fn say_ready(ready: &Ready, talk: &mut Console) {
-    talk.done("");
-    talk.say(&format!(
+fn say_ready(ready: &Ready, console: &mut StdioConsole) {
+    console.done("");
+    console.say(&format!(
         "ready: this machine uses the satellite at {}, as {}",
         ready.place, ready.name
     ));
-    if ready.is_founder {
-        talk.say(
-            "skypipe --phrase makes six words with which --setup lets your other machines in; do it now, \
+    if ready.is_owner {
+        console.say(
+            "skypipe --phrase makes six words with which --setup enrolls your other machines; do it now, \
              for without them or this machine nobody can",
         );
     }
 }
 
 fn look(
-    provider: &mut dyn Provider,
+    host: &mut dyn Host,
     target: &Target,
-    talk: &mut dyn Talk,
+    console: &mut dyn Console,
 ) -> Result<Option<Found>, Failure> {
-    talk.begin(&format!("look for a satellite at {target}"));
-    let found = provider.find(talk)?;
-    talk.done(&match &found {
+    console.begin(&format!("look for a satellite at {target}"));
+    let found = host.find(console)?;
+    console.done(&match &found {
         None => "none yet".to_owned(),
         Some(found) => format!("{}, {}", found.name, state(found)),
     });
@@ -166,21 +166,21 @@ fn changes(setup: &Setup) -> bool {
 }
 
 /// Makes sure that a satellite of this version runs.
-fn launch(
-    provider: &mut dyn Provider,
+fn ensure(
+    host: &mut dyn Host,
     found: Option<Found>,
     setup: &Setup,
     joined: &Joined,
     seed: &Seed,
-    talk: &mut dyn Talk,
+    console: &mut dyn Console,
 ) -> Result<Found, Failure> {
-    let founder = found.as_ref().and_then(|found| found.founder.clone());
-    let founder = founder.or_else(|| joined.founder().map(str::to_owned));
-    let plan = plan(setup, founder, seed)?;
+    let owner = found.as_ref().and_then(|found| found.owner.clone());
+    let owner = owner.or_else(|| joined.owner().map(str::to_owned));
+    let plan = plan(setup, owner, seed)?;
     match (task(found.as_ref(), changes(setup)), found) {
         (Task::Nothing, Some(found)) => Ok(found),
         (Task::Newer, Some(found)) if found.state == State::Running => {
-            talk.say(&format!(
+            console.say(&format!(
                 "the satellite is of version {}, newer than this program, and is left as it is",
                 found.version.as_deref().unwrap_or_default()
             ));
@@ -192,11 +192,11 @@ fn launch(
             found.name,
             found.version.as_deref().unwrap_or_default()
         ))),
-        (_, found) => provider.launch(&plan, found.as_ref(), talk),
+        (_, found) => launch::launch(host, &plan, found.as_ref(), console),
     }
 }
 
-fn plan(setup: &Setup, founder: Option<String>, seed: &Seed) -> Result<Plan, Failure> {
+fn plan(setup: &Setup, owner: Option<String>, seed: &Seed) -> Result<Plan, Failure> {
     let deploy = &setup.deploy;
     let public = setup.public.as_ref().map(|public| public.at(1));
     if let Some(address) = public.as_ref().filter(|it| it.transport != Transport::Tcp) {
@@ -216,7 +216,7 @@ fn plan(setup: &Setup, founder: Option<String>, seed: &Seed) -> Result<Plan, Fai
     }
     Ok(Plan {
         version: VERSION.to_owned(),
-        founder: founder.unwrap_or_else(|| PublicKeys::of(seed).to_string()),
+        owner: owner.unwrap_or_else(|| PublicKeys::of(seed).to_string()),
         port: deploy.port.or(port),
         public: public.map(|address| address.host),
         binary: deploy.satellite_binary.clone(),

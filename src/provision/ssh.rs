@@ -8,11 +8,11 @@
 //! which systemd's user manager starts the satellite. Where there is no such manager, a script
 //! keeps the satellite running.
 
-pub mod connection;
-pub mod program;
+mod connection;
+mod look;
+mod program;
+mod record;
 pub mod script;
-pub mod seen;
-pub mod settings;
 pub mod target;
 pub mod unit;
 
@@ -20,16 +20,18 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use skypipe_protocol::address::is_host;
-
-use self::connection::{Connection, told};
-use self::program::{Program, Started};
+use self::connection::Connection;
+use self::look::Look;
+use self::program::Stored;
+use self::record::{Record, Supervisor, value, values};
 use self::script::Script;
-use self::seen::Seen;
-use self::settings::{Settings, Supervisor, value, values};
 pub use self::target::Target;
+use super::host::{Existing, Found, Host, RunError};
+use super::image::Architecture;
+use super::launch::{Program, Settings, check_public};
+use super::quote::quote;
 use super::ssh_program::ssh_program;
-use super::{Found, PORT, Plan, Provider, State, Talk, bracketed};
+use super::{Console, bracketed, megabytes};
 use crate::config::Endpoint;
 use crate::exit::Failure;
 
@@ -43,20 +45,32 @@ pub struct Ssh {
     target: Target,
     program: Option<PathBuf>,
     connection: Option<Connection>,
+    /// What [`Host::inspect`] saw.
+    look: Look,
+}
+
+/// The host's name or address, according to the configuration of the user's ssh program.
+///
+/// # Errors
+///
+/// When there is no ssh program, or it does not understand its configuration.
+pub fn hostname(target: &Target) -> Result<String, Failure> {
+    Connection::new(ssh_program()?, target.clone())?.hostname()
 }
 
 impl Ssh {
-    /// Creates a provider for this host, with the user's own ssh program.
+    /// A host that is reached by the user's own ssh program.
     #[must_use]
     pub fn new(target: Target) -> Self {
         Self {
             target,
             program: None,
             connection: None,
+            look: Look::default(),
         }
     }
 
-    /// Creates a provider for this host, with the given ssh program.
+    /// A host that is reached by this ssh program.
     #[must_use]
     pub fn with_program(target: Target, program: PathBuf) -> Self {
         Self {
@@ -74,132 +88,60 @@ impl Ssh {
         connection.ok_or_else(|| Failure::failed("there is no connection"))
     }
 
-    fn look(&mut self) -> Result<Seen, Failure> {
+    fn look(&mut self) -> Result<Look, Failure> {
         let text = self.connection()?.ask(&Script::new(script::LOOK), b"")?;
-        let seen = Seen::new(text);
-        let system = seen.value("system");
-        if !system.starts_with("Linux ") {
-            let system = told(system);
-            let target = &self.target;
-            return Err(Failure::failed(format!(
-                "{target} runs {system}: a satellite needs Linux"
-            )));
-        }
-        Ok(seen)
+        Look::read(text).map_err(|what| Failure::failed(format!("{} {what}", self.target)))
     }
 
-    /// The settings of the satellite to launch. A satellite that was ready once keeps its port and
-    /// address unless the plan names others. It always keeps its founder, because its keys know no
-    /// other.
-    fn intend(&mut self, plan: &Plan, seen: &Seen, program: &str) -> Result<Settings, Failure> {
-        let old = Settings::read(&seen.settings);
-        let ready = old.as_ref().filter(|_| seen.is_ready());
-        let founder = match &old {
-            Some(old) if seen.is_ready() || seen.has("founded") => &old.founder,
-            _ => &plan.founder,
-        };
-        let public = match (&plan.public, ready) {
-            (Some(public), _) => public.clone(),
-            (None, Some(old)) => old.public.clone(),
-            (None, None) => self.connection()?.hostname()?,
-        };
-        let settings = Settings {
-            version: plan.version.clone(),
-            founder: founder.clone(),
-            port: plan.port.or(ready.map(|old| old.port)).unwrap_or(PORT),
-            public,
-            program: program.to_owned(),
-            supervisor: seen.supervisor(),
-        };
-        if !is_host(&bracketed(&settings.public)) {
-            return Err(Failure::usage(format!(
-                "{} is no host that others can be told: say another with --public",
-                settings.public
-            )));
-        }
-        settings.check()?;
-        Ok(settings)
-    }
-
-    /// Stores the program on the host, unless it is there already.
-    fn store(&mut self, program: &Program, talk: &mut dyn Talk) -> Result<(), Failure> {
-        let size = program.bytes.len().to_string();
-        let with = |body| {
-            let script = Script::new(body).with("name", &program.name);
-            script.with("digest", &program.digest).with("size", &size)
-        };
-        let connection = self.connection()?;
-        let text = connection.ask(&with(script::STORED), b"")?;
-        if value(&text, "stored").is_some() {
-            return Ok(());
-        }
-        talk.begin("send the program");
-        connection.ask(&with(script::RECEIVE), &program.bytes)?;
-        talk.done(&program.size());
-        Ok(())
-    }
-
-    /// Launches the stored program, and returns what the host reported.
-    fn change(&mut self, seen: &Seen, settings: &Settings) -> Result<String, Failure> {
-        let started = Started::new(seen, settings);
+    /// Makes the satellite what the record says, and returns what the host reported.
+    fn change(&mut self, record: &Record) -> Result<String, RunError> {
+        let look = &self.look;
         let script = Script::new(script::CHANGE)
-            .with("name", &settings.program)
-            .with("port", &settings.port.to_string())
-            .with("settings", &settings.text())
-            .with("expected", &seen.planned())
-            .with("kind", settings.supervisor.name())
-            .with("run", &started.run)
-            .with("unit_text", &started.unit);
-        let old = Settings::read(&seen.settings).filter(|_| seen.is_ready());
-        let script = match old {
-            None => script.with("old_name", "").with("old_kind", ""),
-            Some(old) => {
-                let started = Started::new(seen, &old);
-                script
-                    .with("old_name", &old.program)
-                    .with("old_kind", old.supervisor.name())
-                    .with("old_port", &old.port.to_string())
-                    .with("old_run", &started.run)
-                    .with("old_unit", &started.unit)
-            }
-        };
+            .with("name", &record.settings.program)
+            .with("port", &record.settings.port.to_string())
+            .with("settings", &record.text())
+            .with("expected", &look.planned())
+            .with("kind", record.supervisor.name())
+            .with("starter", &record.starter(look));
         let text = self.connection()?.ask(&script, b"")?;
+        let target = &self.target;
+        if let Some(sentence) = value(&text, "broken") {
+            let failure = Failure::failed(format!("{target}: {}", quote(sentence)));
+            return Err(RunError::Broken(failure));
+        }
         if value(&text, "ready").is_none() {
-            let target = &self.target;
-            return Err(Failure::failed(format!(
-                "{target}: the launch did not get to its end"
-            )));
+            let failure = format!("{target}: the launch did not get to its end");
+            return Err(Failure::failed(failure).into());
         }
         Ok(text)
     }
 
     /// Tells the person who launched the satellite what to know about the host.
-    fn tell(
+    fn advise(
         &mut self,
         text: &str,
-        seen: &Seen,
-        settings: &Settings,
-        talk: &mut dyn Talk,
+        record: &Record,
+        console: &mut dyn Console,
     ) -> Result<(), Failure> {
         if let Some(words) = value(text, "lingers") {
-            talk.say(&format!(
+            console.say(&format!(
                 "the satellite ends when the last login of this account on the host does, as its \
                  systemd refuses to let it linger ({}): an administrator there can allow it with \
                  loginctl enable-linger and the account's name",
-                told(words)
+                quote(words)
             ));
         }
-        if settings.supervisor == Supervisor::Script {
-            let line = script::crontab_line(&format!("{}/run", seen.value("root")));
-            talk.say(&format!(
+        if record.supervisor == Supervisor::Script {
+            let line = script::crontab_line(&format!("{}/run", self.look.root()));
+            console.say(&format!(
                 "there is no systemd for this account on the host, so that the satellite does not \
                  start with it: this line in the account's crontab (crontab -e) does it: {line}"
             ));
         }
-        let endpoint = self.place(settings.port)?;
+        let port = record.settings.port;
+        let endpoint = self.address(port)?;
         if !can_reach(&endpoint) {
-            let port = settings.port;
-            talk.say(&format!(
+            console.say(&format!(
                 "the satellite listens, but this machine cannot connect to {endpoint}: if there is \
                  a firewall in between (ufw or firewalld on the host, a cloud's security group), \
                  open TCP port {port} in it"
@@ -208,74 +150,104 @@ impl Ssh {
         Ok(())
     }
 
-    fn place(&mut self, port: u16) -> Result<String, Failure> {
+    fn address(&mut self, port: u16) -> Result<String, Failure> {
         let host = self.connection()?.hostname()?;
         Ok(format!("{}:{port}", bracketed(&host)))
     }
 }
 
-impl Provider for Ssh {
-    fn find(&mut self, _talk: &mut dyn Talk) -> Result<Option<Found>, Failure> {
+impl Host for Ssh {
+    fn find(&mut self, _console: &mut dyn Console) -> Result<Option<Found>, Failure> {
         Ok(self.look()?.found())
     }
 
-    fn launch(
+    fn inspect(&mut self, _found: Option<&Found>) -> Result<Existing, Failure> {
+        self.look = self.look()?;
+        Ok(self.look.existing())
+    }
+
+    fn architecture(&mut self) -> Result<Architecture, Failure> {
+        self.look.architecture()
+    }
+
+    fn prepare(
         &mut self,
-        plan: &Plan,
-        found: Option<&Found>,
-        talk: &mut dyn Talk,
-    ) -> Result<Found, Failure> {
-        if plan.image.is_some() {
+        _settings: &Settings,
+        _console: &mut dyn Console,
+    ) -> Result<String, Failure> {
+        Ok(self.look.root().to_owned())
+    }
+
+    fn put(
+        &mut self,
+        program: &Program,
+        version: &str,
+        console: &mut dyn Console,
+    ) -> Result<String, Failure> {
+        let Program::Executable(bytes, _) = program else {
             return Err(Failure::usage(
-                "--image makes no sense for a host that is reached by ssh: its program is stored \
-                 there as it is",
+                "a host that is reached by ssh takes no image",
             ));
-        }
-        let seen = self.look()?;
-        let is_another = |there: &Found| there.founder.as_ref() != Some(&plan.founder);
-        if found.is_none() && seen.is_ready() && seen.found().as_ref().is_some_and(is_another) {
-            return Err(Failure::failed(format!(
-                "{}: somebody else has launched a satellite there meanwhile",
-                self.target
-            )));
-        }
-        let settings = if let Some(name) = kept(plan, &seen) {
-            self.intend(plan, &seen, &name)?
-        } else {
-            let program = Program::new(plan, &seen)?;
-            let settings = self.intend(plan, &seen, &program.name)?;
-            self.store(&program, talk)?;
-            settings
         };
-        talk.begin("start the satellite");
-        let text = self.change(&seen, &settings)?;
-        talk.done("");
-        self.tell(&text, &seen, &settings, talk)?;
-        Ok(Found {
-            name: seen.value("root").to_owned(),
-            version: Some(settings.version),
-            founder: Some(settings.founder),
-            state: State::Running,
-        })
+        let Stored { name, digest } = Stored::new(bytes, version);
+        let size = bytes.len().to_string();
+        let with = |body| {
+            let script = Script::new(body).with("name", &name);
+            script.with("digest", &digest).with("size", &size)
+        };
+        let connection = self.connection()?;
+        let text = connection.ask(&with(script::STORED), b"")?;
+        if value(&text, "stored").is_none() {
+            console.begin("send the program");
+            connection.ask(&with(script::RECEIVE), bytes)?;
+            console.done(&megabytes(bytes.len()));
+        }
+        Ok(name)
+    }
+
+    fn run(&mut self, settings: &Settings, console: &mut dyn Console) -> Result<(), RunError> {
+        let public = match &settings.public {
+            Some(public) => public.clone(),
+            None => self.connection()?.hostname()?,
+        };
+        check_public(&public)?;
+        let record = Record {
+            settings: Settings {
+                public: Some(public),
+                ..settings.clone()
+            },
+            supervisor: self.look.supervisor(),
+        };
+        let text = self.change(&record)?;
+        console.done("");
+        Ok(self.advise(&text, &record, console)?)
+    }
+
+    fn restore(&mut self, _console: &mut dyn Console) -> Result<(), Failure> {
+        let former = self.look.ready();
+        let former = former.ok_or_else(|| Failure::failed("there was none before"))?;
+        match self.change(&former) {
+            Ok(_) => Ok(()),
+            Err(RunError::Broken(failure) | RunError::Refused(failure)) => Err(failure),
+        }
     }
 
     fn endpoint(&mut self, _found: &Found) -> Result<String, Failure> {
-        let seen = self.look()?;
-        let settings = Settings::read(&seen.settings).ok_or_else(|| {
+        let record = self.look()?.record().ok_or_else(|| {
             Failure::failed(format!(
                 "{}: there is no whole satellite there",
                 self.target
             ))
         })?;
-        self.place(settings.port)
+        self.address(record.settings.port)
     }
 
-    fn beside(&mut self, _found: &Found, arguments: &[&str]) -> Result<String, Failure> {
-        let script = Script::new(script::BESIDE).arguments(arguments);
+    fn exec(&mut self, _found: &Found, arguments: &[&str]) -> Result<String, Failure> {
+        let script = Script::new(script::EXEC).arguments(arguments);
         let answer = self.connection()?.run(&script, b"")?;
         let target = &self.target;
         if answer.code != 0 {
-            let words = told(&answer.stderr);
+            let words = quote(&answer.stderr);
             let code = answer.code;
             return Err(Failure::failed(if words.is_empty() {
                 format!("{target}: the satellite's program ended with exit code {code}")
@@ -287,12 +259,12 @@ impl Provider for Ssh {
             .map_err(|_| Failure::failed(format!("{target}: the satellite's program said no text")))
     }
 
-    fn destroy(&mut self, _found: &Found, talk: &mut dyn Talk) -> Result<(), Failure> {
-        talk.begin("end the satellite");
-        let text = self.connection()?.ask(&Script::new(script::DESTROY), b"")?;
-        let left: Vec<String> = values(&text, "left").map(told).collect();
+    fn remove(&mut self, _found: &Found, console: &mut dyn Console) -> Result<(), Failure> {
+        console.begin("remove the satellite");
+        let text = self.connection()?.ask(&Script::new(script::REMOVE), b"")?;
+        let left: Vec<String> = values(&text, "left").map(quote).collect();
         for note in values(&text, "note") {
-            talk.say(&told(note));
+            console.say(&quote(note));
         }
         if !left.is_empty() {
             let left = left.join("; ");
@@ -301,16 +273,9 @@ impl Provider for Ssh {
                 self.target
             )));
         }
-        talk.done("");
+        console.done("");
         Ok(())
     }
-}
-
-/// The program on the host, if it can stay: the plan names none, and the version is the same. A
-/// program named once stays, and a restart need not send it again.
-fn kept(plan: &Plan, seen: &Seen) -> Option<String> {
-    let old = Settings::read(&seen.settings).filter(|_| seen.is_ready())?;
-    (plan.binary.is_none() && old.version == plan.version).then_some(old.program)
 }
 
 /// Whether the endpoint accepts a connection from this machine.

@@ -22,15 +22,17 @@ pub fn ssh_program() -> Result<PathBuf, Failure> {
     if let Some(named) = env::var_os(VARIABLE).filter(|named| !named.is_empty()) {
         return Ok(named.into());
     }
-    on_path(&env::var_os("PATH").unwrap_or_default()).ok_or_else(|| {
+    on_path("ssh", &env::var_os("PATH").unwrap_or_default()).ok_or_else(|| {
         Failure::failed(format!(
             "there is no program 'ssh' here: install OpenSSH's client, or name it in {VARIABLE}"
         ))
     })
 }
 
-fn on_path(path: &OsStr) -> Option<PathBuf> {
-    let programs = env::split_paths(path).map(|directory| directory.join("ssh"));
+/// The program of this name in the first directory of `path` that has it.
+#[must_use]
+pub fn on_path(name: &str, path: &OsStr) -> Option<PathBuf> {
+    let programs = env::split_paths(path).map(|directory| directory.join(name));
     programs.into_iter().find(|program| program.is_file())
 }
 
@@ -46,7 +48,7 @@ mod tests {
         std::fs::create_dir(&full).expect("there is room");
         std::fs::write(full.join("ssh"), "").expect("there is room");
         let path = env::join_paths([&empty, &full]).expect("there is no colon in them");
-        assert_eq!(on_path(&path), Some(full.join("ssh")));
-        assert_eq!(on_path(empty.as_os_str()), None);
+        assert_eq!(on_path("ssh", &path), Some(full.join("ssh")));
+        assert_eq!(on_path("ssh", empty.as_os_str()), None);
     }
 }

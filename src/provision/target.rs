@@ -9,7 +9,7 @@ use super::docker::Docker;
 use super::docker::target as docker;
 use super::fly::{self, Fly};
 use super::ssh::{self, Ssh};
-use super::{Choice, Provider, Talk};
+use super::{Choice, Console, Host};
 use crate::cli::Deploy;
 use crate::exit::Failure;
 
@@ -50,8 +50,8 @@ impl Target {
                 docker::Target::parse(text).map(Self::Docker)
             }
             _ => Err(format!(
-                "--setup {text} makes no sense: it takes fly, ssh://user@host, docker, docker+unix://PATH, \
-                 docker+ssh://user@host or docker+tcp://host:port"
+                "--setup {text} makes no sense: it takes fly, ssh://user@host, docker, docker+context://name, \
+                 docker+unix://PATH, docker+ssh://user@host or docker+tcp://host:port"
             )),
         }
     }
@@ -61,7 +61,7 @@ impl Target {
     /// # Errors
     ///
     /// When nobody can be asked, or no valid target is answered.
-    pub fn choose(talk: &mut dyn Talk) -> Result<Self, Failure> {
+    pub fn choose(console: &mut dyn Console) -> Result<Self, Failure> {
         let choice = |name: &str, about: &str| Choice {
             name: name.to_owned(),
             about: about.to_owned(),
@@ -81,11 +81,11 @@ impl Target {
             ),
         ];
         let question = "Where shall the satellite be?";
-        let chosen = talk.choose(question, &choices, "skypipe --setup TARGET")?;
+        let chosen = console.choose(question, &choices, "skypipe --setup TARGET")?;
         match chosen {
             0 => Ok(Self::Fly),
             1 => {
-                let host = talk.text("the host, as in user@host", "--setup ssh://user@host")?;
+                let host = console.text("the host, as in user@host", "--setup ssh://user@host")?;
                 let host = host.trim_start_matches("ssh://");
                 Self::parse(&format!("ssh://{host}")).map_err(Failure::usage)
             }
@@ -95,17 +95,13 @@ impl Target {
         }
     }
 
-    /// The provider for this target. `name` is the satellite's name on the platform, if it is
+    /// The platform of this target. `name` is the satellite's name on the platform, if it is
     /// known.
     ///
     /// # Errors
     ///
     /// When a flag does not apply to this target, or something required is missing.
-    pub fn provider(
-        &self,
-        deploy: &Deploy,
-        name: Option<&str>,
-    ) -> Result<Box<dyn Provider>, Failure> {
+    pub fn host(&self, deploy: &Deploy, name: Option<&str>) -> Result<Box<dyn Host>, Failure> {
         if !matches!(self, Self::Fly) {
             let flags = [
                 (deploy.org.is_some(), "--org"),
@@ -117,13 +113,19 @@ impl Target {
                 return Err(Failure::usage(format!("{flag} is for --setup fly alone")));
             }
         }
+        if matches!(self, Self::Ssh(_)) && deploy.image.is_some() {
+            return Err(Failure::usage(
+                "--image makes no sense for a host that is reached by ssh: its program is stored \
+                 there as it is",
+            ));
+        }
         Ok(match self {
             Self::Fly => Box::new(Fly::new(fly::Options {
                 org: deploy.org.clone(),
                 region: deploy.region.clone(),
                 ipv4: deploy.ipv4,
                 app: deploy.app.clone().or(name.map(str::to_owned)),
-                is_app_said: deploy.app.is_some(),
+                is_app_named: deploy.app.is_some(),
             })),
             Self::Ssh(target) => Box::new(Ssh::new(target.clone())),
             Self::Docker(target) => Box::new(Docker::new(target.clone())),
@@ -133,7 +135,11 @@ impl Target {
     /// Whether a program, such as ssh, asks something at the terminal, such as a password.
     #[must_use]
     pub fn asks_at_the_terminal(&self) -> bool {
-        matches!(self, Self::Ssh(_) | Self::Docker(docker::Target::Ssh(_)))
+        match self {
+            Self::Fly => false,
+            Self::Ssh(_) => true,
+            Self::Docker(target) => target.is_elsewhere(),
+        }
     }
 
     /// Whether the platform can report the satellite's address without asking a person anything,
@@ -143,7 +149,7 @@ impl Target {
         match self {
             Self::Fly => true,
             Self::Ssh(_) => false,
-            Self::Docker(target) => !matches!(target, docker::Target::Ssh(_)),
+            Self::Docker(target) => !target.is_elsewhere(),
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod chance;
 pub mod dealer;
 pub mod deployed;
 pub mod gathered;
+pub mod launch;
 pub mod listing;
 pub mod network;
 pub mod outcome;

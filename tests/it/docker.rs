@@ -1,4 +1,5 @@
-//! Tests of satellites on a real engine: Podman, over its Docker API, in the test's own network.
+//! Tests of satellites on a real engine: Podman, by its own command, in the test's own network.
+//! `SKYPIPE_TEST_DOCKER=/path/to/docker` runs them with Docker's command, over Podman's service.
 //!
 //! They need root, podman with runc, sshd, ssh and iproute2.
 
@@ -7,17 +8,17 @@ mod cut;
 mod engine;
 mod program;
 mod quiet;
-mod remote;
 mod sshd;
 mod story;
 
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
+use crate::common::launch::Launch as _;
 use skypipe::exit::Failure;
 use skypipe::provision::docker::Docker;
 use skypipe::provision::docker::target::Target;
-use skypipe::provision::{Found, Plan, Provider, State};
+use skypipe::provision::{Found, Host, Plan, State};
 
 use crate::common::{network, parts};
 use crate::docker::engine::Engine;
@@ -25,14 +26,14 @@ use crate::docker::program::Programs;
 use crate::docker::quiet::Quiet;
 
 /// Public keys that belong to nobody.
-fn founder(first: char) -> String {
+fn owner(first: char) -> String {
     format!("{first}{}", "A".repeat(85))
 }
 
 fn plan(binary: &Path, version: &str) -> Plan {
     Plan {
         version: version.to_owned(),
-        founder: founder('A'),
+        owner: owner('A'),
         port: None,
         public: None,
         binary: Some(binary.to_owned()),
@@ -40,10 +41,8 @@ fn plan(binary: &Path, version: &str) -> Plan {
     }
 }
 
-fn docker(socket: &Path) -> Docker {
-    Docker::new(Target::Unix(
-        socket.to_str().expect("the path is text").to_owned(),
-    ))
+fn docker(command: &Path) -> Docker {
+    Docker::with_command(Target::Default, command.to_owned())
 }
 
 fn find(docker: &mut Docker) -> Option<Found> {
@@ -66,7 +65,7 @@ fn a_satellite_from_its_launch_to_its_end() {
     }
     let engine = Engine::start();
     let programs = Programs::get();
-    let mut docker = docker(engine.socket());
+    let mut docker = docker(&engine.command());
     assert_eq!(find(&mut docker), None);
 
     let made = launch(&mut docker, &plan(&programs.first, "1.0.0")).expect("it can be launched");
@@ -77,30 +76,30 @@ fn a_satellite_from_its_launch_to_its_end() {
     assert!(listens(9000));
     assert_eq!(docker.endpoint(&made), Ok("127.0.0.1:9000".to_owned()));
 
-    let mut second = self::docker(engine.socket());
+    let mut second = self::docker(&engine.command());
     let found = find(&mut second).expect("another machine finds it");
     assert_eq!(found, made);
     assert_eq!(found.version.as_deref(), Some("1.0.0"));
-    assert_eq!(found.founder, Some(founder('A')));
+    assert_eq!(found.owner, Some(owner('A')));
 
-    let said = second.beside(&found, &["--check"]).expect("it works");
+    let said = second.exec(&found, &["--check"]).expect("it works");
     assert!(!said.contains("unexpected"), "{said}");
-    let token = ["--invite", "laptop", "--for", &founder('C')];
+    let token = ["--invite", "laptop", "--for", &owner('C')];
     second
-        .beside(&found, &token)
+        .exec(&found, &token)
         .expect("it can be told to let a key in");
     let failure = second
-        .beside(&found, &["--no-such-flag"])
+        .exec(&found, &["--no-such-flag"])
         .expect_err("there is no such flag");
     assert!(failure.sentence.contains("no-such-flag"), "{failure}");
     assert!(failure.sentence.contains("exit code 2"), "{failure}");
 
-    second.destroy(&found, &mut Quiet).expect("it can be ended");
+    second.remove(&found, &mut Quiet).expect("it can be ended");
     assert_eq!(engine.left(), "");
     assert!(!listens(9000));
     assert_eq!(find(&mut docker), None);
     docker
-        .destroy(&found, &mut Quiet)
+        .remove(&found, &mut Quiet)
         .expect("what is gone is no failure");
 }
 
@@ -111,22 +110,25 @@ fn the_container_is_locked_up() {
     }
     let engine = Engine::start();
     let programs = Programs::get();
-    let mut docker = docker(engine.socket());
+    let mut docker = docker(&engine.command());
     launch(&mut docker, &plan(&programs.first, "1.0.0")).expect("it can be launched");
     let format = "{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.SecurityOpt}} {{.EffectiveCaps}} \
-        {{.HostConfig.LogConfig.Size}} {{.HostConfig.RestartPolicy.Name}}";
+        {{.HostConfig.LogConfig.Size}} {{.HostConfig.RestartPolicy.Name}} {{.Config.Healthcheck.Test}}";
     let shown = engine.podman(&["inspect", "skypipe-satellite", "--format", format]);
-    assert_eq!(shown.trim(), "true [no-new-privileges] [] 10MB always");
+    assert_eq!(
+        shown.trim(),
+        "true [no-new-privileges] [] 10MB always [CMD /skypipe --check --data /data]"
+    );
 }
 
 #[test]
-fn an_upgrade_keeps_data_founder_and_address() {
+fn an_upgrade_keeps_data_owner_and_address() {
     if !parts::are_there() {
         return;
     }
     let engine = Engine::start();
     let programs = Programs::get();
-    let mut docker = docker(engine.socket());
+    let mut docker = docker(&engine.command());
     let first = Plan {
         port: Some(9100),
         public: Some("sky.example".to_owned()),
@@ -148,16 +150,16 @@ fn an_upgrade_keeps_data_founder_and_address() {
     assert_eq!(engine.container(), container, "nothing was replaced");
 
     let upgrade = Plan {
-        founder: founder('B'),
+        owner: owner('B'),
         ..plan(&programs.second, "1.1.0")
     };
     let found = launch(&mut docker, &upgrade).expect("it can be upgraded");
     assert_eq!(find(&mut docker), Some(found.clone()));
     assert_eq!(found.version.as_deref(), Some("1.1.0"));
     assert_eq!(
-        found.founder,
-        Some(founder('A')),
-        "whoever founded it stays its founder"
+        found.owner,
+        Some(owner('A')),
+        "whoever founded it stays its owner"
     );
     assert!(engine.is_marked());
     assert_eq!(engine.count(), 1);
@@ -167,7 +169,7 @@ fn an_upgrade_keeps_data_founder_and_address() {
     assert!(listens(9100));
     let command = engine.podman(&["inspect", "skypipe-satellite", "--format", "{{.Args}}"]);
     assert!(command.contains("--public sky.example:9100"), "{command}");
-    assert!(command.contains(&founder('A')), "{command}");
+    assert!(command.contains(&owner('A')), "{command}");
 
     let moved = Plan {
         port: Some(9200),
@@ -185,14 +187,14 @@ fn one_that_was_stopped_is_started_again() {
     }
     let engine = Engine::start();
     let programs = Programs::get();
-    let mut docker = docker(engine.socket());
+    let mut docker = docker(&engine.command());
     let plan = plan(&programs.first, "1.0.0");
     launch(&mut docker, &plan).expect("it can be launched");
     let container = engine.container();
     engine.podman(&["stop", "skypipe-satellite"]);
     let found = find(&mut docker).expect("it is there");
     assert_eq!(found.state, State::Stopped);
-    assert!(docker.beside(&found, &["--check"]).is_err());
+    assert!(docker.exec(&found, &["--check"]).is_err());
     launch(&mut docker, &plan).expect("it can be started");
     assert!(listens(9000));
     assert_eq!(engine.container(), container);
@@ -205,7 +207,7 @@ fn a_program_that_fails_leaves_no_container() {
     }
     let engine = Engine::start();
     let programs = Programs::get();
-    let mut docker = docker(engine.socket());
+    let mut docker = docker(&engine.command());
     let failure = launch(&mut docker, &plan(&programs.failing, "1.0.0"));
     let failure = failure.expect_err("it ends at once");
     assert!(failure.sentence.contains("this program fails"), "{failure}");
@@ -213,12 +215,12 @@ fn a_program_that_fails_leaves_no_container() {
     assert_eq!(engine.count(), 0);
     let found = find(&mut docker).expect("the volume is left");
     assert_eq!(
-        (found.state, found.founder.clone()),
-        (State::Unfinished, Some(founder('A')))
+        (found.state, found.owner.clone()),
+        (State::Unfinished, Some(owner('A')))
     );
     launch(&mut docker, &plan(&programs.first, "1.0.0")).expect("it is gone on with");
     assert!(listens(9000));
-    docker.destroy(&found, &mut Quiet).expect("it can be ended");
+    docker.remove(&found, &mut Quiet).expect("it can be ended");
     assert_eq!(engine.left(), "");
 }
 
@@ -229,14 +231,14 @@ fn an_upgrade_that_fails_is_rolled_back() {
     }
     let engine = Engine::start();
     let programs = Programs::get();
-    let mut docker = docker(engine.socket());
+    let mut docker = docker(&engine.command());
     launch(&mut docker, &plan(&programs.first, "1.0.0")).expect("it can be launched");
     engine.mark();
     let container = engine.container();
     let failure = launch(&mut docker, &plan(&programs.failing, "2.0.0"));
     let failure = failure.expect_err("it ends at once");
     assert!(failure.sentence.contains("this program fails"), "{failure}");
-    assert!(failure.sentence.contains("is back"), "{failure}");
+    assert!(failure.sentence.contains("was put back"), "{failure}");
     assert_eq!(engine.container(), container);
     assert_eq!(engine.count(), 1);
     let found = find(&mut docker).expect("it is there");
@@ -244,7 +246,7 @@ fn an_upgrade_that_fails_is_rolled_back() {
         (found.version.as_deref(), found.state),
         (Some("1.0.0"), State::Running)
     );
-    docker.beside(&found, &["--check"]).expect("it works again");
+    docker.exec(&found, &["--check"]).expect("it works again");
     assert!(engine.is_marked());
     launch(&mut docker, &plan(&programs.second, "2.0.1")).expect("a better one can follow");
     assert_eq!(
@@ -261,7 +263,7 @@ fn a_port_that_is_taken_is_told() {
     }
     let engine = Engine::start();
     let programs = Programs::get();
-    let mut docker = docker(engine.socket());
+    let mut docker = docker(&engine.command());
     let taken = TcpListener::bind("0.0.0.0:9000").expect("it is free here");
     let failure = launch(&mut docker, &plan(&programs.first, "1.0.0")).expect_err("it is taken");
     assert!(
@@ -280,7 +282,7 @@ fn what_is_somebody_elses_is_left_alone() {
     }
     let engine = Engine::start();
     let programs = Programs::get();
-    let mut docker = docker(engine.socket());
+    let mut docker = docker(&engine.command());
     let wanted = plan(&programs.first, "1.0.0");
     launch(&mut docker, &wanted).expect("it can be launched");
     let image = engine.images();
@@ -302,7 +304,7 @@ fn what_is_somebody_elses_is_left_alone() {
     engine.podman(&["rm", "skypipe-satellite-old"]);
     engine.podman(&["tag", image, "localhost/elsewhere:1"]);
     let found = find(&mut docker).expect("it is there");
-    docker.destroy(&found, &mut Quiet).expect("it can be ended");
+    docker.remove(&found, &mut Quiet).expect("it can be ended");
 
     engine.podman(&[
         "create",
@@ -316,30 +318,30 @@ fn what_is_somebody_elses_is_left_alone() {
     let failure = launch(&mut docker, &wanted).expect_err("the name is taken");
     assert!(failure.sentence.contains("not skypipe's"), "{failure}");
     docker
-        .destroy(&found, &mut Quiet)
+        .remove(&found, &mut Quiet)
         .expect("there is nothing to be done");
     assert_eq!(engine.count(), 1);
     engine.podman(&["rm", "skypipe-satellite"]);
     let failure = launch(&mut docker, &wanted).expect_err("the volume is taken");
     assert!(failure.sentence.contains("volume"), "{failure}");
     docker
-        .destroy(&found, &mut Quiet)
+        .remove(&found, &mut Quiet)
         .expect("there is nothing to be done");
     assert_eq!(engine.volumes().trim(), "skypipe-satellite-data");
 }
 
 #[test]
-fn another_founder_is_not_overtaken() {
+fn another_owner_is_not_overtaken() {
     if !parts::are_there() {
         return;
     }
     let engine = Engine::start();
     let programs = Programs::get();
-    let mut docker = docker(engine.socket());
+    let mut docker = docker(&engine.command());
     launch(&mut docker, &plan(&programs.first, "1.0.0")).expect("it can be launched");
     let container = engine.container();
     let late = Plan {
-        founder: founder('B'),
+        owner: owner('B'),
         ..plan(&programs.second, "1.1.0")
     };
     let failure = docker
@@ -356,7 +358,7 @@ fn an_image_from_a_registry_is_deployed() {
     }
     let engine = Engine::start();
     let programs = Programs::get();
-    let mut docker = docker(engine.socket());
+    let mut docker = docker(&engine.command());
     let _registry = engine.registry();
     launch(&mut docker, &plan(&programs.first, "1.0.0")).expect("it can be launched");
     let image = engine.images();
@@ -370,44 +372,66 @@ fn an_image_from_a_registry_is_deployed() {
     assert!(
         failure
             .sentence
-            .contains("cannot pull 127.0.0.1:5000/sky/none:7"),
+            .contains("cannot pull 127.0.0.1:5000/sky/none:7: docker image pull: "),
         "{failure}"
     );
     let found = launch(&mut docker, &from("127.0.0.1:5000/sky/satellite:7"));
     let found = found.expect("it can be deployed");
-    docker.beside(&found, &["--check"]).expect("it works");
-    docker.destroy(&found, &mut Quiet).expect("it can be ended");
+    docker.exec(&found, &["--check"]).expect("it works");
+    docker.remove(&found, &mut Quiet).expect("it can be ended");
     assert_eq!(engine.left(), "");
 }
 
+/// The command's own words reach the user, with advice where there is some.
 #[test]
-fn an_engine_that_is_none_is_told() {
+fn a_command_that_fails_is_told() {
     if !parts::are_there() {
         return;
     }
-    let directory = tempfile::tempdir().expect("there is room");
-    let path = directory.path().join("s");
-    let told = |docker: &mut Docker| docker.find(&mut Quiet).expect_err("there is none").sentence;
-    let words = told(&mut docker(&path));
+    let engine = Engine::start();
+    let programs = Programs::get();
+    let wanted = plan(&programs.first, "1.0.0");
+    let at = |step: &str, says: &str| {
+        let real = engine.command();
+        let real = real.display();
+        let script = format!(
+            "case \"$1 $2\" in '{step}'*) echo '{says}' >&2; exit 1;; esac; exec {real} \"$@\""
+        );
+        let mut docker = docker(&engine.script("failing", &script));
+        let failure = docker.launch(&wanted, None, &mut Quiet);
+        failure.expect_err("the step fails").sentence
+    };
+    let daemon = "Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?";
+    let words = at("version", daemon);
     assert!(
-        words.contains("there is no container engine at it"),
+        words.contains(daemon) && words.contains("start Docker"),
         "{words}"
     );
-    let listener = std::os::unix::net::UnixListener::bind(&path).expect("the path is short");
-    drop(listener);
-    let words = told(&mut docker(&path));
-    assert!(words.contains("start Docker or Podman"), "{words}");
+    let denied = "permission denied while trying to connect to the Docker daemon socket";
+    let words = at("version", denied);
+    assert!(
+        words.contains(denied) && words.contains("usermod"),
+        "{words}"
+    );
+    let full = "Error response from daemon: write /layer.tar: no space left on device";
+    let words = at("image load", full);
+    assert!(words.contains("image load: write /layer.tar"), "{words}");
+    assert!(words.contains("the disk is full"), "{words}");
 
-    let server = tiny_http::Server::http("127.0.0.1:0").expect("there is a port");
-    let address = server.server_addr().to_ip().expect("it is one of IP");
-    let target = Target::parse(&format!("docker+tcp://{address}")).expect("it is one");
-    let answers = std::thread::spawn(move || {
-        let request = server.recv().expect("somebody asks");
-        request
-            .respond(tiny_http::Response::from_string("hello"))
-            .expect("it can be answered");
-    });
-    let words = told(&mut Docker::new(target));
-    assert!(words.contains("is no container engine"), "{words}");
-    answers.join().expect("it was asked");
+    let words = docker(Path::new("/nowhere/docker")).find(&mut Quiet);
+    let words = words.expect_err("there is none").sentence;
+    assert!(words.contains("/nowhere/docker cannot be run"), "{words}");
+    let silent = engine.script("silent", "exit 3");
+    let words = docker(&silent)
+        .find(&mut Quiet)
+        .expect_err("it fails")
+        .sentence;
+    assert!(words.contains("exit status: 3"), "{words}");
+    let odd = engine.script("odd", "echo hello");
+    let words = docker(&odd)
+        .find(&mut Quiet)
+        .expect_err("it is odd")
+        .sentence;
+    assert!(words.contains("not understood: \"hello\""), "{words}");
+    assert_eq!(engine.count(), 0);
 }

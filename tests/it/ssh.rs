@@ -4,13 +4,13 @@
 //! Each test has its own host and network, which only root can make.
 
 mod booted;
+mod console;
 mod host;
 mod machine;
 mod network;
 mod programs;
 mod story;
 mod systemd;
-mod talk;
 mod troubles;
 
 use std::fs;
@@ -18,13 +18,16 @@ use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use crate::common::launch::Launch as _;
+use skypipe::cli::Deploy;
 use skypipe::exit::{Failure, USAGE};
-use skypipe::provision::{Found, Plan, Provider as _, State};
+use skypipe::provision::target::Target;
+use skypipe::provision::{Found, Host as _, Plan, State};
 
 use crate::common::parts;
+use console::Notes;
 use host::{Host, Manner, eventually, kill};
-use programs::{FOUNDER, plan};
-use talk::Notes;
+use programs::{OWNER, plan};
 
 /// Launches the plan with a new provider, as another run of the program would.
 fn launch(host: &Host, plan: &Plan) -> Result<(Found, Notes), Failure> {
@@ -78,7 +81,7 @@ fn a_satellite_is_launched_found_and_ended() {
     }
     let found = find(&host).expect("it is there");
     assert_eq!(found, launched);
-    assert_eq!(found.founder.as_deref(), Some(FOUNDER));
+    assert_eq!(found.owner.as_deref(), Some(OWNER));
     assert_eq!(found.name, host.root().to_str().expect("it is text"));
     let mut provider = host.provider();
     assert_eq!(provider.endpoint(&found), Ok("127.0.0.1:9000".to_owned()));
@@ -93,14 +96,14 @@ fn a_satellite_is_launched_found_and_ended() {
         "#!/bin/sh\nprintf '@reboot %s\\n' \"$HOME/.local/share/skypipe-satellite/run\"\n",
     );
     provider
-        .destroy(&found, &mut notes)
+        .remove(&found, &mut notes)
         .expect("it can be ended");
     assert!(notes.mention("crontab"), "{:?}", notes.said);
     assert!(!host.root().exists());
     assert_eq!(host.processes(), []);
     assert_eq!(find(&host), None);
     provider
-        .destroy(&found, &mut notes)
+        .remove(&found, &mut notes)
         .expect("what is gone is no failure");
 }
 
@@ -125,13 +128,13 @@ fn something_is_run_beside_it() {
     let host = Host::up();
     let (found, _) = launch(&host, &plan("1.0.0")).expect("it can be launched");
     let mut provider = host.provider();
-    let text = provider.beside(&found, &["--check"]).expect("it is up");
+    let text = provider.exec(&found, &["--check"]).expect("it is up");
     assert!(
         text.starts_with("satellite  tcp://") && text.ends_with('\n'),
         "{text:?}"
     );
     let failure = provider
-        .beside(&found, &["--it's", "$HOME"])
+        .exec(&found, &["--it's", "$HOME"])
         .expect_err("no such flag");
     assert!(failure.sentence.contains("--it's"), "{failure}");
 }
@@ -181,7 +184,7 @@ fn a_launch_puts_right_what_was_killed() {
 }
 
 #[test]
-fn an_upgrade_keeps_data_founder_and_address() {
+fn an_upgrade_keeps_data_owner_and_address() {
     if !parts::are_there() {
         return;
     }
@@ -195,11 +198,11 @@ fn an_upgrade_keeps_data_founder_and_address() {
     let keys = host.root().join("data/keys/satellite");
     let before = fs::read(&keys).expect("it has keys");
     let another = Plan {
-        founder: FOUNDER.replace('A', "B"),
+        owner: OWNER.replace('A', "B"),
         ..plan("1.1.0")
     };
     let (found, _) = launch(&host, &another).expect("it can be upgraded");
-    assert_eq!(found.founder.as_deref(), Some(FOUNDER));
+    assert_eq!(found.owner.as_deref(), Some(OWNER));
     assert_one(&host, "1.1.0", 9100);
     assert_eq!(fs::read(&keys).expect("they are kept"), before);
     let words = &host
@@ -245,15 +248,13 @@ fn any_login_shell_and_its_noise_will_do() {
         let (found, _) = launch(&host, &plan("1.0.0")).expect(shell);
         assert_one(&host, "1.0.0", 9000);
         let mut provider = host.provider();
-        let version = provider.beside(&found, &["--version"]).expect(shell);
+        let version = provider.exec(&found, &["--version"]).expect(shell);
         assert_eq!(version, "skypipe 1.0.0\n");
         let failure = provider
-            .beside(&found, &["--bogus"])
+            .exec(&found, &["--bogus"])
             .expect_err("no such flag");
         assert!(!failure.sentence.contains("tricks; error"), "{failure}");
-        provider
-            .destroy(&found, &mut Notes::default())
-            .expect(shell);
+        provider.remove(&found, &mut Notes::default()).expect(shell);
         assert_eq!(host.processes(), []);
     }
 }
@@ -308,7 +309,7 @@ fn assert_lives(host: &Host) {
     );
     let found = find(host).expect("it is there");
     host.provider()
-        .destroy(&found, &mut Notes::default())
+        .remove(&found, &mut Notes::default())
         .expect("it can be ended");
     assert!(!host.root().exists());
     assert_eq!(host.processes(), []);
@@ -316,15 +317,11 @@ fn assert_lives(host: &Host) {
 
 #[test]
 fn an_image_makes_no_sense() {
-    if !parts::are_there() {
-        return;
-    }
-    let target = skypipe::provision::ssh::Target::parse("ssh://nobody.invalid").expect("it is one");
-    let plan = Plan {
+    let target = Target::parse("ssh://nobody.invalid").expect("it is one");
+    let deploy = Deploy {
         image: Some("skypipe".to_owned()),
-        ..plan("1.0.0")
+        ..Deploy::default()
     };
-    let failure =
-        skypipe::provision::ssh::Ssh::new(target).launch(&plan, None, &mut Notes::default());
-    assert_eq!(failure.expect_err("it is refused").code, USAGE);
+    let refused = target.host(&deploy, None).err().expect("it is refused");
+    assert_eq!(refused.code, USAGE);
 }

@@ -4,20 +4,11 @@
 //! contains the beginning of its digest. A name therefore never moves to another image, and
 //! leftover images are recognised by their names.
 
-use std::time::Duration;
-
-use serde::Deserialize;
-
-use super::engine::{Engine, Fault};
+use super::engine::{Engine, Kind};
 use super::names::IMAGE;
-use super::stream::loaded;
 use crate::exit::Failure;
-use crate::provision::http::Body;
-use crate::provision::image::{Architecture, Image, satellite};
-use crate::provision::{Plan, Talk, megabytes};
-
-/// How long sending an image to an engine, or pulling one, may take.
-const TRANSFER: Duration = Duration::from_secs(1800);
+use crate::provision::image::Image;
+use crate::provision::{Console, Program, megabytes};
 
 /// How many digits of the digest an image's name has.
 const DIGITS: usize = 12;
@@ -31,110 +22,78 @@ pub struct Present {
     pub id: String,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Inspected {
-    id: String,
-    #[serde(default)]
-    repo_tags: Option<Vec<String>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Listed {
-    #[serde(default)]
-    repo_tags: Option<Vec<String>>,
-}
-
 /// Makes sure that the engine has the image to deploy.
-///
-/// # Errors
-///
-/// When there is no program for the engine's processor, or the engine does not accept or get the
-/// image.
-pub fn provide(engine: &Engine, plan: &Plan, talk: &mut dyn Talk) -> Result<Present, Failure> {
-    match &plan.image {
-        Some(reference) => pull(engine, reference, talk),
-        None => send(engine, plan, talk),
+pub fn provide(
+    engine: &Engine,
+    program: &Program,
+    version: &str,
+    console: &mut dyn Console,
+) -> Result<Present, Failure> {
+    match program {
+        Program::Image(reference) => pull(engine, reference, console),
+        Program::Executable(bytes, architecture) => {
+            console.begin("pack the image");
+            let image = Image::pack(bytes, *architecture);
+            console.done("");
+            send(engine, &image, version, console)
+        }
     }
 }
 
-/// Packs the program and sends the image, unless the engine has it already.
-fn send(engine: &Engine, plan: &Plan, talk: &mut dyn Talk) -> Result<Present, Failure> {
-    let architecture = Architecture::read(&engine.architecture).ok_or_else(|| {
-        Failure::failed(format!(
-            "{} runs on {}, for which there is no satellite: name an image with --image",
-            engine.place(),
-            engine.architecture
-        ))
-    })?;
-    talk.begin("pack the image");
-    let image = Image::pack(
-        &satellite(plan.binary.as_deref(), architecture)?,
-        architecture,
-    );
-    let name = format!("{IMAGE}:{}", tag(&plan.version, &image.digest()));
-    talk.done("");
-    talk.begin("load the image");
-    if let Some(Inspected { id, repo_tags }) = inspect(engine, &name)? {
-        talk.done("it is there already");
-        // Podman puts `localhost/` in front of the name. The name that a load would report is the
-        // one that counts.
-        let is_it = |whole: &String| is_ours(whole) && whole.ends_with(&name);
-        let whole = repo_tags.unwrap_or_default().into_iter().find(is_it);
-        let name = whole.unwrap_or(name);
-        return Ok(Present { name, id });
+/// Sends the image, unless the engine has it already.
+fn send(
+    engine: &Engine,
+    image: &Image,
+    version: &str,
+    console: &mut dyn Console,
+) -> Result<Present, Failure> {
+    let name = format!("{IMAGE}:{}", tag(version, &image.digest()));
+    console.begin("load the image");
+    if let Some(present) = present(engine, &name)? {
+        console.done("it is there already");
+        return Ok(present);
     }
     let archive = image.docker_archive(&name);
-    let body = Body::Bytes("application/x-tar", &archive);
-    let answer = engine.ask(TRANSFER, "POST", "/images/load?quiet=1", body, &[200])?;
-    let told = loaded(&answer.body)
-        .map_err(|why| Failure::failed(format!("the engine does not take the image: {why}")))?;
-    let name = told.unwrap_or(name);
-    talk.done(&megabytes(archive.len()));
-    named(engine, name)
+    let size = megabytes(archive.len());
+    engine.load(archive)?;
+    console.done(&size);
+    present(engine, &name)?.ok_or_else(|| is_missing(&name))
 }
 
 /// Makes the engine pull an image from a registry.
-fn pull(engine: &Engine, reference: &str, talk: &mut dyn Talk) -> Result<Present, Failure> {
-    let reference = whole(reference)?;
-    talk.begin("pull the image");
-    let path = format!("/images/create?fromImage={reference}");
-    let answer = engine.ask(TRANSFER, "POST", &path, Body::Empty, &[200]);
-    let pulled = answer
-        .map_err(|fault| fault.to_string())
-        .and_then(|answer| loaded(&answer.body));
-    pulled.map_err(|why| Failure::failed(format!("the engine cannot pull {reference}: {why}")))?;
-    talk.done("");
-    named(engine, reference)
-}
-
-fn named(engine: &Engine, name: String) -> Result<Present, Failure> {
-    match inspect(engine, &name)? {
-        Some(Inspected { id, .. }) => Ok(Present { name, id }),
-        None => Err(Failure::failed(format!(
-            "the engine took the image, and has no {name} now"
-        ))),
-    }
-}
-
-fn inspect(engine: &Engine, name: &str) -> Result<Option<Inspected>, Fault> {
-    engine.get(&format!("/images/{name}/json"))
-}
-
-/// The reference with a tag or a digest. Without one, Docker would pull all tags.
-fn whole(reference: &str) -> Result<String, Failure> {
-    let fits = |letter: char| letter.is_ascii_alphanumeric() || "./:@_-".contains(letter);
-    let begins = reference.starts_with(|letter: char| letter.is_ascii_alphanumeric());
-    if !begins || !reference.chars().all(fits) {
+fn pull(engine: &Engine, reference: &str, console: &mut dyn Console) -> Result<Present, Failure> {
+    if !is_reference(reference) {
         return Err(Failure::usage(format!("{reference:?} names no image")));
     }
-    let last = reference.rsplit('/').next().unwrap_or(reference);
-    if last.contains([':', '@']) {
-        Ok(reference.to_owned())
-    } else {
-        Ok(format!("{reference}:latest"))
-    }
+    console.begin("pull the image");
+    engine
+        .pull(reference)
+        .map_err(|why| Failure::failed(format!("cannot pull {reference}: {why}")))?;
+    console.done("");
+    let id = engine.image(reference)?;
+    let id = id.ok_or_else(|| is_missing(reference))?;
+    let name = reference.to_owned();
+    Ok(Present { name, id })
+}
+
+fn is_missing(name: &str) -> Failure {
+    Failure::failed(format!("the engine took the image, and has no {name} now"))
+}
+
+/// The image of ours that has this name, and possibly something in front: Podman puts `localhost/`
+/// there.
+fn present(engine: &Engine, name: &str) -> Result<Option<Present>, Failure> {
+    let Some(name) = ours(engine)?.into_iter().find(|whole| bare(whole) == name) else {
+        return Ok(None);
+    };
+    let id = engine.image(&name)?;
+    Ok(id.map(|id| Present { name, id }))
+}
+
+/// Whether the text can name an image in a registry. It can be no option of a command then.
+fn is_reference(text: &str) -> bool {
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || "./:@_-".contains(letter);
+    text.starts_with(|letter: char| letter.is_ascii_alphanumeric()) && text.chars().all(fits)
 }
 
 /// The tag of an image: the version, with each character that a tag may not have replaced, and the
@@ -149,10 +108,7 @@ fn tag(version: &str, digest: &str) -> String {
 /// Whether `send` gives names of this form. An image that somebody built under our name has another
 /// form of tag.
 fn is_ours(name: &str) -> bool {
-    let name = ["localhost/", "docker.io/library/"]
-        .iter()
-        .find_map(|front| name.strip_prefix(front))
-        .unwrap_or(name);
+    let name = bare(name);
     let tag = name
         .strip_prefix(IMAGE)
         .and_then(|rest| rest.strip_prefix(':'));
@@ -163,32 +119,18 @@ fn is_ours(name: &str) -> bool {
     })
 }
 
-/// The names of all images of ours on the engine.
-///
-/// # Errors
-///
-/// When the engine cannot be queried.
-pub fn ours(engine: &Engine) -> Result<Vec<String>, Fault> {
-    let images = engine
-        .get::<Vec<Listed>>("/images/json")?
-        .unwrap_or_default();
-    let names = images
-        .into_iter()
-        .filter_map(|image| image.repo_tags)
-        .flatten();
-    Ok(names.filter(|name| is_ours(name)).collect())
+/// The name without what engines put in front of one that names no registry.
+fn bare(name: &str) -> &str {
+    let fronts = ["localhost/", "docker.io/library/"];
+    let rest = fronts.iter().find_map(|front| name.strip_prefix(front));
+    rest.unwrap_or(name)
 }
 
-/// Removes an image by its name, unless a container uses it.
-///
-/// # Errors
-///
-/// When the engine refuses for another reason.
-pub fn remove(engine: &Engine, name: &str) -> Result<(), Fault> {
-    match engine.delete(&format!("/images/{name}")) {
-        Err(Fault::Refused(409, _)) => Ok(()),
-        result => result,
-    }
+/// The names of all images of ours on the engine.
+pub fn ours(engine: &Engine) -> Result<Vec<String>, Failure> {
+    let mut names = engine.names(Kind::Image)?;
+    names.retain(|name| is_ours(name));
+    Ok(names)
 }
 
 #[cfg(test)]
@@ -227,15 +169,12 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_always_has_a_tag_or_a_digest() {
-        let whole = |text| whole(text).ok();
-        assert_eq!(whole("a/b"), Some("a/b:latest".to_owned()));
-        assert_eq!(whole("host:5000/b"), Some("host:5000/b:latest".to_owned()));
-        assert_eq!(whole("a/b:1"), Some("a/b:1".to_owned()));
-        assert_eq!(whole("a@sha256:00"), Some("a@sha256:00".to_owned()));
-        assert_eq!(whole("a b"), None);
-        assert_eq!(whole("a?x=1"), None);
-        assert_eq!(whole("-a"), None);
-        assert_eq!(whole(""), None);
+    fn what_could_be_an_option_names_no_image() {
+        for reference in ["a/b", "host:5000/b", "a/b:1", "a@sha256:00"] {
+            assert!(is_reference(reference), "{reference}");
+        }
+        for other in ["a b", "a?x=1", "-a", ""] {
+            assert!(!is_reference(other), "{other}");
+        }
     }
 }

@@ -7,8 +7,8 @@
 pub const LABEL: &str = "org.skypipe.satellite";
 /// The label with the version of the program.
 pub const VERSION: &str = "org.skypipe.version";
-/// The label with the public keys of the founder.
-pub const FOUNDER: &str = "org.skypipe.founder";
+/// The label with the public keys of the owner.
+pub const OWNER: &str = "org.skypipe.owner";
 /// The label with the port at which others reach the satellite.
 pub const OUTSIDE: &str = "org.skypipe.port";
 /// The label with the host at which others reach the satellite.
@@ -31,5 +31,5 @@ pub const PROGRAM: &str = "/skypipe";
 pub const DATA: &str = "/data";
 /// The address at which the satellite listens in the container.
 pub const LISTEN: &str = "0.0.0.0:9000";
-/// The port of that address, as the Engine API writes it.
+/// The port of that address, as engines write it.
 pub const INSIDE: &str = "9000/tcp";

@@ -1,16 +1,14 @@
 //! The text that names an engine.
 //!
-//! Owns the forms of that text, and the characters that it may contain: parts of it become
-//! arguments of ssh. Never connects to anything.
+//! Owns the forms of that text, and the flags of `docker` and `podman` that say the same. Never
+//! connects to anything.
 
-use std::net::Ipv6Addr;
-use std::path::Path;
 use std::{env, fmt};
 
-use crate::provision::bracketed;
+use ureq::http::uri::Authority;
 
-/// Where engines listen on their own machine: first Docker's socket, then Podman's.
-pub const SOCKETS: [&str; 2] = ["/var/run/docker.sock", "/run/podman/podman.sock"];
+use crate::exit::Failure;
+use crate::provision::{bracketed, ssh};
 
 /// The port of an engine that listens without TLS.
 const TCP_PORT: u16 = 2375;
@@ -18,207 +16,150 @@ const TCP_PORT: u16 = 2375;
 /// An engine of Docker or Podman.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// An engine on this machine, at this path.
-    Unix(String),
-    /// An engine on another machine, through ssh.
-    Ssh(Login),
-    /// An engine at a host (an IPv6 address without brackets) and a port, without encryption or
-    /// authentication.
-    Tcp(String, u16),
-}
-
-/// Where ssh logs in, and the engine's socket there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Login {
-    /// The user; `None` leaves it to ssh's configuration.
-    pub user: Option<String>,
-    /// A name that ssh's configuration may know, or an address (IPv6 without brackets).
-    pub host: String,
-    /// The port; `None` leaves it to ssh's configuration.
-    pub port: Option<u16>,
-    /// The engine's socket on that machine; `None` means one of [`SOCKETS`].
-    pub socket: Option<String>,
-}
-
-/// Everything that decides which engine `docker` alone means.
-struct Surroundings<'a> {
-    variable: &'a dyn Fn(&str) -> Option<String>,
-    exists: &'a dyn Fn(&str) -> bool,
+    /// The engine that the command uses by itself.
+    Default,
+    /// The engine that is known to the command by this name: a context of `docker`, a connection of
+    /// `podman`.
+    Context(String),
+    /// The engine at this URL, as `DOCKER_HOST` has it.
+    At(String),
 }
 
 impl Target {
-    /// Parses `docker`, `docker+unix:///PATH`, `docker+ssh://[USER@]HOST[:PORT][/PATH]` or
-    /// `docker+tcp://HOST:PORT`. For `docker` alone, `DOCKER_HOST` decides, and without it the
-    /// first socket that exists on this machine.
+    /// Parses `docker`, `docker+context://NAME`, `docker+unix:///PATH`,
+    /// `docker+ssh://[USER@]HOST[:PORT][/PATH]` or `docker+tcp://HOST:PORT`. `docker` alone takes
+    /// `DOCKER_HOST` or `DOCKER_CONTEXT`, if one is set, so that it means the same engine later.
     ///
     /// # Errors
     ///
-    /// When the text is invalid, or there is no engine. The error is a sentence without its full
-    /// stop.
+    /// When the text is invalid. The error is a sentence without its full stop.
     pub fn parse(text: &str) -> Result<Self, String> {
-        Self::read(
-            text,
-            &Surroundings {
-                variable: &|name| env::var(name).ok().filter(|value| !value.is_empty()),
-                exists: &|path| Path::new(path).exists(),
-            },
-        )
+        Self::read(text, &|name| env::var(name).ok())
     }
 
-    fn read(text: &str, here: &Surroundings<'_>) -> Result<Self, String> {
+    fn read(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, String> {
         if text == "docker" {
-            return Self::of_this_machine(here);
+            return Ok(Self::of_variables(variable));
         }
-        let address = text.strip_prefix("docker+").and_then(Self::address);
-        address.unwrap_or_else(|| {
-            Err(
-                "an engine is named as docker, docker+unix:///PATH, docker+ssh://[USER@]HOST[:PORT][/PATH] \
-                 or docker+tcp://HOST:PORT"
-                    .to_owned(),
-            )
-        })
+        let named = text.strip_prefix("docker+").unwrap_or_default();
+        match named.strip_prefix("context://") {
+            Some(name) if is_name(name) => Ok(Self::Context(name.to_owned())),
+            Some(name) => Err(format!("{name:?} is no name of a context")),
+            None => address(named).map(Self::At),
+        }
     }
 
-    fn of_this_machine(here: &Surroundings<'_>) -> Result<Self, String> {
-        if let Some(host) = (here.variable)("DOCKER_HOST") {
-            let target = Self::address(&host).unwrap_or_else(|| {
-                Err("only unix://, ssh:// and tcp:// are known here".to_owned())
-            });
-            let target = target.map_err(|why| format!("DOCKER_HOST makes no sense: {why}"))?;
-            let tls = (here.variable)("DOCKER_TLS_VERIFY").is_some();
-            if tls && matches!(target, Self::Tcp(..)) {
-                return Err(
-                    "DOCKER_HOST names an engine behind TLS, which skypipe does not speak to: name \
-                     the machine as docker+ssh://HOST"
-                        .to_owned(),
-                );
+    fn of_variables(variable: &dyn Fn(&str) -> Option<String>) -> Self {
+        let value = |name| variable(name).filter(|value| !value.is_empty());
+        match (value("DOCKER_HOST"), value("DOCKER_CONTEXT")) {
+            // An address of a kind that is not known here is left to the command.
+            (Some(host), _) => address(&host).map_or(Self::Default, Self::At),
+            (None, Some(name)) if is_name(&name) => Self::Context(name),
+            _ => Self::Default,
+        }
+    }
+
+    /// Whether the way to this engine may need a person, as ssh does.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        match self {
+            Self::Default => false,
+            Self::Context(_) => true,
+            Self::At(url) => url.starts_with("ssh://"),
+        }
+    }
+
+    /// The flags that lead the command to this engine.
+    #[must_use]
+    pub fn flags(&self, is_podman: bool) -> Vec<String> {
+        match self {
+            Self::Default => Vec::new(),
+            Self::Context(name) if is_podman => vec![format!("--connection={name}")],
+            Self::Context(name) => vec![format!("--context={name}")],
+            Self::At(url) if is_podman => vec![format!("--url={url}")],
+            Self::At(url) => vec![format!("--host={url}")],
+        }
+    }
+}
+
+/// Checks a URL such as the value of `DOCKER_HOST`.
+fn address(text: &str) -> Result<String, String> {
+    let (scheme, rest) = text.split_once("://").unwrap_or_default();
+    match scheme {
+        "unix" if is_path(rest) => Ok(text.to_owned()),
+        "unix" => Err("a socket is named by its whole path, as unix:///run/docker.sock".to_owned()),
+        "ssh" => {
+            let (login, path) = divided(rest);
+            let login = ssh::Target::parse(&format!("ssh://{login}"));
+            let login = login.map_err(|why| why.sentence)?;
+            match path {
+                "" | "/" => Ok(login.to_string()),
+                path if is_path(path) => Ok(format!("{login}{path}")),
+                _ => Err(format!("{path:?} is no path of a socket")),
             }
-            return Ok(target);
         }
-        let own = [
-            ("XDG_RUNTIME_DIR", "podman/podman.sock"),
-            ("HOME", ".docker/run/docker.sock"),
-        ];
-        let own = own.iter().filter_map(|(directory, socket)| {
-            Some(format!("{}/{socket}", (here.variable)(directory)?))
-        });
-        let usual = SOCKETS.map(str::to_owned).into_iter();
-        let found = usual.chain(own).find(|path| (here.exists)(path));
-        found.map(Self::Unix).ok_or_else(|| {
-            "there is no container engine on this machine: install and start Docker or Podman, or name \
-             one elsewhere, as docker+ssh://HOST"
-                .to_owned()
-        })
-    }
-
-    /// Parses the value of `DOCKER_HOST`; `None` if its scheme is another one.
-    fn address(text: &str) -> Option<Result<Self, String>> {
-        let (scheme, rest) = text.split_once("://")?;
-        match scheme {
-            "unix" => Some(unix(rest)),
-            "ssh" => Some(ssh(rest)),
-            "tcp" => Some(tcp(rest)),
-            _ => None,
+        "tcp" => {
+            let (host, port) = host_and_port(rest)
+                .ok_or_else(|| format!("{rest:?} is no host, nor a host and a port"))?;
+            Ok(format!("tcp://{}:{port}", bracketed(&host)))
         }
-    }
-}
-
-fn unix(path: &str) -> Result<Target, String> {
-    if !path.starts_with('/') || path.ends_with('/') || path.contains(char::is_control) {
-        return Err(
-            "a socket is named by its whole path, as unix:///var/run/docker.sock".to_owned(),
-        );
-    }
-    Ok(Target::Unix(path.to_owned()))
-}
-
-fn tcp(rest: &str) -> Result<Target, String> {
-    let (host, port) = host_and_port(rest.trim_end_matches('/'))?;
-    Ok(Target::Tcp(host, port.unwrap_or(TCP_PORT)))
-}
-
-fn ssh(rest: &str) -> Result<Target, String> {
-    let (authority, socket) = match rest.find('/') {
-        Some(at) => (&rest[..at], &rest[at..]),
-        None => (rest, ""),
-    };
-    let (user, place) = match authority.rsplit_once('@') {
-        Some((user, place)) => (Some(user), place),
-        None => (None, authority),
-    };
-    let (host, port) = host_and_port(place)?;
-    let is_user = |user: &str| is_word(user, "._-+@\\") && !user.starts_with('-');
-    if user.is_some_and(|user| !is_user(user)) {
-        return Err(
-            "the user in front of @ makes no sense (a password has no place there)".to_owned(),
-        );
-    }
-    let socket = Some(socket).filter(|socket| !matches!(*socket, "" | "/"));
-    // The path becomes a word of a command on that machine, and part of a forwarding here, which
-    // colons would divide.
-    if socket.is_some_and(|socket| !is_word(socket, "/._-+@=") || socket.ends_with('/')) {
-        return Err("the socket's path may only have letters, digits and /._-+@= in it".to_owned());
-    }
-    Ok(Target::Ssh(Login {
-        user: user.map(str::to_owned),
-        host,
-        port,
-        socket: socket.map(str::to_owned),
-    }))
-}
-
-/// Parses `host`, `host:port`, `[v6]` or `[v6]:port`.
-fn host_and_port(text: &str) -> Result<(String, Option<u16>), String> {
-    let wrong = || format!("{text:?} is no host, nor a host and a port");
-    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
-        let (host, port) = rest.split_once(']').ok_or_else(wrong)?;
-        host.parse::<Ipv6Addr>().map_err(|_| wrong())?;
-        (host, port)
-    } else {
-        let (host, port) = text.split_at(text.find(':').unwrap_or(text.len()));
-        if !is_word(host, "._-") || host.starts_with('-') {
-            return Err(wrong());
-        }
-        (host, port)
-    };
-    let port = match port.strip_prefix(':') {
-        Some(port) => Some(
-            port.parse()
-                .ok()
-                .filter(|port| *port != 0)
-                .ok_or_else(wrong)?,
+        _ => Err(
+            "an engine is named as docker, docker+context://NAME, docker+unix:///PATH, \
+             docker+ssh://[USER@]HOST[:PORT][/PATH] or docker+tcp://HOST:PORT"
+                .to_owned(),
         ),
-        None if port.is_empty() => None,
-        None => return Err(wrong()),
-    };
-    Ok((host.to_owned(), port))
-}
-
-/// Whether the text is not empty, and consists of letters, digits and `others`.
-fn is_word(text: &str, others: &str) -> bool {
-    let fits = |letter: char| letter.is_ascii_alphanumeric() || others.contains(letter);
-    !text.is_empty() && text.chars().all(fits)
-}
-
-impl fmt::Display for Login {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(user) = &self.user {
-            write!(f, "{user}@")?;
-        }
-        f.write_str(&bracketed(&self.host))?;
-        if let Some(port) = self.port {
-            write!(f, ":{port}")?;
-        }
-        f.write_str(self.socket.as_deref().unwrap_or_default())
     }
+}
+
+/// The host of the machine where the engine at this URL is; `None` if it is this machine.
+///
+/// # Errors
+///
+/// When ssh does not say which machine it is.
+pub fn host(url: &str) -> Result<Option<String>, Failure> {
+    match url.split_once("://") {
+        Some(("ssh", rest)) => {
+            let login = ssh::Target::parse(&format!("ssh://{}", divided(rest).0))?;
+            ssh::hostname(&login).map(Some)
+        }
+        Some(("tcp", rest)) => Ok(host_and_port(rest).map(|(host, _)| host)),
+        _ => Ok(None),
+    }
+}
+
+/// What is in front of the first slash, and the rest.
+fn divided(text: &str) -> (&str, &str) {
+    text.split_at(text.find('/').unwrap_or(text.len()))
+}
+
+fn host_and_port(text: &str) -> Option<(String, u16)> {
+    let authority: Authority = text.trim_end_matches('/').parse().ok()?;
+    let host = authority.host();
+    // A user in front of the host leaves something that is no port.
+    let port = match authority.as_str().strip_prefix(host)? {
+        "" => TCP_PORT,
+        rest => rest.strip_prefix(':')?.parse().ok()?,
+    };
+    let host = host.trim_matches(['[', ']']);
+    (!host.is_empty() && port != 0).then(|| (host.to_owned(), port))
+}
+
+fn is_path(text: &str) -> bool {
+    text.starts_with('/') && !text.ends_with('/') && !text.contains(char::is_control)
+}
+
+/// Whether `docker context create` accepts this name.
+fn is_name(text: &str) -> bool {
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || "_.+-".contains(letter);
+    text.starts_with(|letter: char| letter.is_ascii_alphanumeric()) && text.chars().all(fits)
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unix(path) => write!(f, "docker+unix://{path}"),
-            Self::Ssh(login) => write!(f, "docker+ssh://{login}"),
-            Self::Tcp(host, port) => write!(f, "docker+tcp://{}:{port}", bracketed(host)),
+            Self::Default => f.write_str("docker"),
+            Self::Context(name) => write!(f, "docker+context://{name}"),
+            Self::At(url) => write!(f, "docker+{url}"),
         }
     }
 }
@@ -228,33 +169,26 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Target, String> {
-        let here = Surroundings {
-            variable: &|_| None,
-            exists: &|_| false,
-        };
-        Target::read(text, &here)
+        Target::read(text, &|_| None)
     }
 
-    fn alone(variables: &[(&str, &str)], existing: &[&str]) -> Result<Target, String> {
+    fn alone(variables: &[(&str, &str)]) -> String {
         let variable = |name: &str| {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())
         };
-        let here = Surroundings {
-            variable: &variable,
-            exists: &|path| existing.contains(&path),
-        };
-        Target::read("docker", &here)
+        Target::read("docker", &variable).map_or_else(|why| why, |target| target.to_string())
     }
 
     #[test]
     fn what_is_read_is_written_alike() {
         for text in [
+            "docker",
+            "docker+context://desktop-linux",
             "docker+unix:///var/run/docker.sock",
             "docker+unix:///a b/c",
             "docker+ssh://host",
             "docker+ssh://me@host.example:2222/run/user/1000/podman/podman.sock",
-            "docker+ssh://DOM\\me@10.0.0.1",
             "docker+ssh://me@[fe80::1]:22",
             "docker+tcp://host:2375",
             "docker+tcp://[::1]:4000",
@@ -262,102 +196,58 @@ mod tests {
             let target = parse(text).unwrap_or_else(|why| panic!("{text}: {why}"));
             assert_eq!(target.to_string(), text);
         }
-    }
-
-    #[test]
-    fn the_parts_are_where_they_belong() {
-        let login = Login {
-            user: Some("me".to_owned()),
-            host: "::1".to_owned(),
-            port: Some(2222),
-            socket: Some("/a/b.sock".to_owned()),
-        };
         assert_eq!(
-            parse("docker+ssh://me@[::1]:2222/a/b.sock"),
-            Ok(Target::Ssh(login))
-        );
-        let plain = parse("docker+ssh://host/");
-        assert_eq!(
-            plain.map(|plain| plain.to_string()),
-            Ok("docker+ssh://host".to_owned())
-        );
-        assert_eq!(
-            parse("docker+tcp://h"),
-            Ok(Target::Tcp("h".to_owned(), 2375))
+            parse("docker+tcp://h").map(|target| target.to_string()),
+            Ok("docker+tcp://h:2375".to_owned())
         );
     }
 
     #[test]
-    fn what_could_be_an_option_of_ssh_is_refused() {
-        for text in [
-            "docker+ssh://-oProxyCommand=x",
-            "docker+ssh://-host",
-            "docker+ssh://me@-host",
-            "docker+ssh://-lroot@host",
-            "docker+tcp://-host:1",
-        ] {
-            assert!(parse(text).is_err(), "{text}");
-        }
+    fn both_commands_are_told_where_the_engine_is() {
+        let flags = |text: &str, is_podman| parse(text).expect(text).flags(is_podman);
+        assert!(flags("docker", false).is_empty() && flags("docker", true).is_empty());
+        assert_eq!(flags("docker+context://a", false), ["--context=a"]);
+        assert_eq!(flags("docker+context://a", true), ["--connection=a"]);
+        assert_eq!(flags("docker+ssh://a/b", false), ["--host=ssh://a/b"]);
+        assert_eq!(flags("docker+ssh://a/b", true), ["--url=ssh://a/b"]);
     }
 
     #[test]
-    fn nonsense_is_refused() {
+    fn nonsense_and_what_could_be_an_option_is_refused() {
         for text in [
             "",
             "dockers",
             "docker+",
+            "docker+context://",
+            "docker+context://-x",
             "docker+http://host",
             "docker+unix://relative",
-            "docker+unix://",
             "docker+unix:///directory/",
             "docker+ssh://",
-            "docker+ssh://@host",
-            "docker+ssh://host:",
+            "docker+ssh://-oProxyCommand=x",
+            "docker+ssh://me@-host",
+            "docker+ssh://-lroot@host",
             "docker+ssh://host:0",
-            "docker+ssh://host:70000",
-            "docker+ssh://a b",
-            "docker+ssh://host/a:b",
-            "docker+ssh://host/$(touch)",
-            "docker+ssh://host/a'b",
-            "docker+ssh://[fe80::1",
-            "docker+ssh://[host]",
-            "docker+ssh://[::1]22",
+            "docker+ssh://host/a/",
             "docker+ssh://fe80::1",
             "docker+tcp://",
+            "docker+tcp://me@host",
+            "docker+tcp://host:",
+            "docker+tcp://host:70000",
         ] {
             assert!(parse(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn a_password_is_not_repeated() {
         let why = parse("docker+ssh://me:hunter2@host").expect_err("it has no place there");
         assert!(!why.contains("hunter2"), "{why}");
     }
 
     #[test]
-    fn docker_alone_is_what_is_here() {
-        let unix = |path: &str| Ok(Target::Unix(path.to_owned()));
-        assert!(alone(&[], &[]).is_err());
-        assert_eq!(alone(&[], &SOCKETS), unix(SOCKETS[0]));
-        assert_eq!(alone(&[], &SOCKETS[1..]), unix(SOCKETS[1]));
-        let own = "/run/user/7/podman/podman.sock";
-        let home = "/home/me/.docker/run/docker.sock";
-        let variables = [("XDG_RUNTIME_DIR", "/run/user/7"), ("HOME", "/home/me")];
-        assert_eq!(alone(&variables, &[own, home]), unix(own));
-        assert_eq!(alone(&variables, &[home]), unix(home));
-        assert_eq!(alone(&[("DOCKER_HOST", "unix:///x")], &SOCKETS), unix("/x"));
-        let far = alone(&[("DOCKER_HOST", "ssh://me@far")], &SOCKETS);
-        assert_eq!(
-            far.map(|far| far.to_string()),
-            Ok("docker+ssh://me@far".to_owned())
-        );
-        assert!(alone(&[("DOCKER_HOST", "npipe:////./pipe")], &SOCKETS).is_err());
-        let tls = [
-            ("DOCKER_HOST", "tcp://far:2376"),
-            ("DOCKER_TLS_VERIFY", "1"),
-        ];
-        assert!(alone(&tls, &[]).is_err());
-        assert!(alone(&tls[..1], &[]).is_ok());
+    fn docker_alone_is_what_the_environment_says() {
+        let host = |host| alone(&[("DOCKER_HOST", host), ("DOCKER_CONTEXT", "far")]);
+        assert_eq!(alone(&[]), "docker");
+        assert_eq!(host("unix:///x"), "docker+unix:///x");
+        assert_eq!(host("ssh://me@far"), "docker+ssh://me@far");
+        assert_eq!(host("npipe:////./pipe"), "docker");
+        assert_eq!(host(""), "docker+context://far");
     }
 }

@@ -4,12 +4,13 @@
 
 use std::collections::BTreeSet;
 
-use super::account::{Account, Owner};
-use super::api::{Ask, FRESH, TICK, segment};
-use super::fault::Fault;
-use super::things::{ALPHABET, Apps, LETTERS, Machine, PREFIX};
+use super::account::{Account, AppOwner};
+use super::api::{Call, FRESH, TICK, segment};
+use super::app::{PREFIX, is_our_name};
+use super::error::ApiError;
+use super::types::{Apps, Machine};
 use crate::exit::Failure;
-use crate::provision::{Found, Talk};
+use crate::provision::{Console, Found};
 
 /// How far the launch in an app got. An earlier variant is preferred to a later one.
 #[derive(Debug)]
@@ -22,13 +23,9 @@ enum Stage {
     Named,
 }
 
-impl Account<'_> {
+impl Account {
     /// Finds the satellite of this account.
-    ///
-    /// # Errors
-    ///
-    /// When the platform cannot be queried, or there are several satellites.
-    pub fn find(&mut self, talk: &mut dyn Talk) -> Result<Option<Found>, Failure> {
+    pub fn find(&mut self, console: &mut dyn Console) -> Result<Option<Found>, Failure> {
         if let Some(app) = self.options.app.clone() {
             return self.known(&app);
         }
@@ -40,8 +37,8 @@ impl Account<'_> {
                 Ok(Some(stage)) => beginnings.push((matches!(stage, Stage::Named), app)),
                 Ok(None) => {}
                 // The app was destroyed after it was listed.
-                Err(fault) if fault.status() == Some(404) => {}
-                Err(fault) => return Err(fault.failure(&format!("tell what is in the app {app}"))),
+                Err(error) if error.status() == Some(404) => {}
+                Err(error) => return Err(error.failure(&format!("tell what is in the app {app}"))),
             }
         }
         beginnings.sort();
@@ -52,7 +49,7 @@ impl Account<'_> {
             return Err(several(machines.iter().map(|(app, _)| app.as_str())));
         }
         for (_, app) in beginnings.iter().skip(1) {
-            talk.say(&format!(
+            console.say(&format!(
                 "the app {app} at Fly.io is another launch that did not get to its end"
             ));
         }
@@ -64,24 +61,24 @@ impl Account<'_> {
     fn known(&mut self, app: &str) -> Result<Option<Found>, Failure> {
         let owner = self
             .owner(app)
-            .map_err(|fault| fault.failure(&format!("tell of the app {app}")))?;
+            .map_err(|error| error.failure(&format!("tell of the app {app}")))?;
         match owner {
-            Owner::Nobody if self.options.is_app_said => {
+            AppOwner::Nobody if self.options.is_app_named => {
                 return Err(Failure::usage(format!(
                     "there is no app {app} at Fly.io in this account"
                 )));
             }
-            Owner::Nobody => return Ok(None),
-            Owner::Others => {
+            AppOwner::Nobody => return Ok(None),
+            AppOwner::Other => {
                 return Err(Failure::failed(format!(
                     "the app {app} at Fly.io is not this account's"
                 )));
             }
-            Owner::We => {}
+            AppOwner::This => {}
         }
         let stage = self
             .stage(app)
-            .map_err(|fault| fault.failure(&format!("tell what is in the app {app}")))?;
+            .map_err(|error| error.failure(&format!("tell what is in the app {app}")))?;
         match stage {
             Some(Stage::Machine(machine)) => Ok(Some(Self::found(app, Some(&machine)))),
             Some(_) => Ok(Some(Self::found(app, None))),
@@ -96,8 +93,8 @@ impl Account<'_> {
         let mut found = BTreeSet::new();
         for org in self.organisations()? {
             let path = format!("/apps?org_slug={}", segment(&org.name));
-            let apps: Apps = self.ask(&Ask::get(&path)).map_err(|fault| {
-                fault.failure(&format!("list the apps of the organisation {}", org.name))
+            let apps: Apps = self.api.send(&Call::get(&path)).map_err(|error| {
+                error.failure(&format!("list the apps of the organisation {}", org.name))
             })?;
             let names = apps
                 .apps
@@ -111,19 +108,19 @@ impl Account<'_> {
 
     /// How far the launch in a listed app got. The list proved that the token is valid. A 401
     /// therefore means an app that an interrupted launch created just now, and this waits for it.
-    fn stage_of_listed(&mut self, app: &str) -> Result<Option<Stage>, Fault> {
-        let until = self.around.now() + FRESH;
+    fn stage_of_listed(&mut self, app: &str) -> Result<Option<Stage>, ApiError> {
+        let until = self.env().now() + FRESH;
         loop {
             match self.stage(app) {
-                Err(fault) if fault.status() == Some(401) && self.around.now() < until => {
-                    self.around.sleep(TICK);
+                Err(error) if error.status() == Some(401) && self.env().now() < until => {
+                    self.env().sleep(TICK);
                 }
                 stage => return stage,
             }
         }
     }
 
-    fn stage(&mut self, app: &str) -> Result<Option<Stage>, Fault> {
+    fn stage(&mut self, app: &str) -> Result<Option<Stage>, ApiError> {
         let machines = self.machines(app)?;
         let is_empty = machines.is_empty();
         if let Some(machine) = machines.into_iter().find(Machine::is_satellite) {
@@ -137,14 +134,6 @@ impl Account<'_> {
         }
         Ok(is_our_name(app).then_some(Stage::Named))
     }
-}
-
-/// Whether a launch could have given this name.
-fn is_our_name(app: &str) -> bool {
-    let letters = app.strip_prefix(PREFIX).map(str::as_bytes);
-    letters.is_some_and(|letters| {
-        letters.len() == LETTERS && letters.iter().all(|letter| ALPHABET.contains(letter))
-    })
 }
 
 fn several<'a>(apps: impl Iterator<Item = &'a str>) -> Failure {

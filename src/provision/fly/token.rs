@@ -32,10 +32,6 @@ impl fmt::Debug for Token {
 impl Token {
     /// Parses tokens, separated by commas, with or without a scheme in front. `source` says where
     /// they come from, for people.
-    ///
-    /// # Errors
-    ///
-    /// When the text is empty or too long, or has white space or control characters in it.
     pub fn read(text: &str, source: &str) -> Result<Self, Failure> {
         let refuse = |what: &str| Err(Failure::usage(format!("the token from {source} {what}")));
         if text.len() > MAX_TOKEN {
@@ -62,60 +58,40 @@ impl Token {
     }
 
     /// Where the token comes from, for people.
-    #[must_use]
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// Whether there is a user's token in addition to macaroons, to use if the macaroons are
-    /// rejected. flyctl's file has both. The macaroons there are valid for minutes; flyctl renews
-    /// them when it runs.
-    #[must_use]
-    pub fn has_both(&self) -> bool {
-        !self.macaroons.is_empty() && !self.user.is_empty()
-    }
-
-    /// The `Authorization` header for the Machines API: the macaroons. The user's token if there
-    /// are none, or if `plain`.
-    #[must_use]
-    pub fn header(&self, plain: bool) -> Zeroizing<String> {
-        let scheme = if self.is_plain(plain) {
+    /// The `Authorization` header for the Machines API: the macaroons, or the user's token if there
+    /// are none.
+    pub fn header(&self) -> Zeroizing<String> {
+        let scheme = if self.macaroons.is_empty() {
             "Bearer"
         } else {
             "FlyV1"
         };
-        Zeroizing::new(format!("{scheme} {}", self.password(plain).as_str()))
+        Zeroizing::new(format!("{scheme} {}", self.password().as_str()))
     }
 
     /// The `Authorization` header for GraphQL, the only API that accepts both kinds at once.
-    #[must_use]
     pub fn graphql_header(&self) -> Zeroizing<String> {
-        if self.has_both() {
-            return Zeroizing::new(format!(
-                "FlyV1 {},{}",
-                self.macaroons.as_str(),
-                self.user.as_str()
-            ));
+        if self.macaroons.is_empty() || self.user.is_empty() {
+            return self.header();
         }
-        self.header(false)
+        let (macaroons, user) = (self.macaroons.as_str(), self.user.as_str());
+        Zeroizing::new(format!("FlyV1 {macaroons},{user}"))
     }
 
     /// The password for the registry: the header's value without the scheme.
-    #[must_use]
-    pub fn password(&self, plain: bool) -> Zeroizing<String> {
-        if self.is_plain(plain) {
+    pub fn password(&self) -> Zeroizing<String> {
+        if self.macaroons.is_empty() {
             self.user.clone()
         } else {
             self.macaroons.clone()
         }
     }
 
-    fn is_plain(&self, plain: bool) -> bool {
-        self.macaroons.is_empty() || (plain && self.has_both())
-    }
-
     /// Removes the parts of the token from a text, in case a server repeats them.
-    #[must_use]
     pub fn redact(&self, text: &str) -> String {
         let parts = self.macaroons.split(',').chain(self.user.split(','));
         let secrets = parts.filter(|part| part.len() >= SHORTEST_SECRET);
@@ -167,23 +143,17 @@ mod tests {
         ];
         for (text, header, password) in cases {
             let token = Token::read(text, "a test").expect(text);
-            assert_eq!(token.header(false).as_str(), header);
-            assert_eq!(token.password(false).as_str(), password);
+            assert_eq!(token.header().as_str(), header);
+            assert_eq!(token.password().as_str(), password);
         }
     }
 
     #[test]
-    fn a_user_token_beside_macaroons_is_the_second_choice() {
+    fn macaroons_go_before_a_user_token() {
         let token = Token::read("fo1_user00,fm2_macaroon", "a test").expect("a token");
-        assert!(token.has_both());
-        assert_eq!(token.header(true).as_str(), "Bearer fo1_user00");
-        assert_eq!(
-            token.graphql_header().as_str(),
-            "FlyV1 fm2_macaroon,fo1_user00"
-        );
-        let token = Token::read("fm2_macaroon", "a test").expect("a token");
-        assert!(!token.has_both());
-        assert_eq!(token.header(true).as_str(), "FlyV1 fm2_macaroon");
+        assert_eq!(token.header().as_str(), "FlyV1 fm2_macaroon");
+        let both = "FlyV1 fm2_macaroon,fo1_user00";
+        assert_eq!(token.graphql_header().as_str(), both);
     }
 
     #[test]

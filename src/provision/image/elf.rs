@@ -5,74 +5,48 @@
 
 use super::Architecture;
 
-/// The kind of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Program {
-    /// A complete Linux executable of 64 bits, little endian.
-    Linux {
-        /// The processor, as `e_machine` numbers it.
-        machine: u16,
-        /// Whether the executable needs a loader or libraries.
-        is_dynamic: bool,
-    },
-    /// Something else. The text says what, and follows the file's name.
-    Other(&'static str),
-}
-
 /// Numbers of the System V ABI (generic ABI and its Linux extensions), as in `elf.h`.
 const EM_X86_64: u16 = 62;
 const EM_AARCH64: u16 = 183;
-const ET_EXEC: u16 = 2;
-const ET_DYN: u16 = 3;
 const PT_LOAD: u32 = 1;
 const PT_DYNAMIC: u32 = 2;
 const PT_INTERP: u32 = 3;
 const DT_NULL: u64 = 0;
 const DT_NEEDED: u64 = 1;
-const OS_ABI_SYSV: u8 = 0;
-const OS_ABI_GNU: u8 = 3;
+
+/// How a file of 64 bits, little endian, begins.
+const MAGIC: &[u8] = b"\x7fELF\x02\x01";
 
 /// The size of a program header, and of an entry of the dynamic section, in bytes.
 const PROGRAM_HEADER: u64 = 56;
 const DYNAMIC_ENTRY: usize = 16;
 
-const INCOMPLETE: Program = Program::Other("is incomplete, or damaged");
-
-/// The kind of a file with these bytes.
-pub fn read(bytes: &[u8]) -> Program {
-    let other = |what| Program::Other(what);
-    match bytes {
-        [] => other("is empty"),
-        [0x7f, b'E', b'L', b'F', ..] => linux(bytes).unwrap_or(INCOMPLETE),
-        [b'#', b'!', ..] => other("is a script"),
-        // Mach-O of 64 and 32 bits, and files that hold several of them.
-        [0xcf | 0xce, 0xfa, 0xed, 0xfe, ..] | [0xca, 0xfe, 0xba, 0xbe, ..] => {
-            other("is a program for macOS")
-        }
-        [b'M', b'Z', ..] => other("is a program for Windows"),
-        _ => other("is no executable"),
+/// What prevents a program with these bytes from running on such a machine, as text that follows the
+/// program's name; `None` if it can run.
+pub fn obstacle(bytes: &[u8], target: Architecture) -> Option<String> {
+    if !bytes.starts_with(MAGIC) {
+        return Some("is no Linux program of 64 bits".to_owned());
     }
-}
-
-/// What prevents the program from running on such a machine, as text that follows the program's
-/// name; `None` if it can run.
-pub fn obstacle(program: &Program, target: Architecture) -> Option<String> {
+    let loaded = segments(bytes).filter(|all| all.iter().any(|segment| segment.kind == PT_LOAD));
+    let (Some(machine), Some(segments)) = (u16_at(bytes, 18), loaded) else {
+        return Some("is incomplete, or damaged".to_owned());
+    };
     let wanted = match target {
         Architecture::Amd64 => EM_X86_64,
         Architecture::Arm64 => EM_AARCH64,
     };
-    match program {
-        Program::Other(what) => Some((*what).to_owned()),
-        Program::Linux { machine, .. } if *machine != wanted => Some(match *machine {
+    if machine != wanted {
+        return Some(match machine {
             EM_X86_64 => "is built for x86_64".to_owned(),
             EM_AARCH64 => "is built for arm64".to_owned(),
             other => format!("is built for another processor (ELF machine {other})"),
-        }),
-        Program::Linux {
-            is_dynamic: true, ..
-        } => Some("is linked dynamically, to libraries that are not there".to_owned()),
-        Program::Linux { .. } => None,
+        });
     }
+    let needs_others = |segment: &Segment| {
+        segment.kind == PT_INTERP || segment.kind == PT_DYNAMIC && names_libraries(segment.bytes)
+    };
+    let is_dynamic = segments.iter().any(needs_others);
+    is_dynamic.then(|| "is linked dynamically, to libraries that are not there".to_owned())
 }
 
 /// The sentence that says so, and what to do.
@@ -89,32 +63,6 @@ pub fn refusal(name: &str, obstacle: &str, target: Architecture) -> String {
          executable of skypipe for {machine} with --satellite-binary PATH{how}, or an image in a registry with \
          --image REF"
     )
-}
-
-/// The file as a Linux executable; `None` if it is incomplete or contradicts itself.
-fn linux(bytes: &[u8]) -> Option<Program> {
-    let header = bytes.get(..64)?;
-    match (header[4], header[5], header[7]) {
-        (1, ..) => return Some(Program::Other("is a program of 32 bits")),
-        (2, 1, OS_ABI_SYSV | OS_ABI_GNU) => {}
-        (2, 1, _) => return Some(Program::Other("is a program for another system than Linux")),
-        _ => return Some(Program::Other("is built for another processor")),
-    }
-    let entry = u64_at(bytes, 24)?;
-    if !matches!(u16_at(bytes, 16)?, ET_EXEC | ET_DYN) || entry == 0 {
-        return Some(Program::Other("is no program but a part of one"));
-    }
-    let segments = segments(bytes)?;
-    if !segments.iter().any(|segment| segment.kind == PT_LOAD) {
-        return None;
-    }
-    let needs = |segment: &Segment| {
-        segment.kind == PT_INTERP || segment.kind == PT_DYNAMIC && names_libraries(segment.bytes)
-    };
-    Some(Program::Linux {
-        machine: u16_at(bytes, 18)?,
-        is_dynamic: segments.iter().any(needs),
-    })
 }
 
 /// A segment: part of the file, with its type.

@@ -6,13 +6,13 @@
 use skypipe_protocol::seed::Seed;
 use skypipe_protocol::token::Token;
 
-use super::entering::{ask_beside, is_founder};
+use super::enroll::{enrolled, is_owner};
 use crate::access::enroll::Enrolled;
 use crate::config::{self, Place};
 use crate::exit::Failure;
 use crate::provision::record::{self, Deployed};
 use crate::provision::target::Target;
-use crate::provision::{Found, Provider, State};
+use crate::provision::{Found, Host, State};
 
 /// The satellite that this machine uses before it is set up.
 pub(super) enum Joined {
@@ -61,7 +61,7 @@ impl Joined {
         &self,
         found: Option<&Found>,
         target: &Target,
-        provider: &mut dyn Provider,
+        host: &mut dyn Host,
     ) -> Result<(), Failure> {
         match (self, found) {
             (Self::Invited(place, _), None) => Err(Failure::failed(format!(
@@ -80,10 +80,10 @@ impl Joined {
                 )))
             }
             (Self::Invited(_, token), Some(found)) if found.state == State::Running => {
-                let told = ask_beside(provider, found, &token.seed)?;
+                let told = enrolled(host, found, &token.seed)?;
                 self.refuse_other_key(&told)
             }
-            (Self::Invited(place, token), Some(found)) if !is_founder(found, &token.seed) => {
+            (Self::Invited(place, token), Some(found)) if !is_owner(found, &token.seed) => {
                 Err(Failure::failed(format!(
                     "this machine has joined the satellite at {place}; the one at {target} does not run, so that \
                      it cannot be told whether it is the same: start it from the machine that set it up"
@@ -111,10 +111,10 @@ impl Joined {
         }
     }
 
-    /// The founder of the satellite in use, if it is known.
-    pub(super) fn founder(&self) -> Option<&str> {
+    /// The owner of the satellite in use, if it is known.
+    pub(super) fn owner(&self) -> Option<&str> {
         match self {
-            Self::Deployed(deployed, _) => deployed.founder.as_deref(),
+            Self::Deployed(deployed, _) => deployed.owner.as_deref(),
             Self::None | Self::Invited(..) => None,
         }
     }

@@ -2,14 +2,14 @@
 
 use skypipe_protocol::secret::Secret;
 
-use super::entering::machine;
+use super::enroll::machine;
 use super::*;
 
 fn found(version: Option<&str>, state: State) -> Found {
     Found {
         name: "skypipe-abcdefghij".to_owned(),
         version: version.map(str::to_owned),
-        founder: Some("founder".to_owned()),
+        owner: Some("owner".to_owned()),
         state,
     }
 }
@@ -65,12 +65,12 @@ fn versions_are_compared_as_numbers() {
 }
 
 #[test]
-fn the_founder_of_what_is_there_stays_its_founder() {
+fn the_owner_of_what_is_there_stays_its_owner() {
     let seed = Seed::new(Secret::from(zeroize::Zeroizing::new([7; 32])));
     let mine = PublicKeys::of(&seed).to_string();
-    assert_eq!(plan(&asked(), None, &seed).unwrap().founder, mine);
-    let kept = plan(&asked(), Some("founder".to_owned()), &seed).unwrap();
-    assert_eq!(kept.founder, "founder");
+    assert_eq!(plan(&asked(), None, &seed).unwrap().owner, mine);
+    let kept = plan(&asked(), Some("owner".to_owned()), &seed).unwrap();
+    assert_eq!(kept.owner, "owner");
     assert_eq!((kept.port, kept.public), (None, None));
 }
 

@@ -1,42 +1,45 @@
-# Makes the satellite what the plan says, or leaves the one that was there before.
+# Makes the satellite run as planned, and waits until it works.
 #
-# Given: $name of the stored program, $port, the lines of $settings and $expected (those that were
-# there when the plan was made; empty for none), $kind with $run or $unit_text for it, and for the one
-# that was there before $old_kind, $old_name, $old_port, $old_run and $old_unit. Nothing is said
-# before the end, so that a lost connection does not end this half-way.
+# Given: $name of the stored program, $port, the lines of $settings, the lines $expected in the
+# settings file (empty for none), the supervisor's $kind and the text of its file, $starter.
+#
+# Answers `ready`, or `failure` if nothing was changed, or `broken` if the satellite was changed and
+# does not work; then nothing runs. Nothing is written before the end, so that a lost connection does
+# not stop this half-way.
 
 trap '' HUP
 program=$root/bin/$name
+former_kind=$(value supervisor)
 notes=''
 
-# The settings without what only this script knows.
+# The settings without the lines that only this script writes.
 plain() {
     grep -v -e '^state=' -e '^linger=' "$root/settings" 2>/dev/null
 }
 
-# Writes the settings $1 down in the state $2.
+# Writes the settings with the state $1. $2 says who enabled lingering.
 note() {
     linger=$(value linger)
-    put 600 "$root/settings" "$1${nl}state=$2${nl}linger=${3-${linger:-no}}"
+    put 600 "$root/settings" "$settings${nl}state=$1${nl}linger=${2-${linger:-no}}"
 }
 
-# Writes what starts the satellite: $1 is the kind, $2 the script, $3 the unit.
-write() {
-    case $1 in
-        systemd) mkdir -p "$units" && put 644 "$unit" "$3" && manager daemon-reload ;;
-        script) put 700 "$root/run" "$2" ;;
+# Writes the file that starts the satellite.
+write_starter() {
+    case $kind in
+        systemd) mkdir -p "$units" && put 644 "$unit" "$starter" && manager daemon-reload ;;
+        script) put 700 "$root/run" "$starter" ;;
     esac
 }
 
-# Becomes a command that has nothing of the environment of this login, in which there may be secrets of
-# whoever logs in: it would keep them for as long as it runs.
-become() {
+# Replaces this process by a command that inherits nothing from the environment of this login, which
+# may hold secrets and would stay readable for as long as the command runs.
+exec_clean() {
     command -v env >/dev/null 2>&1 || exec "$@"
     exec env -i "HOME=$HOME" "PATH=$PATH" "$@"
 }
 
 start() {
-    if [ "$1" = systemd ]; then
+    if [ "$kind" = systemd ]; then
         manager reset-failed "$unit_name" >/dev/null 2>&1
         manager enable "$unit_name" 2>&1 && manager restart "$unit_name" 2>&1
         return
@@ -44,17 +47,17 @@ start() {
     rm -f "$root/run.pid" "$root/failures"
     detach=nohup
     command -v setsid >/dev/null 2>&1 && detach=setsid
-    become "$detach" sh "$root/run" </dev/null >/dev/null 2>&1 9>&- &
+    exec_clean "$detach" sh "$root/run" </dev/null >/dev/null 2>&1 9>&- &
 }
 
 stop() {
     if [ -e "$unit" ] && find_manager; then
         manager stop "$unit_name" >/dev/null 2>&1
     fi
-    end_processes || give_up 'the satellite there cannot be stopped'
+    end_processes
 }
 
-# Removes what would start a satellite of another kind than $1.
+# Removes the files that would start a satellite of another kind than $1.
 leave_only() {
     if [ "$1" != systemd ] && [ -e "$unit" ]; then
         manager disable "$unit_name" >/dev/null 2>&1
@@ -64,93 +67,81 @@ leave_only() {
     [ "$1" = script ] || rm -f "$root/run" "$root/run.pid" "$root/failures"
 }
 
-# A value of the unit as its manager knows it.
+# A property of the unit.
 property() {
     manager show --property="$1" "$unit_name" 2>/dev/null | sed "s/^$1=//"
 }
 
-# Whether there is nothing more to wait for: it failed twice, or was not even started again.
+# Whether waiting makes no sense: the satellite failed twice, or nothing starts it again.
 is_lost() {
-    if [ "$1" = systemd ]; then
+    if [ "$kind" = systemd ]; then
         restarts=$(property NRestarts)
         [ "$(property ActiveState)" = failed ] || [ "${restarts:-0}" -ge 2 ]
         return
     fi
-    if [ -e "$root/failures" ]; then
-        failures=0
-        { read -r failures <"$root/failures"; } 2>/dev/null
-        [ "${failures:-0}" -ge 2 ] || ! supervised
-    else
-        return 1
-    fi
+    [ -e "$root/failures" ] || return 1
+    failures=0
+    { read -r failures <"$root/failures"; } 2>/dev/null
+    [ "${failures:-0}" -ge 2 ] || ! supervised
 }
 
-# Waits until the satellite of kind $1, program $2, port $3 is ready.
+# Waits until the satellite listens and its own check succeeds.
 await() {
     deadline=$(($(now) + 60))
     while [ "$(now)" -le "$deadline" ]; do
-        if serves "$2" "$3" && "$2" --check --data "$data" >/dev/null 2>&1 </dev/null; then
+        if serves "$program" "$port" && "$program" --check --data "$data" >/dev/null 2>&1 </dev/null; then
             return 0
         fi
-        is_lost "$1" && return 1
+        is_lost && return 1
         nap
     done
     return 1
 }
 
-# The last words of a satellite of kind $1 that began at $2 or, for the script, $2 bytes into the log.
-last_words() {
-    if [ "$1" = systemd ]; then
-        words=$(journalctl --user --no-pager -q -o cat -t skypipe-satellite --since "@$2" 2>/dev/null |
-            uniq | tail -n 3)
-        [ -n "$words" ] || words="systemd says $(property Result), exit code $(
-            property ExecMainStatus); more may be in: journalctl --user -u $unit_name"
-    else
-        words=$(tail -c "+$(($2 + 1))" "$log" 2>/dev/null | uniq | tail -n 3)
-    fi
-    printf '%s' "${words:-it said nothing}"
-}
-
-# Where the words of the next satellite of kind $1 will begin.
-mark() {
-    case $1 in
+# Where the next satellite's log begins: a time for systemd, a number of bytes for the script.
+log_position() {
+    case $kind in
         systemd) now ;;
         *) if [ -f "$log" ]; then wc -c <"$log"; else printf 0; fi ;;
     esac
 }
 
-# Lets the user's manager live on without a login.
-keep_manager() {
+# The last lines of the log after the position $1.
+last_lines() {
+    if [ "$kind" = systemd ]; then
+        lines=$(journalctl --user --no-pager -q -o cat -t skypipe-satellite --since "@$1" 2>/dev/null |
+            uniq | tail -n 3)
+        [ -n "$lines" ] || lines="systemd says $(property Result), exit code $(
+            property ExecMainStatus); more may be in: journalctl --user -u $unit_name"
+    else
+        lines=$(tail -c "+$(($1 + 1))" "$log" 2>/dev/null | uniq | tail -n 3)
+    fi
+    printf '%s' "${lines:-it said nothing}"
+}
+
+# Lets the user's manager run without a login.
+enable_linger() {
     who=$(id -un)
     [ "$(loginctl show-user --property=Linger "$who" 2>/dev/null)" = Linger=yes ] && return
-    # Written down before it is done, so that it is undone even if this ends in between.
-    note "$1" "$2" ours
-    words=$(loginctl --no-ask-password enable-linger "$who" 2>&1) && return
-    note "$1" "$2" no
-    notes="lingers=$(printf '%s' "$words" | tr '\n' ' ')"
+    # This is written down first, so that it is undone even if this script ends in between.
+    note ready ours
+    output=$(loginctl --no-ask-password enable-linger "$who" 2>&1) && return
+    note ready no
+    notes="lingers=$(printf '%s' "$output" | tr '\n' ' ')"
 }
 
-# Goes back to what was there before, and ends with the reason $1.
-go_back() {
+# Stops the satellite that does not work, and ends with the reason $1.
+break_off() {
     stop
-    if [ -z "$old_name" ]; then
-        leave_only none
-        give_up "$1"
-    fi
-    leave_only "$old_kind"
-    words=$(write "$old_kind" "$old_run" "$old_unit" 2>&1) ||
-        give_up "$1; and the one before cannot be started again: $words"
-    start "$old_kind" >/dev/null
-    if await "$old_kind" "$root/bin/$old_name" "$old_port"; then
-        give_up "$1; the one that was there before runs again"
-    fi
-    give_up "$1; and the one that was there before does not start again either"
+    leave_only none
+    tell broken "$1"
+    exit 0
 }
 
-# Removes all programs but $1, and uploads of which nobody is left.
+# Removes all programs but this one, and uploads whose shell is gone.
 tidy() {
     for each in "$root"/bin/skypipe-* "$root"/bin/.new-*; do
-        [ "$each" = "$1" ] && continue
+        [ "$each" = "$program" ] && continue
         case $each in
             *'/.new-'*)
                 upload=${each##*/.new-}
@@ -161,48 +152,45 @@ tidy() {
     done
 }
 
-# The end of a launch that went well.
+# Ends a launch that succeeded.
 finish() {
-    [ "$kind" = systemd ] && keep_manager "$settings" ready
-    tidy "$program"
+    [ "$kind" = systemd ] && enable_linger
+    tidy
     [ -n "$notes" ] && printf '%s\n' "$notes"
     tell ready yes
     exit 0
 }
 
-take_turn || give_up 'the satellite there was destroyed meanwhile'
+# Whether the satellite already runs as planned.
+runs_as_planned() {
+    [ "$settings" = "$expected" ] && [ "$(value state)" = ready ] && serves "$program" "$port" || return 1
+    case $kind in
+        systemd) [ "$(cat "$unit" 2>/dev/null)" = "$starter" ] ;;
+        script) [ "$(cat "$root/run" 2>/dev/null)" = "$starter" ] && supervised ;;
+    esac
+}
+
+wait_for_lock || give_up 'the satellite there was removed meanwhile'
 [ "$(plain)" = "$expected" ] ||
     give_up 'the satellite there was changed by another launch meanwhile: run this again'
 find_manager && is_managed=yes || is_managed=no
-if [ "$kind$is_managed" = systemdno ] || [ "$old_kind$is_managed" = systemdno ]; then
+if [ "$kind$is_managed" = systemdno ] || [ "$former_kind$is_managed" = systemdno ]; then
     give_up "the user's systemd manager, which keeps the satellite, cannot be reached there now"
 fi
-words=$("$program" --version 2>&1 </dev/null) ||
-    give_up "the program does not run there: ${words:-it said nothing}"
-
-if [ "$settings" = "$expected" ] && [ "$(value state)" = ready ] && serves "$program" "$port"; then
-    case $kind in
-        systemd) [ "$(cat "$unit" 2>/dev/null)" = "$unit_text" ] && as_planned=yes ;;
-        script) [ "$(cat "$root/run" 2>/dev/null)" = "$run" ] && supervised && as_planned=yes ;;
-    esac
-    if [ "${as_planned-}" = yes ]; then
-        finish
-    fi
-fi
-
+output=$("$program" --version 2>&1 </dev/null) ||
+    give_up "the program does not run there: ${output:-it said nothing}"
+runs_as_planned && finish
 for inode in $(listeners "$port"); do
     is_ours "$inode" ||
         give_up "another program listens at port $port there: choose another one with --port"
 done
 mkdir -p "$data" && chmod 700 "$root" "$data" || give_up "$data cannot be made there"
-[ -n "$old_name" ] || note "$settings" begun || give_up 'the settings cannot be written there'
-words=$(write "$kind" "$run" "$unit_text" 2>&1) || go_back "it cannot be started: $words"
-stop
+[ "$(value state)" = ready ] || note begun || give_up 'the settings cannot be written there'
+output=$(write_starter 2>&1) || break_off "it cannot be started: $output"
+stop || break_off 'the satellite there cannot be stopped'
 leave_only "$kind"
-where=$(mark "$kind")
-words=$(start "$kind") || go_back "it cannot be started: $words"
-if ! await "$kind" "$program" "$port"; then
-    go_back "the satellite does not get ready there: $(last_words "$kind" "$where")"
-fi
-note "$settings" ready || go_back 'the settings cannot be written there'
+position=$(log_position)
+output=$(start) || break_off "it cannot be started: $output"
+await || break_off "the satellite does not get ready there: $(last_lines "$position")"
+note ready || break_off 'the settings cannot be written there'
 finish

@@ -1,5 +1,5 @@
-# What the scripts on the host share: where things are, what runs, and how they answer. An answer is
-# lines of NAME=VALUE. Descriptor 9 is the lock of those who change something.
+# Shared by all scripts on the host: paths, processes, and answers. An answer is lines of NAME=VALUE.
+# Descriptor 9 is the lock against other scripts that change something.
 
 umask 077
 LC_ALL=C
@@ -24,7 +24,7 @@ give_up() {
     exit 3
 }
 
-# Less than a second where sleep can do that.
+# Sleeps for less than a second where `sleep` supports that.
 nap() {
     sleep 0.1 2>/dev/null || sleep 1
 }
@@ -43,9 +43,9 @@ put() {
     printf '%s\n' "$3" >"$2.new" && chmod "$1" "$2.new" && mv -f "$2.new" "$2"
 }
 
-# The processes whose command line has the shape $1: satellite (with the program $2, if that is
-# given), supervisor or logger. Those of containers are not ours, even if a directory there has the
-# same name. What `read` leaves out are the zeros between the words, which is enough to look closer.
+# The processes of the kind $1: satellite (with the program $2, if it is given), supervisor or logger.
+# A process in a container is not ours, even if its directory has the same name. `read` drops the zero
+# bytes between words; that is good enough for a first look.
 processes() {
     here=$(readlink /proc/self/ns/pid)
     for each in /proc/[0-9]*; do
@@ -73,7 +73,7 @@ supervised() {
     return 1
 }
 
-# Ends all processes of the shape $1, by the signals $3 one after the other, each with $2 seconds.
+# Ends all processes of the kind $1. It sends the signals $3 in turn and waits $2 seconds after each.
 end_all() {
     for signal in $3; do
         for pid in $(processes "$1"); do
@@ -89,8 +89,8 @@ end_all() {
     return 1
 }
 
-# Ends what the script `run` started. A supervisor waits for its satellite; one that lost its
-# supervisor is ended by itself. A logger ends when nobody can write to it any more.
+# Ends the processes that the script `run` started. A supervisor waits for its satellite. A satellite
+# without a supervisor is ended afterwards. A logger ends by itself when nobody can write to it.
 end_processes() {
     end_all supervisor 20 'TERM KILL' && end_all satellite 20 'TERM KILL' &&
         end_all logger 3 '0 TERM KILL'
@@ -102,13 +102,13 @@ find_manager() {
         XDG_RUNTIME_DIR=/run/user/$(id -u)
         export XDG_RUNTIME_DIR
     fi
-    # In the path of a unit's program a dollar can be written in no way that all versions read, and what
-    # is not safe in systemd's eyes, such as quotes, in no way at all.
+    # systemd starts no program whose path contains quotes or a backslash, and its versions disagree
+    # about a dollar sign.
     case $root in *[\$\'\"\\[:cntrl:]]*) return 1 ;; esac
     command -v systemctl >/dev/null 2>&1 && manager show-environment >/dev/null 2>&1
 }
 
-# What it starts shall not hold the lock.
+# Runs systemctl without the lock, so that no process it starts can hold the lock.
 manager() {
     systemctl --user --no-pager --no-ask-password "$@" 9>&-
 }
@@ -120,7 +120,7 @@ listeners() {
         while read -r _ _ _ _ _ _ _ _ _ inode _; do printf '%s\n' "$inode"; done
 }
 
-# Whether the socket with inode $1 belongs to a satellite of ours, run from $2 if that is given.
+# Whether the socket with inode $1 belongs to our satellite (with the program $2, if it is given).
 is_ours() {
     for pid in $(processes satellite ${2+"$2"}); do
         ls -l "/proc/$pid/fd" 2>/dev/null | grep -q -F "socket:[$1]" && return 0
@@ -128,7 +128,7 @@ is_ours() {
     return 1
 }
 
-# Whether the satellite is up: its program is $1, and it listens at port $2.
+# Whether a satellite with the program $1 listens at port $2.
 serves() {
     for inode in $(listeners "$2"); do
         is_ours "$inode" "$1" && return 0
@@ -136,19 +136,19 @@ serves() {
     return 1
 }
 
-# Whether the lock that was taken is the one that is there: whoever had it before may have removed
-# everything, and the lock with it. (Without flock there is no descriptor, and nothing to compare.)
+# Whether the lock that was taken is still the file at its path. The previous holder may have removed
+# everything, including the lock file. Without flock there is no descriptor to compare.
 is_current() {
     mine=$(ls -iL /proc/self/fd/9 2>/dev/null | cut -d ' ' -f 1)
     [ -z "$mine" ] || [ "$mine" = "$(ls -i "$root/change" 2>/dev/null | cut -d ' ' -f 1)" ]
 }
 
-# Waits for the lock of those who change something; fails if there is nothing to be changed.
-take_turn() {
+# Waits for the lock against other changes. Fails if there is nothing to change.
+wait_for_lock() {
     deadline=$(($(now) + 90))
     while [ -d "$root" ]; do
         take "$root/change" && is_current && return 0
-        [ "$(now)" -gt "$deadline" ] && give_up 'another launch, or the end, is under way there'
+        [ "$(now)" -gt "$deadline" ] && give_up 'another launch, or a removal, is under way there'
         nap
     done
     return 1

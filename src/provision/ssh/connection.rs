@@ -16,20 +16,17 @@ use std::thread;
 use skypipe_satellite::randomness;
 use tempfile::TempDir;
 
+use super::record::value;
 use super::script::Script;
-use super::settings::value;
 use super::target::Target;
 use crate::exit::Failure;
+use crate::provision::quote::quote;
 
 /// The longest answer that is read, in bytes, including the output of the login.
 const MAX_ANSWER: u64 = 4 << 20;
 
 /// The most that is read of stderr, in bytes. The end is kept.
-const MAX_WORDS: u64 = 16 << 10;
-
-/// The most lines of stderr, and the most characters, that a failure quotes.
-const MAX_LINES: usize = 8;
-const MAX_TOLD: usize = 1500;
+const MAX_STDERR: u64 = 16 << 10;
 
 /// The longest directory of a connection's socket, in bytes. Linux allows 108 for the path of a
 /// socket, other systems 104. ssh adds 18 while it makes a socket.
@@ -59,7 +56,6 @@ pub struct Answer {
 
 impl Answer {
     /// The stdout as text, for lines of `NAME=VALUE`.
-    #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
@@ -67,10 +63,6 @@ impl Answer {
 
 impl Connection {
     /// Prepares a connection. ssh opens it at the first script.
-    ///
-    /// # Errors
-    ///
-    /// When the directory for its socket cannot be made.
     pub fn new(program: PathBuf, target: Target) -> Result<Self, Failure> {
         let directory = private_directory().map_err(|error| {
             Failure::failed(format!("a temporary directory cannot be made: {error}"))
@@ -83,10 +75,6 @@ impl Connection {
     }
 
     /// The host's name or address, according to ssh's configuration.
-    ///
-    /// # Errors
-    ///
-    /// When ssh cannot be run, or does not understand its configuration.
     pub fn hostname(&self) -> Result<String, Failure> {
         let mut command = self.command();
         command.arg("-G").arg("--").arg(self.target.host());
@@ -103,10 +91,6 @@ impl Connection {
     }
 
     /// Runs a script that answers in lines of `NAME=VALUE`, and returns these lines.
-    ///
-    /// # Errors
-    ///
-    /// When the script cannot be run or fails. The error quotes its output.
     pub fn ask(&self, script: &Script, payload: &[u8]) -> Result<String, Failure> {
         let answer = self.run(script, payload)?;
         let text = answer.text();
@@ -114,7 +98,7 @@ impl Connection {
             return Err(Failure::failed(format!(
                 "{}: {}",
                 self.target,
-                told(sentence)
+                quote(sentence)
             )));
         }
         if answer.code != 0 {
@@ -124,20 +108,15 @@ impl Connection {
     }
 
     /// Runs a script. `payload` is the script's stdin.
-    ///
-    /// # Errors
-    ///
-    /// When ssh does not return the end of the script. The error quotes ssh, or the program that
-    /// ran in the script's place.
     pub fn run(&self, script: &Script, payload: &[u8]) -> Result<Answer, Failure> {
         let mark = random_mark()?;
         let text = framed(script, &mark, payload.is_empty());
-        let mut words = tempfile::tempfile_in(self.directory.path())
+        let mut stderr = tempfile::tempfile_in(self.directory.path())
             .map_err(|error| Failure::failed(format!("no temporary file can be made: {error}")))?;
-        let mut child = self.start(text.len(), &words)?;
+        let mut child = self.start(text.len(), &stderr)?;
         let received = exchange(&mut child, text.as_bytes(), payload);
         let status = child.wait();
-        let heard = read_words(&mut words).unwrap_or_default();
+        let heard = read_end(&mut stderr).unwrap_or_default();
         let received = received.and_then(|received| Ok((received, status?)));
         let (received, status) =
             received.map_err(|error| Failure::failed(format!("{}: {error}", self.target)))?;
@@ -157,20 +136,20 @@ impl Connection {
         Err(self.failure(if is_silent { &noise } else { &heard }))
     }
 
-    fn start(&self, length: usize, words: &File) -> Result<Child, Failure> {
+    fn start(&self, length: usize, stderr: &File) -> Result<Child, Failure> {
         let mut command = self.command();
         command.arg("-T").arg("--").arg(self.target.host());
         command.arg(format!(
             "sh -c 'eval \"$(dd bs=1 count={length} 2>/dev/null)\"'"
         ));
         // stderr is a file, because the connection that stays in the background may keep it open.
-        let words = words
+        let stderr = stderr
             .try_clone()
             .map_err(|error| self.cannot_start(&error))?;
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(words);
+            .stderr(stderr);
         command.spawn().map_err(|error| self.cannot_start(&error))
     }
 
@@ -212,13 +191,13 @@ impl Connection {
         Failure::failed(format!("{program} cannot be run: {error}"))
     }
 
-    fn failure(&self, words: &str) -> Failure {
-        let words = told(words);
+    fn failure(&self, stderr: &str) -> Failure {
+        let stderr = quote(stderr);
         let target = &self.target;
-        if words.is_empty() {
+        if stderr.is_empty() {
             return Failure::failed(format!("{target}: the connection was lost"));
         }
-        Failure::failed(format!("{target}: {words}"))
+        Failure::failed(format!("{target}: {stderr}"))
     }
 }
 
@@ -317,26 +296,12 @@ fn send(stdin: Option<ChildStdin>, script: &[u8], payload: &[u8]) {
     }
 }
 
-fn read_words(words: &mut File) -> std::io::Result<String> {
-    let length = words.seek(SeekFrom::End(0))?;
-    words.seek(SeekFrom::Start(length.saturating_sub(MAX_WORDS)))?;
+fn read_end(stderr: &mut File) -> std::io::Result<String> {
+    let length = stderr.seek(SeekFrom::End(0))?;
+    stderr.seek(SeekFrom::Start(length.saturating_sub(MAX_STDERR)))?;
     let mut bytes = Vec::new();
-    words.take(MAX_WORDS).read_to_end(&mut bytes)?;
+    stderr.take(MAX_STDERR).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// Text from outside as part of a sentence: the last lines, without frames, control characters and
-/// the full stop at the end.
-#[must_use]
-pub fn told(words: &str) -> String {
-    let lines = words
-        .lines()
-        .map(|line| line.trim_matches(|c: char| c == '@' || c.is_whitespace()));
-    let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
-    let last = &lines[lines.len().saturating_sub(MAX_LINES)..];
-    let text = last.join("; ").replace(char::is_control, "");
-    let text: String = text.chars().take(MAX_TOLD).collect();
-    text.trim_end_matches(['.', '\n']).to_owned()
 }
 
 #[cfg(test)]
@@ -352,15 +317,5 @@ mod tests {
         assert_eq!(answer(b"\nM<\nhalf an answ", "M"), None);
         assert_eq!(answer(b"\nN<\nanother's\nN>0\n", "M"), None);
         assert_eq!(answer(b"\nM<\nx\nM>", "M"), None);
-    }
-
-    #[test]
-    fn words_become_a_part_of_a_sentence() {
-        let words = "@@@@@@\r\n@  WARNING!  @\r\n\r\nNo \u{1b}[1mway.\r\n";
-        assert_eq!(told(words), "WARNING!; No [1mway");
-        assert_eq!(told(" \n"), "");
-        assert!(told(&"x".repeat(10_000)).len() <= MAX_TOLD);
-        let many: Vec<String> = (0..100).map(|number| number.to_string()).collect();
-        assert!(told(&many.join("\n")).ends_with("98; 99"));
     }
 }

@@ -1,15 +1,15 @@
-# A lock that nobody has to clear away, whatever becomes of who holds it.
+# A lock that is free again as soon as its holder is dead.
 
-# When a process began, in ticks since the system started (field 22 of proc_pid_stat(5)): with its
-# number, that names it for good. Nothing for one that is dead, be it that nobody has taken note of its
-# end yet (state Z), which in a container may be for ever.
+# The start time of process $1, in ticks since the system started (field 22 of proc_pid_stat(5)). The
+# number and the start time together name a process uniquely. Prints nothing for a dead process or
+# a zombie (state Z), which in a container may never be reaped.
 began() {
     sed -n 's/.*) \([^ZXx]\)/\1/p' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20
 }
 
-# Takes the lock file $1 for as long as this shell runs, on descriptor 9, which no child may inherit;
-# fails if another process holds it. The kernel knows who holds a lock of flock(1). Where there is no
-# such program, the lock's link names its holder, and counts only while that process is alive.
+# Takes the lock file $1 for as long as this shell runs. Fails if another process holds it. The lock is
+# on descriptor 9, which no child may inherit. Where there is no flock(1), a link names the holder, and
+# is valid only while that process is alive.
 take() {
     if command -v flock >/dev/null 2>&1; then
         exec 9>>"$1"

@@ -1,10 +1,10 @@
-# What there is, without changing anything.
+# Reports what exists. Changes nothing.
 
 tell system "$(uname -sm)"
 case $(uname -s) in Linux) ;; *) exit 0 ;; esac
 tell root "$root"
 find_manager && tell manager yes
-# Its size is told as nothing whatever is in it.
+# The kernel reports a size of 0 for this file, so its content decides.
 [ -n "$(cat /proc/net/if_inet6 2>/dev/null)" ] && tell ipv6 yes
 [ -n "$(ls -A "$data/keys" 2>/dev/null)" ] && tell founded yes
 [ -d "$root" ] || exit 0

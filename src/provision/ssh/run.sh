@@ -1,6 +1,6 @@
-# Keeps the satellite running: starts it again when it ends with a failure, after a pause that grows,
-# and ends when the satellite was told to stop, or with it when told so itself. $root and $mode are
-# set above, and the arguments of this shell are the satellite's command line.
+# Keeps the satellite running. It restarts a satellite that failed, after a pause that grows, and ends
+# when the satellite ends without a failure. On a signal it stops the satellite and ends. $root and
+# $mode are set above; the arguments of this shell are the satellite's command line.
 
 umask 077
 LC_ALL=C
@@ -8,8 +8,8 @@ export LC_ALL
 log=$root/log
 most=262144
 
-# As `log`: writes down what the satellite says until it ends, never more than twice $most bytes. It
-# is a process of its own so that a satellite whose supervisor was killed can still be heard.
+# With the mode `log`: writes the satellite's output to the log until it ends, at most twice $most
+# bytes. This is a process of its own, so that it survives a supervisor that is killed.
 if [ "$mode" = log ]; then
     size=0
     [ -f "$log" ] && size=$(wc -c <"$log")

@@ -18,9 +18,9 @@ pub const RECEIVE: &str = include_str!("receive.sh");
 /// Launches a stored program.
 pub const CHANGE: &str = include_str!("change.sh");
 /// Runs a command next to the satellite.
-pub const BESIDE: &str = include_str!("beside.sh");
+pub const EXEC: &str = include_str!("exec.sh");
 /// Removes everything.
-pub const DESTROY: &str = include_str!("destroy.sh");
+pub const REMOVE: &str = include_str!("remove.sh");
 
 /// A script with its values.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-# Whether the program $name is there, whole.
+# Reports whether the program $name is stored completely.
 
 file=$root/bin/$name
 if [ -x "$file" ] && [ "$(wc -c <"$file")" -eq "$size" ]; then

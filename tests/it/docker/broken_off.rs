@@ -1,13 +1,14 @@
-//! Launches and upgrades that lose the engine after each of their requests.
+//! Launches and upgrades that break off after each of their commands.
 
-use skypipe::provision::{Provider, State};
+use crate::common::launch::Launch as _;
+use skypipe::provision::{Host, State};
 
-use crate::docker::cut::{Cut, Proxy};
+use crate::common::parts;
+use crate::docker::cut::{Broken, Cut};
 use crate::docker::engine::Engine;
-use crate::docker::parts;
 use crate::docker::program::Programs;
 use crate::docker::quiet::Quiet;
-use crate::docker::{docker, find, founder, launch, listens, plan};
+use crate::docker::{docker, find, launch, listens, owner, plan};
 
 #[test]
 fn an_upgrade_killed_at_any_step_is_put_right_by_the_next() {
@@ -25,8 +26,8 @@ fn an_upgrade_that_loses_any_one_answer_ends_well() {
     upgrades_with(Cut::Once, 1);
 }
 
-/// Upgrades back and forth between two programs. Each time the connection is cut two requests
-/// later, until an upgrade needs no more requests than that. After each cut, the next launch must
+/// Upgrades back and forth between two programs. Each time it breaks off two commands
+/// later, until an upgrade needs no more commands than that. After each cut, the next launch must
 /// repair everything.
 fn upgrades_with(how: Cut, first: usize) {
     let engine = Engine::start();
@@ -35,31 +36,30 @@ fn upgrades_with(how: Cut, first: usize) {
         plan(&programs.first, "1.0.0"),
         plan(&programs.second, "1.1.0"),
     ];
-    let mut docker = docker(engine.socket());
+    let mut docker = docker(&engine.command());
     let mut found = launch(&mut docker, &plans[0]).expect("it can be launched");
     engine.mark();
     let mut cuts = first;
     loop {
         let wanted = &plans[(cuts / 2 + 1) % 2];
-        let proxy = Proxy::start(engine.directory(), engine.socket(), how, cuts);
-        let result = super::docker(proxy.socket()).launch(wanted, Some(&found), &mut Quiet);
-        let was_cut = proxy.end();
+        let broken = Broken::make(&engine, how, cuts);
+        let result = crate::docker::docker(broken.path()).launch(wanted, Some(&found), &mut Quiet);
         let after =
-            find(&mut docker).unwrap_or_else(|| panic!("after {cuts} requests nothing is found"));
-        assert_eq!(after.founder, Some(founder('A')), "after {cuts} requests");
+            find(&mut docker).unwrap_or_else(|| panic!("after {cuts} commands nothing is found"));
+        assert_eq!(after.owner, Some(owner('A')), "after {cuts} commands");
         found = launch(&mut docker, wanted)
-            .unwrap_or_else(|failure| panic!("after {cuts} requests and {result:?}: {failure}"));
+            .unwrap_or_else(|failure| panic!("after {cuts} commands and {result:?}: {failure}"));
         assert_eq!(found.state, State::Running);
         assert_eq!(
             find(&mut docker).as_ref(),
             Some(&found),
-            "after {cuts} requests"
+            "after {cuts} commands"
         );
-        assert_eq!(engine.count(), 1, "after {cuts} requests");
-        assert_eq!(engine.images().lines().count(), 1, "after {cuts} requests");
-        assert!(engine.is_marked(), "after {cuts} requests");
-        docker.beside(&found, &["--check"]).expect("it works");
-        if !was_cut {
+        assert_eq!(engine.count(), 1, "after {cuts} commands");
+        assert_eq!(engine.images().lines().count(), 1, "after {cuts} commands");
+        assert!(engine.is_marked(), "after {cuts} commands");
+        docker.exec(&found, &["--check"]).expect("it works");
+        if !broken.was_cut() {
             break;
         }
         cuts += 2;
@@ -75,16 +75,16 @@ fn a_first_launch_killed_at_any_step_is_gone_on_with_or_ended() {
     let engine = Engine::start();
     let programs = Programs::get();
     let plan = plan(&programs.first, "1.0.0");
-    let mut docker = docker(engine.socket());
+    let mut docker = docker(&engine.command());
     for cuts in 0.. {
-        let proxy = Proxy::start(engine.directory(), engine.socket(), Cut::ForGood, cuts);
-        let result = super::docker(proxy.socket()).launch(&plan, None, &mut Quiet);
-        if !proxy.end() {
+        let broken = Broken::make(&engine, Cut::ForGood, cuts);
+        let result = crate::docker::docker(broken.path()).launch(&plan, None, &mut Quiet);
+        if !broken.was_cut() {
             assert!(cuts > 10, "a launch has more steps than {cuts}");
             break;
         }
         let Some(found) = find(&mut docker) else {
-            assert_eq!(engine.left(), "", "after {cuts} requests");
+            assert_eq!(engine.left(), "", "after {cuts} commands");
             continue;
         };
         // In half of the cases a launch continues before the satellite is destroyed.
@@ -92,11 +92,11 @@ fn a_first_launch_killed_at_any_step_is_gone_on_with_or_ended() {
             docker
                 .launch(&plan, Some(&found), &mut Quiet)
                 .unwrap_or_else(|failure| {
-                    panic!("after {cuts} requests and {result:?}: {failure}")
+                    panic!("after {cuts} commands and {result:?}: {failure}")
                 });
             assert!(listens(9000));
         }
-        docker.destroy(&found, &mut Quiet).expect("it can be ended");
-        assert_eq!(engine.left(), "", "after {cuts} requests");
+        docker.remove(&found, &mut Quiet).expect("it can be ended");
+        assert_eq!(engine.left(), "", "after {cuts} commands");
     }
 }

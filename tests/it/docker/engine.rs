@@ -1,7 +1,9 @@
-//! A Podman for a test, which answers the Docker API: its storage, its socket, its network.
+//! A Podman for a test: its storage, its network, and the command that reaches it.
 
-use std::fs;
+use std::env;
+use std::fs::{self, Permissions};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,11 +17,14 @@ use crate::docker::network::Network;
 
 const REGISTRIES: &str = "[[registry]]\nlocation=\"127.0.0.1:5000\"\ninsecure=true\n";
 
-/// A running Podman. Dropping it removes its containers and kills it.
+/// The environment variable with a `docker` of Docker's own, which then reaches Podman over its
+/// service in all these tests.
+const DOCKERS_OWN: &str = "SKYPIPE_TEST_DOCKER";
+
+/// A Podman. Dropping it removes its containers.
 pub struct Engine {
-    service: Child,
-    socket: PathBuf,
     directory: TempDir,
+    service: Option<Process>,
     _network: Network,
 }
 
@@ -27,39 +32,69 @@ pub struct Engine {
 pub struct Process(Child);
 
 impl Engine {
-    /// Starts an engine, and moves the calling thread into its network.
+    /// Prepares an engine, and moves the calling thread into its network.
     pub fn start() -> Self {
         let network = Network::enter();
         let directory = tempfile::Builder::new()
             .prefix("sky")
             .tempdir_in("/tmp")
             .expect("there is room");
-        let path = directory.path();
-        configure(path);
-        fs::write(path.join("registries.conf"), REGISTRIES).expect("there is room");
-        let socket = path.join("engine.sock");
-        let service = podman(path)
-            .args([
-                "system",
-                "service",
-                "--time=0",
-                &format!("unix://{}", socket.display()),
-            ])
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("podman is there");
-        wait::until("podman listens", || UnixStream::connect(&socket).is_ok());
-        Self {
-            service,
-            socket,
+        configure(directory.path());
+        fs::write(directory.path().join("registries.conf"), REGISTRIES).expect("there is room");
+        let mut engine = Self {
             directory,
+            service: None,
             _network: network,
-        }
+        };
+        let real = match env::var(DOCKERS_OWN) {
+            Ok(docker) => {
+                let socket = engine.serve();
+                format!(
+                    "DOCKER_HOST=unix://{} exec {docker} \"$@\"",
+                    socket.display()
+                )
+            }
+            Err(_) => "exec podman \"$@\"".to_owned(),
+        };
+        engine.script("docker", &real);
+        engine
     }
 
-    /// The engine's socket.
-    pub fn socket(&self) -> &Path {
-        &self.socket
+    /// Starts Podman's service, and returns its socket.
+    pub fn serve(&mut self) -> PathBuf {
+        let socket = self.directory.path().join("engine.sock");
+        if self.service.is_none() {
+            let place = format!("unix://{}", socket.display());
+            let service = podman(self.directory.path())
+                .args(["system", "service", "--time=0", &place])
+                .stderr(Stdio::null())
+                .spawn();
+            self.service = Some(Process(service.expect("podman is there")));
+            wait::until("podman listens", || UnixStream::connect(&socket).is_ok());
+        }
+        socket
+    }
+
+    /// The `docker` of this engine.
+    pub fn command(&self) -> PathBuf {
+        self.directory.path().join("docker")
+    }
+
+    /// Writes a program of this name, which runs the script with the engine's settings.
+    pub fn script(&self, name: &str, script: &str) -> PathBuf {
+        let path = self.directory.path().join(name);
+        let settings = podman(self.directory.path());
+        let settings = settings.get_envs().filter_map(|(name, value)| {
+            Some(format!(
+                "export {}='{}'\n",
+                name.to_str()?,
+                value?.to_str()?
+            ))
+        });
+        let text = format!("#!/bin/sh\n{}{script}\n", settings.collect::<String>());
+        fs::write(&path, text).expect("there is room");
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("it is ours");
+        path
     }
 
     /// The directory with all files of the test.
@@ -183,8 +218,7 @@ impl Drop for Engine {
         let _ = podman(self.directory.path())
             .args(["rm", "-af", "-t", "0"])
             .output();
-        let _ = self.service.kill();
-        let _ = self.service.wait();
+        self.service = None;
         // A process that exits may have started another one.
         for _ in 0..3 {
             for helper in self.helpers() {

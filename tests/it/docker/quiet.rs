@@ -1,13 +1,13 @@
-//! A `Talk` that ignores all messages and cannot be asked.
+//! A `Console` that ignores all messages and cannot be asked.
 
 use skypipe::exit::Failure;
-use skypipe::provision::{Choice, Talk};
+use skypipe::provision::{Choice, Console};
 use zeroize::Zeroizing;
 
 /// Nobody is there.
 pub struct Quiet;
 
-impl Talk for Quiet {
+impl Console for Quiet {
     fn begin(&mut self, _step: &str) {}
 
     fn done(&mut self, _detail: &str) {}

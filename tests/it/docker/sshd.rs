@@ -1,10 +1,10 @@
-//! An sshd for a test, with its own keys, and an `ssh` that knows it as `sky`.
+//! An sshd for a test, with its own keys, and an `ssh` and a `podman` that know it.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 use crate::common::wait;
 
@@ -26,7 +26,9 @@ impl Sshd {
             assert!(status.expect("ssh-keygen is there").success());
         }
         let key = fs::read_to_string(at("host.pub")).expect("it was made");
-        write(&at("known"), &format!("127.0.0.1 {key}"));
+        let known = directory.join(".ssh/known_hosts");
+        fs::create_dir_all(directory.join(".ssh")).expect("there is room");
+        fs::write(&known, format!("127.0.0.1 {key}")).expect("there is room");
         let config = format!(
             "ListenAddress 127.0.0.1:22\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nUsePAM no\n\
              StrictModes no\nPermitRootLogin yes\nPasswordAuthentication no\n",
@@ -35,12 +37,10 @@ impl Sshd {
         );
         write(&at("sshd_config"), &config);
         let config = format!(
-            "Host sky\n HostName 127.0.0.1\nHost nobody\n HostName 127.0.0.1\n Port 1\nHost *\n IdentityFile {}\n \
-             IdentitiesOnly yes\n IdentityAgent none\n UserKnownHostsFile {}\n GlobalKnownHostsFile none\n \
-             StrictHostKeyChecking yes\n LogLevel ERROR\n ControlMaster auto\n ControlPath {}\n",
+            "IdentityFile {}\nIdentitiesOnly yes\nIdentityAgent none\nUserKnownHostsFile {}\n\
+             GlobalKnownHostsFile none\nStrictHostKeyChecking yes\nLogLevel ERROR\n",
             at("user"),
-            at("known"),
-            at("control")
+            known.display()
         );
         write(&at("ssh_config"), &config);
         let program = directory.join("ssh");
@@ -52,9 +52,10 @@ impl Sshd {
         // sshd separates its privileges in a directory that is missing on a system without a
         // running sshd.
         fs::create_dir_all("/run/sshd").expect("root may");
+        let log = File::create(program.with_extension("log")).expect("there is room");
         let child = Command::new("/usr/sbin/sshd")
             .args(["-D", "-e", "-f", &at("sshd_config")])
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .expect("sshd is there");
         let sshd = Self { child, program };
@@ -69,18 +70,17 @@ impl Sshd {
         &self.program
     }
 
-    /// How many clients are logged in.
-    pub fn clients(&self) -> usize {
-        let path = format!("/proc/{0}/task/{0}/children", self.child.id());
-        fs::read_to_string(path)
-            .expect("it lives")
-            .split_whitespace()
-            .count()
+    /// The settings with which podman logs in there, for a shell.
+    pub fn settings(&self) -> String {
+        let home = self.program.parent().expect("it is in a directory");
+        let home = home.display();
+        format!("HOME={home} CONTAINER_SSHKEY={home}/user")
     }
 
-    /// Whether all clients log out within a short time.
-    pub fn is_left(&self) -> bool {
-        wait::holds_within(wait::PATIENCE, || self.clients() == 0)
+    /// Whether somebody has logged in.
+    pub fn has_served(&self) -> bool {
+        let heard = fs::read_to_string(self.program.with_extension("log"));
+        heard.expect("it is there").contains("Accepted publickey")
     }
 }
 

@@ -5,8 +5,9 @@ use std::fs;
 use crate::common::Environment;
 use crate::common::deployed::{Platform, Sky, machine};
 use crate::common::outcome::Outcome;
+use crate::common::parts;
+use crate::docker::cut::{Broken, Cut};
 use crate::docker::engine::Engine;
-use crate::docker::parts;
 use crate::docker::sshd::Sshd;
 
 impl Platform for Engine {
@@ -21,10 +22,12 @@ impl Platform for Engine {
     }
 }
 
-fn sky(target: String) -> Sky {
+/// The engine that the `docker` of this machine reaches by itself.
+fn sky(engine: &Engine) -> Sky {
+    let command = engine.command().display().to_string();
     Sky {
-        target,
-        vars: Vec::new(),
+        target: "docker".to_owned(),
+        vars: vec![("SKYPIPE_DOCKER", command)],
         endpoint: "tcp://127.0.0.1:9000".to_owned(),
     }
 }
@@ -35,7 +38,18 @@ fn an_engine_on_this_machine() {
         return;
     }
     let engine = Engine::start();
-    sky(format!("docker+unix://{}", engine.socket().display())).whole_story(&engine);
+    sky(&engine).whole_story(&engine);
+}
+
+#[test]
+fn an_engine_behind_a_socket() {
+    if !parts::are_there() {
+        return;
+    }
+    let mut engine = Engine::start();
+    let mut sky = sky(&engine);
+    sky.target = format!("docker+unix://{}", engine.serve().display());
+    sky.whole_story(&engine);
 }
 
 #[test]
@@ -43,12 +57,47 @@ fn an_engine_on_another_machine_through_ssh() {
     if !parts::are_there() {
         return;
     }
-    let engine = Engine::start();
+    let mut engine = Engine::start();
     let sshd = Sshd::start(engine.directory());
-    let mut sky = sky(format!("docker+ssh://sky{}", engine.socket().display()));
-    let program = sshd.program().display().to_string();
-    sky.vars.push(("SKYPIPE_SSH", program));
+    let mut sky = sky(&engine);
+    // The version of podman that Debian has does not read ssh's configuration.
+    sky.target = format!("docker+ssh://root@127.0.0.1:22{}", engine.serve().display());
+    let command = engine.script("far", &format!("{} exec podman \"$@\"", sshd.settings()));
+    let ssh = sshd.program().display().to_string();
+    sky.vars = vec![
+        ("SKYPIPE_DOCKER", command.display().to_string()),
+        ("SKYPIPE_SSH", ssh),
+    ];
     sky.whole_story(&engine);
+    assert!(sshd.has_served());
+}
+
+/// Ctrl-C ends `--setup` in the midst of a step. The next one goes on, and makes nothing twice.
+#[test]
+fn what_ctrl_c_broke_off_is_gone_on_with() {
+    if !parts::are_there() {
+        return;
+    }
+    let engine = Engine::start();
+    let sky = sky(&engine);
+    let machine = machine();
+    let mut step = 4;
+    loop {
+        let broken = Broken::make(&engine, Cut::Interrupt, step);
+        let run = sky
+            .setup(&machine, &[])
+            .var("SKYPIPE_DOCKER", broken.path());
+        let outcome = run.done();
+        if !broken.was_cut() {
+            assert_eq!(outcome.code, Some(0), "{outcome}");
+            break;
+        }
+        assert_ne!(outcome.code, Some(0), "after {step} commands: {outcome}");
+        step += 4;
+    }
+    assert!(step > 8, "a launch has more steps than {step}");
+    engine.has_one();
+    sky.assert_ready(&sky.setup(&machine, &[]).done(), "first");
 }
 
 /// The satellite moves to another port. A machine that knows the old one finds the new one once the
@@ -59,7 +108,7 @@ fn a_satellite_that_has_moved_is_found_again() {
         return;
     }
     let engine = Engine::start();
-    let mut sky = sky(format!("docker+unix://{}", engine.socket().display()));
+    let mut sky = sky(&engine);
     let first = sky.first();
     first.skypipe(&["-w", "files"]).fed("kept").success();
     let phrase = first.skypipe(&["--phrase"]).done();
@@ -73,10 +122,10 @@ fn a_satellite_that_has_moved_is_found_again() {
     sky.assert_ready(&moved, "first");
     engine.has_one();
     assert!(kept(&second).contains(":9000/"), "it knows the old one");
-    second.skypipe(&["-r", "files"]).done().printed("kept");
+    let asks = sky.skypipe(&second, &["-r", "files"]);
+    asks.done().printed("kept");
     assert!(kept(&second).contains(":9100/"), "it remembers the new one");
-    // A known address is not queried: without the engine a pipe works as before.
-    fs::rename(engine.socket(), engine.socket().with_extension("away")).expect("it is ours");
+    // A known address is not queried: without the command a pipe works as before.
     second.skypipe(&["-w", "files"]).fed("more").success();
     first.skypipe(&["-r", "files"]).done().printed("more");
 }
@@ -89,7 +138,7 @@ fn what_is_not_ours_is_left_alone() {
         return;
     }
     let engine = Engine::start();
-    let sky = sky(format!("docker+unix://{}", engine.socket().display()));
+    let sky = sky(&engine);
     let first = sky.first();
     let other = machine();
     let told = |outcome: &Outcome, code, words: &str| {
@@ -97,17 +146,15 @@ fn what_is_not_ours_is_left_alone() {
         assert!(outcome.stderr.contains(words), "no {words:?}: {outcome}");
     };
     // A machine that does not use the satellite destroys it, because the target is named.
-    let ended = other.skypipe(&["--reset", &sky.target]).done();
+    let ended = sky.skypipe(&other, &["--reset", &sky.target]).done();
     told(&ended, 2, "this machine does not use it");
     engine.has_one();
-    let ended = other.skypipe(&["--reset", &sky.target, "--yes"]).done();
+    let ended = sky
+        .skypipe(&other, &["--reset", &sky.target, "--yes"])
+        .done();
     told(&ended, 0, "the satellite is gone");
     engine.has_none();
-    told(
-        &sky.setup(&first, &[]).done(),
-        1,
-        "is not at docker+unix://",
-    );
+    told(&sky.setup(&first, &[]).done(), 1, "is not at docker");
     engine.has_none();
 
     // Another satellite is deployed in its place.
@@ -118,7 +165,7 @@ fn what_is_not_ours_is_left_alone() {
         1,
         "another one is there",
     );
-    let reset = first.skypipe(&["--reset", "--yes"]).done();
+    let reset = sky.skypipe(&first, &["--reset", "--yes"]).done();
     told(&reset, 0, "is left alone");
     assert_eq!(engine.container(), container);
     other.skypipe(&["-w", "sky"]).fed("mine").success();
@@ -129,9 +176,9 @@ fn what_is_not_ours_is_left_alone() {
     let line = other.skypipe(&["--invite", "guest"]).done().stdout;
     guest.skypipe(&["--join"]).fed(&line).told(0, "now uses");
     sky.assert_ready(&sky.setup(&guest, &[]).done(), "guest");
-    let away = format!("{}.other", sky.target);
+    let away = "docker+unix:///elsewhere";
     told(
-        &guest.skypipe(&["--setup", &away]).done(),
+        &guest.skypipe(&["--setup", away]).done(),
         1,
         "skypipe --leave",
     );
@@ -145,7 +192,7 @@ fn what_was_broken_off_is_put_right() {
         return;
     }
     let engine = Engine::start();
-    let sky = sky(format!("docker+unix://{}", engine.socket().display()));
+    let sky = sky(&engine);
     let first = sky.first();
     first.skypipe(&["-w", "files"]).fed("kept").success();
     engine.podman(&["stop", "skypipe-satellite"]);
@@ -157,7 +204,7 @@ fn what_was_broken_off_is_put_right() {
     engine.has_one();
     first.skypipe(&["-r", "files"]).done().printed("kept");
     engine.podman(&["rm", "--force", "skypipe-satellite"]);
-    let ended = first.skypipe(&["--reset", "--yes"]).done();
+    let ended = sky.skypipe(&first, &["--reset", "--yes"]).done();
     assert_eq!(ended.code, Some(0), "{ended}");
     engine.has_none();
 }
@@ -169,7 +216,7 @@ fn a_machine_whose_key_was_revoked_gets_another_one_by_the_phrase() {
         return;
     }
     let engine = Engine::start();
-    let sky = sky(format!("docker+unix://{}", engine.socket().display()));
+    let sky = sky(&engine);
     let first = sky.first();
     let phrase = first.skypipe(&["--phrase"]).done();
     let phrase = String::from_utf8(phrase.told(0, "write these six words down")).unwrap();

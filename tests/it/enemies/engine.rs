@@ -1,179 +1,164 @@
-//! A container engine that answers whatever the test wants, and records what it is told to remove. Other
-//! people's objects there stay untouched, and its answers are not trusted before the satellite has proved
-//! its identity.
+//! A `docker` command that answers whatever the test wants, and records what it is told to remove.
+//! Other people's objects there stay untouched, and its answers are not trusted before the satellite
+//! has proved its identity.
 
 use std::fs;
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value, json};
 use skypipe_protocol::address::Address;
 use skypipe_protocol::token::Token;
-use tiny_http::{Header, Method, Response, Server};
+use tempfile::TempDir;
 
 use crate::common::Environment;
+use crate::common::process::Run;
 
-/// The engine's answer for a path without its query.
-type Shelf = Box<dyn Fn(&str, &[String]) -> Option<Value> + Send>;
+/// The engine. Nobody listens there, because the fake command answers.
+const TARGET: &str = "docker+tcp://127.0.0.1:1";
+
+/// The command. Its objects are files in its directory: `container/NAME`, with what `inspect` shows.
+/// A slash in a name is written as `%`. What is in `later` appears when containers are listed for
+/// the second time.
+const DOCKER: &str = r#"#!/bin/sh
+here=${0%/*}
+case $1 in --host=*) shift ;; esac
+for last; do :; done
+file=$here/$1/$(printf %s "$last" | tr / %)
+case "$1 $2" in
+    '--version ') echo 'Docker version 28.2.2, build e6534b4' ;;
+    'version --format') echo '{"Server": {"Arch": "amd64"}}' ;;
+    'container ls')
+        [ -e "$here/listed" ] && cp -r "$here/later/." "$here"
+        : >"$here/listed"
+        ls "$here/container"
+        ;;
+    *' ls') ls "$here/$1" | tr % / ;;
+    *' inspect') [ -f "$file" ] && printf '[%s]' "$(cat "$file")" ;;
+    *' rm') echo "$1 $last" >>"$here/removed" && rm "$file" ;;
+    *) exit 1 ;;
+esac
+"#;
 
 /// The fake engine.
-struct Engine {
-    target: String,
-    /// The paths of removed objects, in order.
-    removed: Arc<Mutex<Vec<String>>>,
-}
+struct Engine(TempDir);
 
 impl Engine {
-    /// An engine with these objects, which may depend on what has been removed.
-    fn with(shelf: Shelf) -> Self {
-        let server = Server::http("127.0.0.1:0").expect("loopback is there");
-        let target = format!("docker+tcp://{}", server.server_addr());
-        let removed = Arc::new(Mutex::new(Vec::new()));
-        let noted = Arc::clone(&removed);
-        thread::spawn(move || {
-            for request in server.incoming_requests() {
-                let path = request
-                    .url()
-                    .split('?')
-                    .next()
-                    .unwrap_or_default()
-                    .to_owned();
-                let mut noted = noted.lock().expect("nobody panics");
-                let answer = match (request.method(), path.as_str()) {
-                    (Method::Delete, _) => {
-                        noted.push(path);
-                        Some(json!(null))
-                    }
-                    (_, "/version") => Some(json!({"ApiVersion": "1.41", "Arch": "amd64"})),
-                    (_, path) => shelf(path, &noted),
-                };
-                let status = if answer.is_some() { 200 } else { 404 };
-                let text = answer.unwrap_or_default().to_string();
-                let kind = Header::from_bytes("Content-Type", "application/json");
-                let response = Response::from_string(text).with_status_code(status);
-                let _ = request.respond(response.with_header(kind.expect("it is one")));
-            }
-        });
-        Self { target, removed }
+    fn new() -> Self {
+        let engine = Self(TempDir::new().expect("there is room"));
+        let path = engine.0.path();
+        for kind in [
+            "container",
+            "volume",
+            "image",
+            "later/container",
+            "later/volume",
+        ] {
+            fs::create_dir_all(path.join(kind)).expect("there is room");
+        }
+        let docker = path.join("docker");
+        fs::write(&docker, DOCKER).expect("there is room");
+        fs::set_permissions(docker, fs::Permissions::from_mode(0o755)).expect("it is ours");
+        engine
     }
 
+    /// Adds an object.
+    fn has(&self, kind: &str, name: &str, object: &Value) {
+        let file = self.0.path().join(kind).join(name.replace('/', "%"));
+        fs::write(file, object.to_string()).expect("there is room");
+    }
+
+    /// The removed objects, in order.
     fn removed(&self) -> Vec<String> {
-        self.removed.lock().expect("nobody panics").clone()
+        let text = fs::read_to_string(self.0.path().join("removed")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// The program on a machine that has this command.
+    fn skypipe(&self, machine: &Environment, arguments: &[&str]) -> Run {
+        let run = machine.skypipe(arguments);
+        run.var("SKYPIPE_DOCKER", self.0.path().join("docker"))
     }
 }
 
 /// The labels of this owner's satellite.
-fn labels(founder: &str) -> Value {
+fn labels(owner: &str) -> Value {
     json!({
         "org.skypipe.satellite": "1",
         "org.skypipe.version": "1.0.0",
-        "org.skypipe.founder": founder,
+        "org.skypipe.owner": owner,
         "org.skypipe.image": "skypipe-satellite:1.0.0-0123456789ab",
     })
 }
 
-fn container(name: &str, founder: &str) -> Value {
-    json!({"Id": name, "Names": [format!("/{name}")], "State": "running", "Labels": labels(founder)})
+fn container(name: &str, owner: &str) -> Value {
+    json!({
+        "Name": format!("/{name}"), "Image": "i", "State": {"Status": "running"},
+        "Config": {"Labels": labels(owner)}, "HostConfig": {},
+    })
 }
 
-fn volume(name: &str, founder: &str) -> Value {
-    json!({"Name": name, "Labels": labels(founder)})
-}
-
-/// The objects that have not been removed.
-fn left(all: Vec<Value>, name: &str, below: &str, removed: &[String]) -> Vec<Value> {
-    let is_left = |thing: &Value| {
-        let name = thing[name].as_str().unwrap_or_default();
-        !removed.contains(&format!("{below}{name}"))
-    };
-    all.into_iter().filter(is_left).collect()
+fn volume(owner: &str) -> Value {
+    json!({"Labels": labels(owner)})
 }
 
 #[test]
 fn reset_removes_what_it_asked_about_and_nothing_else() {
-    let engine = Engine::with(Box::new(|path, removed| {
-        let containers = vec![
-            container("skypipe-satellite", "a"),
-            // It was made from the satellite's image, so it has the image's labels.
-            container("experiment", "a"),
-        ];
-        let volumes = vec![
-            volume("skypipe-satellite-data", "a"),
-            volume("skypipe-satellite-data-backup", "a"),
-        ];
-        let tags = [
-            "skypipe-satellite:1.0.0-0123456789ab",
-            "skypipe-satellite:latest",
-            "registry.example.org/skypipe-satellite:1.0.0-0123456789ab",
-        ];
-        let images = tags.map(|tag| json!({"RepoTags": tag}));
-        let images = left(images.into(), "RepoTags", "/images/", removed);
-        let images = images
-            .iter()
-            .map(|image| json!({"RepoTags": [image["RepoTags"]]}));
-        match path {
-            "/containers/json" => Some(left(containers, "Id", "/containers/", removed).into()),
-            "/volumes" => Some(json!({"Volumes": left(volumes, "Name", "/volumes/", removed)})),
-            "/images/json" => Some(images.collect()),
-            _ => None,
-        }
-    }));
+    let engine = Engine::new();
+    // The experiment was made from the satellite's image, so it has the image's labels.
+    for name in ["skypipe-satellite", "experiment"] {
+        engine.has("container", name, &container(name, "a"));
+    }
+    for name in ["skypipe-satellite-data", "skypipe-satellite-data-backup"] {
+        engine.has("volume", name, &volume("a"));
+    }
+    for name in [
+        "skypipe-satellite:1.0.0-0123456789ab",
+        "skypipe-satellite:latest",
+        "registry.example.org/skypipe-satellite:1.0.0-0123456789ab",
+    ] {
+        engine.has("image", name, &json!({"Id": "i"}));
+    }
     let here = Environment::here();
-    let outcome = here.skypipe(&["--reset", &engine.target]).done();
-    outcome.told_at_last(
-        2,
-        "this ends the satellite skypipe-satellite at docker+tcp://",
-    );
+    let outcome = engine.skypipe(&here, &["--reset", TARGET]).done();
+    let question = "this ends the satellite skypipe-satellite at docker+tcp://";
+    outcome.told_at_last(2, question);
     assert_eq!(engine.removed(), Vec::<String>::new());
-    let outcome = here.skypipe(&["--reset", &engine.target, "--yes"]).done();
+    let outcome = engine.skypipe(&here, &["--reset", TARGET, "--yes"]).done();
     outcome.told_at_last(0, "the satellite is gone");
     let mut removed = engine.removed();
     removed.dedup();
-    assert_eq!(
-        removed,
-        [
-            "/containers/skypipe-satellite",
-            "/images/skypipe-satellite:1.0.0-0123456789ab",
-            "/volumes/skypipe-satellite-data",
-        ]
-    );
+    let expected = [
+        "container skypipe-satellite",
+        "image skypipe-satellite:1.0.0-0123456789ab",
+        "volume skypipe-satellite-data",
+    ];
+    assert_eq!(removed, expected);
 }
 
 #[test]
 fn reset_does_not_end_a_satellite_that_has_taken_the_place_of_the_one_it_asked_about() {
-    let asked = Mutex::new(0);
-    let engine = Engine::with(Box::new(move |path, _| {
-        let mut asked = asked.lock().expect("nobody panics");
-        *asked += usize::from(path == "/containers/json");
-        let founder = if *asked > 1 { "b" } else { "a" };
-        match path {
-            "/containers/json" => Some(json!([container("skypipe-satellite", founder)])),
-            "/volumes" => Some(json!({"Volumes": [volume("skypipe-satellite-data", founder)]})),
-            _ => Some(json!([])),
-        }
-    }));
+    let engine = Engine::new();
+    for (place, owner) in [("", "a"), ("later/", "b")] {
+        let name = "skypipe-satellite";
+        engine.has(&format!("{place}container"), name, &container(name, owner));
+        let name = "skypipe-satellite-data";
+        engine.has(&format!("{place}volume"), name, &volume(owner));
+    }
     let here = Environment::here();
-    let outcome = here.skypipe(&["--reset", &engine.target, "--yes"]).done();
-    outcome.told_at_last(
-        1,
-        "another satellite has taken the place of skypipe-satellite",
-    );
+    let outcome = engine.skypipe(&here, &["--reset", TARGET, "--yes"]).done();
+    let refusal = "another satellite has taken the place of skypipe-satellite";
+    outcome.told_at_last(1, refusal);
     assert_eq!(engine.removed(), Vec::<String>::new());
 }
 
-/// A machine that has joined a satellite, and remembers an engine for it. The engine reports this port. The
-/// satellite does not answer at the address that the machine knows.
-fn moved_to(port: u16, invitation: &str) -> Environment {
-    let engine = Engine::with(Box::new(move |path, _| {
-        let binding = json!({"9000/tcp": [{"HostPort": port.to_string()}]});
-        let running = json!({"Status": "running", "Running": true});
-        (path == "/containers/skypipe-satellite/json").then(|| {
-            json!({
-                "Image": "i", "State": running, "Config": {}, "HostConfig": {"PortBindings": binding},
-            })
-        })
-    }));
+/// A machine that has joined a satellite, and remembers an engine for it. The engine reports this
+/// port. The satellite does not answer at the address that the machine knows.
+fn moved_to(port: u16, invitation: &str) -> (Engine, Environment) {
+    let engine = Engine::new();
+    let mut running = container("skypipe-satellite", "a");
+    running["HostConfig"]["PortBindings"] = json!({"9000/tcp": [{"HostPort": port.to_string()}]});
+    engine.has("container", "skypipe-satellite", &running);
     let machine = Environment::here();
     let mut token = Token::parse(invitation).expect("it is one");
     // Nobody listens there: the port was bound and released.
@@ -182,17 +167,16 @@ fn moved_to(port: u16, invitation: &str) -> Environment {
     token.address = Address::from(nobody);
     let config = machine.home().join(".config/skypipe");
     fs::create_dir_all(&config).expect("there is room");
-    let deployed = json!({"target": engine.target, "name": "skypipe-satellite", "founder": null});
+    let deployed = json!({"target": TARGET, "name": "skypipe-satellite", "owner": null});
     for (name, text) in [
         ("satellite", token.encode().to_string()),
         ("deployed", deployed.to_string()),
     ] {
         let path = config.join(name);
         fs::write(&path, text).expect("there is room");
-        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-        fs::set_permissions(path, private).expect("it is ours");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("it is ours");
     }
-    machine
+    (engine, machine)
 }
 
 /// The address at which the machine looks for its satellite first.
@@ -210,9 +194,9 @@ fn a_new_address_is_remembered_when_the_satellite_there_has_proved_its_key() {
     let invitation = String::from_utf8(satellite.process().shown()).expect("it is text");
     let at = satellite.endpoint().trim_start_matches("tcp://");
     let port = at.rsplit(':').next().and_then(|port| port.parse().ok());
-    let machine = moved_to(port.expect("it has one"), invitation.trim());
+    let (engine, machine) = moved_to(port.expect("it has one"), invitation.trim());
     assert_ne!(remembered(&machine), at);
-    machine.skypipe(&["--list"]).done().success();
+    engine.skypipe(&machine, &["--list"]).done().success();
     assert_eq!(remembered(&machine), at);
 }
 
@@ -228,9 +212,9 @@ fn an_address_at_which_somebody_else_answers_is_not_remembered() {
     let other = other.satellite(&flags);
     let port = other.endpoint().rsplit(':').next();
     let port = port.and_then(|port| port.parse().ok());
-    let machine = moved_to(port.expect("it has one"), invitation.trim());
+    let (engine, machine) = moved_to(port.expect("it has one"), invitation.trim());
     let before = remembered(&machine);
-    let outcome = machine.skypipe(&["--list"]).done();
+    let outcome = engine.skypipe(&machine, &["--list"]).done();
     outcome.told(4, "is not the satellite of your invitation");
     assert_eq!(remembered(&machine), before);
 }

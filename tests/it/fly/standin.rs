@@ -18,14 +18,12 @@ pub mod exec;
 pub mod faults;
 pub mod graphql;
 pub mod journal;
-pub mod leases;
 pub mod limits;
 pub mod machines;
 pub mod platform;
 pub mod proxy;
 pub mod routes;
 pub mod runs;
-pub mod secrets;
 pub mod server;
 pub mod shared;
 pub mod volumes;
@@ -37,25 +35,20 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use self::answer::Refusal;
 use self::containers::Podman;
 use self::faults::Faults;
 pub use self::faults::How;
 use self::journal::{Entry, Journal};
 use self::limits::Limits;
-pub use self::limits::RetryAfter;
 use self::proxy::Edge;
 use self::server::Door;
 use self::shared::Shared;
-use self::world::World;
 
-/// An organisation of the account.
+/// The account's organisation.
 #[derive(Debug, Clone)]
 pub struct Organization {
-    pub slug: String,
-    pub name: String,
-    /// Whether this is the account's own organisation, which also has the slug `personal`.
-    pub personal: bool,
+    pub slug: &'static str,
+    pub name: &'static str,
 }
 
 /// How long a new app is not found.
@@ -74,25 +67,16 @@ pub struct Options {
     pub token: String,
     /// The registry's `HOST:PORT`.
     pub registry: String,
-    pub organizations: Vec<Organization>,
-    /// Names of apps that belong to other accounts.
-    pub taken: Vec<String>,
+    pub organization: Organization,
     /// Whether the first requested name is taken by another account.
     pub first_name_is_taken: bool,
     /// The length of a second for rate limits, and for the pause before a program is restarted.
     pub second: Duration,
-    /// The length of a second in `wait`.
-    pub wait_second: Duration,
-    pub retry_after: RetryAfter,
     pub lag: Lag,
     /// How long a machine stays `created` before it is `starting`.
     pub boot: Duration,
     /// If set, the account is on trial, and its machines are stopped after this time.
     pub trial: Option<Duration>,
-    /// Whether the field is written `Regions`, not `regions`.
-    pub capital_regions: bool,
-    /// Whether GraphQL answers an unauthenticated client with 401, not with 200 and errors.
-    pub graphql_401: bool,
 }
 
 impl Options {
@@ -100,27 +84,21 @@ impl Options {
     /// lag.
     pub fn new(token: &str, registry: &str) -> Self {
         let own = Organization {
-            slug: "personal".into(),
-            name: "Someone".into(),
-            personal: true,
+            slug: "personal",
+            name: "Someone",
         };
         Self {
             token: token.to_owned(),
             registry: registry.to_owned(),
-            organizations: vec![own],
-            taken: Vec::new(),
+            organization: own,
             first_name_is_taken: false,
             second: Duration::from_secs(1),
-            wait_second: Duration::from_secs(1),
-            retry_after: RetryAfter::Alternating,
             lag: Lag {
                 requests: 2,
                 time: Duration::ZERO,
             },
             boot: Duration::from_millis(100),
             trial: None,
-            capital_regions: false,
-            graphql_401: false,
         }
     }
 
@@ -129,15 +107,6 @@ impl Options {
     pub fn quick(mut self) -> Self {
         self.second = Duration::from_millis(50);
         self
-    }
-
-    /// The organisation of the account with this slug.
-    fn organization(&self, slug: &str) -> Result<&Organization, Refusal> {
-        let same = |one: &&Organization| one.slug == slug || (one.personal && slug == "personal");
-        self.organizations
-            .iter()
-            .find(same)
-            .ok_or_else(|| Refusal::new(404, "organization not found"))
     }
 }
 
@@ -179,17 +148,13 @@ impl Standin {
             .prefix("fly.")
             .tempdir()
             .expect("a directory");
-        let others = options.taken.iter().cloned().collect();
         let shared = Arc::new(Shared {
             podman: Podman::new(directory.path(), &options.registry, &options.token),
             edge: Edge::default(),
             changed: Condvar::new(),
             directory: directory.path().to_owned(),
-            world: Mutex::new(World {
-                others,
-                ..World::default()
-            }),
-            limits: Mutex::new(Limits::new(options.second, options.retry_after)),
+            world: Mutex::default(),
+            limits: Mutex::new(Limits::new(options.second)),
             faults: Mutex::new(Faults::default()),
             journal: Mutex::new(Journal::default()),
             threads: Mutex::new(Vec::new()),
@@ -252,11 +217,6 @@ impl Standin {
         set(&mut self.shared.world().full_for_machines, region, full);
     }
 
-    /// Makes this region full for volumes, or not.
-    pub fn full_for_volumes(&self, region: &str, full: bool) {
-        set(&mut self.shared.world().full_for_volumes, region, full);
-    }
-
     /// All machines that are not destroyed.
     pub fn machines(&self) -> Vec<Seen> {
         let world = self.shared.world();
@@ -277,25 +237,6 @@ impl Standin {
             .collect()
     }
 
-    /// Kills a machine's program, as a crash would.
-    pub fn crash(&self, app: &str, machine: &str) {
-        let container = self
-            .shared
-            .world()
-            .machine(app, machine)
-            .ok()
-            .and_then(|one| one.container.clone());
-        self.shared
-            .podman
-            .kill(&container.expect("the machine runs").id);
-    }
-
-    /// The directory behind a volume; `None` if there is no such volume.
-    pub fn volume(&self, id: &str) -> Option<std::path::PathBuf> {
-        let directory = self.shared.volume_directory(id);
-        directory.exists().then_some(directory)
-    }
-
     /// The objects that still exist. Addresses and containers are looked up on the system.
     pub fn leftovers(&self) -> Leftovers {
         let containers = self.shared.podman.list();
@@ -306,7 +247,6 @@ impl Standin {
             .collect();
         let world = self.shared.world();
         let volumes = world.apps.values().flat_map(|app| app.volumes.iter());
-        let volumes = volumes.filter(|(_, volume)| volume.shown_for.is_none());
         Leftovers {
             apps: world.apps.keys().cloned().collect(),
             machines,

@@ -1,7 +1,8 @@
 //! Tests of commands next to a satellite, and of destroying it.
 
+use crate::common::launch::Launch as _;
 use serde_json::json;
-use skypipe::provision::{Found, Provider, State};
+use skypipe::provision::{Found, Host, State};
 
 use crate::fly_api::person::{Person, Run, plan};
 use crate::fly_api::platform::{Platform, Verdict};
@@ -19,7 +20,7 @@ fn a_command_runs_beside_it() {
     let found = launched(&run);
     let output = run
         .fly()
-        .beside(&found, &["--invite", "a b; c", "--for", "key"])
+        .exec(&found, &["--invite", "a b; c", "--for", "key"])
         .expect("an output");
     assert_eq!(output, "done\n");
     assert_eq!(
@@ -36,7 +37,7 @@ fn a_command_that_fails_is_told_with_its_words() {
     platform.state().exec = json!({ "exit_code": 2, "stderr": "no such flag\n" });
     let failure = run
         .fly()
-        .beside(&found, &["--nonsense"])
+        .exec(&found, &["--nonsense"])
         .expect_err("a failure");
     assert!(
         failure.sentence.contains("ended with 2: no such flag"),
@@ -44,7 +45,7 @@ fn a_command_that_fails_is_told_with_its_words() {
     );
     platform.state().exec = json!({ "exit_signal": 9, "stdout": "half" });
     run.fly()
-        .beside(&found, &["--invite"])
+        .exec(&found, &["--invite"])
         .expect_err("it was killed");
 }
 
@@ -61,7 +62,7 @@ fn a_command_is_never_made_twice() {
         }
     });
     run.fly()
-        .beside(&found, &["--invite"])
+        .exec(&found, &["--invite"])
         .expect_err("a lost answer");
     assert_eq!(platform.count("POST", "/exec"), 1);
 }
@@ -77,7 +78,7 @@ fn nothing_runs_beside_one_that_is_stopped_or_gone() {
         .get_mut(&found.name)
         .expect("an app")
         .machines[0]["state"] = json!("stopped");
-    let failure = run.fly().beside(&found, &["--check"]).expect_err("stopped");
+    let failure = run.fly().exec(&found, &["--check"]).expect_err("stopped");
     assert!(
         failure.sentence.contains("is stopped") && failure.sentence.contains("--setup fly"),
         "{failure}"
@@ -89,7 +90,7 @@ fn nothing_runs_beside_one_that_is_stopped_or_gone() {
         .expect("an app")
         .machines
         .clear();
-    let failure = run.fly().beside(&found, &["--check"]).expect_err("gone");
+    let failure = run.fly().exec(&found, &["--check"]).expect_err("gone");
     assert!(failure.sentence.contains("has no satellite"), "{failure}");
     assert_eq!(platform.count("POST", "/exec"), 0);
 }
@@ -101,7 +102,7 @@ fn the_end_is_waited_for() {
     let found = launched(&run);
     platform.state().lasting = 5;
     run.fly()
-        .destroy(&found, &mut Person::default())
+        .remove(&found, &mut Person::default())
         .expect("an end");
     assert!(platform.state().apps.is_empty());
     assert_eq!(
@@ -109,7 +110,7 @@ fn the_end_is_waited_for() {
         None
     );
     run.fly()
-        .destroy(&found, &mut Person::default())
+        .remove(&found, &mut Person::default())
         .expect("gone already");
 }
 
@@ -121,7 +122,7 @@ fn what_is_left_is_told() {
     platform.state().lasting = 1000;
     let failure = run
         .fly()
-        .destroy(&found, &mut Person::default())
+        .remove(&found, &mut Person::default())
         .expect_err("it stays");
     assert!(failure.sentence.contains(&found.name), "{failure}");
     platform.judge(|_, seen, _| {
@@ -134,7 +135,7 @@ fn what_is_left_is_told() {
     });
     let failure = run
         .fly()
-        .destroy(&found, &mut Person::default())
+        .remove(&found, &mut Person::default())
         .expect_err("refused");
     assert!(failure.sentence.contains("not yours"), "{failure}");
 }
@@ -165,6 +166,6 @@ fn a_launch_that_is_ended_at_once_is_not_waited_for_as_if_it_came() {
     let found = fly
         .launch(&plan(), None, &mut Person::default())
         .expect("a launch");
-    fly.destroy(&found, &mut Person::default()).expect("an end");
+    fly.remove(&found, &mut Person::default()).expect("an end");
     assert!(run.sleeps.borrow().is_empty());
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use skypipe::exit::USAGE;
-use skypipe::provision::{Found, Provider, State};
+use skypipe::provision::{Found, Host, State};
 
 use crate::fly_api::person::{Person, Run};
 use crate::fly_api::platform::{App, Platform};
@@ -29,7 +29,7 @@ fn insert(
 }
 
 fn satellite(version: &str, state: &str) -> serde_json::Value {
-    let metadata = json!({ "skypipe": "satellite", "skypipe_version": version, "skypipe_founder": "key", "skypipe_port": "9000" });
+    let metadata = json!({ "skypipe": "satellite", "skypipe_version": version, "skypipe_owner": "key", "skypipe_port": "9000" });
     json!([{ "id": "m1", "state": state, "config": { "metadata": metadata } }])
 }
 
@@ -92,7 +92,7 @@ fn a_satellite_is_found_in_any_organisation() {
     let expected = Found {
         name: "skypipe-sky".to_owned(),
         version: Some("0.9.0".to_owned()),
-        founder: Some("key".to_owned()),
+        owner: Some("key".to_owned()),
         state: State::Stopped,
     };
     assert_eq!(found(&Run::new(&platform)), Some(expected));
@@ -195,7 +195,7 @@ fn an_app_that_is_remembered_may_be_gone_or_another_s() {
         json!([]),
     );
     assert_eq!(found(&run), None, "another one is not taken for it");
-    run.options.is_app_said = true;
+    run.options.is_app_named = true;
     let failure = run.fly().find(&mut Person::default()).expect_err("none");
     assert_eq!(failure.code, USAGE);
     platform.state().foreign.push("skypipe-gone".to_owned());

@@ -1,9 +1,10 @@
 //! Tests of a first launch: what it creates, and what it asks.
 
+use crate::common::launch::Launch as _;
 use serde_json::json;
 use skypipe::exit::USAGE;
 use skypipe::provision::image::{Architecture, Image};
-use skypipe::provision::{Provider, State};
+use skypipe::provision::{Host, State};
 
 use crate::fly_api::executable;
 use crate::fly_api::person::{Person, Run, TOKEN, plan};
@@ -18,7 +19,7 @@ fn a_launch_makes_one_of_each() {
     assert_eq!(fly.find(&mut person).expect("an answer"), None);
     let found = fly.launch(&plan(), None, &mut person).expect("a launch");
     assert_eq!(found.version.as_deref(), Some("1.0.0"));
-    assert_eq!(found.founder.as_deref(), Some("founderkey"));
+    assert_eq!(found.owner.as_deref(), Some("ownerkey"));
     assert_eq!(found.state, State::Running);
     let letters = found
         .name
@@ -63,9 +64,9 @@ fn a_launch_makes_one_of_each() {
             "image": format!("{host}/{}@{digest}", found.name),
             "guest": guest,
             "init": { "exec": ["/skypipe", "--satellite", "0.0.0.0:9000", "--data", "/data", "--public",
-                "[2a09:8280:1::1]:9000", "--founder=founderkey"] },
+                "[2a09:8280:1::1]:9000", "--owner=ownerkey"] },
             "restart": { "policy": "always" },
-            "metadata": { "skypipe": "satellite", "skypipe_version": "1.0.0", "skypipe_founder": "founderkey",
+            "metadata": { "skypipe": "satellite", "skypipe_version": "1.0.0", "skypipe_owner": "ownerkey",
                 "skypipe_port": "9000" },
             "mounts": [{ "volume": "vol_1", "path": "/data" }],
             "services": [{ "protocol": "tcp", "internal_port": 9000, "autostop": "off", "autostart": true,

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::common::launch::Launch as _;
 use serde_json::json;
-use skypipe::provision::{Provider, State};
+use skypipe::provision::{Host, State};
 
 use crate::fly_api::person::{Person, Run, plan};
 use crate::fly_api::platform::{Platform, Verdict};
@@ -198,7 +199,7 @@ fn a_platform_that_is_not_there_is_told_of() {
     let found = fly
         .launch(&plan(), None, &mut Person::default())
         .expect("a launch");
-    let settings = skypipe::provision::fly::Settings::read(&|name| match name {
+    let settings = skypipe::provision::fly::Profile::read(&|name| match name {
         // A port that was bound and released, so that nobody listens there.
         "FLY_FLAPS_BASE_URL" => Some(format!("http://{}", free_address())),
         "FLY_API_TOKEN" => Some("fm2_secret".to_owned()),
@@ -216,7 +217,7 @@ fn a_platform_that_is_not_there_is_told_of() {
 
 struct Still;
 
-impl skypipe::provision::fly::Surroundings for Still {
+impl skypipe::provision::fly::Env for Still {
     fn now(&self) -> std::time::Instant {
         std::time::Instant::now()
     }

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use skypipe::exit::Failure;
-use skypipe::provision::fly::{Fly, Options, Settings, Surroundings};
-use skypipe::provision::{Choice, Plan, Talk};
+use skypipe::provision::fly::{Env, Fly, Options, Profile};
+use skypipe::provision::{Choice, Console, Plan};
 use zeroize::Zeroizing;
 
 use crate::fly_api::executable;
@@ -26,7 +26,7 @@ pub struct Person {
     pub asked: Vec<String>,
 }
 
-impl Talk for Person {
+impl Console for Person {
     fn begin(&mut self, _step: &str) {}
 
     fn done(&mut self, _detail: &str) {}
@@ -69,7 +69,7 @@ pub struct Fast {
     ipv6: bool,
 }
 
-impl Surroundings for Fast {
+impl Env for Fast {
     fn now(&self) -> Instant {
         self.origin + Duration::from_secs(self.seconds.load(Ordering::SeqCst))
     }
@@ -118,7 +118,7 @@ impl<'a> Run<'a> {
 
     pub fn fly(&self) -> Fly {
         let url = self.platform.url.as_str();
-        let settings = Settings::read(&|name| match name {
+        let settings = Profile::read(&|name| match name {
             "FLY_FLAPS_BASE_URL" | "FLY_API_BASE_URL" | "FLY_REGISTRY_HOST" => Some(url.to_owned()),
             _ => self
                 .environment
@@ -139,7 +139,7 @@ impl<'a> Run<'a> {
 pub fn plan() -> Plan {
     Plan {
         version: "1.0.0".to_owned(),
-        founder: "founderkey".to_owned(),
+        owner: "ownerkey".to_owned(),
         port: None,
         public: None,
         binary: Some(executable::file("program")),

@@ -1,7 +1,8 @@
 //! Tests of upgrades and starts, and of what they keep.
 
+use crate::common::launch::Launch as _;
 use serde_json::json;
-use skypipe::provision::{Found, Plan, Provider, State};
+use skypipe::provision::{Found, Host, Plan, State};
 
 use crate::fly_api::executable;
 use crate::fly_api::person::{Person, Run, plan};
@@ -27,14 +28,14 @@ fn same() -> Plan {
 fn upgrade() -> Plan {
     Plan {
         version: "2.0.0".to_owned(),
-        founder: "anotherkey".to_owned(),
+        owner: "anotherkey".to_owned(),
         image: Some("registry.example/skypipe@sha256:2".to_owned()),
         ..plan()
     }
 }
 
 #[test]
-fn an_upgrade_keeps_the_founder_the_port_the_host_and_what_others_changed() {
+fn an_upgrade_keeps_the_owner_the_port_the_host_and_what_others_changed() {
     let platform = Platform::start();
     let run = Run::new(&platform);
     let found = launched(&run);
@@ -49,7 +50,7 @@ fn an_upgrade_keeps_the_founder_the_port_the_host_and_what_others_changed() {
         .launch(&upgrade(), Some(&found), &mut Person::default())
         .expect("an upgrade");
     assert_eq!(renewed.version.as_deref(), Some("2.0.0"));
-    assert_eq!(renewed.founder.as_deref(), Some("founderkey"));
+    assert_eq!(renewed.owner.as_deref(), Some("ownerkey"));
     assert_eq!(renewed.state, State::Running);
     let app = &platform.state().apps[&found.name];
     assert_eq!(
@@ -59,7 +60,7 @@ fn an_upgrade_keeps_the_founder_the_port_the_host_and_what_others_changed() {
     let config = &app.machines[0]["config"];
     assert_eq!(config["image"], "registry.example/skypipe@sha256:2");
     assert_eq!(config["init"]["exec"][6], "sky.example:9443");
-    assert_eq!(config["init"]["exec"][7], "--founder=founderkey");
+    assert_eq!(config["init"]["exec"][7], "--owner=ownerkey");
     assert_eq!(config["guest"]["memory_mb"], 512);
     assert_eq!(config["metadata"]["mine"], "kept");
     assert_eq!(
@@ -86,7 +87,7 @@ fn an_upgrade_that_does_not_start_is_put_back() {
     for words in [
         "did not start",
         "it exited with 70",
-        "The former program was put back",
+        "the former program was put back",
     ] {
         assert!(failure.sentence.contains(words), "{failure}");
     }

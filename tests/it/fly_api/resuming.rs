@@ -1,7 +1,8 @@
 //! A launch that fails at any of its requests, and the launch after it.
 
+use crate::common::launch::Launch as _;
 use serde_json::json;
-use skypipe::provision::{Plan, Provider};
+use skypipe::provision::{Host, Plan};
 
 use crate::fly_api::person::{Person, Run, plan};
 use crate::fly_api::platform::{Platform, Verdict};

@@ -8,7 +8,7 @@ use std::thread;
 
 use rustix::fd::AsFd;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use skypipe::provision::fly::{Here, Surroundings};
+use skypipe::provision::fly::{Env, System};
 
 /// A network that has only what `setup` adds to it. It lasts as long as the child process.
 struct Network(Child);
@@ -36,7 +36,7 @@ impl Network {
             let network = File::open(path).expect("the network");
             move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))
                 .expect("a move");
-            Here.has_route(address)
+            System.has_route(address)
         });
         inside.join().expect("an answer")
     }

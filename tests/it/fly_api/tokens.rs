@@ -1,7 +1,11 @@
 //! Tests of which token is used, and that nobody is told the token.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
 use serde_json::json;
-use skypipe::provision::Provider;
+use skypipe::provision::Host;
 
 use crate::fly_api::person::{Person, Run};
 use crate::fly_api::platform::{Platform, Verdict};
@@ -18,36 +22,36 @@ fn headers(run: &Run<'_>, person: &mut Person) -> Vec<String> {
         .collect()
 }
 
+/// A flyctl that is logged in with this token, in `directory`.
+fn install(directory: &Path, name: &str, token: &str) {
+    let script =
+        format!("#!/bin/sh\n[ \"$*\" = 'auth token' ] || exit 1\necho old >&2\necho {token}\n");
+    fs::create_dir_all(directory).expect("there is room");
+    fs::write(directory.join(name), script).expect("there is room");
+    let mode = Permissions::from_mode(0o755);
+    fs::set_permissions(directory.join(name), mode).expect("it is ours");
+}
+
 #[test]
 fn the_environment_goes_before_flyctl_and_flyctl_before_a_question() {
     let platform = Platform::start();
     let home = tempfile::tempdir().expect("a directory");
-    let other = tempfile::tempdir().expect("a directory");
-    std::fs::create_dir(home.path().join(".fly")).expect("a directory");
-    std::fs::write(
-        home.path().join(".fly/config.yml"),
-        "access_token: fo1_home00\n",
-    )
-    .expect("a file");
-    std::fs::write(
-        other.path().join("config.yml"),
-        "access_token: fo1_other0\n",
-    )
-    .expect("a file");
+    let path = home.path().join("bin");
+    install(&path, "fly", "fo1_path00");
+    install(&home.path().join(".fly/bin"), "flyctl", "fo1_home00");
     let mut person = Person {
         secret: Some("fo1_typed0"),
         ..Person::default()
     };
     let mut run = Run::new(&platform)
         .set("FLY_ACCESS_TOKEN", "fo1_access")
-        .set("FLY_API_TOKEN", "fo1_api000");
-    run = run
+        .set("FLY_API_TOKEN", "fo1_api000")
         .set("HOME", home.path().to_str().expect("a path"))
-        .set("FLY_CONFIG_DIR", other.path().to_str().expect("a path"));
+        .set("PATH", path.to_str().expect("a path"));
     for (name, token) in [
         ("FLY_ACCESS_TOKEN", "fo1_access"),
         ("FLY_API_TOKEN", "fo1_api000"),
-        ("FLY_CONFIG_DIR", "fo1_other0"),
+        ("PATH", "fo1_path00"),
         ("HOME", "fo1_home00"),
         ("nothing", "fo1_typed0"),
     ] {
@@ -64,43 +68,18 @@ fn the_environment_goes_before_flyctl_and_flyctl_before_a_question() {
 }
 
 #[test]
-fn macaroons_that_are_not_taken_give_way_to_the_user_s_token() {
+fn a_flyctl_that_nobody_is_logged_in_to_is_passed_over() {
     let platform = Platform::start();
-    let run = Run::new(&platform).set("FLY_API_TOKEN", "fm2_expired,fo1_user00");
-    platform.judge(|_, seen, _| {
-        let expired = seen.authorization == "FlyV1 fm2_expired";
-        if expired {
-            Verdict::Answer(401, json!({ "error": "expired" }))
-        } else {
-            Verdict::Serve
-        }
-    });
-    let found = run
+    let home = tempfile::tempdir().expect("a directory");
+    install(home.path(), "flyctl", "no; exit 1");
+    let run = Run::new(&platform)
+        .set("FLY_API_TOKEN", "")
+        .set("PATH", home.path().to_str().expect("a path"));
+    let failure = run
         .fly()
-        .launch(
-            &crate::fly_api::person::plan(),
-            None,
-            &mut Person::default(),
-        )
-        .expect("a launch");
-    assert!(!found.name.is_empty());
-    let state = platform.state();
-    assert_eq!(state.seen[0].authorization, "FlyV1 fm2_expired,fo1_user00");
-    assert_eq!(
-        state
-            .seen
-            .iter()
-            .filter(|seen| seen.authorization == "FlyV1 fm2_expired")
-            .count(),
-        1
-    );
-    let push = state
-        .seen
-        .iter()
-        .find(|seen| seen.method == "PUT")
-        .expect("a push");
-    // base64 of `x:fo1_user00`.
-    assert_eq!(push.authorization, "Basic eDpmbzFfdXNlcjAw");
+        .find(&mut Person::default())
+        .expect_err("no token");
+    assert!(failure.sentence.contains("fly auth login"), "{failure}");
 }
 
 #[test]

@@ -252,15 +252,15 @@ fn what_it_repeats_of_ours_is_hidden() {
     });
     let sentence = push(&fake).expect_err("it refuses");
     assert!(
-        sentence.ends_with("(you said [hidden], that is Basic [hidden], with  [2J in it)"),
+        sentence.ends_with("(you said [hidden], that is Basic [hidden], with [2J in it)"),
         "{sentence}"
     );
 }
 
 #[test]
 fn no_part_of_it_is_shown_where_a_text_is_cut() {
-    // Texts are cut after 300 characters.
-    for before in 280..300 {
+    // Texts are cut after 600 characters.
+    for before in 580..600 {
         let fake = Fake::new(move |_, _| Said::body(400, "x".repeat(before) + PASSWORD));
         let sentence = push(&fake).expect_err("it refuses");
         assert!(!sentence.contains("pass-"), "{sentence}");
@@ -278,7 +278,9 @@ fn pages_and_floods_stay_short() {
         let fake = except("POST", move || Said::body(400, body.clone()));
         let sentence = push(&fake).expect_err("it refuses");
         assert!(
-            sentence.contains("HTTP 400") && sentence.len() < 1200 && !sentence.contains('<'),
+            sentence.contains("HTTP 400")
+                && sentence.chars().count() < 1200
+                && !sentence.contains('<'),
             "{sentence}"
         );
     }
@@ -302,94 +304,8 @@ fn half_an_answer_is_told() {
     }
 }
 
-/// A registry that requires tokens of its own service.
-fn with_tokens(realm: String) -> Fake {
-    Fake::new(move |_, asked| {
-        if asked.line.starts_with("GET /token?") {
-            assert_eq!(asked.authorization, BASIC);
-            assert_eq!(
-                asked.line,
-                "GET /token?a=b&service=r&scope=repository%3Aapp%3Apull%2Cpush"
-            );
-            return Said::body(200, r#"{"token":"t0ken","expires_in":300}"#);
-        }
-        if asked.authorization == "Bearer t0ken" {
-            return willing(asked);
-        }
-        let challenge =
-            format!(r#"Bearer realm="{realm}",service="r",scope="repository:app:pull,push""#);
-        Said::with(401, "WWW-Authenticate", challenge)
-    })
-}
-
-#[test]
-fn a_token_is_fetched_where_one_is_wanted() {
-    let service = with_tokens(String::new());
-    let fake = with_tokens(format!("{}/token?a=b", service.base()));
-    push(&fake).expect("the token is good");
-    assert_eq!(service.asked().len(), 1, "one token is enough");
-    let asked = fake.asked();
-    assert_eq!(asked[0].authorization, BASIC);
-    assert!(
-        asked[1..]
-            .iter()
-            .all(|asked| asked.authorization == "Bearer t0ken")
-    );
-}
-
-#[test]
-fn a_token_service_that_refuses_is_told() {
-    for said in [
-        (401, "{}"),
-        (200, "{}"),
-        (200, r#"{"token":"a\nb"}"#),
-        (200, "<html>"),
-        (403, ""),
-    ] {
-        let service = Fake::new(move |_, _| Said::body(said.0, said.1));
-        let fake = with_tokens(format!("{}/token", service.base()));
-        let sentence = push(&fake).expect_err("there is no token");
-        assert_eq!(fake.asked().len(), 1, "{said:?}: {sentence}");
-    }
-}
-
-#[test]
-fn a_token_that_is_no_good_ends_it() {
-    let fake = Fake::new(|_, asked| match asked.line.split(' ').next() {
-        Some("GET") => Said::body(200, r#"{"access_token":"t0ken"}"#),
-        _ => Said::body(401, format!("no good: {}", asked.authorization)),
-    });
-    // The token service is at the registry itself here.
-    let base = fake.base();
-    let front = Fake::new(move |_, _| {
-        Said(
-            401,
-            vec![(
-                "WWW-Authenticate",
-                format!(r#"Bearer realm="{base}/token""#),
-            )],
-            "no".into(),
-        )
-    });
-    let sentence = push(&front).expect_err("it accepts no token");
-    assert!(
-        sentence.contains("does not accept the password of x"),
-        "{sentence}"
-    );
-    assert_eq!(front.asked().len(), 4, "HEAD and POST, twice each");
-}
-
 #[test]
 fn a_password_is_not_sent_in_the_clear() {
-    let fake = Fake::new(|_, _| {
-        Said::with(
-            401,
-            "WWW-Authenticate",
-            r#"Bearer realm="http://192.0.2.1/token""#,
-        )
-    });
-    let sentence = push(&fake).expect_err("it is refused");
-    assert!(sentence.contains("unencrypted"), "{sentence}");
     let refused = image()
         .push(&registry("http://192.0.2.1:5000"), "app", "1")
         .expect_err("it is refused");

@@ -93,7 +93,7 @@ fn a_founder_from_elsewhere_founds_and_nothing_is_printed() {
     let host = Environment::here();
     let founder = seed(9);
     let public_keys = PublicKeys::of(&founder).to_string();
-    let flags = [&PRIVATE[..], &["--founder", &public_keys]].concat();
+    let flags = [&PRIVATE[..], &["--owner", &public_keys]].concat();
     let satellite = host.satellite(&flags);
     let words = ["--invite", "any", "--for", &public_keys, "--data", "data"];
     let told = host.skypipe(&words).done().success();
@@ -124,7 +124,7 @@ fn a_founder_from_elsewhere_founds_and_nothing_is_printed() {
     let endpoint = satellite.endpoint().to_owned();
     drop(satellite.kill());
     let other = PublicKeys::of(&seed(1)).to_string();
-    let flags = [&PRIVATE[..], &["--founder", &other]].concat();
+    let flags = [&PRIVATE[..], &["--owner", &other]].concat();
     let _again = host.satellite_at(endpoint.trim_start_matches("tcp://"), &flags);
     wait::until("the founder is let in", || {
         machine.skypipe(&["--keys"]).done().code == Some(0)

@@ -4,14 +4,15 @@
 use std::fs;
 use std::net::TcpStream;
 
+use crate::common::launch::Launch as _;
 use skypipe::exit::Failure;
-use skypipe::provision::{Found, Plan, Provider as _, State};
+use skypipe::provision::{Found, Host as _, Plan, State};
 
 use crate::common::deployed::{Platform, Sky};
+use crate::ssh::console::Notes;
 use crate::ssh::host::{eventually, kill};
 use crate::ssh::machine::{Machine, TARGET, is_possible};
 use crate::ssh::programs::{bad, plan};
-use crate::ssh::talk::Notes;
 
 const UNIT: &str = "skypipe-satellite.service";
 
@@ -124,13 +125,13 @@ fn the_real_systemd_keeps_it() {
     let failure = launch(&machine, &worse).expect_err("it fails");
     let said = &failure.sentence;
     assert!(said.contains("the stars are wrong"), "{said}");
-    assert!(said.contains("runs again"), "{said}");
+    assert!(said.contains("was put back"), "{said}");
     let found = assert_runs(&machine, "99.1.0");
     log_out(&machine, "lingering");
     machine.has_one();
     client.skypipe(&["-r", "kept"]).done().printed("by systemd");
 
-    let ended = machine.provider().destroy(&found, &mut Notes::default());
+    let ended = machine.provider().remove(&found, &mut Notes::default());
     ended.expect("it can be ended");
     machine.has_none();
 }
@@ -147,7 +148,7 @@ fn a_home_of_which_systemd_starts_nothing_has_the_script() {
     log_out(&machine, "closing");
     let runs = || TcpStream::connect(("127.0.0.1", 9000)).is_ok();
     assert!(runs() && machine.satellites().len() == 1);
-    let ended = machine.provider().destroy(&found, &mut Notes::default());
+    let ended = machine.provider().remove(&found, &mut Notes::default());
     ended.expect("it can be ended");
     machine.has_none();
 }
@@ -175,7 +176,7 @@ fn lingering_needs_polkit_and_its_refusal_is_told() {
     assert_eq!(there, Some(found.clone()));
     eventually("it runs", || machine.satellites().len() == 1);
     provider
-        .destroy(&found, &mut notes)
+        .remove(&found, &mut notes)
         .expect("it can be ended");
     assert_eq!(notes.said, [""; 0]);
     drop(provider);

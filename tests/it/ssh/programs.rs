@@ -10,14 +10,14 @@ use skypipe::provision::Plan;
 const SKYPIPE: &str = env!("CARGO_BIN_EXE_skypipe");
 
 /// Public keys whose secret keys nobody has.
-pub const FOUNDER: &str =
+pub const OWNER: &str =
     "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// A plan to deploy the real program as this version.
 pub fn plan(version: &str) -> Plan {
     Plan {
         version: version.to_owned(),
-        founder: FOUNDER.to_owned(),
+        owner: OWNER.to_owned(),
         port: None,
         public: None,
         binary: Some(SKYPIPE.into()),

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use skypipe::provision::ssh::unit::unit;
-use skypipe::provision::{Found, Plan, Provider as _, State};
+use skypipe::provision::{Found, Host as _, Plan, State};
 
+use crate::common::parts;
+use crate::ssh::console::Notes;
 use crate::ssh::host::{Host, Manner};
-use crate::ssh::parts;
 use crate::ssh::programs::{bad, plan};
-use crate::ssh::talk::Notes;
 use crate::ssh::{find, launch};
 
 /// A host with the fakes, and the directory of their state.
@@ -65,7 +65,7 @@ fn a_unit_keeps_it_where_there_is_a_manager() {
     let found = assert_managed(&host, "1.1.0");
     let mut provider = host.provider();
     provider
-        .destroy(&found, &mut Notes::default())
+        .remove(&found, &mut Notes::default())
         .expect("it can be ended");
     assert!(!unit_file(&host).exists() && !host.root().exists());
     assert!(!fake.join("linger").exists());
@@ -92,7 +92,7 @@ fn a_unit_that_fails_is_replaced_by_the_one_before() {
         failure.sentence.contains("the stars are wrong"),
         "{failure}"
     );
-    assert!(failure.sentence.contains("runs again"), "{failure}");
+    assert!(failure.sentence.contains("was put back"), "{failure}");
     assert_managed(&host, "1.0.0");
 }
 
@@ -108,12 +108,12 @@ fn lingering_is_left_as_it_was_or_its_refusal_is_told() {
     assert!(notes.mention("enable-linger"), "{:?}", notes.said);
     fs::write(fake.join("linger"), "").expect("there is room");
     host.provider()
-        .destroy(&found, &mut Notes::default())
+        .remove(&found, &mut Notes::default())
         .expect("it can be ended");
     assert!(fake.join("linger").exists(), "an administrator enabled it");
     launch(&host, &plan("1.0.0")).expect("it can be launched");
     host.provider()
-        .destroy(&found, &mut Notes::default())
+        .remove(&found, &mut Notes::default())
         .expect("it can be ended");
     assert!(fake.join("linger").exists(), "it was enabled before");
 }
@@ -136,7 +136,7 @@ fn a_manager_that_comes_takes_over_and_one_that_went_is_told() {
     assert!(failure.sentence.contains("cannot be reached"), "{failure}");
     assert_eq!(host.satellites().len(), 1);
     host.provider()
-        .destroy(&found, &mut Notes::default())
+        .remove(&found, &mut Notes::default())
         .expect("it can be ended");
     assert_eq!(host.processes(), []);
     assert!(!unit_file(&host).exists());
@@ -150,7 +150,7 @@ fn systemd_understands_the_unit() {
     let scratch = tempfile::tempdir().expect("there is room");
     let program = scratch.path().join("a b");
     fs::copy("/bin/true", &program).expect("there is room");
-    let words = ["--founder", "100%h $HOME \"x\" \\y; 'z'"].map(str::to_owned);
+    let words = ["--owner", "100%h $HOME \"x\" \\y; 'z'"].map(str::to_owned);
     let file = scratch.path().join("skypipe-satellite.service");
     let text = unit(program.to_str().expect("it is text"), &words);
     fs::write(&file, text + "\n").expect("there is room");

@@ -4,13 +4,14 @@ use std::fs;
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
+use crate::common::launch::Launch as _;
 use skypipe::provision::ssh::script;
-use skypipe::provision::{Found, Plan, Provider as _, State};
+use skypipe::provision::{Found, Host as _, Plan, State};
 
+use crate::common::parts;
+use crate::ssh::console::Notes;
 use crate::ssh::host::{Host, Manner, eventually};
-use crate::ssh::parts;
 use crate::ssh::programs::{bad, plan};
-use crate::ssh::talk::Notes;
 use crate::ssh::{assert_one, find, launch};
 
 fn sentence(host: &Host, plan: &Plan) -> String {
@@ -48,7 +49,7 @@ fn a_satellite_that_fails_is_replaced_by_the_one_before() {
     };
     let said = sentence(&host, &worse);
     assert!(said.contains("the stars are wrong"), "{said}");
-    assert!(said.contains("runs again"), "{said}");
+    assert!(said.contains("was put back"), "{said}");
     assert_one(&host, "1.0.0", 9100);
     launch(&host, &plan("1.2.0")).expect("a better one can be launched");
     assert_one(&host, "1.2.0", 9100);
@@ -259,7 +260,7 @@ fn somebody_else_s_satellite_is_not_taken_over() {
     let host = Host::up();
     launch(&host, &plan("1.0.0")).expect("it can be launched");
     let another = Plan {
-        founder: "b".repeat(86),
+        owner: "b".repeat(86),
         ..plan("1.0.0")
     };
     let refused = host
@@ -307,7 +308,7 @@ fn what_is_left_is_told() {
         "rm",
         "#!/bin/sh\ncase $1 in -rf) echo rm: I will not >&2; exit 1 ;; esac\nexec /bin/rm \"$@\"\n",
     );
-    let failure = host.provider().destroy(&found, &mut Notes::default());
+    let failure = host.provider().remove(&found, &mut Notes::default());
     let said = failure.expect_err("something is left").sentence;
     assert!(said.contains("I will not"), "{said}");
     assert!(said.contains(&found.name), "{said}");

@@ -92,27 +92,6 @@ pub fn list(shared: &Arc<Shared>, call: &Call) -> Outcome {
     Ok(Answer::json(200, json!({ "ips": ips })))
 }
 
-/// Releases an app's address.
-pub fn delete(shared: &Arc<Shared>, call: &Call) -> Outcome {
-    let wanted: IpAddr = call
-        .item()
-        .parse()
-        .map_err(|_| Refusal::malformed(400, "the path names no ip address"))?;
-    let address = {
-        let mut world = shared.world();
-        let app = world.app(call.app())?;
-        let at = app
-            .addresses
-            .iter()
-            .position(|address| address.ip == wanted);
-        at.map(|at| app.addresses.remove(at))
-            .ok_or_else(|| Refusal::new(404, "ip address not found"))?
-    };
-    shared.edge.sync(shared);
-    release(&address);
-    Ok(Answer::empty(204))
-}
-
 fn show(address: &Address) -> Value {
     json!({
         "ip": address.ip, "region": address.region, "service_name": "", "shared": address.shared,

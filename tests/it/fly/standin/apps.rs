@@ -8,6 +8,7 @@ use std::time::Instant;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::Organization;
 use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
 use super::clock;
@@ -31,7 +32,6 @@ struct Create {
 /// Creates an app.
 pub fn create(shared: &Arc<Shared>, call: &Call) -> Outcome {
     let wanted: Create = call.json()?;
-    call.flag("wait")?;
     let ((Some(name), None) | (None, Some(name))) = (wanted.name, wanted.app_name) else {
         return Err(Refusal::malformed(
             400,
@@ -53,7 +53,7 @@ pub fn create(shared: &Arc<Shared>, call: &Call) -> Outcome {
         let what = "Validation failed: Name may only contain numbers, lowercase letters and dashes";
         return Err(Refusal::malformed(422, what));
     }
-    let organization = shared.options.organization(&wanted.org_slug)?;
+    organization(shared, &wanted.org_slug)?;
     let mut world = shared.world();
     if shared.options.first_name_is_taken && world.others.is_empty() {
         world.others.insert(name.clone());
@@ -66,7 +66,6 @@ pub fn create(shared: &Arc<Shared>, call: &Call) -> Outcome {
     let app = App {
         id: id.clone(),
         number: clock::millis(),
-        organization: organization.slug.clone(),
         network: wanted
             .network
             .filter(|name| !name.is_empty())
@@ -74,8 +73,6 @@ pub fn create(shared: &Arc<Shared>, call: &Call) -> Outcome {
         unseen_for: shared.options.lag.requests,
         seen_from: Instant::now() + shared.options.lag.time,
         deleting: false,
-        secrets: std::collections::BTreeMap::new(),
-        secrets_version: 0,
         addresses: Vec::new(),
         volumes: std::collections::BTreeMap::new(),
         machines: std::collections::BTreeMap::new(),
@@ -87,17 +84,21 @@ pub fn create(shared: &Arc<Shared>, call: &Call) -> Outcome {
     ))
 }
 
+/// The account's organisation, if it has this slug.
+fn organization<'a>(shared: &'a Shared, slug: &str) -> Result<&'a Organization, Refusal> {
+    let own = &shared.options.organization;
+    let unknown = || Refusal::new(404, "organization not found");
+    (own.slug == slug).then_some(own).ok_or_else(unknown)
+}
+
 /// The apps of an organisation.
 pub fn list(shared: &Arc<Shared>, call: &Call) -> Outcome {
     let Some(slug) = call.value("org_slug")? else {
         return Err(Refusal::malformed(400, "org_slug is required"));
     };
-    let slug = shared.options.organization(slug)?.slug.clone();
+    organization(shared, slug)?;
     let world = shared.world();
-    let same = world
-        .apps
-        .iter()
-        .filter(|(_, app)| app.organization == slug);
+    let same = world.apps.iter();
     let apps: Vec<Value> = same
         .map(|(name, app)| {
             json!({
@@ -116,7 +117,7 @@ pub fn list(shared: &Arc<Shared>, call: &Call) -> Outcome {
 pub fn get(shared: &Arc<Shared>, call: &Call) -> Outcome {
     let mut world = shared.world();
     let app = world.app(call.app())?;
-    let organization = shared.options.organization(&app.organization)?;
+    let organization = &shared.options.organization;
     let status = if machines(app) > 0 {
         "deployed"
     } else {
@@ -194,8 +195,5 @@ fn machines(app: &App) -> usize {
 }
 
 fn volumes(app: &App) -> usize {
-    app.volumes
-        .values()
-        .filter(|volume| volume.shown_for.is_none())
-        .count()
+    app.volumes.values().count()
 }

@@ -18,13 +18,11 @@ pub struct Call {
     pub query: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
-    /// `fly-machine-lease-nonce`, if it was sent.
-    pub nonce: Option<String>,
 }
 
 impl Call {
     /// Parses a URL.
-    pub fn new(method: &str, url: &str, body: Vec<u8>, nonce: Option<String>) -> Self {
+    pub fn new(method: &str, url: &str, body: Vec<u8>) -> Self {
         let (path, query) = url.split_once('?').unwrap_or((url, ""));
         let parts = path.trim_matches('/').split('/').map(decode).collect();
         let pairs = query.split('&').filter(|pair| !pair.is_empty());
@@ -39,7 +37,6 @@ impl Call {
             parts,
             query,
             body,
-            nonce,
         }
     }
 
@@ -48,7 +45,7 @@ impl Call {
         self.parts.get(2).map_or("", String::as_str)
     }
 
-    /// The machine, volume, address or secret that the path names.
+    /// The machine that the path names.
     pub fn item(&self) -> &str {
         self.parts.get(4).map_or("", String::as_str)
     }
@@ -96,15 +93,6 @@ impl Call {
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
         serde_json::from_slice(&self.body)
             .map_err(|error| Refusal::malformed(400, format!("json: {error}")))
-    }
-
-    /// Like `json`, for a body that may be missing.
-    pub fn json_if_any<T: DeserializeOwned + Default>(&self) -> Result<T, Refusal> {
-        if self.body.is_empty() {
-            Ok(T::default())
-        } else {
-            self.json()
-        }
     }
 }
 

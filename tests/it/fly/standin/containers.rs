@@ -9,7 +9,6 @@ use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::thread;
 
 use base64ct::{Base64, Encoding as _};
 
@@ -43,8 +42,7 @@ pub struct Container {
 pub struct Run {
     pub name: String,
     pub image: String,
-    pub entrypoint: Option<Vec<String>>,
-    pub arguments: Vec<String>,
+    pub command: Vec<String>,
     pub env: Vec<(String, String)>,
     /// Directories and files, each with its path in the container.
     pub volumes: Vec<(PathBuf, String)>,
@@ -118,10 +116,7 @@ impl Podman {
             .collect();
         secret_file(&env, lines.concat(), 0o600);
         let (env, volumes) = (env.display().to_string(), mounts(&run.volumes));
-        let entrypoint = run
-            .entrypoint
-            .as_ref()
-            .map(|words| serde_json::json!(words).to_string());
+        let entrypoint = serde_json::json!(run.command).to_string();
         let mut arguments = vec![
             "run",
             "-d",
@@ -132,11 +127,7 @@ impl Podman {
             &env,
         ];
         arguments.extend(volumes.iter().flat_map(|volume| ["-v", volume.as_str()]));
-        if let Some(entrypoint) = &entrypoint {
-            arguments.extend(["--entrypoint", entrypoint]);
-        }
-        arguments.push(&run.image);
-        arguments.extend(run.arguments.iter().map(String::as_str));
+        arguments.extend(["--entrypoint", &entrypoint, &run.image]);
         let started = self.call(&arguments);
         let _ = fs::remove_file(&env);
         let id = started.inspect_err(|_| self.remove(&run.name))?;
@@ -154,33 +145,11 @@ impl Podman {
 
     /// Asks a container to exit, kills it after this many seconds, and removes it. Returns its exit
     /// code.
-    pub fn stop(&self, id: &str, signal: Option<&str>, seconds: u64) -> Option<i32> {
-        if let Some(signal) = signal {
-            let _ = self.call(&["kill", "--signal", signal, id]);
-            self.wait_for(id, seconds);
-        }
+    pub fn stop(&self, id: &str, seconds: u64) -> Option<i32> {
         let _ = self.call(&["stop", "-t", &seconds.to_string(), id]);
         let code = self.wait(id);
         self.remove(id);
         code
-    }
-
-    fn wait_for(&self, id: &str, seconds: u64) {
-        let podman = self.command(&[]);
-        let mut bounded = Command::new("timeout");
-        bounded
-            .arg(seconds.to_string())
-            .arg(podman.get_program())
-            .args(["wait", id]);
-        for (name, value) in podman.get_envs() {
-            bounded.env(name, value.unwrap_or_default());
-        }
-        let _ = bounded.stdin(Stdio::null()).output();
-    }
-
-    /// Kills a container's program.
-    pub fn kill(&self, id: &str) {
-        let _ = self.call(&["kill", "--signal", "KILL", id]);
     }
 
     /// Removes a container in any state.
@@ -197,32 +166,21 @@ impl Podman {
     }
 
     /// Runs a command in a container; `None` if it did not exit within this many seconds.
-    pub fn exec(&self, id: &str, command: &[String], stdin: &str, seconds: u64) -> Option<Ended> {
+    pub fn exec(&self, id: &str, command: &[String], seconds: u64) -> Option<Ended> {
         let podman = self.command(&[]);
         let mut bounded = Command::new("timeout");
         bounded
-            .args([
-                "--kill-after=1",
-                &seconds.to_string(),
-                "podman",
-                "exec",
-                "-i",
-                id,
-            ])
+            .args(["--kill-after=1", &seconds.to_string(), "podman", "exec", id])
             .args(command);
         for (name, value) in podman.get_envs() {
             bounded.env(name, value.unwrap_or_default());
         }
         bounded
-            .stdin(Stdio::piped())
+            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = bounded.spawn().expect("timeout starts");
-        let mut input = child.stdin.take().expect("a pipe");
-        let stdin = stdin.to_owned();
-        let feed = thread::spawn(move || drop(input.write_all(stdin.as_bytes())));
+        let child = bounded.spawn().expect("timeout starts");
         let output = child.wait_with_output().expect("it ends");
-        let _ = feed.join();
         let code = output.status.code().unwrap_or(-1);
         // The exit codes of timeout(1) when the time is up.
         (code != 124 && code != 137).then(|| Ended {

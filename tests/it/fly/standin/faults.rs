@@ -6,8 +6,6 @@
 /// How a request fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
-    /// It gets this status and has no effect.
-    Before(u16),
     /// It gets this status and takes effect all the same.
     After(u16),
     /// The connection is cut, and the request has no effect.

@@ -9,30 +9,19 @@ use std::time::{Duration, Instant};
 
 use super::answer::Refusal;
 
-/// Whether a 429 answer has a `Retry-After`. The documentation does not say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RetryAfter {
-    Never,
-    Always,
-    /// Every other time; the first answer has none.
-    Alternating,
-}
-
 /// All token buckets.
 #[derive(Debug)]
 pub struct Limits {
     second: Duration,
-    retry_after: RetryAfter,
     buckets: HashMap<(&'static str, String), (f64, Instant)>,
     refused: u64,
 }
 
 impl Limits {
     /// Full buckets. `second` is the length of a second.
-    pub fn new(second: Duration, retry_after: RetryAfter) -> Self {
+    pub fn new(second: Duration) -> Self {
         Self {
             second,
-            retry_after,
             buckets: HashMap::new(),
             refused: 0,
         }
@@ -71,12 +60,9 @@ impl Limits {
         }
         self.refused += 1;
         let mut refusal = Refusal::new(429, "rate limit exceeded");
-        let says = match self.retry_after {
-            RetryAfter::Never => false,
-            RetryAfter::Always => true,
-            RetryAfter::Alternating => self.refused.is_multiple_of(2),
-        };
-        refusal.0.retry_after = says.then_some(1);
+        // The documentation does not say whether there is a `Retry-After`. Every other answer has
+        // one.
+        refusal.0.retry_after = self.refused.is_multiple_of(2).then_some(1);
         Err(refusal)
     }
 }

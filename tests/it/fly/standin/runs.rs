@@ -6,29 +6,18 @@
 //! world, but with the lock on the machine's container, so that operations on a machine happen one
 //! after the other.
 
-use std::fs;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use base64ct::{Base64, Encoding as _};
 use serde_json::{Value, json};
 
 use super::clock;
-use super::config::Policy;
-use super::containers::{Container, Run, secret_file};
+use super::containers::{Container, Run};
 use super::shared::Shared;
-use super::world::{Machine, State};
+use super::world::State;
 
 /// How long a program may take to stop, in seconds, by default (docs: `kill_timeout`, 5 seconds).
 const PATIENCE: u64 = 5;
-
-/// The signal and the time limit for stopping a program.
-#[derive(Debug, Clone, Default)]
-pub struct Stop {
-    pub signal: Option<String>,
-    pub seconds: Option<u64>,
-}
 
 /// Takes a machine from `created`, `stopped` or the like to `started`, in the background. The
 /// caller has assigned this run its number.
@@ -62,78 +51,27 @@ fn prepare(shared: &Arc<Shared>, app: &str, id: &str, run: u64) -> Option<Run> {
     let mut world = shared.world();
     let closing = world.closing;
     let owner = world.apps.get_mut(app)?;
-    let secrets: Vec<(String, String)> = owner
-        .secrets
-        .iter()
-        .map(|(name, secret)| (name.clone(), secret.value.clone()))
-        .collect();
     let machine = owner.machines.get_mut(id)?;
     if machine.run != run || closing || machine.state.is_over() {
         return None;
     }
     machine.state = State::Starting;
     shared.changed.notify_all();
-    let mut volumes = files(shared, id, machine, &secrets);
     let mounts = machine.config.mounts.iter();
-    volumes
-        .extend(mounts.map(|mount| (shared.volume_directory(&mount.volume), mount.path.clone())));
-    let mut env = if machine.skip_secrets {
-        Vec::new()
-    } else {
-        secrets
-    };
-    env.extend(machine.config.env.clone());
+    let volumes = mounts.map(|mount| (shared.volume_directory(&mount.volume), mount.path.clone()));
     let known = [
         ("FLY_APP_NAME", app),
         ("FLY_MACHINE_ID", id),
         ("FLY_REGION", &machine.region),
     ];
-    env.extend(known.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    let init = &machine.config.init;
-    let entrypoint = init.exec.clone().or_else(|| init.entrypoint.clone());
-    let arguments = if init.exec.is_some() {
-        None
-    } else {
-        init.cmd.clone()
-    };
+    let env = known.map(|(name, value)| (name.to_owned(), value.to_owned()));
     Some(Run {
         name: format!("{id}-{run}"),
         image: machine.config.image.clone(),
-        entrypoint,
-        arguments: arguments.unwrap_or_default(),
-        env,
-        volumes,
+        command: machine.config.init.exec.clone(),
+        env: env.into(),
+        volumes: volumes.collect(),
     })
-}
-
-/// Writes the files that the configuration asks for.
-fn files(
-    shared: &Shared,
-    id: &str,
-    machine: &Machine,
-    secrets: &[(String, String)],
-) -> Vec<(PathBuf, String)> {
-    let directory = shared.machine_directory(id);
-    let wanted = machine.config.files.iter().enumerate();
-    wanted
-        .filter_map(|(number, file)| {
-            let named = |name: &String| {
-                secrets
-                    .iter()
-                    .find(|(other, _)| other == name)
-                    .map(|(_, value)| value)
-            };
-            let encoded = file
-                .raw_value
-                .as_ref()
-                .or_else(|| file.secret_name.as_ref().and_then(named))?;
-            let content = Base64::decode_vec(encoded.trim()).ok()?;
-            fs::create_dir_all(&directory).expect("a directory is made");
-            let path = directory.join(number.to_string());
-            secret_file(&path, content, file.mode.unwrap_or(0o644));
-            Some((path, file.guest_path.clone()))
-        })
-        .collect()
 }
 
 /// Handles a container that runs, or that could not be started.
@@ -185,35 +123,18 @@ fn ended(shared: &Arc<Shared>, app: &str, id: &str, run: u64, container: &Contai
         if machine.run != run || closing {
             return;
         }
-        let again = match machine.config.policy() {
-            (Policy::No, _) => false,
-            (Policy::Always, _) => true,
-            (Policy::OnFailure, most) => code != 0 && machine.restarts < most,
-        };
         machine.container = None;
         machine.run += 1;
         machine.restarts += 1;
-        machine.state = if again {
-            State::Restarting
-        } else {
-            State::Stopped
-        };
-        machine.event("exit", "flyd", Some(exit(code, false, again)));
+        machine.state = State::Restarting;
+        machine.event("exit", "flyd", Some(exit(code, false, true)));
         shared.changed.notify_all();
-        again.then_some(machine.run)
+        machine.run
     };
     shared.edge.cut(id);
     shared.podman.remove(&container.id);
-    if let Some(run) = again {
-        shared.pause(shared.options.second);
-        start(shared, app, id, run);
-    } else if shared
-        .world()
-        .machine(app, id)
-        .is_ok_and(|machine| machine.config.auto_destroy)
-    {
-        destroy(shared, app, id);
-    }
+    shared.pause(shared.options.second);
+    start(shared, app, id, again);
 }
 
 /// Stops a trial's machine after a while (docs: "Free Trial overview", 5 minutes).
@@ -237,13 +158,13 @@ fn limit_trial(shared: &Arc<Shared>, app: &str, id: &str, run: u64) {
             machine.event("stop", "flyd", None);
             machine.run
         };
-        halt(&shared, &app, &id, next, &Stop::default());
+        halt(&shared, &app, &id, next, PATIENCE);
     });
 }
 
 /// Stops the program of a machine that is `stopping`, and waits for it.
-pub fn halt(shared: &Arc<Shared>, app: &str, id: &str, run: u64, stop: &Stop) {
-    let code = end_container(shared, app, id, stop);
+pub fn halt(shared: &Arc<Shared>, app: &str, id: &str, run: u64, seconds: u64) {
+    let code = end_container(shared, app, id, seconds);
     let mut world = shared.world();
     let Ok(machine) = world.machine(app, id) else {
         return;
@@ -258,7 +179,7 @@ pub fn halt(shared: &Arc<Shared>, app: &str, id: &str, run: u64, stop: &Stop) {
 /// Stops the program of a machine that is `replacing`. Then starts the new version, or leaves the
 /// machine stopped.
 pub fn replace(shared: &Arc<Shared>, app: &str, id: &str, run: u64, launches: bool) {
-    end_container(shared, app, id, &Stop::default());
+    end_container(shared, app, id, PATIENCE);
     shared.edge.sync(shared);
     if launches {
         start(shared, app, id, run);
@@ -288,16 +209,7 @@ pub fn destroy(shared: &Arc<Shared>, app: &str, id: &str) {
         machine.event("destroy", "user", None);
         shared.changed.notify_all();
     }
-    end_container(
-        shared,
-        app,
-        id,
-        &Stop {
-            signal: None,
-            seconds: Some(0),
-        },
-    );
-    let _ = fs::remove_dir_all(shared.machine_directory(id));
+    end_container(shared, app, id, 0);
     let mut world = shared.world();
     if let Ok(app) = world.app(app) {
         for volume in app
@@ -309,7 +221,6 @@ pub fn destroy(shared: &Arc<Shared>, app: &str, id: &str) {
         }
         if let Some(machine) = app.machines.get_mut(id) {
             machine.state = State::Destroyed;
-            machine.lease = None;
             machine.event("destroy", "flyd", None);
         }
     }
@@ -319,23 +230,11 @@ pub fn destroy(shared: &Arc<Shared>, app: &str, id: &str) {
 }
 
 /// Stops and removes the container, if there is one, once no other operation uses it.
-fn end_container(shared: &Arc<Shared>, app: &str, id: &str, stop: &Stop) -> Option<i32> {
+fn end_container(shared: &Arc<Shared>, app: &str, id: &str, seconds: u64) -> Option<i32> {
     let hands = hands(shared, app, id)?;
     let _held = hands.lock().unwrap_or_else(PoisonError::into_inner);
-    let (container, config) = {
-        let mut world = shared.world();
-        let machine = world.machine(app, id).ok()?;
-        (
-            machine.container.take()?,
-            machine.config.stop_config.clone().unwrap_or_default(),
-        )
-    };
-    let said = config.timeout.and_then(|span| span.seconds());
-    let seconds = stop.seconds.or(said).unwrap_or(PATIENCE);
-    let signal = stop.signal.clone().or(config.signal);
-    let code = shared
-        .podman
-        .stop(&container.id, signal.as_deref(), seconds);
+    let container = shared.world().machine(app, id).ok()?.container.take()?;
+    let code = shared.podman.stop(&container.id, seconds);
     shared.edge.cut(id);
     code
 }

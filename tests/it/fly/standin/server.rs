@@ -17,7 +17,7 @@ use super::answer::{Answer, Refusal};
 use super::call::Call;
 use super::faults::How;
 use super::journal::Entry;
-use super::routes::{self, Takes};
+use super::routes;
 use super::shared::Shared;
 use super::{access, clock, graphql, proxy};
 
@@ -122,8 +122,7 @@ fn answer(shared: &Arc<Shared>, mut request: Request, passing: &Passing) {
     let (method, url) = (request.method().to_string(), request.url().to_owned());
     let mut body = Vec::new();
     let read = request.as_reader().take(MAX_BODY).read_to_end(&mut body);
-    let nonce = header(&request, "fly-machine-lease-nonce");
-    let call = Call::new(&method, &url, body, nonce);
+    let call = Call::new(&method, &url, body);
     let how = shared.faults().next(&method, &url);
     let refused = |status: u16| {
         Answer::json(
@@ -132,7 +131,6 @@ fn answer(shared: &Arc<Shared>, mut request: Request, passing: &Passing) {
         )
     };
     let (answer, done) = match how {
-        Some(How::Before(status)) => (Some(refused(status)), false),
         Some(How::CutBefore) => (None, false),
         None | Some(How::After(_) | How::CutAfter) => {
             let answer = if read.is_ok() {
@@ -182,7 +180,7 @@ fn judge(shared: &Arc<Shared>, request: &Request, call: &Call) -> Result<Answer,
     let route = routes::find(call)?;
     if let Err(refusal) = known {
         return Err(if route.action == "graphql" {
-            graphql::unknown(shared, refusal)
+            graphql::unknown(refusal)
         } else {
             refusal
         });
@@ -216,10 +214,10 @@ fn form(request: &Request, call: &Call, route: &routes::Route) -> Result<(), Ref
     }
     let kind = header(request, "content-type");
     let json = kind.is_some_and(|kind| kind.split(';').next() == Some("application/json"));
-    match (route.takes, call.body.is_empty()) {
-        (Takes::Nothing, false) => Err(Refusal::malformed(400, "this request takes no body")),
-        (Takes::Json, true) => Err(Refusal::malformed(400, "this request takes a body")),
-        (Takes::Json | Takes::MaybeJson, false) if !json => Err(Refusal::malformed(
+    match (route.takes_json, call.body.is_empty()) {
+        (false, false) => Err(Refusal::malformed(400, "this request takes no body")),
+        (true, true) => Err(Refusal::malformed(400, "this request takes a body")),
+        (true, false) if !json => Err(Refusal::malformed(
             400,
             "Content-Type is not application/json",
         )),

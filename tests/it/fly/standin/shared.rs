@@ -89,11 +89,6 @@ impl Shared {
     pub fn volume_directory(&self, id: &str) -> PathBuf {
         self.directory.join("volumes").join(id)
     }
-
-    /// The directory with a machine's files.
-    pub fn machine_directory(&self, id: &str) -> PathBuf {
-        self.directory.join("machines").join(id)
-    }
 }
 
 fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

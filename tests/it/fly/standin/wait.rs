@@ -3,7 +3,7 @@
 //! Owns the time-out of 1 to 60 seconds, after which the answer is 408.
 
 use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
@@ -42,7 +42,7 @@ pub fn wait(shared: &Arc<Shared>, call: &Call) -> Outcome {
             "invalid_argument: instance_id is required to wait for stopped",
         ));
     }
-    let until = Instant::now() + shared.options.wait_second * within;
+    let until = Instant::now() + Duration::from_secs(1) * within;
     let mut world = shared.world();
     loop {
         let closing = world.closing;

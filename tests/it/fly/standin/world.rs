@@ -37,27 +37,15 @@ pub struct World {
 pub struct App {
     pub id: String,
     pub number: u64,
-    pub organization: String,
     pub network: String,
     /// How many more requests do not find the app.
     pub unseen_for: u32,
     /// The time from which on requests find the app.
     pub seen_from: Instant,
     pub deleting: bool,
-    pub secrets: BTreeMap<String, Secret>,
-    pub secrets_version: u64,
     pub addresses: Vec<Address>,
     pub volumes: BTreeMap<String, Volume>,
     pub machines: BTreeMap<String, Machine>,
-}
-
-/// A secret of an app.
-#[derive(Debug)]
-pub struct Secret {
-    pub value: String,
-    pub digest: String,
-    pub created_at: String,
-    pub updated_at: String,
 }
 
 /// A public address of an app.
@@ -76,13 +64,8 @@ pub struct Volume {
     pub region: String,
     pub size_gb: u64,
     pub encrypted: bool,
-    pub fstype: String,
-    pub snapshot_retention: u64,
-    pub auto_backup_enabled: bool,
     pub attached_to: Option<String>,
     pub created_at: String,
-    /// How many more lists show a deleted volume; `None` before the deletion.
-    pub shown_for: Option<u32>,
 }
 
 /// A machine.
@@ -97,12 +80,9 @@ pub struct Machine {
     pub config: Config,
     pub image: Image,
     pub created_at: String,
-    pub updated_at: String,
     /// The events, newest first.
     pub events: Vec<Value>,
-    pub lease: Option<Lease>,
     pub volume: Option<String>,
-    pub skip_secrets: bool,
     /// Whether the machine was created without being started. Only such a machine stays `created`.
     pub held: bool,
     /// The number of the current run. Work for another run stops.
@@ -111,15 +91,6 @@ pub struct Machine {
     pub container: Option<Container>,
     /// Locked during every operation on the machine's container.
     pub hands: Arc<Mutex<()>>,
-}
-
-/// A lease of a machine.
-#[derive(Debug)]
-pub struct Lease {
-    pub nonce: String,
-    pub description: String,
-    pub expires: Instant,
-    pub expires_at: u64,
 }
 
 /// The states of "Machine states and lifecycle" that this stand-in supports.
@@ -208,6 +179,5 @@ impl Machine {
             event.insert("request".to_owned(), request);
         }
         self.events.insert(0, event);
-        self.updated_at = super::clock::stamp();
     }
 }

@@ -1,4 +1,4 @@
-# Runs the satellite's program with the arguments of this shell, beside the satellite.
+# Runs the satellite's program next to the satellite, with the arguments of this shell.
 
 program=$root/bin/$(value program)
 if [ ! -x "$program" ]; then

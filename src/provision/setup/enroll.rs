@@ -21,11 +21,11 @@ use crate::exit::Failure;
 use crate::joined;
 use crate::provision::record::{self, Deployed};
 use crate::provision::target::Target;
-use crate::provision::{Found, Provider, Talk};
+use crate::provision::{Console, Found, Host};
 
 /// How long a running satellite may take until it answers this machine: a new address takes time to
 /// become known everywhere.
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// The pause between two attempts to reach the satellite.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -38,59 +38,59 @@ pub(super) struct Ready {
     pub name: String,
     /// The version that the satellite itself reports.
     pub version: String,
-    /// Whether this machine has just founded the satellite.
-    pub is_founder: bool,
+    /// Whether this machine has just become the owner of the satellite.
+    pub is_owner: bool,
 }
 
 /// Queries next to the satellite whether the machine with this seed is enrolled.
-pub(super) fn ask_beside(
-    provider: &mut dyn Provider,
+pub(super) fn enrolled(
+    host: &mut dyn Host,
     found: &Found,
     seed: &Seed,
 ) -> Result<Enrolled, Failure> {
     // A key may begin with a dash. The `=` keeps it from being read as a flag.
     let key = format!("--for={}", PublicKeys::of(seed));
-    Enrolled::parse(&provider.beside(found, &["--keys", &key])?)
+    Enrolled::parse(&host.exec(found, &["--keys", &key])?)
 }
 
-/// Whether the machine with this seed founded the satellite.
-pub(super) fn is_founder(found: &Found, seed: &Seed) -> bool {
-    found.founder.as_deref() == Some(&PublicKeys::of(seed).to_string())
+/// Whether the machine with this seed owns the satellite.
+pub(super) fn is_owner(found: &Found, seed: &Seed) -> bool {
+    found.owner.as_deref() == Some(&PublicKeys::of(seed).to_string())
 }
 
 /// Gets this machine a key of its own, and proves that the key works.
-pub(super) fn let_in(
-    provider: &mut dyn Provider,
+pub(super) fn enroll(
+    host: &mut dyn Host,
     found: &Found,
     seed: &Seed,
     joined: &Joined,
     target: &Target,
-    talk: &mut dyn Talk,
+    console: &mut dyn Console,
 ) -> Result<Ready, Failure> {
-    talk.begin("get this machine a key");
-    let mut told = ask_beside(provider, found, seed)?;
+    console.begin("get this machine a key");
+    let mut told = enrolled(host, found, seed)?;
     joined.refuse_other_key(&told)?;
     let mut seed = seed.clone();
     let mut expires = joined.token().and_then(|token| token.expires);
     let mut kind = match joined.token() {
         Some(token) => token.kind,
-        None if is_founder(found, &seed) => Kind::Founder,
+        None if is_owner(found, &seed) => Kind::Founder,
         None => Kind::Phrase,
     };
     if told.name.is_none() {
-        // This machine was never enrolled, or its key was revoked. Another machine is the founder.
+        // This machine was never enrolled, or its key was revoked. Another machine is the owner.
         kind = Kind::Phrase;
         expires = None;
         if joined.token().is_some() {
-            talk.say("this machine's key has ended there, so it gets another one");
+            console.say("this machine's key has ended there, so it gets another one");
             seed = record::seed(&target.to_string())?;
         }
         let key = format!("--for={}", PublicKeys::of(&seed));
-        told = Enrolled::parse(&provider.beside(found, &["--invite", &machine(), &key])?)?;
+        told = Enrolled::parse(&host.exec(found, &["--invite", &machine(), &key])?)?;
     }
     let name = told.name.clone().unwrap_or_default();
-    talk.done(&name);
-    let addresses = [Some(provider.endpoint(found)?), told.address.clone()];
+    console.done(&name);
+    let addresses = [Some(host.endpoint(found)?), told.address.clone()];
     let at = |address| Token {
         address,
         kind,
@@ -99,16 +99,16 @@ pub(super) fn let_in(
         expires,
     };
     let members = members(addresses.into_iter().flatten(), &at)?;
-    let mut member = reach(members, talk)?;
+    let mut member = reach(members, console)?;
     let phrase = "the phrase is asked for, and nobody can be asked here: set SKYPIPE_PHRASE to it, or \
                   SKYPIPE_PHRASE_FILE to a file that holds it";
-    join::come_in(&mut member, &mut || talk.secret("phrase", phrase)).map_err(advise)?;
+    join::come_in(&mut member, &mut || console.secret("phrase", phrase)).map_err(advise)?;
     // This comes before the key is saved: whatever happens in between, the next `--setup` and
     // `--reset` know the satellite.
     record::remember(&Deployed {
         target: target.to_string(),
         name: found.name.clone(),
-        founder: found.founder.clone(),
+        owner: found.owner.clone(),
     })?;
     joined::keep(&member.token)?;
     let version = told.program.rsplit(' ').next().unwrap_or_default();
@@ -116,7 +116,7 @@ pub(super) fn let_in(
         place: member.place,
         name,
         version: version.to_owned(),
-        is_founder: kind == Kind::Founder && joined.token().is_none(),
+        is_owner: kind == Kind::Founder && joined.token().is_none(),
     })
 }
 
@@ -165,20 +165,20 @@ pub(super) fn machine() -> String {
 }
 
 /// Waits until the satellite answers at one of its addresses, proves its key and accepts ours.
-fn reach(mut members: Vec<Member>, talk: &mut dyn Talk) -> Result<Member, Failure> {
+fn reach(mut members: Vec<Member>, console: &mut dyn Console) -> Result<Member, Failure> {
     let places = members.iter().map(|member| member.place.to_string());
     let places: Vec<_> = places.collect();
-    talk.begin(&format!(
+    console.begin(&format!(
         "shake hands with the satellite at {}",
         places.join(" or ")
     ));
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     let mut first = None;
     loop {
         for at in 0..members.len() {
             match members[at].own_key() {
                 Ok(_) => {
-                    talk.done("identity verified");
+                    console.done("identity verified");
                     return Ok(members.swap_remove(at));
                 }
                 Err(failure) => {

@@ -8,23 +8,14 @@ use std::net::IpAddr;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::fault::tidy;
 use crate::provision::State;
+use crate::provision::quote::quote;
 
 /// The name of our volume.
 pub const VOLUME: &str = "skypipe_data";
 
 /// The name of our machine. Names are unique in an app, so there cannot be two.
 pub const MACHINE: &str = "satellite";
-
-/// The prefix of an app's name.
-pub const PREFIX: &str = "skypipe-";
-
-/// How many letters follow the prefix.
-pub const LETTERS: usize = 10;
-
-/// The letters of a name: those of base32.
-pub const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// The answer to `GET /apps?org_slug=`.
 #[derive(Debug, Deserialize)]
@@ -66,26 +57,22 @@ struct Check {
 
 impl Machine {
     /// The value of a metadata key.
-    #[must_use]
     pub fn metadata(&self, key: &str) -> Option<&str> {
         let config = self.config.as_ref().or(self.incomplete_config.as_ref())?;
         config["metadata"][key].as_str()
     }
 
     /// Whether the machine was made as a satellite.
-    #[must_use]
     pub fn is_satellite(&self) -> bool {
         self.metadata("skypipe") == Some("satellite")
     }
 
     /// The name of the machine's state (`machines/machine-states` in superfly/docs).
-    #[must_use]
     pub fn state_name(&self) -> &str {
         self.state.as_deref().unwrap_or("unknown")
     }
 
     /// Whether the machine is destroyed, or will be without a further request.
-    #[must_use]
     pub fn is_gone(&self) -> bool {
         matches!(
             self.state_name(),
@@ -94,7 +81,6 @@ impl Machine {
     }
 
     /// The machine's state in the terms of this program.
-    #[must_use]
     pub fn state(&self) -> State {
         match self.state_name() {
             "started" | "starting" | "restarting" | "updating" | "replacing" => State::Running,
@@ -105,7 +91,6 @@ impl Machine {
 
     /// Whether the machine may ever have run, so that its volume may hold data. If the platform
     /// lists no events, it may have.
-    #[must_use]
     pub fn may_have_run(&self) -> bool {
         let ran = |event: &Value| event["type"] == "start" || event["status"] == "started";
         self.events
@@ -114,15 +99,13 @@ impl Machine {
     }
 
     /// Whether the machine runs and its checks pass.
-    #[must_use]
     pub fn is_up(&self) -> bool {
         let is_good = |check: &Check| check.status.as_deref() == Some("passing");
         self.state_name() == "started" && self.checks.iter().flatten().all(is_good)
     }
 
     /// Why the machine is not up: its state, its last exit code, and the output of a check.
-    #[must_use]
-    pub fn plight(&self) -> String {
+    pub fn describe(&self) -> String {
         let code = |event: &Value| event["request"]["exit_event"]["exit_code"].as_i64();
         let code = self.events.iter().flatten().find_map(code);
         let code = code
@@ -136,9 +119,9 @@ impl Machine {
             .find(bad)
             .and_then(|check| check.output.as_deref());
         let check = check
-            .map(|output| format!(", a check said: {}", tidy(output)))
+            .map(|output| format!(", a check said: {}", quote(output)))
             .unwrap_or_default();
-        format!("the machine is {}{code}{check}", tidy(self.state_name()))
+        format!("the machine is {}{code}{check}", quote(self.state_name()))
     }
 }
 
@@ -159,7 +142,6 @@ pub struct Volume {
 
 impl Volume {
     /// Whether the volume is ours and is not about to be destroyed (`flaps/flaps_volumes.go`).
-    #[must_use]
     pub fn is_ours(&self) -> bool {
         let going = [
             "scheduling_destroy",
@@ -194,7 +176,6 @@ pub struct Address {
 impl Address {
     /// The address, if it accepts plain TCP from anywhere. A shared address needs TLS that names
     /// the app, and addresses in `fdaa::/16` are in Fly's private network.
-    #[must_use]
     pub fn public(&self) -> Option<IpAddr> {
         let ip: IpAddr = self.ip.parse().ok()?;
         let private = matches!(ip, IpAddr::V6(ip) if ip.segments()[0] == 0xfdaa);

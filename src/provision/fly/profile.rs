@@ -1,27 +1,26 @@
-//! The Fly.io settings in the environment: its addresses, the token, and preferences.
+//! The Fly.io variables of the environment: its addresses, the token, and preferences.
 //!
-//! Owns the names of the variables, which are flyctl's (`internal/config/config.go` in
-//! superfly/flyctl).
+//! Owns their names, which are flyctl's (`internal/config/config.go` in superfly/flyctl).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
 use super::flyctl;
 use super::token::Token;
 use crate::exit::Failure;
-use crate::provision::Talk;
+use crate::provision::Console;
 use crate::provision::http::keeps_secrets;
 
-const NO_TOKEN: &str = "set FLY_API_TOKEN to a token, which fly tokens create org makes";
+const NO_TOKEN: &str = "log in with fly auth login, or set FLY_API_TOKEN to a token, which fly tokens create org makes";
 
-/// The settings, read once from the environment.
+/// The variables, read once.
 #[derive(Clone)]
-pub struct Settings {
+pub struct Profile {
     /// The base URL of the Machines API.
     pub machines: String,
     /// The base URL of the GraphQL API.
-    pub api: String,
+    pub graphql: String,
     /// The base URL of the registry.
     pub registry: String,
     /// The preferred organisation, if any.
@@ -29,19 +28,20 @@ pub struct Settings {
     /// The preferred region, if any.
     pub region: Option<String>,
     token: Option<(Zeroizing<String>, &'static str)>,
+    /// The program flyctl, if it is installed.
     flyctl: Option<PathBuf>,
 }
 
-impl std::fmt::Debug for Settings {
+impl std::fmt::Debug for Profile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Settings")
+        f.debug_struct("Profile")
             .field("machines", &self.machines)
             .finish_non_exhaustive()
     }
 }
 
-impl Settings {
-    /// Reads the settings. An empty variable counts as unset.
+impl Profile {
+    /// Reads the variables. An empty variable counts as unset.
     #[must_use]
     pub fn read(variable: &dyn Fn(&str) -> Option<String>) -> Self {
         let get = |name: &str| variable(name).filter(|value| !value.is_empty());
@@ -52,11 +52,9 @@ impl Settings {
         let token = token
             .into_iter()
             .find_map(|name| Some((Zeroizing::new(get(name)?), name)));
-        let home = get("HOME").map(|home| Path::new(&home).join(".fly"));
-        let directory = get("FLY_CONFIG_DIR").map(PathBuf::from).or(home);
         Self {
             machines: or("FLY_FLAPS_BASE_URL", "https://api.machines.dev"),
-            api: or("FLY_API_BASE_URL", "https://api.fly.io"),
+            graphql: or("FLY_API_BASE_URL", "https://api.fly.io"),
             registry: if has_scheme {
                 registry
             } else {
@@ -65,7 +63,7 @@ impl Settings {
             org: get("FLY_ORG"),
             region: get("FLY_REGION"),
             token,
-            flyctl: directory.map(|directory| directory.join("config.yml")),
+            flyctl: flyctl::find(&or("PATH", ""), &or("HOME", "")),
         }
     }
 
@@ -77,7 +75,7 @@ impl Settings {
     pub fn check(&self) -> Result<(), Failure> {
         let bases = [
             ("FLY_FLAPS_BASE_URL", &self.machines),
-            ("FLY_API_BASE_URL", &self.api),
+            ("FLY_API_BASE_URL", &self.graphql),
             ("FLY_REGISTRY_HOST", &self.registry),
         ];
         match bases.into_iter().find(|(_, base)| !keeps_secrets(base)) {
@@ -89,23 +87,21 @@ impl Settings {
         }
     }
 
-    /// The token: from the environment, else from flyctl's file, else typed by the person.
+    /// The token: from the environment, else from flyctl, else typed by the person.
     ///
     /// # Errors
     ///
     /// When there is no token, or it is invalid.
-    pub fn token(&self, talk: Option<&mut dyn Talk>) -> Result<Token, Failure> {
+    pub fn token(&self, console: Option<&mut dyn Console>) -> Result<Token, Failure> {
         if let Some((text, name)) = &self.token {
             return Token::read(text, name);
         }
-        if let Some(path) = &self.flyctl
-            && let Some(text) = flyctl::access_token(path)?
-        {
-            return Token::read(&text, &format!("{}", path.display()));
+        if let Some(text) = self.flyctl.as_deref().and_then(flyctl::token) {
+            return Token::read(&text, "flyctl");
         }
-        let talk =
-            talk.ok_or_else(|| Failure::usage(format!("Fly.io asks for a token: {NO_TOKEN}")))?;
-        let text = talk.secret(
+        let console = console
+            .ok_or_else(|| Failure::usage(format!("Fly.io asks for a token: {NO_TOKEN}")))?;
+        let text = console.secret(
             "Token for Fly.io (fly tokens create org makes one)",
             NO_TOKEN,
         )?;

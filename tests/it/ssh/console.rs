@@ -1,7 +1,7 @@
-//! A `Talk` that records what a person would be told.
+//! A `Console` that records what a person would be told.
 
 use skypipe::exit::Failure;
-use skypipe::provision::{Choice, Talk};
+use skypipe::provision::{Choice, Console};
 use zeroize::Zeroizing;
 
 /// Records all messages, and answers no question.
@@ -20,7 +20,7 @@ impl Notes {
     }
 }
 
-impl Talk for Notes {
+impl Console for Notes {
     fn begin(&mut self, step: &str) {
         self.steps.push(step.to_owned());
     }

@@ -1,7 +1,7 @@
-# Ends the satellite and removes all of it; then looks whether something is left.
+# Stops the satellite, removes everything of it, and checks that nothing is left.
 
 trap '' HUP
-take_turn || true
+wait_for_lock || true
 found=no
 find_manager && found=yes
 if [ -e "$unit" ]; then

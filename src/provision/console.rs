@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use skypipe_protocol::text::{self, printable};
 use zeroize::Zeroizing;
 
-use super::{Choice, Talk};
 use crate::exit::{DONE, Failure};
 use crate::output;
 use crate::prompt::prompt;
@@ -23,9 +22,61 @@ const TURN: Duration = Duration::from_millis(100);
 /// How often a question is asked before the answer counts as missing.
 const TRIES: usize = 5;
 
+/// One answer that a person can choose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// The answer's name, as a flag takes it.
+    pub name: String,
+    /// A few words on what the answer means.
+    pub about: String,
+}
+
+/// Shows messages to the person and asks the person questions during a deployment.
+pub trait Console {
+    /// Begins a step that may take time, such as "push the image". The previous step is finished.
+    fn begin(&mut self, step: &str);
+
+    /// Finishes the current step. `detail` is shown with it unless it is empty ("5.1 MB").
+    fn done(&mut self, detail: &str);
+
+    /// Shows a message: a sentence without its full stop.
+    fn say(&mut self, sentence: &str);
+
+    /// Asks the person to choose one of several answers. If nobody can be asked, this is a usage
+    /// failure that names `flag`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer.
+    fn choose(&mut self, question: &str, choices: &[Choice], flag: &str) -> Result<usize, Failure>;
+
+    /// Asks the person for a line of text. If nobody can be asked, this is a usage failure that
+    /// names `flag`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer.
+    fn text(&mut self, question: &str, flag: &str) -> Result<String, Failure>;
+
+    /// Asks the person for yes or no. Returns `None` if nobody can be asked.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer at the terminal.
+    fn confirm(&mut self, question: &str) -> Result<Option<bool>, Failure>;
+
+    /// Asks the person for a secret, without showing the input. If nobody can be asked, this is a
+    /// usage failure that says `instead`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer.
+    fn secret(&mut self, question: &str, instead: &str) -> Result<Zeroizing<String>, Failure>;
+}
+
 /// The terminal, log or script to which a deployment reports.
 #[derive(Debug)]
-pub struct Console {
+pub struct StdioConsole {
     form: Form,
     /// Whether the line of a step may be redrawn. It must not be while ssh may ask something at the
     /// terminal.
@@ -48,7 +99,7 @@ struct Step {
     spinner: Option<ProgressBar>,
 }
 
-impl Console {
+impl StdioConsole {
     /// Creates a console in the form that suits stderr, or for JSON.
     fn new(json: bool) -> Self {
         let form = match (json, io::stderr().is_terminal()) {
@@ -186,7 +237,7 @@ fn step_over(what: &str, detail: &str, took: Duration) -> String {
     }
 }
 
-impl Talk for Console {
+impl Console for StdioConsole {
     fn begin(&mut self, step: &str) {
         self.end("");
         let spinner = match self.form {
@@ -324,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_provider_answers_is_json_that_cannot_harm_a_terminal() {
+    fn what_a_platform_answers_is_json_that_cannot_harm_a_terminal() {
         let event = json!({"error": "\u{1b}[2J\u{202e}\u{e0041}\n"});
         let line = event_line(&event);
         assert_eq!(line, "{\"error\":\"\\u001b[2J\\u202e\\udb40\\udc41\\n\"}\n");

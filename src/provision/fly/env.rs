@@ -1,18 +1,18 @@
 //! The properties of this machine that matter to a launch: its clock, and its routes.
 //!
-//! Owns the only clock of this provider. Sends nothing.
+//! Owns the only clock that a launch there uses. Sends nothing.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// A clock, and a look at the routes.
-pub trait Surroundings {
+pub trait Env {
     /// The current time.
     fn now(&self) -> Instant;
 
-    /// Sleeps for this long.
-    fn sleep(&self, span: Duration);
+    /// Waits for this long.
+    fn sleep(&self, time: Duration);
 
     /// Whether this machine has a route to the address. Nothing is sent, so somebody need not be
     /// there.
@@ -21,15 +21,15 @@ pub trait Surroundings {
 
 /// The clock and the routes of this machine.
 #[derive(Debug, Clone, Copy)]
-pub struct Here;
+pub struct System;
 
-impl Surroundings for Here {
+impl Env for System {
     fn now(&self) -> Instant {
         Instant::now()
     }
 
-    fn sleep(&self, span: Duration) {
-        thread::sleep(span);
+    fn sleep(&self, time: Duration) {
+        thread::sleep(time);
     }
 
     /// Connecting a UDP socket makes the kernel look for a route and sends nothing, so any port

@@ -5,30 +5,26 @@
 use serde_json::Value;
 
 use super::account::Account;
-use super::api::Ask;
-use super::things::{Region, Regions};
+use super::api::Call;
+use super::types::{Region, Regions};
 use crate::exit::Failure;
-use crate::provision::{Choice, Talk};
+use crate::provision::{Choice, Console};
 
 /// The query for the organisations, as in fly-go (`resource_organizations.go`).
 const ORGANISATIONS: &str = "query { organizations { nodes { slug name } } }";
 
-impl Account<'_> {
+impl Account {
     /// The organisations to look at: the one that was named, else all that the token can see.
-    ///
-    /// # Errors
-    ///
-    /// When the organisations cannot be listed.
     pub fn organisations(&mut self) -> Result<Vec<Choice>, Failure> {
-        if let Some(org) = self.options.org.as_ref().or(self.settings.org.as_ref()) {
+        if let Some(org) = self.options.org.as_ref().or(self.profile.org.as_ref()) {
             return Ok(vec![Choice {
                 name: org.clone(),
                 about: String::new(),
             }]);
         }
-        let data = self.api.graphql(ORGANISATIONS, self.around);
-        let data = data.map_err(|fault| {
-            let failure = fault.failure("list the organisations");
+        let data = self.api.graphql(ORGANISATIONS);
+        let data = data.map_err(|error| {
+            let failure = error.failure("list the organisations");
             Failure {
                 sentence: format!("{}. --org names one without that", failure.sentence),
                 ..failure
@@ -49,11 +45,7 @@ impl Account<'_> {
     }
 
     /// The organisation for a new app.
-    ///
-    /// # Errors
-    ///
-    /// When there is none, or none was chosen.
-    pub fn organisation(&mut self, talk: &mut dyn Talk) -> Result<String, Failure> {
+    pub fn organisation(&mut self, console: &mut dyn Console) -> Result<String, Failure> {
         let mut organisations = self.organisations()?;
         let at = match organisations.len() {
             0 => {
@@ -62,36 +54,34 @@ impl Account<'_> {
                 ));
             }
             1 => 0,
-            _ => talk.choose("Which organisation at Fly.io?", &organisations, "--org")?,
+            _ => console.choose("Which organisation at Fly.io?", &organisations, "--org")?,
         };
         Ok(organisations.swap_remove(at).name)
     }
 
     /// The region that the flag or the environment names.
-    #[must_use]
-    pub fn said_region(&self) -> Option<&str> {
+    pub fn named_region(&self) -> Option<&str> {
         self.options
             .region
             .as_deref()
-            .or(self.settings.region.as_deref())
+            .or(self.profile.region.as_deref())
     }
 
     /// The region for a new volume. Everything else follows the volume.
-    ///
-    /// # Errors
-    ///
-    /// When the regions cannot be listed, or none was chosen.
-    pub fn region(&mut self, talk: &mut dyn Talk) -> Result<String, Failure> {
-        if let Some(region) = self.said_region() {
+    pub fn region(&mut self, console: &mut dyn Console) -> Result<String, Failure> {
+        if let Some(region) = self.named_region() {
             return Ok(region.to_owned());
         }
-        let regions: Regions = self.ask(&Ask::get("/platform/regions")).map_err(|fault| {
-            let failure = fault.failure("list the regions");
-            Failure {
-                sentence: format!("{}. --region names one without that", failure.sentence),
-                ..failure
-            }
-        })?;
+        let regions: Regions = self
+            .api
+            .send(&Call::get("/platform/regions"))
+            .map_err(|error| {
+                let failure = error.failure("list the regions");
+                Failure {
+                    sentence: format!("{}. --region names one without that", failure.sentence),
+                    ..failure
+                }
+            })?;
         let nearest = regions.nearest.unwrap_or_default();
         let mut open: Vec<Region> = regions.regions.unwrap_or_default();
         open.retain(|region| region.deprecated != Some(true));
@@ -102,7 +92,7 @@ impl Account<'_> {
                 "Fly.io names no region: --region names one",
             ));
         }
-        let at = talk.choose("Which region of Fly.io?", &choices, "--region")?;
+        let at = console.choose("Which region of Fly.io?", &choices, "--region")?;
         Ok(choices.swap_remove(at).name)
     }
 }

@@ -1,5 +1,4 @@
-//! The commands, one file each. Only `--setup` and the local satellite are elsewhere: [`crate::provision`],
-//! [`crate::local`].
+//! The commands, one file each. The satellite that starts by itself is in [`crate::local`].
 //!
 //! A command prints what was asked for on stdout, and messages on stderr. It returns the exit code.
 
@@ -16,11 +15,12 @@ mod pipe;
 mod reset;
 mod revoke;
 mod satellite;
+mod setup;
 
 use crate::access::enroll;
 use crate::cli::Command;
 use crate::exit::Failure;
-use crate::{local, provision};
+use crate::local;
 
 /// Carries out one command, and returns the exit code.
 ///
@@ -45,7 +45,7 @@ pub fn carry_out(command: Command) -> Result<u8, Failure> {
         Command::Revoke(revoke) => revoke::revoke(&revoke),
         Command::Phrase(true) => phrase::renew(),
         Command::Phrase(false) => phrase::remove(),
-        Command::Setup(setup) => provision::setup::setup(&setup),
+        Command::Setup(setup) => setup::setup(&setup),
         Command::Satellite(listen, settings) => satellite::satellite(&listen, &settings),
         Command::LocalSatellite(settings) => local::serve(&settings),
     }

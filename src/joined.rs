@@ -7,7 +7,6 @@ use skypipe_protocol::token::Token;
 use crate::config;
 use crate::exit::Failure;
 use crate::private_file;
-use crate::provision::record;
 use crate::report::words;
 
 /// Stores the invitation where every later use finds it.
@@ -20,7 +19,6 @@ pub(crate) fn keep(token: &Token) -> Result<(), Failure> {
 /// Removes the stored invitation, so that this machine uses its own satellite again. Returns whether there
 /// was one.
 pub(crate) fn forget() -> Result<bool, Failure> {
-    record::forget()?;
     let path = config::joined()?;
     private_file::remove(&path)
         .map_err(|error| Failure::failed(format!("{}: {}", path.display(), words(&error))))

@@ -1,7 +1,7 @@
 //! Deploying, finding and removing a remote satellite.
 //!
 //! The algorithm is in [`launch`], once. What differs between platforms is behind [`Host`], one file
-//! a platform. `--setup` and `--reset` are in [`setup`] and [`reset`].
+//! a platform. `--setup` and `--reset` decide what is done ([`crate::commands`]).
 
 pub mod console;
 pub mod docker;
@@ -11,17 +11,16 @@ pub mod host;
 pub mod http;
 pub mod image;
 pub mod launch;
+pub mod plan;
 mod quote;
 pub mod record;
-pub mod reset;
-pub mod setup;
 pub mod ssh;
 pub mod ssh_program;
 pub mod target;
 
 pub use self::console::{Choice, Console};
-pub use self::host::{Existing, Found, Host, RunError, State};
-pub use self::launch::{Plan, Program, Settings};
+pub use self::host::{Found, Host, RunError, State};
+pub use self::plan::{Existing, Plan, Program, Settings};
 
 /// The port of a satellite unless the user or the platform names another.
 pub const PORT: u16 = 9000;

@@ -19,6 +19,7 @@ pub fn leave() -> Result<u8, Failure> {
     // An invalid invitation can be forgotten, too.
     let joined = config::joined_satellite();
     let ended = joined.transpose().map(|place| end_own_key(place?));
+    record::forget()?;
     if !forget()? {
         notice("this machine has joined no satellite");
         return Ok(DONE);

@@ -1,7 +1,9 @@
-//! `--reset`: stops this machine's own satellite. [`crate::provision::reset`] ends a deployed one.
+//! `--reset`: stops this machine's own satellite. [`deployed`] ends a deployed one.
 //!
 //! This module asks before unread data would be lost, and ends a satellite that no longer answers. It never
 //! touches a satellite that others may use.
+
+mod deployed;
 
 use std::fs;
 use std::path::Path;
@@ -33,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// When the satellite cannot or must not be stopped.
 pub fn reset(reset: &Reset) -> Result<u8, Failure> {
     if reset.target.is_some() {
-        return crate::provision::reset::reset(reset);
+        return deployed::reset(reset);
     }
     if config::named_satellite()?.is_some() {
         return Err(Failure::usage(
@@ -42,7 +44,7 @@ pub fn reset(reset: &Reset) -> Result<u8, Failure> {
         ));
     }
     if record::deployed()?.is_some() {
-        return crate::provision::reset::reset(reset);
+        return deployed::reset(reset);
     }
     let flags = &reset.deploy;
     if flags.app.is_some() || flags.org.is_some() || flags.json {

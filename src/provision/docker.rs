@@ -22,9 +22,10 @@ use self::names::{
 };
 use self::spec::Spec;
 use self::target::Target;
-use super::host::{Existing, Found, Host, RunError, State};
+use super::host::{Found, Host, RunError, State};
 use super::image::Architecture;
-use super::launch::{Program, Settings};
+use super::plan::Existing;
+use super::plan::{Program, Settings};
 use super::{Console, PORT, bracketed};
 use crate::exit::Failure;
 

@@ -5,7 +5,7 @@
 
 use super::console::Console;
 use super::image::Architecture;
-use super::launch::{Program, Settings};
+use super::plan::{Existing, Program, Settings};
 use crate::exit::Failure;
 
 /// A deployed satellite, or one whose launch is unfinished.
@@ -31,15 +31,6 @@ pub enum State {
     Stopped,
     /// A launch began and did not finish.
     Unfinished,
-}
-
-/// What a launch has to keep.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Existing {
-    /// The owner, as soon as a satellite with data can exist. Its keys know no other.
-    pub owner: Option<String>,
-    /// The settings of a satellite whose launch finished once.
-    pub settings: Option<Settings>,
 }
 
 /// Why a satellite does not run as planned.

@@ -26,9 +26,10 @@ use self::program::Stored;
 use self::record::{Record, Supervisor, value, values};
 use self::script::Script;
 pub use self::target::Target;
-use super::host::{Existing, Found, Host, RunError};
+use super::host::{Found, Host, RunError};
 use super::image::Architecture;
-use super::launch::{Program, Settings, check_public};
+use super::plan::Existing;
+use super::plan::{Program, Settings, check_public};
 use super::quote::quote;
 use super::ssh_program::ssh_program;
 use super::{Console, bracketed, megabytes};
@@ -102,7 +103,10 @@ impl Ssh {
             .with("settings", &record.text())
             .with("expected", &look.planned())
             .with("kind", record.supervisor.name())
-            .with("starter", &record.starter(look));
+            .with(
+                "starter",
+                &record.starter(look.root(), &look.listen(record.settings.port)),
+            );
         let text = self.connection()?.ask(&script, b"")?;
         let target = &self.target;
         if let Some(sentence) = value(&text, "broken") {

@@ -4,6 +4,7 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::provision::Choice;
+use crate::provision::image::Architecture;
 
 /// A platform whose `run` and `restore` end as told.
 #[derive(Default)]

@@ -3,7 +3,6 @@
 //! Owns the file `settings`: lines of `NAME=VALUE`. The scripts on the host write the lines `state`
 //! and `linger`. All other lines are written here. Two plans are different if these lines are.
 
-use super::look::Look;
 use super::{script, unit};
 use crate::provision::Settings;
 
@@ -79,18 +78,15 @@ impl Record {
     }
 
     /// The file that makes the supervisor start the satellite: a unit of systemd, or a script.
-    pub fn starter(&self, look: &Look) -> String {
+    /// `root` is the directory of the satellite, and `listen` the address with a port to listen at.
+    pub fn starter(&self, root: &str, listen: &str) -> String {
         let Settings {
-            port,
-            public,
-            program,
-            ..
+            public, program, ..
         } = &self.settings;
-        let root = look.root();
         let program = format!("{root}/bin/{program}");
         let public = public.as_deref().unwrap_or_default();
         let data = format!("{root}/data");
-        let arguments = self.settings.arguments(&look.listen(*port), &data, public);
+        let arguments = self.settings.arguments(listen, &data, public);
         match self.supervisor {
             Supervisor::Systemd => unit::unit(&program, &arguments),
             Supervisor::Script => {

@@ -7,15 +7,15 @@
 use serde_json::json;
 use skypipe_protocol::text::count;
 
-use super::Found;
-use super::console::{Console as _, StdioConsole};
-use super::record::{self, Deployed, Turn};
-use super::target::Target;
 use crate::cli::Reset;
 use crate::config::{self, Place};
 use crate::conversation::inquire;
 use crate::exit::Failure;
 use crate::joined;
+use crate::provision::Found;
+use crate::provision::console::{Console as _, StdioConsole};
+use crate::provision::record::{self, Deployed, Turn};
+use crate::provision::target::Target;
 use crate::session::{Question, Timeouts};
 
 /// Destroys the satellite at a target, or the one that this machine deployed, and returns the exit
@@ -94,6 +94,7 @@ fn forget_gone(known: &Deployed, console: &mut StdioConsole) -> Result<(), Failu
 
 /// Makes this machine use its own satellite again.
 fn forget(ours: &Deployed, console: &mut StdioConsole) -> Result<(), Failure> {
+    record::forget()?;
     joined::forget()?;
     record::forget_seed(&ours.target)?;
     console.say("the satellite is gone, and this machine uses its own again");

@@ -12,7 +12,7 @@ use skypipe_protocol::public_keys::PublicKeys;
 use skypipe_protocol::seed::Seed;
 use skypipe_protocol::token::{Kind, Token};
 
-use super::joined::Joined;
+use super::joined::{Joined, enrolled, is_owner};
 use crate::access::enroll::Enrolled;
 use crate::access::join::NotIn;
 use crate::access::{Member, join};
@@ -40,22 +40,6 @@ pub(super) struct Ready {
     pub version: String,
     /// Whether this machine has just become the owner of the satellite.
     pub is_owner: bool,
-}
-
-/// Queries next to the satellite whether the machine with this seed is enrolled.
-pub(super) fn enrolled(
-    host: &mut dyn Host,
-    found: &Found,
-    seed: &Seed,
-) -> Result<Enrolled, Failure> {
-    // A key may begin with a dash. The `=` keeps it from being read as a flag.
-    let key = format!("--for={}", PublicKeys::of(seed));
-    Enrolled::parse(&host.exec(found, &["--keys", &key])?)
-}
-
-/// Whether the machine with this seed owns the satellite.
-pub(super) fn is_owner(found: &Found, seed: &Seed) -> bool {
-    found.owner.as_deref() == Some(&PublicKeys::of(seed).to_string())
 }
 
 /// Gets this machine a key of its own, and proves that the key works.

@@ -13,13 +13,13 @@ use skypipe_protocol::seed::Seed;
 
 use self::enroll::{Ready, enroll};
 use self::joined::Joined;
-use super::console::StdioConsole;
-use super::record::{self, Turn};
-use super::target::Target;
-use super::{Console, Found, Host, Plan, State, launch};
 use crate::cli::{Deploy, Setup};
 use crate::config;
 use crate::exit::Failure;
+use crate::provision::console::StdioConsole;
+use crate::provision::record::{self, Turn};
+use crate::provision::target::Target;
+use crate::provision::{Console, Found, Host, Plan, State, launch};
 
 /// The version of this program, which is the version that it deploys.
 const VERSION: &str = env!("CARGO_PKG_VERSION");

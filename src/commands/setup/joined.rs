@@ -3,10 +3,10 @@
 //! Owns the refusals: a satellite that is not this machine's is neither used nor changed. Never
 //! launches anything.
 
+use skypipe_protocol::public_keys::PublicKeys;
 use skypipe_protocol::seed::Seed;
 use skypipe_protocol::token::Token;
 
-use super::enroll::{enrolled, is_owner};
 use crate::access::enroll::Enrolled;
 use crate::config::{self, Place};
 use crate::exit::Failure;
@@ -142,4 +142,20 @@ impl Joined {
             None => record::seed(&target.to_string()),
         }
     }
+}
+
+/// Queries next to the satellite whether the machine with this seed is enrolled.
+pub(super) fn enrolled(
+    host: &mut dyn Host,
+    found: &Found,
+    seed: &Seed,
+) -> Result<Enrolled, Failure> {
+    // A key may begin with a dash. The `=` keeps it from being read as a flag.
+    let key = format!("--for={}", PublicKeys::of(seed));
+    Enrolled::parse(&host.exec(found, &["--keys", &key])?)
+}
+
+/// Whether the machine with this seed owns the satellite.
+pub(super) fn is_owner(found: &Found, seed: &Seed) -> bool {
+    found.owner.as_deref() == Some(&PublicKeys::of(seed).to_string())
 }

@@ -101,7 +101,7 @@ pub(crate) fn converse(
         program: PROGRAM.to_owned(),
         endpoint: place.to_string(),
         identity,
-        wall: access::wall(),
+        unix_time: access::unix_time(),
     };
     let route: Arc<dyn Route> = match place {
         Place::Remote(endpoint) => {
@@ -146,7 +146,7 @@ fn identity(place: &Place) -> Result<Option<Identity>, Failure> {
     let Place::Invited(_, token) = place else {
         return Ok(None);
     };
-    if token.expires.is_some_and(|end| end <= access::wall()) {
+    if token.expires.is_some_and(|end| end <= access::unix_time()) {
         return Err(Failure {
             code: UNREACHABLE,
             sentence: format!(
@@ -170,7 +170,7 @@ pub(crate) fn is_running(path: &Path) -> Result<bool, Failure> {
     };
     directory.is_running().map_err(|error| {
         let path = path.display();
-        Failure::failed(format!("the locks in {path} fail: {}", words(&error)))
+        Failure::failed(format!("cannot lock files in {path}: {}", words(&error)))
     })
 }
 

@@ -334,7 +334,7 @@ impl<S: Store> Broker<S> {
             && self.now >= since + span
         {
             self.out.push_back(Output::Log(
-                "stopping: no data waits and no client is connected".to_owned(),
+                "stopping: no unread data and no client connected".to_owned(),
             ));
             self.out.push_back(Output::Stop);
         }

@@ -13,7 +13,7 @@ use skypipe_protocol::public_keys::PublicKeys;
 use skypipe_protocol::text::json;
 use skypipe_protocol::{KeyInfo, MAX_KEY_NAME, NewKey, PublicKey, Reply};
 
-use super::{Member, wall};
+use super::{Member, unix_time};
 use crate::cli::Invite;
 use crate::config::PROGRAM;
 use crate::exit::{DONE, Failure};
@@ -37,7 +37,7 @@ pub struct Enrolled {
 }
 
 /// Enrolls the machine with these public keys, and returns the exit code.
-pub(crate) fn let_in(
+pub(crate) fn enroll(
     member: &Member,
     invite: &Invite,
     public_keys: PublicKeys,
@@ -74,7 +74,7 @@ fn tell(member: &Member, name: Option<String>) -> Result<u8, Failure> {
 }
 
 fn name_of(keys: &[KeyInfo], public_keys: PublicKeys) -> Option<String> {
-    let is_good = |key: &&KeyInfo| key.expires.is_none_or(|end| end > wall());
+    let is_good = |key: &&KeyInfo| key.expires.is_none_or(|end| end > unix_time());
     let key = keys
         .iter()
         .filter(is_good)
@@ -112,7 +112,7 @@ fn invited(
         encryption: public_keys.encryption,
         rights: invite.rights,
         pipes: invite.pipes.clone(),
-        expires: expires.map(|span| wall().saturating_add(span.as_secs())),
+        expires: expires.map(|span| unix_time().saturating_add(span.as_secs())),
         quota: invite.quota,
         epoch: 0,
         sealed_keyring: None,
@@ -123,7 +123,7 @@ fn invited(
         Reply::Invited { name } => Some(name),
         _ => None,
     });
-    name.ok_or_else(|| Failure::failed("the satellite did not say that it let it in"))
+    name.ok_or_else(|| Failure::failed("the satellite did not confirm the new key"))
 }
 
 impl Enrolled {
@@ -141,14 +141,14 @@ impl Enrolled {
         let read: Result<Self, _> = serde_json::from_str(text.trim());
         let read = read.map_err(|_| {
             Failure::failed(
-                "what runs beside the satellite did not answer as skypipe does: is it another version?",
+                "the skypipe next to the satellite gave no valid answer: is it another version?",
             )
         })?;
         let is_good = |address: &String| address.parse::<Address>().is_ok();
         let is_long = |name: &String| name.len() > MAX_KEY_NAME;
         if read.name.iter().any(is_long) || !read.address.iter().all(is_good) {
             return Err(Failure::failed(
-                "what runs beside the satellite answered with nonsense",
+                "the skypipe next to the satellite gave an invalid answer",
             ));
         }
         Ok(read)

@@ -317,7 +317,7 @@ impl<S: Store> Broker<S> {
         self.saving.full_until = Some(self.now + TRY_AGAIN);
         if self.saving.full.replace(why.to_owned()).is_none() {
             self.out
-                .push_back(Output::Log(format!("writers wait: {why}")));
+                .push_back(Output::Log(format!("writers are paused: {why}")));
         }
         let due = self
             .saving

@@ -167,7 +167,7 @@ impl<S: Store> Broker<S> {
         for stream in self.writers.keys().copied().collect::<Vec<_>>() {
             self.answer_if_safe(stream);
         }
-        let why = "the satellite was restarted, and its protocol (0.1) cannot come back";
+        let why = "the satellite was restarted, and its protocol (0.1) cannot reconnect";
         let old: Vec<_> = self
             .writers
             .keys()
@@ -229,7 +229,7 @@ impl<S: Store> Broker<S> {
             text::pipe(&name),
             count(at, "byte")
         )));
-        let why = "the satellite's disk did not give its bytes back";
+        let why = "the satellite's disk could not be read";
         if self
             .writers
             .get(&id)

@@ -248,7 +248,7 @@ impl<S: Store> Broker<S> {
         if has >= share {
             let (name, what) = (&key.name, kind.name());
             return Err(format!(
-                "your key, {name}, has its share of this satellite's {what}: {share}"
+                "your key, {name}, has reached its limit of {what}: {share}"
             ));
         }
         if self.number_of(kind) >= most - most / KEPT {
@@ -270,7 +270,7 @@ impl<S: Store> Broker<S> {
         if has < share {
             Ok(())
         } else {
-            Err(format!("one client has at most {share} {what} here"))
+            Err(format!("one client can have at most {share} {what} here"))
         }
     }
 

@@ -191,8 +191,8 @@ impl<S: Store> Broker<S> {
             };
         }
         if resume || from > 0 {
-            let message = "this satellite does not know the stream: it was restarted, and what it \
-                           had of it is lost";
+            let message = "this satellite does not know the stream: it was restarted and lost the \
+                           stream's data";
             return self.refuse(peer, Code::Unknown, message, Some(stream));
         }
         let Some(name) = self.name(peer, &pipe, Some(stream)) else {
@@ -276,7 +276,7 @@ impl<S: Store> Broker<S> {
         self.withdraw(stream);
         self.skip_to(stream, from);
         if from > self.writers[&stream].next {
-            let message = "the writer no longer has what this satellite expects";
+            let message = "the writer no longer has the data that this satellite expects";
             return self.refuse(peer, Code::Unknown, message, Some(stream));
         }
         if from < self.writers[&stream].safe {
@@ -301,8 +301,8 @@ impl<S: Store> Broker<S> {
         let writer = &self.writers[&stream];
         let (name, key, end) = (writer.pipe.clone(), writer.key, writer.next);
         if from > end || (whole && end > 0) {
-            let message = "the satellite dropped what it had of this stream, for it had not heard of \
-                           its writer for too long";
+            let message = "the satellite lost contact with the writer for too long and dropped \
+                           its stream";
             return self.refuse(peer, Code::Unknown, message, Some(stream));
         }
         let goes_on = self.with_pipe(&name, |pipe, ctx| pipe.reopen(key, ctx)) == Reopened::GoesOn;
@@ -503,7 +503,7 @@ impl<S: Store> Broker<S> {
             .get(&stream)
             .is_some_and(|writer| writer.client == client)
         {
-            self.cut(stream, "it left before its end");
+            self.cut(stream, "the writer left before the end");
         }
     }
 

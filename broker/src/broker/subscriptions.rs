@@ -210,8 +210,7 @@ impl<S: Store> Broker<S> {
         }
         self.drop_taker(key);
         self.note_changed(Changed::Listener(key));
-        let message = "others took what this listener was still to get, while the satellite heard \
-                       nothing of it";
+        let message = "the satellite lost contact with this listener, and others took its data";
         self.refuse(peer, Code::Lost, message, Some(listener));
     }
 

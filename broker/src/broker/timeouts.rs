@@ -74,7 +74,7 @@ impl<S: Store> Broker<S> {
 
     /// Handles a goodbye.
     pub(super) fn goodbye(&mut self, client: Uuid) {
-        self.forget(client, "it left before its end");
+        self.forget(client, "the writer left before the end");
     }
 
     /// Ends everything a client has, then forgets the client. `why` becomes the reason of streams that are
@@ -136,7 +136,7 @@ impl<S: Store> Broker<S> {
                 "its program has ended".to_owned()
             } else {
                 format!(
-                    "it was not heard of for {}",
+                    "nothing was heard from it for {}",
                     humane(self.settings.writer_lost)
                 )
             };

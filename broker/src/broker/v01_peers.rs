@@ -112,7 +112,7 @@ impl<S: Store> Broker<S> {
                 return self.old_cut(
                     client,
                     pipe,
-                    "this satellite has all the streams it can keep",
+                    "this satellite has reached its limit of streams",
                 );
             }
             None => self.old_open(client, pipe),

@@ -31,7 +31,7 @@ fn an_address_that_is_taken_ends_it_with_its_name() {
         &format!("cannot listen on tcp://{taken}: Address already in use"),
     );
     let websockets = host.skypipe(&["--satellite", "0", "--listen", "ws://0"]);
-    websockets.done().told(2, "is for satellites with keys");
+    websockets.done().told(2, "only works with keys");
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn invitations_name_the_address_that_others_can_reach() {
     let mut machine = Environment::here();
     machine.leads_to(&key);
     let invited = machine.skypipe(&["--invite"]).done();
-    let line = invited.told(0, "paste it into skypipe --join");
+    let line = invited.told(0, "into skypipe --join");
     let line = String::from_utf8(line).expect("it is text");
     assert!(line.starts_with("skypipe+wss://sky.example.org:443/pipes/"));
 }

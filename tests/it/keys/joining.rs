@@ -235,7 +235,7 @@ fn names_of_keys_are_used_once() {
     let laptop = sky.manager();
     invite(&laptop, &["web"]);
     let again = laptop.skypipe(&["--invite", "web"]).done();
-    again.told(1, "there is a key of that name already");
+    again.told(1, "a key already has that name");
     let narrow = laptop.skypipe(&["--invite", "x", "--pipe", "logs"]).done();
     narrow.told(2, "--pipe goes with --read or --write");
 }

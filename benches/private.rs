@@ -116,7 +116,7 @@ fn client(what: &str) -> ExitCode {
         program: "skypipe 1.0.0".to_owned(),
         endpoint: endpoint.to_string(),
         identity: None,
-        wall: 0,
+        unix_time: 0,
     };
     let keys = Keys {
         satellite: token.satellite,

@@ -51,20 +51,20 @@ impl Member {
                 ..Self::at(place)?
             }),
             Place::Remote(endpoint) => Err(Failure::usage(format!(
-                "SATELLITE={endpoint} names a satellite without an invitation to it: keys are for \
-                 those who were invited"
+                "SATELLITE={endpoint} is an address, not an invitation: keys can only be managed \
+                 with an invitation"
             ))),
             Place::Here(_) => Err(Failure::usage(
-                "this machine uses its own satellite, which is for you alone and has no keys: join one \
-                 that others can reach with skypipe --join, or set SATELLITE to an invitation (on the \
-                 machine of a satellite, --data names its directory)",
+                "this machine uses its own satellite, which is only for you and has no keys: to \
+                 use another one, run skypipe --join or set SATELLITE to an invitation; on a \
+                 satellite's own machine, give its directory with --data",
             )),
         }
     }
 
     pub fn at(place: Place) -> Result<Self, Failure> {
         let Place::Invited(_, token) = &place else {
-            return Err(Failure::usage("that is no invitation"));
+            return Err(Failure::usage("that is not an invitation"));
         };
         let token = (**token).clone();
         let identity = Identity::new(&token, random);
@@ -86,8 +86,8 @@ impl Member {
         let mut sentence = inquiry.notices.join("; ");
         if self.is_beside && inquiry.code == UNREACHABLE {
             sentence.push_str(
-                "; if the access key here was revoked, empty the file keys/host in that directory and start the \
-                 satellite again: it makes another one",
+                "; if the access key stored here was revoked, empty the file keys/host in that \
+                 directory and restart the satellite, which makes a new one",
             );
         }
         Err(Failure {
@@ -101,10 +101,10 @@ impl Member {
     pub fn take_back(&self, name: &str, fault: &Failure) -> Failure {
         let undone = self.put(Question::Revoke(name.to_owned(), false));
         let sentence = match undone {
-            Ok(_) => format!("{fault}: the key {name} was revoked again, for nobody has it"),
+            Ok(_) => format!("{fault}: the new key {name} was revoked, because nobody received it"),
             Err(other) => format!(
-                "{fault}: nobody has the key {name}, and it could not be revoked ({other}); skypipe \
-                 --revoke {name} does that"
+                "{fault}: nobody received the new key {name}, but it could not be revoked \
+                 ({other}); to revoke it: skypipe --revoke {name}"
             ),
         };
         Failure {
@@ -157,7 +157,8 @@ impl Member {
         let keyring = self.keyring(own)?;
         let managing = keyring.managing().ok_or_else(|| {
             Failure::failed(format!(
-                "your key, {}, does not allow you to manage this satellite: ask for one that does",
+                "your key, {}, does not allow you to manage this satellite: ask for an invitation \
+                 that does",
                 own.name
             ))
         })?;
@@ -193,7 +194,7 @@ pub(crate) fn new_keyring(
         epoch,
         renewal,
         sealed_keyring: sealed_keyring.into(),
-        attestation: Some(claim.vouch(managing, epoch).into()),
+        attestation: Some(claim.attest(managing, epoch).into()),
     })
 }
 
@@ -208,7 +209,7 @@ pub(crate) fn seal_for_phrase(
         sealed_keyring::seal(&keyring.for_manager(), &encryption.0, managing, &random());
     let sealed_keyring = sealed_keyring.map_err(|fault| Failure::failed(fault.to_string()))?;
     let attestation = Claim::of_phrase(encryption)
-        .vouch(managing, keyring.newest().number)
+        .attest(managing, keyring.newest().number)
         .into();
     Ok(Phrase {
         wrapped,

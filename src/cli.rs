@@ -180,7 +180,7 @@ Without -r or -w, skypipe reads if its stdin is a terminal, /dev/null or closed,
 const AFTER_HELP: &str = "\
 Exit codes:
   0    done                              124          --timeout
-  1    failed                            126, 127     COMMAND cannot be run, or is not there
+  1    failed                            126, 127     COMMAND cannot be run, or was not found
   2    wrong usage                       129/130/143  ended by a signal
   3    a stream was cut or is incomplete any other    COMMAND's own, if it fails
   4    no satellite
@@ -208,7 +208,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
     let arguments: Vec<_> = arguments.into_iter().collect();
     if arguments.iter().any(is_invitation) {
         return Err(Stop::Usage(
-            "an invitation is a secret, and on a command line others can see it: paste it into \
+            "an invitation is a secret, and others can see the command line: paste it into \
              skypipe --join, or set SATELLITE to it"
                 .to_owned(),
         ));
@@ -284,7 +284,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         .or_else(|_| humantime::parse_duration(text))
         .map_err(|_| "not a duration; write it like 10, 90s, 500ms or 1h 30m".to_owned())?;
     if duration.is_zero() {
-        return Err("it must be longer than nothing".to_owned());
+        return Err("it must be longer than 0".to_owned());
     }
     Ok(duration)
 }
@@ -307,7 +307,7 @@ impl Flags {
             commands.retain(|command| *command != "--discard");
         }
         if let [first, second, ..] = commands[..] {
-            return Err(format!("{first} and {second} do not go together"));
+            return Err(format!("{first} and {second} cannot be used together"));
         }
         let command = commands.first().copied();
         if let Some(sentence) = self.out_of_place(command, settings) {
@@ -375,14 +375,14 @@ impl Flags {
         let is_name = is_alone || first.as_encoded_bytes().starts_with(b"-");
         if self.name.is_none() && is_name {
             let name = self.command.remove(0).into_string();
-            self.name = Some(name.map_err(|_| "a pipe's name is UTF-8".to_owned())?);
+            self.name = Some(name.map_err(|_| "a pipe's name must be UTF-8".to_owned())?);
             if self.command.first().is_some_and(|word| word == "--") {
                 self.command.remove(0);
             }
         }
         match self.command.first() {
             Some(word) if !writes => Err(format!(
-                "the output of {} would be written, and this command writes nothing",
+                "the command {} after -- only works when writing",
                 word.display()
             )),
             _ => Ok(()),
@@ -428,7 +428,7 @@ impl Flags {
         if let Some(way) = ways.iter().find(|way| !is_right(way))
             && let Some(command) = command
         {
-            return Some(format!("{way} does not go together with {command}"));
+            return Some(format!("{way} cannot be used with {command}"));
         }
         if !is(&["--invite"]) {
             let only = given([
@@ -449,7 +449,7 @@ impl Flags {
             && let Some(command) = command
             && !is(&asks)
         {
-            return Some(format!("{flag} does not go together with {command}"));
+            return Some(format!("{flag} cannot be used with {command}"));
         }
         if let Some(name) = &self.name
             && let Some(command) = command
@@ -458,12 +458,12 @@ impl Flags {
             if is(&["--join"]) {
                 // The argument may be a damaged invitation, so its text is not repeated.
                 return Some(
-                    "--join takes no invitation on the command line, where others can see it: paste it \
-                     when it is asked for"
+                    "--join takes no invitation on the command line, where others can see it: \
+                     paste it when asked"
                         .to_owned(),
                 );
             }
-            return Some(format!("{command} takes no name, and {name:?} is one"));
+            return Some(format!("{command} takes no name, but {name:?} was given"));
         }
         if self.yes && !is(&["--reset", "--revoke"]) {
             return Some("--yes only works with --reset and --revoke".to_owned());
@@ -508,7 +508,8 @@ impl Flags {
         }
         if manage && !self.pipe.is_empty() {
             return Err(
-                "--pipe only works with --read or --write: whoever may invite others has all pipes"
+                "--pipe only works with --read or --write: a key that can invite others is for \
+                 all pipes"
                     .to_owned(),
             );
         }
@@ -516,7 +517,7 @@ impl Flags {
             .expires
             .is_some_and(|span| span < SHORTEST || span > LONGEST)
         {
-            return Err("--expires takes from a second to a hundred years".to_owned());
+            return Err("--expires must be between one second and 100 years".to_owned());
         }
         Ok(Invite {
             name,
@@ -551,10 +552,12 @@ impl Flags {
             (self.compress.is_some(), "--compress"),
         ]);
         if let (Some(read), Some(write)) = (read.clone().next(), write.first()) {
-            return Err(format!("{read} reads and {write} writes: say one of them"));
+            return Err(format!(
+                "{read} reads and {write} writes: use only one of them"
+            ));
         }
         match modes[..] {
-            [first, second, ..] => Err(format!("{first} and {second} do not go together")),
+            [first, second, ..] => Err(format!("{first} and {second} cannot be used together")),
             ["--one"] => Ok(Way::Read(Mode::One)),
             ["--follow"] => Ok(Way::Read(Mode::Follow)),
             ["--tap"] => Ok(Way::Read(Mode::Tap)),

@@ -97,7 +97,7 @@ pub fn place_of(data: Option<&Path>) -> Result<Place, Failure> {
     let key = data.join("keys/host");
     read_invitation(&key)?.ok_or_else(|| {
         Failure::failed(format!(
-            "{}: no satellite with keys has its data there",
+            "{} is not the data directory of a satellite with keys",
             data.display()
         ))
     })
@@ -115,7 +115,7 @@ pub fn named_satellite() -> Result<Option<Place>, Failure> {
     };
     let text = value
         .to_str()
-        .ok_or_else(|| Failure::usage("SATELLITE is no UTF-8"))?
+        .ok_or_else(|| Failure::usage("SATELLITE is not valid UTF-8"))?
         .trim();
     if text.is_empty() {
         return Ok(None);
@@ -124,7 +124,7 @@ pub fn named_satellite() -> Result<Option<Place>, Failure> {
     if !is_endpoint && text.to_ascii_lowercase().contains("skypipe") {
         // The value may be a secret, so the message must not repeat it.
         let place = invited(text).map_err(|why| {
-            Failure::usage(format!("the invitation in SATELLITE makes no sense: {why}"))
+            Failure::usage(format!("the invitation in SATELLITE is invalid: {why}"))
         });
         return place.map(Some);
     }
@@ -135,7 +135,7 @@ pub fn named_satellite() -> Result<Option<Place>, Failure> {
             format!("SATELLITE={text}")
         };
         Failure::usage(format!(
-            "{shown} makes no sense: {why} (it looks like tcp://host:9000, or is an invitation)"
+            "{shown} is invalid: {why} (use an address like tcp://host:9000, or an invitation)"
         ))
     })
 }
@@ -213,7 +213,7 @@ fn read_invitation(path: &Path) -> Result<Option<Place>, Failure> {
     };
     if file.metadata().map_err(|error| fault(&error))?.mode() & 0o077 != 0 {
         return Err(Failure::failed(format!(
-            "others can read your invitation in {shown}: take that right from them (chmod 600)"
+            "others can read your invitation in {shown}; to stop that: chmod 600 {shown}"
         )));
     }
     let mut text = Zeroizing::new(String::with_capacity(8192));
@@ -222,7 +222,7 @@ fn read_invitation(path: &Path) -> Result<Option<Place>, Failure> {
         .map_err(|error| fault(&error))?;
     invited(&text)
         .map(Some)
-        .map_err(|why| Failure::failed(format!("the invitation in {shown} makes no sense: {why}")))
+        .map_err(|why| Failure::failed(format!("the invitation in {shown} is invalid: {why}")))
 }
 
 /// The directory of this machine's own satellite.
@@ -246,7 +246,7 @@ pub fn data() -> Result<Option<PathBuf>, Failure> {
         Some(value) if value == "memory" => Ok(None),
         Some(value) if Path::new(&value).is_absolute() => Ok(Some(value.into())),
         Some(value) => Err(Failure::usage(format!(
-            "SKYPIPE_DATA={} makes no sense: it is an absolute path, or memory",
+            "SKYPIPE_DATA={} is invalid: use an absolute path, or memory",
             value.to_string_lossy()
         ))),
     }
@@ -262,15 +262,15 @@ fn home() -> Result<PathBuf, Failure> {
     let fault =
         |what: &str| Failure::usage(format!("your home directory {} {what}", home.display()));
     if !home.is_absolute() {
-        return Err(fault("is no absolute path: set HOME"));
+        return Err(fault("is not an absolute path: set HOME"));
     }
     let found = fs::metadata(&home)
         .map_err(|error| fault(&format!("cannot be used: {}", words(&error))))?;
     if !found.is_dir() {
-        return Err(fault("is no directory"));
+        return Err(fault("is not a directory"));
     }
     if found.uid() != user {
-        return Err(fault("belongs to somebody else: set HOME to your own"));
+        return Err(fault("belongs to another user: set HOME to your own"));
     }
     Ok(home)
 }

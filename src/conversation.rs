@@ -101,7 +101,7 @@ pub(crate) fn converse(
         program: PROGRAM.to_owned(),
         endpoint: place.to_string(),
         identity,
-        wall: system::unix_time(),
+        unix_time: system::unix_time(),
     };
     let route: Arc<dyn Route> = match place {
         Place::Remote(endpoint) => {
@@ -170,7 +170,7 @@ pub(crate) fn is_running(path: &Path) -> Result<bool, Failure> {
     };
     directory.is_running().map_err(|error| {
         let path = path.display();
-        Failure::failed(format!("the locks in {path} fail: {}", words(&error)))
+        Failure::failed(format!("cannot lock files in {path}: {}", words(&error)))
     })
 }
 

@@ -43,7 +43,7 @@ pub fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     }
     match getent::ask("ahosts", host) {
         Ok(Some(text)) => Ok(listed(&text, port)),
-        Ok(None) => Err("getent finds no such host".to_owned()),
+        Ok(None) => Err("getent found no such host".to_owned()),
         Err(why) => inside(host, port).map_err(|error| {
             let others = others.join(", ");
             format!("{error}; only /etc/hosts and DNS were asked, not {others}, because {why}")

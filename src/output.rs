@@ -56,7 +56,7 @@ fn harmless(text: &str) -> Zeroizing<String> {
 
 fn failure(fault: &NotPrinted) -> Failure {
     Failure::failed(match fault {
-        NotPrinted::Failed(error) => format!("stdout cannot be written: {}", words(error)),
+        NotPrinted::Failed(error) => format!("cannot write to stdout: {}", words(error)),
         other => other.to_string(),
     })
 }

@@ -183,8 +183,8 @@ impl Session {
         };
         let mut session = Self { common, role };
         if is_in_vain {
-            let notice = "--compress does nothing here: only what is sealed is compressed, and this \
-                          satellite has no keys";
+            let notice = "--compress has no effect: this satellite has no keys, and only sealed \
+                          data is compressed";
             let notice = Output::Notice(notice.to_owned());
             session.common.out.push_back(notice);
         }
@@ -310,7 +310,7 @@ impl Session {
             _ => return,
         };
         let Ok(reply) = decode::<Reply>(command) else {
-            let message = "the satellite sent something that this version does not understand";
+            let message = "the satellite sent a message that this version does not understand";
             return self.common.fail(1, message);
         };
         let common = &mut self.common;
@@ -348,7 +348,7 @@ impl Session {
                 message,
                 ..
             } if !matches!(self.role, Role::Ask(_)) => {
-                let notice = format!("the satellite ended, and is waited for: {message}");
+                let notice = format!("the satellite stopped, waiting for it to return: {message}");
                 if common.failed.replace(message).is_none() {
                     common.out.push_back(Output::Notice(notice));
                 }
@@ -371,8 +371,8 @@ impl Session {
                 {
                     common.fail(
                         1,
-                        "what came from the satellite cannot be trusted: it came before the satellite \
-                         said who it is",
+                        "data from the satellite cannot be trusted: it came before the satellite \
+                         identified itself",
                     );
                 }
                 Role::Listen(listener) => listener.received(common, reply, payload),
@@ -394,8 +394,8 @@ impl Session {
         }
         if is_first && is_older(program, &common.config.program) {
             let hint = format!(
-                "the satellite is {program}, older than this {}: `skypipe --reset` restarts one \
-                 of this machine, others are upgraded where they run",
+                "the satellite is {program}, older than this {}: to restart one on this machine: \
+                 skypipe --reset; upgrade any other where it runs",
                 common.config.program
             );
             common.out.push_back(Output::Hint(hint));
@@ -411,7 +411,7 @@ impl Session {
         let Some(own) = key else {
             return common.fail(
                 1,
-                "the satellite is not one of keys, but your invitation is",
+                "the satellite has no keys, but your invitation is for one that does",
             );
         };
         common.name.clone_from(&own.name);
@@ -419,7 +419,7 @@ impl Session {
             Ok(_) if limits.chunk < MIN_SEND => {
                 common.fail(
                     1,
-                    "the satellite takes no chunks as long as a sealed record",
+                    "the satellite's chunks are too short for a sealed record",
                 );
             }
             Ok(keyring) => self.renew(keyring),

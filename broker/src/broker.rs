@@ -264,7 +264,7 @@ impl<S: Store> Broker<S> {
         match request {
             Request::Hello(_) => {}
             Request::Ping => base.out.reply(peer, Reply::Pong),
-            Request::Bye => self.forget(from.client, "it left before its end"),
+            Request::Bye => self.forget(from.client, "the writer left before the end"),
             Request::Open(open) => self.open(from, open),
             Request::Data(data) => {
                 self.streams

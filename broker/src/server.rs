@@ -129,8 +129,8 @@ impl fmt::Display for ServeError {
             Self::Socket(error) => write!(f, "the satellite's socket failed: {error}"),
             Self::Store(why) => write!(
                 f,
-                "{why}: the satellite ends, for it cannot promise anything; once it is started \
-                 again, it goes on with what is safe"
+                "{why}: the satellite stops, because it can no longer keep data safe; once \
+                 restarted, it continues with the data that is safe"
             ),
         }
     }

@@ -289,7 +289,7 @@ impl V01 {
             self.note_cut(
                 peer,
                 &pipe,
-                "this satellite has all the streams it can keep",
+                "this satellite has reached its limit of streams",
             );
         } else {
             known.forget_listener(about);

@@ -117,8 +117,8 @@ fn refused(listen: &Listen, error: &io::Error) -> anyhow::Error {
         error.kind() == ErrorKind::PermissionDenied && (1..FIRST_PORT).contains(&port);
     let advice = if is_privileged {
         format!(
-            ": a port below {FIRST_PORT} takes a privilege (as root, sysctl \
-             net.ipv4.ip_unprivileged_port_start={port} gives it to everybody)"
+            ": a port below {FIRST_PORT} needs a privilege; to give it to everybody, as root: \
+             sysctl net.ipv4.ip_unprivileged_port_start={port}"
         )
     } else {
         String::new()

@@ -78,10 +78,10 @@ fn make(directory: &Path) -> anyhow::Result<()> {
         .create(directory)?;
     let found = fs::metadata(directory)?;
     if found.uid() != rustix::process::geteuid().as_raw() {
-        bail!("it belongs to somebody else, who could read what is kept there");
+        bail!("it belongs to another user, who could read the data in it");
     }
     if found.mode() & 0o022 != 0 {
-        bail!("others can write to it: take that right from them (chmod go-w)");
+        bail!("others can write to it; to stop that: chmod go-w");
     }
     Ok(())
 }

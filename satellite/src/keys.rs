@@ -76,7 +76,7 @@ impl Keys {
         let found = fs::metadata(&directory).with_context(cannot)?;
         if found.uid() != rustix::process::geteuid().as_raw() || found.mode() & 0o077 != 0 {
             bail!(
-                "{} is not for its owner alone (chmod 700)",
+                "others can access {}; to stop that: chmod 700",
                 directory.display()
             );
         }
@@ -123,10 +123,10 @@ impl Keys {
         &self,
         bound: SocketAddr,
         address: &Address,
-        wall: u64,
+        unix_time: u64,
         tell: impl FnOnce(&str) -> Result<(), NotPrinted>,
     ) -> anyhow::Result<KeyRegistry> {
-        let registry = self.make_first_registry(bound, address, wall, tell);
+        let registry = self.make_first_registry(bound, address, unix_time, tell);
         wipe_stack();
         registry
     }
@@ -137,10 +137,10 @@ impl Keys {
         &self,
         owner: &PublicKeys,
         bound: SocketAddr,
-        wall: u64,
+        unix_time: u64,
     ) -> anyhow::Result<KeyRegistry> {
-        let mut registry = self.begin_registry(bound, wall)?;
-        enroll(&mut registry, FIRST, owner, wall)?;
+        let mut registry = self.begin_registry(bound, unix_time)?;
+        enroll(&mut registry, FIRST, owner, unix_time)?;
         self.save(&registry.encode())
             .context("cannot keep the keys")?;
         Ok(registry)
@@ -153,11 +153,11 @@ impl Keys {
         &self,
         bound: SocketAddr,
         address: &Address,
-        wall: u64,
+        unix_time: u64,
         tell: impl FnOnce(&str) -> Result<(), NotPrinted>,
     ) -> anyhow::Result<KeyRegistry> {
-        let mut registry = self.begin_registry(bound, wall)?;
-        let owner = self.member(&mut registry, FIRST, Kind::Founder, address, wall)?;
+        let mut registry = self.begin_registry(bound, unix_time)?;
+        let owner = self.member(&mut registry, FIRST, Kind::Founder, address, unix_time)?;
         tell(&owner.encode()).context("cannot print the first invitation")?;
         self.save(&registry.encode())
             .context("cannot keep the keys")?;
@@ -165,9 +165,9 @@ impl Keys {
     }
 
     /// Makes a registry that holds only this machine's access key. The access key is saved, too.
-    fn begin_registry(&self, bound: SocketAddr, wall: u64) -> anyhow::Result<KeyRegistry> {
+    fn begin_registry(&self, bound: SocketAddr, unix_time: u64) -> anyhow::Result<KeyRegistry> {
         let mut registry = KeyRegistry::default();
-        let host = self.enroll_host(&mut registry, bound, wall)?;
+        let host = self.enroll_host(&mut registry, bound, unix_time)?;
         self.keep_host(&host)?;
         Ok(registry)
     }
@@ -177,14 +177,14 @@ impl Keys {
         &self,
         registry: &mut KeyRegistry,
         bound: SocketAddr,
-        wall: u64,
+        unix_time: u64,
     ) -> anyhow::Result<Token> {
         let (keys, _) = registry.page(None, usize::MAX);
         let is_free = |name: &String| keys.iter().all(|key| key.name != *name);
         let others = (2..).map(|number: u64| format!("{HOST}-{number}"));
         let name = std::iter::once(HOST.to_owned()).chain(others).find(is_free);
         let name = name.unwrap_or_default();
-        self.member(registry, &name, Kind::Phrase, &beside(bound), wall)
+        self.member(registry, &name, Kind::Phrase, &beside(bound), unix_time)
     }
 
     fn keep_host(&self, host: &Token) -> anyhow::Result<()> {
@@ -199,13 +199,13 @@ impl Keys {
         &self,
         registry: &mut KeyRegistry,
         bound: SocketAddr,
-        wall: u64,
+        unix_time: u64,
     ) -> anyhow::Result<()> {
         let found = fs::metadata(self.directory.join("host"));
         if !found.is_ok_and(|found| found.is_file() && found.len() == 0) {
             return Ok(());
         }
-        let host = self.enroll_host(registry, bound, wall)?;
+        let host = self.enroll_host(registry, bound, unix_time)?;
         self.save(&registry.encode())
             .context("cannot keep the keys")?;
         self.keep_host(&host)
@@ -241,14 +241,14 @@ impl Keys {
         name: &str,
         kind: Kind,
         address: &Address,
-        wall: u64,
+        unix_time: u64,
     ) -> anyhow::Result<Token> {
         let seed = Seed::new(Secret::from(random()?));
         let public_keys = halves_of(&seed);
         // Wipe the stack first: the registry's unused fields would otherwise receive bytes that
         // earlier calls left there.
         wipe_stack();
-        enroll(registry, name, &public_keys, wall)?;
+        enroll(registry, name, &public_keys, unix_time)?;
         Ok(Token {
             address: address.clone(),
             kind,
@@ -271,7 +271,7 @@ fn enroll(
     registry: &mut KeyRegistry,
     name: &str,
     public_keys: &PublicKeys,
-    wall: u64,
+    unix_time: u64,
 ) -> anyhow::Result<()> {
     let new = NewKey {
         name: name.to_owned(),
@@ -285,7 +285,7 @@ fn enroll(
         sealed_keyring: None,
         attestation: None,
     };
-    let enrolled = registry.invite(new, wall);
+    let enrolled = registry.invite(new, unix_time);
     enrolled.map_err(|fault| anyhow::Error::msg(fault.to_string()))?;
     Ok(())
 }
@@ -326,7 +326,7 @@ fn wipe_stack() {
 
 fn random() -> anyhow::Result<Zeroizing<[u8; 32]>> {
     let mut bytes = Zeroizing::new([0; 32]);
-    randomness::fill(&mut *bytes).context("the system gives no randomness")?;
+    randomness::fill(&mut *bytes).context("the system provides no randomness")?;
     Ok(bytes)
 }
 

@@ -148,13 +148,13 @@ fn registry(
         standard::print(line.as_bytes())
     })?;
     log::say(
-        "the line above is the first invitation, for you alone, and is not shown again: paste it \
+        "the line above is the first invitation, only for you, and is not shown again: paste it \
          into skypipe --join",
     );
     if settings.public.is_none() && open.ip().is_unspecified() {
         log::say(&format!(
-            "it names {reached_at}: where this machine goes by another name, write that in its \
-             place, and start the satellite with --public so that other invitations name it"
+            "it names {reached_at}: if other machines reach this one by another name, use that \
+             instead, and start the satellite with --public so that later invitations contain it"
         ));
     }
     Ok((registry, address))
@@ -191,7 +191,7 @@ impl Process<'_> {
         let found_by = self.background.map(|it| Presence::of(&it.found_by));
         let found_by = found_by.transpose().context("cannot be found")?;
         let watched = data.into_iter().chain(found_by).collect();
-        let watch = Watch::start(watched, self.stopper).context("cannot watch over its files")?;
+        let watch = Watch::start(watched, self.stopper).context("cannot watch its files")?;
         ready(&bound.announced);
         let edge = Edge {
             log: &mut |line| log.line(line),
@@ -204,7 +204,7 @@ impl Process<'_> {
         match watch.fault() {
             None => Ok(ran?),
             Some(fault) => {
-                bail!("{fault}, so the satellite has ended; the next use starts another")
+                bail!("{fault}, so the satellite has stopped; the next use starts a new one")
             }
         }
     }

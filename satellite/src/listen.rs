@@ -94,7 +94,7 @@ impl FromStr for Listen {
 fn read_port(text: &str) -> Result<u16, String> {
     // Rust would accept "+9000", which no other program does.
     let port = text.parse().ok().filter(|_| !text.starts_with('+'));
-    port.ok_or_else(|| format!("'{text}' is no port: give a number from 0 to 65535"))
+    port.ok_or_else(|| format!("'{text}' is not a port: give a number from 0 to 65535"))
 }
 
 fn read_address(text: &str) -> Result<IpAddr, String> {
@@ -106,14 +106,14 @@ fn read_address(text: &str) -> Result<IpAddr, String> {
         .and_then(|rest| rest.strip_suffix(']'))
     {
         let address = inner.parse().map(|address: Ipv6Addr| address.into());
-        return address.map_err(|_| format!("'{inner}' is no IPv6 address"));
+        return address.map_err(|_| format!("'{inner}' is not an IPv6 address"));
     }
     if text.contains(':') {
         return Err("an IPv6 address goes in brackets, as in [::1]:9000".to_owned());
     }
     let address = text.parse().map(|address: Ipv4Addr| address.into());
     address.map_err(|_| {
-        format!("'{text}' is no address: give one of this machine's, as in 127.0.0.1:9000")
+        format!("'{text}' is not an address: give one of this machine's, such as 127.0.0.1:9000")
     })
 }
 
@@ -150,13 +150,13 @@ mod tests {
             ("+9000", "port"),
             ("127.0.0.1:", "port"),
             ("127.0.0.1", "port"),
-            (":9000", "no address"),
-            ("*:9000", "no address"),
-            ("example.org:9000", "no address"),
-            ("127.0.1:9000", "no address"),
+            (":9000", "not an address"),
+            ("*:9000", "not an address"),
+            ("example.org:9000", "not an address"),
+            ("127.0.1:9000", "not an address"),
             ("::1:9000", "brackets"),
             ("[::1]", "brackets"),
-            ("[127.0.0.1]:9000", "no IPv6 address"),
+            ("[127.0.0.1]:9000", "not an IPv6 address"),
             ("tcp://127.0.0.1:9000", "brackets"),
         ] {
             let error = text.parse::<Listen>().unwrap_err();

@@ -33,7 +33,7 @@ pub fn fill(bytes: &mut [u8]) -> io::Result<()> {
 ///
 /// When it gives none. The error is the sentence to exit with.
 pub fn look() -> Result<(), String> {
-    fill(&mut [0; 16]).map_err(|error| format!("this system gives no randomness: {error}"))
+    fill(&mut [0; 16]).map_err(|error| format!("the system provides no randomness: {error}"))
 }
 
 /// A random UUID.

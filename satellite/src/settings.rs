@@ -102,7 +102,7 @@ impl Settings {
         let websocket = |listen: &&Listen| matches!(listen, Listen::WebSocket(_));
         match self.listen.iter().find(websocket) {
             Some(websocket) if !is_private => Err(Refusal(format!(
-                "{websocket} is for satellites with keys: add --private and --data DIR"
+                "{websocket} only works with keys: add --private and --data DIR"
             ))),
             _ => Ok(is_private),
         }
@@ -114,12 +114,13 @@ impl Settings {
         let must_have = has_keys || self.owner.is_some();
         match &self.data {
             Some(data) if has_keys && self.insecure => Err(Refusal(format!(
-                "what {} keeps is sealed for those who have keys: --insecure needs another directory",
+                "the data in {} is sealed for clients with keys: use another directory with \
+                 --insecure",
                 data.display()
             ))),
             None if !self.insecure && !listen.is_local() => Err(Refusal(format!(
-                "other machines can reach {listen}, so the satellite needs keys: add --data DIR, \
-                 where they and what waits are kept, or --insecure if everybody there may read and \
+                "other machines can reach {listen}, so the satellite needs keys: add --data DIR \
+                 to keep them and unread data, or --insecure if everybody there may read and \
                  write"
             ))),
             _ => Ok(!self.insecure && (self.private || must_have || !listen.is_local())),
@@ -163,7 +164,7 @@ fn disk(text: &str) -> Result<u64, String> {
 /// When the text is no size, or too small. The error is a sentence.
 pub fn quota(text: &str) -> Result<u64, String> {
     match size::parse(text)? {
-        bytes if bytes < MIN_QUOTA => Err("that takes at least 1MiB".to_owned()),
+        bytes if bytes < MIN_QUOTA => Err("it must be at least 1MiB".to_owned()),
         bytes => Ok(bytes),
     }
 }

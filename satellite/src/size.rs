@@ -12,7 +12,7 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
         .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let size = unit_size(unit).and_then(|size| size.checked_mul(number.parse().ok()?));
-    size.ok_or_else(|| format!("'{text}' is no size: write one like 64MiB, 1GiB or 67108864"))
+    size.ok_or_else(|| format!("'{text}' is not a size: use one like 64MiB, 1GiB or 67108864"))
 }
 
 fn unit_size(unit: &str) -> Option<u64> {

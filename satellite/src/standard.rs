@@ -35,8 +35,8 @@ impl fmt::Display for NotPrinted {
         match self {
             Self::Closed => f.write_str("stdout is closed"),
             Self::ReadOnly => f.write_str("stdout is not open for writing"),
-            Self::Unread => f.write_str("nobody reads stdout any more"),
-            Self::Failed(error) => write!(f, "stdout cannot be written: {error}"),
+            Self::Unread => f.write_str("nobody reads stdout anymore"),
+            Self::Failed(error) => write!(f, "cannot write to stdout: {error}"),
         }
     }
 }

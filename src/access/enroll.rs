@@ -38,7 +38,7 @@ pub struct Enrolled {
 }
 
 /// Enrolls the machine with these public keys, and returns the exit code.
-pub(crate) fn let_in(
+pub(crate) fn enroll(
     member: &Member,
     invite: &Invite,
     public_keys: PublicKeys,
@@ -124,7 +124,7 @@ fn invited(
         Reply::Invited { name } => Some(name),
         _ => None,
     });
-    name.ok_or_else(|| Failure::failed("the satellite did not say that it let it in"))
+    name.ok_or_else(|| Failure::failed("the satellite did not confirm the new key"))
 }
 
 impl Enrolled {
@@ -142,14 +142,14 @@ impl Enrolled {
         let read: Result<Self, _> = serde_json::from_str(text.trim());
         let read = read.map_err(|_| {
             Failure::failed(
-                "what runs beside the satellite did not answer as skypipe does: is it another version?",
+                "the skypipe next to the satellite gave no valid answer: is it another version?",
             )
         })?;
         let is_good = |address: &String| address.parse::<Address>().is_ok();
         let is_long = |name: &String| name.len() > MAX_KEY_NAME;
         if read.name.iter().any(is_long) || !read.address.iter().all(is_good) {
             return Err(Failure::failed(
-                "what runs beside the satellite answered with nonsense",
+                "the skypipe next to the satellite gave an invalid answer",
             ));
         }
         Ok(read)

@@ -43,7 +43,8 @@ impl From<NotIn> for Failure {
     fn from(why: NotIn) -> Self {
         match why {
             NotIn::NoPhrase => Self::failed(
-                "the satellite has no phrase: skypipe --phrase makes one on a machine that has joined",
+                "the satellite has no phrase: to make one, run skypipe --phrase on a machine that \
+                 has joined",
             ),
             NotIn::Failed(failure) => failure,
         }
@@ -82,14 +83,14 @@ fn by_phrase(member: &Member, own: &OwnKey, ask: &mut Ask<'_>) -> Result<Kind, N
         .map_err(|fault| failed(fault.to_string()))?;
     let pair = keyring
         .managing()
-        .ok_or_else(|| failed("what the phrase opens lacks a key".to_owned()))?;
+        .ok_or_else(|| failed("the data stored for the phrase lacks a key".to_owned()))?;
     let claim = Claim {
         rights: own.rights,
         ..member.claim(own)
     };
     let new = new_keyring(&claim, &keyring, &pair, None)?;
     member.put(Question::Keyring(new))?;
-    Ok(Kind::Boxed { managing })
+    Ok(Kind::Keyring { managing })
 }
 
 /// Reads the phrase from the environment, from the file that it names, or from the terminal.

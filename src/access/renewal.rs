@@ -77,8 +77,12 @@ impl Renewal<'_> {
         psk.copy_from_slice(random().as_bytes());
         reading.copy_from_slice(random().as_bytes());
         let renewed = self.keyring.renewed_beyond(epoch, &fresh);
-        let renewed =
-            renewed.ok_or_else(|| Failure::failed("there have been too many renewals"))?;
+        let renewed = renewed.ok_or_else(|| {
+            Failure::failed(
+                "the reading key has been renewed too many \
+                                                   times",
+            )
+        })?;
         let renewal = randomness::uuid();
         self.give(&self.member.claim(self.own), &renewed, renewal)?;
         // The list is read only now: a member invited before now has an older keyring, and is on the list.
@@ -95,21 +99,22 @@ impl Renewal<'_> {
     fn take_over(&self, ahead: u32) -> Result<(), Failure> {
         if ahead > MOST_AHEAD {
             return Err(Failure::failed(
-                "the satellite speaks of a reading key that cannot be there yet",
+                "the satellite reported a reading key that cannot exist yet",
             ));
         }
-        let begun = "another machine has begun to make a new reading key and is not done: what was written with \
-                     that one meanwhile can be read by those alone who have it already";
+        let begun = "another machine started to make a new reading key and has not finished: data \
+                     written with that key can be read only by machines that already have it";
         if self.yes {
             return Ok(());
         }
-        match confirm(&format!(
-            "{begun}. Is that machine lost, and shall this one do it?"
-        )) {
+        match confirm(&format!("{begun}. Should this machine take over?")) {
             Some(true) => Ok(()),
-            Some(false) => Err(Failure::failed("another machine has begun to do that")),
+            Some(false) => Err(Failure::failed(
+                "another machine is already making a new reading \
+                                                key",
+            )),
             None => Err(Failure::failed(format!(
-                "{begun}; if that machine is lost, --yes has this one do it"
+                "{begun}; if that machine is lost, take over with --yes"
             ))),
         }
     }
@@ -140,12 +145,14 @@ impl Renewal<'_> {
         }
         let names = names.join(", ");
         let left_out = format!(
-            "the last renewal has not reached {names}: it broke off, or the satellite shows what was revoked"
+            "the last renewal did not reach {names}: it was interrupted, or the satellite still \
+             shows revoked keys"
         );
         let asked = confirm(&format!("{left_out}. Give them the new reading key?"));
         asked.ok_or_else(|| {
             Failure::failed(format!(
-                "{left_out}; you are asked about them on a terminal, and with --yes they get no new reading key"
+                "{left_out}; run this on a terminal to decide, or with --yes to give them no new \
+                 reading key"
             ))
         })
     }
@@ -179,13 +186,13 @@ impl Renewal<'_> {
         let why = match standing {
             // A key that opens no pipe has no sealed keyring either.
             Standing::Unattested if !key.has_keyring => return false,
-            Standing::Unattested => "no manager attests",
-            _ if has_expired(key) => "its time is over for",
-            _ if !is_meant(standing) => "the last renewal has not reached",
+            Standing::Unattested => "no manager attests it",
+            _ if has_expired(key) => "it has expired",
+            _ if !is_meant(standing) => "the last renewal did not reach it",
             _ => return true,
         };
         notice(&format!(
-            "{why} the key {}, so it gets no new reading key",
+            "the key {} gets no new reading key: {why}",
             key.name
         ));
         false
@@ -218,7 +225,7 @@ impl Renewal<'_> {
         };
         let claim = Claim::of_phrase(kept.encryption);
         if !is_meant(self.standing(&claim, Some(&kept.attestation), epoch)) {
-            notice("no manager attests the phrase, so it gets no new reading key");
+            notice("the phrase gets no new reading key: no manager attests it");
             return Ok(());
         }
         let kept = seal_for_phrase(renewed, self.managing, kept.wrapped, kept.encryption)?;

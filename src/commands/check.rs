@@ -30,7 +30,7 @@ pub fn check(timeouts: Timeouts, data: Option<&Path>) -> Result<u8, Failure> {
     if let Place::Here(path) = &place
         && !is_running(path)?
     {
-        notice("no satellite of yours runs on this machine; one starts at the next use");
+        notice("no satellite is running on this machine; one starts at the next use");
         return Ok(UNREACHABLE);
     }
     let inquiry = inquire(Question::Status, &place, false, timeouts)?;
@@ -40,8 +40,8 @@ pub fn check(timeouts: Timeouts, data: Option<&Path>) -> Result<u8, Failure> {
             let code = show(&report(status, &place, &remote, SystemTime::now()))?;
             if !status.inherited.is_empty() {
                 notice(
-                    "the satellite has that from whoever used skypipe first: to be rid of it, skypipe \
-                     --reset, and use skypipe first where it does not hold",
+                    "the satellite inherited its limits from the first use of skypipe: to lift \
+                     them, run skypipe --reset, then use skypipe first where they do not apply",
                 );
             }
             // The hints say whether the satellite is older than this program, and what to do then.
@@ -49,15 +49,15 @@ pub fn check(timeouts: Timeouts, data: Option<&Path>) -> Result<u8, Failure> {
             Ok(code)
         }
         (None, Place::Here(path)) if inquiry.code == UNREACHABLE => {
-            notice(&format!("{}; skypipe --reset ends it", hung(path)));
+            notice(&format!("{}; to stop it: skypipe --reset", hung(path)));
             Ok(UNREACHABLE)
         }
         (None, _) => {
             inquiry.tell();
             if let Some(provider) = RemoteStatus::of(&place, None).provider {
                 notice(&format!(
-                    "it was deployed: {provider}; skypipe --setup looks whether it runs there, and starts it \
-                     again if it does not"
+                    "it was deployed: {provider}; to start it again if it has stopped: skypipe \
+                     --setup"
                 ));
             }
             Ok(inquiry.code)
@@ -73,7 +73,7 @@ pub fn hung(path: &Path) -> String {
         .and_then(|directory| directory.pid());
     let process = pid.map_or_else(String::new, |pid| format!(", process {pid},"));
     format!(
-        "your satellite in {}{process} runs but does not answer",
+        "the satellite in {}{process} is running but does not answer",
         path.display()
     )
 }
@@ -126,7 +126,7 @@ fn report(status: &Status, place: &Place, remote: &RemoteStatus, now: SystemTime
         format!("{streams} with {bytes}")
     };
     let kept = match status.kept.as_str() {
-        "memory" => "in memory only: what waits is lost when the satellite stops",
+        "memory" => "in memory only: unread data is lost when the satellite stops",
         other => other,
     };
     let disk = status
@@ -207,16 +207,19 @@ mod tests {
     #[test]
     fn the_report_says_what_people_ask() {
         let now = UNIX_EPOCH + Duration::from_secs(1_000_000_000 + 12 * 60);
-        let expected = "\
-satellite  on this machine, in /home/me/.local/state/skypipe
-version    skypipe 1.0.0
+        let expected = "satellite  on this machine, in /home/me/.local/state/skypipe
+version    \
+                        skypipe 1.0.0
 process    77
-since      2001-09-09T01:46:40Z, 12 minutes ago
+since      2001-09-09T01:46:40Z, 12 minutes \
+                        ago
 clients    3
 pipes      2
 waiting    1 stream with 10 bytes
-kept       in memory only: what waits is lost when the satellite stops
-memory     1.5 KiB of 256 MiB used
+kept       \
+                        in memory only: unread data is lost when the satellite stops
+memory     \
+                        1.5 KiB of 256 MiB used
 disk       3 MiB of 1 GiB used
 ";
         let place = Place::Here("/home/me/.local/state/skypipe".into());

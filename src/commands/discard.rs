@@ -31,10 +31,10 @@ fn dropped(name: &str, answers: &[Reply]) -> String {
         _ => None,
     });
     match dropped {
-        None => format!("nothing waited in {pipe}"),
+        None => format!("{pipe} has no unread data"),
         Some((streams, bytes)) => {
             let (streams, bytes) = (count(streams, "stream"), count(bytes, "byte"));
-            format!("dropped {streams} with {bytes} from {pipe}")
+            format!("deleted {streams} ({bytes}) from {pipe}")
         }
     }
 }
@@ -45,19 +45,19 @@ mod tests {
 
     #[test]
     fn what_was_dropped_is_told_in_words() {
-        assert_eq!(dropped("jobs", &[]), "nothing waited in \"jobs\"");
+        assert_eq!(dropped("jobs", &[]), "\"jobs\" has no unread data");
         let answers = [Reply::Discarded {
             streams: 0,
             bytes: 0,
         }];
-        assert_eq!(dropped("", &answers), "nothing waited in the default pipe");
+        assert_eq!(dropped("", &answers), "the default pipe has no unread data");
         let answers = [Reply::Discarded {
             streams: 2,
             bytes: 1,
         }];
         assert_eq!(
             dropped("jobs", &answers),
-            "dropped 2 streams with 1 byte from \"jobs\""
+            "deleted 2 streams (1 byte) from \"jobs\""
         );
     }
 }

@@ -26,7 +26,7 @@ pub fn invite(invite: &Invite) -> Result<u8, Failure> {
     output::check()?;
     let member = Member::here(invite.data.as_deref())?;
     if let Some(public_keys) = invite.public_keys {
-        return enroll::let_in(&member, invite, public_keys);
+        return enroll::enroll(&member, invite, public_keys);
     }
     let own = member.own_key()?;
     let seed = Seed::new(random());
@@ -47,7 +47,7 @@ pub fn invite(invite: &Invite) -> Result<u8, Failure> {
     }
     let share = keys_for(&member, &own, invite, &claim)?;
     let (kind, keys) = match share {
-        Some((managing, keys)) => (Kind::Boxed { managing }, Some(keys)),
+        Some((managing, keys)) => (Kind::Keyring { managing }, Some(keys)),
         None => (Kind::Phrase, None),
     };
     let epoch = keys.as_ref().map_or(0, |keys| keys.epoch);
@@ -73,8 +73,7 @@ pub fn invite(invite: &Invite) -> Result<u8, Failure> {
         Reply::Invited { name } => Some(name),
         _ => None,
     });
-    let name =
-        name.ok_or_else(|| Failure::failed("the satellite did not say that it let it in"))?;
+    let name = name.ok_or_else(|| Failure::failed("the satellite did not confirm the new key"))?;
     let token = Token {
         address,
         kind,
@@ -86,17 +85,17 @@ pub fn invite(invite: &Invite) -> Result<u8, Failure> {
     line.push('\n');
     output::hand_over(&line).map_err(|fault| member.take_back(name, &fault))?;
     let how = match kind {
-        Kind::Phrase => "which asks for the phrase there",
-        Kind::Boxed { .. } | Kind::Founder => "or set SATELLITE to it",
+        Kind::Phrase => "which asks for the phrase",
+        Kind::Keyring { .. } | Kind::Founder => "or set SATELLITE to it",
     };
     notice(&format!(
-        "whoever has the line above can use the satellite as {name}: paste it into skypipe --join \
-         on the other machine, {how}"
+        "paste the line above into skypipe --join on the other machine, {how}; whoever has it can \
+         use the satellite as {name}"
     ));
     if kind == Kind::Phrase && is_loopback(&token.address.host) {
         hint(&format!(
-            "it names {}, which only this machine can reach: write the satellite's own name in its \
-             place, or start the satellite with --public",
+            "it names {}, which only this machine can reach: replace it with the satellite's own \
+             name, or start the satellite with --public",
             token.address.host
         ));
     }
@@ -128,8 +127,9 @@ fn keys_for(
         let reads_all = (invite.rights.read || invite.rights.manage) && invite.pipes.is_empty();
         if !reads_all {
             return Err(Failure::usage(
-                "this machine has no keys to hand on, so it can only let in who knows the phrase, and \
-                 the phrase is for those who may read everywhere: say this on a machine that has joined",
+                "this machine has no keys to pass on, so it can only invite machines that know \
+                 the phrase, which is for those that may read all pipes: run this on a machine \
+                 that has joined",
             ));
         }
         return Ok(None);
@@ -146,5 +146,5 @@ fn address(member: &Member, own: &OwnKey) -> Result<Address, Failure> {
         return Ok(member.token.address.clone());
     };
     let address = address.parse();
-    address.map_err(|_| Failure::failed("the satellite's address makes no sense"))
+    address.map_err(|_| Failure::failed("the satellite's address is invalid"))
 }

@@ -24,11 +24,11 @@ pub fn join() -> Result<u8, Failure> {
     let text = invitation()?;
     if text.trim().is_empty() {
         return Err(Failure::usage(
-            "there is no invitation: paste its line, or hand it in on stdin",
+            "no invitation was given: paste its line, or pass it on stdin",
         ));
     }
     let place = config::invited(&text)
-        .map_err(|why| Failure::usage(format!("that is no invitation: {why}")))?;
+        .map_err(|why| Failure::usage(format!("that is not an invitation: {why}")))?;
     let mut member = Member::at(place)?;
     let path = config::joined()?;
     refuse_another(&path, &member)?;
@@ -42,7 +42,7 @@ pub fn join() -> Result<u8, Failure> {
         member.place, own.name, own.rights
     ));
     if config::named_satellite()?.is_some() {
-        notice("but where SATELLITE is set, as it is here, that one is used");
+        notice("SATELLITE is set here and takes precedence; to use the joined satellite, unset it");
     }
     Ok(DONE)
 }
@@ -66,8 +66,8 @@ fn refuse_another(path: &Path, member: &Member) -> Result<(), Failure> {
     match config::invited(&text) {
         Ok(Place::Invited(endpoint, token)) if token.seed != member.token.seed => {
             Err(Failure::failed(format!(
-                "this machine has joined the satellite at {endpoint} already: skypipe --leave forgets \
-                 that, and the key with it"
+                "this machine has already joined the satellite at {endpoint}; to leave it and \
+                 revoke its key: skypipe --leave"
             )))
         }
         _ => Ok(()),
@@ -78,7 +78,7 @@ fn ask_for_phrase() -> Result<Zeroizing<String>, Failure> {
     prompt("phrase: ").map_err(|fault| {
         let fault = fault.sentence;
         Failure::failed(format!(
-            "{fault}; SKYPIPE_PHRASE can hold the phrase for scripts"
+            "{fault}; scripts can set SKYPIPE_PHRASE to the phrase"
         ))
     })
 }

@@ -21,22 +21,23 @@ pub fn leave() -> Result<u8, Failure> {
     let ended = joined.transpose().map(|place| end_own_key(place?));
     record::forget()?;
     if !forget()? {
-        notice("this machine has joined no satellite");
+        notice("this machine has not joined a satellite");
         return Ok(DONE);
     }
     if let Some(Deployed { target, .. }) = deployed {
         notice(&format!(
-            "the satellite at {target} goes on running: skypipe --reset {target} ends it"
+            "the satellite at {target} is still running; to remove it: skypipe --reset {target}"
         ));
     }
     match ended {
         Some(Ok(name)) => notice(&format!(
-            "this machine uses its own satellite again, and its key, {name}, is revoked; if somebody may have a copy \
-             of it, skypipe --revoke {name} on another machine makes a new reading key, too"
+            "this machine uses its own satellite again, and its key, {name}, is revoked; if \
+             somebody may have a copy of it, also make a new reading key, on another machine: \
+             skypipe --revoke {name}"
         )),
         Some(Err(fault)) => notice(&format!(
-            "this machine uses its own satellite again; its key lives on, for it could not be revoked ({fault}): \
-             skypipe --revoke on another machine does that"
+            "this machine uses its own satellite again, but its key could not be revoked \
+             ({fault}); to revoke it, on another machine: skypipe --revoke"
         )),
         None => notice("this machine uses its own satellite again"),
     }

@@ -44,17 +44,17 @@ pub fn renew() -> Result<u8, Failure> {
     // The phrase is printed first: a phrase that nobody saw must not be set.
     let shown = output::hand_over(&format!("{}\n", phrase.as_str()));
     shown.map_err(|fault| Failure {
-        sentence: format!("{fault}: there is no new phrase, and what was before is still good"),
+        sentence: format!("{fault}: there is no new phrase, and the one before is still valid"),
         ..fault
     })?;
     let set = member.put(Question::SetPhrase(keyring.newest().number, Some(kept)));
     set.map_err(|fault| Failure {
-        sentence: format!("{fault}: the phrase above is not good, and what was before is"),
+        sentence: format!("{fault}: the phrase above is not valid, and the one before still is"),
         ..fault
     })?;
     notice(
-        "write these six words down: with them and an access key a machine joins, and they are not \
-         shown again",
+        "write these six words down, because they are not shown again: a machine can join with \
+         them and an access key",
     );
     Ok(DONE)
 }
@@ -66,6 +66,6 @@ pub fn renew() -> Result<u8, Failure> {
 /// When this machine may not, or the satellite cannot be reached.
 pub fn remove() -> Result<u8, Failure> {
     Member::here(None)?.put(Question::SetPhrase(0, None))?;
-    notice("no phrase lets a machine in any more: only invitations do");
+    notice("the phrase is removed: machines can join only with an invitation");
     Ok(DONE)
 }

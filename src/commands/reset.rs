@@ -39,8 +39,8 @@ pub fn reset(reset: &Reset) -> Result<u8, Failure> {
     }
     if config::named_satellite()?.is_some() {
         return Err(Failure::usage(
-            "--reset is for the satellite that --setup deployed, or the one that starts by itself on this \
-             machine, and SATELLITE names another one",
+            "--reset only works for a satellite that --setup deployed or that started by itself \
+             on this machine, but SATELLITE names another one",
         ));
     }
     if record::deployed()?.is_some() {
@@ -49,13 +49,13 @@ pub fn reset(reset: &Reset) -> Result<u8, Failure> {
     let flags = &reset.deploy;
     if flags.app.is_some() || flags.org.is_some() || flags.json {
         return Err(Failure::usage(
-            "no satellite was set up from this machine: say which is meant, as in --reset fly",
+            "no satellite was set up from this machine: name one, as in --reset fly",
         ));
     }
     let path = config::here()?;
     let has_left = has_left_something()?;
     if !has_left && !is_running(&path)? {
-        notice("no satellite of yours runs on this machine");
+        notice("no satellite is running on this machine");
         return Ok(DONE);
     }
     match inquire(
@@ -82,7 +82,7 @@ pub fn reset(reset: &Reset) -> Result<u8, Failure> {
             stop(&path, || end(&path))?;
         }
     }
-    notice("your satellite on this machine has stopped; one starts again at the next use");
+    notice("the satellite on this machine has stopped; a new one starts at the next use");
     Ok(DONE)
 }
 

@@ -26,7 +26,7 @@ pub fn revoke(revoke: &Revoke) -> Result<u8, Failure> {
     let own = member.own_key()?;
     if normal(&own.name) == normal(name) {
         return Err(Failure::usage(
-            "that is the key of this machine itself: revoke it from another one",
+            "that is this machine's own key: revoke it on another machine",
         ));
     }
     if normal(name) == HOST && !revoke.yes {
@@ -55,14 +55,13 @@ pub fn revoke(revoke: &Revoke) -> Result<u8, Failure> {
     match renewed {
         Ok(()) => {
             notice(&format!(
-                "the key {name} is revoked; what is written from now on is sealed with a new \
-                 reading key{rest}"
+                "the key {name} is revoked; new data is sealed with a new reading key{rest}"
             ));
             Ok(DONE)
         }
         Err(fault) => Err(Failure::failed(format!(
-            "the key {name} is revoked, but the reading key is not renewed ({fault}): say it again, \
-             or on a machine that can invite others"
+            "the key {name} is revoked, but the reading key was not renewed ({fault}): run this \
+             again, here or on another machine that can invite others"
         ))),
     }
 }
@@ -85,7 +84,8 @@ fn what_it_wrote(member: &Member, name: &str) -> Option<String> {
 /// Asks whether the unread data is dropped. Without a terminal, returns what remains to be reported.
 fn ask_about_what_it_wrote(member: &Member, name: &str, wrote: &str) -> Result<String, Failure> {
     match confirm(&format!(
-        "The key {name} is revoked. It had {wrote} here. Drop what nobody takes of that?"
+        "The key {name} is revoked. It wrote {wrote} that are still unread. Delete what nobody is \
+         reading?"
     )) {
         Some(true) => {
             member.put(Question::Revoke(name.to_owned(), true))?;
@@ -93,7 +93,8 @@ fn ask_about_what_it_wrote(member: &Member, name: &str, wrote: &str) -> Result<S
         }
         Some(false) => Ok(String::new()),
         None => Ok(format!(
-            "; it had {wrote} here: with --discard what nobody takes of that is dropped, too"
+            "; it wrote {wrote} that are still unread: to delete what nobody is reading, add \
+             --discard"
         )),
     }
 }
@@ -101,13 +102,15 @@ fn ask_about_what_it_wrote(member: &Member, name: &str, wrote: &str) -> Result<S
 /// Asks before the satellite's own access key is revoked: without it that machine can enroll nobody.
 fn ask_about_host() -> Result<(), Failure> {
     let what = format!(
-        "{HOST} is the access key of the satellite's own machine: without it neither --data there nor --setup \
-         on another machine works any more (whoever empties the file keys/host in the satellite's data \
-         directory, and starts the satellite again, makes another one)"
+        "{HOST} is the access key of the satellite's own machine: without it, --data there and \
+         --setup on another machine no longer work (to make a new one, empty the file keys/host \
+         in the satellite's data directory and restart the satellite)"
     );
     match confirm(&format!("{what}. Revoke it?")) {
         Some(true) => Ok(()),
-        Some(false) => Err(Failure::failed("the key was left alone")),
-        None => Err(Failure::usage(format!("{what}: with --yes it is revoked"))),
+        Some(false) => Err(Failure::failed("the key is unchanged")),
+        None => Err(Failure::usage(format!(
+            "{what}; to revoke it anyway, add --yes"
+        ))),
     }
 }

@@ -121,7 +121,7 @@ fn parse_port(text: &str) -> Result<u16, &'static str> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
         Ok(port) if digits && port != 0 => Ok(port),
-        _ => Err("its port is no number from 1 to 65535"),
+        _ => Err("its port is not a number from 1 to 65535"),
     }
 }
 
@@ -141,7 +141,7 @@ fn parse_host(text: &str) -> Result<Host, &'static str> {
     if is_host_name(text) {
         Ok(Host::Name(text.to_owned()))
     } else {
-        Err("its host is neither a name nor an address")
+        Err("its host is not a name or an address")
     }
 }
 
@@ -154,7 +154,7 @@ fn parse_ipv6<'a>(text: &'a str) -> Result<Host, &'static str> {
     };
     let address: Ipv6Addr = address
         .parse()
-        .map_err(|_| "what is in brackets is no IPv6")?;
+        .map_err(|_| "the part in brackets is not an IPv6 address")?;
     let encoded = |zone: &'a str| zone.strip_prefix("25").filter(|rest| !is_number(rest));
     match zone.map(|zone| encoded(zone).unwrap_or(zone)) {
         None if address.is_unicast_link_local() => {
@@ -162,7 +162,7 @@ fn parse_ipv6<'a>(text: &'a str) -> Result<Host, &'static str> {
         }
         None => Ok(Host::Address(address.into())),
         Some(zone) if is_interface(zone) => Ok(Host::Scoped(address, zone.to_owned())),
-        Some(_) => Err("what is behind the % is no network interface"),
+        Some(_) => Err("the part after % is not a network interface"),
     }
 }
 

@@ -143,7 +143,7 @@ fn parse(text: &str) -> Result<Proxy, &'static str> {
         "http" => Protocol::Http,
         "https" => Protocol::Https,
         "socks5" | "socks5h" => Protocol::Socks5,
-        _ => return Err("names no kind of proxy that skypipe knows: http, https or socks5h"),
+        _ => return Err("is not a kind of proxy that skypipe knows: use http, https or socks5h"),
     };
     let rest = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let (login, place) = match rest.rsplit_once('@') {
@@ -154,7 +154,7 @@ fn parse(text: &str) -> Result<Proxy, &'static str> {
         Protocol::Https => TLS_PORT,
         Protocol::Http | Protocol::Socks5 => PORT,
     };
-    let nonsense = "makes no sense: it looks like http://host:3128 or socks5h://host:1080";
+    let nonsense = "is invalid: use a form like http://host:3128 or socks5h://host:1080";
     let (host, port) = match place.rsplit_once(':').filter(|_| !place.ends_with(']')) {
         Some((host, port)) => (host, port.parse().map_err(|_| nonsense)?),
         None => (place, default),
@@ -180,7 +180,7 @@ fn parse(text: &str) -> Result<Proxy, &'static str> {
 
 fn parse_login(text: &str) -> Result<Login, &'static str> {
     let (user, password) = text.split_once(':').unwrap_or((text, ""));
-    let decoded = |text| decode(text).ok_or("has a user or password with a % that encodes nothing");
+    let decoded = |text| decode(text).ok_or("has a user or password with an invalid % sequence");
     Ok(Login {
         user: decoded(user)?,
         password: decoded(password)?,

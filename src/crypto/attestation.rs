@@ -55,7 +55,7 @@ impl<'a> Claim<'a> {
     /// Makes the attestation for a generation of keys: HMAC-SHA256, with a key derived from the managing
     /// key.
     #[must_use]
-    pub fn vouch(&self, managing: &Pair, epoch: u32) -> Vec<u8> {
+    pub fn attest(&self, managing: &Pair, epoch: u32) -> Vec<u8> {
         let tag = hmac::sign(&key(managing), &self.content(epoch));
         tag.as_ref().to_vec()
     }
@@ -112,10 +112,10 @@ mod tests {
     };
 
     #[test]
-    fn a_voucher_is_for_one_machine_its_name_its_rights_its_time_and_one_generation() {
+    fn an_attestation_is_for_one_machine_its_name_its_rights_its_time_and_one_generation() {
         let managing = |byte| Seed::new(Secret::new([byte; 32])).managing();
         let ours = managing(1);
-        let attestation = CLAIM.vouch(&ours, 3);
+        let attestation = CLAIM.attest(&ours, 3);
         assert!(CLAIM.is_attested(&ours, 3, &attestation));
         assert!(
             !CLAIM.is_attested(&ours, 2, &attestation)

@@ -37,12 +37,12 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoKeyring => f.write_str(
-                "this machine has a key to the satellite, but none to what is in its pipes: \
-                 skypipe --join asks for the phrase",
+                "this machine can reach the satellite but has no key to its pipes: run skypipe \
+                 --join and enter the phrase",
             ),
             Self::Keyring(fault) => write!(
                 f,
-                "the satellite keeps no good keys for this machine: {fault}"
+                "the satellite's keys for this machine are invalid: {fault}"
             ),
         }
     }

@@ -37,9 +37,13 @@ pub enum PhraseFault {
 impl fmt::Display for PhraseFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Count(1) => write!(f, "the phrase has {WORDS} words, and this is one"),
-            Self::Count(words) => write!(f, "the phrase has {WORDS} words, and these are {words}"),
-            Self::Unknown(place) => write!(f, "no phrase has word {place} in it: is it misspelt?"),
+            Self::Count(1) => write!(f, "the phrase has {WORDS} words, but one was given"),
+            Self::Count(words) => write!(f, "the phrase has {WORDS} words, but {words} were given"),
+            Self::Unknown(place) => write!(
+                f,
+                "word {place} is not in the word list: is it \
+                                               misspelled?"
+            ),
         }
     }
 }

@@ -63,12 +63,12 @@ pub enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Key => "the machine's public key is no such key",
+            Self::Key => "the machine's public key is invalid",
             Self::Version => "the sealed keyring is of another version of skypipe",
             Self::Seal => {
                 "the sealed keyring is not from this machine's manager, not for this machine, or damaged"
             }
-            Self::Content => "the content of the sealed keyring makes no sense",
+            Self::Content => "the content of the sealed keyring is invalid",
         })
     }
 }

@@ -115,11 +115,11 @@ pub enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Damaged => "what the satellite keeps for the phrase is damaged",
+            Self::Damaged => "the satellite's data for the phrase is damaged",
             Self::Version => {
-                "what the satellite keeps for the phrase is of another version of skypipe"
+                "the satellite's data for the phrase is from another version of skypipe"
             }
-            Self::Cost => "what the satellite keeps for the phrase is not safe to try",
+            Self::Cost => "the satellite's data for the phrase is not safe to try",
             Self::Phrase => "the phrase is wrong",
             Self::Memory => "there is not enough memory to try the phrase",
         })

@@ -200,7 +200,7 @@ impl Connection {
                 return self.go(ways, unsent);
             }
             Ok(Err(why)) => why,
-            Err(TryRecvError::Disconnected) => "the way to it could not be found".to_owned(),
+            Err(TryRecvError::Disconnected) => "the search for a route to it failed".to_owned(),
         };
         self.state = State::Idle;
         self.breach = Some(Breach::Broken(why));

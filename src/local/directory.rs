@@ -76,10 +76,10 @@ impl Directory {
             .metadata()
             .map_err(|error| Failure::failed(fault(path, "cannot be examined", &error)))?;
         if !found.is_dir() {
-            return refuse("is no directory: move it away");
+            return refuse("is not a directory: move it away");
         }
         if found.uid() != rustix::process::geteuid().as_raw() {
-            return refuse("belongs to somebody else, who could read your pipes");
+            return refuse("belongs to another user, who could read your pipes");
         }
         if found.mode() & 0o077 != 0 {
             self.handle

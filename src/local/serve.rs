@@ -37,7 +37,7 @@ pub fn serve(settings: &Settings) -> Result<u8, Failure> {
 fn be_the_satellite(settings: &Settings) -> anyhow::Result<()> {
     let inherited = independence::begin();
     let directory = Directory::make(&config::here()?)?;
-    let _lock = claim(&directory).context("its lock fails")?;
+    let _lock = claim(&directory).context("its lock failed")?;
     let listen = Listen::Ipc(directory.socket().map_err(anyhow::Error::msg)?);
     let data = config::data()?;
     let settings = Settings {

@@ -43,7 +43,7 @@ const MAX_LINE: usize = 4096;
 /// When none runs and none can be started. The text is the reason, for the user.
 pub fn ensure(directory: &Directory) -> Result<(), String> {
     let path = directory.path().display();
-    let locks = |error| format!("the locks in {path} fail: {}", words(&error));
+    let locks = |error| format!("cannot lock files in {path}: {}", words(&error));
     let _start = directory.start_lock().map_err(locks)?;
     let first = !directory.is_used();
     if directory.is_running().map_err(locks)? {
@@ -52,21 +52,21 @@ pub fn ensure(directory: &Directory) -> Result<(), String> {
     start(directory)?;
     if let Some(service) = service() {
         notice(&format!(
-            "a satellite was started for you inside {service} and may end with it; to prevent \
-             that, use skypipe once outside of it before"
+            "a satellite was started inside {service} and may stop with it; to prevent that, use \
+             skypipe once outside of it first"
         ));
     }
     if first {
         hint(&format!(
-            "a satellite was started for you on this machine, in {path}; skypipe --setup puts one \
-             in the sky"
+            "a satellite was started on this machine, in {path}; to deploy one that other \
+             machines can use: skypipe --setup"
         ));
     }
     Ok(())
 }
 
 fn start(directory: &Directory) -> Result<(), String> {
-    let cannot = |error| format!("no satellite could be started: {}", words(&error));
+    let cannot = |error| format!("cannot start a satellite: {}", words(&error));
     let log = log::open(&directory.log()).map_err(cannot)?;
     let before = log.metadata().map_err(cannot)?.len();
     let mut child = spawn(log).map_err(cannot)?;
@@ -86,13 +86,13 @@ fn start(directory: &Directory) -> Result<(), String> {
             Ok(())
         }
         Some("") => Err(format!(
-            "no satellite could be started: {}",
+            "cannot start a satellite: {}",
             last_words(directory, before)
         )),
-        Some(why) => Err(format!("no satellite could be started: {why}")),
+        Some(why) => Err(format!("cannot start a satellite: {why}")),
         None => {
             give_up(&mut child);
-            Err("the satellite that was started did not get ready".to_owned())
+            Err("the satellite did not become ready in time".to_owned())
         }
     }
 }
@@ -159,7 +159,7 @@ fn last_words(directory: &Directory, before: u64) -> String {
     let log = String::from_utf8_lossy(&said).into_owned();
     match log.lines().rev().find(|line| !line.trim().is_empty()) {
         Some(line) => line.trim_start_matches("skypipe: ").to_owned(),
-        None => "it ended at once, without a word".to_owned(),
+        None => "it stopped at once, without a message".to_owned(),
     }
 }
 

@@ -70,7 +70,7 @@ fn run(
 
 fn listen(child: &mut Child, end: Instant) -> Result<Option<String>, String> {
     let Some(mut stdout) = child.stdout.take() else {
-        return Err("getent says nothing".to_owned());
+        return Err("getent printed nothing".to_owned());
     };
     let text = read(&mut stdout, end).map_err(|error| format!("getent {}", words(&error)))?;
     loop {
@@ -110,7 +110,7 @@ fn read(stdout: &mut ChildStdout, end: Instant) -> io::Result<String> {
             count => text.extend_from_slice(&part[..count]),
         }
         if text.len() > MAX_ANSWER {
-            return Err(io::Error::other("says too much"));
+            return Err(io::Error::other("printed too much"));
         }
     }
 }
@@ -144,7 +144,7 @@ mod tests {
             ("exit 0", "exit status: 0"),
             ("exec sleep 60", "took too long"),
             ("exec >&-; exec sleep 60", "took too long"),
-            ("exec yes", "says too much"),
+            ("exec yes", "printed too much"),
         ] {
             let error = answer(script).expect_err(script);
             assert!(error.contains(reason), "{script}: {error}");

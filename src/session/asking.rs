@@ -66,7 +66,7 @@ impl Asker {
     fn order(common: &Common, pipe: &str) -> Bytes {
         let order = Order {
             by: common.name.clone(),
-            at: common.config.wall.saturating_add(common.now.as_secs()),
+            at: common.config.unix_time.saturating_add(common.now.as_secs()),
         };
         let keyring = common.keyring.as_ref();
         let sealed = keyring.and_then(|keyring| order.seal(keyring.newest(), pipe));
@@ -100,7 +100,7 @@ impl Asker {
 
     fn answered(&mut self, common: &mut Common, reply: Reply) {
         if !self.question.is_answered_by(&reply) {
-            let message = "the satellite's answer is not to what it was asked";
+            let message = "the satellite's answer does not match the question";
             return common.fail(1, message);
         }
         self.pages += 1;

@@ -98,7 +98,7 @@ pub struct Config {
     /// The client's identity at a satellite with keys, where streams are sealed.
     pub identity: Option<Identity>,
     /// The wall-clock time at the start, in seconds since 1970 (UTC).
-    pub wall: u64,
+    pub unix_time: u64,
 }
 
 /// The signals that end a client.

@@ -253,7 +253,7 @@ impl Listener {
         } else if self.pending.is_empty() {
             format!("no data on {}", named(&self.pipe))
         } else {
-            "stdout took nothing".to_owned()
+            "stdout accepted no data".to_owned()
         }
     }
 
@@ -279,7 +279,7 @@ impl Listener {
                 format!("this tap was too slow and missed {missed}")
             } else {
                 let pipe = text::pipe(&self.pipe);
-                format!("{missed} of {pipe} passed by while this listener was away")
+                format!("this reader was disconnected and missed {missed} of {pipe}")
             };
             common.out.push_back(Output::Notice(message));
         }
@@ -310,10 +310,11 @@ impl Listener {
                 if self.is_next(common, seq) {
                     self.cost += cost(payload.len());
                     if self.cost > self.window {
-                        return common.fail(1, "the satellite sends more than it was asked for");
+                        return common.fail(1, "the satellite sent more than it was asked for");
                     }
                     if at.checked_add(payload.len() as u64).is_none() {
-                        return common.fail(1, "no stream is as long as the satellite says");
+                        return common
+                            .fail(1, "the satellite reported an impossible stream length");
                     }
                     self.chunk(common, stream, at, missed, payload);
                 }
@@ -372,7 +373,7 @@ impl Listener {
                 common.exit(self.code);
             }
             Reply::Closed { .. } => {
-                common.fail(1, "the satellite says that it is over before it is");
+                common.fail(1, "the satellite reported the end too early");
             }
             Reply::Error { code, message, .. } => self.refused(common, code, &message),
             _ => {}
@@ -410,7 +411,7 @@ impl Listener {
     fn tell_missed_streams(&mut self, common: &mut Common, missed: u64) {
         let (streams, pipe) = (text::count(missed, "stream"), text::pipe(&self.pipe));
         let message =
-            format!("the rest of {streams} of {pipe} passed by while this listener was away");
+            format!("this reader was disconnected and missed the rest of {streams} of {pipe}");
         common.out.push_back(Output::Notice(message));
         if self.mode != Mode::Tap {
             self.code = 3;
@@ -423,7 +424,7 @@ impl Listener {
         if seq > self.arrived {
             common.fail(
                 1,
-                &format!("seq {seq} came where {} was expected", self.arrived),
+                &format!("got sequence number {seq}, expected {}", self.arrived),
             );
         }
         let is_next = seq == self.arrived;
@@ -484,7 +485,7 @@ impl Listener {
         if may_miss {
             self.missed = self.missed.saturating_add(missed);
         } else {
-            common.fail(3, "a part of a stream is missing");
+            common.fail(3, "part of a stream is missing");
         }
         if self.mode == Mode::Follow {
             self.code = 3;
@@ -646,13 +647,14 @@ impl Listener {
             }
             let first = text::count(joined, "byte");
             let message = format!(
-                "this listener came to the stream of {label} behind its first {first}, which others had"
+                "this reader joined the stream of {label} after its first {first}, which others \
+                 read"
             );
             common.out.push_back(Output::Notice(message));
         }
         if let Some(order) = order.filter(|_| self.mode == Mode::Default) {
             let pipe = text::pipe(&self.pipe);
-            let message = format!("{order}, which waited, ended this listener of {pipe}");
+            let message = format!("{order}, given earlier, ended this reader of {pipe}");
             common.out.push_back(Output::Notice(message));
         }
     }

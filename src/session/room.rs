@@ -77,7 +77,7 @@ impl Pause {
     pub fn end(&mut self, pipe: &str) -> Option<String> {
         (self.calm, self.since) = (None, None);
         let was_told = std::mem::take(&mut self.is_told);
-        was_told.then(|| format!("{} has room again: going on", named(pipe)))
+        was_told.then(|| format!("{} has room again: resuming", named(pipe)))
     }
 }
 
@@ -89,7 +89,8 @@ fn paused(pipe: &str, full: Shortage) -> String {
             size(limit)
         ),
         Shortage::Key(limit) => format!(
-            "this machine's key has its share of {} waiting: paused until someone reads what it wrote",
+            "this machine's key has reached its limit of {} unread: paused until someone reads \
+             what it wrote",
             size(limit)
         ),
         Shortage::Memory(limit) => format!(
@@ -109,7 +110,7 @@ pub(super) fn no_room(pipe: &str, full: Shortage) -> String {
         Shortage::Pipe(limit) => format!("no room in {pipe} (limit {})", size(limit)),
         Shortage::Key(limit) => {
             format!(
-                "no room for {pipe} (this machine's key has its share of {})",
+                "no room for {pipe} (this machine's key has reached its limit of {})",
                 size(limit)
             )
         }

@@ -2,9 +2,9 @@
 
 mod asking;
 mod connection;
+mod dialogue;
 mod ending;
 mod listening;
 mod random;
 mod sealed;
-mod talk;
 mod writing;

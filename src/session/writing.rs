@@ -282,7 +282,7 @@ impl Writer {
         };
         let pipe = text::pipe(&self.pipe);
         let fate = if self.whole { "dropped" } else { "cut" };
-        let message = format!("the command {what}: its stream in {pipe} is {fate}");
+        let message = format!("the command {what}: its stream in {pipe} was {fate}");
         common.out.push_back(Output::Notice(message));
         let how = How::Cut(format!("its command {what}"));
         self.stop(common, End { how, code });
@@ -403,7 +403,7 @@ impl Writer {
     /// Handles the satellite's offset of the stream. What the satellite has not received is sent again.
     fn opened(&mut self, common: &mut Common, next: u64, limit: u64, rest: bool) {
         if next < self.acked || next > self.most_sent {
-            let message = "the satellite resumed the stream where it cannot have been";
+            let message = "the satellite resumed the stream at an impossible position";
             return common.fail(3, message);
         }
         if !self.is_opened {
@@ -413,7 +413,7 @@ impl Writer {
         self.is_attached = true;
         self.is_refusal_told = false;
         if !self.take_back(next) || !self.skip_to(next, common.now) {
-            let message = "the satellite resumed the stream where it cannot have been";
+            let message = "the satellite resumed the stream at an impossible position";
             return common.fail(3, message);
         }
         self.spent = 0;
@@ -421,8 +421,8 @@ impl Writer {
         self.asked = 0;
         if rest && !std::mem::replace(&mut self.is_rest_told, true) {
             let message = format!(
-                "the satellite heard nothing of this writer for too long and ended its stream after \
-                 {} as incomplete: what follows is the rest of it",
+                "the satellite lost contact with this writer and marked its stream incomplete \
+                 after {}: the rest follows separately",
                 text::count(next, "byte")
             );
             common.out.push_back(Output::Notice(message));
@@ -527,10 +527,10 @@ impl Writer {
         common.send(&Request::Bye, None);
         let code = self.end.as_ref().map_or(0, |end| end.code);
         if outcome == Outcome::Discarded && code == 0 {
-            return common.fail(3, "what waited of this stream was discarded");
+            return common.fail(3, "the unread data of this stream was deleted");
         }
         if self.wait && outcome == Outcome::Kept && code == 0 {
-            let message = "the satellite has the stream, but does not say that it was read";
+            let message = "the satellite has the stream, but did not confirm that it was read";
             return common.fail(1, message);
         }
         common.exit(code);

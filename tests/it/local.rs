@@ -170,7 +170,7 @@ fn what_a_crash_left_behind_is_no_obstacle() {
     assert!(home.state().join("satellite.sock").exists());
     home.skypipe(&["--check"])
         .done()
-        .told(4, "no satellite of yours runs");
+        .told(4, "no satellite is running");
     home.skypipe(&["x"]).fed("after the crash").printed("");
     assert_ne!(the_satellite(&home), first);
     home.skypipe(&["x"]).done().printed("before the crash");
@@ -187,10 +187,10 @@ fn a_number_that_another_process_has_after_a_reboot_is_no_obstacle() {
     fs::write(home.state().join("satellite.sock"), "no socket").expect("there is room");
     home.skypipe(&["--check"])
         .done()
-        .told(4, "no satellite of yours runs");
+        .told(4, "no satellite is running");
     home.skypipe(&["--reset", "--yes"])
         .done()
-        .told(0, "no satellite of yours runs");
+        .told(0, "no satellite is running");
     home.skypipe(&["x"]).fed("text").printed("");
     home.skypipe(&["x"]).done().printed("text");
     assert!(innocent.runs());
@@ -279,10 +279,10 @@ fn questions_start_none() {
     list.printed("PIPE  WAITING  BYTES  WRITERS  LISTENERS\n");
     home.skypipe(&["--discard", "x"])
         .done()
-        .told(0, "nothing waited in \"x\"");
+        .told(0, "\"x\" has no unread data");
     home.skypipe(&["--reset"])
         .done()
-        .told(0, "no satellite of yours runs");
+        .told(0, "no satellite is running");
     assert_eq!(satellites(&home), [0_u32; 0]);
 }
 
@@ -317,7 +317,7 @@ fn one_that_hangs_is_told_of_and_left_alone() {
     let reset = home.skypipe(&["--reset"]).start();
     let check = home.skypipe(&["--check"]).done();
     assert!(check.took < Duration::from_secs(10), "{:?}", check.took);
-    let hangs = format!("process {satellite}, runs but does not answer");
+    let hangs = format!("process {satellite}, is running but does not answer");
     check.told(4, &hangs);
     reset.outcome().told(2, &hangs);
     kill_process(number(satellite), Signal::CONT).expect("it is ours");

@@ -144,7 +144,7 @@ impl Client {
             program: "skypipe 1.0.0".to_owned(),
             endpoint: "sim://satellite".to_owned(),
             identity,
-            wall: 0,
+            unix_time: 0,
         };
         let role = match actor.job {
             Job::Write { wait, inferred, .. } => Role::Write { wait, inferred },

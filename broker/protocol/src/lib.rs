@@ -1058,7 +1058,7 @@ impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLong => write!(f, "the command is longer than {MAX_COMMAND} bytes"),
-            Self::Invalid(why) => write!(f, "the command makes no sense: {why}"),
+            Self::Invalid(why) => write!(f, "the command is invalid: {why}"),
         }
     }
 }

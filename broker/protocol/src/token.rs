@@ -70,7 +70,7 @@ pub struct Token {
 pub enum Kind {
     /// The machine's sealed keyring is stored at the satellite. The managing key with this public key made
     /// it.
-    Boxed {
+    Keyring {
         /// The public key of the managing key, never zeros.
         managing: [u8; LENGTH],
     },
@@ -83,7 +83,7 @@ pub enum Kind {
 impl Kind {
     fn number(self) -> u8 {
         match self {
-            Self::Boxed { .. } => 0,
+            Self::Keyring { .. } => 0,
             Self::Founder => 1,
             Self::Phrase => 2,
         }
@@ -180,7 +180,7 @@ impl Token {
     #[must_use]
     pub fn managing(&self) -> Option<[u8; LENGTH]> {
         match self.kind {
-            Kind::Boxed { managing } => Some(managing),
+            Kind::Keyring { managing } => Some(managing),
             Kind::Founder => Some(self.seed.managing().public),
             Kind::Phrase => None,
         }
@@ -225,7 +225,7 @@ impl Token {
 fn parse_kind(number: u8, managing: [u8; LENGTH], seed: &Seed) -> Result<Kind, TokenFault> {
     let none = managing == [0; LENGTH];
     match number {
-        0 if !none => Ok(Kind::Boxed { managing }),
+        0 if !none => Ok(Kind::Keyring { managing }),
         1 if managing == seed.managing().public => Ok(Kind::Founder),
         2 if none => Ok(Kind::Phrase),
         _ => Err(TokenFault::Content),

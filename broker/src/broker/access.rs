@@ -73,9 +73,9 @@ fn fault(key: &Key, need: &Need<'_>) -> Option<String> {
     let what = match need {
         _ if allowed => return None,
         Need::Read(pipe) => format!("read from {}", text::pipe(pipe)),
-        Need::Write(pipe) => format!("write into {}", text::pipe(pipe)),
+        Need::Write(pipe) => format!("write to {}", text::pipe(pipe)),
         Need::Both(pipe) => format!(
-            "end the listeners of {}, which takes reading and writing",
+            "end the readers of {}, which requires reading and writing",
             text::pipe(pipe)
         ),
         Need::ReadAll => "read from all pipes".to_owned(),

@@ -73,7 +73,7 @@ impl<S: Store> Broker<S> {
     /// Answers writers whose data is safe, and ends what cannot come back.
     fn end_what_stays_away(&mut self) {
         self.streams.answer_all_safe(&mut self.base);
-        let why = "the satellite was restarted, and its protocol (0.1) cannot come back";
+        let why = "the satellite was restarted, and its protocol (0.1) cannot reconnect";
         let old = self.streams.ids().filter(|id| is_reserved(*id));
         for stream in old.collect::<Vec<_>>() {
             self.streams.cut(&mut self.base, stream, why);

@@ -92,7 +92,7 @@ impl<S: Store> Broker<S> {
         if has >= share {
             let (name, what) = (&key.name, kind.name());
             return Err(format!(
-                "your key, {name}, has its share of this satellite's {what}: {share}"
+                "your key, {name}, has reached its limit of {what}: {share}"
             ));
         }
         if self.census().number_of(kind) >= most - most / KEPT {
@@ -115,7 +115,7 @@ impl<S: Store> Broker<S> {
         if has < share {
             Ok(())
         } else {
-            Err(format!("one client has at most {share} {what} here"))
+            Err(format!("one client can have at most {share} {what} here"))
         }
     }
 }

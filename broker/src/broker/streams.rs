@@ -285,7 +285,7 @@ impl Streams {
     /// Handles a writer that has its answer or does not want one.
     pub fn close<S: Store>(&mut self, base: &mut Base<S>, from: Sender<'_>, stream: Uuid) {
         if self.client_of(stream) == Some(from.client) {
-            self.cut(base, stream, "it left before its end");
+            self.cut(base, stream, "the writer left before the end");
         }
     }
 }

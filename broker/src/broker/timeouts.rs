@@ -71,7 +71,7 @@ impl<S: Store> Broker<S> {
         self.answer_queries();
         let idle = self.idle_since.zip(self.base.settings.idle);
         if idle.is_some_and(|(since, span)| now >= since + span) {
-            let why = "stopping: no data waits and no client is connected";
+            let why = "stopping: no unread data and no client connected";
             self.base.out.stop(why);
         }
     }

@@ -120,16 +120,17 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Malformed(why) => why,
-            Self::Taken => "there is a key of that name already: give another, or revoke that one",
+            Self::Taken => "a key already has that name: choose another, or revoke that key",
             Self::TooMany => "this satellite has reached its limit of keys: revoke some",
-            Self::Unknown => "there is no key of that name",
+            Self::Unknown => "no key has that name",
             Self::Old => {
-                "the reading key is being renewed: try again. If that goes on, somebody's --revoke \
-                 broke off: say it again there, or with --yes on any machine that can invite others"
+                "the reading key is being renewed: try again; if this lasts, a --revoke was \
+                 interrupted: run it again there, or with --yes on any machine that can invite \
+                 others"
             }
             Self::Last => {
-                "it is the last key that can let others in: invite a machine of your own first, and \
-                 let it join"
+                "this is the last key that can invite others: first invite another machine of \
+                 your own, and let it join"
             }
         })
     }
@@ -260,7 +261,7 @@ impl KeyRegistry {
             return Err(Fault::Malformed(fault));
         }
         if !(rights.read || rights.write || rights.manage) {
-            return Err(Fault::Malformed("a key must permit something"));
+            return Err(Fault::Malformed("a key must allow something"));
         }
         if rights.manage && !pipes.is_empty() {
             let fault = "a key that may invite others must be for all pipes";

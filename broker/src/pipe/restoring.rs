@@ -205,7 +205,7 @@ impl Pipe {
             }) => self.cut_short(key, next, &why, ctx),
             Some(_) if is_answered => self.forget_taken(key, ctx),
             Some(_) => {
-                let why = "the satellite was stopped before all of it was stored";
+                let why = "the satellite stopped before all of it was stored";
                 self.cut_short(key, next, why, ctx);
             }
             None => {}

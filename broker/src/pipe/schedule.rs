@@ -369,7 +369,7 @@ fn resend<S: Store>(
 
 /// Replaces all items of a stream that have to be sent again, and cannot be read back, with a finish.
 fn end_damaged(listener: &mut Listener, key: StreamKey, label: String) -> Ended {
-    let how = How::Cut("the satellite's disk did not give its bytes back".to_owned());
+    let how = How::Cut("the satellite's disk could not be read".to_owned());
     let mut ended = Ended {
         stream: Uuid::nil(),
         at: 0,

@@ -51,39 +51,41 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Altered => f.write_str(
-                "the stream is not as it was sealed: it was altered or cut on its way, or sealed \
+                "the stream does not match its seal: it was altered or cut on the way, or sealed \
                  by somebody without the key",
             ),
             Self::Missing { due, found } => {
                 write!(
                     f,
-                    "a part of the stream is missing: byte {due} was due, byte {found} came"
+                    "part of the stream is missing: expected byte {due}, got byte {found}"
                 )
             }
             Self::Repeated { due, found } => {
                 write!(
                     f,
-                    "the stream goes back: byte {due} was due, byte {found} came"
+                    "the stream goes back: expected byte {due}, got byte {found}"
                 )
             }
             Self::Endless => f.write_str("the stream breaks off without an end"),
             Self::Headless => f.write_str(
-                "the stream begins in its middle, and nobody is said to have had its beginning",
+                "the stream starts in the middle, and the satellite names no reader of its \
+                 beginning",
             ),
-            Self::Unordered => f.write_str(
-                "it ended this listener by itself: nobody who may has given an --eof for that",
-            ),
+            Self::Unordered => {
+                f.write_str("it ended this reader on its own, without a valid --eof")
+            }
             Self::NoKey { epoch } => write!(
                 f,
                 "the stream is sealed for reading key {epoch}, which this machine does not have"
             ),
             Self::WriteOnly { epoch } => write!(
                 f,
-                "the stream is sealed for reading key {epoch}, and this machine may only write"
+                "the stream is sealed for reading key {epoch}, but this machine may only write"
             ),
             Self::UnknownSuite { suite } => write!(
                 f,
-                "the stream is sealed in way {suite}, which this version of skypipe does not know"
+                "the stream uses cipher suite {suite}, which this version of skypipe does not \
+                 know"
             ),
         }
     }

@@ -55,7 +55,7 @@ pub struct BadKey;
 
 impl fmt::Display for BadKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("this public key is not one that can be sealed for")
+        f.write_str("this public key cannot be used for sealing")
     }
 }
 

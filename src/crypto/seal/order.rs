@@ -90,7 +90,7 @@ impl fmt::Display for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = UNIX_EPOCH + Duration::from_secs(self.at.min(LAST_DATE));
         let time = humantime::format_rfc3339_seconds(at);
-        write!(f, "an --eof of {} at {time}", text::printable(&self.by))
+        write!(f, "an --eof by {} at {time}", text::printable(&self.by))
     }
 }
 
@@ -131,7 +131,7 @@ mod tests {
         let wire = order().seal(ours.newest(), "logs").expect("we may read");
         assert_eq!(Order::open(ours.epochs(), "logs", &wire), Ok(order()));
         let said = order().to_string();
-        assert_eq!(said, "an --eof of laptop at 2026-11-29T17:00:00Z");
+        assert_eq!(said, "an --eof by laptop at 2026-11-29T17:00:00Z");
         let far = Order {
             by: "\u{1b}[2J".to_owned(),
             at: u64::MAX,

@@ -206,7 +206,7 @@ impl Race {
     fn verdict(&self) -> Breach {
         let is_refused = |ended: &Ended| matches!(ended.breach, Breach::Refused(_));
         let [first, others @ ..] = &self.ended[..] else {
-            return Breach::Broken("there is no way to it".to_owned());
+            return Breach::Broken("there is no route to it".to_owned());
         };
         if others.is_empty() || self.ended.iter().all(is_refused) {
             return first.breach.clone();

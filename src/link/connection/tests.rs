@@ -189,7 +189,7 @@ fn what_is_no_satellite_is_called_so() {
     io::Write::write_all(&mut &stranger, b"HTTP/1.1 400 Bad Request\r\n\r\n").expect("it is open");
     drop(stranger);
     let reason = bench.until(broken);
-    assert_eq!(reason, "what is there does not answer as a satellite does");
+    assert_eq!(reason, "the program there does not answer like a satellite");
 }
 
 #[test]

@@ -190,11 +190,14 @@ impl Up {
         match ending {
             Ending::Broke => "the connection broke",
             Ending::Nobody => "nobody answers there",
-            Ending::HungUp | Ending::Strange => "what is there does not answer as a satellite does",
+            Ending::HungUp | Ending::Strange => {
+                "the program there does not answer like a \
+                                                 satellite"
+            }
             Ending::Mismatch if self.is_private => "the satellite there has no keys",
             Ending::Mismatch => "the satellite there is private",
             Ending::Unknown => "the satellite does not know this machine's key",
-            Ending::Impostor => "what is there is not the satellite of your invitation",
+            Ending::Impostor => "the satellite there is not the one in your invitation",
         }
     }
 
@@ -211,21 +214,20 @@ impl Up {
                 return Breach::Broken(self.words(ending).to_owned());
             }
             Ending::Mismatch if self.is_private => format!(
-                "the satellite at {name} has no keys, but your invitation is to one that has: ask \
-                 whoever invited you where that one is"
+                "the satellite at {name} has no keys, but your invitation is for one that does: \
+                 ask whoever invited you for its address"
             ),
             Ending::Mismatch => format!(
-                "the satellite at {name} is private: it lets in only who was invited: whoever \
-                 has joined it makes an invitation with skypipe --invite, and skypipe --join takes it \
-                 here"
+                "the satellite at {name} is private: ask someone who uses it for an invitation \
+                 (skypipe --invite), then run skypipe --join here"
             ),
             Ending::Unknown => format!(
                 "the satellite at {name} does not know this machine's key: it was revoked, has \
-                 expired, or is another satellite's; ask for a new invitation"
+                 expired, or is for another satellite; ask for a new invitation"
             ),
             Ending::Impostor => format!(
-                "what answers at {name} is not the satellite of your invitation: it has another \
-                 key; if the satellite was set up anew, ask for a new invitation"
+                "the satellite at {name} is not the one in your invitation: it has another key; \
+                 if it was set up again, ask for a new invitation"
             ),
         };
         Breach::Refused(sentence)

@@ -27,20 +27,20 @@ pub(super) fn connect(
         .and_then(|()| stream.flush());
     let head = sent.and_then(|()| head(stream));
     let head = head.map_err(|error| match error.kind() {
-        ErrorKind::TimedOut => format!("does not say whether it connects to {target}"),
-        ErrorKind::UnexpectedEof => "hangs up when asked for a connection".to_owned(),
-        ErrorKind::InvalidData => "does not answer as a proxy of HTTP does".to_owned(),
+        ErrorKind::TimedOut => format!("did not say whether it connects to {target}"),
+        ErrorKind::UnexpectedEof => "closed the connection when asked to connect".to_owned(),
+        ErrorKind::InvalidData => "does not answer like an HTTP proxy".to_owned(),
         _ => words(&error),
     })?;
-    let (status, line) = status(&head).ok_or("does not answer as a proxy of HTTP does")?;
+    let (status, line) = status(&head).ok_or("does not answer like an HTTP proxy")?;
     match status {
         200..=299 => Ok(()),
         407 if login.is_none() => {
-            Err("wants a user and a password: http://user:password@host:port".to_owned())
+            Err("requires a user and a password: http://user:password@host:port".to_owned())
         }
         407 => Err("does not accept the user and password".to_owned()),
         403 | 405 => Err(format!(
-            "does not allow connections to {target} ({line}): many allow port 443 alone"
+            "does not allow connections to {target} ({line}): many allow only port 443"
         )),
         _ => Err(format!("cannot connect to {target} ({line})")),
     }
@@ -147,7 +147,7 @@ mod tests {
             (
                 "HTTP/1.1 407 Who\r\n\r\n",
                 None,
-                "wants a user and a password",
+                "requires a user and a password",
             ),
             (
                 "HTTP/1.1 407 Who\r\n\r\n",
@@ -157,15 +157,19 @@ mod tests {
             (
                 "HTTP/1.1 403 Forbidden\r\n\r\n",
                 None,
-                "to sky:9000 (403 Forbidden): many allow port 443",
+                "to sky:9000 (403 Forbidden): many allow only port 443",
             ),
             (
                 "HTTP/1.1 503 Down\r\n\r\n",
                 None,
                 "cannot connect to sky:9000 (503 Down)",
             ),
-            ("SSH-2.0-x\r\n\r\n", None, "does not answer as a proxy"),
-            ("HTTP/1.1 200", None, "hangs up"),
+            (
+                "SSH-2.0-x\r\n\r\n",
+                None,
+                "does not answer like an HTTP proxy",
+            ),
+            ("HTTP/1.1 200", None, "closed the connection"),
         ] {
             let why = ask(answer, login).0.expect_err(answer);
             assert!(why.contains(said) && !why.contains("secret"), "{why}");

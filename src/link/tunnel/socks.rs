@@ -33,15 +33,15 @@ pub(super) fn connect(
     login: Option<&Login>,
 ) -> Result<(), String> {
     let fault = |error: io::Error| match error.kind() {
-        ErrorKind::TimedOut => format!("does not say whether it connects to {target}"),
-        ErrorKind::UnexpectedEof => "hangs up when asked for a connection".to_owned(),
+        ErrorKind::TimedOut => format!("did not say whether it connects to {target}"),
+        ErrorKind::UnexpectedEof => "closed the connection when asked to connect".to_owned(),
         _ => words(&error),
     };
     log_in(stream, login, &fault)?;
     let request = request(target)?;
     let code = ask(stream, &request).map_err(fault)?;
     match code {
-        None => Err("does not answer as a proxy of SOCKS5 does".to_owned()),
+        None => Err("does not answer like a SOCKS5 proxy".to_owned()),
         Some(0) => Ok(()),
         Some(code) => Err(format!("cannot connect to {target}: {}", meaning(code))),
     }
@@ -67,10 +67,10 @@ fn log_in(
             }
         }
         ([VERSION, NONE_OF_THESE], None) => {
-            Err("wants a user and a password: socks5h://user:password@host:port".to_owned())
+            Err("requires a user and a password: socks5h://user:password@host:port".to_owned())
         }
         ([VERSION, NONE_OF_THESE], Some(_)) => Err("does not take passwords".to_owned()),
-        _ => Err("does not answer as a proxy of SOCKS5 does".to_owned()),
+        _ => Err("does not answer like a SOCKS5 proxy".to_owned()),
     }
 }
 
@@ -219,17 +219,17 @@ mod tests {
     fn a_refusal_is_told() {
         let login = login();
         for (answer, login, said) in [
-            (&[5, 0xff][..], None, "wants a user"),
+            (&[5, 0xff][..], None, "requires a user"),
             (&[5, 0xff], Some(&login), "does not take passwords"),
             (&[5, 2, 1, 1], Some(&login), "does not accept the user"),
-            (&[5, 2], None, "does not answer as"),
-            (b"HTTP", None, "does not answer as"),
-            (&[5, 0, 4, 0, 0, 1], None, "does not answer as"),
+            (&[5, 2], None, "does not answer like"),
+            (b"HTTP", None, "does not answer like"),
+            (&[5, 0, 4, 0, 0, 1], None, "does not answer like"),
             (&[5, 0, 5, 2, 0, 1, 0, 0, 0, 0, 0, 0], None, "its rules"),
             (&[5, 0, 5, 5, 0, 1], None, "connection refused"),
             (&[5, 0, 5, 4, 0, 0], None, "host is unreachable"),
-            (&[5], None, "hangs up"),
-            (&[5, 0, 5, 0, 0, 1, 0], None, "hangs up"),
+            (&[5], None, "closed the connection"),
+            (&[5, 0, 5, 0, 0, 1, 0], None, "closed the connection"),
         ] {
             let mut script = Script(answer.to_vec(), Vec::new());
             let why = connect(&mut script, &name(), login).expect_err("a refusal");

@@ -56,12 +56,12 @@ fn shake(
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     let host = host.trim_matches(['[', ']']).trim_end_matches('.');
     let name = ServerName::try_from(host.to_owned())
-        .map_err(|_| "its host has no name that TLS could ask for".to_owned())?;
+        .map_err(|_| "its host name is not valid for TLS".to_owned())?;
     let connection = ClientConnection::new(Arc::new(config), name).map_err(|it| it.to_string())?;
     let mut outer = Tls(StreamOwned::new(connection, stream));
     while outer.0.conn.is_handshaking() {
         let done = outer.0.conn.complete_io(&mut outer.0.sock);
-        done.map_err(|error| format!("there is no TLS with what is in front of it: {error}"))?;
+        done.map_err(|error| format!("TLS with the server in front of it failed: {error}"))?;
     }
     Ok(Box::new(outer))
 }

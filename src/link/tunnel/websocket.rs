@@ -22,14 +22,14 @@ pub(super) fn shake(
     match tungstenite::client::client_with_config(request, stream, Some(limits())) {
         Ok((socket, _)) => Ok(Box::new(Messages::new(socket))),
         Err(HandshakeError::Failure(Error::Http(answer))) => Err(format!(
-            "what is in front of it answers {} at {path} in place of a WebSocket",
+            "the server in front of it answers {} at {path} instead of a WebSocket",
             answer.status()
         )),
         Err(HandshakeError::Failure(error)) => {
             Err(format!("there is no WebSocket at {path}: {error}"))
         }
         Err(HandshakeError::Interrupted(_)) => {
-            Err("what is in front of it does not answer in time".to_owned())
+            Err("the server in front of it did not answer in time".to_owned())
         }
     }
 }

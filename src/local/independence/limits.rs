@@ -25,21 +25,21 @@ pub fn lift() -> Vec<String> {
     let limits = [
         raise(Resource::Fsize, None).map(|most| {
             let most = size(most);
-            format!("no file of it can be longer than {most} (ulimit -f)")
+            format!("its files can be no longer than {most} (ulimit -f)")
         }),
         raise(Resource::Cpu, None)
-            .map(|most| format!("it ends after {most} seconds of CPU time (ulimit -t)")),
+            .map(|most| format!("it stops after {most} seconds of CPU time (ulimit -t)")),
         raise(Resource::As, None).map(|most| {
             let most = size(most);
-            format!("it can have no more than {most} of memory (ulimit -v)")
+            format!("it can use no more than {most} of memory (ulimit -v)")
         }),
         raise(Resource::Data, None).map(|most| {
             let most = size(most);
-            format!("it can have no more than {most} of memory (ulimit -d)")
+            format!("it can use no more than {most} of memory (ulimit -d)")
         }),
         raise(Resource::Nofile, Some(FILES))
             .filter(|most| *most < ENOUGH_FILES)
-            .map(|most| format!("it can have no more than {most} files open (ulimit -n)")),
+            .map(|most| format!("it can have at most {most} files open (ulimit -n)")),
     ];
     limits.into_iter().flatten().collect()
 }

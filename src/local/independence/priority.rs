@@ -41,7 +41,7 @@ mod system {
         let score = fs::read_to_string(OOM).ok();
         let score = score.and_then(|score| score.trim().parse::<i32>().ok());
         let score = score.filter(|score| *score > USUAL_OOM).map(|score| {
-            format!("it is among the first to be ended when memory runs out (OOM score {score})")
+            format!("it is among the first to be killed when memory runs out (OOM score {score})")
         });
         class.into_iter().chain(score).collect()
     }

@@ -63,7 +63,7 @@ impl Listener {
         let Some(keyring) = &common.keyring else {
             self.missed = self.missed.saturating_add(missed);
             if matches!(ending.how, How::Proven(_)) {
-                common.fail(1, "the stream is sealed, and this client has no keys");
+                common.fail(1, "the stream is sealed, but this client has no keys");
                 return None;
             }
             return Some(ending);
@@ -136,9 +136,9 @@ impl Listener {
             many => format!(" inside {}", text::count(many as u64, "stream")),
         };
         if let Some(order) = eof {
-            let order = self.ordered(common, order, Some(common.config.wall))?;
+            let order = self.ordered(common, order, Some(common.config.unix_time))?;
             let is_short = self.mode == Mode::Default && self.going_on > 0;
-            let said = format!("{order} ended this listener of {pipe}{inside}");
+            let said = format!("{order} ended this reader of {pipe}{inside}");
             return Some((Some(said), if is_short { 3 } else { 0 }));
         }
         let ends_by_itself = matches!(self.mode, Mode::Default | Mode::Tap | Mode::One);
@@ -154,7 +154,7 @@ impl Listener {
             return None;
         }
         let said = format!(
-            "the satellite ended this listener of {pipe}{inside}: it has lost what was to follow"
+            "the satellite ended this reader of {pipe}{inside}: it has lost the rest of the data"
         );
         Some((Some(said), 3))
     }
@@ -195,7 +195,7 @@ impl Listener {
         common.send(&Request::Bye, None);
         common.fail(
             3,
-            "the stream came incomplete: the satellite has lost the rest",
+            "the stream is incomplete: the satellite has lost the rest",
         );
     }
 
@@ -203,8 +203,10 @@ impl Listener {
     /// inspect.
     fn distrust(&mut self, common: &mut Common, fault: &Fault) {
         let pipe = text::pipe(&self.pipe);
-        let hint =
-            format!("it waits in {pipe} still: skypipe --discard drops all that waits there");
+        let hint = format!(
+            "the stream is still unread in {pipe}; to delete all unread data there: \
+                     skypipe --discard"
+        );
         common.out.push_back(Output::Hint(hint));
         self.betrayed(common, fault);
     }
@@ -213,7 +215,7 @@ impl Listener {
     fn betrayed(&mut self, common: &mut Common, fault: &Fault) {
         self.leave(common);
         common.send(&Request::Bye, None);
-        let message = format!("what came from the satellite cannot be trusted: {fault}");
+        let message = format!("data from the satellite cannot be trusted: {fault}");
         common.fail(1, &message);
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use skypipe_protocol::{Code, MAX_NAME, MAX_PAGE, Outcome, PipeInfo, Reply, Request, Status};
 use uuid::Uuid;
 
+use super::dialogue::{BEAT, asker};
 use super::sealed::welcome;
-use super::talk::{BEAT, asker};
 use crate::session::Question;
 
 fn page(names: &[&str], more: bool) -> Reply {
@@ -64,13 +64,13 @@ fn questions() -> [(Question, &'static str, Reply); 5] {
 #[test]
 fn a_question_is_asked_when_the_satellite_is_there() {
     for (question, word, answer) in questions() {
-        let mut talk = asker(question);
-        assert_eq!(talk.said(), "hello");
-        talk.welcome();
-        assert_eq!(talk.said(), word);
-        talk.reply(&answer);
-        assert_eq!((talk.said().as_str(), talk.exit), ("bye", Some(0)));
-        assert_eq!(talk.answers, [answer]);
+        let mut dialogue = asker(question);
+        assert_eq!(dialogue.said(), "hello");
+        dialogue.welcome();
+        assert_eq!(dialogue.said(), word);
+        dialogue.reply(&answer);
+        assert_eq!((dialogue.said().as_str(), dialogue.exit), ("bye", Some(0)));
+        assert_eq!(dialogue.answers, [answer]);
     }
 }
 
@@ -99,15 +99,15 @@ fn what_answers_another_question_is_no_answer() {
             if *answer == right {
                 continue;
             }
-            let mut talk = asker(question.clone());
-            talk.welcome();
-            talk.reply(answer);
-            assert_eq!(talk.exit, Some(1), "{word}: {answer:?}");
+            let mut dialogue = asker(question.clone());
+            dialogue.welcome();
+            dialogue.reply(answer);
+            assert_eq!(dialogue.exit, Some(1), "{word}: {answer:?}");
             assert_eq!(
-                talk.notices,
-                ["the satellite's answer is not to what it was asked"]
+                dialogue.notices,
+                ["the satellite's answer does not match the question"]
             );
-            assert_eq!(talk.answers, []);
+            assert_eq!(dialogue.answers, []);
         }
     }
 }
@@ -123,88 +123,88 @@ fn a_list_that_does_not_go_on_or_is_too_long_is_no_answer() {
         vec![page(&[&long], false)],
         vec![page(&many, false)],
     ] {
-        let mut talk = asker(Question::List);
-        talk.welcome();
+        let mut dialogue = asker(Question::List);
+        dialogue.welcome();
         for page in &pages {
-            assert_eq!(talk.exit, None);
-            talk.reply(page);
+            assert_eq!(dialogue.exit, None);
+            dialogue.reply(page);
         }
-        assert_eq!(talk.exit, Some(1), "{pages:?}");
+        assert_eq!(dialogue.exit, Some(1), "{pages:?}");
     }
 }
 
 #[test]
 fn a_refusal_ends_with_the_satellites_sentence() {
-    let mut talk = asker(Question::Stop(false));
-    talk.welcome();
-    talk.refuse(Code::Waiting, None);
-    assert_eq!(talk.exit, Some(1));
-    assert_eq!(talk.notices, ["the satellite says why"]);
+    let mut dialogue = asker(Question::Stop(false));
+    dialogue.welcome();
+    dialogue.refuse(Code::Waiting, None);
+    assert_eq!(dialogue.exit, Some(1));
+    assert_eq!(dialogue.notices, ["the satellite says why"]);
 }
 
 #[test]
 fn a_long_list_is_asked_for_page_by_page() {
-    let mut talk = asker(Question::List);
-    talk.welcome();
-    talk.said();
-    talk.reply(&page(&["a", "b"], true));
+    let mut dialogue = asker(Question::List);
+    dialogue.welcome();
+    dialogue.said();
+    dialogue.reply(&page(&["a", "b"], true));
     let after = Some("b".to_owned());
-    assert_eq!(talk.take_sent(), [(Request::List { after }, None)]);
-    assert_eq!(talk.exit, None);
-    talk.reply(&page(&["c"], false));
-    assert_eq!(talk.exit, Some(0));
-    assert_eq!(talk.answers.len(), 2);
+    assert_eq!(dialogue.take_sent(), [(Request::List { after }, None)]);
+    assert_eq!(dialogue.exit, None);
+    dialogue.reply(&page(&["c"], false));
+    assert_eq!(dialogue.exit, Some(0));
+    assert_eq!(dialogue.answers.len(), 2);
 }
 
 #[test]
 fn what_was_asked_is_never_asked_again() {
     for (question, ..) in questions() {
         let is_stop = matches!(question, Question::Stop(_));
-        let mut talk = asker(question);
-        talk.welcome();
-        talk.said();
-        talk.break_off();
-        assert_eq!(talk.exit, Some(u8::from(!is_stop)));
-        assert_eq!(talk.said(), "");
+        let mut dialogue = asker(question);
+        dialogue.welcome();
+        dialogue.said();
+        dialogue.break_off();
+        assert_eq!(dialogue.exit, Some(u8::from(!is_stop)));
+        assert_eq!(dialogue.said(), "");
     }
 }
 
 #[test]
 fn a_satellite_that_is_gone_before_its_answer_has_stopped() {
-    let mut talk = asker(Question::Stop(true));
-    talk.welcome();
-    talk.break_off();
-    assert_eq!(talk.answers, [Reply::Stopping]);
+    let mut dialogue = asker(Question::Stop(true));
+    dialogue.welcome();
+    dialogue.break_off();
+    assert_eq!(dialogue.answers, [Reply::Stopping]);
 }
 
 #[test]
 fn silence_instead_of_an_answer_ends_too() {
-    let mut talk = asker(Question::Status);
-    talk.welcome();
-    talk.pass(3 * BEAT);
-    assert_eq!(talk.exit, Some(1));
+    let mut dialogue = asker(Question::Status);
+    dialogue.welcome();
+    dialogue.pass(3 * BEAT);
+    assert_eq!(dialogue.exit, Some(1));
     assert_eq!(
-        talk.notices,
+        dialogue.notices,
         ["the connection broke before the satellite answered"]
     );
 }
 
 #[test]
 fn a_connection_that_breaks_before_the_question_is_made_again() {
-    let mut talk = asker(Question::Status);
-    talk.break_off();
-    talk.pass(Duration::from_secs(1));
-    assert_eq!(talk.said(), "hello");
-    talk.welcome();
-    assert_eq!(talk.said(), "status");
+    let mut dialogue = asker(Question::Status);
+    dialogue.break_off();
+    dialogue.pass(Duration::from_secs(1));
+    assert_eq!(dialogue.said(), "hello");
+    dialogue.welcome();
+    assert_eq!(dialogue.said(), "status");
 }
 
 #[test]
 fn the_own_key_is_what_the_welcome_says() {
-    let mut talk = asker(Question::Own);
-    welcome(&mut talk, None);
+    let mut dialogue = asker(Question::Own);
+    welcome(&mut dialogue, None);
     assert!(
-        matches!(&talk.answers[..], [Reply::Welcome { key: Some(key), .. }] if key.name == "first")
+        matches!(&dialogue.answers[..], [Reply::Welcome { key: Some(key), .. }] if key.name == "first")
     );
-    assert_eq!(talk.exit, Some(0));
+    assert_eq!(dialogue.exit, Some(0));
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use skypipe_protocol::{Data, Finish, Hello, Open, Outcome, Request, cost};
 
-use super::talk::Talk;
+use super::dialogue::Dialogue;
 use crate::session::Input;
 
 /// The messages in flight on the current connection, and the received bytes.
@@ -30,38 +30,38 @@ impl Satellite {
     }
 
     /// Receives the oldest message in flight, and answers it.
-    fn take_one(&mut self, talk: &mut Talk) {
+    fn take_one(&mut self, dialogue: &mut Dialogue) {
         match self.on_the_way.pop_front() {
             Some((Request::Hello(Hello { .. }), _)) => {
                 self.is_greeted = true;
-                talk.welcome();
+                dialogue.welcome();
             }
             Some((Request::Open(Open { from, .. }), _)) => {
                 assert!(from <= self.next(), "the writer has what is expected");
                 (self.received, self.limit) = (0, 4096);
-                talk.opened(self.next(), self.limit);
+                dialogue.opened(self.next(), self.limit);
             }
             Some((Request::Data(Data { at, requested, .. }), Some(payload))) => {
                 assert_eq!(at, self.next(), "bytes come in order, each once");
                 self.received += cost(payload.len());
                 assert!(self.received <= self.limit, "within the credit");
                 self.text.extend_from_slice(&payload);
-                self.give(talk, requested);
+                self.give(dialogue, requested);
             }
-            Some((Request::Credit { requested, .. }, _)) => self.give(talk, requested),
+            Some((Request::Credit { requested, .. }, _)) => self.give(dialogue, requested),
             Some((Request::Finish(Finish { len, .. }), _)) => {
                 assert_eq!(len, self.next(), "the finish comes behind all bytes");
                 self.is_finished = true;
-                talk.finished(Outcome::Kept);
+                dialogue.finished(Outcome::Kept);
             }
             Some((Request::Ping | Request::Bye | Request::Close { .. }, _)) | None => {}
             Some(other) => panic!("a writer says {other:?}"),
         }
     }
 
-    fn give(&mut self, talk: &mut Talk, requested: u64) {
+    fn give(&mut self, dialogue: &mut Dialogue, requested: u64) {
         self.limit = self.limit.max(requested.min(self.received + 10_000));
-        talk.ack(self.safe as u64, self.limit);
+        dialogue.ack(self.safe as u64, self.limit);
     }
 
     /// Makes up to `more` further bytes safe. The next acknowledgement reports them.
@@ -109,51 +109,51 @@ proptest! {
     fn rule_16_no_byte_is_lost_and_none_comes_twice(
         events in prop::collection::vec(event(), 0..120),
     ) {
-        let mut talk = Talk::writer();
+        let mut dialogue = Dialogue::writer();
         let (mut satellite, mut read) = (Satellite::default(), Vec::new());
         let mut connection = 1;
         let mut events = events.into_iter();
         let mut is_over = false;
         while !satellite.is_finished {
-            if talk.connects.len() > connection {
-                connection = talk.connects.len();
+            if dialogue.connects.len() > connection {
+                connection = dialogue.connects.len();
                 satellite.on_the_way.clear();
             }
-            satellite.on_the_way.extend(talk.take_sent());
+            satellite.on_the_way.extend(dialogue.take_sent());
             match events.next() {
-                Some(Event::Read(text)) if talk.session.wants_input() => {
+                Some(Event::Read(text)) if dialogue.session.wants_input() => {
                     read.extend_from_slice(text.as_bytes());
-                    talk.read(&text);
+                    dialogue.read(&text);
                 }
                 Some(Event::Arrive(count)) => {
                     for _ in 0..count {
-                        satellite.take_one(&mut talk);
+                        satellite.take_one(&mut dialogue);
                     }
                 }
                 Some(Event::Break) if satellite.is_greeted => {
                     satellite.on_the_way.clear();
-                    talk.break_off();
+                    dialogue.break_off();
                 }
                 Some(Event::Restart(lost)) if satellite.is_greeted => {
                     satellite.restart(lost);
                     satellite.on_the_way.clear();
-                    talk.break_off();
+                    dialogue.break_off();
                 }
                 Some(Event::Sync(more)) => satellite.sync(more),
                 Some(Event::Pass(ms)) if satellite.is_greeted => {
-                    talk.pass(Duration::from_millis(ms));
+                    dialogue.pass(Duration::from_millis(ms));
                 }
                 // The writer reads no more for now, or has never been answered yet.
                 Some(Event::Read(_) | Event::Break | Event::Restart(_) | Event::Pass(_)) => {}
                 None if !is_over => {
                     is_over = true;
-                    talk.happen(Input::ReadEnd);
+                    dialogue.happen(Input::ReadEnd);
                 }
-                None if satellite.on_the_way.is_empty() => talk.pass(Duration::from_secs(1)),
-                None => satellite.take_one(&mut talk),
+                None if satellite.on_the_way.is_empty() => dialogue.pass(Duration::from_secs(1)),
+                None => satellite.take_one(&mut dialogue),
             }
         }
         prop_assert!(satellite.text == read);
-        prop_assert_eq!(talk.exit, Some(0));
+        prop_assert_eq!(dialogue.exit, Some(0));
     }
 }

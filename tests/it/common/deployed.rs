@@ -204,7 +204,7 @@ impl Sky {
             assert_eq!(left, 0, "no machine keeps anything of it");
             let outcome = machine.skypipe(&["--check"]).done();
             assert_eq!(
-                outcome.told(4, "no satellite of yours runs on this machine"),
+                outcome.told(4, "no satellite is running on this machine"),
                 b""
             );
         }

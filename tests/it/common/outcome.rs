@@ -44,7 +44,7 @@ impl Outcome {
 
     /// Removes the messages of a writer that waited for room and continued.
     pub fn whatever_it_waited_for(mut self) -> Self {
-        let waits = |line: &&str| line.contains(" paused until ") || line.ends_with(": going on");
+        let waits = |line: &&str| line.contains(" paused until ") || line.ends_with(": resuming");
         let lines = self.stderr.split_inclusive('\n');
         let others = lines.filter(|line| !waits(&line.trim_end()));
         self.stderr = others.collect();

@@ -95,7 +95,7 @@ fn nginx_passes_websockets_on() {
     let check = elsewhere.skypipe(&["--check", "--connect-timeout", "1s"]);
     check
         .done()
-        .told(4, "answers 404 Not Found at /other in place of a WebSocket");
+        .told(4, "answers 404 Not Found at /other instead of a WebSocket");
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn what_is_in_front_does_not_speak_tls() {
     let check = machine.skypipe(&["--check", "--connect-timeout", "1s"]);
     check
         .done()
-        .told(4, "there is no TLS with what is in front of it");
+        .told(4, "TLS with the server in front of it failed");
 }
 
 #[test]
@@ -117,7 +117,5 @@ fn an_impostor_in_front_is_told_as_one() {
     };
     let machine = sky.machine(&format!("skypipe+tls://localhost:{}", nginx.port()));
     let check = machine.skypipe(&["--check", "--connect-timeout", "5s"]);
-    check
-        .done()
-        .told(4, "is not the satellite of your invitation");
+    check.done().told(4, "is not the one in your invitation");
 }

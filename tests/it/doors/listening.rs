@@ -31,7 +31,7 @@ fn an_address_that_is_taken_ends_it_with_its_name() {
         &format!("cannot listen on tcp://{taken}: Address already in use"),
     );
     let websockets = host.skypipe(&["--satellite", "0", "--listen", "ws://0"]);
-    websockets.done().told(2, "is for satellites with keys");
+    websockets.done().told(2, "only works with keys");
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn invitations_name_the_address_that_others_can_reach() {
     let mut machine = Environment::here();
     machine.leads_to(&key);
     let invited = machine.skypipe(&["--invite"]).done();
-    let line = invited.told(0, "paste it into skypipe --join");
+    let line = invited.told(0, "into skypipe --join");
     let line = String::from_utf8(line).expect("it is text");
     assert!(line.starts_with("skypipe+wss://sky.example.org:443/pipes/"));
 }

@@ -96,7 +96,7 @@ fn squid_wants_a_password_which_is_never_shown() {
     carries(&machine, proxied);
     let check = || machine.skypipe(&["--check", "--connect-timeout", "1s"]);
     let unknown = check().var("HTTPS_PROXY", format!("127.0.0.1:{port}"));
-    let why = format!("the proxy at 127.0.0.1:{port} wants a user and a password");
+    let why = format!("the proxy at 127.0.0.1:{port} requires a user and a password");
     unknown.done().told(4, &why);
     let wrong = check().var("HTTPS_PROXY", format!("http://me:guessed@127.0.0.1:{port}"));
     let why = format!("the proxy at 127.0.0.1:{port} does not accept the user and password");
@@ -147,7 +147,7 @@ fn socks_with_and_without_a_password() {
     };
     let why = format!("the proxy at {place} does not accept the user and password");
     check(format!("socks5h://me:guessed@{place}")).told(4, &why);
-    let why = format!("the proxy at {place} wants a user and a password");
+    let why = format!("the proxy at {place} requires a user and a password");
     check(format!("socks5h://{place}")).told(4, &why);
 }
 
@@ -169,5 +169,5 @@ fn no_proxy_and_proxies_that_are_not_there() {
     }
     let nonsense = check().var("HTTPS_PROXY", "gopher://me:secret@x").done();
     assert!(!nonsense.stderr.contains("secret"));
-    nonsense.told(2, "HTTPS_PROXY names no kind of proxy that skypipe knows");
+    nonsense.told(2, "HTTPS_PROXY is not a kind of proxy that skypipe knows");
 }

@@ -120,7 +120,7 @@ fn a_bit_that_was_changed_on_disk_is_noticed() {
             segment.bytes[middle.start + LONG + 1000] ^= 1;
         });
         let printed = arena.skypipe(&[mode, PIPE]).done();
-        let printed = printed.told(1, "what came from the satellite cannot be trusted: ");
+        let printed = printed.told(1, "data from the satellite cannot be trusted: ");
         assert!(printed.len() < text().len() && text().starts_with(&printed));
         // The stream stays in the pipe for inspection.
         assert!(arena.environment.listed(PIPE).waiting == 1);
@@ -140,6 +140,6 @@ fn bytes_that_were_moved_on_disk_are_noticed() {
         }
     });
     let printed = arena.skypipe(&["--one", PIPE]).done();
-    let printed = printed.told(1, "what came from the satellite cannot be trusted: ");
+    let printed = printed.told(1, "data from the satellite cannot be trusted: ");
     assert_eq!(printed, b"");
 }

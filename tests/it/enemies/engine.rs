@@ -215,6 +215,6 @@ fn an_address_at_which_somebody_else_answers_is_not_remembered() {
     let (engine, machine) = moved_to(port.expect("it has one"), invitation.trim());
     let before = remembered(&machine);
     let outcome = engine.skypipe(&machine, &["--list"]).done();
-    outcome.told(4, "is not the satellite of your invitation");
+    outcome.told(4, "is not the one in your invitation");
     assert_eq!(remembered(&machine), before);
 }

@@ -23,10 +23,10 @@ const PARTS: usize = 9;
 type Ends = (i32, &'static str);
 
 /// The outcome of most lies.
-const BETRAYED: Ends = (1, "what came from the satellite cannot be trusted: ");
+const BETRAYED: Ends = (1, "data from the satellite cannot be trusted: ");
 
 /// A `--tap` lost the rest.
-const LOST: Ends = (3, "it has lost what was to follow");
+const LOST: Ends = (3, "it has lost the rest of the data");
 
 /// A `--tap` reports missed bytes as if it had been too slow (rule 9).
 const MISSED: Ends = (0, "this tap was too slow and missed ");
@@ -170,9 +170,9 @@ impl Scene {
                 "the last five parts, where they stand",
                 [away, vec![self.liar.done(PIPE)]].concat(),
                 [
-                    (3, "which others had"),
+                    (3, "which others read"),
                     BETRAYED,
-                    (0, "which others had"),
+                    (0, "which others read"),
                     (0, "an --eof of a member"),
                 ],
             ),
@@ -406,7 +406,10 @@ fn a_listener_that_is_told_that_rests_passed_by_does_not_exit_with_0() {
         for (mode, code) in MODES.into_iter().zip(codes) {
             let outcome = scene.liar.read(mode, PIPE, &script);
             assert_eq!(outcome.code, Some(code), "{outcome}");
-            assert!(outcome.stderr.contains("passed by"), "{outcome}");
+            assert!(
+                outcome.stderr.contains("was disconnected and missed"),
+                "{outcome}"
+            );
             scene.is_truth(&outcome.stdout);
         }
     }

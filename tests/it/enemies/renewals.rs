@@ -47,13 +47,13 @@ fn key(managing: &Pair, name: &str, seed: &Seed, rights: Rights, expires: Option
         has_keyring: true,
         attestation: None,
     };
-    key.attestation = Some(Claim::of(&key).vouch(managing, 0).into());
+    key.attestation = Some(Claim::of(&key).attest(managing, 0).into());
     key
 }
 
 /// The same key after another renewal has reached it.
 fn renewed(managing: &Pair, key: KeyInfo) -> KeyInfo {
-    let attestation = Claim::of(&key).vouch(managing, 1);
+    let attestation = Claim::of(&key).attest(managing, 1);
     KeyInfo {
         attestation: Some(attestation.into()),
         ..key
@@ -140,7 +140,7 @@ impl Story {
 }
 
 #[test]
-fn a_renewal_goes_by_what_managers_vouched_for() {
+fn a_renewal_goes_by_what_managers_attested() {
     let [phone, web, tv, spy] = [(); 4].map(|()| Seed::new(secret()));
     let story = |managing: &Pair| {
         let tv_itself = key(managing, "tv", &tv, READ, None);
@@ -177,11 +177,11 @@ fn a_renewal_goes_by_what_managers_vouched_for() {
     let client = story.liar.environment.skypipe(&["--revoke", "tv"]).start();
     let outcome = story.liar.serve(client);
     for name in ["tablet", "spy", "spy2", "risen", "undead"] {
-        let told = format!("no manager attests the key {name}, so");
+        let told = format!("the key {name} gets no new reading key: no manager attests it");
         assert!(outcome.stderr.contains(&told), "no {told:?}: {outcome}");
     }
     assert!(
-        outcome.stderr.contains("its time is over for the key over"),
+        outcome.stderr.contains("it has expired the key over"),
         "{outcome}"
     );
     outcome.told_at_last(0, "sealed with a new reading key");
@@ -218,7 +218,7 @@ fn no_generation_is_so_far_away_that_there_is_none_after_it() {
             .skypipe(&["--revoke", "tv", "--yes"])
             .start();
         let outcome = story.liar.serve(client);
-        outcome.told_at_last(1, "a reading key that cannot be there yet");
+        outcome.told_at_last(1, "a reading key that cannot exist yet");
         assert_eq!(story.names(), Vec::<String>::new());
     }
 }
@@ -240,7 +240,7 @@ fn what_was_revoked_before_gets_nothing_however_long_it_is_shown() {
     let outcome = first.liar.serve(client);
     outcome.told_at_last(
         1,
-        "the last renewal has not reached tv: it broke off, or the",
+        "the last renewal did not reach tv: it was interrupted, or the",
     );
     assert_eq!(first.names(), Vec::<String>::new());
     // Nobody was asked.
@@ -251,7 +251,7 @@ fn what_was_revoked_before_gets_nothing_however_long_it_is_shown() {
         .skypipe(&["--revoke", "web", "--yes"]);
     let outcome = unasked.liar.serve(client.start());
     assert_eq!(outcome.code, Some(0), "{outcome}");
-    let told = "the last renewal has not reached the key tv, so it gets no new reading key";
+    let told = "the key tv gets no new reading key: the last renewal did not reach it";
     assert!(outcome.stderr.contains(told), "{outcome}");
     assert_eq!(unasked.names(), ["first", "phone"]);
     // The user sees whose key it is.
@@ -271,7 +271,7 @@ fn what_was_revoked_before_gets_nothing_however_long_it_is_shown() {
         let outcome = story.liar.serve(client);
         assert_eq!(outcome.code, Some(0), "{}", terminal.screen());
         assert!(
-            terminal.screen().contains("has not reached tv"),
+            terminal.screen().contains("did not reach tv"),
             "{}",
             terminal.screen()
         );

@@ -12,7 +12,7 @@ const PIPE: &str = "p";
 const LINE: &str = "a line\n";
 
 /// A client's message about an invalid keyring from the satellite.
-const NO_GOOD: &str = "keeps no good keys for this machine";
+const NO_GOOD: &str = "the satellite's keys for this machine are invalid";
 
 /// A guest of the owner, at a dishonest satellite.
 struct Story {
@@ -28,7 +28,7 @@ impl Story {
         let founder = Keyring::founder(&liar.seed);
         let managing = liar.seed.managing();
         let guest = Seed::new(secret());
-        let kind = Kind::Boxed {
+        let kind = Kind::Keyring {
             managing: managing.public,
         };
         let invitation = liar.invitation(guest.clone(), kind);
@@ -110,14 +110,14 @@ fn a_box_that_is_made_up_or_somebody_elses_is_refused() {
     story
         .liar
         .write(PIPE, LINE)
-        .told(1, "none to what is in its pipes");
+        .told(1, "has no key to its pipes");
 }
 
 #[test]
 fn a_welcome_without_a_key_is_refused() {
     let mut story = Story::new();
     story.liar.key = None;
-    let sentence = "not one of keys";
+    let sentence = "has no keys, but your invitation is";
     story.liar.write(PIPE, LINE).told(1, sentence);
     let read = story.liar.read("-r", PIPE, &[Step::Done]);
     assert_eq!(read.told(1, sentence), b"");
@@ -162,7 +162,7 @@ fn a_satellite_that_takes_no_sealed_record_is_told_as_such() {
     for chunk in [0, 1, 4095] {
         liar.chunk = chunk;
         let wrote = liar.write(PIPE, LINE);
-        wrote.told(1, "takes no chunks as long as a sealed record");
+        wrote.told(1, "chunks are too short for a sealed record");
     }
 }
 
@@ -191,7 +191,7 @@ fn a_writer_survives_whatever_it_is_told_of_credit() {
         let wrote = liar.write(PIPE, &text);
         wrote.told(
             3,
-            "the satellite resumed the stream where it cannot have been",
+            "the satellite resumed the stream at an impossible position",
         );
     }
 }

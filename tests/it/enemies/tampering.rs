@@ -63,7 +63,7 @@ impl Story {
     fn is_noticed_without_end(&mut self, modes: &[&str], script: &[Step], good: usize) {
         for mode in modes {
             let outcome = self.liar.read(mode, PIPE, script);
-            let printed = outcome.told(1, "what came from the satellite cannot be trusted: ");
+            let printed = outcome.told(1, "data from the satellite cannot be trusted: ");
             let most = good * PART;
             let is_true = printed.len() <= most && self.text.starts_with(&printed);
             assert!(is_true, "{mode} printed {} bytes", printed.len());
@@ -277,7 +277,7 @@ fn an_end_that_nobody_gave_and_a_beginning_that_is_kept_back_are_noticed() {
         story.is_noticed_without_end(&["-r", "--follow"], &script, count);
         // A tap may have missed the rest, and says so.
         let outcome = story.liar.read("--tap", PIPE, &script);
-        let printed = outcome.told(3, "it has lost what was to follow");
+        let printed = outcome.told(3, "it has lost the rest of the data");
         assert!(printed == story.text[..count * PART]);
     }
     // An `--eof` that nobody gave, for this listener or earlier ones.
@@ -304,16 +304,16 @@ fn an_end_that_nobody_gave_and_a_beginning_that_is_kept_back_are_noticed() {
     for mode in ["-r", "--follow"] {
         let script = [&headless[..], &[end.clone(), done.clone()]].concat();
         let outcome = story.liar.read(mode, PIPE, &script);
-        outcome.told(1, "nobody is said to have had its beginning");
+        outcome.told(1, "the satellite names no reader of its beginning");
         let outcome = story.liar.read(mode, PIPE, &[end.clone(), done.clone()]);
-        outcome.told(1, "nobody is said to have had its beginning");
+        outcome.told(1, "the satellite names no reader of its beginning");
     }
     whole.remove(0);
     let script = [whole, vec![end, Step::Done]].concat();
     let outcome = story.liar.read("-r", PIPE, &script);
     let rest = outcome.told(
         3,
-        &format!("behind its first {PART} bytes, which others had"),
+        &format!("after its first {PART} bytes, which others read"),
     );
     assert!(rest == story.text[PART..]);
 }

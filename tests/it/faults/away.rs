@@ -183,7 +183,7 @@ impl Everybody {
                 "{mode} comes to its end"
             );
             let said = match *mode {
-                "--follow" => format!("skypipe: an --eof ended this listener of \"{pipe}\"\n"),
+                "--follow" => format!("skypipe: an --eof ended this reader of \"{pipe}\"\n"),
                 _ => String::new(),
             };
             assert_eq!(listener.said(), said, "{mode} has nothing else to say");

@@ -38,6 +38,6 @@ fn without_any_randomness_a_sentence_says_so() {
     command.args(["-f", "-qq", "-o", "trace", "-e", "trace=getrandom"]);
     command.args(["-e", "inject=getrandom:error=ENOSYS", SKYPIPE, "-w", "x"]);
     let outcome = sky.run(command, "skypipe -w x").fed("text\n");
-    let said = "this system gives no randomness: No such file or directory";
+    let said = "the system provides no randomness: No such file or directory";
     assert_eq!(outcome.told(1, said), b"");
 }

@@ -215,7 +215,7 @@ fn rule_12_a_disk_that_others_filled_is_used_again_when_they_have_left() {
     let outcome = writer.outcome();
     assert_eq!(outcome.code, Some(0), "{outcome}");
     assert!(
-        outcome.stderr.ends_with("\"x\" has room again: going on\n"),
+        outcome.stderr.ends_with("\"x\" has room again: resuming\n"),
         "{outcome}"
     );
     sky.skypipe(&["x"]).done().printed(&stream);

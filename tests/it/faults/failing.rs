@@ -67,7 +67,7 @@ fn meets(calls: &str, error: &str, said: &str) {
         "{ended}"
     );
     for client in [&writer, &idle] {
-        client.complains("skypipe: the satellite ended, and is waited for: ");
+        client.complains("skypipe: the satellite stopped, waiting for it to return: ");
         assert!(client.said().contains(said), "{}", client.said());
         assert!(client.runs());
     }
@@ -128,7 +128,7 @@ fn rule_11_the_satellite_that_starts_by_itself_is_started_again_by_who_waits_for
     let pid = local_pid(&sky).expect("it runs");
     let strace = make_fail(&sky, pid, "fdatasync", "EIO");
     writer.say("second\n");
-    writer.complains("the satellite ended, and is waited for: the disk failed");
+    writer.complains("the satellite stopped, waiting for it to return: the disk failed");
     wait::until("another one runs", || {
         local_pid(&sky).is_some_and(|other| other != pid)
     });

@@ -94,13 +94,13 @@ pub fn check(writers: &Writers, listeners: &[Listener]) -> Result<Summary, Strin
 
 /// What three programs say: a writer whose stream was cut while it was silent, a listener whose part went
 /// to others meanwhile, and one that continues behind that.
-const REST: &str = "what follows is the rest of it";
-const TAKEN: &str = "others took what this listener was still to get";
-const PASSED_BY: &str = "passed by while this listener was away";
+const REST: &str = "the rest follows separately";
+const TAKEN: &str = "lost contact with this listener, and others took its data";
+const PASSED_BY: &str = "this reader was disconnected and missed";
 
 /// Whether a successful writer may say this.
 fn is_writers_word(line: &str) -> bool {
-    line.contains(" paused until ") || line.ends_with(": going on") || line.ends_with(REST)
+    line.contains(" paused until ") || line.ends_with(": resuming") || line.ends_with(REST)
 }
 
 fn is_lost(end: &End) -> bool {
@@ -187,7 +187,7 @@ impl<'w> Reading<'w> {
 }
 
 /// What a tap says if nothing is left of what it watched.
-const LOST: &str = "it has lost what was to follow";
+const LOST: &str = "it has lost the rest of the data";
 
 /// Removes the messages about an `--eof`.
 fn without_eof(said: &str) -> String {

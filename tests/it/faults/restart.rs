@@ -199,6 +199,6 @@ fn check_says_whether_what_waits_outlives_the_satellite() {
     let not_there = Environment::sky(&[]);
     let check = not_there.skypipe(&["--check"]).done().success();
     let check = String::from_utf8(check).expect("it is text");
-    let warning = "in memory only: what waits is lost when the satellite stops";
+    let warning = "in memory only: unread data is lost when the satellite stops";
     assert!(check.contains(warning), "{check}");
 }

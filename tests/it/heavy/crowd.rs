@@ -75,7 +75,7 @@ fn rule_12_a_thousand_writers_of_4_mib_into_a_pipe_whose_only_listener_sleeps() 
     }
     let said = sky.get("said");
     let said = String::from_utf8_lossy(&said);
-    let waits = |line: &str| line.contains(" paused until ") || line.ends_with(": going on");
+    let waits = |line: &str| line.contains(" paused until ") || line.ends_with(": resuming");
     assert!(said.lines().all(waits), "{said}");
     assert_memory(&sky, BUDGET);
     sky.skypipe(&["--eof", "x"]).done().printed("");

@@ -15,7 +15,7 @@ fn seed(number: u8) -> Seed {
 }
 
 /// The output of `--invite NAME --for KEY`, which enrolling machines parse.
-fn let_in(sky: &Sky, name: &str, public_keys: &str) -> serde_json::Value {
+fn enroll(sky: &Sky, name: &str, public_keys: &str) -> serde_json::Value {
     let words = ["--invite", name, "--for", public_keys, "--data", "data"];
     let told = sky.host().skypipe(&words).done().success();
     let told = String::from_utf8(told).expect("it is text");
@@ -39,7 +39,7 @@ fn beside_the_satellite_its_directory_is_enough() {
         .host()
         .skypipe(&["--invite", "laptop", "--data", "data"])
         .done();
-    let line = outcome.told(0, "which asks for the phrase there");
+    let line = outcome.told(0, "which asks for the phrase");
     let line = String::from_utf8(line).expect("it is text");
     assert_eq!(
         Token::parse(line.trim()).expect("it is one").kind,
@@ -52,7 +52,7 @@ fn beside_the_satellite_its_directory_is_enough() {
     // The satellite's own machine has no keys, so it cannot renew those of the others.
     outcome.told(
         1,
-        "the key laptop is revoked, but the reading key is not renewed",
+        "the key laptop is revoked, but the reading key was not renewed",
     );
     assert!(!host(&["--keys"]).contains("laptop"));
     let outcome = sky
@@ -67,20 +67,20 @@ fn a_directory_without_a_satellite_is_told() {
     let home = Environment::here();
     let outcome = home.skypipe(&["--check", "--data", "nothing"]).done();
     assert_eq!(
-        outcome.told(1, "no satellite with keys has its data there"),
+        outcome.told(1, "is not the data directory of a satellite with keys"),
         b""
     );
 }
 
 #[test]
-fn a_machine_that_makes_its_keys_by_itself_is_let_in_once() {
+fn a_machine_that_makes_its_keys_by_itself_is_enrolled_once() {
     let sky = Sky::new();
     let public_keys = PublicKeys::of(&seed(7)).to_string();
-    let told = let_in(&sky, "laptop", &public_keys);
+    let told = enroll(&sky, "laptop", &public_keys);
     assert_eq!(told["name"], "laptop");
-    let again = let_in(&sky, "another name", &public_keys);
+    let again = enroll(&sky, "another name", &public_keys);
     assert_eq!(again, told, "it is let in already");
-    let other = let_in(&sky, "laptop", &PublicKeys::of(&seed(8)).to_string());
+    let other = enroll(&sky, "laptop", &PublicKeys::of(&seed(8)).to_string());
     assert_eq!(other["name"], "laptop-2");
     assert_eq!(
         names(&sky.manager()),

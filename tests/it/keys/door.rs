@@ -38,7 +38,7 @@ fn who_listens_for_others_with_a_directory_has_keys() {
     stranger
         .skypipe(&["--list"])
         .done()
-        .told(4, "is private: it lets in only who was invited");
+        .told(4, "is private: ask someone who uses it for an invitation");
     // The invitation contains the machine's name, which this machine may be unable to look up.
     let (_, secret) = first.rsplit_once('/').expect("it has a secret part");
     let address = endpoint.trim_start_matches("tcp://");
@@ -69,7 +69,7 @@ fn what_has_keys_is_not_opened_without_them() {
     let host = sky.host();
     let insecure = ["--satellite", "127.0.0.1:0", "--data", "data", "--insecure"];
     let outcome = host.skypipe(&insecure).done();
-    outcome.told(2, "what data keeps is sealed for those who have keys");
+    outcome.told(2, "the data in data is sealed for clients with keys");
     let outcome = host
         .skypipe(&["--satellite", "127.0.0.1:0", "--private"])
         .done();

@@ -107,7 +107,7 @@ fn a_log_host_writes_logs_and_nothing_else() {
         refused(&["--discard", "logs"], "read from \"logs\"");
         refused(&["-w", "other"], "write into \"other\"");
         refused(&["-w"], "write into the default pipe");
-        refused(&["--eof", "other"], "end the listeners of \"other\"");
+        refused(&["--eof", "other"], "end the readers of \"other\"");
         refused(&["--keys"], "manage this satellite");
         refused(&["--revoke", "first"], "manage this satellite");
         refused(&["--no-phrase"], "manage this satellite");
@@ -235,7 +235,7 @@ fn names_of_keys_are_used_once() {
     let laptop = sky.manager();
     invite(&laptop, &["web"]);
     let again = laptop.skypipe(&["--invite", "web"]).done();
-    again.told(1, "there is a key of that name already");
+    again.told(1, "a key already has that name");
     let narrow = laptop.skypipe(&["--invite", "x", "--pipe", "logs"]).done();
     narrow.told(2, "--pipe goes with --read or --write");
 }
@@ -246,7 +246,7 @@ fn a_machine_has_one_satellite_until_it_leaves_it() {
     let laptop = sky.manager();
     let outcome = laptop.skypipe(&["--join"]).fed(other.first());
     let sentence = format!(
-        "this machine has joined the satellite at {}",
+        "this machine has already joined the satellite at {}",
         sky.endpoint()
     );
     outcome.told(1, &sentence);
@@ -258,7 +258,7 @@ fn a_machine_has_one_satellite_until_it_leaves_it() {
     outcome.told(0, "this machine uses its own satellite again");
     assert!(!joined_file(&laptop).exists());
     let outcome = laptop.skypipe(&["--leave"]).done();
-    outcome.told(0, "this machine has joined no satellite");
+    outcome.told(0, "this machine has not joined a satellite");
     laptop
         .skypipe(&["--join"])
         .fed(other.first())
@@ -298,10 +298,10 @@ fn who_leaves_takes_its_key_out_of_the_satellite_or_says_why_not() {
     // The last machine that can invite others leaves its key in place.
     let alone = Sky::new();
     let outcome = alone.manager().skypipe(&["--leave"]).done();
-    outcome.told(0, "could not be revoked (it is the last key that can");
+    outcome.told(0, "could not be revoked (this is the last key that can");
     sky.kill();
     let outcome = phone.skypipe(&["--leave"]).done();
-    outcome.told(0, "its key lives on, for it could not be revoked");
+    outcome.told(0, "but its key could not be revoked");
     assert!(!joined_file(&phone).exists());
 }
 
@@ -349,7 +349,7 @@ fn an_invitation_that_came_to_harm_is_told_and_never_repeated() {
         let machine = Environment::here();
         let outcome = machine.skypipe(&["--join"]).fed(mangled);
         assert!(!outcome.stderr.contains(&secret[10..18]), "{outcome}");
-        outcome.told(2, &format!("that is no invitation: {why}"));
+        outcome.told(2, &format!("that is not an invitation: {why}"));
         assert!(!joined_file(&machine).exists());
         if mangled.starts_with("skypipe:") {
             let outcome = machine
@@ -357,14 +357,14 @@ fn an_invitation_that_came_to_harm_is_told_and_never_repeated() {
                 .var("SATELLITE", mangled)
                 .done();
             assert!(!outcome.stderr.contains(&secret[10..18]), "{outcome}");
-            let sentence = format!("the invitation in SATELLITE makes no sense: {why}");
+            let sentence = format!("the invitation in SATELLITE is invalid: {why}");
             outcome.told(2, &sentence);
         }
     }
     let outcome = Environment::here().skypipe(&["--join"]).fed("\n");
     outcome.told(
         2,
-        "there is no invitation: paste its line, or hand it in on stdin",
+        "no invitation was given: paste its line, or pass it on stdin",
     );
 }
 
@@ -393,7 +393,7 @@ fn an_invitation_on_the_command_line_is_refused_and_not_repeated() {
     let outcome = machine.skypipe(&["--join", sky.first()]).done();
     outcome.told(
         2,
-        "an invitation is a secret, and on a command line others can see it: paste it",
+        "an invitation is a secret, and others can see the command line: paste it",
     );
     let outcome = machine.skypipe(&["--join", secret]).done();
     assert!(!outcome.stderr.contains(secret), "{}", outcome.stderr);
@@ -418,14 +418,14 @@ fn what_satellite_holds_is_not_repeated_if_it_could_be_an_invitation() {
             .var("SATELLITE", &harmed)
             .done();
         assert!(!outcome.stderr.contains(&secret[10..30]), "{outcome}");
-        outcome.told(2, "SATELLITE makes no sense");
+        outcome.told(2, "SATELLITE is invalid");
     }
     // A short text is no invitation, so the message quotes it.
     let outcome = machine
         .skypipe(&["--list"])
         .var("SATELLITE", "tcp://sky")
         .done();
-    outcome.told(2, "SATELLITE=tcp://sky makes no sense: it has no port");
+    outcome.told(2, "SATELLITE=tcp://sky is invalid: it has no port");
 }
 
 #[test]
@@ -435,7 +435,7 @@ fn an_invitation_may_be_for_as_long_as_can_be_said() {
     let ages = u64::MAX.to_string();
     for absurd in [&ages, "36601days", "500ms"] {
         let outcome = laptop.skypipe(&["--invite", "--expires", absurd]).done();
-        outcome.told(2, "--expires takes from a second to a hundred years");
+        outcome.told(2, "--expires must be between one second and 100 years");
     }
     let phone = holding(&invite(&laptop, &["phone", "--expires", "36600days"]));
     phone.skypipe(&["x"]).fed("hello\n").printed("");
@@ -479,10 +479,10 @@ fn without_an_invitation_there_is_nothing_to_say_of_keys() {
         let outcome = machine.skypipe(command).done();
         outcome.told(
             2,
-            "this machine uses its own satellite, which is for you alone and has no keys",
+            "this machine uses its own satellite, which is only for you and has no keys",
         );
     }
     let open = Environment::sky(&[]);
     let outcome = open.skypipe(&["--invite"]).done();
-    outcome.told(2, "names a satellite without an invitation to it");
+    outcome.told(2, "is an address, not an invitation");
 }

@@ -21,7 +21,7 @@ fn new_phrase(manager: &Environment) -> String {
 fn access_key(sky: &Sky, name: &str) -> String {
     let invited = sky.host().skypipe(&["--invite", name]);
     let outcome = invited.var("SATELLITE", sky.access_key()).done();
-    invitation_words(outcome, "which asks for the phrase there")
+    invitation_words(outcome, "which asks for the phrase")
 }
 
 /// Joins with an access key and this `SKYPIPE_PHRASE`.
@@ -106,11 +106,11 @@ fn a_wrong_phrase_is_told_and_nothing_is_kept() {
         (reversed.join(" "), "the phrase is wrong"),
         (
             words[..5].join(" "),
-            "the phrase has 6 words, and these are 5",
+            "the phrase has 6 words, but 5 were given",
         ),
         (
             phrase.replacen(words[1], "xyzzy", 1),
-            "has word 2 in it: is it misspelt?",
+            "word 2 is not in the word list",
         ),
         (String::new(), "the phrase has 6 words"),
     ] {
@@ -132,7 +132,7 @@ fn without_a_terminal_nobody_waits_for_a_phrase() {
     let key = access_key(&sky, "laptop");
     laptop.put("key", key);
     let outcome = laptop.shell("setsid -w skypipe --join < key").done();
-    outcome.told(1, "SKYPIPE_PHRASE can hold the phrase for scripts");
+    outcome.told(1, "scripts can set SKYPIPE_PHRASE");
 }
 
 #[test]
@@ -141,14 +141,14 @@ fn a_new_phrase_or_none_makes_the_old_one_useless() {
     let desktop = sky.manager();
     let laptop = Environment::here();
     let key = access_key(&sky, "laptop");
-    let sentence = "the satellite has no phrase: skypipe --phrase makes one";
+    let sentence = "the satellite has no phrase: to make one, run skypipe --phrase";
     join(&laptop, &key, "a b c d e f").told(1, sentence);
     let old = new_phrase(&desktop);
     let new = new_phrase(&desktop);
     assert_ne!(old, new);
     join(&laptop, &key, &old).told(1, "the phrase is wrong");
     let outcome = desktop.skypipe(&["--no-phrase"]).done();
-    assert_eq!(outcome.told(0, "no phrase lets a machine in any more"), b"");
+    assert_eq!(outcome.told(0, "the phrase is removed"), b"");
     join(&laptop, &key, &new).told(1, sentence);
     assert!(!joined_file(&laptop).exists());
     let newest = new_phrase(&desktop);
@@ -188,8 +188,8 @@ fn an_access_key_opens_nothing_before_the_phrase_was_given() {
         let run = sky.host().skypipe(arguments);
         run.var("SATELLITE", sky.access_key())
     };
-    let sentence = "this machine has a key to the satellite, but none to what is in its pipes: \
-                    skypipe --join asks for the phrase";
+    let sentence = "this machine can reach the satellite but has no key to its pipes: run skypipe \
+                    --join and enter the phrase";
     assert_eq!(host(&["-r", "x"]).done().told(1, sentence), b"");
     host(&["-w", "y"]).fed("x\n").told(1, sentence);
     // The access key may manage, which is its purpose.
@@ -208,7 +208,7 @@ fn a_reader_that_joins_by_phrase_reads_and_manages_nothing() {
     let phrase = new_phrase(&desktop);
     let invited = sky.host().skypipe(&["--invite", "tv", "--read"]);
     let outcome = invited.var("SATELLITE", sky.access_key()).done();
-    let key = invitation_words(outcome, "which asks for the phrase there");
+    let key = invitation_words(outcome, "which asks for the phrase");
     let tv = Environment::here();
     join(&tv, &key, &phrase).told(0, "as tv (read)");
     desktop.skypipe(&["x"]).fed("news\n").printed("");

@@ -144,7 +144,7 @@ fn one_listener_gathers_the_whole_lines_of_many_writers() {
     }
     laptop.until_taken("logs");
     phone.skypipe(&["--eof", "logs"]).done().printed("");
-    let all = follow.outcome().told(0, "an --eof of phone at 20");
+    let all = follow.outcome().told(0, "an --eof by phone at 20");
     for name in 0..3 {
         let begin = format!("{name} ");
         let mine = all
@@ -187,12 +187,12 @@ fn eof_is_a_signal() {
     laptop.until_listeners("go", 1);
     laptop.skypipe(&["--eof", "go"]).done().printed("");
     assert_eq!(
-        script.outcome().told(0, "an --eof of first at 20"),
+        script.outcome().told(0, "an --eof by first at 20"),
         b"gone\n"
     );
     laptop.skypipe(&["--eof", "go"]).done().printed("");
     let waited = phone.skypipe(&["go"]).done();
-    assert_eq!(waited.told(0, ", which waited, ended this listener"), b"");
+    assert_eq!(waited.told(0, ", given earlier, ended this reader"), b"");
 }
 
 #[test]

@@ -45,8 +45,8 @@ fn all_of_it(address: &str) {
     // Another satellite's key in place of ours.
     let other = changed(first, |token| token.satellite = seed(7).identity().public);
     let sentence = format!(
-        "what answers at {endpoint} is not the satellite of your invitation: it has another key; if \
-         the satellite was set up anew, ask for a new invitation"
+        "the satellite at {endpoint} is not the one in your invitation: it has another key; if it \
+         was set up again, ask for a new invitation"
     );
     is_told(&holding(&other), &sentence);
     // A key that is not enrolled.
@@ -54,8 +54,8 @@ fn all_of_it(address: &str) {
     let token = invite(&laptop, &["phone"]);
     let unknown = changed(&token, |token| token.seed = seed(7));
     let sentence = format!(
-        "the satellite at {endpoint} does not know this machine's key: it was revoked, has expired, \
-         or is another satellite's; ask for a new invitation"
+        "the satellite at {endpoint} does not know this machine's key: it was revoked, has \
+         expired, or is for another satellite; ask for a new invitation"
     );
     is_told(&holding(&unknown), &sentence);
     // A revoked key.
@@ -65,8 +65,8 @@ fn all_of_it(address: &str) {
     let mut stranger = Environment::here();
     stranger.leads_to(endpoint);
     let sentence = format!(
-        "the satellite at {endpoint} is private: it lets in only who was invited: whoever has joined \
-         it makes an invitation with skypipe --invite, and skypipe --join takes it here"
+        "the satellite at {endpoint} is private: ask someone who uses it for an invitation \
+         (skypipe --invite), then run skypipe --join here"
     );
     is_told(&stranger, &sentence);
     // None of that has left a trace.
@@ -74,12 +74,12 @@ fn all_of_it(address: &str) {
 }
 
 #[test]
-fn every_key_that_is_not_let_in_is_told_at_once() {
+fn every_key_that_is_refused_is_told_at_once() {
     all_of_it("127.0.0.1:0");
 }
 
 #[test]
-fn every_key_that_is_not_let_in_is_told_at_once_over_ipv6() {
+fn every_key_that_is_refused_is_told_at_once_over_ipv6() {
     all_of_it("[::1]:0");
 }
 
@@ -117,8 +117,8 @@ fn an_invitation_to_a_satellite_without_keys_is_told_at_once() {
             token.address = address.parse().expect("it is one");
         });
         let sentence = format!(
-            "the satellite at {} has no keys, but your invitation is to one that has: ask whoever \
-             invited you where that one is",
+            "the satellite at {} has no keys, but your invitation is for one that does: ask \
+             whoever invited you for its address",
             open.endpoint()
         );
         is_told(&holding(&there), &sentence);
@@ -135,7 +135,7 @@ fn a_right_that_is_missing_is_told_at_once() {
         (["-w", "x"], "write into \"x\""),
         (
             ["--eof", "x"],
-            "end the listeners of \"x\", which takes reading and writing",
+            "end the readers of \"x\", which requires reading and writing",
         ),
         (["--discard", "logs"], "read from \"logs\""),
     ] {
@@ -161,7 +161,7 @@ fn who_joins_is_told_as_well_and_has_not_joined() {
     });
     for (token, sentence) in [
         (token, "does not know this machine's key"),
-        (other, "is not the satellite of your invitation"),
+        (other, "is not the one in your invitation"),
     ] {
         let phone = Environment::here();
         let outcome = phone.skypipe(&["--join"]).fed(token);

@@ -45,18 +45,18 @@ fn a_revoked_key_is_out_at_once() {
 }
 
 #[test]
-fn revoking_is_repeated_gladly_and_never_leaves_nobody() {
+fn revoking_twice_succeeds_and_never_leaves_nobody() {
     let sky = Sky::new();
     let laptop = sky.manager();
     invite(&laptop, &["web", "--read"]);
     revoke(&laptop, "web");
     revoke(&laptop, "web");
     let outcome = laptop.skypipe(&["--revoke", "nobody"]).done();
-    outcome.told(1, "there is no key of that name");
+    outcome.told(1, "no key has that name");
     let outcome = laptop.skypipe(&["--revoke", "first"]).done();
     outcome.told(
         2,
-        "that is the key of this machine itself: revoke it from another one",
+        "that is this machine's own key: revoke it on another machine",
     );
     // The access key next to the satellite may manage, so it counts as a manager and can be revoked.
     let outcome = laptop.skypipe(&["--revoke", "host", "--yes"]).done();
@@ -65,7 +65,7 @@ fn revoking_is_repeated_gladly_and_never_leaves_nobody() {
     revoke(&phone, "first");
     laptop.skypipe(&["--list"]).done().told(4, "it was revoked");
     let outcome = phone.skypipe(&["--revoke", "phone"]).done();
-    outcome.told(2, "that is the key of this machine itself");
+    outcome.told(2, "that is this machine's own key");
     assert_eq!(keys(&phone).len(), 1);
     phone.skypipe(&["x"]).fed("still here\n").printed("");
     phone.skypipe(&["x"]).done().printed("still here\n");
@@ -82,8 +82,7 @@ fn whoever_is_revoked_the_others_get_a_new_reading_key() {
         assert_eq!(
             outcome.stderr,
             format!(
-                "skypipe: the key {name} is revoked; what is written from now on is sealed with a new \
-                 reading key\n"
+                "skypipe: the key {name} is revoked; new data is sealed with a new reading key\n"
             )
         );
     }
@@ -119,7 +118,7 @@ fn a_key_that_has_expired_gets_no_new_reading_key() {
     assert!(
         outcome
             .stderr
-            .contains("its time is over for the key tv, so it gets no new reading key"),
+            .contains("the key tv gets no new reading key: it has expired"),
         "{outcome}"
     );
     outcome.told_at_last(0, "the key web is revoked");
@@ -147,16 +146,16 @@ fn a_renewal_that_was_broken_off_by_a_machine_that_is_lost_is_taken_over() {
     }));
     assert_eq!(kept, Reply::Kept);
     let outcome = phone.skypipe(&["--revoke", "tv"]).done();
-    let told = "another machine has begun to make a new reading key and is not done";
+    let told = "another machine started to make a new reading key and has not finished";
     assert!(outcome.stderr.contains(told), "{outcome}");
-    outcome.told_at_last(1, "if that machine is lost, --yes has this one do it");
+    outcome.told_at_last(1, "if that machine is lost, take over with --yes");
     let outcome = phone.skypipe(&["--invite", "x"]).done();
     outcome.told(1, "or with --yes on any machine that can invite others");
     // The user is asked.
     for (answer, code) in [("n", 1), ("y", 0)] {
         let terminal = Terminal::open();
         let revoke = phone.skypipe(&["--revoke", "tv"]).on(&terminal).start();
-        terminal.shows("shall this one do it? [y/N] ");
+        terminal.shows("Should this machine take over? [y/N] ");
         terminal.types(&format!("{answer}\n"));
         let outcome = revoke.outcome();
         assert_eq!(outcome.code, Some(code), "{}", terminal.screen());
@@ -200,7 +199,7 @@ fn a_renewal_that_was_broken_off_is_gone_on_with() {
     let outcome = laptop.skypipe(&["--revoke", "tv"]).done();
     outcome.told_at_last(
         1,
-        "the last renewal has not reached tablet, web: it broke off",
+        "the last renewal did not reach tablet, web: it was interrupted",
     );
     let terminal = Terminal::open();
     let revoke = laptop.skypipe(&["--revoke", "tv"]).on(&terminal).start();
@@ -249,7 +248,7 @@ fn the_satellite_s_own_access_key_is_revoked_by_who_means_it_and_can_be_made_ane
     laptop.skypipe(&["x"]).fed("a line\n").printed("");
     let read = ["-r", "x"];
     let outcome = holding(&sky.access_key()).skypipe(&read).done();
-    outcome.told(1, "none to what is in its pipes");
+    outcome.told(1, "has no key to its pipes");
 }
 
 /// The generations of the reading key in a pipe's records, in order, each once (bytes 4 to 8 of a record).
@@ -334,11 +333,11 @@ fn an_open_stream_goes_on_with_a_new_reading_key() {
     before.outcome().printed("one\ntwo\nthree\nfour\n");
     let late = after
         .outcome()
-        .told(3, "behind its first 8 bytes, which others had");
+        .told(3, "after its first 8 bytes, which others read");
     assert_eq!(late, b"three\nfour\n");
     let latest = newest
         .outcome()
-        .told(3, "behind its first 14 bytes, which others had");
+        .told(3, "after its first 14 bytes, which others read");
     assert_eq!(latest, b"four\n");
 }
 

@@ -103,13 +103,13 @@ impl Arena {
         });
         assert_eq!(word(&arena.founder.answer(&own)), "Kept");
         for (number, name) in (0..).zip(KEYS) {
-            arena.let_in(kind(name, number));
+            arena.enroll(kind(name, number));
         }
         arena.restore();
         arena
     }
 
-    fn let_in(&self, new: NewKey) {
+    fn enroll(&self, new: NewKey) {
         let reply = self.founder.answer(&Request::Invite(new));
         assert_eq!(word(&reply), "Invited", "{reply:?}");
     }
@@ -151,7 +151,7 @@ impl Arena {
         let (_, keys, epoch, _) = self.view();
         for (number, name) in (0..).zip(KEYS) {
             if !keys.iter().any(|key| key.name == *name) {
-                self.let_in(kind(name, number));
+                self.enroll(kind(name, number));
             }
         }
         if keys.iter().any(|key| key.name == "new") {
@@ -407,8 +407,8 @@ fn whose_key_is_unknown_expired_or_revoked_does_not_get_in() {
     let arena = Arena::new();
     let mut expired = new_key("expired", &seed(1), Rights::ALL, &[]);
     expired.expires = Some(1);
-    arena.let_in(expired);
-    arena.let_in(new_key("revoked", &seed(2), Rights::ALL, &[]));
+    arena.enroll(expired);
+    arena.enroll(new_key("revoked", &seed(2), Rights::ALL, &[]));
     let name = "revoked".to_owned();
     arena.founder.answer(&Request::Revoke {
         name,
@@ -506,7 +506,7 @@ fn whose_key_expires_meanwhile_can_do_nothing_more() {
         .elapsed()
         .expect("it is later than 1970");
     guest.expires = Some(now.as_secs() + 2);
-    arena.let_in(guest);
+    arena.enroll(guest);
     let raw = Raw::at(&arena.there, &seed(50));
     wait::until("the key expires", || {
         raw.say(&Request::Ping);

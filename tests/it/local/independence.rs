@@ -80,7 +80,7 @@ fn check_says_what_the_satellite_could_not_put_off() {
     let check = home.skypipe(&["--check"]).done();
     let told = String::from_utf8(check.told(0, "--reset")).expect("it is text");
     for part in [
-        "inherited  no file of it can be longer than",
+        "inherited  its files can be no longer than",
         "inherited  it runs at nice ",
     ] {
         assert!(told.contains(part), "no {part:?} in {told}");

@@ -143,7 +143,7 @@ fn tries(release: &str) {
             for path in ["/usr/bin:/bin", "/nowhere"] {
                 debian.check(Some(&known), path).success();
                 let outcome = debian.check(None, path);
-                outcome.told(4, "no satellite of yours runs on this machine");
+                outcome.told(4, "no satellite is running on this machine");
             }
         }
         for path in ["/usr/bin:/bin", "/nowhere"] {
@@ -153,7 +153,7 @@ fn tries(release: &str) {
     }
     // The user is in no file, but systemd's module knows root.
     debian.home.put("etc/passwd", "");
-    let is_home = "no satellite of yours runs on this machine";
+    let is_home = "no satellite is running on this machine";
     debian.check(None, "/usr/bin:/bin").told(4, is_home);
     debian.check(None, "/nowhere").told(2, "set HOME");
     finds_itself(&debian, port);

@@ -21,7 +21,7 @@ fn a_name_that_only_the_host_can_look_up_is_found() {
     let other = other.var("SATELLITE", "tcp://scanner.local:9").done();
     other.told(
         4,
-        "scanner.local cannot be looked up: getent finds no such host",
+        "scanner.local cannot be looked up: getent found no such host",
     );
 }
 
@@ -66,7 +66,7 @@ fn a_home_that_is_not_said_is_looked_up() {
         let check = machine.skypipe_with_path(path, &["--check"]);
         check.without("HOME").done()
     };
-    let is_home = "no satellite of yours runs on this machine";
+    let is_home = "no satellite is running on this machine";
     let is_none = "you have no home directory: set HOME";
     machine
         .home

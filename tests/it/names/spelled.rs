@@ -22,7 +22,7 @@ fn white_space_around_the_name_of_a_satellite_does_not_matter() {
         }
     }
     let none = sky.skypipe(&["--check"]).var("SATELLITE", " \n").done();
-    none.told(4, "no satellite of yours runs on this machine");
+    none.told(4, "no satellite is running on this machine");
 }
 
 #[test]

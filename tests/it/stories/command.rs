@@ -33,7 +33,7 @@ fn a_dump_that_failed_never_looks_whole() {
         ("echo half; exec >&-; exit 1", 1, "exited with code 1"),
     ] {
         let writer = sky.skypipe(&["x", "--", "sh", "-c", script]).done();
-        let said = format!("the command {what}: its stream in \"x\" is cut");
+        let said = format!("the command {what}: its stream in \"x\" was cut");
         assert_eq!(writer.told(code, &said), b"");
         let reader = sky.skypipe(&["x"]).done();
         assert_eq!(
@@ -57,7 +57,7 @@ fn a_command_that_cannot_be_run_makes_no_stream_and_no_satellite() {
     run(&["./data"]).told(126, "cannot run ./data: it is not executable");
     here.skypipe(&["--check"])
         .done()
-        .told(4, "no satellite of yours runs");
+        .told(4, "no satellite is running");
 }
 
 #[test]

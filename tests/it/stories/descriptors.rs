@@ -39,7 +39,7 @@ fn what_was_asked_for_and_cannot_be_printed_is_a_failure() {
         let full = OpenOptions::new().write(true).open("/dev/full");
         let full = full.expect("Linux has it");
         let full = sky.skypipe(&[asked]).stdout(full).done();
-        full.told(1, "stdout cannot be written: No space left on device");
+        full.told(1, "cannot write to stdout: No space left on device");
         // A reader that closes the pipe has seen enough.
         let (reader, writer) = pipe().expect("descriptors are left");
         drop(reader);

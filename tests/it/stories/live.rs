@@ -89,7 +89,7 @@ fn rule_6_eof_ends_all_listeners_but_who_wants_one_and_streams_go_on() {
     sky.until_listed("x", "all but the claim is taken", |pipe| pipe.bytes <= 8);
     sky.skypipe(&["--eof", "x"]).done().printed("");
     // The default listener was inside a stream and did not see its end.
-    let inside = "an --eof ended this listener of \"x\" inside 1 stream";
+    let inside = "an --eof ended this reader of \"x\" inside 1 stream";
     for (listener, code) in others.into_iter().zip([3, 0, 0]) {
         assert_eq!(listener.outcome().told(code, inside), b"before\n");
     }

@@ -31,7 +31,7 @@ fn rule_16_what_a_writer_that_halted_still_has_follows_if_somebody_was_told() {
     writer.signal(Signal::STOP);
     assert_eq!(listener.outcome().told(3, "was cut"), b"before\n");
     writer.signal(Signal::CONT);
-    writer.complains("what follows is the rest of it");
+    writer.complains("the rest follows separately");
     writer.say("after\n");
     writer.close_stdin();
     assert_eq!(writer.outcome().told(0, "after 7 bytes"), b"");

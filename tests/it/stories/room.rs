@@ -77,7 +77,7 @@ fn rule_12_a_writer_says_why_it_waits_and_that_it_goes_on_once_each() {
     slow.outcome().printed("");
     let outcome = writer.outcome();
     assert_eq!(outcome.code, Some(0));
-    let going_on = "skypipe: \"full\" has room again: going on\n";
+    let going_on = "skypipe: \"full\" has room again: resuming\n";
     assert_eq!(outcome.stderr, format!("{paused}{going_on}"));
 }
 

@@ -19,10 +19,10 @@ fn flags_and_names_that_make_no_sense_are_refused_in_a_sentence() {
         (&["--one", "--wait"], "--one reads and --wait writes"),
         (
             &["--one", "--follow"],
-            "--one and --follow do not go together",
+            "--one and --follow cannot be used together",
         ),
-        (&["--tap", "--follow"], "do not go together"),
-        (&["--list", "--check"], "do not go together"),
+        (&["--tap", "--follow"], "cannot be used together"),
+        (&["--list", "--check"], "cannot be used together"),
         (&["--list", "name"], "name"),
         (&["--check", "--read"], "--read"),
         (&["--eof", "--one", "x"], "--one"),
@@ -182,7 +182,7 @@ fn stdout_carries_data_and_nothing_else() {
         .stderr(terminal.side())
         .done();
     assert_eq!((first_use.code, first_use.stdout), (Some(0), Vec::new()));
-    terminal.shows("a satellite was started for you on this machine");
+    terminal.shows("a satellite was started on this machine");
     let reader = home.skypipe(&["x"]).stderr(terminal.side()).done();
     assert!(reader.stdout == file);
 }

@@ -165,9 +165,9 @@ fn rule_11_a_writer_that_waits_is_told_when_it_was_discarded() {
     sky.until_waiting("x", 1);
     sky.skypipe(&["x"]).fed("as well").printed("");
     let discard = sky.skypipe(&["--discard", "x"]).done();
-    discard.told(0, "dropped 2 streams with 15 bytes from \"x\"");
+    discard.told(0, "deleted 2 streams (15 bytes) from \"x\"");
     waiting.outcome().told(3, "discarded");
     let discard = sky.skypipe(&["--discard", "x"]).done();
-    discard.told(0, "nothing waited in \"x\"");
+    discard.told(0, "\"x\" has no unread data");
     assert!(sky.is_gone("x"));
 }

@@ -22,7 +22,7 @@ fn token(kind: Kind) -> Token {
     }
 }
 
-const BOXED: Kind = Kind::Boxed {
+const KEYRING: Kind = Kind::Keyring {
     managing: [7; LENGTH],
 };
 
@@ -51,7 +51,7 @@ fn the_text_of_each_kind_stays() {
              HR4fp8c0AluGjMT01qv3zfoddRyIu7AQ_ICtsBrik--9dQ4AAAAAAAAAABacuVA",
         ),
         (
-            BOXED,
+            KEYRING,
             "AQBaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWgABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhsc\
              HR4fBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcAAAAAa0nSAACLiQc",
         ),
@@ -70,16 +70,16 @@ fn the_text_of_each_kind_stays() {
 #[test]
 fn an_invitation_names_the_managing_key_unless_it_is_for_the_phrase() {
     let managing = |kind| token(kind).managing();
-    assert_eq!(managing(BOXED), Some([7; LENGTH]));
+    assert_eq!(managing(KEYRING), Some([7; LENGTH]));
     assert_eq!(managing(Kind::Founder), Some(seed().managing().public));
     assert_eq!(managing(Kind::Phrase), None);
 }
 
 #[test]
 fn white_space_around_does_not_matter_but_inside_it_does() {
-    let text = token(BOXED).encode();
+    let text = token(KEYRING).encode();
     let around = format!("\n  {}\r\n", *text);
-    assert_eq!(Token::parse(&around), Ok(token(BOXED)));
+    assert_eq!(Token::parse(&around), Ok(token(KEYRING)));
     for at in "skypipe://".len() + 1..text.len() {
         for space in [" ", "\n", "\r\n", "\t", "\u{a0}"] {
             let (left, right) = text.split_at(at);
@@ -97,7 +97,7 @@ fn the_address_can_be_edited() {
         ("[2001:db8::1]:9000", "[2001:db8::1]", 9000),
         ("a_b-c.example.:80", "a_b-c.example.", 80),
     ] {
-        let text = token(BOXED).encode();
+        let text = token(KEYRING).encode();
         let edited = text.replace("sky.example.org:9000", address);
         let parsed = Token::parse(&edited).unwrap();
         assert_eq!(parsed.address, Address::tcp(host, port));
@@ -132,7 +132,7 @@ fn addresses_that_make_no_sense_are_told() {
         "münchen:9000",
         "sky:9000:9000",
     ] {
-        let text = token(BOXED)
+        let text = token(KEYRING)
             .encode()
             .replace("sky.example.org:9000", address);
         assert_eq!(Token::parse(&text), Err(TokenFault::Address), "{address}");
@@ -162,7 +162,7 @@ fn what_is_no_invitation_is_told_so() {
 /// Tries all 63 other characters of the alphabet, and some beyond it, at each position.
 #[test]
 fn every_changed_character_is_noticed() {
-    let text = token(BOXED).encode();
+    let text = token(KEYRING).encode();
     let start = text.rfind('/').unwrap() + 1;
     for at in start..text.len() {
         for &other in ALPHABET.iter().chain(b"+/=.~\0") {
@@ -179,7 +179,7 @@ fn every_changed_character_is_noticed() {
 
 #[test]
 fn every_missing_or_added_character_is_noticed() {
-    let text = token(BOXED).encode();
+    let text = token(KEYRING).encode();
     let start = text.rfind('/').unwrap() + 1;
     for at in start..text.len() {
         let cut = Token::parse(&text[..at]);
@@ -195,7 +195,7 @@ fn every_missing_or_added_character_is_noticed() {
 
 #[test]
 fn other_versions_are_told_whatever_they_hold() {
-    let binary = token(BOXED).binary();
+    let binary = token(KEYRING).binary();
     let (rest, _) = binary.split_last_chunk::<CHECKSUM>().unwrap();
     for version in [0, 2, 255] {
         let mut other = rest.to_vec();
@@ -217,23 +217,23 @@ fn parts_that_do_not_fit_together_are_told() {
         Token::parse(&summed(&rest))
     };
     let wrong = Err(TokenFault::Content);
-    assert!(with(BOXED, |_| {}).is_ok());
-    for kind in [BOXED, Kind::Founder, Kind::Phrase] {
+    assert!(with(KEYRING, |_| {}).is_ok());
+    for kind in [KEYRING, Kind::Founder, Kind::Phrase] {
         assert_eq!(with(kind, |binary| binary[1] = 3), wrong);
         assert_eq!(with(kind, |binary| binary.push(0)), wrong);
         assert_eq!(with(kind, |binary| binary.truncate(40)), wrong);
         assert_eq!(with(kind, |binary| binary.truncate(1)), wrong);
     }
-    assert_eq!(with(BOXED, |binary| binary[66..98].fill(0)), wrong);
-    assert_eq!(with(BOXED, |binary| binary[1] = 1), wrong);
-    assert_eq!(with(BOXED, |binary| binary[1] = 2), wrong);
+    assert_eq!(with(KEYRING, |binary| binary[66..98].fill(0)), wrong);
+    assert_eq!(with(KEYRING, |binary| binary[1] = 1), wrong);
+    assert_eq!(with(KEYRING, |binary| binary[1] = 2), wrong);
     assert_eq!(with(Kind::Founder, |binary| binary[66] ^= 1), wrong);
     assert_eq!(with(Kind::Phrase, |binary| binary[66] = 1), wrong);
 }
 
 #[test]
 fn nothing_secret_is_printed() {
-    let token = token(BOXED);
+    let token = token(KEYRING);
     let printed = format!("{token:?}");
     assert!(printed.contains("Seed(Secret(…))"));
     assert!(!printed.contains(&format!("{:?}", token.seed.secret().as_bytes())));
@@ -255,7 +255,7 @@ prop_compose! {
             "[a-z][a-z0-9]{0,20}(\\.[a-z]{2,5}){0,3}",
         ],
         port in 1..=u16::MAX,
-        kind in prop_oneof![Just(BOXED), Just(Kind::Founder), Just(Kind::Phrase)],
+        kind in prop_oneof![Just(KEYRING), Just(Kind::Founder), Just(Kind::Phrase)],
         satellite: [u8; LENGTH],
         seed: [u8; LENGTH],
         expires in proptest::option::of(1..=u64::MAX),

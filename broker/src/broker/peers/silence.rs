@@ -92,7 +92,7 @@ impl Peers {
             why: if has_ended {
                 "its program has ended".to_owned()
             } else {
-                format!("it was not heard of for {}", humane(self.writer_lost))
+                format!("nothing was heard from it for {}", humane(self.writer_lost))
             },
             is_dropped: has_lost || (are_listeners_lost && belongings.is_over()),
             writers,

@@ -86,7 +86,7 @@ impl Streams {
             text::pipe(&place.pipe),
             text::count(at, "byte")
         ));
-        let why = "the satellite's disk did not give its bytes back";
+        let why = "the satellite's disk could not be read";
         if self.key_of(place.stream) == Some(key) {
             self.cut(base, place.stream, why);
         }

@@ -53,8 +53,7 @@ impl Streams {
     ) {
         let (peer, stream) = (from.peer, open.stream);
         if open.resume || open.from > 0 {
-            let message = "this satellite does not know the stream: it was restarted, and what it \
-                           had of it is lost";
+            let message = "this satellite does not know the stream: it was restarted and lost the stream's data";
             return base.out.refuse(peer, Code::Unknown, message, Some(stream));
         }
         let Some(pipe) = base.name(peer, &open.pipe, Some(stream)) else {
@@ -153,7 +152,7 @@ impl Streams {
         withdraw(writer, base);
         skip_to(writer, from, base);
         if from > writer.next {
-            let message = "the writer no longer has what this satellite expects";
+            let message = "the writer no longer has the data that this satellite expects";
             return base
                 .out
                 .refuse(sender.peer, Code::Unknown, message, Some(stream));
@@ -179,8 +178,8 @@ impl Streams {
         };
         let ((pipe, key), end) = (writer.place(), writer.next);
         if from > end || (open.whole && end > 0) {
-            let message = "the satellite dropped what it had of this stream, for it had not heard of \
-                           its writer for too long";
+            let message =
+                "the satellite lost contact with the writer for too long and dropped its stream";
             return base.out.refuse(peer, Code::Unknown, message, Some(stream));
         }
         let goes_on = base.run(&pipe, |pipe, ctx| pipe.reopen(key, ctx)) == Reopened::GoesOn;

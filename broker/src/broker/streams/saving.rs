@@ -96,7 +96,7 @@ impl Streams {
             WriteError::Failed(why) => return base.fail(why),
         };
         if base.durability.note_full(&why, base.now) {
-            base.out.log(format!("writers wait: {why}"));
+            base.out.log(format!("writers are paused: {why}"));
         }
         for key in base.durability.all_due(base.now) {
             let place = base.pipes.place(key);

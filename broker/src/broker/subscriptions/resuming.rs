@@ -105,8 +105,7 @@ impl Subscriptions {
         }
         self.remove(base, listener);
         base.durability.note_changed(Changed::Listener(key));
-        let message = "others took what this listener was still to get, while the satellite heard \
-                       nothing of it";
+        let message = "the satellite lost contact with this listener, and others took its data";
         let about = Some(listener);
         base.out.refuse(from.peer, Code::Lost, message, about);
     }

@@ -176,7 +176,7 @@ fn streams_of_0_1_peers_are_bounded_in_number() {
     story.send("x", &[b"SKYPIPE/0.1", b"DATA", b"p", b"one more"]);
     assert_eq!(
         story.log,
-        ["a 0.1 writer was cut: this satellite has all the streams it can keep"]
+        ["a 0.1 writer was cut: this satellite has reached its limit of streams"]
     );
     story.meet(&["q"]);
     story.say(

@@ -95,7 +95,7 @@ fn assert_share(reply: &Reply, key: &str) {
         panic!("it was not refused: {reply:?}");
     };
     assert!(
-        message.starts_with(&format!("your key, {key}, has its share")),
+        message.starts_with(&format!("your key, {key}, has reached its limit")),
         "{message}"
     );
 }

@@ -242,7 +242,7 @@ fn rule_15_a_stream_that_is_closed_before_its_end_is_cut() {
     story.say("w", &Request::Close { stream: id("s") });
     story.meet(&["r"]);
     story.listen("r", "l", "p", Mode::Default);
-    let expected = "listening, half, cut (it left before its end), done, closed";
+    let expected = "listening, half, cut (the writer left before the end), done, closed";
     assert_eq!(story.drain("r", "l"), expected);
 }
 

@@ -43,7 +43,10 @@ fn rule_16_a_silent_writer_is_lost_after_its_time_and_not_before() {
     story.pass(MILLI);
     story.confirm("r", "l", 1);
     let told = story.drain("r", "l");
-    assert_eq!(told, "cut (it was not heard of for 60 s), done, closed");
+    assert_eq!(
+        told,
+        "cut (nothing was heard from it for 60 s), done, closed"
+    );
 }
 
 #[test]
@@ -212,7 +215,10 @@ fn rule_16_what_a_lost_writer_still_has_follows_as_the_rest() {
     story.pass(MILLI);
     story.confirm("r", "l", 1);
     let told = story.drain("r", "l");
-    assert_eq!(told, "cut (it was not heard of for 60 s), done, closed");
+    assert_eq!(
+        told,
+        "cut (nothing was heard from it for 60 s), done, closed"
+    );
     story.hello("w2", "w");
     story.say("w2", &reopening("s", "p", 4));
     story.write("w2", "s", 4, b" line\n");
@@ -388,7 +394,7 @@ fn rule_15_a_goodbye_is_heard_at_once() {
     story.say("w", &Request::Bye);
     assert_eq!(
         story.drain_from("r", "l", 1),
-        "cut (it left before its end), done, closed"
+        "cut (the writer left before the end), done, closed"
     );
 
     let mut story = story_with_both();
@@ -427,7 +433,7 @@ fn times_are_settings() {
     let told = story.drain("r", "l");
     assert_eq!(
         told,
-        "listening, x, cut (it was not heard of for 1500 ms), done, closed"
+        "listening, x, cut (nothing was heard from it for 1500 ms), done, closed"
     );
 }
 

@@ -97,7 +97,7 @@ fn other_streams_and_pipes_are_others() {
 }
 
 #[test]
-fn a_record_of_another_stream_is_not_let_in() {
+fn a_record_of_another_stream_is_refused() {
     let mut sealer = sealer(Suite::AesGcm);
     let first = sealer.seal(b"first");
     let foreign = Sealer::new(

@@ -135,16 +135,16 @@ fn faults_are_sentences() {
     for (fault, sentence) in [
         (
             Fault::Altered,
-            "the stream is not as it was sealed: it was altered or cut on its way, or sealed by \
+            "the stream does not match its seal: it was altered or cut on the way, or sealed by \
              somebody without the key",
         ),
         (
             Fault::Missing { due: 3, found: 9 },
-            "a part of the stream is missing: byte 3 was due, byte 9 came",
+            "part of the stream is missing: expected byte 3, got byte 9",
         ),
         (
             Fault::Repeated { due: 9, found: 3 },
-            "the stream goes back: byte 9 was due, byte 3 came",
+            "the stream goes back: expected byte 9, got byte 3",
         ),
         (Fault::Endless, "the stream breaks off without an end"),
         (
@@ -153,11 +153,11 @@ fn faults_are_sentences() {
         ),
         (
             Fault::WriteOnly { epoch: 4 },
-            "the stream is sealed for reading key 4, and this machine may only write",
+            "the stream is sealed for reading key 4, but this machine may only write",
         ),
         (
             Fault::UnknownSuite { suite: 5 },
-            "the stream is sealed in way 5, which this version of skypipe does not know",
+            "the stream uses cipher suite 5, which this version of skypipe does not know",
         ),
     ] {
         assert_eq!(fault.to_string(), sentence);

@@ -150,7 +150,7 @@ fn what_is_wrong_at_each_address_is_told_when_they_differ() {
     let reason = bench.until(broken);
     let place = |endpoint: &str| endpoint.trim_start_matches("tcp://").to_owned();
     let web = place(&web.endpoint);
-    let strange = format!("{web}: what is there does not answer as a satellite does");
+    let strange = format!("{web}: the program there does not answer like a satellite");
     let free = format!("{}: nobody answers there", place(&free));
     assert!(reason.contains(&strange), "{reason}");
     assert!(reason.contains(&free), "{reason}");

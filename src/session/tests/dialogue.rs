@@ -37,7 +37,7 @@ pub fn just_before(time: Duration) -> Duration {
     time.saturating_sub(Duration::from_millis(1))
 }
 
-pub struct Talk {
+pub struct Dialogue {
     pub session: Session,
     pub now: Now,
     /// The messages sent on the current connection that were not looked at, with the payload of data.
@@ -55,7 +55,7 @@ pub struct Talk {
     pub exit: Option<u8>,
 }
 
-impl Talk {
+impl Dialogue {
     pub fn new(job: Job) -> Self {
         Self::with(job, |_| {})
     }
@@ -70,10 +70,10 @@ impl Talk {
             program: "skypipe 1.0.0".to_owned(),
             endpoint: "tcp://sky:9000".to_owned(),
             identity: None,
-            wall: 1_000_000,
+            unix_time: 1_000_000,
         };
         change(&mut config);
-        let mut talk = Self {
+        let mut dialogue = Self {
             session: Session::new(config),
             now: Now::ZERO,
             sent: Vec::new(),
@@ -86,8 +86,8 @@ impl Talk {
             connects: Vec::new(),
             exit: None,
         };
-        talk.carry_out();
-        talk
+        dialogue.carry_out();
+        dialogue
     }
 
     /// Hands in one input, and carries out all resulting actions.
@@ -195,18 +195,18 @@ impl Talk {
 }
 
 /// The satellite's replies to a writer.
-impl Talk {
+impl Dialogue {
     pub fn writer() -> Self {
         Self::new(write_job(false))
     }
 
     /// A writer with an open stream and unlimited credit.
     pub fn open_writer() -> Self {
-        let mut talk = Self::writer();
-        talk.welcome();
-        talk.opened(0, 1 << 30);
-        talk.said();
-        talk
+        let mut dialogue = Self::writer();
+        dialogue.welcome();
+        dialogue.opened(0, 1 << 30);
+        dialogue.said();
+        dialogue
     }
 
     pub fn opened(&mut self, next: u64, limit: u64) {
@@ -240,17 +240,17 @@ impl Talk {
 }
 
 /// The satellite's replies to a listener.
-impl Talk {
+impl Dialogue {
     /// A listener that has been accepted on this connection.
     pub fn listener(mode: Mode) -> Self {
-        let mut talk = Self::new(Job::Listen {
+        let mut dialogue = Self::new(Job::Listen {
             pipe: "p".to_owned(),
             mode,
         });
-        talk.welcome();
-        talk.reply(&LISTENING);
-        talk.said();
-        talk
+        dialogue.welcome();
+        dialogue.reply(&LISTENING);
+        dialogue.said();
+        dialogue
     }
 
     /// Sends a chunk whose first byte has the offset `at` in its stream.
@@ -333,8 +333,8 @@ pub fn write_job(inferred: bool) -> Job {
     }
 }
 
-pub fn asker(question: Question) -> Talk {
-    Talk::new(Job::Ask(question))
+pub fn asker(question: Question) -> Dialogue {
+    Dialogue::new(Job::Ask(question))
 }
 
 fn words((request, payload): (Request, Option<Bytes>)) -> String {

@@ -6,5 +6,6 @@ mod dialogue;
 mod ending;
 mod listening;
 mod random;
+mod refused;
 mod sealed;
 mod writing;

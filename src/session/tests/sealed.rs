@@ -8,8 +8,8 @@ use skypipe_protocol::secret::Secret;
 use skypipe_protocol::seed::Seed;
 use skypipe_protocol::token::{Kind, Token};
 use skypipe_protocol::{
-    CHUNK_OVERHEAD, Code, Data, Finish, How, Limits, MAGIC, MAX_CHUNK, MIN_SEND, Mode, OwnKey,
-    PIECE, REVISION, Reply, Request, Rights, cost, encode,
+    CHUNK_OVERHEAD, Data, Finish, How, Limits, MAGIC, MAX_CHUNK, MIN_SEND, Mode, OwnKey, PIECE,
+    REVISION, Reply, Request, Rights, cost, encode,
 };
 use uuid::Uuid;
 
@@ -19,7 +19,7 @@ use crate::crypto::{Identity, Keyring, sealed_keyring};
 use crate::session::{Compression, Input, Job, Question};
 
 /// More credit than any test uses.
-const ENOUGH: u64 = 1 << 30;
+pub(super) const ENOUGH: u64 = 1 << 30;
 
 thread_local! {
     static GIVEN: Cell<u8> = const { Cell::new(0) };
@@ -88,12 +88,12 @@ fn welcome_with(dialogue: &mut Dialogue, sealed_keyring: Option<Bytes>, chunk: u
     });
 }
 
-fn dialogue(job: Job) -> Dialogue {
+pub(super) fn dialogue(job: Job) -> Dialogue {
     Dialogue::with(job, |config| config.identity = Some(founder()))
 }
 
 /// A writer with an open stream.
-fn writer(limit: u64) -> Dialogue {
+pub(super) fn writer(limit: u64) -> Dialogue {
     let mut dialogue = dialogue(write_job(false));
     welcome(&mut dialogue, None);
     dialogue.opened(0, limit);
@@ -613,10 +613,10 @@ fn rule_15_an_end_that_nobody_gave_is_exit_1() {
             dialogue.done_by_eof(0, order("q", 60));
         }),
         ("an old one", |dialogue| {
-            dialogue.done_by_eof(0, order("p", -3601))
+            dialogue.done_by_eof(0, order("p", -3601));
         }),
         ("none that waited", |dialogue| {
-            dialogue.ended(0, A, How::End, 0)
+            dialogue.ended(0, A, How::End, 0);
         }),
         ("a waiting one of nobody", |dialogue| {
             dialogue.ended(0, A, How::Eof(Bytes::new()), 0);
@@ -802,19 +802,4 @@ fn a_satellite_sends_no_more_than_it_was_asked_for() {
     }
     assert_eq!(dialogue.exit, Some(1));
     assert!(at < 20_000_000, "{at}");
-}
-
-#[test]
-fn who_is_refused_exits_at_once() {
-    let refused = || Input::Refused("you are not on the list".to_owned());
-    let mut dialogue = dialogue(write_job(false));
-    dialogue.happen(refused());
-    assert_eq!(dialogue.exit, Some(4));
-    assert_eq!(dialogue.notices, ["you are not on the list"]);
-    let mut dialogue = writer(ENOUGH);
-    dialogue.happen(refused());
-    assert_eq!(dialogue.exit, Some(1));
-    let mut dialogue = writer(ENOUGH);
-    dialogue.refuse(Code::Denied, None);
-    assert_eq!(dialogue.exit, Some(1));
 }

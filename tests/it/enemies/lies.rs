@@ -164,7 +164,7 @@ impl Scene {
                 "the last five parts alone, as if there were no others",
                 self.to_the_end(self.chunks(&[4, 5, 6, 7, 8])),
                 // It begins in the middle of streams.
-                all_but_one((0, "an --eof of a member")),
+                all_but_one((0, "an --eof by a member")),
             ),
             lie(
                 "the last five parts, where they stand",
@@ -173,7 +173,7 @@ impl Scene {
                     (3, "which others read"),
                     BETRAYED,
                     (0, "which others read"),
-                    (0, "an --eof of a member"),
+                    (0, "an --eof by a member"),
                 ],
             ),
             lie(
@@ -192,7 +192,7 @@ impl Scene {
             lie(
                 "the end of the stream alone",
                 self.to_the_end(Vec::new()),
-                all_but_one((0, "an --eof of a member")),
+                all_but_one((0, "an --eof by a member")),
             ),
             lie(
                 "an end of a stream that nobody wrote",

@@ -181,7 +181,9 @@ fn a_renewal_goes_by_what_managers_attested() {
         assert!(outcome.stderr.contains(&told), "no {told:?}: {outcome}");
     }
     assert!(
-        outcome.stderr.contains("it has expired the key over"),
+        outcome
+            .stderr
+            .contains("the key over gets no new reading key: it has expired"),
         "{outcome}"
     );
     outcome.told_at_last(0, "sealed with a new reading key");

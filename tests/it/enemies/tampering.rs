@@ -90,7 +90,7 @@ fn what_is_handed_on_as_it_was_written_is_believed() {
     for mode in ["-r", "--follow", "--tap"] {
         let outcome = story.liar.read(mode, PIPE, &script);
         assert!(
-            outcome.told(0, "an --eof of a member at 20") == story.text,
+            outcome.told(0, "an --eof by a member at 20") == story.text,
             "{mode}"
         );
     }

@@ -48,7 +48,7 @@ fn what_waits_is_listed_discarded_and_asked_about_though_no_satellite_runs() {
     reset.told(2, "this would delete 1 unread stream (5 bytes)");
     kill(&home);
     let discard = home.skypipe(&["--discard", "x"]).done();
-    discard.told(0, "1 stream with 5 bytes");
+    discard.told(0, "deleted 1 stream (5 bytes)");
     kill(&home);
     home.skypipe(&["-w", "x"]).fed("new\n").printed("");
     home.skypipe(&["x"]).done().printed("new\n");

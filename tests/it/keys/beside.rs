@@ -59,7 +59,7 @@ fn beside_the_satellite_its_directory_is_enough() {
         .host()
         .skypipe(&["--discard", "jobs", "--data", "data"])
         .done();
-    assert_eq!(outcome.told(0, "dropped 1 stream with"), b"");
+    assert_eq!(outcome.told(0, "deleted 1 stream ("), b"");
 }
 
 #[test]

@@ -105,8 +105,8 @@ fn a_log_host_writes_logs_and_nothing_else() {
         refused(&["--one", "logs"], "read from \"logs\"");
         refused(&["--follow", "logs"], "read from \"logs\"");
         refused(&["--discard", "logs"], "read from \"logs\"");
-        refused(&["-w", "other"], "write into \"other\"");
-        refused(&["-w"], "write into the default pipe");
+        refused(&["-w", "other"], "write to \"other\"");
+        refused(&["-w"], "write to the default pipe");
         refused(&["--eof", "other"], "end the readers of \"other\"");
         refused(&["--keys"], "manage this satellite");
         refused(&["--revoke", "first"], "manage this satellite");
@@ -134,7 +134,7 @@ fn a_reader_reads_and_nothing_else() {
     let refused = reader.skypipe(&["-w", "news/today"]).fed("rainy\n");
     refused.told(
         1,
-        "your key, tv, does not allow you to write into \"news/today\"",
+        "your key, tv, does not allow you to write to \"news/today\"",
     );
     let refused = reader.skypipe(&["-r", "news"]).done();
     refused.told(1, "your key, tv, does not allow you to read from \"news\"");
@@ -237,7 +237,7 @@ fn names_of_keys_are_used_once() {
     let again = laptop.skypipe(&["--invite", "web"]).done();
     again.told(1, "a key already has that name");
     let narrow = laptop.skypipe(&["--invite", "x", "--pipe", "logs"]).done();
-    narrow.told(2, "--pipe goes with --read or --write");
+    narrow.told(2, "--pipe only works with --read or --write");
 }
 
 #[test]

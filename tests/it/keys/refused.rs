@@ -132,7 +132,7 @@ fn a_right_that_is_missing_is_told_at_once() {
     let web = holding(&invite(&laptop, &["web", "--write", "--pipe", "logs"]));
     for (arguments, what) in [
         (["-r", "logs"], "read from \"logs\""),
-        (["-w", "x"], "write into \"x\""),
+        (["-w", "x"], "write to \"x\""),
         (
             ["--eof", "x"],
             "end the readers of \"x\", which requires reading and writing",

@@ -82,7 +82,7 @@ fn no_command_loads_a_library_of_the_host_whatever_it_looks_up() {
         Some(&*plain),
         Some(&*invitation),
     );
-    let commands: [(Option<&str>, &[&str]); 14] = [
+    let commands: [(Option<&str>, &[&str]); 13] = [
         (plain, &["--check"]),
         (plain, &["-w", "x"]),
         (plain, &["-r", "x"]),
@@ -90,7 +90,6 @@ fn no_command_loads_a_library_of_the_host_whatever_it_looks_up() {
         (plain, &["--eof", "x"]),
         (plain, &["--discard", "x"]),
         (nobody, &["--connect-timeout", "100ms", "--check"]),
-        (nobody, &["--setup", "docker+tcp://sky.test:9"]),
         (invited, &["--check"]),
         (invited, &["--invite", "box"]),
         (invited, &["--revoke", "box"]),

@@ -19,7 +19,7 @@ fn a_word_in_two_spellings_is_one_pipe() {
         "{list}"
     );
     let discarded = sky.skypipe(&["--discard", DECOMPOSED]).done();
-    discarded.told(0, "dropped 1 stream with 4 bytes from \"caf\u{e9}\"");
+    discarded.told(0, "deleted 1 stream (4 bytes) from \"caf\u{e9}\"");
     let reader = sky.skypipe(&["-r", COMPOSED]).start();
     sky.until_listeners(COMPOSED, 1);
     sky.skypipe(&["--eof", DECOMPOSED]).done().printed("");
@@ -49,8 +49,8 @@ fn the_default_pipe_and_one_that_is_called_so_are_told_apart() {
     ];
     assert_eq!(names, expected);
     let discard = |name: &str| sky.skypipe(&["--discard", name]).done();
-    discard("").told(0, "1 byte from the default pipe");
-    discard("(default)").told(0, "1 byte from \"(default)\"");
-    discard("the default pipe").told(0, "1 byte from \"the default pipe\"");
-    discard("x\u{202e}y").told(0, "1 byte from \"x\\u{202e}y\"");
+    discard("").told(0, "(1 byte) from the default pipe");
+    discard("(default)").told(0, "(1 byte) from \"(default)\"");
+    discard("the default pipe").told(0, "(1 byte) from \"the default pipe\"");
+    discard("x\u{202e}y").told(0, "(1 byte) from \"x\\u{202e}y\"");
 }

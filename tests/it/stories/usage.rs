@@ -29,7 +29,7 @@ fn flags_and_names_that_make_no_sense_are_refused_in_a_sentence() {
         (&["--yes"], "--reset"),
         (&["--reset", "--timeout", "1s"], "--timeout"),
         (&["--timeout", "soon", "x"], "soon"),
-        (&["--timeout", "0", "x"], "some time"),
+        (&["--timeout", "0", "x"], "longer than 0"),
         (&["--timeout"], "--timeout"),
         (&["--memory", "1GiB", "x"], "--memory"),
         (&["--no-such-flag"], "--no-such-flag"),

@@ -166,7 +166,9 @@ fn rule_11_a_writer_that_waits_is_told_when_it_was_discarded() {
     sky.skypipe(&["x"]).fed("as well").printed("");
     let discard = sky.skypipe(&["--discard", "x"]).done();
     discard.told(0, "deleted 2 streams (15 bytes) from \"x\"");
-    waiting.outcome().told(3, "discarded");
+    waiting
+        .outcome()
+        .told(3, "the unread data of this stream was deleted");
     let discard = sky.skypipe(&["--discard", "x"]).done();
     discard.told(0, "\"x\" has no unread data");
     assert!(sky.is_gone("x"));

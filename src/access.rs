@@ -1,8 +1,7 @@
 //! Access to a satellite with keys: inviting, joining, revoking.
 //!
-//! This module owns the commands about keys. A token, a phrase or a listing goes to stdout; messages about
-//! it go to stderr. The satellite can neither read nor forge what it stores for these commands
-//! ([`crate::crypto`]).
+//! This module owns what the commands about keys have in common ([`Member`]). The satellite can neither read
+//! nor forge what it stores for these commands ([`crate::crypto`]).
 
 pub mod enroll;
 pub mod join;

@@ -99,8 +99,8 @@ struct Flags {
     #[arg(long, value_name = "TARGET", num_args = 0..=1, default_missing_value = "")]
     #[arg(help_heading = "Satellite")]
     reset: Option<String>,
-    /// Do not ask: with --reset, even if unread data is lost; with --revoke, even for the satellite's own
-    /// access key, and machines that the last renewal has not reached get no new reading key
+    /// Skip the confirmation. With --reset, unread data may be lost; with --revoke, the satellite's own
+    /// access key may be revoked, and machines missed by the last renewal get no new reading key
     #[arg(long, help_heading = "Satellite")]
     yes: bool,
     /// Run a satellite for others to reach at this port
@@ -110,7 +110,7 @@ struct Flags {
     #[arg(long, hide = true)]
     local_satellite: bool,
 
-    /// Print an invitation for another machine; with --read or --write, for that alone
+    /// Print an invitation for another machine; --read or --write limits what it may do
     #[arg(long, help_heading = "Keys")]
     invite: bool,
     /// With --invite: only for pipes of this name, in which * stands for anything; may be repeated

@@ -1,4 +1,4 @@
-//! All that a client's secrets are used for. No other module knows what a secret is good for.
+//! All that a client's secrets are used for: what they seal, open, sign and prove.
 //!
 //! Owns what the holder of an invitation derives from it ([`identity`]), the keys that seal and open streams
 //! ([`keyring`]), sealed streams ([`seal`]), the sealed keyrings that a satellite stores for each machine

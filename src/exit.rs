@@ -1,6 +1,6 @@
 //! Exit codes, and failures that carry an exit code and a sentence.
 //!
-//! This module owns the exit codes, which `docs/semantics.md` lists. It never prints and never exits.
+//! This module owns the exit codes of failures; `docs/semantics.md` lists all. It never prints and never exits.
 
 use std::fmt;
 

@@ -82,9 +82,10 @@ pub enum Output {
     /// Write the keys to disk and sync them, replacing the old file atomically. Report [`Input::KeysSaved`]
     /// before any other event.
     SaveKeys(Bytes),
-    /// Change the number of bytes that a connection may send in frames of more than [`crate::protocol::FREE_FRAME`]
-    /// bytes. A negative amount takes credit back. Each frame costs [`crate::protocol::cost`]. The loop
-    /// passes in a frame beyond the credit as an empty frame. Ignored for a connection that is gone.
+    /// Change the number of bytes that a connection may send in frames of more than
+    /// [`crate::protocol::FREE_FRAME`] bytes. A negative amount takes credit back. Each frame costs
+    /// [`crate::protocol::cost`]. The loop passes in a frame beyond the credit as an empty frame. Ignored for
+    /// a connection that is gone.
     Credit {
         /// The connection.
         peer: Peer,

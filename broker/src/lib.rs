@@ -1,8 +1,9 @@
-//! The broker of skypipe: its protocol and the satellite's whole behaviour.
+//! The broker of skypipe: the whole behaviour of a satellite.
 //!
-//! `protocol`, `interface`, `v01`, `pipe`, `broker`, `store` and `text` are pure: no socket, thread, clock, file or print. The
-//! loop in `server` moves bytes between them and the one ROUTER socket, with `frame`, `borrowing` and
-//! `tls::layer` as its unsafe corners. Nothing here knows of the client, of processes or of platforms.
+//! `pipe`, `broker`, `interface`, `keys` and `v01` are pure: no socket, thread, clock, file or print. The
+//! loop in `server` moves bytes between them and the one ROUTER socket. `store` keeps what waits, in memory
+//! or on disk. The messages and their limits are in the crate `skypipe-protocol`, the calls to ZeroMQ and TLS
+//! in `skypipe-transport`. Nothing here knows of the client, of processes or of platforms.
 
 pub mod broker;
 pub mod interface;

@@ -3,7 +3,7 @@
 //! This module owns the socket, the socket's options and the clock. It looks at nothing in a message but the
 //! number of frames, and never decides anything about a pipe. Each round of the loop does this:
 //!
-//! 1. Read the [clock](RunningClock). At a satellite with keys, also read the unix_time-clock time.
+//! 1. Read the [clock](RunningClock). At a satellite with keys, also read the wall-clock time.
 //! 2. Receive messages and pass each to the broker, until none is left (the socket is *drained*) or a batch
 //!    is full. An empty message is libzmq's notification that its peer has gone.
 //! 3. If drained, ask once a second about peers whose [notification](Departures) may have been lost.
@@ -378,7 +378,7 @@ impl<'a, S: Store> Rounds<'a, S> {
         self.tell(Input::Disconnected { peer });
     }
 
-    /// Tells the broker the unix_time-clock time, by which keys expire.
+    /// Tells the broker the wall-clock time, by which keys expire.
     fn tell_time(&mut self) {
         if self.admission.is_some() {
             let time = SystemTime::now().duration_since(UNIX_EPOCH);

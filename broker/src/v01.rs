@@ -1,5 +1,8 @@
 //! SKYPIPE/0.1, the original protocol, at the edge of the broker: old frames become requests, and replies
-//! become old frames. The rest of the broker does not know this protocol.
+//! become old frames. Pipes, streams, listeners and the store do not know this protocol. `broker.rs` hands over
+//! the messages of old peers and takes their requests back (`broker/edge.rs`); because they have no
+//! heartbeats and no credit, `peers` ends them with their connection, and `budget` takes their bytes without
+//! credit.
 //!
 //! A data message opens the peer's stream, and an empty message ends it. The protocol has no credit: a writer
 //! is cut when room is used up. It has no acknowledgements: what a listener's connection accepts counts as

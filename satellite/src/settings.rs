@@ -66,7 +66,8 @@ pub struct Settings {
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = patience)]
     pub lost_writer: Duration,
 
-    /// Give what a listener has not confirmed to others after this long without a sign of life
+    /// Give up a listener after this long without a sign of life, and give what it has not confirmed to
+    /// others
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = patience)]
     pub lost_listener: Duration,
 

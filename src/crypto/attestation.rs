@@ -1,4 +1,4 @@
-//! Attestations ("attestations"), by which managers verify each other's invitations.
+//! Attestations, by which managers verify each other's invitations.
 //!
 //! The satellite keeps the list of authorized keys. It could add a key of its own, call somebody a manager
 //! who is none, claim that a key has not expired, or show a revoked machine under another name. So the

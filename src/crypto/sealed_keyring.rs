@@ -1,4 +1,4 @@
-//! Sealed keyrings : a keyring for one machine, stored by a satellite that can neither read nor
+//! Sealed keyrings: a keyring for one machine, stored by a satellite that can neither read nor
 //! forge it.
 //!
 //! This module owns their form. [`super::keyring`] decides who gets which keys. How a sealed keyring travels

@@ -1,6 +1,6 @@
 //! What differs between platforms.
 //!
-//! Owns the interface to them. Each platform is one file and implements [`Host`]; the order of the
+//! Owns the interface to them. Each platform is one module and implements [`Host`]; the order of the
 //! steps is in [`super::launch`]. No platform knows what a pipe is.
 
 use super::console::Console;

@@ -48,6 +48,8 @@ pub struct Ssh {
     connection: Option<Connection>,
     /// What [`Host::inspect`] saw.
     look: Look,
+    /// How the host's own try to put the former satellite back ended, if there was one.
+    back: Option<Result<(), String>>,
 }
 
 /// The host's name or address, according to the configuration of the user's ssh program.
@@ -68,6 +70,7 @@ impl Ssh {
             program: None,
             connection: None,
             look: Look::default(),
+            back: None,
         }
     }
 
@@ -97,6 +100,9 @@ impl Ssh {
     /// Makes the satellite what the record says, and returns what the host reported.
     fn change(&mut self, record: &Record) -> Result<String, RunError> {
         let look = &self.look;
+        let former = look.ready();
+        let of_former =
+            |field: &dyn Fn(&Record) -> String| former.as_ref().map_or_else(String::new, field);
         let script = Script::new(script::CHANGE)
             .with("name", &record.settings.program)
             .with("port", &record.settings.port.to_string())
@@ -106,11 +112,24 @@ impl Ssh {
             .with(
                 "starter",
                 &record.starter(look.root(), &look.listen(record.settings.port)),
+            )
+            .with("former_name", &of_former(&|it| it.settings.program.clone()))
+            .with(
+                "former_port",
+                &of_former(&|it| it.settings.port.to_string()),
+            )
+            .with(
+                "former_starter",
+                &of_former(&|it| it.starter(look.root(), &look.listen(it.settings.port))),
             );
         let text = self.connection()?.ask(&script, b"")?;
         let target = &self.target;
         if let Some(sentence) = value(&text, "broken") {
             let failure = Failure::failed(format!("{target}: {}", quote(sentence)));
+            self.back = value(&text, "back").map(|end| match end {
+                "yes" => Ok(()),
+                why => Err(quote(why)),
+            });
             return Err(RunError::Broken(failure));
         }
         if value(&text, "ready").is_none() {
@@ -228,11 +247,10 @@ impl Host for Ssh {
     }
 
     fn restore(&mut self, _console: &mut dyn Console) -> Result<(), Failure> {
-        let former = self.look.ready();
-        let former = former.ok_or_else(|| Failure::failed("there was none before"))?;
-        match self.change(&former) {
-            Ok(_) => Ok(()),
-            Err(RunError::Broken(failure) | RunError::Refused(failure)) => Err(failure),
+        // The host did so itself, so that a lost connection does not leave it without a satellite.
+        match self.back.take() {
+            Some(end) => end.map_err(Failure::failed),
+            None => Err(Failure::failed("there was none before")),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The platforms on which satellites can be deployed.
 //!
-//! Owns the list of platforms and the syntax of a target. Each platform is one file. A new platform
-//! is named here and nowhere else.
+//! Owns the list of platforms and the syntax of a target. Each platform is one module. A new
+//! platform is named here, declared in [`super`], and shown in the help.
 
 use std::fmt;
 

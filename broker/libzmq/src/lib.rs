@@ -9,7 +9,7 @@
 //! Differences to the build of `zeromq-src`:
 //!
 //! - `patches` has the stream engine read and write through a record layer, if a socket is told of one
-//!   (`record_layer.hpp`): that is how TLS gets below ZMTP (`skypipe_broker::tls`). libzmq is MPL-2.0: the
+//!   (`record_layer.hpp`): that is how TLS gets below ZMTP (`skypipe_transport::tls`). libzmq is MPL-2.0: the
 //!   changed files are its source with these patches.
 //! - `ipc_connecter.cpp.patch` lets a socket connect over a stream that was made elsewhere (`ZMQ_USE_FD`),
 //!   such as one through a proxy.
@@ -18,7 +18,7 @@
 //! - `poller_base.cpp.patch` has a timer canceled without looking at all of them. Each heartbeat of a
 //!   connection cancels one.
 //! - `borrowing.cpp` and `epoll.{cpp,hpp}.patch` let a thread that uses a socket do the I/O thread's work
-//!   itself, for as long as it likes (`skypipe_broker::borrowing`): a line's way wakes three threads instead
+//!   itself, for as long as it likes (`skypipe_transport::borrowing`): a line's way wakes three threads instead
 //!   of nine. They also tell epoll of a change only if it lasts until somebody waits.
 //! - `signaler.{cpp,hpp}.patch` has a look into an empty mailbox take no system call, and
 //!   `stream_engine_base.cpp.patch` has none taken for a descriptor to become writable that already is.
@@ -64,7 +64,7 @@
 //!   that no stranger reaches them.
 //!
 //! Each change has a test that fails without it. This was tried, change by change. The tests are in
-//! `skypipe_broker`: `frame::hostile` (h), `frame::hostile::credit` (c), `frame::hostile::machine` (m) and
+//! `skypipe_transport`: `frame::hostile` (h), `frame::hostile::credit` (c), `frame::hostile::machine` (m) and
 //! `borrowing::tests` (b). Where several fail, one is named.
 //!
 //! - `record_layer`: reading, `wants_flush`: `whose_key_is_known_gets_through` (`broker/tests/server.rs`)
@@ -136,7 +136,7 @@
 //! their fixes.
 //!
 //! The draft calls are those that libzmq's authors do not promise to keep. Two are needed, both in
-//! `skypipe_broker::frame`: a ROUTER's notice that a peer has gone (`ZMQ_ROUTER_NOTIFY`), and the
+//! `skypipe_transport::frame`: a ROUTER's notice that a peer has gone (`ZMQ_ROUTER_NOTIFY`), and the
 //! question whether one is still there (`zmq_socket_get_peer_state`). As the version is fixed here,
 //! they cannot go away unnoticed.
 

@@ -140,7 +140,7 @@
 //!   |------------------------------------------>|
 //!   |    Opened{stream, next: 0, limit: 4096, …}|
 //!   |<------------------------------------------|
-//!   | Data{stream, at: 0, tail: 0, requested: 262}   |
+//!   | Data{stream, at: 0, tail: 0, requested: 262}
 //!   |                           + hello\n       |
 //!   |------------------------------------------>|
 //!   |       Ack{stream, next: 6, limit, full: nil}
@@ -223,13 +223,13 @@
 //!   | Chunk{listener, seq: 0, stream, at: 0, missed: 0}
 //!   |                           + hello\n       |
 //!   |<------------------------------------------|
-//!   | Confirm{listener, next_seq: 1, window}       |
+//!   | Confirm{listener, next_seq: 1, window}   |
 //!   |------------------------------------------>|
 //!   |  Ended{listener, seq: 1, stream, at: 6, how: End, …}
 //!   |<------------------------------------------|
 //!   |         Done{listener, seq: 2, …}        |
 //!   |<------------------------------------------|
-//!   | Confirm{listener, next_seq: 3, window}       |
+//!   | Confirm{listener, next_seq: 3, window}   |
 //!   |------------------------------------------>|
 //!   |                         Closed{listener}  |
 //!   |<------------------------------------------|
@@ -358,15 +358,15 @@
 //!
 //! A satellite with keys speaks TLS 1.3 below ZeroMQ: TCP carries TLS, TLS carries ZMTP. Both sides prove raw
 //! Ed25519 public keys (RFC 7250), without certificates; ALPN is `skypipe/1`; there is no resumption, no
-//! early data and no SNI (crate `skypipe-transport`). The satellite knows each connection by the public key of its
-//! client. It checks every command against that key's rights and refuses what they do not cover with
+//! early data and no SNI (crate `skypipe-transport`). The satellite knows each connection by the public key
+//! of its client. It checks every command against that key's rights and refuses what they do not cover with
 //! [`Code::Denied`]. It refuses everything once the key has expired or was revoked. A client UUID belongs to
 //! the key that said `Hello` with it first.
 //!
 //! Streams are sealed there. Their bytes are records that the writer sealed and listeners open, they finish
 //! with [`How::Proven`], and offsets, lengths and costs count the sealed bytes. To the satellite they are
 //! bytes like any others. The form of the records is specified in `src/crypto/seal.rs`, that of sealed keyrings
-//!  and of what the phrase opens in `src/crypto`.
+//! and of what the phrase opens in `src/crypto`.
 //!
 //! # Errors
 //!

@@ -102,7 +102,7 @@ impl Admission {
     }
 }
 
-/// The unix_time-clock time in seconds since 1970 (UTC), by which keys expire.
+/// The wall-clock time in seconds since 1970 (UTC), by which keys expire.
 fn now() -> u64 {
     let time = SystemTime::now().duration_since(UNIX_EPOCH);
     time.unwrap_or_default().as_secs()

@@ -1,11 +1,13 @@
 # Makes the satellite run as planned, and waits until it works.
 #
 # Given: $name of the stored program, $port, the lines of $settings, the lines $expected in the
-# settings file (empty for none), the supervisor's $kind and the text of its file, $starter.
+# settings file (empty for none), the supervisor's $kind and the text of its file, $starter. Of the
+# satellite that was there: $former_name, $former_port and $former_starter (empty for none).
 #
 # Answers `ready`, or `failure` if nothing was changed, or `broken` if the satellite was changed and
-# does not work; then nothing runs. Nothing is written before the end, so that a lost connection does
-# not stop this half-way.
+# does not work. The former one is then put back here, where no lost connection can keep it from
+# that: `back` says `yes`, or why that failed. Nothing is written before the end, so that a lost
+# connection does not stop this half-way.
 
 trap '' HUP
 program=$root/bin/$name
@@ -130,12 +132,27 @@ enable_linger() {
     notes="lingers=$(printf '%s' "$output" | tr '\n' ' ')"
 }
 
-# Stops the satellite that does not work, and ends with the reason $1.
+# Stops the satellite that does not work, puts the former one back, and ends with the reason $1.
 break_off() {
     stop
-    leave_only none
+    if [ -n "$former_name" ]; then
+        if back=$(put_back); then back=yes; else back=${back:-'it does not get ready'}; fi
+    else
+        leave_only none
+    fi
     tell broken "$1"
+    [ -z "$former_name" ] || tell back "$back"
     exit 0
+}
+
+# Starts the former satellite, whose settings still lie there.
+put_back() {
+    kind=$former_kind
+    starter=$former_starter
+    program=$root/bin/$former_name
+    port=$former_port
+    leave_only "$kind"
+    write_starter 2>&1 && start 2>&1 && await
 }
 
 # Removes all programs but this one, and uploads whose shell is gone.

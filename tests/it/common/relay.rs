@@ -1,5 +1,5 @@
-//! A TCP relay on loopback between clients and a satellite. A test can delay, stall and cut its connections, lead
-//! new ones elsewhere, and look at what passed.
+//! A TCP relay on loopback between clients and a satellite. A test can delay, stall and cut its connections,
+//! lead new ones elsewhere, and look at what passed.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -1,7 +1,7 @@
 //! Tests of failures on the host.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
 use crate::common::launch::Launch as _;
@@ -59,6 +59,40 @@ fn a_satellite_that_fails_is_replaced_by_the_one_before() {
             .count(),
         1
     );
+}
+
+/// The host needs nobody for that.
+#[test]
+fn the_one_before_comes_back_though_the_connection_is_lost_meanwhile() {
+    if !parts::are_there() {
+        return;
+    }
+    let host = Host::with(&Manner {
+        shell: Some(
+            "#!/bin/sh\necho \"$PPID\" >\"$HOME/session\"\nexec sh -c \"$SSH_ORIGINAL_COMMAND\"\n",
+        ),
+        ..Manner::default()
+    });
+    // The connection is cut as the new satellite is started.
+    host.install(
+        "setsid",
+        "#!/bin/sh\nif [ -e \"$HOME/cut\" ]; then rm \"$HOME/cut\"; kill -9 \"$(cat \"$HOME/session\")\"; fi\n\
+         exec /usr/bin/setsid \"$@\"\n",
+    );
+    let first = Plan {
+        port: Some(9100),
+        ..plan("1.0.0")
+    };
+    launch(&host, &first).expect("it can be launched");
+    let cut = host.home().join("cut");
+    fs::write(&cut, "").expect("there is room");
+    let said = sentence(&host, &bad(&host.file(""), "1.1.0", false));
+    assert!(said.contains("the connection was lost"), "{said}");
+    assert!(!cut.exists());
+    eventually("the former satellite listens", || {
+        TcpStream::connect(("127.0.0.1", 9100)).is_ok()
+    });
+    assert_one(&host, "1.0.0", 9100);
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //!
 //! A frame takes memory when it arrives, before anyone knows its purpose. So libzmq accepts a frame of more
 //! than [`FREE_FRAME`] bytes only if its connection has *frame credit* for it. Otherwise libzmq skips the
-//! frame and the loop passes in an empty one ([`Output::Credit`](crate::broker::Output::Credit)). The frame credit of
-//! a connection is what its writers may still send, so the memory budget covers all of it.
+//! frame and the loop passes in an empty one ([`Output::Credit`](crate::broker::Output::Credit)). The frame
+//! credit of a connection is what its writers may still send, so the memory budget covers all of it.
 //!
 //! This module owns the changes that the event loop has not been told yet. It never decides how much a writer
 //! may send.

@@ -1,5 +1,5 @@
 //! What a peer can do to a socket with bytes alone, over ZMTP spoken by hand. Each test covers one of
-//! libzmq's patches (`libzmq/src/lib.rs`) and fails without it.
+//! libzmq's patches (`broker/libzmq/src/lib.rs`) and fails without it.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write as _};

@@ -1,4 +1,5 @@
-//! The record layer through which libzmq's stream engine reads and writes (`libzmq/src/record_layer.hpp`).
+//! The record layer through which libzmq's stream engine reads and writes
+//! (`broker/libzmq/patches/record_layer.hpp`).
 //!
 //! This module owns the calls between the two, and the table of layers. libzmq knows a layer by a number. A
 //! late connection that nobody wants any more thus finds nothing and ends, instead of using a freed layer.

@@ -1,7 +1,7 @@
 //! The satellite as a state machine: all pipes, all connections, and all credit.
 //!
 //! This module routes. It takes an input, asks the parts in one direction, and collects their outputs. It has
-//! no state of its own but its parts, of which each owns its fields:
+//! no state of its own but its parts, each of which owns its fields, and the time since which it is idle:
 //!
 //! ```text
 //!   broker.rs ── v01 (old peers, at the edge)
@@ -64,15 +64,15 @@ use self::base::Base;
 use self::budget::shares::SHARE;
 use self::budget::upkeep::Kind;
 pub use self::budget::upkeep::most_clients;
-use self::outbox::{Outgoing, encoded};
+use self::outbox::Outgoing;
 use self::peers::Sender;
 use self::queries::Queries;
 use self::streams::Streams;
 use self::subscriptions::Subscriptions;
 pub use crate::interface::{Input, Output, Peer, Settings};
 use crate::keys::{KeyId, KeyRegistry};
-use crate::pipe::Effect;
 pub use crate::pipe::Now;
+use crate::pipe::{Effect, Pipe};
 pub use crate::protocol::FREE_FRAME;
 use crate::protocol::{Code, Holds, Listen, MAGIC, Open, Reply, Request, decode};
 use crate::store::Store;
@@ -222,7 +222,9 @@ impl<S: Store> Broker<S> {
                 let message = "a message has two or three frames";
                 self.base.out.refuse(peer, Code::Malformed, message, None);
             }
-            [magic, ..] if magic == v01::MAGIC => self.v01_message(peer, frames),
+            [magic, ..] if magic == v01::MAGIC && !self.base.access.has_keys() => {
+                self.v01_message(peer, frames);
+            }
             _ => {}
         }
     }
@@ -231,7 +233,9 @@ impl<S: Store> Broker<S> {
     /// sent without one.
     fn oversent(&mut self, peer: &Peer, key: Option<KeyId>, frames: &[Bytes]) {
         match frames {
-            [magic, ..] if magic == v01::MAGIC => self.v01_oversent(peer, frames),
+            [magic, ..] if magic == v01::MAGIC && !self.base.access.has_keys() => {
+                self.v01_oversent(peer, frames);
+            }
             _ => self.received(peer, key, frames),
         }
     }
@@ -295,37 +299,47 @@ impl<S: Store> Broker<S> {
         }
     }
 
+    /// Making room forgets absent clients, so it comes after everything that refuses a request.
     fn open(&mut self, from: Sender<'_>, open: Open) {
         let is_used = is_reserved_from(open.stream, from) || self.subscriptions.knows(open.stream);
-        let needs_room = self.streams.may_begin(open.stream);
-        let room = if needs_room {
-            self.room_for(from.client, Kind::Streams, &open.pipe)
-        } else {
-            Ok(())
+        let Some(pipe) = self.streams.open(&mut self.base, from, &open, is_used) else {
+            return;
         };
-        self.streams.open(&mut self.base, from, open, is_used, room);
+        // A writer that comes back must not be the one who is forgotten.
+        let is_back = self.streams.knows(open.stream);
+        if is_back {
+            self.base.absent.remove(|absent| absent == open.stream);
+        }
+        let room = self.room_for(from.client, Kind::Streams, &pipe);
+        if is_back {
+            self.streams.begin_rest(&mut self.base, from, open, room);
+        } else {
+            self.streams.begin(&mut self.base, from, open, pipe, room);
+        }
     }
 
     fn listen(&mut self, from: Sender<'_>, listen: Listen) {
         let listener = listen.listener;
         let is_used = is_reserved_from(listener, from) || self.streams.knows(listener);
-        let room = if self.subscriptions.knows(listener) {
-            Ok(())
-        } else {
-            self.room_for(from.client, Kind::Listeners, &listen.pipe)
-        };
-        self.subscriptions
-            .listen(&mut self.base, from, listen, is_used, room);
+        let base = &mut self.base;
+        if let Some(pipe) = self.subscriptions.listen(base, from, &listen, is_used) {
+            let room = self.room_for(from.client, Kind::Listeners, &pipe);
+            self.subscriptions
+                .join(&mut self.base, from, &listen, pipe, room);
+        }
     }
 
     fn eof(&mut self, from: Sender<'_>, pipe: &str, order: &Bytes) {
-        let known = self.base.pipes.get(pipe);
-        let room = if known.is_some_and(crate::pipe::Pipe::is_live) {
+        let Some(pipe) = queries::eof_pipe(&mut self.base, from, pipe, order) else {
+            return;
+        };
+        let is_live = self.base.pipes.get(&pipe).is_some_and(Pipe::is_live);
+        let room = if is_live {
             Ok(())
         } else {
-            self.room_for(from.client, Kind::Streams, pipe)
+            self.room_for(from.client, Kind::Streams, &pipe)
         };
-        queries::eof(&mut self.base, from, pipe, order, room);
+        queries::eof(&mut self.base, from, &pipe, order, room);
     }
 
     fn refuse(&mut self, peer: &Peer, code: Code, message: &str) {
@@ -337,12 +351,12 @@ impl<S: Store> Broker<S> {
 impl<S: Store> Broker<S> {
     /// Acts on the effects of work on pipes, and does what v0.1 peers ask, until nothing more follows.
     fn settle(&mut self) {
-        loop {
-            self.obey_v01();
-            let Some(effect) = self.base.next_effect() else {
-                break;
-            };
+        self.obey_v01();
+        while let Some(effect) = self.base.next_effect() {
             self.apply(effect);
+        }
+        for line in self.v01.take_logs() {
+            self.base.out.log(line);
         }
         while self.base.absent.is_too_long() {
             self.forget_one_absent();
@@ -388,7 +402,7 @@ impl<S: Store> Broker<S> {
             self.end_all_of(client, "the satellite was reset");
         }
         for name in self.base.pipes.names().cloned().collect::<Vec<_>>() {
-            self.base.run(&name, crate::pipe::Pipe::discard);
+            self.base.run(&name, Pipe::discard);
         }
         self.settle();
     }
@@ -420,31 +434,22 @@ impl<S: Store> Broker<S> {
                 // Logs and shutdown do not depend on unsaved state, so they may leave first.
                 return self.base.out.next_independent();
             }
-            if let Some(output) = self.leave() {
-                return Some(output);
-            }
-            self.give();
-            if self.base.out.is_empty() && (!self.record() || self.is_quiet()) {
-                return None;
-            }
-        }
-    }
-
-    /// The next output that waits. A reply is encoded when it leaves.
-    fn leave(&mut self) -> Option<Output> {
-        loop {
             if let Some(output) = self.v01.next_output() {
                 return Some(output);
             }
-            match self.base.out.next()? {
-                Outgoing::Other(output) => return Some(output),
-                Outgoing::Reply(peer, reply, payload) => {
-                    if !self.v01.takes(&peer, &reply) {
-                        return Some(encoded(peer, &reply, payload));
-                    }
-                    self.v01.reply(&peer, &reply, payload);
+            match self.base.out.next() {
+                Some(Outgoing::Other(output)) => return Some(output),
+                Some(Outgoing::Old(reply)) if self.v01.takes(&reply.peer, &reply.reply) => {
+                    self.v01.reply(&reply.peer, &reply.reply, reply.payload);
                     self.settle();
+                    // What follows from that is recorded before anything else leaves.
+                    continue;
                 }
+                Some(Outgoing::Old(reply)) => return Some(reply.encoded()),
+                None => self.give(),
+            }
+            if self.base.out.is_empty() && (!self.record() || self.is_quiet()) {
+                return None;
             }
         }
     }
@@ -460,8 +465,10 @@ impl<S: Store> Broker<S> {
         while self.base.out.is_empty()
             && let Some(listener) = self.subscriptions.next_awake()
         {
-            self.subscriptions.serve(&mut self.base, listener);
-            self.settle();
+            if !self.is_put_off(listener) {
+                self.subscriptions.serve(&mut self.base, listener);
+                self.settle();
+            }
         }
     }
 

@@ -6,7 +6,7 @@
 //! in `skypipe-transport`. Nothing here knows of the client, of processes or of platforms.
 
 pub mod broker;
-pub mod interface;
+mod interface;
 pub mod keys;
 pub mod pipe;
 pub mod server;

@@ -282,14 +282,6 @@ impl Pipe {
         (!subscriptions.is_empty() && subscriptions.iter().all(starves)).then_some(subscriptions)
     }
 
-    /// The number of items that a listener has confirmed.
-    #[must_use]
-    pub fn confirmed_items(&self, key: ListenerKey) -> u64 {
-        self.listeners
-            .get(&key)
-            .map_or(0, |listener| listener.confirmed_items)
-    }
-
     /// Whether a stream has no listeners, not counting taps.
     #[must_use]
     pub fn is_free(&self, key: StreamKey) -> bool {

@@ -47,6 +47,8 @@ const MAX_PEERS: usize = 64;
 /// What a v0.1 peer asks of the broker.
 #[derive(Debug)]
 pub enum Step {
+    /// To serve a listener that had to wait.
+    Serve(Uuid),
     /// A request, as a client of SKYPIPE/1 would make it.
     Ask(Request),
     /// Bytes for a stream, without credit.
@@ -66,6 +68,8 @@ pub struct V01 {
     retries: BTreeSet<(Now, Peer)>,
     steps: VecDeque<(Peer, Step)>,
     out: VecDeque<Output>,
+    /// Lines for the log that nobody has fetched.
+    logs: Vec<String>,
 }
 
 impl V01 {
@@ -101,6 +105,11 @@ impl V01 {
     /// The next output.
     pub fn next_output(&mut self) -> Option<Output> {
         self.out.pop_front()
+    }
+
+    /// The lines for the log since the last call.
+    pub fn take_logs(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.logs)
     }
 
     /// When [`Self::timeout`] is due.
@@ -207,8 +216,7 @@ impl V01 {
 
     /// Notes that a stream is cut. What the peer still sends to the pipe is dropped up to the stream's end.
     fn note_cut(&mut self, peer: &Peer, pipe: &Arc<str>, why: &str) {
-        let line = format!("a 0.1 writer was cut: {why}");
-        self.out.push_back(Output::Log(line));
+        self.logs.push(format!("a 0.1 writer was cut: {why}"));
         if let Some(known) = self.peers.get_mut(peer) {
             known.cut_stream(pipe);
         }
@@ -296,6 +304,30 @@ impl V01 {
             );
         } else {
             known.forget_listener(about);
+            self.send_next(peer);
+        }
+    }
+
+    /// The number of listeners that have something under way to a peer.
+    #[cfg(test)]
+    pub fn listeners_under_way(&self, peer: &Peer) -> usize {
+        self.peers.get(peer).map_or(0, V01Peer::listeners_under_way)
+    }
+
+    /// Whether a listener has to wait, because its peer has not taken all that it was sent. The peer asks for
+    /// it to be served later ([`Step::Serve`]). So no more is under way to a peer than one listener may have.
+    pub fn puts_off(&mut self, peer: &Peer, listener: Uuid) -> bool {
+        let known = self.peers.get_mut(peer);
+        known.is_some_and(|known| known.puts_off(listener))
+    }
+
+    /// Has the listeners served that had to wait, if the peer has taken everything.
+    fn serve_put_off(&mut self, peer: &Peer) {
+        if let Some(known) = self.peers.get_mut(peer) {
+            for listener in known.take_put_off() {
+                let step = Step::Serve(listener);
+                self.steps.push_back((peer.clone(), step));
+            }
         }
     }
 
@@ -311,6 +343,7 @@ impl V01 {
             self.steps.push_back((peer.clone(), Step::Ask(skipped)));
         }
         self.send_piece(peer);
+        self.serve_put_off(peer);
     }
 
     /// Sends or resends the current piece, unless it is in flight.

@@ -43,7 +43,7 @@ enum Pending {
     Ended(Ending),
     /// An item that brought nothing new, with its cost in credit.
     Again(u64),
-    /// The last seq: the message for the user, and the lowest exit code that it allows.
+    /// The last item: the message for the user, and the lowest exit code that it allows.
     Done { said: Option<String>, code: u8 },
 }
 

@@ -209,7 +209,7 @@ impl Writer {
     }
 
     /// Opens the stream on a new connection. A writer whose direction was inferred opens it with its first
-    /// byte only, since its stdin may item out to be empty.
+    /// byte only, since its stdin may turn out to be empty.
     pub fn attach(&mut self, common: &mut Common) {
         let has_begun = self.is_opened || self.unsent_bytes > 0 || !self.sent.is_empty();
         if self.is_asked || (self.inferred && !has_begun) {

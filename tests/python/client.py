@@ -26,7 +26,7 @@ import msgpack
 import zmq
 
 MAGIC = b"SKYPIPE/1"
-REVISION = 2
+REVISION = 3
 CHUNK_OVERHEAD = 256
 MIN_SEND = 4096
 CHUNK = 64 << 10

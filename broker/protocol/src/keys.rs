@@ -1,7 +1,7 @@
 //! The types in messages about keys: who holds one, what it allows, what is stored for its holder.
 //!
 //! A key belongs to one machine, and has two public keys: one with which the machine connects, and one to
-//! which its *sealed keyring* is sealed. It holds the keys that open streams, of one or more
+//! which a keyring for it is sealed. That *sealed keyring* holds the keys that open streams, of one or more
 //! generations (*epochs*). The satellite stores sealed keyrings and cannot open them. An *attestation* lets
 //! those who manage the satellite check, without trusting it, that a key's `encryption` and `rights` are what
 //! one of them said.

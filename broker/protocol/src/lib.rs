@@ -454,7 +454,7 @@ pub const MAGIC: &[u8] = b"SKYPIPE/1";
 
 /// The revision of SKYPIPE/1 that this crate speaks. It grows with every change that a peer must know of. Two
 /// sides with different revisions do not talk.
-pub const REVISION: u16 = 2;
+pub const REVISION: u16 = 3;
 
 /// The most payload bytes in one chunk: 1 MiB. Larger chunks are no faster, because the kernel's copying
 /// dominates, and they make a slow listener's progress coarse.
@@ -973,7 +973,7 @@ pub enum Reply {
         /// For a tap: how many bytes were skipped right before the finish. 0 for others.
         missed: u64,
     },
-    /// The last seq: the listener has all it came for.
+    /// The last item: the listener has all it came for.
     Done {
         /// The listener's UUID.
         listener: Uuid,

@@ -1,7 +1,7 @@
 //! The parts that streams and subscriptions stand on.
 //!
-//! Each of these parts owns its own state and knows none of the others. This module owns what takes several of
-//! them: work on a pipe, credit, and who may have more of something.
+//! Each of these parts owns its own state. This module owns what takes several of them: work on a pipe, credit,
+//! and what a key may still hold.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

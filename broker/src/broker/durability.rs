@@ -290,15 +290,19 @@ impl Durability {
 
     /// Starts the next sync if something waits for it.
     pub fn go_on_syncing<S: Store>(&self, store: &mut S) {
-        if !self.written.is_empty() || !self.unwritten.is_empty() {
+        if self.is_awaited() {
             store.sync();
         }
     }
 
+    /// Whether something waits for a sync.
+    fn is_awaited(&self) -> bool {
+        !self.written.is_empty() || !self.unwritten.is_empty()
+    }
+
     /// Schedules a sync of data that nobody waits for.
     pub fn sync_later<S: Store>(&mut self, store: &S, now: Now) {
-        let is_awaited = !self.written.is_empty() || !self.unwritten.is_empty();
-        if !is_awaited && store.written() > store.synced() {
+        if !self.is_awaited() && store.written() > store.synced() {
             self.sync_at.get_or_insert(now + SYNC_AFTER);
         }
     }

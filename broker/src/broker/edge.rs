@@ -7,11 +7,11 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::peers::Sender;
-use super::{Broker, OLD_IDS, Peer};
+use super::{Broker, OLD_IDS, Peer, is_reserved};
+use crate::pipe::ListenerKey;
 use crate::protocol::Request;
 use crate::store::Store;
-use crate::v01::{self};
-use crate::v01::{Step, V01};
+use crate::v01::{self, Step, V01};
 
 impl<S: Store> Broker<S> {
     pub(super) fn v01_message(&mut self, peer: &Peer, frames: &[Bytes]) {
@@ -33,22 +33,41 @@ impl<S: Store> Broker<S> {
     }
 
     /// The client that stands for a v0.1 peer. It is created at the peer's first message. None if there is no
-    /// room for the peer, or it speaks SKYPIPE/1, or the satellite has keys: the protocol has neither
-    /// permissions nor encryption.
+    /// room for the peer, or it speaks SKYPIPE/1. (A satellite with keys has no such peers: the protocol has
+    /// neither permissions nor encryption.)
     fn v01_client(&mut self, peer: &Peer) -> Option<Uuid> {
         if let Some(client) = self.base.peers.heard(peer, self.base.now) {
             return self.v01.knows(peer).then_some(client);
         }
         let is_full = self.base.peers.present() >= self.base.settings.clients;
-        if self.base.access.has_keys() || is_full || !self.v01.has_room() {
+        if is_full || !self.v01.has_room() {
             return None;
         }
         let id = self.new_id();
         self.base.peers.connect(id, peer, self.base.now);
         self.base.peers.bind_to_connection(id);
         self.base.inflow.let_all_in(peer);
+        self.base.out.keep_replies_of(peer);
         self.v01.add(peer);
         Some(id)
+    }
+
+    /// Forgets a connection that may be that of a v0.1 peer.
+    pub(super) fn forget_v01(&mut self, peer: &Peer) {
+        self.base.out.forget(peer);
+        self.v01.forget(peer);
+    }
+
+    /// Whether a listener gets nothing now, because its v0.1 peer has not taken what another of its listeners
+    /// was sent. It is awake again when the peer has.
+    pub(super) fn is_put_off(&mut self, listener: ListenerKey) -> bool {
+        let Some((id, client)) = self.subscriptions.name_of(listener) else {
+            return false;
+        };
+        let peer = is_reserved(id)
+            .then(|| self.base.peers.peer(client))
+            .flatten();
+        peer.is_some_and(|peer| self.v01.puts_off(peer, id))
     }
 
     /// Does what v0.1 peers ask.
@@ -70,6 +89,7 @@ impl<S: Store> Broker<S> {
                     self.streams.disconnect(&mut self.base, stream);
                 }
                 Step::Ask(request) => self.obey(from, request, None),
+                Step::Serve(listener) => self.subscriptions.wake_id(listener),
                 Step::Push { stream, payload } => {
                     let len = payload.len();
                     if !self.streams.push(&mut self.base, stream, payload) {

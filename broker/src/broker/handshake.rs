@@ -23,7 +23,7 @@ impl<S: Store> Broker<S> {
         }
         let earlier = self.base.peers.connect(client, peer, self.base.now);
         if let Some(earlier) = earlier {
-            self.v01.forget(peer);
+            self.forget_v01(peer);
             self.out_of_reach(earlier);
         }
         let base = &mut self.base;

@@ -1,9 +1,10 @@
 //! What leaves the broker, in order.
 //!
-//! This module owns the outputs that the event loop has not fetched. It encodes each reply when it leaves. It
-//! never decides what is said.
+//! This module owns the outputs that the event loop has not fetched. It encodes each reply as it comes, except
+//! those to peers of the original protocol, which that protocol's adapter translates. It never decides what is
+//! said.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -14,16 +15,33 @@ use crate::protocol::{Code, MAGIC, Reply, encode};
 /// What waits to leave.
 #[derive(Debug)]
 pub(super) enum Outgoing {
-    /// A reply to a connection, with its payload.
-    Reply(Peer, Reply, Option<Bytes>),
+    /// A reply to a peer of the original protocol.
+    Old(Box<OldReply>),
     /// Anything else.
     Other(Output),
+}
+
+/// A reply that is not encoded yet.
+#[derive(Debug)]
+pub(super) struct OldReply {
+    pub peer: Peer,
+    pub reply: Reply,
+    pub payload: Option<Bytes>,
+}
+
+impl OldReply {
+    /// The reply as SKYPIPE/1 says it.
+    pub fn encoded(self) -> Output {
+        encoded(self.peer, &self.reply, self.payload)
+    }
 }
 
 /// The outputs that the event loop has not fetched.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     queue: VecDeque<Outgoing>,
+    /// The connections whose replies are not encoded.
+    old: HashSet<Peer>,
     /// The outputs that remain after the disk has failed. Nothing else leaves from then on.
     last_words: Option<VecDeque<Output>>,
 }
@@ -36,8 +54,27 @@ impl Outbox {
 
     #[inline]
     pub fn send(&mut self, peer: &Peer, reply: Reply, payload: Option<Bytes>) {
-        self.queue
-            .push_back(Outgoing::Reply(peer.clone(), reply, payload));
+        let peer = peer.clone();
+        self.queue.push_back(if self.old.contains(&peer) {
+            let reply = OldReply {
+                peer,
+                reply,
+                payload,
+            };
+            Outgoing::Old(Box::new(reply))
+        } else {
+            Outgoing::Other(encoded(peer, &reply, payload))
+        });
+    }
+
+    /// From now on, replies to this connection are not encoded.
+    pub fn keep_replies_of(&mut self, peer: &Peer) {
+        self.old.insert(peer.clone());
+    }
+
+    /// Forgets a connection.
+    pub fn forget(&mut self, peer: &Peer) {
+        self.old.remove(peer);
     }
 
     /// Answers with an error, about a stream or a listener if one is named.
@@ -56,7 +93,7 @@ impl Outbox {
     }
 
     /// Queues an output that is not a reply.
-    pub fn put(&mut self, output: Output) {
+    fn put(&mut self, output: Output) {
         self.queue.push_back(Outgoing::Other(output));
     }
 
@@ -77,7 +114,7 @@ impl Outbox {
         let place = self.queue.iter().position(is_free)?;
         match self.queue.remove(place)? {
             Outgoing::Other(output) => Some(output),
-            Outgoing::Reply(..) => None,
+            Outgoing::Old(_) => None,
         }
     }
 
@@ -109,7 +146,7 @@ impl Outbox {
 }
 
 /// A reply as it is sent.
-pub(super) fn encoded(peer: Peer, reply: &Reply, payload: Option<Bytes>) -> Output {
+fn encoded(peer: Peer, reply: &Reply, payload: Option<Bytes>) -> Output {
     let mut frames = vec![Bytes::from_static(MAGIC), Bytes::from(encode(reply))];
     frames.extend(payload);
     Output::Send {

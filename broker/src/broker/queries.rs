@@ -5,6 +5,7 @@
 mod work;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -177,33 +178,42 @@ pub(super) fn may_stop<S: Store>(base: &Base<S>, force: bool) -> Result<(), (Cod
     Err((Code::Waiting, format!("{streams} with {bytes} {wait}")))
 }
 
+/// The pipe of an `--eof`. One that is malformed is refused.
+pub(super) fn eof_pipe<S: Store>(
+    base: &mut Base<S>,
+    from: Sender<'_>,
+    name: &str,
+    order: &Bytes,
+) -> Option<Arc<str>> {
+    let name = base.name(from.peer, name, None)?;
+    if order.len() > MAX_ORDER {
+        let message = "the signed order of an --eof is too long";
+        base.out.refuse(from.peer, Code::Malformed, message, None);
+        return None;
+    }
+    Some(name)
+}
+
 /// Ends the live listeners of a pipe. `room` says whether there is room for one more stream, which waits if
 /// there are no listeners.
 pub(super) fn eof<S: Store>(
     base: &mut Base<S>,
     from: Sender<'_>,
-    name: &str,
+    name: &Arc<str>,
     order: &Bytes,
     room: Result<(), String>,
 ) {
-    let Some(name) = base.name(from.peer, name, None) else {
-        return;
-    };
-    if order.len() > MAX_ORDER {
-        let message = "the signed order of an --eof is too long";
-        return base.out.refuse(from.peer, Code::Malformed, message, None);
-    }
     let marker = StreamKey(base.pipes.new_key());
-    if !base.pipes.get(&name).is_some_and(Pipe::is_live) {
+    if !base.pipes.get(name).is_some_and(Pipe::is_live) {
         if let Err(why) = room {
             return base.out.refuse(from.peer, Code::Limit, &why, None);
         }
         let id = Uuid::from_u64_pair(OLD_IDS, marker.0);
-        base.pipes.add_stream(marker, id, &name);
+        base.pipes.add_stream(marker, id, name);
         let owner = base.peers.key_of(from.client);
         base.shares.stream_comes(marker, owner);
     }
-    base.run(&name, |pipe, ctx| pipe.eof(marker, order, ctx));
+    base.run(name, |pipe, ctx| pipe.eof(marker, order, ctx));
     base.out.reply(from.peer, Reply::EofTaken);
 }
 

@@ -87,11 +87,6 @@ impl Streams {
         self.writers.get(&stream).map(|writer| writer.stage)
     }
 
-    /// Whether `Open` with this UUID may begin a stream: a new one, or the rest of a cut one.
-    pub fn may_begin(&self, stream: Uuid) -> bool {
-        matches!(self.stage(stream), None | Some(Stage::Lost))
-    }
-
     /// The client that a writer belongs to.
     pub fn client_of(&self, stream: Uuid) -> Option<Uuid> {
         self.writers.get(&stream).map(|it| it.origin.client)

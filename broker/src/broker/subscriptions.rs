@@ -15,7 +15,7 @@ use super::base::Base;
 use super::peers::Sender;
 use crate::interface::Peer;
 use crate::pipe::{Away, Changed, ListenerKey, Now};
-use crate::protocol::{Code, Confirm, Listen, Mode, Reply};
+use crate::protocol::{Code, Confirm, Listen, Reply};
 use crate::store::record::Record;
 use crate::store::{Store, StreamKey};
 
@@ -46,16 +46,6 @@ struct Subscription {
     promised: Option<Uuid>,
 }
 
-/// A listener that joins.
-#[derive(Debug)]
-pub(super) struct Joining {
-    pub client: Uuid,
-    pub listener: Uuid,
-    pub pipe: Arc<str>,
-    pub mode: Mode,
-    pub window: u64,
-}
-
 /// All listeners.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
@@ -76,6 +66,12 @@ impl Subscriptions {
 
     pub fn knows(&self, listener: Uuid) -> bool {
         self.by_id.contains_key(&listener)
+    }
+
+    /// The UUID of a listener, and the client that it belongs to.
+    pub fn name_of(&self, listener: ListenerKey) -> Option<(Uuid, Uuid)> {
+        let id = *self.by_key.get(&listener)?;
+        Some((id, self.client_of(id)?))
     }
 
     /// The client that a listener belongs to.
@@ -182,49 +178,33 @@ impl Subscriptions {
 
 /// What listeners send.
 impl Subscriptions {
-    /// Subscribes, or resumes a listener, perhaps on another connection. `is_used` says that the UUID may not
-    /// be used for a new listener. `room` says whether there is room for one more listener.
+    /// Resumes a listener, perhaps on another connection. If the listener is new, this checks it and returns
+    /// its pipe, for [`Self::join`]. `is_used` says that the UUID may not be used for a new listener.
     pub fn listen<S: Store>(
         &mut self,
         base: &mut Base<S>,
         from: Sender<'_>,
-        listen: Listen,
+        listen: &Listen,
         is_used: bool,
-        room: Result<(), String>,
-    ) {
+    ) -> Option<Arc<str>> {
         let (peer, listener) = (from.peer, listen.listener);
         if self.knows(listener) {
-            return self.listen_again(base, from, listen);
+            self.listen_again(base, from, listen);
+            return None;
         }
+        let about = Some(listener);
         if listen.resume.is_some() {
             let message = "this satellite does not know the listener: it was restarted";
-            return base
-                .out
-                .refuse(peer, Code::Unknown, message, Some(listener));
+            base.out.refuse(peer, Code::Unknown, message, about);
+            return None;
         }
-        let Some(pipe) = base.name(peer, &listen.pipe, Some(listener)) else {
-            return;
-        };
+        let pipe = base.name(peer, &listen.pipe, about)?;
         if is_used {
             let message = "that UUID is in use";
-            return base
-                .out
-                .refuse(peer, Code::Malformed, message, Some(listener));
+            base.out.refuse(peer, Code::Malformed, message, about);
+            return None;
         }
-        if let Err(why) = room {
-            return base.out.refuse(peer, Code::Limit, &why, Some(listener));
-        }
-        self.listening(base, peer, listener);
-        self.join(
-            base,
-            Joining {
-                client: from.client,
-                listener,
-                pipe,
-                mode: listen.mode,
-                window: listen.window,
-            },
-        );
+        Some(pipe)
     }
 
     /// Answers `Listen`.
@@ -238,15 +218,23 @@ impl Subscriptions {
         base.out.reply(peer, reply);
     }
 
-    /// Creates a listener.
-    pub fn join<S: Store>(&mut self, base: &mut Base<S>, joining: Joining) {
-        let Joining {
-            client,
-            listener,
-            pipe,
-            mode,
-            window,
-        } = joining;
+    /// Creates a new listener that was checked. `room` says whether there is room for one more.
+    pub fn join<S: Store>(
+        &mut self,
+        base: &mut Base<S>,
+        from: Sender<'_>,
+        listen: &Listen,
+        pipe: Arc<str>,
+        room: Result<(), String>,
+    ) {
+        let (client, listener) = (from.client, listen.listener);
+        let (mode, window) = (listen.mode, listen.window);
+        if let Err(why) = room {
+            return base
+                .out
+                .refuse(from.peer, Code::Limit, &why, Some(listener));
+        }
+        self.listening(base, from.peer, listener);
         let place = base.pipes.new_key();
         let key = ListenerKey(place);
         let peer = base.peers.peer(client).cloned();

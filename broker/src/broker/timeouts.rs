@@ -9,7 +9,7 @@ impl<S: Store> Broker<S> {
     /// Handles a connection that has ended.
     pub(super) fn disconnected(&mut self, peer: &Peer) {
         self.queries.forget(peer);
-        self.v01.forget(peer);
+        self.forget_v01(peer);
         if let Some(client) = self.base.peers.at(peer) {
             self.base.peers.disconnect(client);
             self.out_of_reach(client);
@@ -93,6 +93,7 @@ impl<S: Store> Broker<S> {
                 self.base.peers.forget_if_over(lost.client);
             }
             self.base.peers.schedule_check(lost.client);
+            self.settle();
         }
     }
 

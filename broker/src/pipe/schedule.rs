@@ -63,8 +63,8 @@ impl Pipe {
         let Some(oldest) = self.backlog(listener) else {
             return;
         };
-        let seq = (Rank::Backlog(oldest.0), oldest);
-        if listener.ready.first().is_none_or(|first| seq < *first) {
+        let place = (Rank::Backlog(oldest.0), oldest);
+        if listener.ready.first().is_none_or(|first| place < *first) {
             self.claim(key, oldest, ctx);
         }
     }
@@ -392,5 +392,7 @@ fn end_damaged(listener: &mut Listener, key: StreamKey, label: String) -> Ended 
     if let Some(cursor) = listener.cursors.get_mut(&key) {
         cursor.complete = true;
     }
+    // Nothing of the stream follows its end.
+    listener.set_rank(key, None);
     ended
 }

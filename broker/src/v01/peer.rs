@@ -58,6 +58,8 @@ pub(super) struct V01Peer {
     /// Whether a piece of the first item is in flight: passed to the event loop, which has not reported the
     /// result.
     is_out: bool,
+    /// The listeners that are served when the queue is empty, in order.
+    put_off: VecDeque<Uuid>,
 }
 
 /// Streams.
@@ -134,18 +136,39 @@ impl V01Peer {
     /// Forgets the listener in a pipe, and what waits for it. Returns the listener, and whether one of its
     /// items was being sent.
     pub fn drop_listener(&mut self, pipe: &str) -> Option<(Uuid, bool)> {
-        let Listener { id: listener, .. } = self.listeners.remove(pipe)?;
+        let listener = self.listeners.get(pipe)?.id;
+        Some((listener, self.forget_listener(listener)))
+    }
+
+    /// Forgets a listener, and what waits for it. Returns whether one of its items was being sent.
+    pub fn forget_listener(&mut self, listener: Uuid) -> bool {
         let first = self.queue.front();
         let was_sending = self.is_out && first.is_some_and(|it| it.listener == listener);
         if was_sending {
             self.is_out = false;
         }
+        self.listeners.retain(|_, it| it.id != listener);
         self.queue.retain(|it| it.listener != listener);
-        Some((listener, was_sending))
+        self.put_off.retain(|it| *it != listener);
+        was_sending
     }
 
-    pub fn forget_listener(&mut self, listener: Uuid) {
-        self.listeners.retain(|_, it| it.id != listener);
+    /// Whether a listener has to wait until the queue is empty. Then it is in `take_put_off`, once.
+    pub fn puts_off(&mut self, listener: Uuid) -> bool {
+        let has_to_wait = !self.queue.is_empty();
+        if has_to_wait && !self.put_off.contains(&listener) {
+            self.put_off.push_back(listener);
+        }
+        has_to_wait
+    }
+
+    /// The listeners that had to wait, once the queue is empty.
+    pub fn take_put_off(&mut self) -> VecDeque<Uuid> {
+        if self.queue.is_empty() {
+            std::mem::take(&mut self.put_off)
+        } else {
+            VecDeque::new()
+        }
     }
 
     fn listener(&mut self, listener: Uuid) -> Option<&mut Listener> {
@@ -156,7 +179,11 @@ impl V01Peer {
 
 /// Items.
 impl V01Peer {
+    /// Queues an item for a listener, unless the listener has left.
     pub fn queue(&mut self, listener: Uuid, seq: u64, item: Item) {
+        if self.listener(listener).is_none() {
+            return;
+        }
         let cost = match &item {
             Item::Chunk(payload) => cost(payload.len()),
             Item::Skipped | Item::End => 0,
@@ -167,6 +194,12 @@ impl V01Peer {
             item,
             cost,
         });
+    }
+
+    #[cfg(test)]
+    pub fn listeners_under_way(&self) -> usize {
+        let listeners = self.queue.iter().map(|it| it.listener);
+        listeners.collect::<std::collections::HashSet<_>>().len()
     }
 
     /// Whether a piece is in flight.
@@ -238,7 +271,7 @@ impl V01Peer {
         Some(Request::Confirm(Confirm {
             listener,
             next_seq: seq + 1,
-            // One full chunk at a time is on its way to the peer.
+            // One full chunk at a time is on its way to a listener, and to one listener of a peer.
             window: taken + cost(MAX_CHUNK),
         }))
     }

@@ -264,7 +264,7 @@ fn rule_16_a_listener_says_what_arrived_has_cost_and_what_is_repeated_costs_agai
         }],
     };
     assert_eq!(said, Some(resume), "what was printed is said, too");
-    assert_eq!(window, first + cost(4), "counted from seq 0 on");
+    assert_eq!(window, first + cost(4), "counted from item 0 on");
     dialogue.welcome();
     dialogue.reply(&super::dialogue::LISTENING);
     dialogue.chunk(2, A, 0, "one\nthree\nfour\n");

@@ -350,7 +350,7 @@ fn rule_16_what_listeners_had_is_not_sent_again_however_often_the_satellite_was_
         dialogue.said();
         dialogue
     };
-    // It items out that the listeners have all of it.
+    // It turns out that the listeners have all of it.
     let mut dialogue = rewound();
     dialogue.finished(Outcome::Kept);
     assert_eq!(dialogue.exit, Some(0));

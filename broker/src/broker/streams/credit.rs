@@ -20,7 +20,7 @@ const SHARE: u64 = 64 << 10;
 
 /// What a writer asks for, and what there is.
 struct Demand {
-    /// How much of that it has data for.
+    /// How much of what it wants it has data for.
     in_hand: u64,
     /// The least that is worth giving.
     enough: u64,

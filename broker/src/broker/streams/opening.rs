@@ -1,4 +1,4 @@
-//! Streams that open, and writers that come back to theirs.
+//! Streams that open, writers that come back to theirs, and the writers of an earlier run.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use super::super::base::Base;
 use super::super::peers::Sender;
 use super::writer::{Finished, Origin, Promise, Stage, Writer};
 use super::{Streams, answer_if_safe, name_of, withdraw};
+use crate::interface::Peer;
 use crate::pipe::{self, Changed, Reopened};
 use crate::protocol::{Code, MAX_LABEL, Open, Outcome, Reply};
 use crate::store::record::{Owner, WriterRecord};
@@ -24,49 +25,39 @@ struct Opening {
 }
 
 impl Streams {
-    /// Opens a stream, or resumes its writer, perhaps on another connection. `is_used` says that the UUID may
-    /// not be used for a new stream. `room` says whether there is room for one more stream.
+    /// Resumes a writer, perhaps on another connection. Where a stream has to begin, a new one or the rest of a
+    /// cut one, this checks it and returns its pipe, for [`Self::begin`] or [`Self::begin_rest`]. `is_used` says
+    /// that the UUID may not be used for a new stream.
     pub fn open<S: Store>(
         &mut self,
         base: &mut Base<S>,
         from: Sender<'_>,
-        open: Open,
+        open: &Open,
         is_used: bool,
-        room: Result<(), String>,
-    ) {
-        let stream = open.stream;
-        match self.stage(stream) {
-            None => self.open_new(base, from, open, is_used, room),
-            Some(_) if !self.owns(base, from, stream) => {}
-            Some(Stage::Lost) => self.come_back(base, from, open, room.is_ok()),
-            Some(_) => self.reopen(base, from, stream, open.from),
+    ) -> Option<Arc<str>> {
+        match self.stage(open.stream) {
+            None => check_new(base, from.peer, open, is_used),
+            Some(_) if !self.owns(base, from, open.stream) => None,
+            Some(Stage::Lost) => self.come_back(base, from, open),
+            Some(_) => {
+                self.reopen(base, from, open.stream, open.from);
+                None
+            }
         }
     }
 
-    fn open_new<S: Store>(
+    /// Begins a new stream that was checked. `room` says whether there is room for one more.
+    pub fn begin<S: Store>(
         &mut self,
         base: &mut Base<S>,
         from: Sender<'_>,
         open: Open,
-        is_used: bool,
+        pipe: Arc<str>,
         room: Result<(), String>,
     ) {
-        let (peer, stream) = (from.peer, open.stream);
-        if open.resume || open.from > 0 {
-            let message = "this satellite does not know the stream: it was restarted and lost the stream's data";
-            return base.out.refuse(peer, Code::Unknown, message, Some(stream));
-        }
-        let Some(pipe) = base.name(peer, &open.pipe, Some(stream)) else {
-            return;
-        };
-        if open.label.len() > MAX_LABEL || is_used {
-            let message = "a label has at most 255 bytes, and a UUID can only be used once";
-            return base
-                .out
-                .refuse(peer, Code::Malformed, message, Some(stream));
-        }
+        let stream = open.stream;
         if let Err(why) = room {
-            return base.out.refuse(peer, Code::Limit, &why, Some(stream));
+            return base.out.refuse(from.peer, Code::Limit, &why, Some(stream));
         }
         let opening = pipe::Opening {
             id: stream,
@@ -74,7 +65,7 @@ impl Streams {
             begins: 0,
             is_hidden: open.whole,
         };
-        self.begin(
+        self.create(
             base,
             Opening {
                 client: from.client,
@@ -83,11 +74,11 @@ impl Streams {
                 wait: open.wait,
             },
         );
-        self.opened(base, from, stream);
+        self.opened(base, from, stream, 0);
     }
 
     /// Creates a stream and its writer.
-    fn begin<S: Store>(&mut self, base: &mut Base<S>, opening: Opening) {
+    fn create<S: Store>(&mut self, base: &mut Base<S>, opening: Opening) {
         let Opening {
             client,
             pipe,
@@ -114,11 +105,20 @@ impl Streams {
         base.run(&pipe, |pipe, ctx| pipe.open(key, opening, ctx));
     }
 
-    /// Answers `Open` with the first credit.
-    fn opened<S: Store>(&mut self, base: &mut Base<S>, from: Sender<'_>, stream: Uuid) {
+    /// Answers `Open` with the first credit. `begins` is the first byte that the writer can still send.
+    fn opened<S: Store>(
+        &mut self,
+        base: &mut Base<S>,
+        from: Sender<'_>,
+        stream: Uuid,
+        begins: u64,
+    ) {
         let Some(writer) = self.writers.get_mut(&stream) else {
             return;
         };
+        if begins < writer.safe {
+            self.queues.owe(writer);
+        }
         let pipe = &writer.origin.pipe;
         let limit = if writer.is_awaited() {
             base.first_credit(pipe, stream)
@@ -157,59 +157,85 @@ impl Streams {
                 .out
                 .refuse(sender.peer, Code::Unknown, message, Some(stream));
         }
-        if from < writer.safe {
-            self.queues.owe(writer);
-        }
-        self.opened(base, sender, stream);
+        self.opened(base, sender, stream, from);
     }
 
     /// Resumes a writer that had timed out (rule 16). If nobody was told of the cut, the stream continues.
-    /// Otherwise, what the writer still has becomes the rest of the stream.
+    /// Otherwise, what the writer still has becomes the rest of the stream, for which this returns the pipe.
     fn come_back<S: Store>(
         &mut self,
         base: &mut Base<S>,
         sender: Sender<'_>,
+        open: &Open,
+    ) -> Option<Arc<str>> {
+        let writer = self.writers.get(&open.stream)?;
+        let ((pipe, key), end) = (writer.place(), writer.next);
+        if open.from > end || (open.whole && end > 0) {
+            let message =
+                "the satellite lost contact with the writer for too long and dropped its stream";
+            let about = Some(open.stream);
+            base.out.refuse(sender.peer, Code::Unknown, message, about);
+            return None;
+        }
+        match base.run(&pipe, |pipe, ctx| pipe.reopen(key, ctx)) {
+            Reopened::GoesOn => {
+                self.is_back(base, sender, open.stream, open.from);
+                None
+            }
+            _ => Some(pipe),
+        }
+    }
+
+    /// Begins the rest of a cut stream, whose writer came back. `room` says whether there is room for one more
+    /// stream. If there is none, the writer stays absent.
+    pub fn begin_rest<S: Store>(
+        &mut self,
+        base: &mut Base<S>,
+        sender: Sender<'_>,
         open: Open,
-        has_room: bool,
+        room: Result<(), String>,
     ) {
-        let (peer, stream, from) = (sender.peer, open.stream, open.from);
+        let stream = open.stream;
         let Some(writer) = self.writers.get(&stream) else {
             return;
         };
-        let ((pipe, key), end) = (writer.place(), writer.next);
-        if from > end || (open.whole && end > 0) {
-            let message =
-                "the satellite lost contact with the writer for too long and dropped its stream";
-            return base.out.refuse(peer, Code::Unknown, message, Some(stream));
-        }
-        let goes_on = base.run(&pipe, |pipe, ctx| pipe.reopen(key, ctx)) == Reopened::GoesOn;
-        if !goes_on && (!has_room || !self.save_earlier(base, key)) {
+        let ((pipe, key), begins) = (writer.place(), writer.next);
+        if room.is_err() || !self.save_earlier(base, key) {
+            base.set_absent(sender.client, stream);
             let message = "this satellite has no room for the rest of the stream";
-            return base.out.refuse(peer, Code::Limit, message, Some(stream));
+            return base
+                .out
+                .refuse(sender.peer, Code::Limit, message, Some(stream));
         }
-        if !goes_on {
-            let opening = pipe::Opening {
-                id: stream,
-                label: open.label,
-                begins: end,
-                is_hidden: open.whole,
-            };
-            self.go_on_with_rest(base, sender.client, &pipe, opening);
-        }
+        let opening = pipe::Opening {
+            id: stream,
+            label: open.label,
+            begins,
+            is_hidden: open.whole,
+        };
+        self.go_on_with_rest(base, sender.client, &pipe, opening);
+        self.is_back(base, sender, stream, open.from);
+    }
+
+    /// Answers a writer that is no longer absent. `begins` is the first byte that it can still send.
+    fn is_back<S: Store>(
+        &mut self,
+        base: &mut Base<S>,
+        sender: Sender<'_>,
+        stream: Uuid,
+        begins: u64,
+    ) {
         let Some(writer) = self.writers.get_mut(&stream) else {
             return;
         };
-        let known = base.pipes.get(&pipe);
+        let known = base.pipes.get(&writer.origin.pipe);
         let there = known.and_then(|pipe| pipe.end(writer.origin.key));
         (writer.stage, writer.finished) = (Stage::Open, None);
         writer.next = there.unwrap_or(writer.next);
         base.durability.note_changed(Changed::Writer(stream));
         base.absent.remove(|absent| absent == stream);
         base.peers.add_stream(sender.client, stream);
-        if from < writer.safe {
-            self.queues.owe(writer);
-        }
-        self.opened(base, sender, stream);
+        self.opened(base, sender, stream, begins);
     }
 
     /// Opens the rest of a cut stream for the same writer.
@@ -230,7 +256,7 @@ impl Streams {
             stream: opening,
             wait: before.origin.promise == Promise::Taken,
         };
-        self.begin(base, opening);
+        self.create(base, opening);
         let key = before.origin.key;
         let is_there = base.pipes.has_stream(key);
         if let Some(writer) = self.writers.get_mut(&stream) {
@@ -358,4 +384,27 @@ fn skip_to<S: Store>(writer: &mut Writer, from: u64, base: &mut Base<S>) {
     (writer.next, writer.safe) = (from, from);
     let Origin { pipe, key, .. } = &writer.origin;
     base.run(pipe, |pipe, ctx| pipe.skip_to(*key, from, ctx));
+}
+
+/// Checks a new stream, and refuses a malformed one. Returns its pipe.
+fn check_new<S: Store>(
+    base: &mut Base<S>,
+    peer: &Peer,
+    open: &Open,
+    is_used: bool,
+) -> Option<Arc<str>> {
+    let about = Some(open.stream);
+    if open.resume || open.from > 0 {
+        let message =
+            "this satellite does not know the stream: it was restarted and lost the stream's data";
+        base.out.refuse(peer, Code::Unknown, message, about);
+        return None;
+    }
+    let pipe = base.name(peer, &open.pipe, about)?;
+    if open.label.len() > MAX_LABEL || is_used {
+        let message = "a label has at most 255 bytes, and a UUID can only be used once";
+        base.out.refuse(peer, Code::Malformed, message, about);
+        return None;
+    }
+    Some(pipe)
 }

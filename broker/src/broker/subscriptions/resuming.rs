@@ -20,10 +20,10 @@ impl Subscriptions {
         &mut self,
         base: &mut Base<S>,
         from: Sender<'_>,
-        listen: Listen,
+        listen: &Listen,
     ) {
         let listener = listen.listener;
-        let resume = listen.resume.unwrap_or_default();
+        let resume = listen.resume.clone().unwrap_or_default();
         if self.owned(base, from, listener).is_none() {
             return;
         }

@@ -27,6 +27,13 @@ impl Subscriptions {
         Some(listener)
     }
 
+    /// Has a listener served that had to wait for its connection.
+    pub fn wake_id(&mut self, listener: Uuid) {
+        if let Some(key) = self.by_id.get(&listener).map(|it| it.key) {
+            self.wake(key);
+        }
+    }
+
     /// When a listener looks again that waits for the end of a line.
     pub fn deadline(&self) -> Option<Now> {
         self.line_waits.first().map(|(due, _)| *due)

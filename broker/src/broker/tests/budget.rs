@@ -349,7 +349,7 @@ fn rule_12_what_is_taken_from_a_full_satellite_costs_no_walk_over_all_who_wait()
         (1..=2 * ASKED_AT_ONCE).contains(&looks),
         "{looks} of {writers}"
     );
-    // Every writer still has its item.
+    // Every writer still has its turn.
     story.pass(Now::from_secs(1));
     let looks = story.broker.base.budget.looks() - before;
     assert!(looks >= writers, "{looks} of {writers}");

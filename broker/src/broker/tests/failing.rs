@@ -8,8 +8,11 @@ use bytes::Bytes;
 use super::story::{id, listening, opening, peer};
 use super::words::words;
 use crate::broker::{Broker, Input, Now, Output, Settings};
-use crate::protocol::{Data, Finish, Hello, How, MAGIC, Mode, REVISION, Request, decode, encode};
+use crate::protocol::{
+    Data, Finish, Hello, How, MAGIC, Mode, Open, REVISION, Request, decode, encode,
+};
 use crate::store::{Chunk, Damaged, DiskUse, Mark, Memory, Record, Store, StreamKey, WriteError};
+use crate::v01;
 
 /// What fails from the next call on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +29,8 @@ struct Fragile {
     memory: Memory,
     fails: Rc<RefCell<Fails>>,
     written: u64,
+    /// What is written down and what is sent, in order.
+    order: Rc<RefCell<Vec<String>>>,
 }
 
 impl Fragile {
@@ -74,6 +79,7 @@ impl Store for Fragile {
 
     fn put(&mut self, _: &Record) {
         self.written += 1;
+        self.order.borrow_mut().push("record".to_owned());
     }
 
     fn flush(&mut self) -> Result<(), WriteError> {
@@ -110,6 +116,7 @@ impl Store for Fragile {
 struct Story {
     broker: Broker<Fragile>,
     fails: Rc<RefCell<Fails>>,
+    order: Rc<RefCell<Vec<String>>>,
     /// What was sent to whom, and how the satellite ended, as text.
     done: Vec<String>,
 }
@@ -135,11 +142,14 @@ impl Story {
             memory: Memory::default(),
             fails: Rc::clone(&fails),
             written: 0,
+            order: Rc::default(),
         };
+        let order = Rc::clone(&store.order);
         let (broker, done) = (Broker::new(settings, store), Vec::new());
         Self {
             broker,
             fails,
+            order,
             done,
         }
     }
@@ -149,10 +159,13 @@ impl Story {
         while let Some(output) = self.broker.poll() {
             let done = &mut self.done;
             match output {
+                Output::Send { frames, .. } if frames[0] == v01::MAGIC => {}
                 Output::Send { peer, frames, .. } => {
                     let reply = decode(&frames[1]).expect("a client understands it");
                     let who = String::from_utf8_lossy(&peer.0);
-                    done.push(format!("{who}: {}", words((reply, None))));
+                    let said = format!("{who}: {}", words((reply, None)));
+                    self.order.borrow_mut().push(said.clone());
+                    done.push(said);
                 }
                 Output::Fail(why) => done.push(format!("fails: {why}")),
                 Output::Stop => done.push("stops".to_owned()),
@@ -234,4 +247,44 @@ fn rule_11_after_a_failure_of_the_disk_everybody_is_told_why_and_nothing_is_prom
         story.happen(Input::Synced);
         assert_eq!(&story.done[story.done.len() - 3..], last, "{fails:?}");
     }
+}
+
+/// A listener of 0.1 is not told of the end of one of two streams, so nothing has to be taken for it.
+#[test]
+fn rule_11_what_an_old_listener_is_not_told_is_recorded_before_a_writer_hears_of_it() {
+    let mut story = Story::new();
+    let frames = [v01::MAGIC, b"LISTEN", b"p"].map(Bytes::from_static);
+    let (old, key) = (peer("old"), None);
+    story.happen(Input::Received {
+        peer: old.clone(),
+        key,
+        frames: frames.to_vec(),
+    });
+    for (writer, stream, wait) in [("w", "s", true), ("x", "t", false)] {
+        story.hello(writer);
+        let Request::Open(open) = opening(stream, "p") else {
+            unreachable!("it opens a stream");
+        };
+        story.say(writer, &Request::Open(Open { wait, ..open }), None);
+        let data = Request::Data(Data {
+            stream: id(stream),
+            at: 0,
+            tail: 0,
+            requested: 0,
+        });
+        story.say(writer, &data, Some(b"text\n"));
+        story.happen(Input::Taken { peer: old.clone() });
+    }
+    story.order.borrow_mut().clear();
+    let finish = Request::Finish(Finish {
+        stream: id("s"),
+        len: 5,
+        how: How::End,
+    });
+    story.say("w", &finish, None);
+    let order = story.order.borrow().clone();
+    let told = order.iter().position(|it| it == "w: taken");
+    let recorded = order.iter().rposition(|it| it == "record");
+    assert!(told > recorded, "{order:?}");
+    assert!(told.is_some() && recorded.is_some(), "{order:?}");
 }

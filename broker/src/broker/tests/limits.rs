@@ -1,8 +1,11 @@
 //! Limits: streams, listeners, waiting ends and the length of messages.
 
-use super::story::{Story, id, opening};
+use std::time::Duration;
+
+use super::story::{LISTENER_LOST, Story, id, opening};
+use super::words::returning;
 use crate::broker::budget::upkeep::{MAX_CURSORS, MAX_LISTENERS, MAX_STREAMS};
-use crate::protocol::{Code, Mode, Reply, Request};
+use crate::protocol::{Code, Mode, Open, Reply, Request};
 use crate::v01::MAX_PIPES;
 use bytes::Bytes;
 
@@ -87,6 +90,84 @@ fn listeners_are_bounded_in_number() {
     story.say("r3", &Request::Leave { listener: id("l7") });
     story.listen("x", "one more", "q", Mode::Default);
     assert!(matches!(last(&mut story, "x"), Reply::Listening { .. }));
+}
+
+/// Who is absent goes when there is no room for others. A request that is refused anyway needs none.
+#[test]
+fn rule_16_a_refused_request_costs_nobody_their_place() {
+    let mut story = roomy();
+    story.meet(&["away"]);
+    story.listen("away", "l", "p", Mode::Default);
+    story.disconnect("away");
+    story.pass(LISTENER_LOST);
+    let readers = ["r0", "r1", "r2", "r3"];
+    story.meet(&readers);
+    story.meet(&["x"]);
+    for listener in 1..MAX_LISTENERS {
+        let name = format!("l{listener}");
+        story.listen(
+            readers[listener % 4],
+            &name,
+            &format!("{listener}"),
+            Mode::Default,
+        );
+    }
+    let unknown = returning("nobody's", "p", Mode::Default, 1, &[]);
+    story.say("x", &unknown);
+    story.listen("x", "m", "a\u{7}b", Mode::Default);
+    assert!(matches!(
+        last(&mut story, "x"),
+        Reply::Error {
+            code: Code::Name,
+            ..
+        }
+    ));
+    story.hello("away2", "away");
+    story.say("away2", &returning("l", "p", Mode::Default, 0, &[]));
+    assert_eq!(story.told("away2"), "goes on");
+}
+
+/// The same for a writer whose own rest needs room: it is not the one who goes.
+#[test]
+fn rule_16_a_writer_that_comes_back_does_not_make_room_for_itself() {
+    let mut story = roomy();
+    story.meet(&["w", "r"]);
+    story.listen("r", "l", "p", Mode::Default);
+    story.open("w", "s", "p");
+    story.write("w", "s", 0, b"half");
+    story.disconnect("w");
+    for _ in 0..7 {
+        story.pass(Duration::from_secs(9));
+        story.say("r", &Request::Ping);
+    }
+    let told = story.told("r");
+    assert!(told.contains("cut"), "{told}");
+    let writers = ["w0", "w1", "w2", "w3"];
+    story.meet(&writers);
+    for stream in 1..MAX_STREAMS {
+        story.open(writers[stream % 4], &format!("s{stream}"), "q");
+    }
+    story.hello("w-again", "w");
+    let Request::Open(open) = opening("s", "p") else {
+        unreachable!("it opens a stream");
+    };
+    let again = Request::Open(Open {
+        from: 4,
+        resume: true,
+        ..open
+    });
+    story.say("w-again", &again);
+    let (code, _) = story.refusal("w-again");
+    assert_eq!(code, Code::Limit);
+    let discard = Request::Discard {
+        pipe: "q".to_owned(),
+    };
+    story.say("r", &discard);
+    story.say("w1", &Request::Close { stream: id("s1") });
+    story.say("r", &discard);
+    story.say("w-again", &again);
+    let told = story.told("w-again");
+    assert!(told.starts_with("the rest from 4"), "{told}");
 }
 
 #[test]

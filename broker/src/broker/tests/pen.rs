@@ -161,7 +161,7 @@ impl Ear {
     pub fn take_in(&mut self, story: &mut Story) {
         for (reply, payload) in story.hear(&self.name) {
             if let Some(seq) = seq(&reply) {
-                assert_eq!(seq, self.arrived, "next_seq come in order");
+                assert_eq!(seq, self.arrived, "items come in order");
                 self.arrived += 1;
                 self.bytes += payload.map_or(0, |payload| payload.len());
             }

@@ -168,7 +168,7 @@ fn a_listener_is_sent_no_more_than_its_window() {
             window,
         }),
     );
-    assert_eq!(story.told("r"), "", "the window is counted from seq 0 on");
+    assert_eq!(story.told("r"), "", "the window is counted from item 0 on");
     story.say(
         "r",
         &Request::Confirm(Confirm {

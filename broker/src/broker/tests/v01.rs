@@ -304,6 +304,23 @@ fn one_peer_writes_and_listens_to_several_pipes() {
 }
 
 #[test]
+fn a_peer_that_takes_nothing_keeps_what_one_of_its_listeners_gets_and_no_more() {
+    let mut story = Story::new();
+    for pipe in ["p1", "p2", "p3"] {
+        story.old_data("w", pipe, format!("<{pipe}>").as_bytes());
+        story.old_data("w", pipe, b"");
+    }
+    story.congested.insert(peer("r"));
+    for pipe in ["p1", "p2", "p3"] {
+        story.old_listen("r", pipe);
+    }
+    assert_eq!(story.broker.v01.listeners_under_way(&peer("r")), 1);
+    story.congested.clear();
+    story.pass(RETRY);
+    assert_eq!(story.old_told("r"), "<p1>.<p2>.<p3>.");
+}
+
+#[test]
 fn a_word_in_two_spellings_is_one_pipe_and_its_listener_is_answered_in_its_own() {
     let mut story = Story::new();
     let (one, two) = ("caf\u{e9}", "cafe\u{301}");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use skypipe_broker::v01;
 use skypipe_protocol::{
-    Code, Data, Finish, Hello, How, Listen, MAGIC, Mode, Open, Reply, Request, encode,
+    Code, Data, Finish, Hello, How, Listen, MAGIC, Mode, Open, REVISION, Reply, Request, encode,
 };
 use uuid::Uuid;
 
@@ -161,7 +161,7 @@ fn answers_that_nobody_reads() {
     let program = String::new();
     let hello = Request::Hello(Hello {
         client: Uuid::new_v4(),
-        revision: 1,
+        revision: REVISION,
         program,
     });
     let flood = [
@@ -194,7 +194,7 @@ fn listeners_without_number() {
     let (client, program) = (Uuid::new_v4(), String::new());
     new.send(&command(&Request::Hello(Hello {
         client,
-        revision: 1,
+        revision: REVISION,
         program,
     })));
     for number in 0..MESSAGES {
@@ -239,7 +239,7 @@ fn ends_without_number(flags: &[&str]) {
         let (client, program) = (Uuid::new_v4(), String::new());
         flooder.send(&command(&Request::Hello(Hello {
             client,
-            revision: 1,
+            revision: REVISION,
             program,
         })));
         for number in 0..MESSAGES + 1000 {

@@ -279,7 +279,7 @@ impl<S: Store> Broker<S> {
             }
             Request::Finish(finish) => self.streams.finish(base, from, finish),
             Request::Close { stream } => self.streams.close(base, from, stream),
-            Request::Listen(listen) => self.listen(from, listen),
+            Request::Listen(listen) => self.listen(from, &listen),
             Request::Confirm(confirm) => self.subscriptions.confirm(base, from, &confirm),
             Request::Leave { listener } => self.subscriptions.leave(base, from.client, listener),
             Request::Eof { pipe, order } => self.eof(from, &pipe, &order),
@@ -311,21 +311,29 @@ impl<S: Store> Broker<S> {
             self.base.absent.remove(|absent| absent == open.stream);
         }
         let room = self.room_for(from.client, Kind::Streams, &pipe);
-        if is_back {
-            self.streams.begin_rest(&mut self.base, from, open, room);
-        } else {
-            self.streams.begin(&mut self.base, from, open, pipe, room);
+        let (base, streams) = (&mut self.base, &mut self.streams);
+        match room {
+            room if is_back => streams.begin_rest(base, from, open, room.is_ok()),
+            Ok(()) => streams.begin(base, from, open, pipe),
+            Err(why) => base
+                .out
+                .refuse(from.peer, Code::Limit, &why, Some(open.stream)),
         }
     }
 
-    fn listen(&mut self, from: Sender<'_>, listen: Listen) {
+    fn listen(&mut self, from: Sender<'_>, listen: &Listen) {
         let listener = listen.listener;
         let is_used = is_reserved_from(listener, from) || self.streams.knows(listener);
         let base = &mut self.base;
-        if let Some(pipe) = self.subscriptions.listen(base, from, &listen, is_used) {
+        if let Some(pipe) = self.subscriptions.listen(base, from, listen, is_used) {
             let room = self.room_for(from.client, Kind::Listeners, &pipe);
-            self.subscriptions
-                .join(&mut self.base, from, &listen, pipe, room);
+            let (base, subscriptions) = (&mut self.base, &mut self.subscriptions);
+            match room {
+                Ok(()) => subscriptions.join(base, from, listen, &pipe),
+                Err(why) => base
+                    .out
+                    .refuse(from.peer, Code::Limit, &why, Some(listener)),
+            }
         }
     }
 
@@ -334,12 +342,10 @@ impl<S: Store> Broker<S> {
             return;
         };
         let is_live = self.base.pipes.get(&pipe).is_some_and(Pipe::is_live);
-        let room = if is_live {
-            Ok(())
-        } else {
-            self.room_for(from.client, Kind::Streams, &pipe)
-        };
-        queries::eof(&mut self.base, from, &pipe, order, room);
+        if !is_live && let Err(why) = self.room_for(from.client, Kind::Streams, &pipe) {
+            return self.refuse(from.peer, Code::Limit, &why);
+        }
+        queries::eof(&mut self.base, from, &pipe, order);
     }
 
     fn refuse(&mut self, peer: &Peer, code: Code, message: &str) {

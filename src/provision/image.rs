@@ -8,6 +8,7 @@ mod elf;
 mod layer;
 mod registry;
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -41,14 +42,20 @@ pub enum Architecture {
 
 /// An image of one layer: the satellite's program as `/skypipe`, and nothing else.
 pub struct Image {
-    /// The manifest. Its digest is the image's identity in registries.
-    manifest: Vec<u8>,
     /// The configuration. Its digest is the image's identity in engines.
     config: Vec<u8>,
     /// The uncompressed layer, as engines load it.
     layer: Vec<u8>,
-    /// The compressed layer, as registries store it.
-    packed: Vec<u8>,
+    /// What only registries need, once it is needed: compressing takes a second.
+    pushed: OnceCell<Pushed>,
+}
+
+/// What registries store of an image, beside its configuration.
+struct Pushed {
+    /// The manifest. Its digest is the image's identity in registries.
+    manifest: Vec<u8>,
+    /// The compressed layer.
+    layer: Vec<u8>,
 }
 
 /// A registry, with the credentials for it.
@@ -150,7 +157,7 @@ fn bounded(file: &File, limit: u64) -> io::Result<Vec<u8>> {
 
 impl fmt::Debug for Image {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Image").field(&self.digest()).finish()
+        f.debug_tuple("Image").field(&self.id()).finish()
     }
 }
 
@@ -160,33 +167,47 @@ impl Image {
     #[must_use]
     pub fn pack(executable: &[u8], architecture: Architecture) -> Self {
         let layer = layer::tar(executable);
-        let packed = layer::gzip(&layer);
         let config = config(&digest(&layer), architecture).into_bytes();
-        let blob = |kind, bytes: &[u8]| json!({ "mediaType": kind, "size": bytes.len(), "digest": digest(bytes) });
-        let manifest = json!({
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "config": blob(CONFIG, &config),
-            "layers": [blob(LAYER, &packed)],
-        });
         Self {
-            manifest: manifest.to_string().into_bytes(),
             config,
             layer,
-            packed,
+            pushed: OnceCell::new(),
         }
+    }
+
+    /// The digest of the configuration, `sha256:…`: the image's identity in engines.
+    #[must_use]
+    pub fn id(&self) -> String {
+        digest(&self.config)
     }
 
     /// The digest of the manifest, `sha256:…`: the image's identity in registries.
     #[must_use]
     pub fn digest(&self) -> String {
-        digest(&self.manifest)
+        digest(&self.pushed().manifest)
     }
 
     /// The most bytes that a push transfers.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.packed.len() + self.config.len() + self.manifest.len()
+        let pushed = self.pushed();
+        pushed.layer.len() + self.config.len() + pushed.manifest.len()
+    }
+
+    /// What registries store.
+    fn pushed(&self) -> &Pushed {
+        self.pushed.get_or_init(|| {
+            let layer = layer::gzip(&self.layer);
+            let blob = |kind, bytes: &[u8]| json!({ "mediaType": kind, "size": bytes.len(), "digest": digest(bytes) });
+            let manifest = json!({
+                "schemaVersion": 2,
+                "mediaType": MANIFEST,
+                "config": blob(CONFIG, &self.config),
+                "layers": [blob(LAYER, &layer)],
+            });
+            let manifest = manifest.to_string().into_bytes();
+            Pushed { manifest, layer }
+        })
     }
 
     /// The image as a docker-archive, as `docker load` reads it. `name` is the image's name, such as

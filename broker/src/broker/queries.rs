@@ -194,20 +194,11 @@ pub(super) fn eof_pipe<S: Store>(
     Some(name)
 }
 
-/// Ends the live listeners of a pipe. `room` says whether there is room for one more stream, which waits if
-/// there are no listeners.
-pub(super) fn eof<S: Store>(
-    base: &mut Base<S>,
-    from: Sender<'_>,
-    name: &Arc<str>,
-    order: &Bytes,
-    room: Result<(), String>,
-) {
+/// Ends the live listeners of a pipe. If there are none, the end becomes an empty stream, for which there is
+/// room.
+pub(super) fn eof<S: Store>(base: &mut Base<S>, from: Sender<'_>, name: &Arc<str>, order: &Bytes) {
     let marker = StreamKey(base.pipes.new_key());
     if !base.pipes.get(name).is_some_and(Pipe::is_live) {
-        if let Err(why) = room {
-            return base.out.refuse(from.peer, Code::Limit, &why, None);
-        }
         let id = Uuid::from_u64_pair(OLD_IDS, marker.0);
         base.pipes.add_stream(marker, id, name);
         let owner = base.peers.key_of(from.client);

@@ -218,22 +218,16 @@ impl Subscriptions {
         base.out.reply(peer, reply);
     }
 
-    /// Creates a new listener that was checked. `room` says whether there is room for one more.
+    /// Creates a new listener that was checked, and for which there is room.
     pub fn join<S: Store>(
         &mut self,
         base: &mut Base<S>,
         from: Sender<'_>,
         listen: &Listen,
-        pipe: Arc<str>,
-        room: Result<(), String>,
+        pipe: &Arc<str>,
     ) {
         let (client, listener) = (from.client, listen.listener);
         let (mode, window) = (listen.mode, listen.window);
-        if let Err(why) = room {
-            return base
-                .out
-                .refuse(from.peer, Code::Limit, &why, Some(listener));
-        }
         self.listening(base, from.peer, listener);
         let place = base.pipes.new_key();
         let key = ListenerKey(place);
@@ -252,7 +246,7 @@ impl Subscriptions {
         base.shares.listener_comes(listener, owner);
         base.peers.add_listener(client, listener);
         base.budget.touch();
-        base.run(&pipe, |pipe, ctx| {
+        base.run(pipe, |pipe, ctx| {
             pipe.join(key, mode, window, StreamKey(place), ctx);
         });
     }

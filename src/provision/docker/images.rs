@@ -47,7 +47,7 @@ fn send(
     version: &str,
     console: &mut dyn Console,
 ) -> Result<Present, Failure> {
-    let name = format!("{IMAGE}:{}", tag(version, &image.digest()));
+    let name = format!("{IMAGE}:{}", tag(version, &image.id()));
     console.begin("load the image");
     if let Some(present) = present(engine, &name)? {
         console.done("it is there already");

@@ -45,10 +45,11 @@ pub fn push(
     tag: &str,
 ) -> Result<String, Failure> {
     let mut push = Push::new(registry, repository)?;
-    for blob in [&image.packed, &image.config] {
+    let pushed = image.pushed();
+    for blob in [&pushed.layer, &image.config] {
         push.retried(|push| push.blob(blob))?;
     }
-    push.retried(|push| push.manifest(tag, &image.manifest))?;
+    push.retried(|push| push.manifest(tag, &pushed.manifest))?;
     Ok(format!("{}/{repository}@{}", push.host, image.digest()))
 }
 

@@ -67,10 +67,10 @@ fn the_compressed_layer_tells_nothing_of_this_machine() {
     let image = Image::pack(b"program", Architecture::Amd64);
     // RFC 1952: the magic number, deflate, no flags (so no name), mtime 0, then the level and no
     // named system.
-    assert_eq!(image.packed[..8], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0]);
-    assert_eq!(image.packed[9], 255);
+    assert_eq!(image.pushed().layer[..8], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0]);
+    assert_eq!(image.pushed().layer[9], 255);
     let mut layer = Vec::new();
-    GzDecoder::new(image.packed.as_slice())
+    GzDecoder::new(image.pushed().layer.as_slice())
         .read_to_end(&mut layer)
         .expect("it is gzip");
     assert_eq!(layer, image.layer);
@@ -83,13 +83,16 @@ fn the_digests_are_those_of_the_bytes() {
         "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     );
     let image = Image::pack(b"program", Architecture::Arm64);
-    let (config, manifest) = (json(&image.config), json(&image.manifest));
+    let (config, manifest) = (json(&image.config), json(&image.pushed().manifest));
     assert_eq!(config["rootfs"]["diff_ids"], json!([digest(&image.layer)]));
     assert_eq!(manifest["config"]["digest"], digest(&image.config));
     assert_eq!(manifest["config"]["size"], image.config.len());
-    assert_eq!(manifest["layers"][0]["digest"], digest(&image.packed));
-    assert_eq!(manifest["layers"][0]["size"], image.packed.len());
-    assert_eq!(image.digest(), digest(&image.manifest));
+    assert_eq!(
+        manifest["layers"][0]["digest"],
+        digest(&image.pushed().layer)
+    );
+    assert_eq!(manifest["layers"][0]["size"], image.pushed().layer.len());
+    assert_eq!(image.digest(), digest(&image.pushed().manifest));
 }
 
 #[test]
@@ -115,17 +118,17 @@ fn the_same_program_gives_the_same_image() {
         Image::pack(&program, Architecture::Amd64),
     );
     assert_eq!(one.digest(), other.digest());
+    assert_eq!(one.id(), other.id());
     assert_eq!(one.docker_archive("a:1"), other.docker_archive("a:1"));
     let mut changed = program.clone();
     changed[99_999] = 8;
-    assert_ne!(
-        one.digest(),
-        Image::pack(&changed, Architecture::Amd64).digest()
-    );
-    assert_ne!(
-        one.digest(),
-        Image::pack(&program, Architecture::Arm64).digest()
-    );
+    for another in [
+        Image::pack(&changed, Architecture::Amd64),
+        Image::pack(&program, Architecture::Arm64),
+    ] {
+        assert_ne!(one.digest(), another.digest());
+        assert_ne!(one.id(), another.id());
+    }
 }
 
 #[test]

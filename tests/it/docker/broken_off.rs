@@ -15,7 +15,7 @@ fn an_upgrade_killed_at_any_step_is_put_right_by_the_next() {
     if !parts::are_there() {
         return;
     }
-    upgrades_with(Cut::ForGood, 0);
+    upgrades_with(Cut::ForGood, 0, 1);
 }
 
 #[test]
@@ -23,13 +23,13 @@ fn an_upgrade_that_loses_any_one_answer_ends_well() {
     if !parts::are_there() {
         return;
     }
-    upgrades_with(Cut::Once, 1);
+    upgrades_with(Cut::Once, 1, 2);
 }
 
-/// Upgrades back and forth between two programs. Each time it breaks off two commands
+/// Upgrades back and forth between two programs. Each time it breaks off `step` commands
 /// later, until an upgrade needs no more commands than that. After each cut, the next launch must
 /// repair everything.
-fn upgrades_with(how: Cut, first: usize) {
+fn upgrades_with(how: Cut, first: usize, step: usize) {
     let engine = Engine::start();
     let programs = Programs::get();
     let plans = [
@@ -41,7 +41,7 @@ fn upgrades_with(how: Cut, first: usize) {
     engine.mark();
     let mut cuts = first;
     loop {
-        let wanted = &plans[(cuts / 2 + 1) % 2];
+        let wanted = &plans[(cuts / step + 1) % 2];
         let broken = Broken::make(&engine, how, cuts);
         let result = crate::docker::docker(broken.path()).launch(wanted, Some(&found), &mut Quiet);
         let after =
@@ -62,9 +62,9 @@ fn upgrades_with(how: Cut, first: usize) {
         if !broken.was_cut() {
             break;
         }
-        cuts += 2;
+        cuts += step;
     }
-    assert!(cuts > 15, "an upgrade has more steps than {cuts}");
+    assert!(cuts > 5 * step, "an upgrade has more steps than {cuts}");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_first_launch_killed_at_any_step_is_gone_on_with_or_ended() {
         let broken = Broken::make(&engine, Cut::ForGood, cuts);
         let result = crate::docker::docker(broken.path()).launch(&plan, None, &mut Quiet);
         if !broken.was_cut() {
-            assert!(cuts > 10, "a launch has more steps than {cuts}");
+            assert!(cuts > 4, "a launch has more steps than {cuts}");
             break;
         }
         let Some(found) = find(&mut docker) else {

@@ -81,7 +81,7 @@ fn what_ctrl_c_broke_off_is_gone_on_with() {
     let engine = Engine::start();
     let sky = sky(&engine);
     let machine = machine();
-    let mut step = 4;
+    let mut step = 0;
     loop {
         let broken = Broken::make(&engine, Cut::Interrupt, step);
         let run = sky
@@ -93,9 +93,9 @@ fn what_ctrl_c_broke_off_is_gone_on_with() {
             break;
         }
         assert_ne!(outcome.code, Some(0), "after {step} commands: {outcome}");
-        step += 4;
+        step += 1;
     }
-    assert!(step > 8, "a launch has more steps than {step}");
+    assert!(step > 3, "a launch has more steps than {step}");
     engine.has_one();
     sky.assert_ready(&sky.setup(&machine, &[]).done(), "first");
 }

@@ -46,19 +46,15 @@ impl Streams {
         }
     }
 
-    /// Begins a new stream that was checked. `room` says whether there is room for one more.
+    /// Begins a new stream that was checked, and for which there is room.
     pub fn begin<S: Store>(
         &mut self,
         base: &mut Base<S>,
         from: Sender<'_>,
         open: Open,
         pipe: Arc<str>,
-        room: Result<(), String>,
     ) {
         let stream = open.stream;
-        if let Err(why) = room {
-            return base.out.refuse(from.peer, Code::Limit, &why, Some(stream));
-        }
         let opening = pipe::Opening {
             id: stream,
             label: open.label,
@@ -186,21 +182,21 @@ impl Streams {
         }
     }
 
-    /// Begins the rest of a cut stream, whose writer came back. `room` says whether there is room for one more
-    /// stream. If there is none, the writer stays absent.
+    /// Begins the rest of a cut stream, whose writer came back. If there is no room for one more stream, the
+    /// writer stays absent.
     pub fn begin_rest<S: Store>(
         &mut self,
         base: &mut Base<S>,
         sender: Sender<'_>,
         open: Open,
-        room: Result<(), String>,
+        has_room: bool,
     ) {
         let stream = open.stream;
         let Some(writer) = self.writers.get(&stream) else {
             return;
         };
         let ((pipe, key), begins) = (writer.place(), writer.next);
-        if room.is_err() || !self.save_earlier(base, key) {
+        if !has_room || !self.save_earlier(base, key) {
             base.set_absent(sender.client, stream);
             let message = "this satellite has no room for the rest of the stream";
             return base

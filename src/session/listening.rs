@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes};
 use skypipe_protocol::text;
 use skypipe_protocol::{
-    Code, Confirm, How, Listen, MAX_CHUNK, MAX_PROGRESS, MAX_UNCONFIRMED, Mode, Progress, Reply,
-    Request, Resume, cost,
+    Code, Confirm, How, Listen, MAX_CHUNK, MAX_PROGRESS, MAX_UNCONFIRMED, Mode, OpenLine, Progress,
+    Reply, Request, Resume, cost,
 };
 use uuid::Uuid;
 
@@ -192,13 +192,18 @@ impl Listener {
             resume: self.is_known.then(|| Resume {
                 next_seq: self.arrived,
                 cost: self.cost,
-                line: self
-                    .last
-                    .and_then(|(stream, ended)| (!ended).then_some(stream)),
+                line: self.open_line(),
                 streams: self.progress(),
             }),
         });
         common.send(&listen, None);
+    }
+
+    /// The unfinished line at the end of what has arrived.
+    fn open_line(&self) -> Option<OpenLine> {
+        let (stream, _) = self.last.filter(|(_, has_ended)| !has_ended)?;
+        let at = *self.positions.get(&stream)?;
+        Some(OpenLine { stream, at })
     }
 
     /// How much stdout has taken of the open streams and of those that ended last.

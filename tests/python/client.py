@@ -301,7 +301,9 @@ class Listener:
 
     def run(self):
         """Listens, or goes on listening, on this connection until everything has come."""
-        line = self.last[0] if self.last is not None and not self.last[1] else None
+        line = None
+        if self.last is not None and not self.last[1] and self.last[0] in self.offsets:
+            line = {"stream": self.last[0], "at": self.offsets[self.last[0]]}
         streams = [
             {"stream": stream, "at": at, "ended": stream in self.ends}
             for stream, at in reversed(self.offsets.items())

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skypipe_broker::broker::Peer;
-use skypipe_protocol::{How, Mode, Outcome, cost};
+use skypipe_protocol::{How, Mode, OpenLine, Outcome, cost};
 use uuid::Uuid;
 
 /// After how long a closed connection means that a program on the satellite's own machine has ended.
@@ -210,6 +210,8 @@ pub struct Listener {
     /// Its report when it came back, while it has no answer: its connection, the item that it expects, and
     /// its window.
     pub returning: Option<(Peer, u64, u64)>,
+    /// The unfinished line at the end of what had arrived when it last came back.
+    pub line: Option<OpenLine>,
 }
 
 impl Listener {
@@ -223,6 +225,7 @@ impl Listener {
             peer: None,
             is_late: false,
             items: Vec::new(),
+            line: None,
             confirmed: 0,
             window,
             cost: 0,

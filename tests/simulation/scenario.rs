@@ -161,14 +161,9 @@ impl World {
         Err("the pipes do not become empty".to_owned())
     }
 
-    /// An `--eof` ends the listeners, and a signal those that wait for a stream of their own.
+    /// Ends the listeners, and with a signal those that are queued for a stream of their own.
     fn end_listeners(&mut self) -> Verdict {
-        for pipe in PIPES {
-            if self.check.listened_to(pipe) {
-                self.comes(Job::Ask(Question::Eof(pipe.to_owned())));
-            }
-        }
-        self.run_for(SPELL)?;
+        self.end_live()?;
         for place in 0..self.clients.len() {
             if self.clients[place].role == (Role::Listen { mode: Mode::One }) {
                 self.fail(Fault::Signal(place, Signal::Interrupt))?;
@@ -176,6 +171,18 @@ impl World {
         }
         self.run_for(SPELL)?;
         self.drain_pipes(&[Mode::Default])?;
+        // Where it was unknown whether there was still unread data, a listener came for nothing.
+        self.end_live()?;
+        self.drain_pipes(&[Mode::Default])
+    }
+
+    /// An `--eof` ends the listeners that are not queued.
+    fn end_live(&mut self) -> Verdict {
+        for pipe in PIPES {
+            if self.check.listened_to(pipe) {
+                self.comes(Job::Ask(Question::Eof(pipe.to_owned())));
+            }
+        }
         self.run_for(SPELL)
     }
 

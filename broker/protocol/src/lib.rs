@@ -71,7 +71,7 @@
 //! | enum variant without fields: [`Request::Ping`], [`Mode::Tap`], [`Code::Name`] | its name, as a `str`: `"Ping"` |
 //! | enum variant with named fields: [`Request::Credit`] | a `map` of one entry: the name, and a `map` of the fields |
 //! | enum variant around one value: [`How::Cut`], [`Request::Open`] | a `map` of one entry: the name, and the value |
-//! | struct: [`Limits`], [`Resume`], [`PipeInfo`] | a `map` from field name (`str`) to value |
+//! | struct: [`Limits`], [`Resume`], [`OpenLine`], [`PipeInfo`] | a `map` from field name (`str`) to value |
 //! | `Option` | `nil`, or the value itself |
 //! | `Vec` | an `array` |
 //! | pair: [`Status::disk`] | an `array` of two |
@@ -797,12 +797,21 @@ pub struct Resume {
     pub next_seq: u64,
     /// What the chunks in these items cost together.
     pub cost: u64,
-    /// The stream of the last byte that arrived, if that byte was no newline: the rest of its line comes
-    /// first.
-    pub line: Option<Uuid>,
+    /// Where the last byte that arrived is, if that byte was no newline: the rest of its line comes first.
+    pub line: Option<OpenLine>,
     /// What the listener's output has taken of the streams that go on, and of those that ended last. Only a
     /// satellite that had given the listener up goes by it. At most [`MAX_PROGRESS`] entries.
     pub streams: Vec<Progress>,
+}
+
+/// An unfinished line at the end of what a listener was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenLine {
+    /// The line's stream.
+    pub stream: Uuid,
+    /// The offset behind the last byte that arrived. A satellite that begins further back in the stream sends
+    /// nothing of other streams before it has passed this offset.
+    pub at: u64,
 }
 
 /// How much of one stream a listener's output has taken.

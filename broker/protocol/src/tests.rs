@@ -105,7 +105,10 @@ fn every_command_fits_a_free_frame() {
         resume: Some(Resume {
             next_seq: u64::MAX,
             cost: u64::MAX,
-            line: Some(Uuid::max()),
+            line: Some(OpenLine {
+                stream: Uuid::max(),
+                at: u64::MAX,
+            }),
             streams: vec![progress; MAX_PROGRESS],
         }),
     });

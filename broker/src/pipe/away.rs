@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::listener::{Cursor, Listener, Phase};
+use super::listener::{Cursor, InLine, Listener, Phase};
 use super::stream::Takers;
 use super::{Changed, Context, Effect, ListenerKey, Pipe};
-use crate::protocol::{MAX_BYTES, Mode, Progress};
+use crate::protocol::{MAX_BYTES, Mode, OpenLine, Progress};
 use crate::store::record::{AwayRecord, ListenerRecord, PartRecord, Record};
 use crate::store::{Store, StreamKey};
 
@@ -53,8 +53,8 @@ pub struct Return<'a> {
     pub cost: u64,
     /// The listener's window: the maximum cost of all its chunks, from sequence number 0 on.
     pub window: u64,
-    /// The stream whose unfinished line the listener's output ends with, if any.
-    pub line: Option<Uuid>,
+    /// The unfinished line that the listener's output ends with, if any.
+    pub line: Option<OpenLine>,
     /// What the listener has printed of each stream that it remembers.
     pub progress: &'a HashMap<Uuid, Progress>,
     /// The key of the next stream to open.
@@ -403,16 +403,20 @@ impl Pipe {
         }
     }
 
-    /// Notes that a listener's output ends inside a line of a stream. The rest of that line goes first.
-    pub(super) fn go_on_in_line(&mut self, key: ListenerKey, line: Option<Uuid>) {
-        let Some(listener) = self.listeners.get_mut(&key) else {
+    /// Notes that a listener's output ends inside a line. The rest of that line goes first.
+    pub(super) fn go_on_in_line(&mut self, key: ListenerKey, line: Option<OpenLine>) {
+        let (Some(listener), Some(line)) = (self.listeners.get_mut(&key), line) else {
             return;
         };
         let is_it = |stream: &&StreamKey| {
             let known = self.streams.get(*stream);
-            known.is_some_and(|known| Some(known.id) == line)
+            known.is_some_and(|known| known.id == line.stream)
         };
-        listener.in_line = listener.cursors.keys().rfind(is_it).copied();
+        let stream = listener.cursors.keys().rfind(is_it).copied();
+        listener.in_line = stream.map(|stream| InLine {
+            stream,
+            at: line.at,
+        });
     }
 
     fn is_tap(&self, key: ListenerKey) -> bool {

@@ -123,6 +123,16 @@ pub(super) enum SentWhat {
     Done { missed: u64, eof: Option<Bytes> },
 }
 
+/// An unfinished line at the end of a listener's output.
+#[derive(Debug)]
+pub(super) struct InLine {
+    /// The line's stream.
+    pub stream: StreamKey,
+    /// The offset in the stream up to which the output has it. A listener that came back may be sent earlier
+    /// bytes again.
+    pub at: u64,
+}
+
 #[derive(Debug)]
 pub(super) struct Listener {
     pub mode: Mode,
@@ -138,8 +148,8 @@ pub(super) struct Listener {
     pub cursors: BTreeMap<StreamKey, Cursor>,
     /// Cursors that have something to send, in the order of their ranks.
     pub ready: BTreeSet<(Rank, StreamKey)>,
-    /// The stream whose unfinished line the listener's output ends with.
-    pub in_line: Option<StreamKey>,
+    /// The unfinished line that the listener's output ends with.
+    pub in_line: Option<InLine>,
     /// Items that were sent and have not been confirmed, oldest first.
     pub unconfirmed: VecDeque<Sent>,
     /// The sequence number of the oldest unconfirmed item.
@@ -227,7 +237,7 @@ impl Listener {
             return None;
         }
         self.cursors.get_mut(&stream)?.complete = true;
-        self.note_line(stream, 0);
+        self.in_line = None;
         let what = SentWhat::Ended {
             stream,
             ended: ended.clone(),
@@ -235,14 +245,23 @@ impl Listener {
         Some((Sent { what, cost: 0 }, Item::Ended(ended)))
     }
 
-    /// Notes whether the output now ends inside a line of this stream.
-    pub fn note_line(&mut self, stream: StreamKey, tail: u64) {
-        self.in_line = (1..=LINE_KEPT_WHOLE).contains(&tail).then_some(stream);
+    /// Notes whether the output ends inside a line, now that it was sent this stream up to `end`. The last
+    /// `tail` bytes of that are an unfinished line.
+    pub fn note_line(&mut self, stream: StreamKey, end: u64, tail: u64) {
+        let is_repeat = |line: &InLine| line.stream == stream && end < line.at;
+        if !self.in_line.as_ref().is_some_and(is_repeat) {
+            let is_kept_whole = (1..=LINE_KEPT_WHOLE).contains(&tail);
+            self.in_line = is_kept_whole.then_some(InLine { stream, at: end });
+        }
     }
 
     pub fn drop_cursor(&mut self, stream: StreamKey) -> Option<Cursor> {
         self.set_rank(stream, None);
-        if self.in_line == Some(stream) {
+        if self
+            .in_line
+            .as_ref()
+            .is_some_and(|line| line.stream == stream)
+        {
             self.in_line = None;
         }
         self.cursors.remove(&stream)

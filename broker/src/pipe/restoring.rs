@@ -5,10 +5,9 @@
 use super::listener::{Cursor, Listener, Phase, TapQueue};
 use super::stream::{Finish, Stream, Takers};
 use super::{Changed, Context, Effect, ListenerKey, Pipe};
-use crate::protocol::{How, MAX_BYTES, Outcome};
+use crate::protocol::{How, MAX_BYTES, OpenLine, Outcome};
 use crate::store::record::{ListenerRecord, PartRecord, StreamRecord};
 use crate::store::{Store, StreamKey};
-use uuid::Uuid;
 
 /// After a restart: restore all streams first, then all listeners, then all cursors, then call
 /// [`Pipe::settle_all`].
@@ -141,7 +140,7 @@ impl Pipe {
         next_seq: u64,
         cost: u64,
         window: u64,
-        line: Option<Uuid>,
+        line: Option<OpenLine>,
         ctx: &mut Context<'_, S>,
     ) {
         let Some(listener) = self.listeners.get_mut(&key) else {

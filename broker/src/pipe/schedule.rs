@@ -95,7 +95,7 @@ impl Pipe {
         let Some((_, first)) = listener.ready.first().copied() else {
             return Pick::Nothing;
         };
-        let Some(in_line) = listener.in_line else {
+        let Some(in_line) = listener.in_line.as_ref().map(|line| line.stream) else {
             return Pick::Stream(first);
         };
         if listener
@@ -303,7 +303,7 @@ fn send_from_store<S: Store>(
     let cursor = listener.cursors.get_mut(&key).ok_or(Unsent::Nothing)?;
     cursor.sent = mark.end();
     cursor.complete = cursor.limit == Some(cursor.sent);
-    listener.note_line(key, mark.tail);
+    listener.note_line(key, mark.end(), mark.tail);
     let what = SentWhat::Chunk {
         stream: key,
         id: stream.id,

@@ -114,7 +114,7 @@ pub(super) fn send_to_tap(listener: &mut Listener, key: StreamKey) -> Option<(Se
     let (chunk, missed) = tap.chunks.pop_front()?;
     let id = tap.id;
     cursor.complete = cursor.limit.is_some() && tap.chunks.is_empty();
-    listener.note_line(key, chunk.mark.tail);
+    listener.note_line(key, chunk.mark.end(), chunk.mark.tail);
     let own = Some(chunk.payload.clone());
     let what = SentWhat::Chunk {
         stream: key,

@@ -224,13 +224,17 @@ impl Checker {
         (pipe, mode): (String, Mode),
         (window, resume): (u64, Option<Resume>),
     ) -> Verdict {
-        if let Some(listener) = self.facts.listeners.get_mut(&id) {
+        // One that was sent away, and had nothing yet, begins anew.
+        let is_new = |listener: &Listener| listener.is_sent_away && resume.is_none();
+        if let Some(listener) = self.facts.listeners.get_mut(&id)
+            && !is_new(listener)
+        {
             listener.window = listener.window.max(window);
             let Resume {
                 next_seq: at,
                 cost,
+                line,
                 streams,
-                ..
             } = resume.unwrap_or_default();
             let sent = listener.items.len() as u64;
             if at > sent {
@@ -243,6 +247,7 @@ impl Checker {
             }
             if listener.presence == Presence::Lost {
                 listener.returning = Some((peer.clone(), at, window));
+                listener.line = line;
                 self.hit_mode(
                     mode,
                     ["default back", "one back", "follow back", "tap back"],
@@ -275,6 +280,7 @@ impl Checker {
         listener.peer = Some(peer.clone());
         listener.begin(self.begun.get(&id).cloned().unwrap_or_default());
         self.facts.listeners.insert(id, listener);
+        self.facts.begun.retain(|known| *known != id);
         self.facts.begun.push(id);
         self.step(&pipe, &Event::Join(id, mode))
     }

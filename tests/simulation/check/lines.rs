@@ -41,10 +41,10 @@ fn whole_lines(facts: &Facts, listener: &Listener) -> Result<u64, String> {
     let mut split = 0;
     for (place, (id, index)) in chunks.iter().enumerate() {
         // The next chunk of the same stream, if bytes of others come between.
-        let next = chunks[place + 1..]
-            .iter()
-            .position(|chunk| *chunk == (*id, index + 1));
-        if next.is_none_or(|between| between == 0) {
+        let later = &chunks[place + 1..];
+        let next = later.iter().position(|chunk| *chunk == (*id, index + 1));
+        let between = &later[..next.unwrap_or(0)];
+        if between.iter().all(|(stream, _)| stream == id) {
             continue;
         }
         let stream = &facts.streams[id];

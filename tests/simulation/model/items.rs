@@ -244,18 +244,15 @@ impl Pipe {
         let Some((oldest, _)) = owed else {
             return Ok(());
         };
-        let goes_on = facts.listeners[&known.id]
-            .items
-            .iter()
-            .rev()
-            .find_map(|item| match item {
-                Item::Chunk {
-                    stream: id,
-                    index: last,
-                    ..
-                } => Some((*id, *last)),
-                Item::Ended { .. } | Item::Done { .. } => None,
-            });
+        let told = &facts.listeners[&known.id];
+        let goes_on = told.items.iter().rev().find_map(|item| match item {
+            Item::Chunk {
+                stream: id,
+                index: last,
+                ..
+            } => Some((*id, *last)),
+            Item::Ended { .. } | Item::Done { .. } => None,
+        });
         let open_line = goes_on.is_some_and(|(id, last)| {
             let tail = facts
                 .streams
@@ -264,7 +261,16 @@ impl Pipe {
                 .map_or(0, |it| it.tail);
             tail > 0 && last + 1 == index && self.part(id, index) == Some(stream)
         });
-        if *oldest >= stream || open_line {
+        // A listener that came back is sent again what had arrived of the line's stream.
+        let is_repeat = told.line.is_some_and(|line| {
+            let chunk = facts
+                .streams
+                .get(&line.stream)
+                .and_then(|it| it.chunk(index));
+            let begins_before = chunk.is_some_and(|chunk| chunk.start < line.at);
+            begins_before && self.part(line.stream, index) == Some(stream)
+        });
+        if *oldest >= stream || open_line || is_repeat {
             Ok(())
         } else {
             Err(format!(

@@ -7,7 +7,7 @@ use super::story::{
 };
 use super::words::returning;
 use crate::broker::{Input, Now};
-use crate::protocol::{Mode, Open, Request};
+use crate::protocol::{Mode, Open, OpenLine, Request};
 
 const MILLI: Duration = Duration::from_millis(1);
 
@@ -127,6 +127,34 @@ fn rule_16_a_listener_that_was_lost_is_sent_what_it_has_not_printed() {
     story.hello("r2", "r");
     story.say("r2", &returning("l", "p", Mode::Default, 0, &[]));
     assert_eq!(story.told("r2"), "goes on, half");
+}
+
+#[test]
+fn rule_13_a_line_that_had_arrived_in_part_stays_whole_after_a_loss() {
+    let mut story = Story::new();
+    story.meet(&["v", "w", "r"]);
+    story.listen("r", "l", "p", Mode::Default);
+    story.open("v", "older", "p");
+    story.open("w", "s", "p");
+    story.write("w", "s", 0, b"one\n");
+    story.write("w", "s", 4, b"half ");
+    assert_eq!(story.told("r"), "listening, one/, half ");
+    story.pass(LISTENER_LOST);
+    story.hello("v2", "v");
+    story.say("v2", &reopening("older", "p", 0));
+    story.write("v2", "older", 0, b"other\n");
+    story.hello("r2", "r");
+    // All of it had arrived, and stdout had taken none of it.
+    let mut listen = returning("l", "p", Mode::Default, 2, &[]);
+    if let Request::Listen(listen) = &mut listen {
+        let line = OpenLine {
+            stream: id("s"),
+            at: 9,
+        };
+        listen.resume.as_mut().expect("it resumes").line = Some(line);
+    }
+    story.say("r2", &listen);
+    assert_eq!(story.told("r2"), "goes on, one/, half , other/");
 }
 
 #[test]

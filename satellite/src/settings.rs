@@ -63,12 +63,12 @@ pub struct Settings {
     pub insecure: bool,
 
     /// Cut a writer's stream after this long without a sign of life
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = patience)]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = timeout)]
     pub lost_writer: Duration,
 
     /// Give up a listener after this long without a sign of life, and give what it has not confirmed to
     /// others
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = patience)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = timeout)]
     pub lost_listener: Duration,
 
     /// Stop after this long with no unread data and nobody connected
@@ -135,7 +135,7 @@ const MIN_MEMORY: u64 = 4 << 20;
 
 /// The range of the time without a sign of life, in seconds. Signs of life are sent three times
 /// within that time. Below a second they would be mere noise.
-const PATIENCE_SECONDS: std::ops::RangeInclusive<u64> = 1..=365 * 24 * 3600;
+const TIMEOUT_SECONDS: std::ops::RangeInclusive<u64> = 1..=365 * 24 * 3600;
 
 fn memory(text: &str) -> Result<u64, String> {
     match size::parse(text)? {
@@ -208,9 +208,9 @@ impl FromStr for Public {
     }
 }
 
-fn patience(text: &str) -> Result<Duration, String> {
+fn timeout(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if PATIENCE_SECONDS.contains(&duration.as_secs()) {
+    if TIMEOUT_SECONDS.contains(&duration.as_secs()) {
         Ok(duration)
     } else {
         Err("give a time from 1s to 365days".to_owned())

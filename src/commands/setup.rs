@@ -17,7 +17,7 @@ use crate::cli::{Deploy, Setup};
 use crate::config;
 use crate::exit::Failure;
 use crate::provision::console::StdioConsole;
-use crate::provision::record::{self, Turn};
+use crate::provision::record::{self, Lock};
 use crate::provision::target::Target;
 use crate::provision::{Console, Found, Host, Plan, State, launch};
 
@@ -34,7 +34,7 @@ pub fn setup(setup: &Setup) -> Result<u8, Failure> {
 }
 
 fn set_up(setup: &Setup, console: &mut StdioConsole) -> Result<(), Failure> {
-    let _turn = Turn::take()?;
+    let _lock = Lock::take()?;
     // Invalid settings are reported before anything is done.
     let named = config::named_satellite()?;
     let joined = Joined::here()?;

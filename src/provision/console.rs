@@ -17,7 +17,7 @@ use crate::prompt::prompt;
 use crate::report::{notice, words};
 
 /// The time between two pictures of the spinner.
-const TURN: Duration = Duration::from_millis(100);
+const FRAME: Duration = Duration::from_millis(100);
 
 /// How often a question is asked before the answer counts as missing.
 const TRIES: usize = 5;
@@ -250,7 +250,7 @@ impl Console for StdioConsole {
                 let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
                 let spinner = ProgressBar::new_spinner().with_style(style);
                 spinner.set_message(printable(step).into_owned());
-                spinner.enable_steady_tick(TURN);
+                spinner.enable_steady_tick(FRAME);
                 Some(spinner)
             }
             Form::Plain => {

@@ -89,7 +89,7 @@ fn own_name() -> String {
 }
 
 impl Host for Docker {
-    fn find(&mut self, _talk: &mut dyn Console) -> Result<Option<Found>, Failure> {
+    fn find(&mut self, _console: &mut dyn Console) -> Result<Option<Found>, Failure> {
         let engine = self.engine()?;
         if let Some(found) = found(&containers(engine)?) {
             return Ok(Some(found));

@@ -42,7 +42,7 @@ pub struct Deployed {
 
 impl Deployed {
     /// Whether `found` is this satellite and not another one in its place. The owner decides,
-    /// because nobody founds two satellites with one key. If no owner is known, as when a launch
+    /// because one key never owns two satellites. If no owner is known, as when a launch
     /// has just begun, the name decides.
     #[must_use]
     pub fn is(&self, found: &Found) -> bool {
@@ -56,11 +56,11 @@ impl Deployed {
 /// A lock against other processes of this user that set up or destroy satellites. Dropping it
 /// unlocks.
 #[derive(Debug)]
-pub struct Turn {
+pub struct Lock {
     _directory: File,
 }
 
-impl Turn {
+impl Lock {
     /// Takes the lock.
     ///
     /// # Errors

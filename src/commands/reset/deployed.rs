@@ -14,7 +14,7 @@ use crate::exit::Failure;
 use crate::joined;
 use crate::provision::Found;
 use crate::provision::console::{Console as _, StdioConsole};
-use crate::provision::record::{self, Deployed, Turn};
+use crate::provision::record::{self, Deployed, Lock};
 use crate::provision::target::Target;
 use crate::session::{Question, Timeouts};
 
@@ -29,7 +29,7 @@ pub fn reset(reset: &Reset) -> Result<u8, Failure> {
 }
 
 fn end(reset: &Reset, console: &mut StdioConsole) -> Result<(), Failure> {
-    let _turn = Turn::take()?;
+    let _lock = Lock::take()?;
     let deployed = record::deployed()?;
     let said = reset.target.as_deref();
     if let (None, Some(app)) = (said, &reset.deploy.app) {

@@ -58,7 +58,7 @@ pub(super) fn enroll(
     let mut expires = joined.token().and_then(|token| token.expires);
     let mut kind = match joined.token() {
         Some(token) => token.kind,
-        None if is_owner(found, &seed) => Kind::Founder,
+        None if is_owner(found, &seed) => Kind::Owner,
         None => Kind::Phrase,
     };
     if told.name.is_none() {
@@ -100,7 +100,7 @@ pub(super) fn enroll(
         place: member.place,
         name,
         version: version.to_owned(),
-        is_owner: kind == Kind::Founder && joined.token().is_none(),
+        is_owner: kind == Kind::Owner && joined.token().is_none(),
     })
 }
 

@@ -23,7 +23,8 @@ pub struct Settings {
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = memory)]
     pub memory: u64,
 
-    /// Keep unread data in this directory, so that it outlives the satellite; by default in memory
+    /// Keep keys and unread data in this directory; by default unread data is in memory. With --check,
+    /// --list, --discard, --keys, --invite and --revoke: the satellite of this directory, on this machine
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
 
@@ -35,7 +36,7 @@ pub struct Settings {
     #[arg(long, value_name = "SIZE", value_parser = quota)]
     pub pipe_limit: Option<u64>,
 
-    /// Require keys on this machine, too; other machines always need one
+    /// Require keys on this machine, too (needs --data); other machines need one unless --insecure is given
     #[arg(long, requires = "data")]
     pub private: bool,
 
@@ -43,8 +44,8 @@ pub struct Settings {
     #[arg(long, value_name = "[ws://][ADDRESS:]PORT", value_parser = with_websockets)]
     pub listen: Vec<Listen>,
 
-    /// The host and port at which other machines reach the satellite, for invitations; with a web server in
-    /// front of it, `skypipe+tls://HOST` or `skypipe+wss://HOST`
+    /// Also with --setup: the host and port at which other machines reach the satellite, for invitations;
+    /// with a web server in front of it, `skypipe+tls://HOST` or `skypipe+wss://HOST`
     #[arg(long, value_name = "HOST[:PORT]")]
     pub public: Option<Public>,
 

@@ -285,7 +285,7 @@ impl Console for StdioConsole {
         if !self.can_ask() {
             let names: Vec<_> = choices.iter().map(|choice| choice.name.as_str()).collect();
             return Err(Failure::usage(format!(
-                "{question} Nobody can be asked here: say {flag} with one of {}",
+                "{question} There is no terminal to ask at: add {flag} (one of {})",
                 names.join(", ")
             )));
         }
@@ -295,13 +295,13 @@ impl Console for StdioConsole {
                 return Ok(chosen);
             }
         }
-        Err(Failure::usage("none of them was chosen"))
+        Err(Failure::usage("no valid answer was given"))
     }
 
     fn text(&mut self, question: &str, flag: &str) -> Result<String, Failure> {
         if !self.can_ask() {
             return Err(Failure::usage(format!(
-                "nobody can be asked here: say {flag}"
+                "there is no terminal to ask at: add {flag}"
             )));
         }
         self.ask(&format!("{}: ", printable(question)))

@@ -203,9 +203,7 @@ impl Host for Docker {
         let command = [&[PROGRAM], arguments, &["--data", DATA]].concat();
         let said = self.engine()?.exec(&found.name, &command, EXEC);
         said.map_err(|why| {
-            Failure::failed(format!(
-                "the program next to the satellite failed with {why}"
-            ))
+            Failure::failed(format!("the command next to the satellite failed: {why}"))
         })
     }
 
@@ -241,7 +239,7 @@ impl Host for Docker {
             return Ok(());
         }
         Err(Failure::failed(format!(
-            "there is still, at {}: {}",
+            "could not remove everything at {}: {} still there",
             engine.place(),
             left.join(", ")
         )))

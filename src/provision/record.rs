@@ -78,7 +78,7 @@ impl Lock {
         match flock(&taken, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self { _directory: taken }),
             Err(Errno::WOULDBLOCK) => Err(Failure::failed(
-                "another skypipe --setup or --reset of yours is under way on this machine",
+                "another skypipe --setup or --reset is already running on this machine",
             )),
             Err(error) => Err(fault(directory, &words(&error.into()))),
         }
@@ -167,12 +167,8 @@ fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<T>, Failure> {
     };
     let read = serde_json::from_str(&text);
     // The parser's message is dropped because it could quote what it read.
-    read.map(Some).map_err(|_| {
-        fault(
-            path,
-            "it makes no sense; remove it if you want to begin anew",
-        )
-    })
+    read.map(Some)
+        .map_err(|_| fault(path, "it is invalid; to start over, remove it"))
 }
 
 fn write<T: Serialize>(path: &Path, content: &T) -> Result<(), Failure> {

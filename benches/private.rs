@@ -64,7 +64,7 @@ fn main() -> ExitCode {
         rate(socat)
     );
     println!(
-        "TLS beside socat with TLS: {:.2} times as fast; sealing takes {:.0} % more time",
+        "TLS against socat with TLS: {:.2} times as fast; sealing takes {:.0} % more time",
         socat / tls,
         (sealed / tls - 1.0) * 100.0
     );

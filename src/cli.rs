@@ -26,7 +26,7 @@ use crate::session::{Compression, Timeouts};
 #[command(
     name = "skypipe",
     version,
-    max_term_width = 100,
+    max_term_width = 80,
     help_template = TEMPLATE,
     before_help = EXAMPLES,
     after_help = AFTER_HELP
@@ -103,7 +103,7 @@ struct Flags {
     /// access key may be revoked, and machines missed by the last renewal get no new reading key
     #[arg(long, help_heading = "Satellite")]
     yes: bool,
-    /// Run a satellite for others to reach at this port
+    /// Run a satellite at this port; without ADDRESS, only this machine can reach it
     #[arg(long, value_name = "[ADDRESS:]PORT", help_heading = "Satellite")]
     satellite: Option<Listen>,
     /// Run the satellite that starts by itself on this machine
@@ -166,34 +166,39 @@ Usage: skypipe [OPTIONS] [NAME] [-- COMMAND...]
 
 const EXAMPLES: &str = "\
 Examples:
-  echo hello | skypipe greetings      write; it waits until somebody reads it
-  skypipe greetings                   read, here or on any machine that uses the same satellite
-  tail -f app.log | skypipe logs      collect lines of many machines ...
-  skypipe -f logs                     ... and follow them in one place
-  skypipe -w built -- make            write what a command prints; if it fails, readers learn it
-  skypipe --setup ssh://me@host       put a satellite on a server, and use it from here
-  skypipe --invite laptop             print a line that lets another machine use it, too
+  echo hello | skypipe greetings   write; it waits until somebody reads it
+  skypipe greetings                read, on any machine with this satellite
+  tail -f app.log | skypipe logs   collect lines of many machines ...
+  skypipe -f logs                  ... and follow them in one place
+  skypipe -w built -- make         write what a command prints
+  skypipe --setup ssh://me@host    put a satellite on a server, and use it
+  skypipe --invite laptop          print a line that lets another machine join
 
-Without -r or -w, skypipe reads if its stdin is a terminal, /dev/null or closed, and writes otherwise.
+Without -r or -w, skypipe reads if its stdin is a terminal, /dev/null or
+closed, and writes otherwise.
 ";
 
 const AFTER_HELP: &str = "\
 Exit codes:
-  0    done                              124          --timeout
-  1    failed                            126, 127     COMMAND cannot be run, or was not found
-  2    wrong usage                       129/130/143  ended by a signal
-  3    a stream was cut or is incomplete any other    COMMAND's own, if it fails
-  4    no satellite
+  0  done                       124          --timeout
+  1  failed                     126, 127     COMMAND cannot be run or found
+  2  wrong usage                129/130/143  ended by a signal
+  3  a stream was cut, came     any other    COMMAND's own, if it fails
+     incomplete or was deleted
+  4  no satellite, or it refused this machine
 
-TARGET is fly, ssh://user@host[:port] or docker; docs/deploying.md has more forms, such as
-docker+context://name.
+TARGET is fly, ssh://[user@]host[:port], docker, docker+context://name or
+docker+ssh://[user@]host; docs/deploying.md has all forms.
 
 Environment:
-  SATELLITE            tcp://host:port, or an invitation; else the satellite that was joined is used, or
-                       one that starts by itself on this machine
-  SKYPIPE_DATA         where that one keeps unread data; \"memory\" keeps nothing on disk
-  SKYPIPE_PHRASE       the phrase, for scripts that join; SKYPIPE_PHRASE_FILE names a file that holds it
-  HTTPS_PROXY, ALL_PROXY, NO_PROXY       as for curl";
+  SATELLITE            tcp://host:port, or an invitation; by default the
+                       satellite that was joined, else this machine's own
+  SKYPIPE_DATA         where this machine's own keeps unread data, or \"memory\"
+  SKYPIPE_PHRASE       the phrase, for scripts that join
+  SKYPIPE_PHRASE_FILE  a file that holds the phrase
+  SKYPIPE_DOCKER       the command for --setup docker (docker, else podman)
+  SKYPIPE_SSH          the command for --setup ssh://... (ssh)
+  HTTPS_PROXY, ALL_PROXY, NO_PROXY   as for curl";
 
 /// The shortest and the longest lifetime that `--expires` accepts for a key.
 const SHORTEST: Duration = Duration::from_secs(1);

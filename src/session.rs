@@ -394,8 +394,9 @@ impl Session {
         }
         if is_first && is_older(program, &common.config.program) {
             let hint = format!(
-                "the satellite is {program}, older than this {}: to restart one on this machine: \
-                 skypipe --reset; upgrade any other where it runs",
+                "the satellite is {program}, older than this {}: to restart one on this machine, \
+                 stop the process that skypipe --check shows (kill PID); upgrade any other where \
+                 it runs",
                 common.config.program
             );
             common.out.push_back(Output::Hint(hint));

@@ -1,7 +1,7 @@
 //! The broker of skypipe: the whole behaviour of a satellite.
 //!
 //! `pipe`, `broker`, `interface`, `keys` and `v01` are pure: no socket, thread, clock, file or print. The
-//! loop in `server` moves bytes between them and the one ROUTER socket. `store` keeps what waits, in memory
+//! loop in `server` moves bytes between them and the one ROUTER socket. `store` keeps unread data, in memory
 //! or on disk. The messages and their limits are in the crate `skypipe-protocol`, the calls to ZeroMQ and TLS
 //! in `skypipe-transport`. Nothing here knows of the client, of processes or of platforms.
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// How long a satellite in the background waits for the data directory: the satellite before it may
 /// still be shutting down. The process that started it waits a little longer.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a satellite in the background has in addition to its settings.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -31,13 +31,13 @@ pub(crate) struct Data {
 const AGAIN: Duration = Duration::from_millis(20);
 
 /// Opens the directory, and makes it if it does not exist. If another satellite uses it, this waits
-/// up to `patience`.
+/// up to `timeout`.
 pub(crate) fn open(
     directory: &Path,
     budget: Option<u64>,
-    patience: Duration,
+    timeout: Duration,
 ) -> anyhow::Result<Data> {
-    let until = Instant::now() + patience;
+    let until = Instant::now() + timeout;
     loop {
         match try_open(directory, budget) {
             Err(error) if is_in_use(&error) && Instant::now() < until => thread::sleep(AGAIN),

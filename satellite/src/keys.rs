@@ -34,7 +34,7 @@ const SATELLITE: &[u8] = b"skypipe 1 satellite";
 
 /// The largest registry that is read, in bytes. That is far more than two thousand keys with sealed
 /// keyrings of usual size.
-const MAX_ROLL: u64 = 64 << 20;
+const MAX_REGISTRY: u64 = 64 << 20;
 
 /// The name of the owner's key.
 const FIRST: &str = "first";
@@ -104,7 +104,7 @@ impl Keys {
             opened => opened.with_context(cannot)?,
         };
         let mut bytes = Vec::new();
-        file.take(MAX_ROLL)
+        file.take(MAX_REGISTRY)
             .read_to_end(&mut bytes)
             .with_context(cannot)?;
         let registry = KeyRegistry::decode(&bytes).map_err(anyhow::Error::msg);
@@ -157,7 +157,7 @@ impl Keys {
         tell: impl FnOnce(&str) -> Result<(), NotPrinted>,
     ) -> anyhow::Result<KeyRegistry> {
         let mut registry = self.begin_registry(bound, unix_time)?;
-        let owner = self.member(&mut registry, FIRST, Kind::Founder, address, unix_time)?;
+        let owner = self.member(&mut registry, FIRST, Kind::Owner, address, unix_time)?;
         tell(&owner.encode()).context("cannot print the first invitation")?;
         self.save(&registry.encode())
             .context("cannot keep the keys")?;
@@ -184,7 +184,13 @@ impl Keys {
         let others = (2..).map(|number: u64| format!("{HOST}-{number}"));
         let name = std::iter::once(HOST.to_owned()).chain(others).find(is_free);
         let name = name.unwrap_or_default();
-        self.member(registry, &name, Kind::Phrase, &beside(bound), unix_time)
+        self.member(
+            registry,
+            &name,
+            Kind::Phrase,
+            &local_address(bound),
+            unix_time,
+        )
     }
 
     fn keep_host(&self, host: &Token) -> anyhow::Result<()> {
@@ -226,7 +232,7 @@ impl Keys {
         let Ok(mut host) = Token::parse(&text) else {
             return Ok(());
         };
-        host.address = beside(bound);
+        host.address = local_address(bound);
         let moved = host.encode();
         if *moved == *text {
             return Ok(());
@@ -244,7 +250,7 @@ impl Keys {
         unix_time: u64,
     ) -> anyhow::Result<Token> {
         let seed = Seed::new(Secret::from(random()?));
-        let public_keys = halves_of(&seed);
+        let public_keys = public_keys_of(&seed);
         // Wipe the stack first: the registry's unused fields would otherwise receive bytes that
         // earlier calls left there.
         wipe_stack();
@@ -262,7 +268,7 @@ impl Keys {
 /// Never inlined into its caller: everything that it leaves on the stack then lies below the
 /// caller's frame.
 #[inline(never)]
-fn halves_of(seed: &Seed) -> PublicKeys {
+fn public_keys_of(seed: &Seed) -> PublicKeys {
     PublicKeys::of(seed)
 }
 
@@ -299,12 +305,12 @@ pub(crate) fn reached_at(bound: SocketAddr) -> Address {
     let system = rustix::system::uname();
     match system.nodename().to_str() {
         Ok(name) if is_host(name) => Address::tcp(name, bound.port()),
-        _ => beside(bound),
+        _ => local_address(bound),
     }
 }
 
 /// The address under which the satellite is reached from its own machine.
-fn beside(bound: SocketAddr) -> Address {
+fn local_address(bound: SocketAddr) -> Address {
     let ip = match bound.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -370,8 +376,11 @@ mod tests {
                 .ends_with(":9000")
         );
         assert!(!reached_at(bound("[::]:9000")).to_string().starts_with('['));
-        assert_eq!(beside(bound("0.0.0.0:9000")).to_string(), "127.0.0.1:9000");
-        assert_eq!(beside(bound("[::]:9000")).to_string(), "[::1]:9000");
+        assert_eq!(
+            local_address(bound("0.0.0.0:9000")).to_string(),
+            "127.0.0.1:9000"
+        );
+        assert_eq!(local_address(bound("[::]:9000")).to_string(), "[::1]:9000");
     }
 
     #[test]

@@ -98,8 +98,8 @@ pub fn run(
         let bound = Bound::new(listen, settings, clients, None)?;
         return process.serve(bound, broker, None, None, ready);
     };
-    let patience = background.map_or(Duration::ZERO, |_| background::PATIENCE);
-    let data = data::open(directory, settings.disk, patience)?;
+    let timeout = background.map_or(Duration::ZERO, |_| background::TIMEOUT);
+    let data = data::open(directory, settings.disk, timeout)?;
     let broker = Broker::restore(for_broker, data.store, data.recovered);
     let presence = Some(data.presence);
     if !is_private {

@@ -23,7 +23,8 @@ pub struct Settings {
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = memory)]
     pub memory: u64,
 
-    /// Keep unread data in this directory, so that it outlives the satellite; by default in memory
+    /// Keep keys and unread data in this directory; by default unread data is in memory. With --check,
+    /// --list, --discard, --keys, --invite and --revoke: the satellite of this directory, on this machine
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
 
@@ -35,7 +36,7 @@ pub struct Settings {
     #[arg(long, value_name = "SIZE", value_parser = quota)]
     pub pipe_limit: Option<u64>,
 
-    /// Require keys on this machine, too; other machines always need one
+    /// Require keys on this machine, too (needs --data); other machines need one unless --insecure is given
     #[arg(long, requires = "data")]
     pub private: bool,
 
@@ -43,8 +44,8 @@ pub struct Settings {
     #[arg(long, value_name = "[ws://][ADDRESS:]PORT", value_parser = with_websockets)]
     pub listen: Vec<Listen>,
 
-    /// The host and port at which other machines reach the satellite, for invitations; with a web server in
-    /// front of it, `skypipe+tls://HOST` or `skypipe+wss://HOST`
+    /// Also with --setup: the host and port at which other machines reach the satellite, for invitations;
+    /// with a web server in front of it, `skypipe+tls://HOST` or `skypipe+wss://HOST`
     #[arg(long, value_name = "HOST[:PORT]")]
     pub public: Option<Public>,
 
@@ -63,12 +64,12 @@ pub struct Settings {
     pub insecure: bool,
 
     /// Cut a writer's stream after this long without a sign of life
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = patience)]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = timeout)]
     pub lost_writer: Duration,
 
     /// Give up a listener after this long without a sign of life, and give what it has not confirmed to
     /// others
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = patience)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = timeout)]
     pub lost_listener: Duration,
 
     /// Stop after this long with no unread data and nobody connected
@@ -135,7 +136,7 @@ const MIN_MEMORY: u64 = 4 << 20;
 
 /// The range of the time without a sign of life, in seconds. Signs of life are sent three times
 /// within that time. Below a second they would be mere noise.
-const PATIENCE_SECONDS: std::ops::RangeInclusive<u64> = 1..=365 * 24 * 3600;
+const TIMEOUT_SECONDS: std::ops::RangeInclusive<u64> = 1..=365 * 24 * 3600;
 
 fn memory(text: &str) -> Result<u64, String> {
     match size::parse(text)? {
@@ -208,9 +209,9 @@ impl FromStr for Public {
     }
 }
 
-fn patience(text: &str) -> Result<Duration, String> {
+fn timeout(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if PATIENCE_SECONDS.contains(&duration.as_secs()) {
+    if TIMEOUT_SECONDS.contains(&duration.as_secs()) {
         Ok(duration)
     } else {
         Err("give a time from 1s to 365days".to_owned())

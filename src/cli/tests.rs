@@ -325,4 +325,7 @@ fn version_and_help_are_shown() {
         panic!("no help")
     };
     assert!(help.contains("--follow") && !help.contains("--local-satellite"));
+    for line in help.lines() {
+        assert!(line.chars().count() <= 80, "too wide: {line}");
+    }
 }

@@ -41,7 +41,8 @@ pub fn check(timeouts: Timeouts, data: Option<&Path>) -> Result<u8, Failure> {
             if !status.inherited.is_empty() {
                 notice(
                     "the satellite inherited its limits from the first use of skypipe: to lift \
-                     them, run skypipe --reset, then use skypipe first where they do not apply",
+                     them, stop its process (kill PID), then use skypipe first where they do not \
+                     apply",
                 );
             }
             // The hints say whether the satellite is older than this program, and what to do then.

@@ -10,7 +10,7 @@ use crate::exit::{DONE, Failure};
 use crate::report::notice;
 use crate::session::{Question, Timeouts};
 
-/// Drops what waits in the pipe `name`, says how much that was, and returns the exit code.
+/// Drops the unread data of the pipe `name`, says how much that was, and returns the exit code.
 ///
 /// # Errors
 ///

@@ -86,7 +86,7 @@ pub fn invite(invite: &Invite) -> Result<u8, Failure> {
     output::hand_over(&line).map_err(|fault| member.take_back(name, &fault))?;
     let how = match kind {
         Kind::Phrase => "which asks for the phrase",
-        Kind::Keyring { .. } | Kind::Founder => "or set SATELLITE to it",
+        Kind::Keyring { .. } | Kind::Owner => "or set SATELLITE to it",
     };
     notice(&format!(
         "paste the line above into skypipe --join on the other machine, {how}; whoever has it can \

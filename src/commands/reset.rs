@@ -26,7 +26,7 @@ use crate::report::notice;
 use crate::session::{Question, Timeouts};
 
 /// How long a satellite may take to stop.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Stops the satellite and returns the exit code. Without `yes` it asks first if unread data would be lost.
 ///
@@ -149,7 +149,7 @@ fn has_ended(path: &Path) -> Result<bool, Failure> {
     };
     let (sender, freed) = channel();
     thread::spawn(move || sender.send(directory.lock().is_ok()));
-    Ok(freed.recv_timeout(PATIENCE).unwrap_or(false))
+    Ok(freed.recv_timeout(TIMEOUT).unwrap_or(false))
 }
 
 /// The satellite's process. A satellite wrote its pid down, but possibly in another container that shares

@@ -17,7 +17,7 @@ use crate::cli::{Deploy, Setup};
 use crate::config;
 use crate::exit::Failure;
 use crate::provision::console::StdioConsole;
-use crate::provision::record::{self, Turn};
+use crate::provision::record::{self, Lock};
 use crate::provision::target::Target;
 use crate::provision::{Console, Found, Host, Plan, State, launch};
 
@@ -34,7 +34,7 @@ pub fn setup(setup: &Setup) -> Result<u8, Failure> {
 }
 
 fn set_up(setup: &Setup, console: &mut StdioConsole) -> Result<(), Failure> {
-    let _turn = Turn::take()?;
+    let _lock = Lock::take()?;
     // Invalid settings are reported before anything is done.
     let named = config::named_satellite()?;
     let joined = Joined::here()?;
@@ -57,7 +57,7 @@ fn set_up(setup: &Setup, console: &mut StdioConsole) -> Result<(), Failure> {
     record::forget_seed(&target.to_string())?;
     say_ready(&ready, console);
     if named.is_some() {
-        console.say("but where SATELLITE is set, as it is here, that one is used");
+        console.say("SATELLITE is set here and takes precedence; to use this satellite, unset it");
     }
     console.finish(
         "ready",
@@ -80,8 +80,8 @@ fn say_ready(ready: &Ready, console: &mut StdioConsole) {
     ));
     if ready.is_owner {
         console.say(
-            "skypipe --phrase makes six words with which --setup enrolls your other machines; do it now, \
-             for without them or this machine nobody can",
+            "to enroll your other machines, make a phrase of six words now: skypipe --phrase (without the \
+             phrase or this machine, nobody can enroll another)",
         );
     }
 }
@@ -181,7 +181,7 @@ fn ensure(
         (Task::Nothing, Some(found)) => Ok(found),
         (Task::Newer, Some(found)) if found.state == State::Running => {
             console.say(&format!(
-                "the satellite is of version {}, newer than this program, and is left as it is",
+                "the satellite has version {}, which is newer than this program; it is unchanged",
                 found.version.as_deref().unwrap_or_default()
             ));
             Ok(found)

@@ -19,7 +19,7 @@ pub type Random = fn() -> Secret;
 pub struct Identity {
     seed: Seed,
     managing: Option<[u8; 32]>,
-    is_founder: bool,
+    is_owner: bool,
     random: Random,
 }
 
@@ -57,7 +57,7 @@ impl Identity {
         Self {
             seed: token.seed.clone(),
             managing: token.managing(),
-            is_founder: token.kind == Kind::Founder,
+            is_owner: token.kind == Kind::Owner,
             random,
         }
     }
@@ -74,7 +74,7 @@ impl Identity {
                 sealed_keyring::open(sealed_keyring, &self.seed.encryption(), managing)
                     .map_err(Fault::Keyring)
             }
-            (None, _) if self.is_founder => Ok(Keyring::founder(&self.seed)),
+            (None, _) if self.is_owner => Ok(Keyring::owner(&self.seed)),
             _ => Err(Fault::NoKeyring),
         }
     }

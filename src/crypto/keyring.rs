@@ -79,7 +79,7 @@ pub struct Keyring {
 impl Keyring {
     /// The keyring of the owner, a manager like any other, with epoch 0.
     #[must_use]
-    pub fn founder(seed: &Seed) -> Self {
+    pub fn owner(seed: &Seed) -> Self {
         Self {
             epochs: vec![Epoch::new(0, seed.first_psk(), seed.first_reading())],
             managing: Some(seed.managing().secret),

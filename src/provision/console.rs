@@ -17,7 +17,7 @@ use crate::prompt::prompt;
 use crate::report::{notice, words};
 
 /// The time between two pictures of the spinner.
-const TURN: Duration = Duration::from_millis(100);
+const FRAME: Duration = Duration::from_millis(100);
 
 /// How often a question is asked before the answer counts as missing.
 const TRIES: usize = 5;
@@ -250,7 +250,7 @@ impl Console for StdioConsole {
                 let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
                 let spinner = ProgressBar::new_spinner().with_style(style);
                 spinner.set_message(printable(step).into_owned());
-                spinner.enable_steady_tick(TURN);
+                spinner.enable_steady_tick(FRAME);
                 Some(spinner)
             }
             Form::Plain => {
@@ -285,7 +285,7 @@ impl Console for StdioConsole {
         if !self.can_ask() {
             let names: Vec<_> = choices.iter().map(|choice| choice.name.as_str()).collect();
             return Err(Failure::usage(format!(
-                "{question} Nobody can be asked here: say {flag} with one of {}",
+                "{question} There is no terminal to ask at: add {flag} (one of {})",
                 names.join(", ")
             )));
         }
@@ -295,13 +295,13 @@ impl Console for StdioConsole {
                 return Ok(chosen);
             }
         }
-        Err(Failure::usage("none of them was chosen"))
+        Err(Failure::usage("no valid answer was given"))
     }
 
     fn text(&mut self, question: &str, flag: &str) -> Result<String, Failure> {
         if !self.can_ask() {
             return Err(Failure::usage(format!(
-                "nobody can be asked here: say {flag}"
+                "there is no terminal to ask at: add {flag}"
             )));
         }
         self.ask(&format!("{}: ", printable(question)))

@@ -89,7 +89,7 @@ fn own_name() -> String {
 }
 
 impl Host for Docker {
-    fn find(&mut self, _talk: &mut dyn Console) -> Result<Option<Found>, Failure> {
+    fn find(&mut self, _console: &mut dyn Console) -> Result<Option<Found>, Failure> {
         let engine = self.engine()?;
         if let Some(found) = found(&containers(engine)?) {
             return Ok(Some(found));
@@ -203,9 +203,7 @@ impl Host for Docker {
         let command = [&[PROGRAM], arguments, &["--data", DATA]].concat();
         let said = self.engine()?.exec(&found.name, &command, EXEC);
         said.map_err(|why| {
-            Failure::failed(format!(
-                "the program next to the satellite failed with {why}"
-            ))
+            Failure::failed(format!("the command next to the satellite failed: {why}"))
         })
     }
 
@@ -241,7 +239,7 @@ impl Host for Docker {
             return Ok(());
         }
         Err(Failure::failed(format!(
-            "there is still, at {}: {}",
+            "could not remove everything at {}: {} still there",
             engine.place(),
             left.join(", ")
         )))

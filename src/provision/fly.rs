@@ -316,7 +316,7 @@ impl Host for Fly {
         let code = exec.exit_code;
         let said = quote(&exec.stderr.unwrap_or_default());
         Err(Failure::failed(format!(
-            "next to the satellite at Fly.io, skypipe ended with {code}: {}",
+            "the command next to the satellite at Fly.io failed with exit code {code}: {}",
             if said.is_empty() {
                 "it said nothing"
             } else {

@@ -102,7 +102,7 @@ pub trait Host {
     ) -> Result<String, Failure>;
 
     /// Makes the satellite run with these settings, and waits until it works. A satellite that runs
-    /// with them already is left alone. Afterwards, nothing of a replaced program is left.
+    /// with them already is unchanged. Afterwards, nothing of a replaced program is left.
     ///
     /// # Errors
     ///

@@ -193,7 +193,7 @@ impl Http {
         let text = error.to_string();
         let words = text.split(" (os error").next().unwrap_or_default();
         let words = words.strip_prefix("io: ").unwrap_or(words);
-        format!("{} cannot be asked: {words}", self.base)
+        format!("cannot reach {}: {words}", self.base)
     }
 }
 

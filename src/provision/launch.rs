@@ -74,7 +74,7 @@ fn refuse_overtaken(
 ) -> Result<(), Failure> {
     match &existing.owner {
         Some(owner) if found.is_none() && *owner != plan.owner => Err(Failure::failed(
-            "somebody else has launched a satellite there meanwhile: try again, and it is found",
+            "another machine has just launched a satellite there: run this again to use it",
         )),
         _ => Ok(()),
     }

@@ -115,7 +115,7 @@ pub fn check_public(host: &str) -> Result<(), Failure> {
     }
     let shown = host.escape_debug();
     Err(Failure::usage(format!(
-        "{shown} is no host that others can be told: say another with --public"
+        "'{shown}' is not a host that other machines can use: name another with --public"
     )))
 }
 

@@ -42,7 +42,7 @@ pub struct Deployed {
 
 impl Deployed {
     /// Whether `found` is this satellite and not another one in its place. The owner decides,
-    /// because nobody founds two satellites with one key. If no owner is known, as when a launch
+    /// because one key never owns two satellites. If no owner is known, as when a launch
     /// has just begun, the name decides.
     #[must_use]
     pub fn is(&self, found: &Found) -> bool {
@@ -56,11 +56,11 @@ impl Deployed {
 /// A lock against other processes of this user that set up or destroy satellites. Dropping it
 /// unlocks.
 #[derive(Debug)]
-pub struct Turn {
+pub struct Lock {
     _directory: File,
 }
 
-impl Turn {
+impl Lock {
     /// Takes the lock.
     ///
     /// # Errors
@@ -78,7 +78,7 @@ impl Turn {
         match flock(&taken, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self { _directory: taken }),
             Err(Errno::WOULDBLOCK) => Err(Failure::failed(
-                "another skypipe --setup or --reset of yours is under way on this machine",
+                "another skypipe --setup or --reset is already running on this machine",
             )),
             Err(error) => Err(fault(directory, &words(&error.into()))),
         }
@@ -167,12 +167,8 @@ fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<T>, Failure> {
     };
     let read = serde_json::from_str(&text);
     // The parser's message is dropped because it could quote what it read.
-    read.map(Some).map_err(|_| {
-        fault(
-            path,
-            "it makes no sense; remove it if you want to begin anew",
-        )
-    })
+    read.map(Some)
+        .map_err(|_| fault(path, "it is invalid; to start over, remove it"))
 }
 
 fn write<T: Serialize>(path: &Path, content: &T) -> Result<(), Failure> {

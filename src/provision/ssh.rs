@@ -133,7 +133,7 @@ impl Ssh {
             return Err(RunError::Broken(failure));
         }
         if value(&text, "ready").is_none() {
-            let failure = format!("{target}: the launch did not get to its end");
+            let failure = format!("{target}: the launch did not finish");
             return Err(Failure::failed(failure).into());
         }
         Ok(text)
@@ -148,9 +148,8 @@ impl Ssh {
     ) -> Result<(), Failure> {
         if let Some(words) = value(text, "lingers") {
             console.say(&format!(
-                "the satellite ends when the last login of this account on the host does, as its \
-                 systemd refuses to let it linger ({}): an administrator there can allow it with \
-                 loginctl enable-linger and the account's name",
+                "the satellite stops at this account's last logout, because systemd there refuses \
+                 lingering ({}); an administrator can allow it: loginctl enable-linger USER",
                 quote(words)
             ));
         }
@@ -257,7 +256,7 @@ impl Host for Ssh {
     fn endpoint(&mut self, _found: &Found) -> Result<String, Failure> {
         let record = self.look()?.record().ok_or_else(|| {
             Failure::failed(format!(
-                "{}: there is no whole satellite there",
+                "{}: the satellite there is incomplete: run skypipe --setup again",
                 self.target
             ))
         })?;
@@ -278,7 +277,7 @@ impl Host for Ssh {
             }));
         }
         String::from_utf8(answer.stdout)
-            .map_err(|_| Failure::failed(format!("{target}: the satellite's program said no text")))
+            .map_err(|_| Failure::failed(format!("{target}: the command's output is not text")))
     }
 
     fn remove(&mut self, _found: &Found, console: &mut dyn Console) -> Result<(), Failure> {
@@ -291,7 +290,7 @@ impl Host for Ssh {
         if !left.is_empty() {
             let left = left.join("; ");
             return Err(Failure::failed(format!(
-                "{}: this is left: {left}",
+                "{}: could not be removed: {left}",
                 self.target
             )));
         }

@@ -50,7 +50,7 @@ impl Target {
                 docker::Target::parse(text).map(Self::Docker)
             }
             _ => Err(format!(
-                "--setup {text} makes no sense: it takes fly, ssh://user@host, docker, docker+context://name, \
+                "'{text}' is not a target: use fly, ssh://user@host, docker, docker+context://name, \
                  docker+unix://PATH, docker+ssh://user@host or docker+tcp://host:port"
             )),
         }
@@ -80,8 +80,8 @@ impl Target {
                 "a container in Docker or Podman, on this machine or another",
             ),
         ];
-        let question = "Where shall the satellite be?";
-        let chosen = console.choose(question, &choices, "skypipe --setup TARGET")?;
+        let question = "Where should the satellite run?";
+        let chosen = console.choose(question, &choices, "a target to --setup")?;
         match chosen {
             0 => Ok(Self::Fly),
             1 => {
@@ -110,13 +110,12 @@ impl Target {
                 (deploy.ipv4, "--ipv4"),
             ];
             if let Some((_, flag)) = flags.iter().find(|(given, _)| *given) {
-                return Err(Failure::usage(format!("{flag} is for --setup fly alone")));
+                return Err(Failure::usage(format!("{flag} only works with fly")));
             }
         }
         if matches!(self, Self::Ssh(_)) && deploy.image.is_some() {
             return Err(Failure::usage(
-                "--image makes no sense for a host that is reached by ssh: its program is stored \
-                 there as it is",
+                "--image does not work with ssh: the program is copied to the host",
             ));
         }
         Ok(match self {

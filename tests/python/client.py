@@ -7,7 +7,7 @@ satellites without keys. It needs pyzmq and msgpack (Debian: python3-zmq, python
     client.py ENDPOINT write PIPE      writes stdin into a pipe
     client.py ENDPOINT read PIPE       writes a pipe to stdout, as `skypipe -r` does
     client.py ENDPOINT list            lists the pipes in use: name, waiting streams, waiting bytes
-    client.py ENDPOINT discard PIPE    drops what waits in a pipe
+    client.py ENDPOINT discard PIPE    drops the unread data of a pipe
 
 With `--drop-every BYTES`, read and write drop their connection whenever so many payload bytes have passed,
 and resume on a new one. They say on stderr how often they did.

@@ -45,10 +45,10 @@ impl Members {
             attestation: None,
         };
         registry.invite(new, 0).expect("it is the first");
-        let keyring = Keyring::founder(&seed);
+        let keyring = Keyring::owner(&seed);
         let token = Token {
             address: Address::tcp("sky", 9000),
-            kind: Kind::Founder,
+            kind: Kind::Owner,
             satellite: [2; 32],
             seed,
             expires: None,

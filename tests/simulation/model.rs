@@ -2,7 +2,7 @@
 //! the implementation.
 //!
 //! The model knows no bytes, windows, credit or connections. It knows which chunks of which stream each
-//! listener must get ([`Feed`]), what was confirmed, and so what waits. Every change is one [`Event`], in
+//! listener must get ([`Feed`]), what was confirmed, and so what is unread. Every change is one [`Event`], in
 //! the order in which the satellite received it. Where the rules leave the satellite a choice, the model
 //! follows every option ([`choices`]), and the satellite's behaviour then shows which one it took.
 

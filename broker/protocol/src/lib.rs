@@ -453,7 +453,7 @@ pub use self::keys::{
 pub const MAGIC: &[u8] = b"SKYPIPE/1";
 
 /// The revision of SKYPIPE/1 that this crate speaks. It grows with every change that a peer must know of. Two
-/// sides with different revisions do not talk.
+/// sides with different revisions refuse each other.
 pub const REVISION: u16 = 3;
 
 /// The most payload bytes in one chunk: 1 MiB. Larger chunks are no faster, because the kernel's copying
@@ -663,7 +663,7 @@ pub enum Request {
         /// Only names after this one. `nil` asks for the first page.
         after: Option<String>,
     },
-    /// Drops what waits in a pipe and no listener has. Answered by [`Reply::Discarded`].
+    /// Drops the unread data of a pipe, as far as no listener has it. Answered by [`Reply::Discarded`].
     Discard {
         /// The pipe's name.
         pipe: String,

@@ -75,7 +75,7 @@ pub enum Kind {
         managing: [u8; LENGTH],
     },
     /// This is the owner's first machine. Everything derives from its seed.
-    Founder,
+    Owner,
     /// The machine is given the phrase, which opens everything else that it needs.
     Phrase,
 }
@@ -84,7 +84,7 @@ impl Kind {
     fn number(self) -> u8 {
         match self {
             Self::Keyring { .. } => 0,
-            Self::Founder => 1,
+            Self::Owner => 1,
             Self::Phrase => 2,
         }
     }
@@ -181,7 +181,7 @@ impl Token {
     pub fn managing(&self) -> Option<[u8; LENGTH]> {
         match self.kind {
             Kind::Keyring { managing } => Some(managing),
-            Kind::Founder => Some(self.seed.managing().public),
+            Kind::Owner => Some(self.seed.managing().public),
             Kind::Phrase => None,
         }
     }
@@ -226,7 +226,7 @@ fn parse_kind(number: u8, managing: [u8; LENGTH], seed: &Seed) -> Result<Kind, T
     let none = managing == [0; LENGTH];
     match number {
         0 if !none => Ok(Kind::Keyring { managing }),
-        1 if managing == seed.managing().public => Ok(Kind::Founder),
+        1 if managing == seed.managing().public => Ok(Kind::Owner),
         2 if none => Ok(Kind::Phrase),
         _ => Err(TokenFault::Content),
     }

@@ -208,7 +208,7 @@ pub(super) fn eof<S: Store>(base: &mut Base<S>, from: Sender<'_>, name: &Arc<str
     base.out.reply(from.peer, Reply::EofTaken);
 }
 
-/// Drops what waits in a pipe.
+/// Drops the unread data of a pipe.
 pub(super) fn discard<S: Store>(base: &mut Base<S>, peer: &Peer, name: &str) {
     if let Some(name) = base.name(peer, name, None) {
         let (streams, bytes) = base.run(&name, Pipe::discard);

@@ -92,10 +92,10 @@ impl Key {
         self.expires
     }
 
-    /// Whether the key has expired at `wall`, in seconds since 1970 (UTC).
+    /// Whether the key has expired at `unix_time`, in seconds since 1970 (UTC).
     #[must_use]
-    pub fn has_expired(&self, wall: u64) -> bool {
-        self.expires.is_some_and(|end| end <= wall)
+    pub fn has_expired(&self, unix_time: u64) -> bool {
+        self.expires.is_some_and(|end| end <= unix_time)
     }
 }
 
@@ -215,12 +215,12 @@ impl KeyRegistry {
         rmp_serde::to_vec_named(&written).expect("a registry is expressible in MessagePack")
     }
 
-    /// Adds a key at `wall`, in seconds since 1970 (UTC). Returns its name.
+    /// Adds a key at `unix_time`, in seconds since 1970 (UTC). Returns its name.
     ///
     /// # Errors
     ///
     /// If the key breaks a rule, or exists already.
-    pub fn invite(&mut self, new: NewKey, wall: u64) -> Result<String, Fault> {
+    pub fn invite(&mut self, new: NewKey, unix_time: u64) -> Result<String, Fault> {
         self.check(&new)?;
         let id = KeyId(self.next);
         let name = if new.name.is_empty() {
@@ -243,7 +243,7 @@ impl KeyRegistry {
             pipes: new.pipes,
             expires: new.expires,
             quota: new.quota,
-            made: wall,
+            made: unix_time,
             used: None,
             sealed_keyring: new.sealed_keyring,
             attestation: new.attestation,
@@ -394,18 +394,21 @@ impl KeyRegistry {
         self.keys.get(&id)
     }
 
-    /// The key with this public key, unless it has expired at `wall`.
+    /// The key with this public key, unless it has expired at `unix_time`.
     #[must_use]
-    pub fn admit(&self, public: &[u8; 32], wall: u64) -> Option<KeyId> {
+    pub fn admit(&self, public: &[u8; 32], unix_time: u64) -> Option<KeyId> {
         let id = self.by_public.get(&PublicKey(*public))?;
-        let key = self.keys.get(id).filter(|key| !key.has_expired(wall))?;
+        let key = self
+            .keys
+            .get(id)
+            .filter(|key| !key.has_expired(unix_time))?;
         Some(key.id())
     }
 
-    /// Notes that a key is used at `wall`.
-    pub fn note_use(&mut self, id: KeyId, wall: u64) {
+    /// Notes that a key is used at `unix_time`.
+    pub fn note_use(&mut self, id: KeyId, unix_time: u64) {
         if let Some(key) = self.keys.get_mut(&id) {
-            key.used = Some(wall);
+            key.used = Some(unix_time);
         }
     }
 

@@ -133,14 +133,14 @@ impl V01Peer {
         self.listeners.insert(pipe.clone(), listener);
     }
 
-    /// Forgets the listener in a pipe, and what waits for it. Returns the listener, and whether one of its
+    /// Forgets the listener in a pipe, and its queued items. Returns the listener, and whether one of its
     /// items was being sent.
     pub fn drop_listener(&mut self, pipe: &str) -> Option<(Uuid, bool)> {
         let listener = self.listeners.get(pipe)?.id;
         Some((listener, self.forget_listener(listener)))
     }
 
-    /// Forgets a listener, and what waits for it. Returns whether one of its items was being sent.
+    /// Forgets a listener, and its queued items. Returns whether one of its items was being sent.
     pub fn forget_listener(&mut self, listener: Uuid) -> bool {
         let first = self.queue.front();
         let was_sending = self.is_out && first.is_some_and(|it| it.listener == listener);

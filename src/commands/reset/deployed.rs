@@ -14,7 +14,7 @@ use crate::exit::Failure;
 use crate::joined;
 use crate::provision::Found;
 use crate::provision::console::{Console as _, StdioConsole};
-use crate::provision::record::{self, Deployed, Turn};
+use crate::provision::record::{self, Deployed, Lock};
 use crate::provision::target::Target;
 use crate::session::{Question, Timeouts};
 
@@ -29,7 +29,7 @@ pub fn reset(reset: &Reset) -> Result<u8, Failure> {
 }
 
 fn end(reset: &Reset, console: &mut StdioConsole) -> Result<(), Failure> {
-    let _turn = Turn::take()?;
+    let _lock = Lock::take()?;
     let deployed = record::deployed()?;
     let said = reset.target.as_deref();
     if let (None, Some(app)) = (said, &reset.deploy.app) {
@@ -58,8 +58,8 @@ fn end(reset: &Reset, console: &mut StdioConsole) -> Result<(), Failure> {
     console.done(&found.name);
     if let (None, None, Some(known)) = (said, ours, known) {
         console.say(&format!(
-            "that is another satellite than this machine uses, and is left alone: skypipe --reset {target} \
-             ends it"
+            "another satellite is there, not the one that this machine used; it is unchanged. To remove it: \
+             skypipe --reset {target}"
         ));
         return forget_gone(known, console);
     }
@@ -113,28 +113,31 @@ fn confirm(
         return Ok(());
     }
     let lost = if is_ours {
-        console.begin("ask the satellite what waits there");
+        console.begin("ask the satellite for unread data");
         let lost = lost();
         console.done("");
         lost
     } else {
-        "this machine does not use it, so what waits there cannot be told, and would be lost"
+        "this machine does not use it, so its unread data is unknown and would be deleted"
             .to_owned()
     };
     let name = &found.name;
-    let what =
-        format!("this ends the satellite {name} at {target} for all machines that use it; {lost}");
-    match console.confirm(&format!("{what}. End it?"))? {
+    let what = format!(
+        "this would remove the satellite {name} at {target} for all machines that use it; {lost}"
+    );
+    match console.confirm(&format!("{what}. Remove it?"))? {
         Some(true) => Ok(()),
-        Some(false) => Err(Failure::failed("the satellite was left alone")),
-        None => Err(Failure::usage(format!("{what}: with --yes it is done"))),
+        Some(false) => Err(Failure::failed("the satellite is unchanged")),
+        None => Err(Failure::usage(format!(
+            "{what}; to do it anyway, add --yes"
+        ))),
     }
 }
 
 /// What would be lost with the satellite that this machine uses, as text for people.
 fn lost() -> String {
     waiting().unwrap_or_else(|| {
-        "it does not answer, so what waits there cannot be told, and would be lost".to_owned()
+        "it does not answer, so its unread data is unknown and would be deleted".to_owned()
     })
 }
 
@@ -146,8 +149,9 @@ fn waiting() -> Option<String> {
     let inquiry = inquire(Question::Status, &place, false, Timeouts::default()).ok()?;
     let status = inquiry.status()?;
     if status.waiting == 0 {
-        return Some("nothing waits there".to_owned());
+        return Some("it has no unread data".to_owned());
     }
-    let (streams, bytes) = (count(status.waiting, "stream"), count(status.bytes, "byte"));
-    Some(format!("{streams} with {bytes} would be lost"))
+    let streams = count(status.waiting, "unread stream");
+    let bytes = count(status.bytes, "byte");
+    Some(format!("this would delete {streams} ({bytes})"))
 }

@@ -58,7 +58,7 @@ pub(super) fn enroll(
     let mut expires = joined.token().and_then(|token| token.expires);
     let mut kind = match joined.token() {
         Some(token) => token.kind,
-        None if is_owner(found, &seed) => Kind::Founder,
+        None if is_owner(found, &seed) => Kind::Owner,
         None => Kind::Phrase,
     };
     if told.name.is_none() {
@@ -66,7 +66,7 @@ pub(super) fn enroll(
         kind = Kind::Phrase;
         expires = None;
         if joined.token().is_some() {
-            console.say("this machine's key has ended there, so it gets another one");
+            console.say("this machine's key was revoked, so it gets a new one");
             seed = record::seed(&target.to_string())?;
         }
         let key = format!("--for={}", PublicKeys::of(&seed));
@@ -84,7 +84,7 @@ pub(super) fn enroll(
     };
     let members = members(addresses.into_iter().flatten(), &at)?;
     let mut member = reach(members, console)?;
-    let phrase = "the phrase is asked for, and nobody can be asked here: set SKYPIPE_PHRASE to it, or \
+    let phrase = "the phrase is needed, and there is no terminal to ask at: set SKYPIPE_PHRASE to it, or \
                   SKYPIPE_PHRASE_FILE to a file that holds it";
     join::come_in(&mut member, &mut || console.secret("phrase", phrase)).map_err(advise)?;
     // This comes before the key is saved: whatever happens in between, the next `--setup` and
@@ -100,7 +100,7 @@ pub(super) fn enroll(
         place: member.place,
         name,
         version: version.to_owned(),
-        is_owner: kind == Kind::Founder && joined.token().is_none(),
+        is_owner: kind == Kind::Owner && joined.token().is_none(),
     })
 }
 
@@ -174,9 +174,8 @@ fn reach(mut members: Vec<Member>, console: &mut dyn Console) -> Result<Member, 
             let failure = first.unwrap_or_else(|| Failure::failed("it has no address"));
             return Err(Failure {
                 sentence: format!(
-                    "{}; the satellite runs, so what is between may not let this machine through (a firewall, a \
-                     closed port), or it goes by another name (--public): when that is put right, say --setup \
-                     once more",
+                    "{}; the satellite is running, but this machine cannot reach it: a firewall may block the \
+                     port, or it has another name (--public). Fix that, then run --setup again",
                     failure.sentence
                 ),
                 ..failure

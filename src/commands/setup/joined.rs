@@ -47,8 +47,8 @@ impl Joined {
         };
         match self {
             Self::Deployed(deployed, _) if is_other(deployed) => Err(Failure::failed(format!(
-                "this machine uses the satellite that was set up at {} ({}): skypipe --leave forgets \
-                     that one, skypipe --reset ends it",
+                "this machine uses the satellite that was set up at {} ({}); to forget it: skypipe --leave; \
+                 to remove it: skypipe --reset",
                 deployed.target, deployed.name
             ))),
             _ => Ok(()),
@@ -65,18 +65,18 @@ impl Joined {
     ) -> Result<(), Failure> {
         match (self, found) {
             (Self::Invited(place, _), None) => Err(Failure::failed(format!(
-                "this machine has joined the satellite at {place}, which is not at {target}: skypipe --leave \
-                 forgets that, and the key with it"
+                "this machine has joined the satellite at {place}, which is not at {target}; to forget it: \
+                 skypipe --leave"
             ))),
             (Self::Deployed(deployed, _), None) => Err(Failure::failed(format!(
-                "the satellite that this machine uses, {}, is not at {target} any more: skypipe --leave \
-                 forgets it, and then --setup puts another one there",
+                "the satellite that this machine uses, {}, is not at {target} any more; to forget it: skypipe \
+                 --leave; after that, --setup puts another one there",
                 deployed.name
             ))),
             (Self::Deployed(deployed, _), Some(found)) if !deployed.is(found) => {
                 Err(Failure::failed(format!(
-                    "the satellite that this machine used at {target} is gone, and another one is there: \
-                     skypipe --leave forgets the old one, and then --setup uses the other"
+                    "the satellite that this machine used at {target} is gone, and another one is there; to \
+                     forget the old one: skypipe --leave; after that, --setup uses the other"
                 )))
             }
             (Self::Invited(_, token), Some(found)) if found.state == State::Running => {
@@ -98,12 +98,11 @@ impl Joined {
             Some(token) if token.satellite != told.satellite.0 => {
                 Err(Failure::failed(match self {
                     Self::Deployed(..) => {
-                        "the satellite there has another key than it had, so it has lost its data: skypipe --reset \
-                         ends it, and then --setup begins anew"
+                        "the satellite there has another key than it had, so it has lost its data; to remove it: \
+                         skypipe --reset; after that, --setup starts over"
                     }
                     Self::None | Self::Invited(..) => {
-                        "this machine has joined another satellite already: skypipe --leave forgets that, and the \
-                         key with it"
+                        "this machine has joined another satellite already; to forget it: skypipe --leave"
                     }
                 }))
             }

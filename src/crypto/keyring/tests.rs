@@ -4,13 +4,13 @@ use serde::Serialize;
 
 use super::*;
 
-fn founder() -> Keyring {
-    Keyring::founder(&Seed::new(Secret::new([1; LENGTH])))
+fn owner() -> Keyring {
+    Keyring::owner(&Seed::new(Secret::new([1; LENGTH])))
 }
 
 /// The owner's keyring, renewed this many times.
 fn renewed(times: u8) -> Keyring {
-    (0..times).fold(founder(), |keyring, time| {
+    (0..times).fold(owner(), |keyring, time| {
         keyring.renewed(&[time; 2 * LENGTH]).unwrap()
     })
 }
@@ -25,9 +25,9 @@ fn numbers(keyring: &Keyring) -> Vec<u32> {
 }
 
 #[test]
-fn the_founder_needs_nothing_but_the_seed() {
+fn the_owner_needs_nothing_but_the_seed() {
     let seed = Seed::new(Secret::new([1; LENGTH]));
-    let keyring = Keyring::founder(&seed);
+    let keyring = Keyring::owner(&seed);
     let reading = seed.first_reading();
     let epoch = Epoch {
         number: 0,
@@ -38,14 +38,14 @@ fn the_founder_needs_nothing_but_the_seed() {
     assert_eq!(keyring.epochs(), std::slice::from_ref(&epoch));
     assert_eq!(keyring.newest(), &epoch);
     assert_eq!(keyring.managing(), Some(seed.managing()));
-    assert_eq!(keyring, Keyring::founder(&seed));
+    assert_eq!(keyring, Keyring::owner(&seed));
 }
 
 #[test]
 fn a_renewal_adds_an_epoch_from_the_random_bytes() {
     let mut random = [0x55; 2 * LENGTH];
     random[LENGTH..].fill(0x66);
-    let old = founder();
+    let old = owner();
     let new = old.renewed(&random).unwrap();
     assert_eq!(new.epochs()[..1], *old.epochs());
     assert_eq!(new.managing(), old.managing());
@@ -73,7 +73,7 @@ fn a_renewal_leaves_out_numbers_that_another_one_has_taken() {
 
 #[test]
 fn only_managers_renew() {
-    let keyring = founder();
+    let keyring = owner();
     let random = [5; 2 * LENGTH];
     assert_eq!(keyring.for_reader().renewed(&random), None);
     assert_eq!(keyring.for_writer().renewed(&random), None);
@@ -213,7 +213,7 @@ fn packed(value: &impl Serialize) -> Vec<u8> {
 
 #[test]
 fn other_ways_to_write_the_same_are_refused() {
-    let writer = founder().for_writer();
+    let writer = owner().for_writer();
     let usual = writer.encode();
     // [[[0, psk, public, nil]], nil]
     assert_eq!(usual[..6], [0x92, 0x91, 0x94, 0, 0xc4, 32]);

@@ -115,7 +115,7 @@ mod tests {
     use crate::crypto::Keyring;
 
     fn keyring(byte: u8) -> Keyring {
-        Keyring::founder(&Seed::new(Secret::new([byte; 32])))
+        Keyring::owner(&Seed::new(Secret::new([byte; 32])))
     }
 
     fn order() -> Order {

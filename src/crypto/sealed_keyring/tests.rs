@@ -13,16 +13,16 @@ fn entropy() -> Secret {
 }
 
 /// The owner's managing key pair, and a keyring that was renewed this many times.
-fn founder(renewals: u8) -> (Pair, Keyring) {
-    let founder = seed(1);
-    let keyring = (0..renewals).fold(Keyring::founder(&founder), |keyring, time| {
+fn owner(renewals: u8) -> (Pair, Keyring) {
+    let owner = seed(1);
+    let keyring = (0..renewals).fold(Keyring::owner(&owner), |keyring, time| {
         keyring.renewed(&[time; 2 * LENGTH]).unwrap()
     });
-    (founder.managing(), keyring)
+    (owner.managing(), keyring)
 }
 
 /// A sealed keyring that contains these bytes instead of a keyring.
-fn boxed(content: &[u8], to: &Pair, managing: &Pair) -> Vec<u8> {
+fn sealed_with(content: &[u8], to: &Pair, managing: &Pair) -> Vec<u8> {
     let (encapsulated, key) = kem::send(
         &to.public,
         &Proof::Sender(&managing.secret),
@@ -37,8 +37,8 @@ fn boxed(content: &[u8], to: &Pair, managing: &Pair) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_boxed_is_unboxed() {
-    let (managing, keyring) = founder(3);
+fn what_is_sealed_is_opened() {
+    let (managing, keyring) = owner(3);
     let own = seed(2).encryption();
     for content in [
         keyring.for_writer(),
@@ -66,8 +66,8 @@ fn clear(sealed_keyring: &[u8], own: &Pair, managing: &Pair) -> Vec<u8> {
 }
 
 #[test]
-fn a_writers_box_holds_no_reading_secret() {
-    let (managing, keyring) = founder(3);
+fn a_writers_sealed_keyring_holds_no_reading_secret() {
+    let (managing, keyring) = owner(3);
     let own = seed(2).encryption();
     let contains = |content: &Keyring, key: &Secret| {
         let sealed_keyring = seal(content, &own.public, &managing, &entropy()).unwrap();
@@ -88,13 +88,13 @@ fn a_writers_box_holds_no_reading_secret() {
 /// Satellites keep sealed keyrings while clients are updated, so the form must not change. The bytes were
 /// computed apart from this code, from the texts of RFC 9180 and MessagePack.
 #[test]
-fn the_form_of_a_box_stays() {
-    let founder = Seed::new(Secret::new(std::array::from_fn(|at| {
+fn the_form_of_a_sealed_keyring_stays() {
+    let owner = Seed::new(Secret::new(std::array::from_fn(|at| {
         u8::try_from(at).unwrap()
     })));
-    let content = Keyring::founder(&founder).for_writer();
+    let content = Keyring::owner(&owner).for_writer();
     let own = seed(0x44).encryption();
-    let managing = founder.managing();
+    let managing = owner.managing();
     let sealed_keyring = seal(&content, &own.public, &managing, &entropy()).unwrap();
     let hex: Vec<_> = sealed_keyring
         .iter()
@@ -111,7 +111,7 @@ fn the_form_of_a_box_stays() {
 
 #[test]
 fn every_changed_bit_is_noticed() {
-    let (managing, keyring) = founder(0);
+    let (managing, keyring) = owner(0);
     let own = seed(2).encryption();
     let sealed_keyring = seal(&keyring, &own.public, &managing, &entropy()).unwrap();
     for bit in 0..sealed_keyring.len() * 8 {
@@ -124,7 +124,7 @@ fn every_changed_bit_is_noticed() {
 
 #[test]
 fn every_missing_or_added_byte_is_noticed() {
-    let (managing, keyring) = founder(0);
+    let (managing, keyring) = owner(0);
     let own = seed(2).encryption();
     let sealed_keyring = seal(&keyring, &own.public, &managing, &entropy()).unwrap();
     for length in 0..sealed_keyring.len() {
@@ -139,8 +139,8 @@ fn every_missing_or_added_byte_is_noticed() {
 }
 
 #[test]
-fn a_box_from_anyone_but_the_manager_is_refused() {
-    let (managing, keyring) = founder(1);
+fn a_sealed_keyring_from_anyone_but_the_manager_is_refused() {
+    let (managing, keyring) = owner(1);
     let own = seed(2).encryption();
     let impostor = seed(3).managing();
     let sealed_keyring = seal(&keyring.for_reader(), &own.public, &impostor, &entropy()).unwrap();
@@ -162,8 +162,8 @@ fn a_box_from_anyone_but_the_manager_is_refused() {
 }
 
 #[test]
-fn a_box_for_another_machine_is_refused() {
-    let (managing, keyring) = founder(1);
+fn a_sealed_keyring_for_another_machine_is_refused() {
+    let (managing, keyring) = owner(1);
     let other = seed(2).encryption();
     let sealed_keyring = seal(&keyring, &other.public, &managing, &entropy()).unwrap();
     for own in [seed(3).encryption(), seed(2).managing(), managing.clone()] {
@@ -176,7 +176,7 @@ fn a_box_for_another_machine_is_refused() {
 
 #[test]
 fn keys_that_are_none_are_refused() {
-    let (managing, keyring) = founder(0);
+    let (managing, keyring) = owner(0);
     let own = seed(2).encryption();
     let none = [0; LENGTH];
     let made = seal(&keyring, &none, &managing, &entropy());
@@ -189,22 +189,22 @@ fn keys_that_are_none_are_refused() {
 
 #[test]
 fn genuine_sealed_keyrings_of_nonsense_are_refused() {
-    let (managing, keyring) = founder(0);
+    let (managing, keyring) = owner(0);
     let own = seed(2).encryption();
     for content in [&b""[..], b"nonsense", &keyring.encode()[1..]] {
-        let nonsense = boxed(content, &own, &managing);
+        let nonsense = sealed_with(content, &own, &managing);
         let opened = open(&nonsense, &own, &managing.public);
         assert_eq!(opened, Err(Fault::Content));
     }
-    let genuine = boxed(&keyring.encode(), &own, &managing);
+    let genuine = sealed_with(&keyring.encode(), &own, &managing);
     assert_eq!(open(&genuine, &own, &managing.public), Ok(keyring));
 }
 
 #[test]
 fn a_managing_key_that_is_not_the_senders_is_refused() {
-    let (managing, _) = founder(0);
+    let (managing, _) = owner(0);
     let own = seed(2).encryption();
-    let foreign = Keyring::founder(&seed(3));
+    let foreign = Keyring::owner(&seed(3));
     let sealed_keyring = seal(&foreign, &own.public, &managing, &entropy()).unwrap();
     let opened = open(&sealed_keyring, &own, &managing.public);
     assert_eq!(opened, Err(Fault::Content));
@@ -212,7 +212,7 @@ fn a_managing_key_that_is_not_the_senders_is_refused() {
 
 #[test]
 fn sealed_keyrings_show_nothing_and_differ_with_their_entropy() {
-    let (managing, keyring) = founder(1);
+    let (managing, keyring) = owner(1);
     let own = seed(2).encryption();
     let one = seal(&keyring, &own.public, &managing, &entropy()).unwrap();
     let other = Secret::new([0x34; LENGTH]);
@@ -230,8 +230,8 @@ fn sealed_keyrings_show_nothing_and_differ_with_their_entropy() {
 }
 
 #[test]
-fn no_box_is_longer_than_said() {
-    let (managing, keyring) = founder(70);
+fn no_sealed_keyring_is_longer_than_said() {
+    let (managing, keyring) = owner(70);
     let own = seed(2).encryption();
     let sealed_keyring = seal(&keyring, &own.public, &managing, &entropy()).unwrap();
     assert_eq!(

@@ -324,7 +324,7 @@ impl Engine {
             let said = said.strip_prefix("skypipe: ").unwrap_or(&said);
             return Err(Failure::failed(format!("exit code {code}: {said}")));
         }
-        String::from_utf8(output.stdout).map_err(|_| Failure::failed("it wrote no text"))
+        String::from_utf8(output.stdout).map_err(|_| Failure::failed("its output is not text"))
     }
 
     /// Loads an image from an archive.

@@ -193,7 +193,7 @@ impl Account {
             self.env().sleep(TICK);
         }
         console.done("");
-        console.say("Fly.io deletes the volume, and with it what was on it, for good a day after");
+        console.say("Fly.io deletes the volume and its data permanently after a day");
         Ok(())
     }
 

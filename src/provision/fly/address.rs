@@ -32,7 +32,7 @@ impl Account {
         let here = if self.env().has_route(GLOBAL) {
             ""
         } else {
-            ", which this one has not"
+            ", which this machine does not have"
         };
         let answer = console.confirm(&format!("{PRICE}{here}. Take an IPv4 address?"))?;
         Ok(answer.unwrap_or(false))

@@ -97,8 +97,8 @@ impl Refusal {
         let source = &self.source;
         if self.status == 401 {
             return format!(
-                ". It does not take the token from {source}, which may have expired: fly tokens create org \
-                 makes another one to set as FLY_API_TOKEN, or log in again with fly auth login"
+                ". Fly.io rejects the token from {source}, which may have expired: log in again with fly auth \
+                 login, or set FLY_API_TOKEN (fly tokens create org makes a token)"
             );
         }
         if self.reason.to_lowercase().contains("trial") {
@@ -108,7 +108,7 @@ impl Refusal {
         }
         if self.status == 403 {
             return format!(
-                ". The token from {source} has no right to it: fly tokens create org makes one that has"
+                ". The token from {source} does not allow this: fly tokens create org makes one that does"
             );
         }
         if self.is_full() {

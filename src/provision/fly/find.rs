@@ -50,7 +50,7 @@ impl Account {
         }
         for (_, app) in beginnings.iter().skip(1) {
             console.say(&format!(
-                "the app {app} at Fly.io is another launch that did not get to its end"
+                "the app {app} at Fly.io belongs to another launch that did not finish"
             ));
         }
         Ok(beginnings.first().map(|(_, app)| Self::found(app, None)))
@@ -83,7 +83,7 @@ impl Account {
             Some(Stage::Machine(machine)) => Ok(Some(Self::found(app, Some(&machine)))),
             Some(_) => Ok(Some(Self::found(app, None))),
             None => Err(Failure::usage(format!(
-                "the app {app} at Fly.io is something else than a satellite"
+                "the app {app} at Fly.io is not a satellite"
             ))),
         }
     }
@@ -139,7 +139,7 @@ impl Account {
 fn several<'a>(apps: impl Iterator<Item = &'a str>) -> Failure {
     let apps: Vec<&str> = apps.collect();
     Failure::failed(format!(
-        "there are several satellites at Fly.io, in the apps {}: say --app NAME for the one that is meant",
+        "there are several satellites at Fly.io, in the apps {}: choose one with --app NAME",
         apps.join(", ")
     ))
 }

@@ -43,8 +43,8 @@ impl Account {
                 return failure;
             }
             Failure::failed(format!(
-                "{failure}. A volume waits in {region}, empty as no machine ran yet: with another --region, the \
-                 launch goes on there with a volume of its own; without, it tries {region} again"
+                "{failure}. An empty volume is left in {region}. To continue elsewhere, add --region; without \
+                 it, the next launch tries {region} again"
             ))
         })
     }

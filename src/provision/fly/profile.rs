@@ -12,7 +12,8 @@ use crate::exit::Failure;
 use crate::provision::Console;
 use crate::provision::http::keeps_secrets;
 
-const NO_TOKEN: &str = "log in with fly auth login, or set FLY_API_TOKEN to a token, which fly tokens create org makes";
+const NO_TOKEN: &str =
+    "log in with fly auth login, or set FLY_API_TOKEN (fly tokens create org makes a token)";
 
 /// The variables, read once.
 #[derive(Clone)]

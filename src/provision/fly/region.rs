@@ -26,7 +26,7 @@ impl Account {
         let data = data.map_err(|error| {
             let failure = error.failure("list the organisations");
             Failure {
-                sentence: format!("{}. --org names one without that", failure.sentence),
+                sentence: format!("{}. To skip this, name one with --org", failure.sentence),
                 ..failure
             }
         })?;
@@ -50,7 +50,7 @@ impl Account {
         let at = match organisations.len() {
             0 => {
                 return Err(Failure::failed(
-                    "the token sees no organisation at Fly.io: --org names one",
+                    "the token gives access to no organisation at Fly.io: name one with --org",
                 ));
             }
             1 => 0,
@@ -78,7 +78,7 @@ impl Account {
             .map_err(|error| {
                 let failure = error.failure("list the regions");
                 Failure {
-                    sentence: format!("{}. --region names one without that", failure.sentence),
+                    sentence: format!("{}. To skip this, name one with --region", failure.sentence),
                     ..failure
                 }
             })?;
@@ -89,7 +89,7 @@ impl Account {
         let mut choices: Vec<Choice> = open.iter().map(|region| choice(region, &nearest)).collect();
         if choices.is_empty() {
             return Err(Failure::failed(
-                "Fly.io names no region: --region names one",
+                "Fly.io lists no region: name one with --region",
             ));
         }
         let at = console.choose("Which region of Fly.io?", &choices, "--region")?;

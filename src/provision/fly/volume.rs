@@ -92,8 +92,8 @@ impl Account {
             machines.map_err(|error| error.failure(&format!("list the machines of {app}")))?;
         if machines.iter().any(Machine::may_have_run) {
             return Err(Failure::failed(format!(
-                "the satellite's data lie on a volume in {there}, which cannot move to {said}: name {there} \
-                 as the region"
+                "the satellite's data is on a volume in {there}, which cannot move to {said}: use --region \
+                 {there}"
             )));
         }
         let id = &newest.id;

@@ -63,8 +63,8 @@ fn look_up(host: &str, port: u16, timeout: &NextTimeout) -> Result<Vec<SocketAdd
         .name("names".to_owned())
         .spawn(look_up)?;
     let found = match timeout.not_zero() {
-        Some(patience) => receiver
-            .recv_timeout(*patience)
+        Some(timeout) => receiver
+            .recv_timeout(*timeout)
             .map_err(|_| Error::Timeout(Timeout::Resolve))?,
         None => receiver.recv().map_err(|_| Error::HostNotFound)?,
     };

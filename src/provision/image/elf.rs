@@ -59,7 +59,7 @@ pub fn refusal(name: &str, obstacle: &str, target: Architecture) -> String {
         Architecture::Arm64 => ("arm64", ""),
     };
     format!(
-        "{name} {obstacle}, and this satellite runs on {machine} Linux with nothing beside it: give a static Linux \
+        "{name} {obstacle}, and this satellite runs on {machine} Linux with no libraries: give a static Linux \
          executable of skypipe for {machine} with --satellite-binary PATH{how}, or an image in a registry with \
          --image REF"
     )

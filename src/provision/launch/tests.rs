@@ -227,7 +227,10 @@ fn a_satellite_that_came_in_between_is_not_taken_over() {
         ..Recorder::default()
     };
     let failure = launch(&mut host, &plan(), None, &mut Nobody).expect_err("it is another's");
-    assert!(failure.sentence.contains("somebody else"), "{failure}");
+    assert!(
+        failure.sentence.contains("another machine has just"),
+        "{failure}"
+    );
     assert!(host.steps.is_empty());
 }
 

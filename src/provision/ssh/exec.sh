@@ -2,7 +2,7 @@
 
 program=$root/bin/$(value program)
 if [ ! -x "$program" ]; then
-    printf 'there is no whole satellite on the host: launch it again\n' >&2
+    printf 'the satellite there is incomplete: run skypipe --setup again\n' >&2
     exit 1
 fi
 "$program" "$@" --data "$data"

@@ -88,7 +88,7 @@ impl Look {
     /// The owner, if there is one. Before the satellite has its keys, whoever continues the launch
     /// becomes the owner.
     fn owner(&self) -> Option<String> {
-        let has_keys = self.ready().is_some() || self.has("founded");
+        let has_keys = self.ready().is_some() || self.has("has_keys");
         let owner = value(&self.settings, "owner").filter(|_| has_keys);
         owner.map(str::to_owned)
     }

@@ -6,7 +6,7 @@ tell root "$root"
 find_manager && tell manager yes
 # The kernel reports a size of 0 for this file, so its content decides.
 [ -n "$(cat /proc/net/if_inet6 2>/dev/null)" ] && tell ipv6 yes
-[ -n "$(ls -A "$data/keys" 2>/dev/null)" ] && tell founded yes
+[ -n "$(ls -A "$data/keys" 2>/dev/null)" ] && tell has_keys yes
 [ -d "$root" ] || exit 0
 tell exists yes
 [ -f "$root/settings" ] && sed 's/^/settings=/' "$root/settings"

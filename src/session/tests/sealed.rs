@@ -47,16 +47,16 @@ fn token(kind: Kind) -> Token {
     }
 }
 
-fn founder() -> Identity {
-    Identity::new(&token(Kind::Founder), fresh)
+fn owner() -> Identity {
+    Identity::new(&token(Kind::Owner), fresh)
 }
 
 /// The owner's keyring after this many renewals, and its sealed form.
 fn renewed(times: u8) -> (Keyring, Bytes) {
-    let keyring = (0..times).fold(Keyring::founder(&seed()), |keyring, time| {
-        keyring.renewed(&[time; 64]).expect("the founder manages")
+    let keyring = (0..times).fold(Keyring::owner(&seed()), |keyring, time| {
+        keyring.renewed(&[time; 64]).expect("the owner manages")
     });
-    let managing = keyring.managing().expect("the founder manages");
+    let managing = keyring.managing().expect("the owner manages");
     let sealed_keyring =
         sealed_keyring::seal(&keyring, &seed().encryption().public, &managing, &fresh());
     (keyring, sealed_keyring.expect("the key is good").into())
@@ -89,7 +89,7 @@ fn welcome_with(dialogue: &mut Dialogue, sealed_keyring: Option<Bytes>, chunk: u
 }
 
 pub(super) fn dialogue(job: Job) -> Dialogue {
-    Dialogue::with(job, |config| config.identity = Some(founder()))
+    Dialogue::with(job, |config| config.identity = Some(owner()))
 }
 
 /// A writer with an open stream.
@@ -135,7 +135,7 @@ fn sealer(stream: Uuid) -> Sealer {
 }
 
 fn sealer_at(stream: Uuid, position: u64) -> Sealer {
-    let keyring = Keyring::founder(&seed());
+    let keyring = Keyring::owner(&seed());
     let sealer = Sealer::new(
         keyring.newest(),
         &fresh(),
@@ -188,7 +188,7 @@ fn rule_17_a_writer_seals_what_it_sends_and_proves_its_end() {
         panic!("a proven end: {:?}", sent.last());
     };
     assert_eq!(*len, length as u64);
-    let keyring = Keyring::founder(&seed());
+    let keyring = Keyring::owner(&seed());
     let mut opener = Opener::new(OWN, "p").due_at(0);
     let plain = opener.open(keyring.epochs(), &wire.concat(), false);
     assert_eq!(plain.expect("it opens").plain, text.as_bytes());
@@ -204,7 +204,7 @@ fn nothing_is_sent_that_is_not_sealed() {
     assert_eq!(chunks(&mut dialogue), []);
     welcome(&mut dialogue, None);
     let sent = chunks(&mut dialogue);
-    assert_eq!(opened(&Keyring::founder(&seed()), &sent), "early\n");
+    assert_eq!(opened(&Keyring::owner(&seed()), &sent), "early\n");
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn what_is_packed_fits_a_piece_and_says_the_same() {
     assert!(sent.len() > 1 && sent.iter().all(|(_, wire)| wire.len() <= PIECE));
     let length: usize = sent.iter().map(|(_, wire)| wire.len()).sum();
     assert!(2 * length < log.len(), "{length} of {}", log.len());
-    assert_eq!(opened(&Keyring::founder(&seed()), &sent), log);
+    assert_eq!(opened(&Keyring::owner(&seed()), &sent), log);
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn a_packed_record_goes_with_the_credit_that_a_satellite_always_gives() {
         assert!(next.len() == 1 && next[0].1.len() > 3000, "{next:?}");
         sent.extend(next);
     }
-    assert!(log.starts_with(&opened(&Keyring::founder(&seed()), &sent)));
+    assert!(log.starts_with(&opened(&Keyring::owner(&seed()), &sent)));
 }
 
 #[test]
@@ -550,8 +550,8 @@ fn order(pipe: &str, after: i64) -> Bytes {
         by: "laptop".to_owned(),
         at: WALL.saturating_add_signed(after),
     };
-    let keyring = Keyring::founder(&seed());
-    order.seal(keyring.newest(), pipe).expect("a founder reads")
+    let keyring = Keyring::owner(&seed());
+    order.seal(keyring.newest(), pipe).expect("an owner reads")
 }
 
 /// Ends a listener that has everything, and returns its exit code.

@@ -167,12 +167,12 @@ impl Sky {
         }
     }
 
-    /// `--reset` names what would be lost, and destroys the satellite when it is told to.
+    /// `--reset` names the unread data, and destroys the satellite when it is told to.
     fn ends(&self, first: &Environment, second: &Environment, platform: &dyn Platform) {
         first.skypipe(&["-w", "left"]).fed("alone").success();
         let outcome = self.skypipe(second, &["--reset"]).done();
         assert_eq!(outcome.code, Some(2), "{outcome}");
-        let lost = "1 stream with ";
+        let lost = "this would delete 1 unread stream (";
         assert!(
             outcome.stderr.contains(lost) && outcome.stderr.contains("--yes"),
             "{outcome}"
@@ -181,14 +181,14 @@ impl Sky {
 
         let terminal = Terminal::open();
         let asked = self.skypipe(second, &["--reset"]).on(&terminal).start();
-        terminal.shows("End it? [y/N] ");
+        terminal.shows("Remove it? [y/N] ");
         terminal.types("n\n");
         assert_eq!(asked.outcome().code, Some(1), "{}", terminal.screen());
         platform.has_one();
 
         let terminal = Terminal::open();
         let asked = self.skypipe(second, &["--reset"]).on(&terminal).start();
-        terminal.shows("End it? [y/N] ");
+        terminal.shows("Remove it? [y/N] ");
         terminal.types("y\n");
         assert_eq!(asked.outcome().code, Some(0), "{}", terminal.screen());
         terminal.shows("the satellite is gone");

@@ -133,7 +133,7 @@ fn a_satellite_that_has_moved_is_found_again() {
 /// A satellite that replaced the one a machine uses is neither used, nor changed, nor destroyed.
 /// Nobody gets a new satellite that this machine could not use.
 #[test]
-fn what_is_not_ours_is_left_alone() {
+fn what_is_not_ours_stays_unchanged() {
     if !parts::are_there() {
         return;
     }
@@ -166,7 +166,7 @@ fn what_is_not_ours_is_left_alone() {
         "another one is there",
     );
     let reset = sky.skypipe(&first, &["--reset", "--yes"]).done();
-    told(&reset, 0, "is left alone");
+    told(&reset, 0, "it is unchanged");
     assert_eq!(engine.container(), container);
     other.skypipe(&["-w", "sky"]).fed("mine").success();
     other.skypipe(&["-r", "sky"]).done().printed("mine");
@@ -209,9 +209,9 @@ fn what_was_broken_off_is_put_right() {
     engine.has_none();
 }
 
-/// A revoked key cannot be restored. The machine gets another one, by the phrase.
+/// A revoked key cannot be restored. The machine gets a new one, by the phrase.
 #[test]
-fn a_machine_whose_key_was_revoked_gets_another_one_by_the_phrase() {
+fn a_machine_whose_key_was_revoked_gets_a_new_one_by_the_phrase() {
     if !parts::are_there() {
         return;
     }
@@ -232,7 +232,7 @@ fn a_machine_whose_key_was_revoked_gets_another_one_by_the_phrase() {
     let again = sky.setup(&second, &[]).var("SKYPIPE_PHRASE", phrase.trim());
     let again = again.done();
     assert_eq!(again.code, Some(0), "{again}");
-    assert!(again.stderr.contains("key has ended there"), "{again}");
+    assert!(again.stderr.contains("key was revoked"), "{again}");
     second.skypipe(&["-w", "sky"]).fed("yes").success();
     first.skypipe(&["-r", "sky"]).done().printed("yes");
 }

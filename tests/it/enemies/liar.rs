@@ -51,7 +51,7 @@ pub enum Step {
     /// A stream's finish.
     Ended(Uuid, How),
     /// A sealed keyring, which is no item.
-    Boxed(Bytes),
+    SealedKeyring(Bytes),
     /// The listener's end.
     Done,
     /// The listener's end, by this `--eof` attestation.
@@ -135,8 +135,8 @@ impl Liar {
             next_seq: 0,
             taken: None,
         };
-        let founder = liar.invitation(liar.seed.clone(), Kind::Founder);
-        liar.environment.leads_to(&founder);
+        let owner = liar.invitation(liar.seed.clone(), Kind::Owner);
+        liar.environment.leads_to(&owner);
         liar
     }
 
@@ -307,7 +307,7 @@ impl Liar {
         let mut ends = HashMap::new();
         for step in std::mem::take(&mut self.script) {
             let seq = self.next_seq;
-            self.next_seq += u64::from(!matches!(step, Step::Boxed(_)));
+            self.next_seq += u64::from(!matches!(step, Step::SealedKeyring(_)));
             match step {
                 Step::Chunk(stream, at, payload) => {
                     ends.insert(stream, at + payload.len() as u64);
@@ -334,7 +334,9 @@ impl Liar {
                         missed: 0,
                     },
                 ),
-                Step::Boxed(sealed_keyring) => self.say(route, &Reply::Keyring { sealed_keyring }),
+                Step::SealedKeyring(sealed_keyring) => {
+                    self.say(route, &Reply::Keyring { sealed_keyring })
+                }
                 Step::DoneBy(order) => self.say(
                     route,
                     &Reply::Done {
@@ -359,14 +361,14 @@ impl Liar {
 }
 
 /// The attestation of an `--eof` that a member gave this many seconds ago, with the owner's keys.
-pub fn order(founder: &Seed, pipe: &str, ago: u64) -> Bytes {
+pub fn order(owner: &Seed, pipe: &str, ago: u64) -> Bytes {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let order = Order {
         by: "a member".to_owned(),
         at: now.expect("it is later than 1970").as_secs() - ago,
     };
-    let sealed = order.seal(Keyring::founder(founder).newest(), pipe);
-    sealed.expect("the founder reads")
+    let sealed = order.seal(Keyring::owner(owner).newest(), pipe);
+    sealed.expect("the owner reads")
 }
 
 /// A key with all rights, and this sealed keyring for its holder.

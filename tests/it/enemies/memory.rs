@@ -34,22 +34,25 @@ fn secrets_of(wanted: &mut Wanted, who: &str, invitation: &str) {
     let identity = token.seed.identity();
     wanted.key(&name("key to connect with"), identity.secret.as_bytes());
     let encryption = token.seed.encryption();
-    wanted.key(&name("key to open boxes"), encryption.secret.as_bytes());
+    wanted.key(
+        &name("key to open sealed keyrings"),
+        encryption.secret.as_bytes(),
+    );
     // Apart from the seed the invitation contains no secret, and the satellite may know the rest.
     let text = invitation.rsplit('/').next().expect("it has parts");
     wanted.bytes(&name("invitation"), &text[SEED_IN_TEXT]);
 }
 
 /// The additional secrets of the owner.
-fn keys_of_founder(wanted: &mut Wanted, arena: &Arena) {
+fn keys_of_owner(wanted: &mut Wanted, arena: &Arena) {
     let seed = arena.token().seed;
-    let keyring = Keyring::founder(&seed);
+    let keyring = Keyring::owner(&seed);
     let epoch = keyring.newest();
     let reading = epoch.secret.as_ref().map(Secret::as_bytes);
-    wanted.key("the reading key", reading.expect("a founder reads"));
+    wanted.key("the reading key", reading.expect("an owner reads"));
     wanted.key("what writers share", epoch.psk.as_bytes());
     wanted.key("the managing key", seed.managing().secret.as_bytes());
-    secrets_of(wanted, "the founder", &arena.invitation);
+    secrets_of(wanted, "the owner", &arena.invitation);
 }
 
 /// Checks that the search works: it must find the one key that the satellite needs, and a pipe's name.
@@ -88,7 +91,7 @@ fn a_satellite_that_has_made_its_first_invitation_knows_nothing_of_it() {
     for _ in 0..4 {
         let arena = Arena::new();
         let mut wanted = Wanted::default();
-        keys_of_founder(&mut wanted, &arena);
+        keys_of_owner(&mut wanted, &arena);
         assert_unknown(&wanted, &arena);
         assert_known(&arena, None);
     }
@@ -98,9 +101,9 @@ fn a_satellite_that_has_made_its_first_invitation_knows_nothing_of_it() {
 fn a_satellite_knows_nothing_of_what_waits_and_what_is_under_way() {
     let arena = Arena::new();
     let mut wanted = Wanted::default();
-    keys_of_founder(&mut wanted, &arena);
+    keys_of_owner(&mut wanted, &arena);
     let payload = random(20_000);
-    wanted.bytes("what waits", &payload);
+    wanted.bytes("unread data", &payload);
     arena.skypipe(&["-w", PIPE]).fed(&payload).printed("");
     assert_known(&arena, Some(PIPE));
     assert_unknown(&wanted, &arena);
@@ -126,7 +129,7 @@ fn a_satellite_knows_nothing_of_what_waits_and_what_is_under_way() {
 fn a_satellite_learns_no_key_from_those_who_come_and_go() {
     let arena = Arena::new();
     let mut wanted = Wanted::default();
-    keys_of_founder(&mut wanted, &arena);
+    keys_of_owner(&mut wanted, &arena);
     let guest = arena.invite(&["guest"]);
     secrets_of(&mut wanted, "the guest", &guest);
     let payload = random(3000);
@@ -151,7 +154,7 @@ fn a_satellite_learns_no_key_from_those_who_come_and_go() {
 fn a_satellite_learns_neither_phrase_nor_key_from_who_joins_by_phrase() {
     let arena = Arena::new();
     let mut wanted = Wanted::default();
-    keys_of_founder(&mut wanted, &arena);
+    keys_of_owner(&mut wanted, &arena);
     let phrase = arena.phrase();
     wanted.exactly("the phrase", phrase.as_bytes());
     for pair in phrase.split(' ').collect::<Vec<_>>().windows(2) {

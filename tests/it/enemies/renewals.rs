@@ -86,8 +86,8 @@ impl Story {
         let noted = Rc::clone(&kept);
         let mut welcome = own_key(None);
         welcome.rights = own;
-        let keyring = (0..renewals).fold(Keyring::founder(&liar.seed), |keyring, number| {
-            keyring.renewed(&[number; 64]).expect("the founder manages")
+        let keyring = (0..renewals).fold(Keyring::owner(&liar.seed), |keyring, number| {
+            keyring.renewed(&[number; 64]).expect("the owner manages")
         });
         let to = liar.seed.encryption().public;
         let sealed_keyring = sealed_keyring::seal(&keyring, &to, &liar.seed.managing(), &secret());

@@ -17,7 +17,7 @@ const NO_GOOD: &str = "the satellite's keys for this machine are invalid";
 /// A guest of the owner, at a dishonest satellite.
 struct Story {
     liar: Liar,
-    founder: Keyring,
+    owner: Keyring,
     managing: Pair,
     guest: Seed,
 }
@@ -25,7 +25,7 @@ struct Story {
 impl Story {
     fn new() -> Self {
         let mut liar = Liar::new();
-        let founder = Keyring::founder(&liar.seed);
+        let owner = Keyring::owner(&liar.seed);
         let managing = liar.seed.managing();
         let guest = Seed::new(secret());
         let kind = Kind::Keyring {
@@ -35,7 +35,7 @@ impl Story {
         liar.environment.leads_to(&invitation);
         Self {
             liar,
-            founder,
+            owner,
             managing,
             guest,
         }
@@ -48,8 +48,8 @@ impl Story {
     }
 
     /// A sealed keyring with these keys for the guest.
-    fn boxed(&self, keyring: &Keyring) -> Bytes {
-        boxed(&keyring.for_reader(), &self.guest, &self.managing)
+    fn sealed(&self, keyring: &Keyring) -> Bytes {
+        seal(&keyring.for_reader(), &self.guest, &self.managing)
     }
 
     /// From now on the satellite gives the guest this sealed keyring.
@@ -58,7 +58,7 @@ impl Story {
     }
 }
 
-fn boxed(keyring: &Keyring, to: &Seed, managing: &Pair) -> Bytes {
+fn seal(keyring: &Keyring, to: &Seed, managing: &Pair) -> Bytes {
     let sealed_keyring =
         sealed_keyring::seal(keyring, &to.encryption().public, managing, &secret());
     sealed_keyring.expect("the keys are good").into()
@@ -70,31 +70,31 @@ fn epochs(stream: &Sealed) -> Vec<u8> {
 }
 
 #[test]
-fn a_box_that_the_manager_made_is_taken() {
+fn a_sealed_keyring_that_the_manager_made_is_taken() {
     let mut story = Story::new();
-    story.gives(Some(story.boxed(&story.founder)));
+    story.gives(Some(story.sealed(&story.owner)));
     let stream = story.liar.written(PIPE, LINE);
     let script = [stream.truly(), vec![Step::Done]].concat();
     story.liar.read("-r", PIPE, &script).printed(LINE);
 }
 
 #[test]
-fn a_box_that_is_made_up_or_somebody_elses_is_refused() {
+fn a_sealed_keyring_that_is_made_up_or_somebody_elses_is_refused() {
     let mut story = Story::new();
     let another = Seed::new(secret());
-    let good = story.boxed(&story.founder);
+    let good = story.sealed(&story.owner);
     let mut changed = good.to_vec();
     changed[100] ^= 1;
-    let keyring = story.founder.for_reader();
+    let keyring = story.owner.for_reader();
     let enemy = Seed::new(secret());
     let bad = [
-        Bytes::from_static(b"a box"),
+        Bytes::from_static(b"made up"),
         vec![1; 300].into(),
         changed.into(),
         good.slice(..good.len() - 1),
-        boxed(&keyring, &another, &story.managing),
-        boxed(
-            &Keyring::founder(&enemy).for_reader(),
+        seal(&keyring, &another, &story.managing),
+        seal(
+            &Keyring::owner(&enemy).for_reader(),
             &story.guest,
             &enemy.managing(),
         ),
@@ -124,35 +124,43 @@ fn a_welcome_without_a_key_is_refused() {
 }
 
 #[test]
-fn an_older_box_takes_nothing_back_from_who_runs() {
+fn an_older_sealed_keyring_takes_nothing_back_from_who_runs() {
     let mut story = Story::new();
-    let newer = Story::renewed(&story.founder);
-    let old = story.boxed(&story.founder);
-    let new = story.boxed(&newer);
+    let newer = Story::renewed(&story.owner);
+    let old = story.sealed(&story.owner);
+    let new = story.sealed(&newer);
     story.gives(Some(new));
     story.liar.sealed_keyring = Some(old.clone());
     let long = "a long line\n".repeat(1000);
     let stream = story.liar.written(PIPE, &long);
     assert!(stream.chunks.len() > 1);
     assert_eq!(epochs(&stream), vec![1; stream.chunks.len()]);
-    let script = [vec![Step::Boxed(old)], stream.truly(), vec![Step::Done]].concat();
+    let script = [
+        vec![Step::SealedKeyring(old)],
+        stream.truly(),
+        vec![Step::Done],
+    ]
+    .concat();
     story.liar.read("-r", PIPE, &script).printed(&long);
 }
 
 #[test]
-fn a_newer_box_is_gone_over_to_and_a_made_up_one_ends_it() {
+fn a_newer_sealed_keyring_is_gone_over_to_and_a_made_up_one_ends_it() {
     let mut story = Story::new();
-    let newer = Story::renewed(&story.founder);
-    story.gives(Some(story.boxed(&newer)));
+    let newer = Story::renewed(&story.owner);
+    story.gives(Some(story.sealed(&newer)));
     let stream = story.liar.written(PIPE, LINE);
     let script = [stream.truly(), vec![Step::Done]].concat();
-    story.gives(Some(story.boxed(&story.founder)));
+    story.gives(Some(story.sealed(&story.owner)));
     let read = story.liar.read("-r", PIPE, &script);
     read.told(1, "reading key 1, which this machine does not have");
-    let sealed_keyring = Step::Boxed(story.boxed(&newer));
+    let sealed_keyring = Step::SealedKeyring(story.sealed(&newer));
     let told = [&[sealed_keyring][..], &script].concat();
     story.liar.read("-r", PIPE, &told).printed(LINE);
-    let made_up = [Step::Boxed(Bytes::from_static(b"a box")), Step::Done];
+    let made_up = [
+        Step::SealedKeyring(Bytes::from_static(b"made up")),
+        Step::Done,
+    ];
     story.liar.read("-r", PIPE, &made_up).told(1, NO_GOOD);
 }
 

@@ -207,7 +207,7 @@ fn no_answer_of_a_satellite_can_harm_a_terminal() {
 fn call(liar: &Liar, arguments: &[&str]) -> Process {
     let client = liar.environment.skypipe(arguments).piped().start();
     if arguments == ["--join"] {
-        client.say(liar.invitation(liar.seed.clone(), Kind::Founder));
+        client.say(liar.invitation(liar.seed.clone(), Kind::Owner));
     }
     client.close_stdin();
     client
@@ -227,7 +227,7 @@ fn a_terminal_is_told_no_more_harm_than_a_file() {
         let client = liar.environment.skypipe(arguments).on(&terminal).start();
         if arguments == ["--join"] {
             terminal.shows("invitation: ");
-            let invitation = liar.invitation(liar.seed.clone(), Kind::Founder);
+            let invitation = liar.invitation(liar.seed.clone(), Kind::Owner);
             terminal.types(&format!("{invitation}\n"));
         } else if arguments == ["-w", "x"] {
             // End of input.

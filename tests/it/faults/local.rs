@@ -31,9 +31,9 @@ fn rule_16_what_waits_is_there_for_the_next_satellite() {
     home.skypipe(&["x"]).done().printed("after the crash\n");
 }
 
-/// Who asks about what waits starts the satellite that knows of it.
+/// A command about unread data starts the satellite that has it.
 #[test]
-fn what_waits_is_listed_discarded_and_asked_about_though_no_satellite_runs() {
+fn unread_data_is_listed_discarded_and_asked_about_though_no_satellite_runs() {
     let home = Environment::here();
     home.skypipe(&["-w", "x"]).fed("kept\n").printed("");
     kill(&home);

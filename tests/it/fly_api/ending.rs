@@ -40,7 +40,9 @@ fn a_command_that_fails_is_told_with_its_words() {
         .exec(&found, &["--nonsense"])
         .expect_err("a failure");
     assert!(
-        failure.sentence.contains("ended with 2: no such flag"),
+        failure
+            .sentence
+            .contains("failed with exit code 2: no such flag"),
         "{failure}"
     );
     platform.state().exec = json!({ "exit_signal": 9, "stdout": "half" });

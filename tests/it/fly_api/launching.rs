@@ -254,7 +254,7 @@ fn without_room(status: u16, body: &serde_json::Value) {
         "insufficient resources",
         "01TEST-ams",
         "--region",
-        "in ams, empty",
+        "An empty volume is left in ams",
     ] {
         assert!(failure.sentence.contains(words), "{failure}");
     }
@@ -316,7 +316,7 @@ fn a_volume_with_data_is_not_left_for_another_region() {
         .launch(&plan(), Some(&found), &mut person)
         .expect_err("data in ams");
     assert!(
-        failure.sentence.contains("data lie on a volume in ams"),
+        failure.sentence.contains("data is on a volume in ams"),
         "{failure}"
     );
     run.options.region = None;
@@ -340,7 +340,7 @@ fn without_ipv6_here_the_endpoint_says_what_to_do() {
         person
             .asked
             .iter()
-            .any(|question| question.contains("which this one has not")),
+            .any(|question| question.contains("which this machine does not have")),
         "{:?}",
         person.asked
     );

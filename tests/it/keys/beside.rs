@@ -79,7 +79,7 @@ fn a_machine_that_makes_its_keys_by_itself_is_enrolled_once() {
     let told = enroll(&sky, "laptop", &public_keys);
     assert_eq!(told["name"], "laptop");
     let again = enroll(&sky, "another name", &public_keys);
-    assert_eq!(again, told, "it is let in already");
+    assert_eq!(again, told, "it is enrolled already");
     let other = enroll(&sky, "laptop", &PublicKeys::of(&seed(8)).to_string());
     assert_eq!(other["name"], "laptop-2");
     assert_eq!(
@@ -89,16 +89,16 @@ fn a_machine_that_makes_its_keys_by_itself_is_enrolled_once() {
 }
 
 #[test]
-fn a_founder_from_elsewhere_founds_and_nothing_is_printed() {
+fn an_owner_from_elsewhere_is_enrolled_and_nothing_is_printed() {
     let host = Environment::here();
-    let founder = seed(9);
-    let public_keys = PublicKeys::of(&founder).to_string();
+    let owner = seed(9);
+    let public_keys = PublicKeys::of(&owner).to_string();
     let flags = [&PRIVATE[..], &["--owner", &public_keys]].concat();
     let satellite = host.satellite(&flags);
     let words = ["--invite", "any", "--for", &public_keys, "--data", "data"];
     let told = host.skypipe(&words).done().success();
     let told: serde_json::Value = serde_json::from_slice(&told).expect("it is JSON");
-    assert_eq!(told["name"], "first", "the founder is on the roll");
+    assert_eq!(told["name"], "first", "the owner's key is authorized");
     let mut public = [0; 32];
     let bytes = told["satellite"].as_array().expect("it is a key");
     for (byte, value) in public.iter_mut().zip(bytes) {
@@ -107,9 +107,9 @@ fn a_founder_from_elsewhere_founds_and_nothing_is_printed() {
     let address = satellite.endpoint().trim_start_matches("tcp://");
     let token = Token {
         address: address.parse().expect("it has a port"),
-        kind: Kind::Founder,
+        kind: Kind::Owner,
         satellite: public,
-        seed: founder,
+        seed: owner,
         expires: None,
     };
     let machine = joined(&token.encode());
@@ -126,7 +126,7 @@ fn a_founder_from_elsewhere_founds_and_nothing_is_printed() {
     let other = PublicKeys::of(&seed(1)).to_string();
     let flags = [&PRIVATE[..], &["--owner", &other]].concat();
     let _again = host.satellite_at(endpoint.trim_start_matches("tcp://"), &flags);
-    wait::until("the founder is let in", || {
+    wait::until("the owner is enrolled", || {
         machine.skypipe(&["--keys"]).done().code == Some(0)
     });
     assert_eq!(names(&machine), ["first", "host"]);

@@ -12,7 +12,7 @@ use crate::keys::raw::{READ, Raw, There, WRITE, new_key, seed, word};
 /// A writer and a listener at work, and clients that try to act as them.
 struct Scene {
     there: There,
-    founder: Raw,
+    owner: Raw,
     writer: Raw,
     listener: Raw,
     stream: Uuid,
@@ -25,7 +25,7 @@ impl Scene {
         let sky = Sky::new();
         let token = Token::parse(sky.first()).expect("it is an invitation");
         let there = There::of(&token);
-        let founder = Raw::at(&there, &token.seed);
+        let owner = Raw::at(&there, &token.seed);
         for (number, name, rights) in [
             (1, "writer", WRITE),
             (2, "reader", READ),
@@ -34,7 +34,7 @@ impl Scene {
             (5, "manager", Rights::ALL),
         ] {
             let new = new_key(name, &seed(number), rights, &[]);
-            assert_eq!(word(&founder.answer(&Request::Invite(new))), "Invited");
+            assert_eq!(word(&owner.answer(&Request::Invite(new))), "Invited");
         }
         let (stream, taker) = (Uuid::new_v4(), Uuid::new_v4());
         let writer = Raw::at(&there, &seed(1));
@@ -47,7 +47,7 @@ impl Scene {
         listener.hear_word("Chunk");
         Self {
             there,
-            founder,
+            owner,
             writer,
             listener,
             stream,
@@ -77,7 +77,7 @@ impl Scene {
         self.listener.say(&confirm(self.taker, 4));
         self.listener.hear_word("Closed");
         self.writer.hear_word("Finished");
-        let nothing = self.founder.answer(&Request::List { after: None });
+        let nothing = self.owner.answer(&Request::List { after: None });
         assert!(
             matches!(&nothing, Reply::Pipes { pipes, .. } if pipes.len() <= 1),
             "{nothing:?}"

@@ -100,7 +100,8 @@ fn keyring_of(invitation: &str) -> Bytes {
     let Reply::Welcome { key: Some(own), .. } = raw.hear() else {
         panic!("a welcome with a key");
     };
-    own.sealed_keyring.expect("an invitation has a box")
+    own.sealed_keyring
+        .expect("an invitation has a sealed keyring")
 }
 
 #[test]
@@ -135,8 +136,8 @@ fn a_renewal_that_was_broken_off_by_a_machine_that_is_lost_is_taken_over() {
     let web = joined(&invite(&laptop, &["web", "--write"]));
     invite(&laptop, &["tv", "--read"]);
     // The laptop begins a generation, and gets no further.
-    let founder = Token::parse(sky.first()).expect("it is an invitation");
-    let raw = Raw::at(&There::of(&founder), &founder.seed);
+    let owner = Token::parse(sky.first()).expect("it is an invitation");
+    let raw = Raw::at(&There::of(&owner), &owner.seed);
     let kept = raw.answer(&Request::Keyring(NewKeyring {
         name: "first".to_owned(),
         epoch: 1,
@@ -181,13 +182,13 @@ fn a_renewal_that_was_broken_off_is_gone_on_with() {
     let web = joined(&invite(&laptop, &["web", "--write"]));
     invite(&laptop, &["tv", "--read"]);
     // The laptop got no further than its own keyring.
-    let founder = Token::parse(sky.first()).expect("it is an invitation");
-    let keyring = Keyring::founder(&founder.seed).renewed(&[7; 64]);
-    let keyring = keyring.expect("the founder manages");
-    let managing = founder.seed.managing();
-    let to = founder.seed.encryption().public;
+    let owner = Token::parse(sky.first()).expect("it is an invitation");
+    let keyring = Keyring::owner(&owner.seed).renewed(&[7; 64]);
+    let keyring = keyring.expect("the owner manages");
+    let managing = owner.seed.managing();
+    let to = owner.seed.encryption().public;
     let sealed_keyring = sealed_keyring::seal(&keyring, &to, &managing, &skypipe::system::random());
-    let raw = Raw::at(&There::of(&founder), &founder.seed);
+    let raw = Raw::at(&There::of(&owner), &owner.seed);
     let kept = raw.answer(&Request::Keyring(NewKeyring {
         name: "first".to_owned(),
         epoch: 1,
@@ -378,10 +379,10 @@ fn nothing_of_the_old_machine_opens_what_was_written_after() {
     assert_eq!(keyring.newest().number, 0);
     let managing = tv.managing().expect("it names the managing key");
     let roll = fs::read(sky.keys().join("authorized")).expect("it is there");
-    let founder = Token::parse(sky.first()).expect("it is an invitation");
+    let owner = Token::parse(sky.first()).expect("it is an invitation");
     let newer = keyring_of(sky.first());
     assert!(contains(&roll, &newer) && !contains(&roll, &old));
-    assert!(sealed_keyring::open(&newer, &founder.seed.encryption(), &managing).is_ok());
+    assert!(sealed_keyring::open(&newer, &owner.seed.encryption(), &managing).is_ok());
     assert!(sealed_keyring::open(&newer, &tv.seed.encryption(), &managing).is_err());
 }
 

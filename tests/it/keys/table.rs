@@ -60,12 +60,12 @@ invite             Invited      Denied       Denied       Denied       Denied   
 keys               Keys         Denied       Denied       Denied       Denied       Denied
 revoke             Revoked      Denied       Denied       Denied       Denied       Denied
 revoke manager     Revoked      Denied       Denied       Denied       Denied       Denied
-box of its own     Kept         Kept         Kept         Kept         Kept         Kept
-box of tomorrow    -            Denied       Denied       Denied       Denied       Denied
+keyring of its own Kept         Kept         Kept         Kept         Kept         Kept
+keyring to come    -            Denied       Denied       Denied       Denied       Denied
 phrase             Phrase       Phrase       Denied       Phrase       Denied       Denied
 set phrase         Kept         Denied       Denied       Denied       Denied       Denied
 no phrase          Kept         Denied       Denied       Denied       Denied       Denied
-box of another     Kept         Denied       Denied       Denied       Denied       Denied
+keyring of another Kept         Denied       Denied       Denied       Denied       Denied
 0.1 hello          -            -            -            -            -            -
 0.1 data           -            -            -            -            -            -
 0.1 listen         -            -            -            -            -            -
@@ -75,7 +75,7 @@ box of another     Kept         Denied       Denied       Denied       Denied   
 /// A satellite with all these keys, and a client of the first one.
 struct Arena {
     there: There,
-    founder: Raw,
+    owner: Raw,
     _sky: Sky,
 }
 
@@ -87,10 +87,10 @@ impl Arena {
         let sky = Sky::new();
         let token = Token::parse(sky.first()).expect("it is an invitation");
         let there = There::of(&token);
-        let founder = Raw::at(&there, &token.seed);
+        let owner = Raw::at(&there, &token.seed);
         let arena = Self {
             there,
-            founder,
+            owner,
             _sky: sky,
         };
         // With a sealed keyring it counts as a manager that can invite, so that other keys can be revoked.
@@ -98,10 +98,10 @@ impl Arena {
             name: "first".to_owned(),
             epoch: 0,
             renewal: None,
-            sealed_keyring: Bytes::from_static(b"box"),
+            sealed_keyring: Bytes::from_static(b"keyring"),
             attestation: None,
         });
-        assert_eq!(word(&arena.founder.answer(&own)), "Kept");
+        assert_eq!(word(&arena.owner.answer(&own)), "Kept");
         for (number, name) in (0..).zip(KEYS) {
             arena.enroll(kind(name, number));
         }
@@ -110,27 +110,27 @@ impl Arena {
     }
 
     fn enroll(&self, new: NewKey) {
-        let reply = self.founder.answer(&Request::Invite(new));
+        let reply = self.owner.answer(&Request::Invite(new));
         assert_eq!(word(&reply), "Invited", "{reply:?}");
     }
 
     /// What a manager sees, without the use of the keys.
     fn view(&self) -> View {
-        let Reply::Pipes { pipes, .. } = self.founder.answer(&Request::List { after: None }) else {
+        let Reply::Pipes { pipes, .. } = self.owner.answer(&Request::List { after: None }) else {
             panic!("a list");
         };
         let pipes = pipes.into_iter();
         let pipes = pipes.map(|pipe| (pipe.name, pipe.waiting, pipe.writers + pipe.listeners));
         let Reply::Keys {
             mut keys, epoch, ..
-        } = self.founder.answer(&Request::Keys { after: None })
+        } = self.owner.answer(&Request::Keys { after: None })
         else {
             panic!("keys");
         };
         for key in &mut keys {
             (key.used, key.is_connected, key.holds) = (None, false, Holds::default());
         }
-        let Reply::Phrase(phrase) = self.founder.answer(&Request::Phrase) else {
+        let Reply::Phrase(phrase) = self.owner.answer(&Request::Phrase) else {
             panic!("a phrase");
         };
         (pipes.collect(), keys, epoch, phrase)
@@ -140,13 +140,13 @@ impl Arena {
     fn restore(&self) {
         for pipe in ["logs", "other"] {
             let pipe = || pipe.to_owned();
-            self.founder.ask(&Request::Discard { pipe: pipe() });
+            self.owner.ask(&Request::Discard { pipe: pipe() });
             let stream = Uuid::new_v4();
             for request in [open(stream, &pipe()), data(stream), finish(stream, 5)] {
-                self.founder.say(&request);
+                self.owner.say(&request);
             }
-            self.founder.hear_word("Finished");
-            self.founder.ask(&Request::Close { stream });
+            self.owner.hear_word("Finished");
+            self.owner.ask(&Request::Close { stream });
         }
         let (_, keys, epoch, _) = self.view();
         for (number, name) in (0..).zip(KEYS) {
@@ -156,13 +156,13 @@ impl Arena {
         }
         if keys.iter().any(|key| key.name == "new") {
             let name = "new".to_owned();
-            let reply = self.founder.answer(&Request::Revoke {
+            let reply = self.owner.answer(&Request::Revoke {
                 name,
                 discard: false,
             });
             assert_eq!(word(&reply), "Revoked");
         }
-        let reply = self.founder.answer(&Request::SetPhrase {
+        let reply = self.owner.answer(&Request::SetPhrase {
             epoch,
             phrase: Some(a_phrase(1)),
         });
@@ -244,7 +244,7 @@ fn request(row: &str, own: &str, hello: &Request) -> Option<Request> {
             name: name.to_owned(),
             epoch,
             renewal,
-            sealed_keyring: Bytes::from_static(b"box"),
+            sealed_keyring: Bytes::from_static(b"keyring"),
             attestation: None,
         })
     };
@@ -298,11 +298,11 @@ fn request(row: &str, own: &str, hello: &Request) -> Option<Request> {
             name: if own == "both" { "reader" } else { "both" }.to_owned(),
             discard: false,
         },
-        ("box", "of another") => a_keyring("first", 1, Some(Uuid::from_u128(1))),
+        ("keyring", "of another") => a_keyring("first", 1, Some(Uuid::from_u128(1))),
         // For a key that may do it, this is replaced by a command without an answer.
-        ("box", "of tomorrow") if own == "manager" => Request::Leave { listener },
-        ("box", "of tomorrow") => a_keyring(own, u32::MAX, Some(Uuid::from_u128(2))),
-        ("box", _) => a_keyring(own, 0, None),
+        ("keyring", "to come") if own == "manager" => Request::Leave { listener },
+        ("keyring", "to come") => a_keyring(own, u32::MAX, Some(Uuid::from_u128(2))),
+        ("keyring", _) => a_keyring(own, 0, None),
         ("phrase", _) => Request::Phrase,
         ("set", _) => set(Some(a_phrase(2))),
         ("no", _) => set(None),
@@ -410,7 +410,7 @@ fn whose_key_is_unknown_expired_or_revoked_does_not_get_in() {
     arena.enroll(expired);
     arena.enroll(new_key("revoked", &seed(2), Rights::ALL, &[]));
     let name = "revoked".to_owned();
-    arena.founder.answer(&Request::Revoke {
+    arena.owner.answer(&Request::Revoke {
         name,
         discard: false,
     });
@@ -487,7 +487,7 @@ fn whose_key_is_revoked_meanwhile_is_told_and_can_do_nothing_more() {
     let arena = Arena::new();
     let raw = Raw::at(&arena.there, &seed(100));
     let name = "manager".to_owned();
-    arena.founder.answer(&Request::Revoke {
+    arena.owner.answer(&Request::Revoke {
         name,
         discard: false,
     });

@@ -78,7 +78,7 @@ fn check_says_what_the_satellite_could_not_put_off() {
     command.args(["-n", "7", "sh", "-c", script]);
     home.run(command, script).done().printed("");
     let check = home.skypipe(&["--check"]).done();
-    let told = String::from_utf8(check.told(0, "--reset")).expect("it is text");
+    let told = String::from_utf8(check.told(0, "kill PID")).expect("it is text");
     for part in [
         "inherited  its files can be no longer than",
         "inherited  it runs at nice ",

@@ -162,13 +162,9 @@ fn lingering_needs_polkit_and_its_refusal_is_told() {
     let polkit = "usr/share/dbus-1/system-services/org.freedesktop.PolicyKit1.service";
     fs::remove_file(machine.inside(polkit)).expect("it is there");
     let (found, notes) = launch(&machine, &plan("1.0.0")).expect("it can be launched");
-    assert!(
-        notes.mention("ends when the last login"),
-        "{:?}",
-        notes.said
-    );
+    assert!(notes.mention("last logout"), "{:?}", notes.said);
     assert!(!lingers(&machine));
-    eventually("it ends with the last login", || machine.is_deserted());
+    eventually("it stops at the last logout", || machine.is_deserted());
     // A login brings the satellite back, for as long as the login lasts.
     let mut provider = machine.provider();
     let mut notes = Notes::default();

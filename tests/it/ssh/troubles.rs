@@ -248,7 +248,7 @@ fn a_host_without_a_shell_or_without_linux_is_told() {
     let failure = host
         .provider()
         .find(&mut Notes::default())
-        .expect_err("nobody is let in");
+        .expect_err("nobody can log in");
     assert!(
         failure.sentence.contains("This account is not available"),
         "{failure}"
@@ -304,7 +304,7 @@ fn somebody_else_s_satellite_is_not_taken_over() {
         refused
             .expect_err("it is another's")
             .sentence
-            .contains("somebody else")
+            .contains("another machine has just")
     );
 }
 

@@ -18,7 +18,7 @@ fn token(kind: Kind) -> Token {
         kind,
         satellite: [0x5a; LENGTH],
         seed: seed(),
-        expires: (kind != Kind::Founder).then_some(1_800_000_000),
+        expires: (kind != Kind::Owner).then_some(1_800_000_000),
     }
 }
 
@@ -46,7 +46,7 @@ fn summed(binary: &[u8]) -> String {
 fn the_text_of_each_kind_stays() {
     for (kind, secret) in [
         (
-            Kind::Founder,
+            Kind::Owner,
             "AQFaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWgABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhsc\
              HR4fp8c0AluGjMT01qv3zfoddRyIu7AQ_ICtsBrik--9dQ4AAAAAAAAAABacuVA",
         ),
@@ -71,7 +71,7 @@ fn the_text_of_each_kind_stays() {
 fn an_invitation_names_the_managing_key_unless_it_is_for_the_phrase() {
     let managing = |kind| token(kind).managing();
     assert_eq!(managing(KEYRING), Some([7; LENGTH]));
-    assert_eq!(managing(Kind::Founder), Some(seed().managing().public));
+    assert_eq!(managing(Kind::Owner), Some(seed().managing().public));
     assert_eq!(managing(Kind::Phrase), None);
 }
 
@@ -218,7 +218,7 @@ fn parts_that_do_not_fit_together_are_told() {
     };
     let wrong = Err(TokenFault::Content);
     assert!(with(KEYRING, |_| {}).is_ok());
-    for kind in [KEYRING, Kind::Founder, Kind::Phrase] {
+    for kind in [KEYRING, Kind::Owner, Kind::Phrase] {
         assert_eq!(with(kind, |binary| binary[1] = 3), wrong);
         assert_eq!(with(kind, |binary| binary.push(0)), wrong);
         assert_eq!(with(kind, |binary| binary.truncate(40)), wrong);
@@ -227,7 +227,7 @@ fn parts_that_do_not_fit_together_are_told() {
     assert_eq!(with(KEYRING, |binary| binary[66..98].fill(0)), wrong);
     assert_eq!(with(KEYRING, |binary| binary[1] = 1), wrong);
     assert_eq!(with(KEYRING, |binary| binary[1] = 2), wrong);
-    assert_eq!(with(Kind::Founder, |binary| binary[66] ^= 1), wrong);
+    assert_eq!(with(Kind::Owner, |binary| binary[66] ^= 1), wrong);
     assert_eq!(with(Kind::Phrase, |binary| binary[66] = 1), wrong);
 }
 
@@ -255,7 +255,7 @@ prop_compose! {
             "[a-z][a-z0-9]{0,20}(\\.[a-z]{2,5}){0,3}",
         ],
         port in 1..=u16::MAX,
-        kind in prop_oneof![Just(KEYRING), Just(Kind::Founder), Just(Kind::Phrase)],
+        kind in prop_oneof![Just(KEYRING), Just(Kind::Owner), Just(Kind::Phrase)],
         satellite: [u8; LENGTH],
         seed: [u8; LENGTH],
         expires in proptest::option::of(1..=u64::MAX),

@@ -55,7 +55,7 @@ fn another_revision_is_refused_with_what_to_upgrade() {
         );
     }
     story.say("w", &Request::Ping);
-    assert_eq!(story.refusal("w").0, Code::Stranger, "it is not let in");
+    assert_eq!(story.refusal("w").0, Code::Stranger, "it is refused");
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl Wire for End {
 }
 
 /// Two connections, and the bytes in transit between them.
-struct Talk {
+struct Link {
     client: Connection,
     satellite: Connection,
     near: End,
@@ -83,7 +83,7 @@ fn satellite_of(layer: &Layer) -> Connection {
     )
 }
 
-impl Talk {
+impl Link {
     /// A client and a satellite. `own` is the client's key, `expected` is the satellite key that the client
     /// expects, and `is` is the satellite's actual key.
     fn new(own: u8, expected: u8, is: u8, admit: Admit) -> Self {
@@ -139,51 +139,51 @@ fn text(length: usize) -> Vec<u8> {
 
 #[test]
 fn who_is_known_is_heard_and_answered() {
-    let mut talk = Talk::new(1, 2, 2, known(1));
-    assert_eq!(talk.settle(), (None, None));
-    let user = talk.satellite.user().map(std::ffi::CStr::to_bytes);
+    let mut link = Link::new(1, 2, 2, known(1));
+    assert_eq!(link.settle(), (None, None));
+    let user = link.satellite.user().map(std::ffi::CStr::to_bytes);
     assert_eq!(user, Some(&b"7"[..]));
     for length in [1, 100, 16 << 10, 300_000] {
         let sent = text(length);
         let (mut up, mut down) = (0, 0);
         while up < length || down < length {
-            up += talk
+            up += link
                 .client
-                .write(&mut talk.near, &sent[up..])
+                .write(&mut link.near, &sent[up..])
                 .expect("it is open");
-            down += talk
+            down += link
                 .satellite
-                .write(&mut talk.far, &sent[down..])
+                .write(&mut link.far, &sent[down..])
                 .expect("it is open");
-            assert_eq!(talk.settle(), (None, None));
+            assert_eq!(link.settle(), (None, None));
         }
-        assert!(talk.heard == sent && talk.heard_there == sent, "{length}");
-        talk.heard.clear();
-        talk.heard_there.clear();
+        assert!(link.heard == sent && link.heard_there == sent, "{length}");
+        link.heard.clear();
+        link.heard_there.clear();
     }
-    assert!(!talk.client.has_input() && !talk.satellite.has_input());
+    assert!(!link.client.has_input() && !link.satellite.has_input());
 }
 
 #[test]
 fn nothing_can_be_written_before_the_handshake_is_over() {
-    let mut talk = Talk::new(1, 2, 2, known(1));
-    assert_eq!(talk.satellite.flush(&mut talk.far), Flushed::NotReady);
-    assert_eq!(talk.satellite.write(&mut talk.far, b"early"), Ok(0));
-    assert!(talk.far.goes.is_empty());
-    assert_eq!(talk.client.flush(&mut talk.near), Flushed::NotReady);
-    assert!(!talk.near.goes.is_empty(), "a client speaks first");
-    talk.settle();
-    assert_eq!(talk.client.flush(&mut talk.near), Flushed::All);
+    let mut link = Link::new(1, 2, 2, known(1));
+    assert_eq!(link.satellite.flush(&mut link.far), Flushed::NotReady);
+    assert_eq!(link.satellite.write(&mut link.far, b"early"), Ok(0));
+    assert!(link.far.goes.is_empty());
+    assert_eq!(link.client.flush(&mut link.near), Flushed::NotReady);
+    assert!(!link.near.goes.is_empty(), "a client speaks first");
+    link.settle();
+    assert_eq!(link.client.flush(&mut link.near), Flushed::All);
 }
 
 #[test]
 fn a_stranger_is_refused_and_told() {
-    let mut talk = Talk::new(3, 2, 2, known(1));
-    let (here, there) = talk.settle();
+    let mut link = Link::new(3, 2, 2, known(1));
+    let (here, there) = link.settle();
     assert_eq!(here, Some(Ending::Refused));
     assert!(there.is_some());
-    assert!(talk.satellite.user().is_none());
-    assert_eq!(talk.satellite.flush(&mut talk.far), Flushed::Broken);
+    assert!(link.satellite.user().is_none());
+    assert_eq!(link.satellite.flush(&mut link.far), Flushed::Broken);
 }
 
 #[test]
@@ -194,33 +194,33 @@ fn what_came_along_with_the_handshake_of_one_who_was_revoked_meanwhile_is_not_he
         let is_first = !was_asked.swap(true, Ordering::Relaxed);
         (is_first && *key == public).then_some(KeyId(7))
     };
-    let mut talk = Talk::new(1, 2, 2, Arc::new(once));
-    talk.client.flush(&mut talk.near);
-    talk.far.comes.extend(talk.near.goes.drain(..));
+    let mut link = Link::new(1, 2, 2, Arc::new(once));
+    link.client.flush(&mut link.near);
+    link.far.comes.extend(link.near.goes.drain(..));
     assert_eq!(
-        hear(&mut talk.satellite, &mut talk.far, &mut talk.heard_there),
+        hear(&mut link.satellite, &mut link.far, &mut link.heard_there),
         None
     );
-    talk.near.comes.extend(talk.far.goes.drain(..));
+    link.near.comes.extend(link.far.goes.drain(..));
     assert_eq!(
-        hear(&mut talk.client, &mut talk.near, &mut talk.heard),
+        hear(&mut link.client, &mut link.near, &mut link.heard),
         None
     );
     let sent = text(2000);
-    let written = talk.client.write(&mut talk.near, &sent);
+    let written = link.client.write(&mut link.near, &sent);
     assert_eq!(written, Ok(sent.len()), "it does not know yet");
-    let (_, there) = talk.settle();
+    let (_, there) = link.settle();
     assert_eq!(there, Some(Ending::Refused));
-    assert!(talk.heard_there.is_empty());
+    assert!(link.heard_there.is_empty());
 }
 
 #[test]
 fn an_impostor_gets_nothing() {
-    let mut talk = Talk::new(1, 2, 4, known(1));
-    let (here, there) = talk.settle();
+    let mut link = Link::new(1, 2, 4, known(1));
+    let (here, there) = link.settle();
     assert_eq!(here, Some(Ending::Impostor));
     assert!(there.is_some());
-    assert!(talk.satellite.user().is_none(), "not even who it is");
+    assert!(link.satellite.user().is_none(), "not even who it is");
 }
 
 #[test]
@@ -230,15 +230,15 @@ fn what_speaks_without_tls_is_known_by_its_first_byte() {
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", Ending::Strange),
         (b"\0\0\0\0\0\0\0\0", Ending::Strange),
     ] {
-        let mut talk = Talk::new(1, 2, 2, known(1));
-        talk.client.flush(&mut talk.near);
-        talk.near.comes.extend(greeting);
+        let mut link = Link::new(1, 2, 2, known(1));
+        link.client.flush(&mut link.near);
+        link.near.comes.extend(greeting);
         assert_eq!(
-            hear(&mut talk.client, &mut talk.near, &mut Vec::new()),
+            hear(&mut link.client, &mut link.near, &mut Vec::new()),
             Some(ending)
         );
-        talk.far.comes.extend(greeting);
-        let there = hear(&mut talk.satellite, &mut talk.far, &mut Vec::new());
+        link.far.comes.extend(greeting);
+        let there = hear(&mut link.satellite, &mut link.far, &mut Vec::new());
         assert_eq!(there, Some(ending));
     }
 }
@@ -248,81 +248,81 @@ fn whatever_is_changed_on_the_way_ends_the_connection() {
     // The first three bytes of a record have no meaning (RFC 8446, section 5.2), and changing them has no
     // effect.
     for place in [3, 4, 5, 20, 1000] {
-        let mut talk = Talk::new(1, 2, 2, known(1));
-        talk.settle();
-        talk.client
-            .write(&mut talk.near, &text(2000))
+        let mut link = Link::new(1, 2, 2, known(1));
+        link.settle();
+        link.client
+            .write(&mut link.near, &text(2000))
             .expect("it is open");
-        talk.near.goes[place] ^= 1;
+        link.near.goes[place] ^= 1;
         // A record that appears longer is waited for, but not for ever.
-        talk.client
-            .write(&mut talk.near, &text(60_000))
+        link.client
+            .write(&mut link.near, &text(60_000))
             .expect("it is open");
-        let (_, there) = talk.settle();
+        let (_, there) = link.settle();
         assert!(there.is_some(), "{place}");
-        assert!(talk.heard_there.is_empty(), "{place}");
+        assert!(link.heard_there.is_empty(), "{place}");
     }
 }
 
 #[test]
 fn a_record_that_is_repeated_or_left_out_ends_the_connection() {
     for is_repeated in [true, false] {
-        let mut talk = Talk::new(1, 2, 2, known(1));
-        talk.settle();
-        talk.client
-            .write(&mut talk.near, b"first")
+        let mut link = Link::new(1, 2, 2, known(1));
+        link.settle();
+        link.client
+            .write(&mut link.near, b"first")
             .expect("it is open");
-        let first = std::mem::take(&mut talk.near.goes);
+        let first = std::mem::take(&mut link.near.goes);
         if is_repeated {
-            talk.near.goes = [first.clone(), first].concat();
+            link.near.goes = [first.clone(), first].concat();
         } else {
-            talk.client
-                .write(&mut talk.near, b"second")
+            link.client
+                .write(&mut link.near, b"second")
                 .expect("it is open");
         }
-        let (_, there) = talk.settle();
+        let (_, there) = link.settle();
         assert!(there.is_some());
         let heard = if is_repeated { &b"first"[..] } else { b"" };
-        assert_eq!(talk.heard_there, heard);
+        assert_eq!(link.heard_there, heard);
     }
 }
 
 #[test]
 fn a_connection_that_was_cut_is_only_over() {
-    let mut talk = Talk::new(1, 2, 2, known(1));
-    talk.settle();
-    talk.client
-        .write(&mut talk.near, &text(2000))
+    let mut link = Link::new(1, 2, 2, known(1));
+    link.settle();
+    link.client
+        .write(&mut link.near, &text(2000))
         .expect("it is open");
-    talk.near.goes.truncate(1000);
-    talk.settle();
-    assert!(talk.heard_there.is_empty());
-    talk.far.is_over = true;
-    assert_eq!(talk.satellite.read(&mut talk.far, &mut [0; 10]), Ok(0));
+    link.near.goes.truncate(1000);
+    link.settle();
+    assert!(link.heard_there.is_empty());
+    link.far.is_over = true;
+    assert_eq!(link.satellite.read(&mut link.far, &mut [0; 10]), Ok(0));
 }
 
 #[test]
 fn a_wire_that_takes_little_gets_all_in_the_end() {
-    let mut talk = Talk::new(1, 2, 2, known(1));
-    talk.settle();
+    let mut link = Link::new(1, 2, 2, known(1));
+    link.settle();
     let sent = text(100_000);
-    talk.near.room = 10;
-    let taken = talk
+    link.near.room = 10;
+    let taken = link
         .client
-        .write(&mut talk.near, &sent)
+        .write(&mut link.near, &sent)
         .expect("it is open");
-    assert!(taken > 0 && talk.client.wants_flush());
-    assert_eq!(talk.client.write(&mut talk.near, b"more"), Ok(0));
-    assert_eq!(talk.client.flush(&mut talk.near), Flushed::Left);
-    talk.near.room = 1 << 20;
-    assert_eq!(talk.settle(), (None, None));
-    assert_eq!(talk.heard_there, sent[..taken]);
-    assert!(!talk.client.wants_flush());
+    assert!(taken > 0 && link.client.wants_flush());
+    assert_eq!(link.client.write(&mut link.near, b"more"), Ok(0));
+    assert_eq!(link.client.flush(&mut link.near), Flushed::Left);
+    link.near.room = 1 << 20;
+    assert_eq!(link.settle(), (None, None));
+    assert_eq!(link.heard_there, sent[..taken]);
+    assert!(!link.client.wants_flush());
 }
 
 /// A client that is correct except for one change, with a genuine satellite.
-fn changed(change: impl FnOnce(&mut ClientConfig)) -> Talk {
-    let mut talk = Talk::new(1, 2, 2, known(1));
+fn changed(change: impl FnOnce(&mut ClientConfig)) -> Link {
+    let mut link = Link::new(1, 2, 2, known(1));
     let layer = Layer::client(&pair(1), pair(2).public).expect("good keys");
     let Role::Client(config) = layer.role.clone() else {
         panic!("it is a client's");
@@ -331,8 +331,8 @@ fn changed(change: impl FnOnce(&mut ClientConfig)) -> Talk {
     change(&mut config);
     let name = ServerName::try_from("satellite.skypipe").expect("a name");
     let tls = UnbufferedClientConnection::new(Arc::new(config), name).expect("it is good");
-    talk.client = Connection::client(tls);
-    talk
+    link.client = Connection::client(tls);
+    link
 }
 
 #[test]
@@ -343,13 +343,13 @@ fn who_speaks_another_protocol_or_names_none_is_refused() {
         vec![],
     ] {
         let what = format!("{protocols:?}");
-        let mut talk = changed(|config| config.alpn_protocols = protocols);
-        let (here, there) = talk.settle();
+        let mut link = changed(|config| config.alpn_protocols = protocols);
+        let (here, there) = link.settle();
         assert!(
             here.is_some() && there.is_some(),
             "{what}: {here:?}, {there:?}"
         );
-        assert!(talk.satellite.user().is_none());
+        assert!(link.satellite.user().is_none());
     }
 }
 
@@ -374,26 +374,26 @@ impl rustls::client::ResolvesClientCert for AsCertificate {
 #[test]
 fn a_certificate_in_place_of_a_key_is_refused() {
     let key = Arc::new(AsCertificate(certified(&pair(1)).expect("a good key")));
-    let mut talk = changed(|config| config.client_auth_cert_resolver = key);
-    let (_, there) = talk.settle();
+    let mut link = changed(|config| config.client_auth_cert_resolver = key);
+    let (_, there) = link.settle();
     assert!(there.is_some());
-    assert!(talk.satellite.user().is_none());
+    assert!(link.satellite.user().is_none());
 }
 
 #[test]
 fn a_conversation_that_is_played_again_lets_nobody_in() {
-    let mut talk = Talk::new(1, 2, 2, known(1));
+    let mut link = Link::new(1, 2, 2, known(1));
     let mut said = Vec::new();
     for _ in 0..10 {
-        talk.client.flush(&mut talk.near);
-        said.extend_from_slice(&talk.near.goes);
-        talk.far.comes.extend(talk.near.goes.drain(..));
-        hear(&mut talk.satellite, &mut talk.far, &mut talk.heard_there);
-        talk.near.comes.extend(talk.far.goes.drain(..));
-        hear(&mut talk.client, &mut talk.near, &mut talk.heard);
+        link.client.flush(&mut link.near);
+        said.extend_from_slice(&link.near.goes);
+        link.far.comes.extend(link.near.goes.drain(..));
+        hear(&mut link.satellite, &mut link.far, &mut link.heard_there);
+        link.near.comes.extend(link.far.goes.drain(..));
+        hear(&mut link.client, &mut link.near, &mut link.heard);
     }
-    assert!(talk.satellite.user().is_some());
-    let mut again = Talk::new(1, 2, 2, known(1));
+    assert!(link.satellite.user().is_some());
+    let mut again = Link::new(1, 2, 2, known(1));
     again.far.comes.extend(&said);
     let ending = hear(&mut again.satellite, &mut again.far, &mut Vec::new());
     assert_eq!(ending, Some(Ending::Strange));
@@ -414,12 +414,12 @@ fn who_only_speaks_the_version_before_is_refused() {
     let mut hello = vec![0x16, 3, 1, 0, 45, 1, 0, 0, 41, 3, 3];
     hello.extend([7; 32]);
     hello.extend([0, 0, 2, 0xc0, 0x2b, 1, 0]);
-    let mut talk = Talk::new(1, 2, 2, known(1));
-    talk.far.comes.extend(&hello);
-    let ending = hear(&mut talk.satellite, &mut talk.far, &mut Vec::new());
+    let mut link = Link::new(1, 2, 2, known(1));
+    link.far.comes.extend(&hello);
+    let ending = hear(&mut link.satellite, &mut link.far, &mut Vec::new());
     assert_eq!(ending, Some(Ending::Strange));
     assert_eq!(
-        talk.far.goes.first(),
+        link.far.goes.first(),
         Some(&0x15),
         "an alert, and nothing else"
     );

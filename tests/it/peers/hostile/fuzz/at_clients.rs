@@ -201,7 +201,7 @@ fn attack(is_private: bool, commands: &[(Task, &'static [&'static str])]) {
     let thousands = u32::try_from(rounds.div_ceil(1000)).expect("nobody is so patient");
     let start = Instant::now();
     let keys = is_private.then(KeySet::new);
-    let keyring = keys.as_ref().map(|keys| Keyring::founder(&keys.seed));
+    let keyring = keys.as_ref().map(|keys| Keyring::owner(&keys.seed));
     let wall = SystemTime::now().duration_since(UNIX_EPOCH);
     let wall = wall.expect("it is later than 1970").as_secs();
     let attack = Attack {
@@ -383,7 +383,7 @@ impl Lane {
             Some(keys) => {
                 let token = Token {
                     address: Address::from(address),
-                    kind: Kind::Founder,
+                    kind: Kind::Owner,
                     satellite: keys.satellite,
                     seed: keys.seed.clone(),
                     expires: None,

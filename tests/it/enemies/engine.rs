@@ -121,7 +121,7 @@ fn reset_removes_what_it_asked_about_and_nothing_else() {
     }
     let here = Environment::here();
     let outcome = engine.skypipe(&here, &["--reset", TARGET]).done();
-    let question = "this ends the satellite skypipe-satellite at docker+tcp://";
+    let question = "this would remove the satellite skypipe-satellite at docker+tcp://";
     outcome.told_at_last(2, question);
     assert_eq!(engine.removed(), Vec::<String>::new());
     let outcome = engine.skypipe(&here, &["--reset", TARGET, "--yes"]).done();

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use super::target::Target;
+use super::target::{CONTEXT, HOST, Target};
 use crate::exit::Failure;
 use crate::provision::child::{finish, without_secrets};
 use crate::provision::ssh_program::on_path;
@@ -124,7 +124,10 @@ impl Program {
         arguments: &[&str],
         input: Vec<u8>,
     ) -> Result<Output, Failure> {
+        // The flags say which engine it is.
         let child = without_secrets(&mut Command::new(&self.path))
+            .env_remove(HOST)
+            .env_remove(CONTEXT)
             .args(&self.flags)
             .args(arguments)
             .stdin(Stdio::piped())

@@ -80,13 +80,11 @@ fn refuse_overtaken(
     }
 }
 
+/// Puts the former program back. The step that failed stays open, so that it is shown as failed.
 fn restore(host: &mut dyn Host, failure: &Failure, console: &mut dyn Console) -> Failure {
-    console.begin("put the former program back");
+    console.say("it does not work, so the former program is put back");
     let end = match host.restore(console) {
-        Ok(()) => {
-            console.done("");
-            "the former program was put back".to_owned()
-        }
+        Ok(()) => "the former program was put back".to_owned(),
         Err(other) => format!("the former program could not be put back either: {other}"),
     };
     Failure {

@@ -48,10 +48,8 @@ pub struct Docker {
 #[derive(Debug, Default)]
 struct Parts {
     has_volume: bool,
-    /// The containers as [`Host::inspect`] saw them.
+    /// The containers as they were before the launch. After [`Host::prepare`] there is at most one.
     containers: Containers,
-    /// The container as it was before the launch, after the repair of an interrupted upgrade.
-    container: Option<Container>,
     /// The image that was put there.
     image: Option<Present>,
 }
@@ -119,7 +117,7 @@ impl Host for Docker {
         self.parts = Parts {
             has_volume: volume.is_some(),
             containers,
-            ..Parts::default()
+            image: None,
         };
         Ok(Existing { owner, settings })
     }
@@ -142,8 +140,9 @@ impl Host for Docker {
         settings: &Settings,
         _console: &mut dyn Console,
     ) -> Result<String, Failure> {
-        let containers = mem::take(&mut self.parts.containers);
-        self.parts.container = start::repair(self.engine()?, containers)?;
+        let mut containers = mem::take(&mut self.parts.containers);
+        start::repair(self.engine()?, &mut containers)?;
+        self.parts.containers = containers;
         if !self.parts.has_volume {
             let labels = [(LABEL, "1"), (OWNER, settings.owner.as_str())];
             self.engine()?.create_volume(VOLUME, &labels)?;
@@ -166,7 +165,7 @@ impl Host for Docker {
 
     fn run(&mut self, settings: &Settings, _console: &mut dyn Console) -> Result<(), RunError> {
         let image = self.parts.image.clone();
-        let container = self.parts.container.clone();
+        let container = self.parts.containers.staying().cloned();
         let kept = container.as_ref().map(|container| Present {
             name: settings.program.clone(),
             id: container.image.clone(),

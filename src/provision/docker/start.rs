@@ -66,23 +66,27 @@ impl Containers {
     }
 }
 
-/// Repairs an interrupted upgrade. At most one container is left.
-pub fn repair(engine: &Engine, containers: Containers) -> Result<Option<Container>, Failure> {
-    let Some(replaced) = containers.replaced else {
-        return Ok(containers.current);
+/// Repairs an interrupted upgrade. One container is left, if there was one.
+pub fn repair(engine: &Engine, containers: &mut Containers) -> Result<(), Failure> {
+    let Some(replaced) = &containers.replaced else {
+        return Ok(());
     };
     if containers.is_current_good {
         engine.remove(Kind::Container, REPLACED)?;
-        return Ok(containers.current);
+    } else {
+        if containers.current.is_some() {
+            engine.remove(Kind::Container, CONTAINER)?;
+        }
+        engine.rename(REPLACED, CONTAINER)?;
+        // The old container serves while the image is sent. If it cannot start, its replacement
+        // still might.
+        if !replaced.is_new() {
+            let _ = engine.start(CONTAINER);
+        }
+        containers.current = engine.container(CONTAINER)?;
     }
-    engine.remove(Kind::Container, CONTAINER)?;
-    engine.rename(REPLACED, CONTAINER)?;
-    // The old container serves while the image is sent. If it cannot start, its replacement still
-    // might.
-    if !replaced.is_new() {
-        let _ = engine.start(CONTAINER);
-    }
-    engine.container(CONTAINER)
+    containers.replaced = None;
+    Ok(())
 }
 
 /// Makes and starts a container, and waits until it works.

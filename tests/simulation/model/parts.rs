@@ -184,6 +184,11 @@ impl Stream {
             discarded: false,
         }
     }
+
+    /// Whether it has finished and all of it was confirmed.
+    pub fn is_spent(&self) -> bool {
+        self.finished && (self.told || (self.len > 0 && self.taken == self.len))
+    }
 }
 
 impl Listener {

@@ -90,8 +90,10 @@ impl Pipe {
 
     fn left_of(&self, feed: &Feed, mode: Mode, said: &Said) -> Left {
         let stream = &self.streams[feed.stream];
-        let printed = stream.id.and_then(|id| said.printed.get(&id)).copied();
-        let (printed, has_end) = printed.unwrap_or((0, false));
+        let (printed, has_end) = match stream.id {
+            Some(id) => said.printed.get(&id).copied().unwrap_or_default(),
+            None => (0, said.has_marker),
+        };
         let has = printed.max(feed.confirmed);
         let has_limit = feed.limit.is_some_and(|limit| has >= limit);
         let has_all = has_end && stream.finished && !(stream.gone && mode == Mode::One);

@@ -243,9 +243,7 @@ impl Pipe {
     /// Rules 3 and 10: whether anything is left of a finished stream that no listener holds.
     fn settle(&mut self, stream: usize) {
         let stream = &mut self.streams[stream];
-        if stream.finished && (stream.told || (stream.len > 0 && stream.taken == stream.len)) {
-            stream.gone = true;
-        }
+        stream.gone |= stream.is_spent();
     }
 
     fn join(&mut self, id: Uuid, mode: Mode, choices: &mut Choices) {
@@ -357,6 +355,8 @@ impl Pipe {
             if !tap {
                 known.claim = None;
                 known.told = true;
+                // All of it has been taken, even if it had to stay whole until now.
+                known.taken = known.len;
             }
         }
         if !tap && !self.is_held(stream) {

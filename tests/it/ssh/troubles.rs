@@ -49,7 +49,10 @@ fn a_host_that_others_cannot_be_told_is_refused_before_the_program_is_sent() {
     let mut provider = Ssh::with_program(target, ssh);
     let failure = provider.launch(&plan("1.0.0"), None, &mut Notes::default());
     let failure = failure.expect_err("nobody can use that name").sentence;
-    assert!(failure.contains("not a host that other machines can use"), "{failure}");
+    assert!(
+        failure.contains("not a host that other machines can use"),
+        "{failure}"
+    );
     assert!(!host.root().exists(), "nothing was sent");
 }
 

@@ -335,7 +335,7 @@ impl Liar {
                     },
                 ),
                 Step::SealedKeyring(sealed_keyring) => {
-                    self.say(route, &Reply::Keyring { sealed_keyring })
+                    self.say(route, &Reply::Keyring { sealed_keyring });
                 }
                 Step::DoneBy(order) => self.say(
                     route,

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use skypipe_protocol::{
-    Confirm, Data, Finish, Hello, How, Listen, MAGIC, Mode, Open, REVISION, Reply, Request, cost,
-    decode, encode,
+    Code, Confirm, Data, Finish, Hello, How, Listen, MAGIC, Mode, Open, REVISION, Reply, Request,
+    cost, decode, encode,
 };
 use uuid::Uuid;
 
 use crate::common::dealer::dealer;
+use crate::common::wait::until;
 
 /// A reply, with the payload of a chunk.
 pub type Heard = (Reply, Option<Vec<u8>>);
@@ -32,15 +33,43 @@ impl New {
         new
     }
 
+    /// The same, where the satellite may still count a client that has just gone, and has no room beside it.
+    pub fn when_there_is_room(endpoint: &str) -> Self {
+        let mut client = None;
+        until("there is room for a client", || {
+            let new = Self::stranger(endpoint);
+            let reply = new.greeted();
+            assert!(
+                matches!(
+                    reply,
+                    Reply::Welcome { .. }
+                        | Reply::Error {
+                            code: Code::Limit,
+                            ..
+                        }
+                ),
+                "{reply:?}"
+            );
+            client = Some(new).filter(|_| matches!(reply, Reply::Welcome { .. }));
+            client.is_some()
+        });
+        client.expect("there was room")
+    }
+
     fn hello(&self) {
+        let reply = self.greeted();
+        assert!(matches!(reply, Reply::Welcome { .. }), "{reply:?}");
+    }
+
+    /// The answer to `Hello`.
+    fn greeted(&self) -> Reply {
         let (client, program) = (Uuid::new_v4(), "a test".to_owned());
         self.say(&Request::Hello(Hello {
             client,
             revision: REVISION,
             program,
         }));
-        let (reply, _) = self.hear();
-        assert!(matches!(reply, Reply::Welcome { .. }), "{reply:?}");
+        self.hear().0
     }
 
     pub fn say(&self, request: &Request) {

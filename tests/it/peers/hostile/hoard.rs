@@ -21,6 +21,16 @@ use crate::peers::new::New;
 /// The streams had names of 200 bytes and labels of 255.
 const STREAMS_MEMORY: u64 = 48 << 20;
 
+/// What it may keep besides at a satellite with a disk, whose background thread allocates and frees in between:
+/// the blocks that it leaves apart were 2 MiB after the second attack, and 11 MiB after the seventeenth.
+const APART_ON_DISK: u64 = 8 << 20;
+
+/// The memory that all streams may take at a satellite with these flags.
+fn memory_of_streams(flags: &[&str]) -> u64 {
+    let has_disk = !flags.is_empty();
+    STREAMS_MEMORY + if has_disk { APART_ON_DISK } else { 0 }
+}
+
 /// A distinct long name for each number.
 fn name(number: u64) -> String {
     format!("{number:0>200}")
@@ -83,26 +93,25 @@ fn streams_without_a_byte(flags: &[&str]) {
     let environment = Environment::sky_within(flags, DEADLINE);
     let endpoint = environment.on_port().endpoint();
     let watch = Watch::alone_over(&environment);
-    twice(&watch, || {
+    twice(&watch, memory_of_streams(flags), || {
         let hoarder = New::at(endpoint);
         let opened = open_until_refused(&hoarder);
         answers_at_once(endpoint);
         hoarder.say(&Request::Bye);
-        discard_all(&New::at(endpoint), opened);
+        discard_all(&New::when_there_is_room(endpoint), opened);
     });
-    watch.all_is_well_but(STREAMS_MEMORY);
+    watch.all_is_well_but(memory_of_streams(flags));
 }
 
-/// Attacks twice. The first attack takes no more memory than all streams may, and the second takes nothing
-/// more. The names and labels alone would be 45 MiB.
-fn twice(watch: &Watch<'_>, attack: impl Fn()) {
+/// Attacks twice. Both take no more memory than `most`, and the second takes little more than the first. The names and labels alone would be 45 MiB.
+fn twice(watch: &Watch<'_>, most: u64, attack: impl Fn()) {
     attack();
     let once = watch.more_memory();
     attack();
     let twice = watch.more_memory();
     println!("it took up {} MiB, then {} MiB", once >> 20, twice >> 20);
     assert!(
-        twice < STREAMS_MEMORY && twice < once + LEFT_BEHIND,
+        twice < most && twice < once + LEFT_BEHIND,
         "{once} bytes, then {twice}"
     );
 }
@@ -234,7 +243,7 @@ fn ends_without_number(flags: &[&str]) {
     let environment = Environment::sky_within(flags, DEADLINE);
     let endpoint = environment.on_port().endpoint();
     let watch = Watch::alone_over(&environment);
-    twice(&watch, || {
+    twice(&watch, memory_of_streams(flags), || {
         let mut flooder = Flooder::at(endpoint, 1);
         let (client, program) = (Uuid::new_v4(), String::new());
         flooder.send(&command(&Request::Hello(Hello {
@@ -250,9 +259,9 @@ fn ends_without_number(flags: &[&str]) {
         }
         until("all has been read", || flooder.is_read());
         answers_at_once(endpoint);
-        discard_all(&New::at(endpoint), MESSAGES);
+        discard_all(&New::when_there_is_room(endpoint), MESSAGES);
     });
-    watch.all_is_well_but(STREAMS_MEMORY);
+    watch.all_is_well_but(memory_of_streams(flags));
 }
 
 #[test]

@@ -19,6 +19,7 @@ use skypipe_satellite::{Listen, Settings};
 
 pub use self::command::{Command, Invite, Pipe, Reset, Revoke, Setup, Stop, Way};
 pub use self::deploy::Deploy;
+use crate::report::Level;
 use crate::session::{Compression, Timeouts};
 
 /// Named pipes in the sky: what you write on one machine comes out on another
@@ -77,6 +78,13 @@ struct Flags {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     #[arg(help_heading = "Time limits")]
     connect_timeout: Option<Duration>,
+
+    /// Print nothing but why something failed
+    #[arg(short, long, help_heading = "Messages", conflicts_with = "verbose")]
+    quiet: bool,
+    /// Print what goes on, also where no terminal shows it
+    #[arg(short, long, help_heading = "Messages")]
+    verbose: bool,
 
     /// Show the pipes in use
     #[arg(long, help_heading = "Pipes")]
@@ -204,12 +212,13 @@ Environment:
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
-/// Parses the command line `arguments`, whose first element is the program's name.
+/// Parses the command line `arguments`, whose first element is the program's name. Also returns how much the
+/// user wants to hear.
 ///
 /// # Errors
 ///
 /// [`Stop::Show`] when only help or the version was asked for; [`Stop::Usage`] when the flags are refused.
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Stop> {
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Command, Level), Stop> {
     let arguments: Vec<_> = arguments.into_iter().collect();
     if arguments.iter().any(is_invitation) {
         return Err(Stop::Usage(
@@ -222,7 +231,13 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
         .try_get_matches_from(arguments)
         .map_err(|error| stop(&error))?;
     let flags = Flags::from_arg_matches(&matches).map_err(|error| stop(&error))?;
-    flags.ask(&settings_given(&matches)).map_err(Stop::Usage)
+    let level = match (flags.quiet, flags.verbose) {
+        (true, _) => Level::Quiet,
+        (_, true) => Level::Verbose,
+        _ => Level::Normal,
+    };
+    let command = flags.ask(&settings_given(&matches)).map_err(Stop::Usage)?;
+    Ok((command, level))
 }
 
 /// Whether the argument contains an invitation, perhaps with other text around it.

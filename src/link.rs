@@ -58,6 +58,8 @@ const MESSAGES_A_ROUND: usize = 64;
 /// What a session reports to the caller of [`run`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
+    /// Why the session fails, for the user.
+    Failure(String),
     /// A message for the user.
     Notice(String),
     /// A message for the user if stderr is a terminal.
@@ -168,6 +170,7 @@ impl<'a> Link<'a> {
                         writer.write(bytes);
                     }
                 }
+                Output::Failure(sentence) => (self.tell)(Event::Failure(sentence)),
                 Output::Notice(sentence) => (self.tell)(Event::Notice(sentence)),
                 Output::Hint(sentence) => (self.tell)(Event::Hint(sentence)),
                 Output::Answer(reply) => (self.tell)(Event::Answer(reply)),

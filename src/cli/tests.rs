@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 use super::*;
 
 fn read(line: &str) -> Result<Command, Stop> {
-    parse(line.split_whitespace().map(OsString::from))
+    parse(line.split_whitespace().map(OsString::from)).map(|(command, _)| command)
 }
 
 #[track_caller]
@@ -328,4 +328,16 @@ fn version_and_help_are_shown() {
     for line in help.lines() {
         assert!(line.chars().count() <= 80, "too wide: {line}");
     }
+}
+
+#[test]
+fn how_much_is_said_goes_with_each_command() {
+    let level = |line: &str| {
+        let parsed = parse(line.split_whitespace().map(OsString::from));
+        parsed.map(|(_, level)| level)
+    };
+    assert_eq!(level("skypipe -q logs"), Ok(Level::Quiet));
+    assert_eq!(level("skypipe --verbose --list"), Ok(Level::Verbose));
+    assert_eq!(level("skypipe logs"), Ok(Level::Normal));
+    assert!(matches!(level("skypipe -q -v logs"), Err(Stop::Usage(_))));
 }

@@ -13,7 +13,7 @@ use crate::conversation::{deployed, inquire, is_running};
 use crate::exit::{Failure, UNREACHABLE};
 use crate::local::directory::Directory;
 use crate::output::{self, show};
-use crate::report::{notice, size};
+use crate::report::{failure, notice, size};
 use crate::session::{Question, Timeouts};
 
 /// The last second that can be printed as a date: the end of the year 9999.
@@ -30,7 +30,7 @@ pub fn check(timeouts: Timeouts, data: Option<&Path>) -> Result<u8, Failure> {
     if let Place::Here(path) = &place
         && !is_running(path)?
     {
-        notice("no satellite is running on this machine; one starts at the next use");
+        failure("no satellite is running on this machine; one starts at the next use");
         return Ok(UNREACHABLE);
     }
     let inquiry = inquire(Question::Status, &place, false, timeouts)?;
@@ -50,7 +50,7 @@ pub fn check(timeouts: Timeouts, data: Option<&Path>) -> Result<u8, Failure> {
             Ok(code)
         }
         (None, Place::Here(path)) if inquiry.code == UNREACHABLE => {
-            notice(&format!("{}; to stop it: skypipe --reset", hung(path)));
+            failure(&format!("{}; to stop it: skypipe --reset", hung(path)));
             Ok(UNREACHABLE)
         }
         (None, _) => {

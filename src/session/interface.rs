@@ -181,6 +181,8 @@ pub enum Output {
     Send(Vec<Bytes>),
     /// Write these bytes to stdout, in order, and report [`Input::Written`].
     Write(Bytes),
+    /// Print on stderr why the session fails. [`Output::Exit`] follows.
+    Failure(String),
     /// Print a message on stderr.
     Notice(String),
     /// Print a message only if stderr is a terminal.

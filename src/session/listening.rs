@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use self::proof::Reader;
 use super::room::named;
+use super::waiting::Waiting;
 use super::{Common, Input, LARGE, Now, Output};
 
 /// The receive window, in bytes of credit: enough for a gigabit over 120 ms.
@@ -249,6 +250,16 @@ impl Listener {
             },
             None,
         );
+    }
+
+    pub fn pipe(&self) -> &str {
+        &self.pipe
+    }
+
+    /// What the listener waits for, if that is worth a word.
+    pub fn waiting(&self) -> Option<Waiting> {
+        let is_idle = self.is_attached && self.arrived == 0;
+        is_idle.then_some(Waiting::Data)
     }
 
     /// What the listener waits for, for the message of `--timeout`.

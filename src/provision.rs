@@ -3,6 +3,7 @@
 //! The algorithm is in [`launch`], once. What differs between platforms is behind [`Host`], one file
 //! a platform. `--setup` and `--reset` decide what is done ([`crate::commands`]).
 
+mod child;
 pub mod console;
 pub mod docker;
 pub mod finding;

@@ -40,7 +40,7 @@ fn set_up(setup: &Setup, console: &mut StdioConsole) -> Result<(), Failure> {
     let joined = Joined::here()?;
     let target = match (&setup.target, &joined) {
         (Some(text), _) => Target::parse(text).map_err(Failure::usage)?,
-        (None, Joined::Deployed(deployed, _)) => Target::parse(&deployed.target)
+        (None, Joined::Deployed(deployed, _)) => Target::recorded(&deployed.target)
             .map_err(|why| Failure::failed(format!("{}: {why}", deployed.target)))?,
         (None, _) => Target::choose(console)?,
     };

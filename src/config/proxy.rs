@@ -1,8 +1,8 @@
 //! The proxy from the environment, by curl's rules.
 //!
 //! This module reads `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`. Lower-case names win over upper-case ones,
-//! and `HTTPS_PROXY` wins over `ALL_PROXY`. An empty variable counts as not set. This module never shows a
-//! proxy's password and never connects.
+//! and `HTTPS_PROXY` wins over `ALL_PROXY`. An empty variable counts as not set. Unlike curl, no proxy is
+//! used for a loopback address. This module never shows a proxy's password and never connects.
 
 use std::env;
 use std::fmt;
@@ -102,6 +102,8 @@ fn is_exception(host: &Host, list: &str) -> bool {
     match host {
         // A link-local address means nothing on another machine.
         Host::Scoped(..) => true,
+        // Where the proxy is, this address is another machine.
+        Host::Address(ip) if ip.is_loopback() => true,
         Host::Address(ip) => entries.any(|entry| entry == "*" || covers(entry, *ip)),
         Host::Name(name) => {
             let name = name.trim_end_matches('.').to_ascii_lowercase();
@@ -279,6 +281,8 @@ mod tests {
             assert!(is_direct("tcp://[fd00::1]:1", list), "{list}");
         }
         assert!(is_direct("tcp://[fe80::1%eth0]:1", ""));
+        assert!(is_direct("tcp://127.0.0.1:9000", "") && is_direct("tcp://[::1]:9000", ""));
+        assert!(!is_direct("tcp://localhost:9000", ""));
     }
 
     #[test]

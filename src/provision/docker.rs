@@ -12,6 +12,7 @@ mod spec;
 mod start;
 pub mod target;
 
+use std::mem;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use self::names::{
     CONTAINER, DATA, FROM, LABEL, OUTSIDE, OWNER, PROGRAM, PUBLIC, REPLACED, VERSION, VOLUME,
 };
 use self::spec::Spec;
+use self::start::Containers;
 use self::target::Target;
 use super::host::{Found, Host, RunError, State};
 use super::image::Architecture;
@@ -46,8 +48,8 @@ pub struct Docker {
 #[derive(Debug, Default)]
 struct Parts {
     has_volume: bool,
-    /// The container as it was before the launch.
-    container: Option<Container>,
+    /// The containers as they were before the launch. After [`Host::prepare`] there is at most one.
+    containers: Containers,
     /// The image that was put there.
     image: Option<Present>,
 }
@@ -104,19 +106,17 @@ impl Host for Docker {
 
     fn inspect(&mut self, _found: Option<&Found>) -> Result<Existing, Failure> {
         let engine = self.engine()?;
-        let current = own_container(engine, CONTAINER)?;
-        let replaced = own_container(engine, REPLACED)?;
+        let containers = Containers::look(engine)?;
         let volume = own_volume(engine)?;
-        let containers = current.iter().chain(&replaced);
-        let labels = containers.map(|container| &container.labels);
-        let mut labels = labels.chain(&volume);
-        let owner = labels.find_map(|labels| labels.get(OWNER)).cloned();
-        let container = start::repair(engine, current, replaced)?;
-        let settings = container.as_ref().filter(|container| !container.is_new());
-        let settings = settings.and_then(settings_of);
+        let owner = {
+            let labels = containers.all().map(|container| &container.labels);
+            let mut labels = labels.chain(&volume);
+            labels.find_map(|labels| labels.get(OWNER)).cloned()
+        };
+        let settings = containers.staying().and_then(settings_of);
         self.parts = Parts {
             has_volume: volume.is_some(),
-            container,
+            containers,
             image: None,
         };
         Ok(Existing { owner, settings })
@@ -133,12 +133,16 @@ impl Host for Docker {
         })
     }
 
-    /// Makes the volume, with the owner in its labels. From here on `find` finds a satellite.
+    /// Repairs an interrupted upgrade, and makes the volume, with the owner in its labels. From here
+    /// on `find` finds a satellite.
     fn prepare(
         &mut self,
         settings: &Settings,
         _console: &mut dyn Console,
     ) -> Result<String, Failure> {
+        let mut containers = mem::take(&mut self.parts.containers);
+        start::repair(self.engine()?, &mut containers)?;
+        self.parts.containers = containers;
         if !self.parts.has_volume {
             let labels = [(LABEL, "1"), (OWNER, settings.owner.as_str())];
             self.engine()?.create_volume(VOLUME, &labels)?;
@@ -161,7 +165,7 @@ impl Host for Docker {
 
     fn run(&mut self, settings: &Settings, _console: &mut dyn Console) -> Result<(), RunError> {
         let image = self.parts.image.clone();
-        let container = self.parts.container.clone();
+        let container = self.parts.containers.staying().cloned();
         let kept = container.as_ref().map(|container| Present {
             name: settings.program.clone(),
             id: container.image.clone(),

@@ -111,7 +111,7 @@ impl Known {
     /// The satellite's address according to the platform. A platform that cannot be queried yields
     /// `None`.
     fn look_up(&self) -> Option<Endpoint> {
-        let target = Target::parse(&self.deployed.target).ok()?;
+        let target = Target::recorded(&self.deployed.target).ok()?;
         if !target.is_asked_quietly() {
             return None;
         }

@@ -70,6 +70,8 @@ struct Parts {
     addresses: Vec<IpAddr>,
     /// The machine as it was before the launch.
     machine: Option<Machine>,
+    /// The settings of that machine, where the launch went on without them: its app was not listed.
+    unseen: Option<Settings>,
 }
 
 impl Fly {
@@ -107,7 +109,7 @@ impl Fly {
             Some(_) => String::new(),
             None => account.organisation(console)?,
         };
-        let region = account.region_for(known.as_deref(), &volumes, console)?;
+        let mut region = account.region_for(known.as_deref(), &volumes, console)?;
         let ipv4 = account.wants_ipv4(&addresses, console)?;
         let app = if let Some(app) = known {
             app
@@ -118,6 +120,12 @@ impl Fly {
                 volumes = account.our_volumes(&app)?;
                 addresses = account.addresses(&app)?;
                 self.parts.machine = account.satellite(&app)?;
+                match &self.parts.machine {
+                    Some(machine) if machine.config.is_none() => return Err(unanswered()),
+                    Some(machine) => account.refuse_other_region(machine)?,
+                    None => region = account.region_for(Some(&app), &volumes, console)?,
+                }
+                self.parts.unseen = self.parts.machine.as_ref().and_then(config::settings);
             }
             app
         };
@@ -171,9 +179,7 @@ impl Host for Fly {
             return Ok(Existing::default());
         };
         if machine.config.is_none() {
-            return Err(Failure::failed(
-                "the host of the satellite at Fly.io does not answer just now: try again later",
-            ));
+            return Err(unanswered());
         }
         let settings = config::settings(&machine);
         self.parts.machine = Some(machine);
@@ -229,8 +235,10 @@ impl Host for Fly {
             volume,
             addresses,
             machine,
+            unseen,
             ..
         } = &self.parts;
+        let settings = &completed(settings, unseen.as_ref());
         let account = &mut self.account;
         let Some((machine, config)) = machine
             .as_ref()
@@ -307,9 +315,7 @@ impl Host for Fly {
             )));
         }
         let command = [&[config::PROGRAM], arguments, &["--data", config::DATA]].concat();
-        let exec = account
-            .exec(app, &machine.id, &command)
-            .map_err(|error| error.failure("run a command in the machine"))?;
+        let exec = account.exec_when_started(app, machine, &command)?;
         if exec.exit_code == 0 && exec.exit_signal.unwrap_or_default() == 0 {
             return Ok(exec.stdout.unwrap_or_default());
         }
@@ -329,6 +335,23 @@ impl Host for Fly {
         self.account.log_in(Some(&mut *console))?;
         self.account.destroy(&found.name, console)
     }
+}
+
+fn unanswered() -> Failure {
+    Failure::failed("the host of the satellite at Fly.io does not answer just now: try again later")
+}
+
+/// The settings with what they leave to the platform taken from the machine that was seen late. The
+/// default port counts as left open.
+fn completed(settings: &Settings, unseen: Option<&Settings>) -> Settings {
+    let mut settings = settings.clone();
+    if let Some(unseen) = unseen {
+        if settings.port == super::PORT {
+            settings.port = unseen.port;
+        }
+        settings.public = settings.public.or_else(|| unseen.public.clone());
+    }
+    settings
 }
 
 fn no_route(address: IpAddr) -> Failure {

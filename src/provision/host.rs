@@ -63,7 +63,7 @@ pub trait Host {
     /// is no error.
     fn find(&mut self, console: &mut dyn Console) -> Result<Option<Found>, Failure>;
 
-    /// Reports what a launch has to keep, and repairs what an interrupted launch left behind.
+    /// Reports what a launch has to keep. Changes nothing: the satellite may be another's.
     ///
     /// # Errors
     ///
@@ -77,8 +77,9 @@ pub trait Host {
     /// When the platform cannot be queried, or has another one than satellites are built for.
     fn architecture(&mut self) -> Result<Architecture, Failure>;
 
-    /// Asks the person what is left open, makes what a satellite needs before its program, such as
-    /// a volume, and returns the satellite's name. What exists already is used.
+    /// Repairs what an interrupted launch left behind, asks the person what is left open, makes what
+    /// a satellite needs before its program, such as a volume, and returns the satellite's name. What
+    /// exists already is used.
     ///
     /// # Errors
     ///

@@ -6,7 +6,8 @@
 //!    unless the plan names others. The program stays if the plan names none and the version is the
 //!    same.
 //! 3. **Read the program** and check that it can run there, before anything is made.
-//! 4. **Prepare** what a satellite stands on ([`Host::prepare`]): an app, a volume, addresses.
+//! 4. **Prepare** what a satellite stands on ([`Host::prepare`]): an app, a volume, addresses. What an
+//!    interrupted launch left is repaired here, and not before the owner is known.
 //! 5. **Put** the program there ([`Host::put`]), unless it stays.
 //! 6. **Run** it ([`Host::run`]), and wait until it works.
 //! 7. If it does not work, **restore** the former satellite ([`Host::restore`]).
@@ -80,13 +81,11 @@ fn refuse_overtaken(
     }
 }
 
+/// Puts the former program back. The step that failed stays open, so that it is shown as failed.
 fn restore(host: &mut dyn Host, failure: &Failure, console: &mut dyn Console) -> Failure {
-    console.begin("put the former program back");
+    console.say("it does not work, so the former program is put back");
     let end = match host.restore(console) {
-        Ok(()) => {
-            console.done("");
-            "the former program was put back".to_owned()
-        }
+        Ok(()) => "the former program was put back".to_owned(),
         Err(other) => format!("the former program could not be put back either: {other}"),
     };
     Failure {

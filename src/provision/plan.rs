@@ -141,6 +141,6 @@ pub enum Program {
 pub struct Existing {
     /// The owner, as soon as a satellite with data can exist. Its keys know no other.
     pub owner: Option<String>,
-    /// The settings of a satellite whose launch finished once.
+    /// The settings of a satellite that has a program, whether its launch finished or broke off.
     pub settings: Option<Settings>,
 }

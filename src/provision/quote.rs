@@ -5,7 +5,7 @@
 /// The most lines that are quoted. The last ones say why something ended.
 const MAX_LINES: usize = 8;
 
-/// The most characters that are quoted.
+/// The most characters that are quoted. The last ones hold the reason.
 const MAX_CHARACTERS: usize = 600;
 
 /// The text as part of a sentence: without empty lines, frames of `@`, control characters, and the
@@ -17,9 +17,10 @@ pub fn quote(text: &str) -> String {
         .map(|line| line.trim_matches(|c: char| c == '@' || c.is_whitespace()));
     let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
     let last = lines[lines.len().saturating_sub(MAX_LINES)..].join("; ");
-    let plain = last.chars().filter(|c| !c.is_control());
-    let short: String = plain.take(MAX_CHARACTERS).collect();
-    short.trim_end_matches(['.', ' ']).to_owned()
+    let last = last.trim_end_matches(['.', ' ']);
+    let plain: Vec<char> = last.chars().filter(|c| !c.is_control()).collect();
+    let over = plain.len().saturating_sub(MAX_CHARACTERS);
+    plain.into_iter().skip(over).collect()
 }
 
 #[cfg(test)]
@@ -34,5 +35,8 @@ mod tests {
         assert_eq!(quote(&"x".repeat(10_000)).len(), MAX_CHARACTERS);
         let many: Vec<String> = (0..100).map(|number| number.to_string()).collect();
         assert!(quote(&many.join("\n")).ends_with("98; 99"));
+        let long = quote(&format!("{}: it is full.", "x".repeat(10_000)));
+        assert!(long.ends_with("xx: it is full"), "{long}");
+        assert_eq!(long.len(), MAX_CHARACTERS);
     }
 }

@@ -48,6 +48,8 @@ pub struct Ssh {
     connection: Option<Connection>,
     /// What [`Host::inspect`] saw.
     look: Look,
+    /// The host that others are told, which [`Host::prepare`] checked.
+    public: String,
     /// How the host's own try to put the former satellite back ended, if there was one.
     back: Option<Result<(), String>>,
 }
@@ -70,6 +72,7 @@ impl Ssh {
             program: None,
             connection: None,
             look: Look::default(),
+            public: String::new(),
             back: None,
         }
     }
@@ -192,11 +195,18 @@ impl Host for Ssh {
         self.look.architecture()
     }
 
+    /// Checks the host that others are told, before the program is sent.
     fn prepare(
         &mut self,
-        _settings: &Settings,
+        settings: &Settings,
         _console: &mut dyn Console,
     ) -> Result<String, Failure> {
+        let public = match &settings.public {
+            Some(public) => public.clone(),
+            None => self.connection()?.hostname()?,
+        };
+        check_public(&public)?;
+        self.public = public;
         Ok(self.look.root().to_owned())
     }
 
@@ -228,14 +238,9 @@ impl Host for Ssh {
     }
 
     fn run(&mut self, settings: &Settings, console: &mut dyn Console) -> Result<(), RunError> {
-        let public = match &settings.public {
-            Some(public) => public.clone(),
-            None => self.connection()?.hostname()?,
-        };
-        check_public(&public)?;
         let record = Record {
             settings: Settings {
-                public: Some(public),
+                public: Some(self.public.clone()),
                 ..settings.clone()
             },
             supervisor: self.look.supervisor(),

@@ -29,11 +29,13 @@ pub fn ssh_program() -> Result<PathBuf, Failure> {
     })
 }
 
-/// The program of this name in the first directory of `path` that has it.
+/// The program of this name in the first directory of `path` that has it. A directory that is
+/// relative to the current one is passed over: the current one may be anybody's.
 #[must_use]
 pub fn on_path(name: &str, path: &OsStr) -> Option<PathBuf> {
-    let programs = env::split_paths(path).map(|directory| directory.join(name));
-    programs.into_iter().find(|program| program.is_file())
+    let directories = env::split_paths(path).filter(|directory| directory.is_absolute());
+    let mut programs = directories.map(|directory| directory.join(name));
+    programs.find(|program| program.is_file())
 }
 
 #[cfg(test)]
@@ -50,5 +52,9 @@ mod tests {
         let path = env::join_paths([&empty, &full]).expect("there is no colon in them");
         assert_eq!(on_path("ssh", &path), Some(full.join("ssh")));
         assert_eq!(on_path("ssh", empty.as_os_str()), None);
+        // Tests run in the directory of the package.
+        for here in ["", ".", "./", ":"] {
+            assert_eq!(on_path("Cargo.toml", OsStr::new(here)), None, "{here:?}");
+        }
     }
 }

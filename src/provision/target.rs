@@ -41,14 +41,29 @@ impl Target {
     ///
     /// When the text is no target. The error is a sentence.
     pub fn parse(text: &str) -> Result<Self, String> {
+        Self::read(text, &docker::Target::parse)
+    }
+
+    /// Parses the target in a record. It means what it meant when it was written, whatever the
+    /// environment says today.
+    ///
+    /// # Errors
+    ///
+    /// When the text is no target. The error is a sentence.
+    pub fn recorded(text: &str) -> Result<Self, String> {
+        Self::read(text, &docker::Target::recorded)
+    }
+
+    fn read(
+        text: &str,
+        docker: &dyn Fn(&str) -> Result<docker::Target, String>,
+    ) -> Result<Self, String> {
         match text {
             "fly" => Ok(Self::Fly),
             _ if text.starts_with("ssh://") => ssh::Target::parse(text)
                 .map(Self::Ssh)
                 .map_err(|failure| failure.sentence),
-            _ if text == "docker" || text.starts_with("docker+") => {
-                docker::Target::parse(text).map(Self::Docker)
-            }
+            _ if text == "docker" || text.starts_with("docker+") => docker(text).map(Self::Docker),
             _ => Err(format!(
                 "'{text}' is not a target: use fly, ssh://user@host, docker, docker+context://name, \
                  docker+unix://PATH, docker+ssh://user@host or docker+tcp://host:port"

@@ -6,6 +6,7 @@
 mod broken_off;
 mod cut;
 mod engine;
+mod obstacles;
 mod program;
 mod quiet;
 mod sshd;

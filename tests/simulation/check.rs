@@ -26,8 +26,9 @@ use super::model::parts::Event;
 /// The result of a check: an error is a sentence about what was wrong.
 pub type Verdict = Result<(), String>;
 
-/// The most interpretations of a history at once. More indicate a fault in the model.
-const MOST_WAYS: usize = 512;
+/// The most interpretations of a history at once. More indicate a fault in the model. A `--one` that leaves
+/// may have released any number of the chunks that it confirmed (rule 12), each an interpretation.
+const MOST_WAYS: usize = 2048;
 
 /// Checks one satellite, through its restarts.
 #[derive(Debug)]

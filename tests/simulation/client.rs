@@ -16,6 +16,9 @@ use super::rng::Rng;
 /// The longest delay of a partial line.
 const PARTIAL: Duration = Duration::from_millis(100);
 
+/// How long a session waits for an answer on a new connection. Then it gives the connection up.
+const ATTEMPT: Duration = Duration::from_secs(3);
+
 /// The purpose of the program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Role {
@@ -78,6 +81,10 @@ pub struct Client {
     pub broken: bool,
     /// When a satellite first answered it.
     pub welcomed: Option<Duration>,
+    /// Whether an answer came on a connection that it had not given up.
+    pub welcomed_in_time: bool,
+    /// When its present connection was begun.
+    pub connected: Duration,
     /// Since when nothing has moved.
     pub moved: Duration,
     /// For how long nothing had moved at the last check.
@@ -165,6 +172,8 @@ impl Client {
             asleep: Duration::ZERO,
             broken: false,
             welcomed: None,
+            welcomed_in_time: false,
+            connected: Duration::ZERO,
             moved: Duration::ZERO,
             still: Duration::ZERO,
             signal: None,
@@ -223,6 +232,8 @@ impl Client {
 
     /// A reply has arrived.
     pub fn notes(&mut self, now: Duration, reply: &Reply) {
+        let is_welcome = matches!(reply, Reply::Welcome { .. });
+        self.welcomed_in_time |= is_welcome && now < self.connected + ATTEMPT;
         match reply {
             Reply::Welcome { .. } if self.welcomed.is_none() => {
                 self.moved = now;

@@ -280,6 +280,12 @@ impl Listener {
 
     /// Records an item. `payload` is empty except for a chunk, whose offset in its stream is `at`.
     pub fn push(&mut self, item: Item, payload: &[u8], at: u64) {
+        // Others may have taken the last bytes of a stream before its finish, while a follower was lost.
+        if let Item::Ended { stream, at, .. } = &item {
+            let reached = self.reached.get(stream);
+            self.has_missed |=
+                self.mode == Mode::Follow && reached.is_some_and(|reached| reached < at);
+        }
         if let Item::Chunk { stream, .. } = item {
             self.cost += cost(payload.len());
             let end = at + payload.len() as u64;

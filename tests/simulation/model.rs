@@ -14,7 +14,7 @@ pub mod parts;
 
 use std::time::Duration;
 
-use skypipe_protocol::Mode;
+use skypipe_protocol::{How, Mode};
 use uuid::Uuid;
 
 use super::facts::{Facts, Item};
@@ -72,9 +72,13 @@ impl Pipe {
         self.streams.iter().rposition(has)
     }
 
-    /// The part of a stream that finished after this many chunks.
-    fn finished_at(&self, id: Uuid, len: u64) -> Option<usize> {
-        let has = |stream: &Stream| stream.id == Some(id) && stream.finished && stream.len == len;
+    /// The part of a stream that finished after this many chunks, with a cut or not. A part that was cut and
+    /// its remainder finish at the same chunk if nothing was received of the remainder. Then only the
+    /// former was cut: a remainder that is cut while it is empty vanishes.
+    fn finished_at(&self, id: Uuid, len: u64, cut: bool) -> Option<usize> {
+        let has = |stream: &Stream| {
+            stream.id == Some(id) && stream.finished && stream.len == len && stream.cut == cut
+        };
         self.streams.iter().rposition(has)
     }
 
@@ -239,9 +243,7 @@ impl Pipe {
     /// Rules 3 and 10: whether anything is left of a finished stream that no listener holds.
     fn settle(&mut self, stream: usize) {
         let stream = &mut self.streams[stream];
-        if stream.finished && (stream.told || (stream.len > 0 && stream.taken == stream.len)) {
-            stream.gone = true;
-        }
+        stream.gone |= stream.is_spent();
     }
 
     fn join(&mut self, id: Uuid, mode: Mode, choices: &mut Choices) {
@@ -332,7 +334,9 @@ impl Pipe {
         let stream = match item {
             Item::Done { .. } => return self.listeners[listener].here = false,
             Item::Chunk { stream, index, .. } => self.part(*stream, *index),
-            Item::Ended { stream, at, .. } => self.ended_part(*stream, *at, facts),
+            Item::Ended {
+                stream, at, how, ..
+            } => self.ended_part(*stream, *at, how, facts),
         };
         let stream = stream.or_else(|| self.sent_marker(listener));
         let stream = stream.expect("what was sent is known");
@@ -351,6 +355,8 @@ impl Pipe {
             if !tap {
                 known.claim = None;
                 known.told = true;
+                // All of it has been taken, even if it had to stay whole until now.
+                known.taken = known.len;
             }
         }
         if !tap && !self.is_held(stream) {
@@ -358,11 +364,11 @@ impl Pipe {
         }
     }
 
-    /// The part of a stream that finished after this many bytes.
-    fn ended_part(&self, id: Uuid, at: u64, facts: &Facts) -> Option<usize> {
+    /// The part of a stream that finished in this way after this many bytes.
+    fn ended_part(&self, id: Uuid, at: u64, how: &How, facts: &Facts) -> Option<usize> {
         let known = facts.streams.get(&id)?;
         let chunks = known.chunks.partition_point(|chunk| chunk.start < at);
-        self.finished_at(id, chunks as u64)
+        self.finished_at(id, chunks as u64, *how != How::End)
     }
 
     /// The oldest stream left by an `--eof` whose end was sent to the listener and not confirmed.

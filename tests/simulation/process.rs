@@ -144,6 +144,7 @@ impl World {
         self.conns.push(conn);
         self.clients[place].conn = Some(self.conns.len() - 1);
         self.clients[place].opened = false;
+        self.clients[place].connected = self.now;
     }
 
     /// A program drops its connection; `ghost` says whether what it sent still arrives.

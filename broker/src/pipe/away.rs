@@ -267,7 +267,9 @@ impl Pipe {
         };
         let is_missed = match mode {
             Mode::Default | Mode::One => stream.taken > has,
-            Mode::Follow => false,
+            // If somebody has taken all of a stream, a follower misses it, whether or not it is still there
+            // for others. It continues behind bytes that were taken of any other stream.
+            Mode::Follow => stream.is_spent() && stream.next > has,
             // A tap holds nothing of a finished stream.
             Mode::Tap => stream.finish.is_some() || part.limit.is_some(),
         };

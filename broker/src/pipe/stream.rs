@@ -79,7 +79,8 @@ pub(super) struct Stream {
     positions: BTreeMap<u64, usize>,
     /// Taps that watch the stream.
     pub taps: BTreeSet<ListenerKey>,
-    /// When the first byte of the unfinished line at the stream's end arrived.
+    /// When the first byte of the unfinished line at the stream's end arrived. If that byte belongs to an
+    /// earlier part of a cut stream, the time is that of the first byte here.
     pub line_since: Now,
 }
 

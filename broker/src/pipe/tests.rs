@@ -66,11 +66,16 @@ impl Story {
     }
 
     fn open(&mut self) -> StreamKey {
+        self.open_at(0)
+    }
+
+    /// Opens a stream that begins at this offset: above 0, it is the rest of a cut stream.
+    fn open_at(&mut self, begins: u64) -> StreamKey {
         let key = StreamKey(self.key());
         let opening = Opening {
             id: Uuid::from_u128(u128::from(key.0)),
             label: format!("writer {}", key.0),
-            begins: 0,
+            begins,
             is_hidden: false,
         };
         self.with(|pipe, ctx| pipe.open(key, opening, ctx));
@@ -461,6 +466,23 @@ fn rule_13_no_other_writer_falls_inside_a_line_for_a_second() {
     assert_eq!(story.get(reader), "again ");
     story.now += Now::from_secs(1);
     assert_eq!(story.get(reader), "late\n");
+}
+
+#[test]
+fn rule_13_the_rest_of_a_cut_stream_may_begin_inside_a_line_and_stays_whole() {
+    let mut story = Story::new();
+    let listener = story.join(Mode::Default);
+    let other = story.open();
+    story.now = Now::from_secs(60);
+    let rest = story.open_at(5);
+    let half = Bytes::from_static(b" half");
+    story.with(|pipe, ctx| pipe.append(rest, half, 10, ctx));
+    assert_eq!(story.get(listener), " half");
+    story.write(other, "other\n");
+    story.now += Now::from_millis(999);
+    assert_eq!(story.get(listener), "");
+    story.write(rest, " line\n");
+    assert_eq!(story.get(listener), " line\nother\n");
 }
 
 #[test]

@@ -74,7 +74,8 @@ impl Pipe {
             len: payload.len(),
         };
         ctx.totals.arrivals += 1;
-        if tail <= payload.len() as u64 {
+        // The rest of a cut stream may begin inside a line, which its listeners have from there on.
+        if tail <= payload.len() as u64 || stream.next == stream.begins {
             stream.line_since = ctx.now;
         }
         let kept = stream.kept();

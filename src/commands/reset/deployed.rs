@@ -35,13 +35,16 @@ fn end(reset: &Reset, console: &mut StdioConsole) -> Result<(), Failure> {
     if let (None, Some(app)) = (said, &reset.deploy.app) {
         return Err(Failure::usage(format!("say --reset fly --app {app}")));
     }
-    let target = said.or(deployed.as_ref().map(|deployed| deployed.target.as_str()));
-    let target = Target::parse(target.unwrap_or_default()).map_err(Failure::usage)?;
+    let target = match (said, &deployed) {
+        (Some(said), _) => Target::parse(said),
+        (None, deployed) => Target::recorded(deployed.as_ref().map_or("", |it| &it.target)),
+    };
+    let target = target.map_err(Failure::usage)?;
     if target.asks_at_the_terminal() {
         console.keep_still();
     }
     let known = deployed.as_ref();
-    let known = known.filter(|deployed| deployed.target == target.to_string());
+    let known = known.filter(|it| said.is_none() || it.target == target.to_string());
     let name = known.map(|known| known.name.as_str());
     let mut host = target.host(&reset.deploy, name)?;
     console.begin(&format!("look for the satellite at {target}"));

@@ -7,6 +7,7 @@
 //! if the object is listed. No sentence of the command decides anything.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -168,13 +169,16 @@ impl Engine {
         self.target.to_string()
     }
 
-    /// The host of the engine's machine; `None` if it is this machine.
+    /// The host of the engine's machine; `None` if it is this machine, or a virtual machine on it
+    /// such as Podman's.
     pub fn host(&self) -> Result<Option<String>, Failure> {
-        match &self.target {
+        let host = match &self.target {
             Target::At(address) => target::host(address),
             Target::Context(name) => target::host(&self.configured(Some(name))?),
             Target::Default => target::host(&self.configured(None)?),
-        }
+        };
+        // Such an address leads any other machine to itself.
+        host.map(|host| host.filter(|host| !is_loopback(host)))
     }
 
     /// The engine's address in the command's own configuration; empty for Podman without a service.
@@ -287,7 +291,7 @@ impl Engine {
 
     /// Stops a container in an orderly way. Stopping a stopped container succeeds.
     pub fn stop(&self, name: &str) -> Result<(), Failure> {
-        self.step(&["container", "stop", "--time", STOPPING, name])
+        self.step(&["container", "stop", "-t", STOPPING, name])
             .map(drop)
     }
 
@@ -342,6 +346,15 @@ impl Engine {
     }
 }
 
+/// Whether this name or address is this machine, for whoever uses it.
+fn is_loopback(host: &str) -> bool {
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    match host.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => name == "localhost" || name.ends_with(".localhost"),
+    }
+}
+
 fn read(answer: &str) -> Result<Value, Failure> {
     serde_json::from_str(answer).map_err(|_| not_understood(answer))
 }
@@ -367,6 +380,39 @@ mod tests {
 
     fn read(text: &str) -> Container {
         Container::read(&serde_json::from_str(text).expect("it is JSON"))
+    }
+
+    /// Podman's virtual machine is reached at `ssh://core@127.0.0.1:PORT`.
+    #[test]
+    fn no_other_machine_is_led_to_itself() {
+        for host in [
+            "127.0.0.1",
+            "127.1.2.3",
+            "::1",
+            "::ffff:127.0.0.1",
+            "localhost",
+            "LocalHost.",
+        ] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "192.0.2.1",
+            "fe80::1",
+            "far",
+            "localhost.example",
+            "1270.0.0.1",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
+        let engine = |url: &str| Engine {
+            program: Program::named("docker"),
+            target: Target::At(url.to_owned()),
+            architecture: String::new(),
+            is_podman: false,
+            is_service: true,
+        };
+        assert_eq!(engine("tcp://127.0.0.1:2375").host(), Ok(None));
+        assert_eq!(engine("tcp://far:2375").host(), Ok(Some("far".to_owned())));
     }
 
     #[test]

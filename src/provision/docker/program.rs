@@ -2,20 +2,18 @@
 //!
 //! Owns which command that is, how it is run, its time limits, and the text of its failures. The
 //! command brings the user's contexts, TLS, ssh and logins to registries. It stays in the process
-//! group of this program, so that it may ask at the terminal, and Ctrl-C ends both. No argument and
-//! no input is a secret.
+//! group of this program, so that Ctrl-C ends both. `docker` starts ssh without a terminal, so that
+//! ssh there asks for no password, and about no host that it does not know. No argument and no input
+//! is a secret.
 
-use std::io::Write as _;
+use std::env;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
-use std::{env, thread};
 
-use rustix::process::{Pid, Signal, kill_process};
-
-use super::target::Target;
+use super::target::{CONTEXT, HOST, Target};
 use crate::exit::Failure;
+use crate::provision::child::{finish, without_secrets};
 use crate::provision::ssh_program::on_path;
 
 /// The environment variable that names the command.
@@ -29,7 +27,7 @@ const MAX_WORDS: usize = 2000;
 
 /// What the user can do about some failures: a part of the command's text, and advice. Nothing but
 /// the advice depends on these texts.
-const ADVICE: [(&str, &str); 5] = [
+const ADVICE: [(&str, &str); 8] = [
     (
         "permission denied",
         "be in the group docker (usermod -aG docker USER, and log in again), or be root",
@@ -47,7 +45,19 @@ const ADVICE: [(&str, &str); 5] = [
         "the disk is full: make room on the engine's machine, and try again",
     ),
     (
-        "dial-stdio",
+        "Host key verification failed",
+        "log in there once by hand, so that ssh knows the host: ssh USER@HOST",
+    ),
+    (
+        "Permission denied (",
+        "docker's ssh cannot ask for a password: use a key (ssh-copy-id USER@HOST)",
+    ),
+    (
+        "docker: not found",
+        "docker through ssh needs the docker command there, too",
+    ),
+    (
+        "docker: command not found",
         "docker through ssh needs the docker command there, too",
     ),
 ];
@@ -77,6 +87,16 @@ impl Program {
         Ok(program)
     }
 
+    /// A command of this name, for tests.
+    #[cfg(test)]
+    pub fn named(path: &str) -> Self {
+        Self {
+            path: path.into(),
+            flags: Vec::new(),
+            is_podman: false,
+        }
+    }
+
     /// Runs the command and returns its stdout.
     pub fn call(
         &self,
@@ -104,7 +124,10 @@ impl Program {
         arguments: &[&str],
         input: Vec<u8>,
     ) -> Result<Output, Failure> {
-        let child = Command::new(&self.path)
+        // The flags say which engine it is.
+        let child = without_secrets(&mut Command::new(&self.path))
+            .env_remove(HOST)
+            .env_remove(CONTEXT)
             .args(&self.flags)
             .args(arguments)
             .stdin(Stdio::piped())
@@ -143,22 +166,6 @@ fn on_this_machine() -> Result<PathBuf, Failure> {
     })
 }
 
-/// Waits for the end of the process. One that takes longer than `limit` is ended.
-fn finish(mut child: Child, input: Vec<u8>, limit: Duration) -> Result<Output, String> {
-    let pid = Pid::from_child(&child);
-    if let Some(mut stdin) = child.stdin.take() {
-        // A process that does not read to the end tells why on its stderr.
-        thread::spawn(move || stdin.write_all(&input));
-    }
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || sender.send(child.wait_with_output()));
-    let Ok(result) = receiver.recv_timeout(limit) else {
-        let _ = kill_process(pid, Signal::TERM);
-        return Err(format!("no answer within {} seconds", limit.as_secs()));
-    };
-    result.map_err(|error| error.to_string())
-}
-
 /// A program's stderr as one line: limited in length, without characters that a terminal would act
 /// upon, and without what only repeats that it is an error.
 pub fn words(stderr: &[u8]) -> String {
@@ -194,9 +201,8 @@ mod tests {
     #[test]
     fn a_command_that_does_not_end_is_ended() {
         let shell = Program {
-            path: "/bin/sh".into(),
             flags: vec!["-c".to_owned()],
-            is_podman: false,
+            ..Program::named("/bin/sh")
         };
         let failure = shell.call(Duration::from_millis(50), &["exec sleep 1000"], Vec::new());
         let failure = failure.expect_err("it takes longer");
@@ -210,5 +216,38 @@ mod tests {
         );
         let failure = failure.expect_err("it fails");
         assert!(failure.sentence.contains("make room"), "{failure}");
+    }
+
+    #[test]
+    fn the_advice_for_ssh_fits_why_ssh_failed() {
+        let shell = Program {
+            flags: vec!["-c".to_owned()],
+            ..Program::named("/bin/sh")
+        };
+        for (words, advice) in [
+            ("Host key verification failed.", "log in there once"),
+            (
+                "me@far: Permission denied (publickey,password).",
+                "ssh-copy-id",
+            ),
+            ("sh: 1: docker: not found", "needs the docker command"),
+            (
+                "bash: line 1: docker: command not found",
+                "needs the docker command",
+            ),
+            ("Connection closed by remote host", ""),
+        ] {
+            let script = format!(
+                "echo 'error during connect: command [ssh -- far docker system dial-stdio] has exited with exit \
+                 status 255: stderr={words}' >&2; exit 1"
+            );
+            let failure = shell.call(STEP, &[&script], Vec::new());
+            let sentence = failure.expect_err("it fails").sentence;
+            assert!(
+                sentence.contains(words) && sentence.contains(advice),
+                "{sentence}"
+            );
+            assert_eq!(sentence.ends_with(')'), !advice.is_empty(), "{sentence}");
+        }
     }
 }

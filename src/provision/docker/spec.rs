@@ -12,6 +12,16 @@ use super::names::{
 };
 use crate::provision::Settings;
 
+/// The variables in which both commands hand the user's proxy to a container. One that is given is
+/// left as it is, also if it is empty. In small letters, too.
+const PROXIES: [&str; 5] = [
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "FTP_PROXY",
+    "NO_PROXY",
+];
+
 /// The container that a satellite should have.
 #[derive(Debug)]
 pub struct Spec {
@@ -80,10 +90,14 @@ impl Spec {
             "--log-opt=max-size=10m",
         ];
         let fixed = fixed.map(str::to_owned).into_iter();
+        let proxies = PROXIES
+            .iter()
+            .flat_map(|name| [(*name).to_owned(), name.to_lowercase()]);
+        let proxies = proxies.map(|name| format!("--env={name}="));
         let labels = self.labels.iter();
         let labels = labels.map(|(name, value)| format!("--label={name}={value}"));
         let image = [self.image.name.clone()];
         let program = image.into_iter().chain(self.arguments.iter().cloned());
-        fixed.chain(labels).chain(program).collect()
+        fixed.chain(proxies).chain(labels).chain(program).collect()
     }
 }

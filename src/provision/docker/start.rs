@@ -28,29 +28,65 @@ const CHECK: Duration = Duration::from_secs(20);
 /// works, and Podman keeps a process for minutes after each check.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(3));
 
-/// Repairs an interrupted upgrade. At most one container is left.
-pub fn repair(
-    engine: &Engine,
+/// The containers of a satellite, before an interrupted upgrade is repaired.
+#[derive(Debug, Default)]
+pub struct Containers {
+    /// The one with the regular name.
     current: Option<Container>,
+    /// The one that an upgrade was to replace.
     replaced: Option<Container>,
-) -> Result<Option<Container>, Failure> {
-    let Some(replaced) = replaced else {
-        return Ok(current);
-    };
-    if let Some(current) = current {
-        if current.is_running() && wait_until_it_works(engine).is_ok() {
-            engine.remove(Kind::Container, REPLACED)?;
-            return Ok(Some(current));
+    /// Whether the current one stays although there are two.
+    is_current_good: bool,
+}
+
+impl Containers {
+    /// Looks at both. Where there are two, the current one stays if it works. Changes nothing.
+    pub fn look(engine: &Engine) -> Result<Self, Failure> {
+        let current = own_container(engine, CONTAINER)?;
+        let replaced = own_container(engine, REPLACED)?;
+        let runs = current.as_ref().is_some_and(Container::is_running);
+        Ok(Self {
+            is_current_good: replaced.is_some() && runs && wait_until_it_works(engine).is_ok(),
+            current,
+            replaced,
+        })
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Container> {
+        self.current.iter().chain(&self.replaced)
+    }
+
+    /// The one that a repair leaves.
+    pub fn staying(&self) -> Option<&Container> {
+        if self.is_current_good {
+            return self.current.as_ref();
         }
-        engine.remove(Kind::Container, CONTAINER)?;
+        self.replaced.as_ref().or(self.current.as_ref())
     }
-    engine.rename(REPLACED, CONTAINER)?;
-    // The old container serves while the image is sent. If it cannot start, its replacement still
-    // might.
-    if !replaced.is_new() {
-        let _ = engine.start(CONTAINER);
+}
+
+/// Repairs an interrupted upgrade. One container is left, if there was one.
+pub fn repair(engine: &Engine, containers: &mut Containers) -> Result<(), Failure> {
+    let Some(replaced) = &containers.replaced else {
+        return Ok(());
+    };
+    if containers.is_current_good {
+        engine.remove(Kind::Container, REPLACED)?;
+    } else {
+        if containers.current.is_some() {
+            engine.remove(Kind::Container, CONTAINER)?;
+        }
+        engine.rename(REPLACED, CONTAINER)?;
+        // The old container serves while the image is sent. If it cannot start, its replacement
+        // still might.
+        if !replaced.is_new() {
+            let _ = engine.start(CONTAINER);
+        }
+        containers.current = engine.container(CONTAINER)?;
     }
-    engine.container(CONTAINER)
+    containers.replaced = None;
+    Ok(())
 }
 
 /// Makes and starts a container, and waits until it works.
@@ -137,16 +173,22 @@ pub fn begin_or_remove(engine: &Engine, spec: &Spec) -> Result<(), Failure> {
 
 /// Replaces a container, and keeps the old one under another name.
 pub fn replace(engine: &Engine, spec: &Spec) -> Result<(), RunError> {
-    engine.stop(CONTAINER)?;
-    engine.rename(CONTAINER, REPLACED)?;
+    let stopped = engine.stop(CONTAINER);
+    if let Err(failure) = stopped.and_then(|()| engine.rename(CONTAINER, REPLACED)) {
+        // It is as it was, but for that.
+        let _ = engine.start(CONTAINER);
+        return Err(failure.into());
+    }
     begin(engine, spec).map_err(RunError::Broken)
 }
 
-/// Removes the new container, and starts the one that it should have replaced.
+/// Removes the new container, starts the one that it should have replaced, and waits until that
+/// works.
 pub fn bring_back(engine: &Engine) -> Result<(), Failure> {
     engine.remove(Kind::Container, CONTAINER)?;
     engine.rename(REPLACED, CONTAINER)?;
-    engine.start(CONTAINER)
+    engine.start(CONTAINER)?;
+    wait_until_it_works(engine)
 }
 
 /// Removes the container and the images that the running satellite does not need.

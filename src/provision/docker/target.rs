@@ -10,13 +10,19 @@ use ureq::http::uri::Authority;
 use crate::exit::Failure;
 use crate::provision::{bracketed, ssh};
 
+/// The variables by which `docker` finds an engine. A target takes their place, so that the command
+/// is run without them.
+pub const HOST: &str = "DOCKER_HOST";
+/// The variable for a context's name.
+pub const CONTEXT: &str = "DOCKER_CONTEXT";
+
 /// The port of an engine that listens without TLS.
 const TCP_PORT: u16 = 2375;
 
 /// An engine of Docker or Podman.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// The engine that the command uses by itself.
+    /// The engine that the command uses by itself where no variable names one.
     Default,
     /// The engine that is known to the command by this name: a context of `docker`, a connection of
     /// `podman`.
@@ -32,14 +38,24 @@ impl Target {
     ///
     /// # Errors
     ///
-    /// When the text is invalid. The error is a sentence without its full stop.
+    /// When the text is invalid, or the variable. The error is a sentence without its full stop.
     pub fn parse(text: &str) -> Result<Self, String> {
         Self::read(text, &|name| env::var(name).ok())
     }
 
+    /// Parses a target that was written by [`fmt::Display`], such as one in a record. The
+    /// environment has no say: `docker` alone was written where no variable was set.
+    ///
+    /// # Errors
+    ///
+    /// When the text is invalid. The error is a sentence without its full stop.
+    pub fn recorded(text: &str) -> Result<Self, String> {
+        Self::read(text, &|_| None)
+    }
+
     fn read(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, String> {
         if text == "docker" {
-            return Ok(Self::of_variables(variable));
+            return Self::of_variables(variable);
         }
         let named = text.strip_prefix("docker+").unwrap_or_default();
         match named.strip_prefix("context://") {
@@ -49,22 +65,31 @@ impl Target {
         }
     }
 
-    fn of_variables(variable: &dyn Fn(&str) -> Option<String>) -> Self {
+    /// The engine that the variables name. One that could not be written into a record is refused:
+    /// `docker` in a record means another engine.
+    fn of_variables(variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, String> {
         let value = |name| variable(name).filter(|value| !value.is_empty());
-        match (value("DOCKER_HOST"), value("DOCKER_CONTEXT")) {
-            // An address of a kind that is not known here is left to the command.
-            (Some(host), _) => address(&host).map_or(Self::Default, Self::At),
-            (None, Some(name)) if is_name(&name) => Self::Context(name),
-            _ => Self::Default,
+        match (value(HOST), value(CONTEXT)) {
+            (Some(host), _) => {
+                // docker takes an address without a scheme for one of tcp.
+                let scheme = if host.contains("://") { "" } else { "tcp://" };
+                let address = address(&format!("{scheme}{host}"));
+                address
+                    .map(Self::At)
+                    .map_err(|why| format!("{HOST}: {why}"))
+            }
+            (None, Some(name)) if is_name(&name) => Ok(Self::Context(name)),
+            (None, Some(name)) => Err(format!("{CONTEXT}: {name:?} is no name of a context")),
+            (None, None) => Ok(Self::Default),
         }
     }
 
-    /// Whether the way to this engine may need a person, as ssh does.
+    /// Whether the way to this engine may need a person, as ssh does. The command alone knows where
+    /// its default and its contexts lead.
     #[must_use]
     pub fn is_elsewhere(&self) -> bool {
         match self {
-            Self::Default => false,
-            Self::Context(_) => true,
+            Self::Default | Self::Context(_) => true,
             Self::At(url) => url.starts_with("ssh://"),
         }
     }
@@ -247,7 +272,26 @@ mod tests {
         assert_eq!(alone(&[]), "docker");
         assert_eq!(host("unix:///x"), "docker+unix:///x");
         assert_eq!(host("ssh://me@far"), "docker+ssh://me@far");
-        assert_eq!(host("npipe:////./pipe"), "docker");
+        assert_eq!(host("far:2376"), "docker+tcp://far:2376");
         assert_eq!(host(""), "docker+context://far");
+        // A record could not hold them, and would lead to another engine.
+        let why = host("npipe:////./pipe");
+        assert!(why.starts_with("DOCKER_HOST: an engine is named"), "{why}");
+        let why = alone(&[("DOCKER_CONTEXT", "-x")]);
+        assert!(why.starts_with("DOCKER_CONTEXT: "), "{why}");
+    }
+
+    #[test]
+    fn only_an_address_says_whether_a_person_may_be_needed() {
+        for (text, may_need) in [
+            ("docker", true),
+            ("docker+context://a", true),
+            ("docker+ssh://a", true),
+            ("docker+unix:///a", false),
+            ("docker+tcp://a", false),
+        ] {
+            let target = Target::recorded(text).expect(text);
+            assert_eq!(target.is_elsewhere(), may_need, "{text}");
+        }
     }
 }

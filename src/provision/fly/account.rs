@@ -170,6 +170,33 @@ impl Account {
             .send(&Call::post(&path, &body).within(EXEC + SLACK))
     }
 
+    /// Runs a command in a machine, once that has started. If the platform refuses because of the
+    /// machine's state (412), nothing ran: the machine was restarted meanwhile, and is waited for
+    /// once more.
+    pub fn exec_when_started(
+        &mut self,
+        app: &str,
+        mut machine: Machine,
+        command: &[&str],
+    ) -> Result<Exec, Failure> {
+        let doing = "run a command in the machine";
+        if machine.state_name() != "started" {
+            machine = self.settle(app, &machine)?;
+        }
+        let error = match self.exec(app, &machine.id, command) {
+            Err(error) if error.status() == Some(412) => error,
+            answer => return answer.map_err(|error| error.failure(doing)),
+        };
+        let now = self.machine(app, &machine.id);
+        let now = now.map_err(|error| error.failure(doing))?;
+        if now.state() != State::Running {
+            return Err(error.failure(doing));
+        }
+        self.settle(app, &now)?;
+        let answer = self.exec(app, &machine.id, command);
+        answer.map_err(|error| error.failure(doing))
+    }
+
     /// Destroys an app with everything in it, and waits until the app is gone. Its addresses,
     /// volumes and images in the registry are destroyed with it. Nothing of a satellite is stored
     /// outside the app.

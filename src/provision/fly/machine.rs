@@ -79,13 +79,23 @@ impl Account {
     pub fn settle(&mut self, app: &str, machine: &Machine) -> Result<Machine, Failure> {
         let doing = "start the machine";
         let until = self.env().now() + STARTING;
+        let mut machine = machine.clone();
         loop {
             let left = until.saturating_duration_since(self.env().now());
-            self.wait(app, machine, left)
-                .map_err(|error| error.failure(doing))?;
+            let unknown = match self.wait(app, &machine, left) {
+                Ok(()) => None,
+                // The platform does not know this instance. The machine may be being replaced.
+                Err(error) if error.status() == Some(400) => Some(error),
+                Err(error) => return Err(error.failure(doing)),
+            };
             let now = self
                 .machine(app, &machine.id)
                 .map_err(|error| error.failure(doing))?;
+            let is_replaced =
+                now.instance_id != machine.instance_id || now.state_name() == "replacing";
+            if let Some(error) = unknown.filter(|_| !is_replaced) {
+                return Err(error.failure(doing));
+            }
             if now.is_up() {
                 return Ok(now);
             }
@@ -102,6 +112,7 @@ impl Account {
                     now.describe()
                 )));
             }
+            machine = now;
             self.env().sleep(TICK);
         }
     }

@@ -17,6 +17,13 @@ const DT_NEEDED: u64 = 1;
 /// How a file of 64 bits, little endian, begins.
 const MAGIC: &[u8] = b"\x7fELF\x02\x01";
 
+/// How a program for macOS of 64 bits, little endian, begins (`mach-o/loader.h`).
+const MACOS: &[u8] = b"\xcf\xfa\xed\xfe";
+
+/// The systems of a Linux program, in its eighth byte: none in particular, or Linux.
+const ELFOSABI_NONE: u8 = 0;
+const ELFOSABI_LINUX: u8 = 3;
+
 /// The size of a program header, and of an entry of the dynamic section, in bytes.
 const PROGRAM_HEADER: u64 = 56;
 const DYNAMIC_ENTRY: usize = 16;
@@ -24,6 +31,9 @@ const DYNAMIC_ENTRY: usize = 16;
 /// What prevents a program with these bytes from running on such a machine, as text that follows the
 /// program's name; `None` if it can run.
 pub fn obstacle(bytes: &[u8], target: Architecture) -> Option<String> {
+    if bytes.starts_with(MACOS) {
+        return Some("is a macOS program, and no Linux program".to_owned());
+    }
     if !bytes.starts_with(MAGIC) {
         return Some("is no Linux program of 64 bits".to_owned());
     }
@@ -31,6 +41,11 @@ pub fn obstacle(bytes: &[u8], target: Architecture) -> Option<String> {
     let (Some(machine), Some(segments)) = (u16_at(bytes, 18), loaded) else {
         return Some("is incomplete, or damaged".to_owned());
     };
+    // A library, and what is not linked yet, have no entry.
+    let is_of_linux = matches!(bytes.get(7), Some(&(ELFOSABI_NONE | ELFOSABI_LINUX)));
+    if u64_at(bytes, 24) == Some(0) || !is_of_linux {
+        return Some("is no Linux program".to_owned());
+    }
     let wanted = match target {
         Architecture::Amd64 => EM_X86_64,
         Architecture::Arm64 => EM_AARCH64,

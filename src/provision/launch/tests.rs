@@ -73,15 +73,22 @@ impl Host for Recorder {
     }
 }
 
-/// Nobody, who reads nothing and answers nothing.
-struct Nobody;
+/// Nobody, who answers nothing. Holds what was shown.
+#[derive(Default)]
+struct Nobody(Vec<String>);
 
 impl Console for Nobody {
-    fn begin(&mut self, _: &str) {}
+    fn begin(&mut self, step: &str) {
+        self.0.push(format!("begin {step}"));
+    }
 
-    fn done(&mut self, _: &str) {}
+    fn done(&mut self, _: &str) {
+        self.0.push("done".to_owned());
+    }
 
-    fn say(&mut self, _: &str) {}
+    fn say(&mut self, _: &str) {
+        self.0.push("say".to_owned());
+    }
 
     fn choose(&mut self, _: &str, _: &[Choice], flag: &str) -> Result<usize, Failure> {
         Err(Failure::usage(flag))
@@ -135,7 +142,7 @@ fn found() -> Found {
 }
 
 fn go(host: &mut Recorder, plan: &Plan) -> Result<Found, Failure> {
-    launch(host, plan, Some(&found()), &mut Nobody)
+    launch(host, plan, Some(&found()), &mut Nobody::default())
 }
 
 #[test]
@@ -220,13 +227,31 @@ fn only_what_was_broken_is_restored() {
     }
 }
 
+/// A step that ended before the failure would be shown as done.
+#[test]
+fn the_step_that_failed_is_open_at_the_end() {
+    for restore in [None, Some(Failure::failed("no"))] {
+        let mut host = Recorder {
+            existing: satellite_of("1"),
+            run: Some(RunError::Broken(Failure::failed("it is broken"))),
+            restore,
+            steps: Vec::new(),
+        };
+        let mut console = Nobody::default();
+        let failure = launch(&mut host, &plan(), Some(&found()), &mut console);
+        failure.expect_err("it does not run");
+        assert_eq!(console.0, ["begin start the satellite", "say"]);
+    }
+}
+
 #[test]
 fn a_satellite_that_came_in_between_is_not_taken_over() {
     let mut host = Recorder {
         existing: satellite_of("1"),
         ..Recorder::default()
     };
-    let failure = launch(&mut host, &plan(), None, &mut Nobody).expect_err("it is another's");
+    let failure =
+        launch(&mut host, &plan(), None, &mut Nobody::default()).expect_err("it is another's");
     assert!(
         failure.sentence.contains("another machine has just"),
         "{failure}"

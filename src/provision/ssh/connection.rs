@@ -20,6 +20,7 @@ use super::record::value;
 use super::script::Script;
 use super::target::Target;
 use crate::exit::Failure;
+use crate::provision::child::without_secrets;
 use crate::provision::quote::quote;
 
 /// The longest answer that is read, in bytes, including the output of the login.
@@ -158,7 +159,7 @@ impl Connection {
     /// host that is gone is noticed after a minute.
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(["-x", "-a"]);
+        without_secrets(&mut command).args(["-x", "-a"]);
         for option in [
             "ControlMaster=auto",
             "ControlPersist=300",

@@ -1,6 +1,7 @@
 //! The complete use, with the real program: from `--setup` to `--reset`.
 
 use std::fs;
+use std::path::PathBuf;
 
 use crate::common::Environment;
 use crate::common::deployed::{Platform, Sky, machine};
@@ -107,8 +108,9 @@ fn a_satellite_that_has_moved_is_found_again() {
     if !parts::are_there() {
         return;
     }
-    let engine = Engine::start();
+    let mut engine = Engine::start();
     let mut sky = sky(&engine);
+    sky.target = format!("docker+unix://{}", engine.serve().display());
     let first = sky.first();
     first.skypipe(&["-w", "files"]).fed("kept").success();
     let phrase = first.skypipe(&["--phrase"]).done();
@@ -182,6 +184,70 @@ fn what_is_not_ours_stays_unchanged() {
         1,
         "skypipe --leave",
     );
+}
+
+/// A `docker` that reaches this engine by itself. Where a flag or a variable leads it elsewhere, it reaches
+/// an engine with somebody else's satellite, and notes that in the file.
+fn two_engines(engine: &Engine) -> (PathBuf, PathBuf) {
+    let seen = engine.directory().join("seen");
+    let container = r#"[{"Name": "skypipe-satellite", "Image": "0", "State": {"Status": "running"}, "Config": {"Labels":
+        {"org.skypipe.satellite": "1", "org.skypipe.owner": "another", "org.skypipe.version": "1.0.0"}}}]"#;
+    let script = format!(
+        "case $1 in --url=*|--host=*|--connection=*|--context=*) shift; DOCKER_HOST=today;; esac\n\
+         [ -n \"$DOCKER_HOST$DOCKER_CONTEXT\" ] || exec {} \"$@\"\n\
+         echo \"$@\" >>{}\n\
+         case \"$1 $2\" in\n\
+         'version --format') echo '{{\"Server\": {{\"Os\": \"linux\", \"Arch\": \"amd64\"}}}}';;\n\
+         'container ls') echo skypipe-satellite;;\n\
+         'container inspect') echo '{container}';;\n\
+         'volume inspect') exit 1;;\n\
+         esac",
+        engine.command().display(),
+        seen.display()
+    );
+    (engine.script("both", &script), seen)
+}
+
+/// The record says `docker`, and was made without `DOCKER_HOST`. What the variable names today is somebody
+/// else's satellite.
+#[test]
+fn a_reset_ends_the_satellite_that_was_deployed_whatever_the_environment_says_today() {
+    if !parts::are_there() {
+        return;
+    }
+    let engine = Engine::start();
+    let sky = sky(&engine);
+    let first = sky.first();
+    let (command, seen) = two_engines(&engine);
+    let reset = sky.skypipe(&first, &["--reset", "--yes"]);
+    let reset = reset
+        .var("SKYPIPE_DOCKER", &command)
+        .var("DOCKER_HOST", "unix:///today");
+    let outcome = reset.done();
+    let seen = fs::read_to_string(seen).unwrap_or_default();
+    assert_eq!(seen, "", "nobody asks for the engine of today: {outcome}");
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    engine.has_none();
+}
+
+#[test]
+fn a_set_up_goes_on_where_it_began_whatever_the_environment_says_today() {
+    if !parts::are_there() {
+        return;
+    }
+    let engine = Engine::start();
+    let sky = sky(&engine);
+    let first = sky.first();
+    let (command, seen) = two_engines(&engine);
+    for (variable, value) in [
+        ("DOCKER_HOST", "unix:///today"),
+        ("DOCKER_CONTEXT", "today"),
+    ] {
+        let setup = sky.skypipe(&first, &["--setup"]);
+        let setup = setup.var("SKYPIPE_DOCKER", &command).var(variable, value);
+        sky.assert_ready(&setup.done(), "first");
+    }
+    assert!(!seen.exists(), "nobody asks for the engine of today");
 }
 
 /// The remains of a satellite still belong to this machine, after an interrupted upgrade and after

@@ -69,6 +69,83 @@ fn a_command_is_never_made_twice() {
     assert_eq!(platform.count("POST", "/exec"), 1);
 }
 
+/// The platform runs no command in a machine that has not started.
+#[test]
+fn a_machine_that_is_about_to_start_is_waited_for() {
+    let platform = Platform::start();
+    let run = Run::new(&platform);
+    let found = launched(&run);
+    for state in ["starting", "restarting", "updating", "replacing"] {
+        platform.be_kind();
+        platform
+            .state()
+            .apps
+            .get_mut(&found.name)
+            .expect("an app")
+            .machines[0]["state"] = json!(state);
+        let output = run.fly().exec(&found, &["--check"]).expect(state);
+        assert_eq!(output, "done\n");
+        assert_eq!(platform.count("POST", "/exec"), 1, "{state}");
+    }
+}
+
+/// A machine can be restarted between the look at it and the command. The refusal says that nothing ran.
+#[test]
+fn a_command_that_was_refused_for_a_machines_state_is_run_once_more() {
+    let platform = Platform::start();
+    let run = Run::new(&platform);
+    let found = launched(&run);
+    let app = found.name.clone();
+    let mut is_restarted = false;
+    platform.judge(move |_, seen, state| {
+        if seen.path.ends_with("/exec") && !is_restarted {
+            is_restarted = true;
+            state.apps.get_mut(&app).expect("an app").machines[0]["state"] = json!("starting");
+        }
+        Verdict::Serve
+    });
+    let output = run.fly().exec(&found, &["--check"]).expect("an output");
+    assert_eq!(output, "done\n");
+    assert_eq!(platform.count("POST", "/exec"), 2);
+
+    platform.judge(|_, seen, _| {
+        if seen.path.ends_with("/exec") {
+            Verdict::Answer(412, json!({ "error": "never" }))
+        } else {
+            Verdict::Serve
+        }
+    });
+    let failure = run.fly().exec(&found, &["--check"]).expect_err("never");
+    assert!(failure.sentence.contains("never"), "{failure}");
+    assert_eq!(platform.count("POST", "/exec"), 2);
+}
+
+/// The list still names the instance that is being replaced, and the platform knows it no more.
+#[test]
+fn a_machine_that_is_being_replaced_is_waited_for_under_its_new_instance() {
+    let platform = Platform::start();
+    let run = Run::new(&platform);
+    let found = launched(&run);
+    platform.judge(|_, seen, state| {
+        if seen.path.ends_with("/machines") {
+            let mut machines = state.apps.values().next().expect("an app").machines.clone();
+            machines[0]["state"] = json!("replacing");
+            machines[0]["instance_id"] = json!("former");
+            return Verdict::Answer(200, json!(machines));
+        }
+        Verdict::Serve
+    });
+    platform
+        .state()
+        .apps
+        .get_mut(&found.name)
+        .expect("an app")
+        .machines[0]["state"] = json!("replacing");
+    let output = run.fly().exec(&found, &["--check"]).expect("an output");
+    assert_eq!(output, "done\n");
+    assert_eq!(platform.count("POST", "/exec"), 1);
+}
+
 #[test]
 fn nothing_runs_beside_one_that_is_stopped_or_gone() {
     let platform = Platform::start();

@@ -402,6 +402,10 @@ impl State {
                 machine["state"] = json!("starting");
                 (200, json!({ "previous_state": "stopped" }))
             }
+            ("POST", ["exec"]) if machine["state"] != "started" => {
+                let error = "failed_precondition: unable to exec command, machine not running";
+                (412, json!({ "error": error }))
+            }
             ("POST", ["exec"]) => (200, self.exec.clone()),
             ("GET", ["wait"]) => {
                 let timeout = query
@@ -412,10 +416,10 @@ impl State {
                     .expect("a timeout");
                 assert!((1..=60).contains(&timeout));
                 let instance = machine["instance_id"].as_str().expect("an instance");
-                assert!(
-                    query.contains("state=started")
-                        && query.ends_with(&format!("instance_id={instance}"))
-                );
+                assert!(query.contains("state=started"));
+                if !query.ends_with(&format!("instance_id={instance}")) {
+                    return (400, json!({ "error": "machine instance not found" }));
+                }
                 let image = machine["config"]["image"].as_str().unwrap_or_default();
                 let broken = self.broken.iter().any(|broken| broken == image);
                 if broken || self.slow > 0 {

@@ -2,7 +2,7 @@
 
 use crate::common::launch::Launch as _;
 use serde_json::json;
-use skypipe::provision::{Host, Plan};
+use skypipe::provision::{Found, Host, Plan};
 
 use crate::fly_api::person::{Person, Run, plan};
 use crate::fly_api::platform::{Platform, Verdict};
@@ -129,4 +129,105 @@ fn an_app_whose_creation_was_not_answered_is_known_again_by_its_name() {
     });
     go(&Run::new(&platform)).expect("a launch");
     assert_one_of_each(&platform, 0);
+}
+
+/// The platform lists no app, though there is one of this owner's name.
+fn hide(platform: &Platform) {
+    platform.judge(|_, seen, _| {
+        if seen.method == "GET" && seen.path.starts_with("/v1/apps?") {
+            return Verdict::Answer(200, json!({ "total_apps": 0, "apps": [] }));
+        }
+        Verdict::Serve
+    });
+}
+
+/// A satellite at another port and host than the default, in `ams`.
+fn launched(run: &Run<'_>) -> Found {
+    let plan = Plan {
+        port: Some(9443),
+        public: Some("sky.example".to_owned()),
+        ..plan()
+    };
+    let launched = run.fly().launch(&plan, None, &mut Person::default());
+    launched.expect("a launch")
+}
+
+#[test]
+fn an_app_that_is_not_listed_keeps_its_port_and_host() {
+    let platform = Platform::start();
+    let run = Run::new(&platform);
+    let name = launched(&run).name;
+    hide(&platform);
+    let again = run.fly().launch(&plan(), None, &mut Person::default());
+    again.expect("a launch");
+    {
+        let state = platform.state();
+        let config = &state.apps[&name].machines[0]["config"];
+        assert_eq!(config["init"]["exec"][6], "sky.example:9443");
+        assert_eq!(config["metadata"]["skypipe_port"], "9443");
+        assert_eq!(config["services"][0]["ports"][0]["port"], 9443);
+    }
+    let moved = Plan {
+        port: Some(9555),
+        public: Some("other.example".to_owned()),
+        ..plan()
+    };
+    let again = run.fly().launch(&moved, None, &mut Person::default());
+    again.expect("a launch");
+    let state = platform.state();
+    let config = &state.apps[&name].machines[0]["config"];
+    assert_eq!(config["init"]["exec"][6], "other.example:9555");
+}
+
+#[test]
+fn an_app_that_is_not_listed_keeps_its_region() {
+    let platform = Platform::start();
+    let run = Run::new(&platform);
+    let name = launched(&run).name;
+    hide(&platform);
+    let mut other = Run::new(&platform).set("FLY_REGION", "");
+    other.options.region = Some("fra".to_owned());
+    let failure = other
+        .fly()
+        .launch(&plan(), None, &mut Person::default())
+        .expect_err("it cannot move");
+    assert!(failure.sentence.contains("cannot move to fra"), "{failure}");
+
+    // The launch broke off before there was a machine.
+    let created = {
+        let mut state = platform.state();
+        state.apps.get_mut(&name).expect("an app").machines.clear();
+        state.apps[&name].volumes.len()
+    };
+    let other = Run::new(&platform).set("FLY_REGION", "");
+    let mut person = Person {
+        picks: vec!["fra"],
+        ..Person::default()
+    };
+    let again = other.fly().launch(&plan(), None, &mut person);
+    again.expect("a launch");
+    let state = platform.state();
+    let app = &state.apps[&name];
+    assert_eq!(app.volumes.len(), created, "the volume is used again");
+    assert_eq!(app.machines[0]["region"], "ams");
+}
+
+#[test]
+fn an_app_that_is_not_listed_and_does_not_answer_is_left_alone() {
+    let platform = Platform::start();
+    let run = Run::new(&platform);
+    let name = launched(&run).name;
+    hide(&platform);
+    {
+        let mut state = platform.state();
+        let machine = &mut state.apps.get_mut(&name).expect("an app").machines[0];
+        let config = machine["config"].take();
+        machine["incomplete_config"] = config;
+    }
+    let failure = run
+        .fly()
+        .launch(&plan(), None, &mut Person::default())
+        .expect_err("it does not answer");
+    assert!(failure.sentence.contains("try again later"), "{failure}");
+    assert_eq!(platform.state().apps[&name].machines.len(), 1);
 }

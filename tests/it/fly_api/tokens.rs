@@ -82,6 +82,29 @@ fn a_flyctl_that_nobody_is_logged_in_to_is_passed_over() {
     assert!(failure.sentence.contains("fly auth login"), "{failure}");
 }
 
+/// Whoever runs `--setup` in somebody else's directory must not run that one's programs.
+#[test]
+fn no_flyctl_of_the_current_directory_is_run() {
+    let platform = Platform::start();
+    let home = tempfile::tempdir().expect("a directory");
+    install(&home.path().join(".fly/bin"), "flyctl", "fo1_home00");
+    let here = std::env::current_dir().expect("there is one");
+    let up = "../".repeat(here.components().count() - 1);
+    let relative = format!("{up}{}", &home.path().display().to_string()[1..]);
+    assert!(Path::new(&relative).exists());
+    for (name, value) in [
+        ("HOME", relative.clone()),
+        ("PATH", format!("{relative}/.fly/bin")),
+    ] {
+        let run = Run::new(&platform)
+            .set("FLY_API_TOKEN", "")
+            .set(name, &value);
+        let failure = run.fly().find(&mut Person::default());
+        let failure = failure.expect_err("no token");
+        assert!(failure.sentence.contains("fly auth login"), "{failure}");
+    }
+}
+
 #[test]
 fn a_token_is_in_no_failure_even_if_the_platform_repeats_it() {
     let platform = Platform::start();

@@ -5,12 +5,12 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
 use crate::common::launch::Launch as _;
-use skypipe::provision::ssh::script;
+use skypipe::provision::ssh::{Ssh, Target, script};
 use skypipe::provision::{Found, Host as _, Plan, State};
 
 use crate::common::parts;
 use crate::ssh::console::Notes;
-use crate::ssh::host::{Host, Manner, eventually};
+use crate::ssh::host::{Host, Manner, eventually, executable};
 use crate::ssh::programs::{bad, plan};
 use crate::ssh::{assert_one, find, launch};
 
@@ -30,6 +30,30 @@ fn a_program_that_does_not_run_there_changes_nothing() {
     assert!(said.contains("the stars are wrong"), "{said}");
     assert_eq!(host.satellites(), before);
     assert_one(&host, "1.0.0", 9000);
+}
+
+#[test]
+fn a_host_that_others_cannot_be_told_is_refused_before_the_program_is_sent() {
+    if !parts::are_there() {
+        return;
+    }
+    let host = Host::up();
+    let real = host.file("ssh/ssh");
+    let ssh = host.file("ssh/odd");
+    let script = format!(
+        "#!/bin/sh\ncase \" $* \" in *' -G '*) echo 'hostname a_b c'; exit;; esac\nexec {} \"$@\"\n",
+        real.display()
+    );
+    executable(&ssh, &script);
+    let target = Target::parse("ssh://here").expect("it is one");
+    let mut provider = Ssh::with_program(target, ssh);
+    let failure = provider.launch(&plan("1.0.0"), None, &mut Notes::default());
+    let failure = failure.expect_err("nobody can use that name").sentence;
+    assert!(
+        failure.contains("not a host that other machines can use"),
+        "{failure}"
+    );
+    assert!(!host.root().exists(), "nothing was sent");
 }
 
 #[test]

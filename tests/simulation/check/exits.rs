@@ -80,9 +80,10 @@ impl Checker {
 
     /// Whether no satellite has answered, or only after the session had given that attempt up.
     fn hardly_reached(client: &Client, now: Duration) -> bool {
-        client
-            .welcomed
-            .is_none_or(|at| now < at + Duration::from_secs(1))
+        !client.welcomed_in_time
+            || client
+                .welcomed
+                .is_none_or(|at| now < at + Duration::from_secs(1))
     }
 
     fn writer_exit(&mut self, client: &Client, code: u8) -> Verdict {

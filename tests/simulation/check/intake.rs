@@ -298,6 +298,9 @@ impl Checker {
         });
         Said {
             printed: printed.collect(),
+            has_marker: streams
+                .iter()
+                .any(|progress| progress.stream.is_nil() && progress.ended),
             has_items,
         }
     }

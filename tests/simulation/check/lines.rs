@@ -30,21 +30,31 @@ impl Checker {
 
 /// How many lines were divided where that is allowed.
 fn whole_lines(facts: &Facts, listener: &Listener) -> Result<u64, String> {
+    // The places of the chunks among the items.
     let chunks: Vec<_> = listener
         .items
         .iter()
-        .filter_map(|item| match item {
-            Item::Chunk { stream, index, .. } => Some((*stream, *index)),
+        .enumerate()
+        .filter_map(|(place, item)| match item {
+            Item::Chunk { stream, index, .. } => Some((place, *stream, *index)),
             Item::Ended { .. } | Item::Done { .. } => None,
         })
         .collect();
     let mut split = 0;
-    for (place, (id, index)) in chunks.iter().enumerate() {
+    for (number, (place, id, index)) in chunks.iter().enumerate() {
         // The next chunk of the same stream, if bytes of others come between.
-        let later = &chunks[place + 1..];
-        let next = later.iter().position(|chunk| *chunk == (*id, index + 1));
+        let later = &chunks[number + 1..];
+        let next = later
+            .iter()
+            .position(|(_, stream, chunk)| (stream, *chunk) == (id, index + 1));
         let between = &later[..next.unwrap_or(0)];
-        if between.iter().all(|(stream, _)| stream == id) {
+        if between.iter().all(|(_, stream, _)| stream == id) {
+            continue;
+        }
+        // Rule 16: who was told of a cut gets the rest as another stream. The line was over at the cut.
+        let next_place = next.map_or(*place, |next| later[next].0);
+        let is_cut = |item: &Item| matches!(item, Item::Ended { stream, .. } if stream == id);
+        if listener.items[*place..next_place].iter().any(is_cut) {
             continue;
         }
         let stream = &facts.streams[id];

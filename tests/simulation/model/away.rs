@@ -42,9 +42,19 @@ impl Pipe {
         let Some(place) = self.listeners.iter().position(lost) else {
             return;
         };
-        let was = *self.listeners[place].was.take().expect("it was lost");
+        let mut was = *self.listeners[place].was.take().expect("it was lost");
         if was.mode != Mode::Tap {
             self.settle_follows(choices);
+        }
+        let loose = was.feeds.iter().any(|feed| feed.loose);
+        if loose && choices.pick(2) == 1 {
+            // The tap may never have watched what a `--one` had. Without that it was perhaps idle, and an idle
+            // listener begins anew.
+            was.feeds.retain(|feed| !feed.loose);
+            was.had = was
+                .feeds
+                .iter()
+                .any(|feed| self.streams[feed.stream].finished);
         }
         let parts: Vec<_> = was
             .feeds
@@ -62,7 +72,6 @@ impl Pipe {
         let listener = &mut self.listeners[place];
         *listener = Listener::new(id, was.mode);
         listener.turned = said.has_items;
-        let loose = was.feeds.iter().any(|feed| feed.loose);
         listener.missed = (!loose).then_some(missed);
         listener.had = was.had;
         listener.eof = was.eof;
@@ -81,8 +90,10 @@ impl Pipe {
 
     fn left_of(&self, feed: &Feed, mode: Mode, said: &Said) -> Left {
         let stream = &self.streams[feed.stream];
-        let printed = stream.id.and_then(|id| said.printed.get(&id)).copied();
-        let (printed, has_end) = printed.unwrap_or((0, false));
+        let (printed, has_end) = match stream.id {
+            Some(id) => said.printed.get(&id).copied().unwrap_or_default(),
+            None => (0, said.has_marker),
+        };
         let has = printed.max(feed.confirmed);
         let has_limit = feed.limit.is_some_and(|limit| has >= limit);
         let has_all = has_end && stream.finished && !(stream.gone && mode == Mode::One);
@@ -92,7 +103,8 @@ impl Pipe {
         let others = stream.claim.is_some() || (mode == Mode::One && self.is_held(feed.stream));
         let lacks = match mode {
             Mode::Default | Mode::One => stream.taken > has,
-            Mode::Follow => false,
+            // Others have had all of it, even if some of them still hold it.
+            Mode::Follow => stream.is_spent() && stream.len > has,
             Mode::Tap => stream.finished || feed.limit.is_some(),
         };
         if stream.gone || others || lacks {

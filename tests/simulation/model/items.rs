@@ -100,11 +100,11 @@ impl Pipe {
         facts: &Facts,
     ) -> Result<Feed, String> {
         let stream = if facts.streams.contains_key(&id) {
-            self.ended_part(id, at, facts)
+            self.ended_part(id, at, how, facts)
         } else {
             self.next_marker(listener)
         };
-        let stream = stream.ok_or("the end of a stream that is not there")?;
+        let stream = stream.ok_or("the end of a stream that is not there, or did not finish so")?;
         self.follow_on(listener, stream)?;
         let known = facts.streams.get(&id);
         let cut = self.streams[stream].cut;

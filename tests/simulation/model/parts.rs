@@ -40,6 +40,8 @@ pub enum Event {
 pub struct Said {
     /// For each stream that it remembers: how many chunks its output has taken, and whether the end.
     pub printed: BTreeMap<Uuid, (u64, bool)>,
+    /// Whether it has had the end of a stream that an `--eof` left. All of these have the same UUID.
+    pub has_marker: bool,
     /// Whether any item had arrived.
     pub has_items: bool,
 }
@@ -183,6 +185,11 @@ impl Stream {
             gone: false,
             discarded: false,
         }
+    }
+
+    /// Whether it has finished and all of it was confirmed.
+    pub fn is_spent(&self) -> bool {
+        self.finished && (self.told || (self.len > 0 && self.taken == self.len))
     }
 }
 

@@ -181,6 +181,32 @@ fn rule_16_a_listener_that_was_lost_says_so_when_others_took_what_it_lacks() {
 }
 
 #[test]
+fn rule_16_a_follower_says_what_it_missed_also_while_others_still_read_it() {
+    for (arrived, printed, told) in [
+        (0, &[][..], "goes on, but missed some"),
+        // It lacks only the end, which is still there.
+        (1, &[("s", 4)][..], "goes on, end"),
+    ] {
+        let mut story = Story::new();
+        story.meet(&["w", "r"]);
+        story.listen("r", "l", "p", Mode::Follow);
+        story.open("w", "s", "p");
+        story.write("w", "s", 0, b"all\n");
+        story.pass(LISTENER_LOST);
+        story.meet(&["quick", "slow"]);
+        story.listen("quick", "m", "p", Mode::Default);
+        story.listen("slow", "n", "p", Mode::Default);
+        story.finish("w", "s", 4);
+        let all = "listening, all/, end, done, closed";
+        assert_eq!(story.drain("quick", "m"), all);
+        story.hello("r2", "r");
+        story.say("r2", &returning("l", "p", Mode::Follow, arrived, printed));
+        assert_eq!(story.told("r2"), told);
+        assert_eq!(story.drain("slow", "n"), all);
+    }
+}
+
+#[test]
 fn rule_16_idle_listeners_go_on_whatever_happened() {
     for mode in [Mode::Default, Mode::One, Mode::Follow, Mode::Tap] {
         let mut story = Story::new();

@@ -101,12 +101,24 @@ fn another_processor_is_refused() {
 fn what_is_no_linux_program_is_refused() {
     let mut bits_32 = elf(2, 62, &[LOADED]);
     bits_32[4] = 1;
-    // The second one begins like a program for macOS.
-    let others: [&[u8]; 5] = [b"", b"\xcf\xfa\xed\xfe", b"MZ", b"#!/bin/sh\n", &bits_32];
+    let others: [&[u8]; 4] = [b"", b"MZ", b"#!/bin/sh\n", &bits_32];
     for bytes in others {
         let found = obstacle(bytes, Architecture::Amd64).expect("it cannot run");
         assert_eq!(found, "is no Linux program of 64 bits");
     }
+    let found = obstacle(b"\xcf\xfa\xed\xfe", Architecture::Amd64).expect("it cannot run");
+    assert!(found.contains("macOS"), "{found}");
+    // A program for FreeBSD, and a library, which has no entry.
+    let (mut freebsd, mut library) = (elf(2, 62, &[LOADED]), elf(3, 62, &[LOADED]));
+    freebsd[7] = 9;
+    library[24..32].fill(0);
+    for bytes in [freebsd, library] {
+        let found = obstacle(&bytes, Architecture::Amd64).expect("it cannot run");
+        assert_eq!(found, "is no Linux program");
+    }
+    let mut linux = elf(2, 62, &[LOADED]);
+    linux[7] = 3;
+    assert_eq!(obstacle(&linux, Architecture::Amd64), None);
     let found = obstacle(&elf(2, 62, &[]), Architecture::Amd64).expect("it is empty");
     assert_eq!(found, "is incomplete, or damaged");
 }

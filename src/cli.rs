@@ -19,6 +19,7 @@ use skypipe_satellite::{Listen, Settings};
 
 pub use self::command::{Command, Invite, Pipe, Reset, Revoke, Setup, Stop, Way};
 pub use self::deploy::Deploy;
+use crate::progress::Wanted;
 use crate::report::Level;
 use crate::session::{Compression, Timeouts};
 
@@ -85,6 +86,13 @@ struct Flags {
     /// Print what goes on, also where no terminal shows it
     #[arg(short, long, help_heading = "Messages")]
     verbose: bool,
+
+    /// Show how far the transfer is, as a terminal does by itself after a second
+    #[arg(long, help_heading = "Messages", overrides_with = "no_progress")]
+    progress: bool,
+    /// Do not show how far the transfer is
+    #[arg(long, help_heading = "Messages", overrides_with = "progress")]
+    no_progress: bool,
 
     /// Show the pipes in use
     #[arg(long, help_heading = "Pipes")]
@@ -378,6 +386,11 @@ impl Flags {
                 name,
                 way: self.way()?,
                 timeouts,
+                progress: match (self.progress, self.no_progress || self.quiet) {
+                    (true, _) => Wanted::Always,
+                    (_, true) => Wanted::Never,
+                    _ => Wanted::Auto,
+                },
                 command: self.command,
             }),
         })
@@ -442,6 +455,8 @@ impl Flags {
             (self.wait, "--wait"),
             (self.whole, "--whole"),
             (self.compress.is_some(), "--compress"),
+            (self.progress, "--progress"),
+            (self.no_progress, "--no-progress"),
         ]);
         let asks = ["--eof", "--list", "--discard", "--check"];
         let is_right = |way: &&str| is(&["--invite"]) && ["--read", "--write"].contains(way);

@@ -79,6 +79,7 @@ pub(crate) fn inquire(
             Event::Notice(sentence) => inquiry.notices.push(sentence),
             Event::Hint(sentence) => inquiry.hints.push(sentence),
             Event::Latency(latency) => inquiry.latency = Some(latency),
+            Event::Moved(_) => {}
         },
     )?;
     Ok(inquiry)

@@ -19,6 +19,7 @@ pub mod local;
 pub mod names;
 pub mod output;
 pub mod private_file;
+pub mod progress;
 mod prompt;
 pub mod provision;
 pub mod report;

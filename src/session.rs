@@ -53,7 +53,9 @@ use self::waiting::{Wait, Waiting};
 use self::writing::Writer;
 
 pub use self::compressing::Compression;
-pub use self::interface::{CommandEnd, Config, Input, Job, Output, Question, Signal, Timeouts};
+pub use self::interface::{
+    CommandEnd, Config, Input, Job, Moved, Output, Question, Signal, Timeouts,
+};
 pub use self::plain::Plain;
 
 /// Time since the program started. The loop supplies it; the session reads no clock.
@@ -268,6 +270,16 @@ impl Session {
         match &self.role {
             Role::Write(writer) => self.common.stage != Stage::Over && writer.is_open(),
             _ => false,
+        }
+    }
+
+    /// How far the transfer is.
+    #[must_use]
+    pub fn moved(&self) -> Moved {
+        match &self.role {
+            Role::Write(writer) => writer.moved(),
+            Role::Listen(listener) => listener.moved(),
+            Role::Ask(_) => Moved::default(),
         }
     }
 

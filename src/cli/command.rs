@@ -11,6 +11,7 @@ use skypipe_protocol::{Mode, Rights};
 use skypipe_satellite::{Listen, Public, Settings};
 
 use super::deploy::Deploy;
+use crate::progress::Wanted;
 use crate::session::{Compression, Timeouts};
 
 /// One parsed command.
@@ -113,6 +114,8 @@ pub struct Pipe {
     pub way: Way,
     /// `--timeout` and `--connect-timeout`.
     pub timeouts: Timeouts,
+    /// `--progress` and `--no-progress`.
+    pub progress: Wanted,
     /// The command whose output is written, with its arguments. If it is empty, stdin is written.
     pub command: Vec<OsString>,
 }

@@ -37,6 +37,7 @@ fn without_flags_stdin_decides() {
             name: String::new(),
             way: Way::Unsaid,
             timeouts: Timeouts::default(),
+            progress: Wanted::Auto,
             command: Vec::new(),
         }
     );

@@ -10,6 +10,7 @@ use crate::exit::Failure;
 use crate::link::Event;
 use crate::link::program::Program;
 use crate::output;
+use crate::progress::Line;
 use crate::report;
 use crate::session::{Compression, Job};
 
@@ -29,10 +30,12 @@ pub fn transfer(pipe: Pipe) -> Result<u8, Failure> {
         // Bytes leave a pipe only for a real output (rule 10).
         output::check()?;
     }
+    let mut line = Line::new(pipe.progress, matches!(job, Job::Write { .. }));
     let tell = &mut |told| match told {
-        Event::Failure(sentence) => report::failure(&sentence),
-        Event::Notice(sentence) => report::notice(&sentence),
-        Event::Hint(sentence) => report::hint(&sentence),
+        Event::Failure(sentence) => line.aside(|| report::failure(&sentence)),
+        Event::Notice(sentence) => line.aside(|| report::notice(&sentence)),
+        Event::Hint(sentence) => line.aside(|| report::hint(&sentence)),
+        Event::Moved(moved) => line.moved(moved),
         Event::Answer(_) | Event::Latency(_) => {}
     };
     converse(job, &place, true, pipe.timeouts, program, tell)

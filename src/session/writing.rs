@@ -21,7 +21,7 @@ use super::compressing::{Compressing, Compression};
 use super::outbox::{Outgoing, Seal, Unsent};
 use super::room::{Pause, named, no_room};
 use super::waiting::{Waiting, seconds};
-use super::{CommandEnd, Common, Input, LARGE, Now, Output, Signal, chunk_limit};
+use super::{CommandEnd, Common, Input, LARGE, Moved, Now, Output, Signal, chunk_limit};
 
 /// The most that is read ahead of what may be sent, in bytes and in pieces. No more than this can be in
 /// flight on a short line, and larger buffers would not stay in the processors' caches.
@@ -334,6 +334,13 @@ impl Writer {
         }
         let how = How::Cut(format!("interrupted by {}", signal.name()));
         self.stop(common, End { how, code });
+    }
+
+    pub fn moved(&self) -> Moved {
+        Moved {
+            bytes: self.delivered + self.held as u64,
+            confirmed: Some(self.delivered),
+        }
     }
 
     pub fn pipe(&self) -> &str {

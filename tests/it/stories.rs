@@ -18,6 +18,7 @@ mod readme;
 mod room;
 mod seed;
 mod signals;
+mod speaking;
 mod tap;
 mod usage;
 mod waiting;

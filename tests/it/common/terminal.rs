@@ -12,6 +12,7 @@ use rustix::fs::OFlags;
 use rustix::process::{ioctl_tiocsctty, setsid};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::stdio::stdin;
+use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::gathered::Gathered;
 use super::wait::PATIENCE;
@@ -55,6 +56,17 @@ impl Terminal {
     /// The side for programs.
     pub fn side(&self) -> File {
         self.side.try_clone().expect("there are descriptors left")
+    }
+
+    /// Sets how many columns it has. It has 24 lines.
+    pub fn has_columns(&self, columns: u16) {
+        let size = Winsize {
+            ws_row: 24,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        tcsetwinsize(&self.side, size).expect("the terminal is ours");
     }
 
     /// Types a text.

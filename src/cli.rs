@@ -19,6 +19,7 @@ use skypipe_satellite::{Listen, Settings};
 
 pub use self::command::{Command, Invite, Pipe, Reset, Revoke, Setup, Stop, Way};
 pub use self::deploy::Deploy;
+use crate::output::Form;
 use crate::progress::Wanted;
 use crate::report::Level;
 use crate::session::{Compression, Timeouts};
@@ -350,11 +351,16 @@ impl Flags {
             connect: self.connect_timeout,
         };
         let data = self.settings.data.clone();
+        let form = if self.deploy.json {
+            Form::Json
+        } else {
+            Form::Table
+        };
         Ok(match command {
             Some("--eof") => Command::Eof(name, timeouts, data),
-            Some("--list") => Command::List(timeouts, data),
+            Some("--list") => Command::List(timeouts, data, form),
             Some("--discard") => Command::Discard(name, timeouts, data),
-            Some("--check") => Command::Check(timeouts, data),
+            Some("--check") => Command::Check(timeouts, data, form),
             Some("--reset") => Command::Reset(Reset {
                 target: self.reset.filter(|target| !target.is_empty()),
                 yes: self.yes,
@@ -364,7 +370,7 @@ impl Flags {
             Some("--join") => Command::Join,
             Some("--leave") => Command::Leave,
             Some("--keys") => match self.public_keys {
-                None => Command::Keys(data),
+                None => Command::Keys(data, form),
                 Some(public_keys) => Command::IsEnrolled(public_keys, data),
             },
             Some("--revoke") if name.is_empty() => {
@@ -511,8 +517,10 @@ impl Flags {
         {
             return Some(format!("{flag} only works with --setup"));
         }
-        if self.deploy.json && !is(&["--setup", "--reset"]) {
-            return Some("--json only works with --setup and --reset".to_owned());
+        if self.deploy.json && !is(&["--setup", "--reset", "--list", "--check", "--keys"]) {
+            return Some(
+                "--json only works with --setup, --reset, --list, --check and --keys".to_owned(),
+            );
         }
         let is_for = |flag: &&String| match flag.as_str() {
             "--data" => is(&asks) || is(&["--invite", "--keys", "--revoke"]),

@@ -30,17 +30,17 @@ use crate::local;
 pub fn carry_out(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Pipe(pipe) => pipe::transfer(pipe),
-        Command::List(timeouts, data) => list::list(timeouts, data.as_deref()),
+        Command::List(timeouts, data, form) => list::list(timeouts, data.as_deref(), form),
         Command::Discard(name, timeouts, data) => {
             discard::discard(&name, timeouts, data.as_deref())
         }
         Command::Eof(name, timeouts, data) => eof::eof(name, timeouts, data.as_deref()),
-        Command::Check(timeouts, data) => check::check(timeouts, data.as_deref()),
+        Command::Check(timeouts, data, form) => check::check(timeouts, data.as_deref(), form),
         Command::Reset(reset) => reset::reset(&reset),
         Command::Invite(invite) => invite::invite(&invite),
         Command::Join => join::join(),
         Command::Leave => leave::leave(),
-        Command::Keys(data) => keys::list(data.as_deref()),
+        Command::Keys(data, form) => keys::list(data.as_deref(), form),
         Command::IsEnrolled(public_keys, data) => enroll::is_enrolled(public_keys, data.as_deref()),
         Command::Revoke(revoke) => revoke::revoke(&revoke),
         Command::Phrase(true) => phrase::renew(),

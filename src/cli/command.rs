@@ -11,6 +11,7 @@ use skypipe_protocol::{Mode, Rights};
 use skypipe_satellite::{Listen, Public, Settings};
 
 use super::deploy::Deploy;
+use crate::output::Form;
 use crate::progress::Wanted;
 use crate::session::{Compression, Timeouts};
 
@@ -20,13 +21,13 @@ pub enum Command {
     /// Move bytes into or out of a pipe.
     Pipe(Pipe),
     /// `--list`: show the pipes in use.
-    List(Timeouts, Option<PathBuf>),
+    List(Timeouts, Option<PathBuf>, Form),
     /// `--discard`: drop the unread data of this pipe.
     Discard(String, Timeouts, Option<PathBuf>),
     /// `--eof`: end the readers of this pipe.
     Eof(String, Timeouts, Option<PathBuf>),
     /// `--check`: report how the satellite is, without starting one.
-    Check(Timeouts, Option<PathBuf>),
+    Check(Timeouts, Option<PathBuf>, Form),
     /// `--reset`: destroy the deployed satellite, or stop the one of this machine.
     Reset(Reset),
     /// `--invite`: create a key and print an invitation.
@@ -36,7 +37,7 @@ pub enum Command {
     /// `--leave`: forget the joined satellite and revoke this machine's key.
     Leave,
     /// `--keys`: list the authorized keys.
-    Keys(Option<PathBuf>),
+    Keys(Option<PathBuf>, Form),
     /// `--keys --for`: report whether the machine with these public keys is enrolled.
     IsEnrolled(PublicKeys, Option<PathBuf>),
     /// `--revoke`: revoke a key for good.

@@ -56,7 +56,7 @@ fn option_meant(job: &Job) -> Option<String> {
     };
     VERBS
         .contains(&pipe.as_str())
-        .then(|| format!("{what} the pipe \"{pipe}\"; the option is skypipe --{pipe}"))
+        .then(|| format!("{what} the pipe \"{pipe}\"; for the option: skypipe --{pipe}"))
 }
 
 fn job(pipe: String, way: Way, is_commands: bool) -> Job {
@@ -106,7 +106,7 @@ mod tests {
         let hint = option_meant(&reads("list")).expect("it looks like an option");
         assert_eq!(
             hint,
-            "this reads the pipe \"list\"; the option is skypipe --list"
+            "this reads the pipe \"list\"; for the option: skypipe --list"
         );
         assert_eq!(option_meant(&reads("lists")), None);
     }

@@ -10,7 +10,7 @@ use super::Now;
 use super::room::named;
 
 /// How long a session waits silently.
-const SILENT: Duration = Duration::from_secs(1);
+const SILENT: Duration = Duration::from_secs(2);
 
 /// The same for a writer whose stdin gives nothing: many programs take their time.
 const SILENT_INPUT: Duration = Duration::from_secs(3);
@@ -53,7 +53,7 @@ impl Wait {
             since: now,
             is_told: false,
         };
-        was_lost.then(|| format!("connected again after {}", seconds(took)))
+        was_lost.then(|| format!("reconnected after {}", seconds(took)))
     }
 
     /// When [`Wait::tell`] must be called next.
@@ -81,10 +81,16 @@ fn sentence(waiting: Waiting, pipe: &str, endpoint: &str) -> String {
     let name = named(pipe);
     match waiting {
         Waiting::Satellite => format!("looking for the satellite at {endpoint}"),
-        Waiting::Connection => format!("lost the satellite at {endpoint}: connecting again"),
-        Waiting::Data => format!("waiting for data in {name}"),
-        Waiting::Input => format!("waiting for data on stdin, to write it into {name} (-r reads)"),
-        Waiting::Readers => format!("all is at the satellite: waiting for somebody to read {name}"),
+        Waiting::Connection => {
+            format!("lost the connection to {endpoint}, retrying (nothing is lost)")
+        }
+        Waiting::Data => format!("waiting for data on {name} (Ctrl-C to stop)"),
+        Waiting::Input => {
+            format!("waiting for data on stdin, to write it to {name}; to read instead: -r")
+        }
+        Waiting::Readers => {
+            format!("all data is at the satellite: waiting until someone reads {name}")
+        }
     }
 }
 

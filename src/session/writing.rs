@@ -565,9 +565,26 @@ impl Writer {
             let message = "the satellite has the stream, but did not confirm that it was read";
             return common.fail(1, message);
         }
-        let receipt = self.receipt(common.now, outcome);
+        let receipt = match self.end.as_ref().map(|end| &end.how) {
+            Some(How::Cut(_)) => self.interrupted(),
+            _ => self.receipt(common.now, outcome),
+        };
         common.out.push_back(Output::Hint(receipt));
         common.exit(code);
+    }
+
+    /// What stays of a stream that was cut, for the user.
+    fn interrupted(&self) -> String {
+        let name = named(&self.pipe);
+        if self.whole || self.delivered == 0 {
+            return format!("interrupted: nothing stays in {name}");
+        }
+        let sent = size(self.delivered);
+        format!(
+            "interrupted: what nobody has read of {sent} stays in {name}, marked incomplete; to delete it: \
+             skypipe --discard {}",
+            self.pipe
+        )
     }
 
     /// What became of the data, for the user.
@@ -579,13 +596,7 @@ impl Writer {
                 format!("sent {} in {took}", size(self.delivered))
             }
         };
-        let is_cut = self
-            .end
-            .as_ref()
-            .is_some_and(|end| matches!(end.how, How::Cut(_)));
         let fate = match outcome {
-            _ if is_cut && self.whole => "interrupted, so nothing of it is kept",
-            _ if is_cut => "interrupted, so readers are told that it is incomplete",
             Outcome::Kept => "safe at the satellite, or read already",
             Outcome::Taken => "read",
             Outcome::Discarded => "deleted unread",

@@ -7,6 +7,7 @@ mod command;
 mod descriptors;
 mod direction;
 mod ending;
+mod json;
 mod lines;
 mod live;
 mod lost;

@@ -20,7 +20,7 @@ fn listener() -> Dialogue {
 #[test]
 fn the_search_for_a_satellite_and_the_wait_for_data_are_told_once_each() {
     let mut dialogue = listener();
-    dialogue.pass(just_before(SECOND));
+    dialogue.pass(just_before(SECOND * 2));
     assert_eq!(dialogue.hints, [""; 0]);
     dialogue.pass(SECOND);
     assert_eq!(
@@ -30,7 +30,10 @@ fn the_search_for_a_satellite_and_the_wait_for_data_are_told_once_each() {
     dialogue.welcome();
     dialogue.reply(&LISTENING);
     dialogue.pass(SECOND * 3);
-    assert_eq!(dialogue.hints[1..], ["waiting for data in \"p\""]);
+    assert_eq!(
+        dialogue.hints[1..],
+        ["waiting for data on \"p\" (Ctrl-C to stop)"]
+    );
 }
 
 #[test]
@@ -38,7 +41,7 @@ fn a_lost_satellite_is_told_and_so_is_how_long_it_was_gone() {
     let mut dialogue = listener();
     dialogue.welcome();
     dialogue.reply(&LISTENING);
-    dialogue.pass(SECOND);
+    dialogue.pass(SECOND * 2);
     dialogue.hints.clear();
     dialogue.break_off();
     dialogue.pass(SECOND * 12);
@@ -47,8 +50,8 @@ fn a_lost_satellite_is_told_and_so_is_how_long_it_was_gone() {
     assert_eq!(
         dialogue.hints,
         [
-            "lost the satellite at tcp://sky:9000: connecting again",
-            "connected again after 12 s"
+            "lost the connection to tcp://sky:9000, retrying (nothing is lost)",
+            "reconnected after 12 s"
         ]
     );
 }
@@ -58,13 +61,13 @@ fn a_short_break_is_not_worth_a_word() {
     let mut dialogue = listener();
     dialogue.welcome();
     dialogue.reply(&LISTENING);
-    dialogue.pass(SECOND);
+    dialogue.pass(SECOND * 2);
     dialogue.hints.clear();
     dialogue.break_off();
-    dialogue.pass(SECOND / 2);
+    dialogue.pass(SECOND);
     dialogue.welcome();
     dialogue.reply(&LISTENING);
-    dialogue.pass(SECOND / 2);
+    dialogue.pass(SECOND);
     assert_eq!(dialogue.hints, [""; 0]);
 }
 
@@ -77,7 +80,7 @@ fn a_writer_that_only_inferred_its_direction_says_what_it_waits_for() {
     dialogue.pass(SECOND);
     assert_eq!(
         dialogue.hints,
-        ["waiting for data on stdin, to write it into \"p\" (-r reads)"]
+        ["waiting for data on stdin, to write it to \"p\"; to read instead: -r"]
     );
 }
 
@@ -130,13 +133,13 @@ fn a_writer_gives_a_receipt() {
 #[test]
 fn a_writer_that_waits_for_readers_says_so() {
     let mut dialogue = written(true);
-    dialogue.pass(SECOND * 2);
+    dialogue.pass(SECOND * 3);
     finished(&mut dialogue, Outcome::Taken);
     assert_eq!(
         dialogue.hints,
         [
-            "all is at the satellite: waiting for somebody to read \"p\"",
-            "sent 3 bytes in 2.0 s: read"
+            "all data is at the satellite: waiting until someone reads \"p\"",
+            "sent 3 bytes in 3.0 s: read"
         ]
     );
 }

@@ -22,10 +22,13 @@ fn a_reader_says_once_that_it_waits_and_nothing_more() {
     let sky = Environment::sky(&[]);
     let terminal = Terminal::open();
     let reader = sky.skypipe(&["-r", "x"]).stderr(terminal.side()).start();
-    terminal.shows("skypipe: waiting for data in \"x\"\r\n");
+    terminal.shows("skypipe: waiting for data on \"x\" (Ctrl-C to stop)\r\n");
     sky.skypipe(&["-w", "x"]).fed("text").printed("");
     reader.outcome().printed("text");
-    assert_eq!(lines(&terminal), ["skypipe: waiting for data in \"x\""]);
+    assert_eq!(
+        lines(&terminal),
+        ["skypipe: waiting for data on \"x\" (Ctrl-C to stop)"]
+    );
 }
 
 #[test]
@@ -36,7 +39,7 @@ fn a_writer_that_waits_for_readers_says_so_and_gives_a_receipt() {
     let writer = writer.stderr(terminal.side()).start();
     writer.say("text");
     writer.close_stdin();
-    terminal.shows("all is at the satellite: waiting for somebody to read \"x\"\r\n");
+    terminal.shows("all data is at the satellite: waiting until someone reads \"x\"\r\n");
     sky.skypipe(&["x"]).done().printed("text");
     terminal.shows("s: read\r\n");
     writer.outcome().printed("");
@@ -69,7 +72,7 @@ fn a_name_like_an_option_is_used_and_the_option_is_named() {
     let terminal = Terminal::open();
     let writer = sky.skypipe(&["-w", "list"]).stderr(terminal.side());
     writer.fed("text").success();
-    terminal.shows("this writes into the pipe \"list\"; the option is skypipe --list\r\n");
+    terminal.shows("this writes into the pipe \"list\"; for the option: skypipe --list\r\n");
     sky.skypipe(&["list"]).done().printed("text");
 }
 

@@ -88,6 +88,16 @@ impl Terminal {
         );
     }
 
+    /// What somebody sees on a terminal of this many columns: its lines, without those that are empty.
+    pub fn lines(&self, columns: u16) -> Vec<String> {
+        let mut seen = vt100::Parser::new(24, columns, 0);
+        seen.process(&self.screen.all());
+        let rows = seen.screen().rows(0, columns);
+        rows.map(|row| row.trim_end().to_owned())
+            .filter(|row| !row.is_empty())
+            .collect()
+    }
+
     /// Everything that has appeared on the screen.
     pub fn screen(&self) -> String {
         String::from_utf8_lossy(&self.screen.all()).into_owned()

@@ -17,7 +17,7 @@ use skypipe_protocol::text::normal;
 use skypipe_protocol::{MAX_KEY_NAME, Mode, Rights, name_fault};
 use skypipe_satellite::{Listen, Settings};
 
-pub use self::command::{Command, Invite, Pipe, Reset, Revoke, Setup, Stop, Way};
+pub use self::command::{Command, Invite, Pipe, Reset, Revoke, Setup, Shell, Stop, Way};
 pub use self::deploy::Deploy;
 use crate::output::Form;
 use crate::progress::Wanted;
@@ -167,6 +167,16 @@ struct Flags {
     #[arg(long, help_heading = "Keys")]
     no_phrase: bool,
 
+    /// Print completions for this shell
+    #[arg(long, value_name = "SHELL", help_heading = "Shell")]
+    completions: Option<Shell>,
+    /// Print the manual page
+    #[arg(long, help_heading = "Shell")]
+    man: bool,
+    /// Print the names of pipes that a shell can complete
+    #[arg(long, hide = true)]
+    pipe_names: bool,
+
     #[command(flatten, next_help_heading = "With --setup")]
     deploy: Deploy,
 
@@ -220,6 +230,12 @@ Environment:
 /// The shortest and the longest lifetime that `--expires` accepts for a key.
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+
+/// The description of the command line, from which help, completions and the manual page are made.
+#[must_use]
+pub fn command() -> clap::Command {
+    Flags::command()
+}
 
 /// Parses the command line `arguments`, whose first element is the program's name. Also returns how much the
 /// user wants to hear.
@@ -387,6 +403,9 @@ impl Flags {
             Some("--phrase") => Command::Phrase(true),
             Some("--no-phrase") => Command::Phrase(false),
             Some("--setup") => Command::Setup(self.setup()),
+            Some("--completions") => Command::Completions(self.completions.unwrap_or(Shell::Bash)),
+            Some("--man") => Command::Manual,
+            Some("--pipe-names") => Command::PipeNames,
             Some(_) => Command::LocalSatellite(self.settings),
             None => Command::Pipe(Pipe {
                 name,
@@ -446,6 +465,9 @@ impl Flags {
             (self.setup.is_some(), "--setup"),
             (self.satellite.is_some(), "--satellite"),
             (self.local_satellite, "--local-satellite"),
+            (self.completions.is_some(), "--completions"),
+            (self.man, "--man"),
+            (self.pipe_names, "--pipe-names"),
         ])
     }
 

@@ -16,6 +16,7 @@ mod reset;
 mod revoke;
 mod satellite;
 mod setup;
+mod shell;
 
 use crate::access::enroll;
 use crate::cli::Command;
@@ -46,6 +47,9 @@ pub fn carry_out(command: Command) -> Result<u8, Failure> {
         Command::Phrase(true) => phrase::renew(),
         Command::Phrase(false) => phrase::remove(),
         Command::Setup(setup) => setup::setup(&setup),
+        Command::Completions(shell) => shell::completions(shell),
+        Command::Manual => shell::manual(),
+        Command::PipeNames => shell::pipe_names(),
         Command::Satellite(listen, settings) => satellite::satellite(&listen, &settings),
         Command::LocalSatellite(settings) => local::serve(&settings),
     }

@@ -48,8 +48,25 @@ pub enum Command {
     Setup(Setup),
     /// `--satellite`: run a satellite at this address and port.
     Satellite(Listen, Settings),
+    /// `--completions`: print completions for this shell.
+    Completions(Shell),
+    /// `--man`: print the manual page.
+    Manual,
+    /// `--pipe-names`: print names for completions.
+    PipeNames,
     /// `--local-satellite`: run this machine's own satellite.
     LocalSatellite(Settings),
+}
+
+/// A shell for which there are completions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Shell {
+    /// Bash.
+    Bash,
+    /// zsh.
+    Zsh,
+    /// fish.
+    Fish,
 }
 
 /// The key that `--invite` creates.

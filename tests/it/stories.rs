@@ -18,6 +18,7 @@ mod queue;
 mod readme;
 mod room;
 mod seed;
+mod shell;
 mod signals;
 mod speaking;
 mod tap;

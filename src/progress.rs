@@ -59,16 +59,16 @@ impl Line {
     /// Prepares the line of a writer, or of a reader.
     #[must_use]
     pub fn new(wanted: Wanted, writes: bool) -> Self {
-        let lock = lock_terminal();
-        let is_free = lock.is_some() || !stderr().is_terminal();
         let is_wanted = match wanted {
             Wanted::Always => true,
             Wanted::Never => false,
-            Wanted::Auto => is_free && is_looked_at(writes),
+            Wanted::Auto => is_looked_at(writes),
         };
+        let lock = if is_wanted { lock_terminal() } else { None };
+        let is_first = lock.is_some() || !stderr().is_terminal();
         let total = if writes { size_of_stdin() } else { None };
         Self {
-            bar: is_wanted.then(|| bar(total)),
+            bar: (is_wanted && is_first).then(|| bar(total)),
             curtain: None,
             began: Instant::now(),
             printed: None,

@@ -181,7 +181,8 @@ pub trait Store {
     fn synced(&self) -> u64;
 
     /// Starts a sync in the background, unless one is running: flushed data is made to survive a power loss.
-    /// [`Store::synced`] tells the progress.
+    /// When it has finished, a durable store writes a byte to the pipe that the loop watches
+    /// (`Server::woken_by`); [`Store::synced`] then tells the progress.
     fn sync(&mut self);
 
     /// Whether [`Store::checkpoint`] is due.

@@ -1,6 +1,7 @@
 //! The flags of `--setup`.
 //!
-//! This module lists the flags. Each provider decides which of them apply to its platform.
+//! This module lists the flags. `Target::host`
+//! (`src/provision/target.rs`) refuses those that do not apply to a platform.
 
 use std::path::PathBuf;
 

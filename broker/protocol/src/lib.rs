@@ -112,7 +112,8 @@
 //! The first message on every connection is [`Request::Hello`], with [`REVISION`]. The satellite answers
 //! [`Reply::Welcome`], or [`Reply::Error`] with one of these codes:
 //!
-//! - [`Code::Revision`]: the two speak different revisions; the sentence says which side to upgrade.
+//! - [`Code::Revision`]: the two speak different revisions; the sentence names both programs and their
+//!   revisions, and the older is to be upgraded.
 //! - [`Code::Limit`]: the satellite has no room for another client.
 //! - [`Code::Denied`]: the key does not allow it, or another key began with this client's UUID.
 //!

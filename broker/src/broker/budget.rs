@@ -2,7 +2,8 @@
 //!
 //! The budget covers held payloads and unused credit. A reserve lies beyond the budget. Only writers whose
 //! listeners have nothing left to receive get a small window from the reserve, so that a full pipe can always
-//! be drained. This module never changes the rules of a pipe.
+//! be drained. This module keeps the sums: which writer is given credit is decided in
+//! `streams::credit`, and whether one more stream fits in `room`.
 
 pub(super) mod inflow;
 pub(super) mod shares;

@@ -1,4 +1,7 @@
-//! How clients leave: by goodbye, by a broken connection, or by a timeout (rule 16).
+//! How clients leave: by goodbye or by a timeout (rule 16).
+//!
+//! A broken connection only takes unused credit back; it ends clients of v0.1 and those that have nothing here.
+//! `peers::silence` says when the others are lost.
 
 use uuid::Uuid;
 

@@ -1,7 +1,8 @@
 //! What a listener is sent next and when: first the backlog by age, then everything in order of arrival, line
 //! by line (rules 3, 4, 8 and 13).
 //!
-//! This module never decides who gets a stream. That is settled when an item is due to be sent.
+//! `offering` decides who gets a stream, with one exception: a `--follow` claims each finished stream of its
+//! backlog here, when it is due (`claim_backlog`).
 
 use std::collections::BTreeMap;
 

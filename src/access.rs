@@ -82,7 +82,7 @@ impl Member {
         if inquiry.code == DONE {
             return Ok(inquiry.answers);
         }
-        let mut sentence = inquiry.notices.join("; ");
+        let mut sentence = [inquiry.notices, inquiry.failures].concat().join("; ");
         if self.is_beside && inquiry.code == UNREACHABLE {
             sentence.push_str(
                 "; if the access key stored here was revoked, empty the file keys/host in that \

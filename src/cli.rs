@@ -17,8 +17,11 @@ use skypipe_protocol::text::normal;
 use skypipe_protocol::{MAX_KEY_NAME, Mode, Rights, name_fault};
 use skypipe_satellite::{Listen, Settings};
 
-pub use self::command::{Command, Invite, Pipe, Reset, Revoke, Setup, Stop, Way};
+pub use self::command::{Command, Invite, Pipe, Reset, Revoke, Setup, Shell, Stop, Way};
 pub use self::deploy::Deploy;
+use crate::output::Form;
+use crate::progress::Wanted;
+use crate::report::Level;
 use crate::session::{Compression, Timeouts};
 
 /// Named pipes in the sky: what you write on one machine comes out on another
@@ -77,6 +80,20 @@ struct Flags {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     #[arg(help_heading = "Time limits")]
     connect_timeout: Option<Duration>,
+
+    /// Print nothing but why something failed
+    #[arg(short, long, help_heading = "Messages", conflicts_with = "verbose")]
+    quiet: bool,
+    /// Print what goes on, also where no terminal shows it
+    #[arg(short, long, help_heading = "Messages")]
+    verbose: bool,
+
+    /// Show how far the transfer is, as a terminal does by itself after a second
+    #[arg(long, help_heading = "Messages", overrides_with = "no_progress")]
+    progress: bool,
+    /// Do not show how far the transfer is
+    #[arg(long, help_heading = "Messages", overrides_with = "progress")]
+    no_progress: bool,
 
     /// Show the pipes in use
     #[arg(long, help_heading = "Pipes")]
@@ -150,6 +167,16 @@ struct Flags {
     #[arg(long, help_heading = "Keys")]
     no_phrase: bool,
 
+    /// Print completions for this shell
+    #[arg(long, value_name = "SHELL", help_heading = "Shell")]
+    completions: Option<Shell>,
+    /// Print the manual page
+    #[arg(long, help_heading = "Shell")]
+    man: bool,
+    /// Print the names of pipes that a shell can complete
+    #[arg(long, hide = true)]
+    pipe_names: bool,
+
     #[command(flatten, next_help_heading = "With --setup")]
     deploy: Deploy,
 
@@ -204,12 +231,19 @@ Environment:
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
-/// Parses the command line `arguments`, whose first element is the program's name.
+/// The description of the command line, from which help, completions and the manual page are made.
+#[must_use]
+pub fn command() -> clap::Command {
+    Flags::command()
+}
+
+/// Parses the command line `arguments`, whose first element is the program's name. Also returns how much the
+/// user wants to hear.
 ///
 /// # Errors
 ///
 /// [`Stop::Show`] when only help or the version was asked for; [`Stop::Usage`] when the flags are refused.
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Stop> {
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Command, Level), Stop> {
     let arguments: Vec<_> = arguments.into_iter().collect();
     if arguments.iter().any(is_invitation) {
         return Err(Stop::Usage(
@@ -222,7 +256,13 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
         .try_get_matches_from(arguments)
         .map_err(|error| stop(&error))?;
     let flags = Flags::from_arg_matches(&matches).map_err(|error| stop(&error))?;
-    flags.ask(&settings_given(&matches)).map_err(Stop::Usage)
+    let level = match (flags.quiet, flags.verbose) {
+        (true, _) => Level::Quiet,
+        (_, true) => Level::Verbose,
+        _ => Level::Normal,
+    };
+    let command = flags.ask(&settings_given(&matches)).map_err(Stop::Usage)?;
+    Ok((command, level))
 }
 
 /// Whether the argument contains an invitation, perhaps with other text around it.
@@ -327,11 +367,16 @@ impl Flags {
             connect: self.connect_timeout,
         };
         let data = self.settings.data.clone();
+        let form = if self.deploy.json {
+            Form::Json
+        } else {
+            Form::Table
+        };
         Ok(match command {
             Some("--eof") => Command::Eof(name, timeouts, data),
-            Some("--list") => Command::List(timeouts, data),
+            Some("--list") => Command::List(timeouts, data, form),
             Some("--discard") => Command::Discard(name, timeouts, data),
-            Some("--check") => Command::Check(timeouts, data),
+            Some("--check") => Command::Check(timeouts, data, form),
             Some("--reset") => Command::Reset(Reset {
                 target: self.reset.filter(|target| !target.is_empty()),
                 yes: self.yes,
@@ -341,7 +386,7 @@ impl Flags {
             Some("--join") => Command::Join,
             Some("--leave") => Command::Leave,
             Some("--keys") => match self.public_keys {
-                None => Command::Keys(data),
+                None => Command::Keys(data, form),
                 Some(public_keys) => Command::IsEnrolled(public_keys, data),
             },
             Some("--revoke") if name.is_empty() => {
@@ -358,11 +403,19 @@ impl Flags {
             Some("--phrase") => Command::Phrase(true),
             Some("--no-phrase") => Command::Phrase(false),
             Some("--setup") => Command::Setup(self.setup()),
+            Some("--completions") => Command::Completions(self.completions.unwrap_or(Shell::Bash)),
+            Some("--man") => Command::Manual,
+            Some("--pipe-names") => Command::PipeNames,
             Some(_) => Command::LocalSatellite(self.settings),
             None => Command::Pipe(Pipe {
                 name,
                 way: self.way()?,
                 timeouts,
+                progress: match (self.progress, self.no_progress || self.quiet) {
+                    (true, _) => Wanted::Always,
+                    (_, true) => Wanted::Never,
+                    _ => Wanted::Auto,
+                },
                 command: self.command,
             }),
         })
@@ -412,6 +465,9 @@ impl Flags {
             (self.setup.is_some(), "--setup"),
             (self.satellite.is_some(), "--satellite"),
             (self.local_satellite, "--local-satellite"),
+            (self.completions.is_some(), "--completions"),
+            (self.man, "--man"),
+            (self.pipe_names, "--pipe-names"),
         ])
     }
 
@@ -427,6 +483,8 @@ impl Flags {
             (self.wait, "--wait"),
             (self.whole, "--whole"),
             (self.compress.is_some(), "--compress"),
+            (self.progress, "--progress"),
+            (self.no_progress, "--no-progress"),
         ]);
         let asks = ["--eof", "--list", "--discard", "--check"];
         let is_right = |way: &&str| is(&["--invite"]) && ["--read", "--write"].contains(way);
@@ -481,8 +539,10 @@ impl Flags {
         {
             return Some(format!("{flag} only works with --setup"));
         }
-        if self.deploy.json && !is(&["--setup", "--reset"]) {
-            return Some("--json only works with --setup and --reset".to_owned());
+        if self.deploy.json && !is(&["--setup", "--reset", "--list", "--check", "--keys"]) {
+            return Some(
+                "--json only works with --setup, --reset, --list, --check and --keys".to_owned(),
+            );
         }
         let is_for = |flag: &&String| match flag.as_str() {
             "--data" => is(&asks) || is(&["--invite", "--keys", "--revoke"]),

@@ -16,6 +16,7 @@ mod reset;
 mod revoke;
 mod satellite;
 mod setup;
+mod shell;
 
 use crate::access::enroll;
 use crate::cli::Command;
@@ -30,22 +31,25 @@ use crate::local;
 pub fn carry_out(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Pipe(pipe) => pipe::transfer(pipe),
-        Command::List(timeouts, data) => list::list(timeouts, data.as_deref()),
+        Command::List(timeouts, data, form) => list::list(timeouts, data.as_deref(), form),
         Command::Discard(name, timeouts, data) => {
             discard::discard(&name, timeouts, data.as_deref())
         }
         Command::Eof(name, timeouts, data) => eof::eof(name, timeouts, data.as_deref()),
-        Command::Check(timeouts, data) => check::check(timeouts, data.as_deref()),
+        Command::Check(timeouts, data, form) => check::check(timeouts, data.as_deref(), form),
         Command::Reset(reset) => reset::reset(&reset),
         Command::Invite(invite) => invite::invite(&invite),
         Command::Join => join::join(),
         Command::Leave => leave::leave(),
-        Command::Keys(data) => keys::list(data.as_deref()),
+        Command::Keys(data, form) => keys::list(data.as_deref(), form),
         Command::IsEnrolled(public_keys, data) => enroll::is_enrolled(public_keys, data.as_deref()),
         Command::Revoke(revoke) => revoke::revoke(&revoke),
         Command::Phrase(true) => phrase::renew(),
         Command::Phrase(false) => phrase::remove(),
         Command::Setup(setup) => setup::setup(&setup),
+        Command::Completions(shell) => shell::completions(shell),
+        Command::Manual => shell::manual(),
+        Command::PipeNames => shell::pipe_names(),
         Command::Satellite(listen, settings) => satellite::satellite(&listen, &settings),
         Command::LocalSatellite(settings) => local::serve(&settings),
     }

@@ -21,7 +21,7 @@ use crate::local::Local;
 use crate::local::directory::Directory;
 use crate::provision::finding::Finding;
 use crate::provision::record::{self, Deployed};
-use crate::report::{hint, notice, words};
+use crate::report::{failure, hint, notice, words};
 use crate::session::{Config, Job, Question, Timeouts};
 use crate::system;
 
@@ -29,6 +29,8 @@ use crate::system;
 pub(crate) struct Inquiry {
     pub code: u8,
     pub answers: Vec<Reply>,
+    /// Why the session failed, which was not printed yet.
+    pub failures: Vec<String>,
     /// Messages of the session that were not printed yet.
     pub notices: Vec<String>,
     /// Messages for a terminal that were not printed yet.
@@ -73,9 +75,11 @@ pub(crate) fn inquire(
         None,
         &mut |told| match told {
             Event::Answer(reply) => inquiry.answers.push(reply),
+            Event::Failure(sentence) => inquiry.failures.push(sentence),
             Event::Notice(sentence) => inquiry.notices.push(sentence),
             Event::Hint(sentence) => inquiry.hints.push(sentence),
             Event::Latency(latency) => inquiry.latency = Some(latency),
+            Event::Moved(_) => {}
         },
     )?;
     Ok(inquiry)
@@ -180,6 +184,7 @@ impl Inquiry {
         Self {
             code: DONE,
             answers: Vec::new(),
+            failures: Vec::new(),
             notices: Vec::new(),
             hints: Vec::new(),
             latency: None,
@@ -188,6 +193,7 @@ impl Inquiry {
 
     /// Prints the messages.
     pub fn tell(&self) {
+        self.failures.iter().for_each(|sentence| failure(sentence));
         self.notices.iter().for_each(|sentence| notice(sentence));
         self.hints.iter().for_each(|sentence| hint(sentence));
     }

@@ -19,6 +19,7 @@ pub mod local;
 pub mod names;
 pub mod output;
 pub mod private_file;
+pub mod progress;
 mod prompt;
 pub mod provision;
 pub mod report;
@@ -41,14 +42,17 @@ pub fn run() -> ExitCode {
     // Must come before there is a secret in memory.
     core_dumps::prevent();
     let code = match cli::parse(env::args_os()) {
-        Ok(command) => randomness::look()
-            .map_err(Failure::failed)
-            .and_then(|()| commands::carry_out(command)),
+        Ok((command, level)) => {
+            report::set_level(level);
+            randomness::look()
+                .map_err(Failure::failed)
+                .and_then(|()| commands::carry_out(command))
+        }
         Err(Stop::Show(text)) => output::show(&text),
         Err(Stop::Usage(sentence)) => Err(Failure::usage(sentence)),
     };
     ExitCode::from(code.unwrap_or_else(|failure| {
-        report::notice(&failure.sentence);
+        report::failure(&failure.sentence);
         failure.code
     }))
 }

@@ -49,15 +49,20 @@ use self::signals::Signals;
 use self::stdin::{FromStdin, Reader};
 use self::stdout::{FromStdout, Writer};
 use self::wake::Wake;
-use crate::session::{Config, Input, Job, Output, Session, Signal};
+use crate::session::{Config, Input, Job, Moved, Output, Session, Signal};
 
 /// The most messages taken from the connection in one round. Signals, stdout and the deadline get their
 /// turn however fast the satellite sends.
 const MESSAGES_A_ROUND: usize = 64;
 
+/// How often it is told how far the transfer is.
+const TELL_MOVED: Duration = Duration::from_millis(100);
+
 /// What a session reports to the caller of [`run`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
+    /// Why the session fails, for the user.
+    Failure(String),
     /// A message for the user.
     Notice(String),
     /// A message for the user if stderr is a terminal.
@@ -66,6 +71,8 @@ pub enum Event {
     Answer(Reply),
     /// How long it took to connect: one round trip.
     Latency(Duration),
+    /// How far the transfer is. At most every tenth of a second.
+    Moved(Moved),
 }
 
 /// Runs a session to its end, over connections along `route`, and returns its exit code. A writer writes
@@ -95,6 +102,7 @@ pub fn run(
         link.take_signal();
         link.start_program()?;
         link.take_from_stdin();
+        link.tell_moved();
     }
 }
 
@@ -111,6 +119,8 @@ struct Link<'a> {
     signal: Option<(Signal, Instant)>,
     wake: Wake,
     tell: &'a mut dyn FnMut(Event),
+    /// How far the transfer was when that was last told, and when that was.
+    moved: (Moved, Instant),
     exit: Option<u8>,
 }
 
@@ -144,6 +154,7 @@ impl<'a> Link<'a> {
             signal: None,
             wake,
             tell,
+            moved: (Moved::default(), Instant::now()),
             exit: None,
         })
     }
@@ -168,11 +179,25 @@ impl<'a> Link<'a> {
                         writer.write(bytes);
                     }
                 }
+                Output::Failure(sentence) => (self.tell)(Event::Failure(sentence)),
                 Output::Notice(sentence) => (self.tell)(Event::Notice(sentence)),
                 Output::Hint(sentence) => (self.tell)(Event::Hint(sentence)),
                 Output::Answer(reply) => (self.tell)(Event::Answer(reply)),
                 Output::Exit(code) => self.exit = Some(code),
             }
+        }
+    }
+
+    /// Tells how far the transfer is, if that is due.
+    fn tell_moved(&mut self) {
+        let (before, last) = self.moved;
+        if last.elapsed() < TELL_MOVED {
+            return;
+        }
+        let moved = self.session.moved();
+        if moved != before {
+            self.moved = (moved, Instant::now());
+            (self.tell)(Event::Moved(moved));
         }
     }
 
@@ -230,6 +255,8 @@ impl<'a> Link<'a> {
         let due = flush.into_iter().chain(session);
         let due = due.chain(stdin.and_then(Reader::deadline));
         let due = due.chain(self.connection.deadline());
+        let (moved, last) = self.moved;
+        let due = due.chain((self.session.moved() != moved).then(|| last + TELL_MOVED));
         let left = due.map(|due| due.saturating_duration_since(now));
         left.chain(sooner).min().map_or(-1, |left| {
             let millis = left.as_nanos().div_ceil(1_000_000);

@@ -3,7 +3,8 @@
 //! This module decides what a failed write to stdout means. The bytes of pipes do not pass here
 //! ([`crate::link`] writes them).
 
-use skypipe_protocol::text::printable;
+use serde_json::Value;
+use skypipe_protocol::text::{self, printable};
 use skypipe_satellite::standard::{self, NotPrinted};
 use zeroize::Zeroizing;
 
@@ -30,6 +31,24 @@ pub fn show(text: &str) -> Result<u8, Failure> {
         Ok(()) | Err(NotPrinted::Unread) => Ok(DONE),
         Err(fault) => Err(failure(&fault)),
     }
+}
+
+/// How a list or a report is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// For people.
+    Table,
+    /// `--json`: one JSON document on one line. `docs/json.md` describes each.
+    Json,
+}
+
+/// Prints one JSON document, and returns the exit code, like [`show`].
+///
+/// # Errors
+///
+/// Like [`show`].
+pub fn show_json(document: &Value) -> Result<u8, Failure> {
+    show(&(text::json(&document.to_string()).into_owned() + "\n"))
 }
 
 /// Prints text that is not shown again, such as a secret.

@@ -2,26 +2,67 @@
 //!
 //! This module owns the form `skypipe: sentence`. Sentences quote text from other people: labels, pipe
 //! names, reasons. So control characters that could harm a terminal are escaped here, in every sentence.
+//! How much is said (`-q`, `-v`) is set once, at the start.
 //! The module never writes to stdout, which carries data only. It never fails: a closed stderr must not end
 //! a transfer.
 
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
+use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use skypipe_protocol::text::printable;
 
-/// Prints `sentence` as one line.
+/// How much the user wants to hear.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Level {
+    /// `-q`: only why something failed.
+    Quiet,
+    /// What is wrong, and on a terminal also what goes on.
+    #[default]
+    Normal,
+    /// `-v`: also without a terminal, what goes on.
+    Verbose,
+}
+
+static LEVEL: OnceLock<Level> = OnceLock::new();
+
+/// Sets the level. Only the first call counts.
+pub fn set_level(level: Level) {
+    let _ = LEVEL.set(level);
+}
+
+fn level() -> Level {
+    LEVEL.get().copied().unwrap_or_default()
+}
+
+/// Prints `sentence`, why something failed, as one line.
+pub fn failure(sentence: &str) {
+    line(sentence);
+}
+
+/// Prints `sentence` as one line, unless the user wants quiet.
 pub fn notice(sentence: &str) {
+    if level() != Level::Quiet {
+        line(sentence);
+    }
+}
+
+fn line(sentence: &str) {
     // A single write keeps the lines of several clients on one terminal whole.
     let line = format!("skypipe: {}\n", printable(sentence));
     let _ = io::stderr().write_all(line.as_bytes());
 }
 
-/// Prints `sentence` only if stderr is a terminal.
+/// Prints `sentence` if stderr is a terminal, or if the user wants to hear everything.
 pub fn hint(sentence: &str) {
-    if io::stderr().is_terminal() {
-        notice(sentence);
+    let is_shown = match level() {
+        Level::Quiet => false,
+        Level::Normal => io::stderr().is_terminal(),
+        Level::Verbose => true,
+    };
+    if is_shown {
+        line(sentence);
     }
 }
 

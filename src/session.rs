@@ -34,6 +34,7 @@ mod plain;
 mod room;
 #[cfg(test)]
 mod tests;
+mod waiting;
 mod writing;
 
 use std::collections::VecDeque;
@@ -48,10 +49,13 @@ use skypipe_protocol::{
 
 use self::asking::Asker;
 use self::listening::Listener;
+use self::waiting::{Wait, Waiting};
 use self::writing::Writer;
 
 pub use self::compressing::Compression;
-pub use self::interface::{CommandEnd, Config, Input, Job, Output, Question, Signal, Timeouts};
+pub use self::interface::{
+    CommandEnd, Config, Input, Job, Moved, Output, Question, Signal, Timeouts,
+};
 pub use self::plain::Plain;
 
 /// Time since the program started. The loop supplies it; the session reads no clock.
@@ -117,6 +121,8 @@ struct Common {
     failed: Option<String>,
     /// Why the last connection failed.
     reason: Option<String>,
+    /// What the session waits for, as far as the user is told.
+    wait: Wait,
     /// The keys that seal and open, at a satellite with keys. Set once the satellite has answered.
     keyring: Option<Keyring>,
     /// The name of the client's own key there.
@@ -178,6 +184,7 @@ impl Session {
             moved: Now::ZERO,
             failed: None,
             reason: None,
+            wait: Wait::default(),
             keyring: None,
             name: String::new(),
         };
@@ -220,6 +227,7 @@ impl Session {
             },
         }
         self.advance();
+        self.note_waiting();
     }
 
     /// The next action. `None` when there is nothing more to do for now.
@@ -244,10 +252,16 @@ impl Session {
             Role::Listen(listener) => listener.deadline(common),
             Role::Ask(_) => None,
         };
-        [Some(connection), first, timeout, role]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            Some(connection),
+            first,
+            timeout,
+            role,
+            common.wait.deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Whether the satellite has opened the stream. Only then is a command started.
@@ -256,6 +270,16 @@ impl Session {
         match &self.role {
             Role::Write(writer) => self.common.stage != Stage::Over && writer.is_open(),
             _ => false,
+        }
+    }
+
+    /// How far the transfer is.
+    #[must_use]
+    pub fn moved(&self) -> Moved {
+        match &self.role {
+            Role::Write(writer) => writer.moved(),
+            Role::Listen(listener) => listener.moved(),
+            Role::Ask(_) => Moved::default(),
         }
     }
 
@@ -495,6 +519,36 @@ impl Session {
         }
     }
 
+    /// Tells the user, if it is time, what the session waits for.
+    fn note_waiting(&mut self) {
+        let waiting = self.waiting();
+        let common = &mut self.common;
+        let (pipe, endpoint) = match &self.role {
+            Role::Write(writer) => (writer.pipe(), &common.config.endpoint),
+            Role::Listen(listener) => (listener.pipe(), &common.config.endpoint),
+            Role::Ask(_) => ("", &common.config.endpoint),
+        };
+        let back = common.wait.note(common.now, waiting);
+        let told = common.wait.tell(common.now, pipe, endpoint);
+        common
+            .out
+            .extend(back.into_iter().chain(told).map(Output::Hint));
+    }
+
+    /// What the session waits for, if that is worth a word.
+    fn waiting(&self) -> Option<Waiting> {
+        match (self.common.stage, &self.role) {
+            // The answer to a question says it all.
+            (Stage::Over, _) | (_, Role::Ask(_)) => None,
+            (Stage::Joining(_) | Stage::Apart(_), _) if self.common.limits.is_none() => {
+                Some(Waiting::Satellite)
+            }
+            (Stage::Joining(_) | Stage::Apart(_), _) => Some(Waiting::Connection),
+            (Stage::Up, Role::Write(writer)) => writer.waiting(),
+            (Stage::Up, Role::Listen(listener)) => listener.waiting(),
+        }
+    }
+
     fn nobody_there(&mut self) {
         let mut message = format!("no satellite answers at {}", self.common.config.endpoint);
         if let Some(reason) = self.common.reason.take() {
@@ -637,7 +691,7 @@ impl Common {
 
     /// Prints the message, then ends the session with this code.
     fn fail(&mut self, code: u8, message: &str) {
-        self.out.push_back(Output::Notice(message.to_owned()));
+        self.out.push_back(Output::Failure(message.to_owned()));
         self.exit(code);
     }
 

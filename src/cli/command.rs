@@ -11,6 +11,8 @@ use skypipe_protocol::{Mode, Rights};
 use skypipe_satellite::{Listen, Public, Settings};
 
 use super::deploy::Deploy;
+use crate::output::Form;
+use crate::progress::Wanted;
 use crate::session::{Compression, Timeouts};
 
 /// One parsed command.
@@ -19,13 +21,13 @@ pub enum Command {
     /// Move bytes into or out of a pipe.
     Pipe(Pipe),
     /// `--list`: show the pipes in use.
-    List(Timeouts, Option<PathBuf>),
+    List(Timeouts, Option<PathBuf>, Form),
     /// `--discard`: drop the unread data of this pipe.
     Discard(String, Timeouts, Option<PathBuf>),
     /// `--eof`: end the readers of this pipe.
     Eof(String, Timeouts, Option<PathBuf>),
     /// `--check`: report how the satellite is, without starting one.
-    Check(Timeouts, Option<PathBuf>),
+    Check(Timeouts, Option<PathBuf>, Form),
     /// `--reset`: destroy the deployed satellite, or stop the one of this machine.
     Reset(Reset),
     /// `--invite`: create a key and print an invitation.
@@ -35,7 +37,7 @@ pub enum Command {
     /// `--leave`: forget the joined satellite and revoke this machine's key.
     Leave,
     /// `--keys`: list the authorized keys.
-    Keys(Option<PathBuf>),
+    Keys(Option<PathBuf>, Form),
     /// `--keys --for`: report whether the machine with these public keys is enrolled.
     IsEnrolled(PublicKeys, Option<PathBuf>),
     /// `--revoke`: revoke a key for good.
@@ -46,8 +48,25 @@ pub enum Command {
     Setup(Setup),
     /// `--satellite`: run a satellite at this address and port.
     Satellite(Listen, Settings),
+    /// `--completions`: print completions for this shell.
+    Completions(Shell),
+    /// `--man`: print the manual page.
+    Manual,
+    /// `--pipe-names`: print names for completions.
+    PipeNames,
     /// `--local-satellite`: run this machine's own satellite.
     LocalSatellite(Settings),
+}
+
+/// A shell for which there are completions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Shell {
+    /// Bash.
+    Bash,
+    /// zsh.
+    Zsh,
+    /// fish.
+    Fish,
 }
 
 /// The key that `--invite` creates.
@@ -113,6 +132,8 @@ pub struct Pipe {
     pub way: Way,
     /// `--timeout` and `--connect-timeout`.
     pub timeouts: Timeouts,
+    /// `--progress` and `--no-progress`.
+    pub progress: Wanted,
     /// The command whose output is written, with its arguments. If it is empty, stdin is written.
     pub command: Vec<OsString>,
 }

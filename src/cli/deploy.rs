@@ -38,7 +38,8 @@ pub struct Deploy {
     #[arg(long, value_name = "REF")]
     pub image: Option<String>,
 
-    /// With --setup and --reset: print each step on stdout as a line of JSON
+    /// With --setup and --reset: print each step on stdout as a line of JSON; with --list, --check and --keys:
+    /// print JSON instead of a table
     #[arg(long)]
     pub json: bool,
 }

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 use super::*;
 
 fn read(line: &str) -> Result<Command, Stop> {
-    parse(line.split_whitespace().map(OsString::from))
+    parse(line.split_whitespace().map(OsString::from)).map(|(command, _)| command)
 }
 
 #[track_caller]
@@ -37,6 +37,7 @@ fn without_flags_stdin_decides() {
             name: String::new(),
             way: Way::Unsaid,
             timeouts: Timeouts::default(),
+            progress: Wanted::Auto,
             command: Vec::new(),
         }
     );
@@ -157,8 +158,8 @@ fn a_flag_at_the_wrong_command_is_refused_with_the_right_one() {
         ("--expires 1h x", "--expires only works with --invite"),
         ("--memory 64MiB", "--memory only works with --satellite"),
         (
-            "--list --json",
-            "--json only works with --setup and --reset",
+            "--phrase --json",
+            "--json only works with --setup, --reset, --list, --check and --keys",
         ),
         ("--check --region fra", "--region only works with --setup"),
         (
@@ -198,7 +199,7 @@ fn what_does_not_go_together_is_refused() {
         "skypipe --memory 1",
         "skypipe --check --insecure",
         "skypipe --check --port 9000",
-        "skypipe --list --json",
+        "skypipe --eof --json",
         "skypipe --setup --data /sky",
         "skypipe --setup --port 0",
         "skypipe --setup --image a --satellite-binary b",
@@ -230,7 +231,7 @@ fn how_long_a_satellite_is_looked_for_can_be_said_wherever_one_is_used() {
     ));
     assert!(matches!(
         read("skypipe --check --connect-timeout 3600"),
-        Ok(Command::Check(timeouts, None)) if timeouts == hour
+        Ok(Command::Check(timeouts, None, Form::Table)) if timeouts == hour
     ));
 }
 
@@ -279,10 +280,10 @@ fn a_target_of_setup_may_be_said() {
 fn the_directory_of_a_satellite_on_this_machine_may_be_said() {
     let data = |line: &str| match read(line) {
         Ok(
-            Command::Check(_, data)
-            | Command::List(_, data)
+            Command::Check(_, data, _)
+            | Command::List(_, data, _)
             | Command::Discard(_, _, data)
-            | Command::Keys(data),
+            | Command::Keys(data, _),
         ) => data,
         other => panic!("{line}: {other:?}"),
     };
@@ -328,4 +329,16 @@ fn version_and_help_are_shown() {
     for line in help.lines() {
         assert!(line.chars().count() <= 80, "too wide: {line}");
     }
+}
+
+#[test]
+fn how_much_is_said_goes_with_each_command() {
+    let level = |line: &str| {
+        let parsed = parse(line.split_whitespace().map(OsString::from));
+        parsed.map(|(_, level)| level)
+    };
+    assert_eq!(level("skypipe -q logs"), Ok(Level::Quiet));
+    assert_eq!(level("skypipe --verbose --list"), Ok(Level::Verbose));
+    assert_eq!(level("skypipe logs"), Ok(Level::Normal));
+    assert!(matches!(level("skypipe -q -v logs"), Err(Stop::Usage(_))));
 }

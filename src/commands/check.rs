@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde_json::{Value, json};
 use skypipe_protocol::Status;
 use skypipe_protocol::text::{count, printable};
 
@@ -12,8 +13,8 @@ use crate::config::{self, Place, Proxy};
 use crate::conversation::{deployed, inquire, is_running};
 use crate::exit::{Failure, UNREACHABLE};
 use crate::local::directory::Directory;
-use crate::output::{self, show};
-use crate::report::{notice, size};
+use crate::output::{self, Form, show, show_json};
+use crate::report::{failure, notice, size};
 use crate::session::{Question, Timeouts};
 
 /// The last second that can be printed as a date: the end of the year 9999.
@@ -24,20 +25,23 @@ const LAST_DATE: u64 = 253_402_300_799;
 /// # Errors
 ///
 /// When the environment is invalid, or the system refuses something.
-pub fn check(timeouts: Timeouts, data: Option<&Path>) -> Result<u8, Failure> {
+pub fn check(timeouts: Timeouts, data: Option<&Path>, form: Form) -> Result<u8, Failure> {
     output::check()?;
     let place = config::place_of(data)?;
     if let Place::Here(path) = &place
         && !is_running(path)?
     {
-        notice("no satellite is running on this machine; one starts at the next use");
+        failure("no satellite is running on this machine; one starts at the next use");
         return Ok(UNREACHABLE);
     }
     let inquiry = inquire(Question::Status, &place, false, timeouts)?;
     match (inquiry.status(), &place) {
         (Some(status), _) => {
             let remote = RemoteStatus::of(&place, inquiry.latency);
-            let code = show(&report(status, &place, &remote, SystemTime::now()))?;
+            let code = match form {
+                Form::Table => show(&report(status, &place, &remote, SystemTime::now()))?,
+                Form::Json => show_json(&json(status, &place, &remote))?,
+            };
             if !status.inherited.is_empty() {
                 notice(
                     "the satellite inherited its limits from the first use of skypipe: to lift \
@@ -50,7 +54,7 @@ pub fn check(timeouts: Timeouts, data: Option<&Path>) -> Result<u8, Failure> {
             Ok(code)
         }
         (None, Place::Here(path)) if inquiry.code == UNREACHABLE => {
-            notice(&format!("{}; to stop it: skypipe --reset", hung(path)));
+            failure(&format!("{}; to stop it: skypipe --reset", hung(path)));
             Ok(UNREACHABLE)
         }
         (None, _) => {
@@ -110,6 +114,31 @@ impl RemoteStatus {
 fn milliseconds(time: Duration) -> String {
     let tenths = time.as_micros() / 100;
     format!("{}.{} ms", tenths / 10, tenths % 10)
+}
+
+/// The document that docs/json.md describes.
+fn json(status: &Status, place: &Place, remote: &RemoteStatus) -> Value {
+    let limited = |(used, limit): (u64, u64)| json!({ "used": used, "limit": limit });
+    // The satellite tells some of it only to those who manage it.
+    let managed = status.pid > 0;
+    json!({
+        "satellite": place.to_string(),
+        "provider": remote.provider,
+        "proxy": remote.proxy.as_ref().map(ToString::to_string),
+        "latency_ms": remote.latency.map(|time| time.as_secs_f64() * 1000.0),
+        "version": status.program,
+        "since": status.since,
+        "pipes": status.pipes,
+        "unread_streams": status.waiting,
+        "unread_bytes": status.bytes,
+        "process": managed.then_some(status.pid),
+        "clients": managed.then_some(status.clients),
+        "kept": managed.then_some(&status.kept),
+        "memory": managed.then(|| limited((status.used, status.memory))),
+        "disk": status.disk.map(limited),
+        "trouble": status.trouble,
+        "inherited": status.inherited,
+    })
 }
 
 fn report(status: &Status, place: &Place, remote: &RemoteStatus, now: SystemTime) -> String {

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
+use serde_json::{Value, json};
 use skypipe_protocol::KeyInfo;
 use skypipe_protocol::text::{cell, count, pipe_cell};
 
 use crate::access::Member;
 use crate::exit::Failure;
-use crate::output::{self, padded, show};
+use crate::output::{self, Form, padded, show, show_json};
 use crate::report::size;
 
 const HEAD: [&str; 6] = ["KEY", "ALLOWS", "PIPES", "EXPIRES", "USED", "HOLDS"];
@@ -18,9 +19,34 @@ const HEAD: [&str; 6] = ["KEY", "ALLOWS", "PIPES", "EXPIRES", "USED", "HOLDS"];
 /// # Errors
 ///
 /// When this machine may not see them, or the satellite cannot be reached.
-pub fn list(data: Option<&Path>) -> Result<u8, Failure> {
+pub fn list(data: Option<&Path>, form: Form) -> Result<u8, Failure> {
     output::check()?;
-    show(&table(Member::here(data)?.keys()?.keys.iter()))
+    let keys = Member::here(data)?.keys()?.keys;
+    match form {
+        Form::Table => show(&table(keys.iter())),
+        Form::Json => show_json(&json!({ "keys": keys.iter().map(json).collect::<Vec<_>>() })),
+    }
+}
+
+/// A key as docs/json.md describes it.
+fn json(key: &KeyInfo) -> Value {
+    json!({
+        "name": key.name,
+        "read": key.rights.read,
+        "write": key.rights.write,
+        "manage": key.rights.manage,
+        "pipes": key.pipes,
+        "expires": key.expires,
+        "quota": key.quota,
+        "made": key.made,
+        "used": key.used,
+        "connected": key.is_connected,
+        "clients": key.holds.clients,
+        "readers": key.holds.listeners,
+        "writers": key.holds.writers,
+        "unread_streams": key.holds.streams,
+        "unread_bytes": key.holds.bytes,
+    })
 }
 
 /// One row for each key, all columns left-aligned.

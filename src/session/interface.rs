@@ -172,6 +172,15 @@ pub enum Input {
     Timeout,
 }
 
+/// How far a transfer is, in bytes as they were read or are printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// What a writer has sent, or stdout has taken.
+    pub bytes: u64,
+    /// What the satellite has confirmed of it. None for a reader.
+    pub confirmed: Option<u64>,
+}
+
 /// Actions that the session asks of the loop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
@@ -181,6 +190,8 @@ pub enum Output {
     Send(Vec<Bytes>),
     /// Write these bytes to stdout, in order, and report [`Input::Written`].
     Write(Bytes),
+    /// Print on stderr why the session fails. [`Output::Exit`] follows.
+    Failure(String),
     /// Print a message on stderr.
     Notice(String),
     /// Print a message only if stderr is a terminal.

@@ -15,7 +15,8 @@ use uuid::Uuid;
 
 use self::proof::Reader;
 use super::room::named;
-use super::{Common, Input, LARGE, Now, Output};
+use super::waiting::Waiting;
+use super::{Common, Input, LARGE, Moved, Now, Output};
 
 /// The receive window, in bytes of credit: enough for a gigabit over 120 ms.
 const WINDOW: u64 = 16 * (MAX_CHUNK as u64 + 256);
@@ -55,6 +56,8 @@ struct Printing {
     end: u64,
     /// The cost of the item in credit.
     cost: u64,
+    /// How many bytes are written.
+    len: usize,
 }
 
 /// How a stream finished.
@@ -100,6 +103,8 @@ pub(super) struct Listener {
     /// Items that have arrived, and items that have been printed.
     arrived: u64,
     printed: u64,
+    /// How many bytes were printed.
+    printed_bytes: u64,
     /// The cost of the printed items in credit.
     consumed: u64,
     pending: VecDeque<Pending>,
@@ -144,6 +149,7 @@ impl Listener {
             is_large: false,
             arrived: 0,
             printed: 0,
+            printed_bytes: 0,
             consumed: 0,
             pending: VecDeque::new(),
             confirmed: 0,
@@ -249,6 +255,23 @@ impl Listener {
             },
             None,
         );
+    }
+
+    pub fn moved(&self) -> Moved {
+        Moved {
+            bytes: self.printed_bytes,
+            confirmed: None,
+        }
+    }
+
+    pub fn pipe(&self) -> &str {
+        &self.pipe
+    }
+
+    /// What the listener waits for, if that is worth a word.
+    pub fn waiting(&self) -> Option<Waiting> {
+        let is_idle = self.is_attached && self.arrived == 0;
+        is_idle.then_some(Waiting::Data)
     }
 
     /// What the listener waits for, for the message of `--timeout`.
@@ -478,6 +501,7 @@ impl Listener {
                 stream,
                 end,
                 cost: price,
+                len: payload.len(),
             };
             self.print(common, payload, printing);
         }
@@ -575,9 +599,15 @@ impl Listener {
 
     fn written(&mut self, common: &mut Common) {
         if let Some(Pending::Write(seq)) = self.pending.pop_front()
-            && let Some(Printing { stream, end, cost }) = seq
+            && let Some(Printing {
+                stream,
+                end,
+                cost,
+                len,
+            }) = seq
         {
             self.printed += 1;
+            self.printed_bytes += len as u64;
             self.consumed += cost;
             self.note_taken(stream, |taken| taken.at = end);
             common.progress();

@@ -8,4 +8,5 @@ mod listening;
 mod random;
 mod refused;
 mod sealed;
+mod waiting;
 mod writing;

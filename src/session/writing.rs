@@ -15,11 +15,13 @@ use skypipe_protocol::{
 
 use crate::crypto::Keyring;
 use crate::crypto::seal::Packer;
+use crate::report::size;
 
 use super::compressing::{Compressing, Compression};
 use super::outbox::{Outgoing, Seal, Unsent};
 use super::room::{Pause, named, no_room};
-use super::{CommandEnd, Common, Input, LARGE, Now, Output, Signal, chunk_limit};
+use super::waiting::{Waiting, seconds};
+use super::{CommandEnd, Common, Input, LARGE, Moved, Now, Output, Signal, chunk_limit};
 
 /// The most that is read ahead of what may be sent, in bytes and in pieces. No more than this can be in
 /// flight on a short line, and larger buffers would not stay in the processors' caches.
@@ -132,6 +134,10 @@ pub(super) struct Writer {
     was_finish_sent: bool,
     /// When an interrupted writer gives up.
     last_words: Option<Now>,
+    /// When the first data was read.
+    began: Option<Now>,
+    /// How much plaintext the satellite has acknowledged, in bytes.
+    delivered: u64,
     /// When a full satellite is asked again.
     ask_again: Option<Now>,
     /// Whether the user was told that the satellite is full.
@@ -180,6 +186,8 @@ impl Writer {
             is_finish_sent: false,
             was_finish_sent: false,
             last_words: None,
+            began: None,
+            delivered: 0,
             ask_again: None,
             is_refusal_told: false,
             pause: Pause::default(),
@@ -249,6 +257,7 @@ impl Writer {
     pub fn happened(&mut self, common: &mut Common, input: Input) {
         match input {
             Input::Read(plain) if !plain.is_empty() => {
+                self.began.get_or_insert(common.now);
                 let unsent = Unsent::Read(plain);
                 self.unsent_bytes += self.seal.wire_len(&unsent);
                 self.unsent.push_back(unsent);
@@ -325,6 +334,27 @@ impl Writer {
         }
         let how = How::Cut(format!("interrupted by {}", signal.name()));
         self.stop(common, End { how, code });
+    }
+
+    pub fn moved(&self) -> Moved {
+        Moved {
+            bytes: self.delivered + self.held as u64,
+            confirmed: Some(self.delivered),
+        }
+    }
+
+    pub fn pipe(&self) -> &str {
+        &self.pipe
+    }
+
+    /// What the writer waits for, if that is worth a word. `pause` tells of missing room.
+    pub fn waiting(&self) -> Option<Waiting> {
+        let has_nothing = self.unsent_bytes == 0 && self.sent.is_empty();
+        if self.inferred && self.end.is_none() && has_nothing && self.sent_bytes == 0 {
+            return Some(Waiting::Input);
+        }
+        let is_delivered = self.is_finish_sent && has_nothing;
+        (self.wait && is_delivered).then_some(Waiting::Readers)
     }
 
     /// What the writer waits for, for the message of `--timeout`.
@@ -497,6 +527,7 @@ impl Writer {
                 // Part of a chunk is acknowledged, as after a restart.
                 let done = sent.outgoing.split_to(missing);
                 self.held -= done.plain.len();
+                self.delivered += done.plain.len() as u64;
                 self.acked += done.wire.len() as u64;
                 self.acked_tail = done.plain.tail(self.acked_tail);
                 self.sent.push_front(sent);
@@ -504,6 +535,7 @@ impl Writer {
             }
             let plain = sent.outgoing.plain.len();
             self.held -= plain;
+            self.delivered += plain as u64;
             self.acked += sent.outgoing.wire.len() as u64;
             self.acked_tail = sent.tail;
             let more = !self.unsent.is_empty();
@@ -533,7 +565,43 @@ impl Writer {
             let message = "the satellite has the stream, but did not confirm that it was read";
             return common.fail(1, message);
         }
+        let receipt = match self.end.as_ref().map(|end| &end.how) {
+            Some(How::Cut(_)) => self.interrupted(),
+            _ => self.receipt(common.now, outcome),
+        };
+        common.out.push_back(Output::Hint(receipt));
         common.exit(code);
+    }
+
+    /// What stays of a stream that was cut, for the user.
+    fn interrupted(&self) -> String {
+        let name = named(&self.pipe);
+        if self.whole || self.delivered == 0 {
+            return format!("interrupted: nothing stays in {name}");
+        }
+        let sent = size(self.delivered);
+        format!(
+            "interrupted: what nobody has read of {sent} stays in {name}, marked incomplete; to delete it: \
+             skypipe --discard {}",
+            self.pipe
+        )
+    }
+
+    /// What became of the data, for the user.
+    fn receipt(&self, now: Now, outcome: Outcome) -> String {
+        let sent = match self.began {
+            None => "sent an empty stream".to_owned(),
+            Some(began) => {
+                let took = seconds(now.saturating_sub(began));
+                format!("sent {} in {took}", size(self.delivered))
+            }
+        };
+        let fate = match outcome {
+            Outcome::Kept => "safe at the satellite, or read already",
+            Outcome::Taken => "read",
+            Outcome::Discarded => "deleted unread",
+        };
+        format!("{sent}: {fate}")
     }
 
     /// Sends what the credit allows, requests more credit, and finishes the stream.

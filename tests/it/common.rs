@@ -11,6 +11,7 @@ pub mod chance;
 pub mod dealer;
 pub mod deployed;
 pub mod gathered;
+pub mod json;
 pub mod launch;
 pub mod listing;
 pub mod network;

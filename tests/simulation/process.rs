@@ -126,7 +126,7 @@ impl World {
                     self.send_up(place, frames);
                 }
                 Output::Write(bytes) => self.write(place, &bytes)?,
-                Output::Notice(_) => self.clients[place].notices += 1,
+                Output::Failure(_) | Output::Notice(_) => self.clients[place].notices += 1,
                 Output::Hint(_) => {}
                 Output::Answer(reply) => self.clients[place].answers.push(reply),
                 Output::Exit(code) => return self.exit(place, code),

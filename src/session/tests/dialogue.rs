@@ -114,7 +114,7 @@ impl Dialogue {
                     self.sent.push((request, frames.get(2).cloned()));
                 }
                 Output::Write(bytes) => self.to_write.push_back(bytes),
-                Output::Notice(text) => self.notices.push(text),
+                Output::Failure(text) | Output::Notice(text) => self.notices.push(text),
                 Output::Hint(text) => self.hints.push(text),
                 Output::Answer(reply) => self.answers.push(reply),
                 Output::Exit(code) => self.exit = Some(code),

@@ -12,6 +12,7 @@ use rustix::fs::OFlags;
 use rustix::process::{ioctl_tiocsctty, setsid};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::stdio::stdin;
+use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::gathered::Gathered;
 use super::wait::PATIENCE;
@@ -57,6 +58,17 @@ impl Terminal {
         self.side.try_clone().expect("there are descriptors left")
     }
 
+    /// Sets how many columns it has. It has 24 lines.
+    pub fn has_columns(&self, columns: u16) {
+        let size = Winsize {
+            ws_row: 24,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        tcsetwinsize(&self.side, size).expect("the terminal is ours");
+    }
+
     /// Types a text.
     pub fn types(&self, text: &str) {
         (&self.keys)
@@ -74,6 +86,16 @@ impl Terminal {
             "waited for {text:?} on the screen: {}",
             self.screen()
         );
+    }
+
+    /// What somebody sees on a terminal of this many columns: its lines, without those that are empty.
+    pub fn lines(&self, columns: u16) -> Vec<String> {
+        let mut seen = vt100::Parser::new(24, columns, 0);
+        seen.process(&self.screen.all());
+        let rows = seen.screen().rows(0, columns);
+        rows.map(|row| row.trim_end().to_owned())
+            .filter(|row| !row.is_empty())
+            .collect()
     }
 
     /// Everything that has appeared on the screen.

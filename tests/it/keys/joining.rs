@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustix::termios::{LocalModes, tcgetattr};
 
 use crate::common::Environment;
+use crate::common::json::{assert_is_as_documented, document};
 use crate::common::terminal::Terminal;
 use crate::common::wait;
 use crate::keys::arena::{Sky, holding, invite, joined, joined_file, keys, mode};
@@ -485,4 +486,21 @@ fn without_an_invitation_there_is_nothing_to_say_of_keys() {
     let open = Environment::sky(&[]);
     let outcome = open.skypipe(&["--invite"]).done();
     outcome.told(2, "is an address, not an invitation");
+}
+
+#[test]
+fn keys_are_printed_as_json_as_the_docs_say() {
+    let sky = Sky::new();
+    let laptop = sky.manager();
+    joined(&invite(&laptop, &["web", "--write", "--pipe", "logs/*"]));
+    let document = document(&laptop, "--keys");
+    let keys = document["keys"].as_array().expect("it is an array");
+    for key in keys {
+        assert_is_as_documented("--keys", key);
+    }
+    let web = keys.iter().find(|key| key["name"] == "web");
+    assert_eq!(
+        web.expect("it is there")["pipes"],
+        serde_json::json!(["logs/*"])
+    );
 }

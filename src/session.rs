@@ -196,6 +196,7 @@ impl Session {
             session.common.out.push_back(notice);
         }
         session.connect();
+        session.note_waiting();
         session
     }
 
@@ -523,6 +524,9 @@ impl Session {
     fn note_waiting(&mut self) {
         let waiting = self.waiting();
         let common = &mut self.common;
+        if common.stage == Stage::Over {
+            return;
+        }
         let (pipe, endpoint) = match &self.role {
             Role::Write(writer) => (writer.pipe(), &common.config.endpoint),
             Role::Listen(listener) => (listener.pipe(), &common.config.endpoint),

@@ -190,7 +190,7 @@ pub enum Output {
     Send(Vec<Bytes>),
     /// Write these bytes to stdout, in order, and report [`Input::Written`].
     Write(Bytes),
-    /// Print on stderr why the session fails. [`Output::Exit`] follows.
+    /// Print on stderr why the session fails, now or at its end.
     Failure(String),
     /// Print a message on stderr.
     Notice(String),

@@ -440,7 +440,10 @@ impl Listener {
         let (streams, pipe) = (text::count(missed, "stream"), text::pipe(&self.pipe));
         let message =
             format!("this reader was disconnected and missed the rest of {streams} of {pipe}");
-        common.out.push_back(Output::Notice(message));
+        common.out.push_back(match self.mode {
+            Mode::Tap => Output::Notice(message),
+            _ => Output::Failure(message),
+        });
         if self.mode != Mode::Tap {
             self.code = 3;
         }
@@ -638,7 +641,12 @@ impl Listener {
                 Pending::Ended(ending) => self.ended(common, ending),
                 Pending::Done { said, code } => {
                     self.tell_missed(common);
-                    common.out.extend(said.map(Output::Notice));
+                    let level = if code == 0 {
+                        Output::Notice
+                    } else {
+                        Output::Failure
+                    };
+                    common.out.extend(said.map(level));
                     self.code = self.code.max(code);
                     self.done = Some(common.now);
                 }
@@ -662,7 +670,7 @@ impl Listener {
         if let How::Cut(why) = how {
             self.code = 3;
             let message = format!("the stream of {label} was cut: {why}");
-            common.out.push_back(Output::Notice(message));
+            common.out.push_back(Output::Failure(message));
         }
         if before > 0 {
             self.code = 3;
@@ -673,7 +681,7 @@ impl Listener {
             let message = format!(
                 "this is the rest of the stream of {label}: its first {first} went to others"
             );
-            common.out.push_back(Output::Notice(message));
+            common.out.push_back(Output::Failure(message));
         }
         if joined > 0 {
             // A follower takes what is there, so joining late is no failure for it.
@@ -685,7 +693,10 @@ impl Listener {
                 "this reader joined the stream of {label} after its first {first}, which others \
                  read"
             );
-            common.out.push_back(Output::Notice(message));
+            common.out.push_back(match self.mode {
+                Mode::Default => Output::Failure(message),
+                _ => Output::Notice(message),
+            });
         }
         if let Some(order) = order.filter(|_| self.mode == Mode::Default) {
             let pipe = text::pipe(&self.pipe);

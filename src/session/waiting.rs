@@ -89,7 +89,7 @@ fn sentence(waiting: Waiting, pipe: &str, endpoint: &str) -> String {
             format!("waiting for data on stdin, to write it to {name}; to read instead: -r")
         }
         Waiting::Readers => {
-            format!("all data is at the satellite: waiting until someone reads {name}")
+            format!("everything is sent: waiting until someone reads {name}")
         }
     }
 }

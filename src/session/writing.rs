@@ -266,7 +266,7 @@ impl Writer {
             Input::ReadFailed(why) => {
                 common
                     .out
-                    .push_back(Output::Notice(format!("cannot read stdin: {why}")));
+                    .push_back(Output::Failure(format!("cannot read stdin: {why}")));
                 let how = How::Cut("its stdin could not be read".to_owned());
                 self.stop(common, End { how, code: 1 });
             }
@@ -292,7 +292,7 @@ impl Writer {
         let pipe = text::pipe(&self.pipe);
         let fate = if self.whole { "dropped" } else { "cut" };
         let message = format!("the command {what}: its stream in {pipe} was {fate}");
-        common.out.push_back(Output::Notice(message));
+        common.out.push_back(Output::Failure(message));
         let how = How::Cut(format!("its command {what}"));
         self.stop(common, End { how, code });
     }
@@ -353,8 +353,7 @@ impl Writer {
         if self.inferred && self.end.is_none() && has_nothing && self.sent_bytes == 0 {
             return Some(Waiting::Input);
         }
-        let is_delivered = self.is_finish_sent && has_nothing;
-        (self.wait && is_delivered).then_some(Waiting::Readers)
+        (self.wait && self.is_finish_sent).then_some(Waiting::Readers)
     }
 
     /// What the writer waits for, for the message of `--timeout`.
@@ -576,10 +575,10 @@ impl Writer {
     /// What stays of a stream that was cut, for the user.
     fn interrupted(&self) -> String {
         let name = named(&self.pipe);
-        if self.whole || self.delivered == 0 {
+        if self.whole || self.moved().bytes == 0 {
             return format!("interrupted: nothing stays in {name}");
         }
-        let sent = size(self.delivered);
+        let sent = size(self.moved().bytes);
         format!(
             "interrupted: what nobody has read of {sent} stays in {name}, marked incomplete; to delete it: \
              skypipe --discard {}",
@@ -593,7 +592,7 @@ impl Writer {
             None => "sent an empty stream".to_owned(),
             Some(began) => {
                 let took = seconds(now.saturating_sub(began));
-                format!("sent {} in {took}", size(self.delivered))
+                format!("sent {} in {took}", size(self.moved().bytes))
             }
         };
         let fate = match outcome {

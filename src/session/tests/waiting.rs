@@ -138,7 +138,7 @@ fn a_writer_that_waits_for_readers_says_so() {
     assert_eq!(
         dialogue.hints,
         [
-            "all data is at the satellite: waiting until someone reads \"p\"",
+            "everything is sent: waiting until someone reads \"p\"",
             "sent 3 bytes in 3.0 s: read"
         ]
     );

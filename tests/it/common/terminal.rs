@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::num::NonZero;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
@@ -90,7 +91,8 @@ impl Terminal {
 
     /// What somebody sees on a terminal of this many columns: its lines, without those that are empty.
     pub fn lines(&self, columns: u16) -> Vec<String> {
-        let mut seen = vt100::Parser::new(24, columns, 0);
+        let size = |number| NonZero::new(number).expect("a terminal has a size");
+        let mut seen = vt100::Parser::new(size(24), size(columns), 0);
         seen.process(&self.screen.all());
         let rows = seen.screen().rows(0, columns);
         rows.map(|row| row.trim_end().to_owned())

@@ -28,7 +28,7 @@ fn a_writer_that_waits_for_readers_says_so_and_gives_a_receipt() {
     let writer = writer.stderr(terminal.side()).start();
     writer.say("text");
     writer.close_stdin();
-    terminal.shows("all data is at the satellite: waiting until someone reads \"x\"\r\n");
+    terminal.shows("everything is sent: waiting until someone reads \"x\"\r\n");
     sky.skypipe(&["x"]).done().printed("text");
     terminal.shows("s: read\r\n");
     writer.outcome().printed("");

@@ -361,6 +361,9 @@ impl Flags {
         if let Some(listen) = self.satellite {
             return Ok(Command::Satellite(listen, self.settings));
         }
+        if let Some(shell) = self.completions {
+            return Ok(Command::Completions(shell));
+        }
         let name = self.name.clone().unwrap_or_default();
         let timeouts = Timeouts {
             idle: self.timeout,
@@ -403,7 +406,6 @@ impl Flags {
             Some("--phrase") => Command::Phrase(true),
             Some("--no-phrase") => Command::Phrase(false),
             Some("--setup") => Command::Setup(self.setup()),
-            Some("--completions") => Command::Completions(self.completions.unwrap_or(Shell::Bash)),
             Some("--man") => Command::Manual,
             Some("--pipe-names") => Command::PipeNames,
             Some(_) => Command::LocalSatellite(self.settings),
@@ -411,9 +413,9 @@ impl Flags {
                 name,
                 way: self.way()?,
                 timeouts,
-                progress: match (self.progress, self.no_progress || self.quiet) {
-                    (true, _) => Wanted::Always,
-                    (_, true) => Wanted::Never,
+                progress: match (self.no_progress || self.quiet, self.progress) {
+                    (true, _) => Wanted::Never,
+                    (_, true) => Wanted::Always,
                     _ => Wanted::Auto,
                 },
                 command: self.command,

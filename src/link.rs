@@ -65,7 +65,7 @@ pub enum Event {
     Failure(String),
     /// A message for the user.
     Notice(String),
-    /// A message for the user if stderr is a terminal.
+    /// A message for the user if stderr is a terminal, or if the user wants to hear everything.
     Hint(String),
     /// The answer to a question.
     Answer(Reply),

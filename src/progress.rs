@@ -47,7 +47,7 @@ pub enum Wanted {
 pub struct Line {
     bar: Option<ProgressBar>,
     /// Shows the line after a moment. Begun with the first bytes.
-    curtain: Option<Curtain>,
+    draw: Option<DelayedDraw>,
     began: Instant,
     /// When a line was last printed where no terminal can be drawn on.
     printed: Option<Instant>,
@@ -69,7 +69,7 @@ impl Line {
         let total = if writes { size_of_stdin() } else { None };
         Self {
             bar: (is_wanted && is_first).then(|| bar(total)),
-            curtain: None,
+            draw: None,
             began: Instant::now(),
             printed: None,
             _lock: lock,
@@ -90,9 +90,9 @@ impl Line {
             0 => String::new(),
             under_way => format!(", {} not yet confirmed", report::size(under_way)),
         });
-        if self.curtain.is_none() {
+        if self.draw.is_none() {
             let wait = SOON.saturating_sub(self.began.elapsed());
-            self.curtain = Some(Curtain::raise_after(wait, bar.clone()));
+            self.draw = Some(DelayedDraw::after(wait, bar.clone()));
         }
     }
 
@@ -101,7 +101,7 @@ impl Line {
         let last = self.printed.get_or_insert(self.began);
         if last.elapsed() >= PRINT_EVERY {
             *last = Instant::now();
-            report::failure(&text(bytes, self.began.elapsed()));
+            report::notice(&text(bytes, self.began.elapsed()));
         }
     }
 
@@ -117,7 +117,7 @@ impl Line {
 /// Removes the line.
 impl Drop for Line {
     fn drop(&mut self) {
-        self.curtain = None;
+        self.draw = None;
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
@@ -125,13 +125,13 @@ impl Drop for Line {
 }
 
 /// The thread that shows a line once the transfer has taken long enough. Dropping it keeps it from doing so.
-struct Curtain {
+struct DelayedDraw {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Curtain {
-    fn raise_after(wait: Duration, bar: ProgressBar) -> Self {
+impl DelayedDraw {
+    fn after(wait: Duration, bar: ProgressBar) -> Self {
         let (stop, stopped) = channel();
         let thread = thread::spawn(move || {
             if stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) && is_in_front() {
@@ -146,7 +146,7 @@ impl Curtain {
     }
 }
 
-impl Drop for Curtain {
+impl Drop for DelayedDraw {
     fn drop(&mut self) {
         self.stop = None;
         if let Some(thread) = self.thread.take() {

@@ -1,7 +1,5 @@
 //! `--invite`: creates a key for another machine and prints its invitation.
 
-use std::net::IpAddr;
-
 use skypipe_protocol::address::Address;
 use skypipe_protocol::seed::Seed;
 use skypipe_protocol::token::{Kind, Token};
@@ -13,6 +11,7 @@ use crate::crypto::Fault;
 use crate::crypto::attestation::Claim;
 use crate::exit::{DONE, Failure};
 use crate::output;
+use crate::provision::http::is_loopback;
 use crate::report::{hint, notice};
 use crate::session::Question;
 use crate::system::{random, unix_time};
@@ -100,11 +99,6 @@ pub fn invite(invite: &Invite) -> Result<u8, Failure> {
         ));
     }
     Ok(DONE)
-}
-
-fn is_loopback(host: &str) -> bool {
-    let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
 }
 
 /// A name for a key that was given none. The client chooses it, because the attestation contains it.

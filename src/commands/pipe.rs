@@ -109,5 +109,13 @@ mod tests {
             "this reads the pipe \"list\"; for the option: skypipe --list"
         );
         assert_eq!(option_meant(&reads("lists")), None);
+        let mut flags = crate::cli::command();
+        flags.build();
+        for verb in VERBS {
+            let is_option = flags
+                .get_arguments()
+                .any(|flag| flag.get_long() == Some(verb));
+            assert!(is_option, "--{verb}");
+        }
     }
 }

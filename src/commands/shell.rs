@@ -89,7 +89,8 @@ pub fn manual() -> Result<u8, Failure> {
     show(&String::from_utf8_lossy(&page))
 }
 
-/// Prints the names of pipes that a shell can complete, one on each line. Says nothing, and starts nothing.
+/// Prints the names of pipes that a shell can complete, one on each line. Like `--list`, this starts this machine's
+/// satellite if it has left unread data on disk.
 ///
 /// # Errors
 ///

@@ -194,7 +194,7 @@ pub enum Output {
     Failure(String),
     /// Print a message on stderr.
     Notice(String),
-    /// Print a message only if stderr is a terminal.
+    /// Print a message if stderr is a terminal, or if the user wants to hear everything.
     Hint(String),
     /// Show an answer to [`Job::Ask`].
     Answer(Reply),

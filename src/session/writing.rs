@@ -564,11 +564,14 @@ impl Writer {
             let message = "the satellite has the stream, but did not confirm that it was read";
             return common.fail(1, message);
         }
-        let receipt = match self.end.as_ref().map(|end| &end.how) {
-            Some(How::Cut(_)) => self.interrupted(),
-            _ => self.receipt(common.now, outcome),
+        let is_cut = matches!(&self.end, Some(end) if matches!(end.how, How::Cut(_)));
+        let receipt = match (is_cut, self.last_words) {
+            (false, _) => Some(self.receipt(common.now, outcome)),
+            (true, Some(_)) => Some(self.interrupted()),
+            // Why a command or stdin failed is told already.
+            (true, None) => None,
         };
-        common.out.push_back(Output::Hint(receipt));
+        common.out.extend(receipt.map(Output::Hint));
         common.exit(code);
     }
 
@@ -579,10 +582,14 @@ impl Writer {
             return format!("interrupted: nothing stays in {name}");
         }
         let sent = size(self.moved().bytes);
+        let discard = if self.pipe.is_empty() {
+            "skypipe --discard".to_owned()
+        } else {
+            format!("skypipe --discard {name}")
+        };
         format!(
             "interrupted: what nobody has read of {sent} stays in {name}, marked incomplete; to delete it: \
-             skypipe --discard {}",
-            self.pipe
+             {discard}"
         )
     }
 

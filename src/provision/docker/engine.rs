@@ -7,7 +7,6 @@
 //! if the object is listed. No sentence of the command decides anything.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use super::names::INSIDE;
 use super::program::{Program, STEP, words};
 use super::target::{self, Target};
 use crate::exit::Failure;
+use crate::provision::http;
 
 /// How long sending an image to an engine, or pulling one, may take.
 const TRANSFER: Duration = Duration::from_secs(1800);
@@ -349,10 +349,7 @@ impl Engine {
 /// Whether this name or address is this machine, for whoever uses it.
 fn is_loopback(host: &str) -> bool {
     let name = host.trim_end_matches('.').to_ascii_lowercase();
-    match host.parse::<IpAddr>() {
-        Ok(address) => address.to_canonical().is_loopback(),
-        Err(_) => name == "localhost" || name.ends_with(".localhost"),
-    }
+    http::is_loopback(&name) || name.ends_with(".localhost")
 }
 
 fn read(answer: &str) -> Result<Value, Failure> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use skypipe_protocol::{Mode, Outcome, Reply};
 
-use super::dialogue::{Dialogue, LISTENING, OWN, just_before, write_job};
-use crate::session::{Compression, Input, Job};
+use super::dialogue::{A, Dialogue, LISTENING, OWN, just_before, write_job};
+use crate::session::{CommandEnd, Compression, Input, Job, Signal};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -36,19 +36,24 @@ fn the_search_for_a_satellite_and_the_wait_for_data_are_told_once_each() {
     );
 }
 
-#[test]
-fn a_lost_satellite_is_told_and_so_is_how_long_it_was_gone() {
+/// What a listener says whose satellite is gone for this long, and then there for two seconds.
+fn told_of_a_break(time: Duration) -> Vec<String> {
     let mut dialogue = listener();
     dialogue.welcome();
     dialogue.reply(&LISTENING);
-    dialogue.pass(SECOND * 2);
-    dialogue.hints.clear();
+    dialogue.chunk(0, A, 0, "text");
     dialogue.break_off();
-    dialogue.pass(SECOND * 12);
+    dialogue.pass(time);
     dialogue.welcome();
     dialogue.reply(&LISTENING);
+    dialogue.pass(SECOND * 2);
+    dialogue.hints
+}
+
+#[test]
+fn a_lost_satellite_is_told_and_so_is_how_long_it_was_gone() {
     assert_eq!(
-        dialogue.hints,
+        told_of_a_break(SECOND * 12),
         [
             "lost the connection to tcp://sky:9000, retrying (nothing is lost)",
             "reconnected after 12 s"
@@ -58,17 +63,7 @@ fn a_lost_satellite_is_told_and_so_is_how_long_it_was_gone() {
 
 #[test]
 fn a_short_break_is_not_worth_a_word() {
-    let mut dialogue = listener();
-    dialogue.welcome();
-    dialogue.reply(&LISTENING);
-    dialogue.pass(SECOND * 2);
-    dialogue.hints.clear();
-    dialogue.break_off();
-    dialogue.pass(SECOND);
-    dialogue.welcome();
-    dialogue.reply(&LISTENING);
-    dialogue.pass(SECOND);
-    assert_eq!(dialogue.hints, [""; 0]);
+    assert_eq!(told_of_a_break(SECOND), [""; 0]);
 }
 
 #[test]
@@ -141,5 +136,39 @@ fn a_writer_that_waits_for_readers_says_so() {
             "everything is sent: waiting until someone reads \"p\"",
             "sent 3 bytes in 3.0 s: read"
         ]
+    );
+}
+
+/// What is hinted to a writer whose stream was cut in this way.
+fn told_of_a_cut(input: Input) -> Vec<String> {
+    let mut dialogue = Dialogue::new(write_job(false));
+    dialogue.welcome();
+    dialogue.reply(&Reply::Opened {
+        stream: OWN,
+        next: 0,
+        limit: 1 << 20,
+        rest: false,
+    });
+    dialogue.happen(Input::Read(Bytes::from_static(b"abc").into()));
+    dialogue.happen(input);
+    finished(&mut dialogue, Outcome::Kept);
+    dialogue.hints
+}
+
+#[test]
+fn only_who_was_interrupted_is_told_so() {
+    let hints = told_of_a_cut(Input::Signal(Signal::Interrupt));
+    assert_eq!(
+        hints,
+        [
+            "interrupted: what nobody has read of 3 bytes stays in \"p\", marked incomplete; to delete it: \
+             skypipe --discard \"p\""
+        ]
+    );
+    let failed = Input::CommandEnded(CommandEnd::Exited(1));
+    assert_eq!(
+        told_of_a_cut(failed),
+        [""; 0],
+        "the command's failure is told"
     );
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 /// The programs, and their packages.
-const TOOLS: [(&str, &str); 14] = [
+const TOOLS: [(&str, &str); 15] = [
     ("podman", "podman"),
     ("runc", "runc"),
     ("conmon", "conmon"),
@@ -15,6 +15,7 @@ const TOOLS: [(&str, &str); 14] = [
     ("busybox", "busybox-static"),
     ("fish", "fish"),
     ("csh", "tcsh"),
+    ("zsh", "zsh"),
     ("systemd-analyze", "systemd"),
     ("unshare", "util-linux"),
     ("ip", "iproute2"),
